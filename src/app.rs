@@ -1,0 +1,257 @@
+//! The proxy as a whole: bind, then run until told to stop, then drain.
+//!
+//! [`App::bind`] takes the addresses, so that a second proxy on the same port is
+//! an error before anything runs. [`App::run`] owns the order of the end:
+//! not ready, delay, no new connections, no new jobs, drain, give up, done.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use thiserror::Error;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+use tracing::{info, warn};
+
+use crate::batcher::{self, Batcher};
+use crate::config::{self, Config};
+use crate::http::{self, Admin, Jobs, JobsInner};
+use crate::job::Job;
+use crate::metrics::Tally;
+use crate::processor::outcome::JobResult;
+use crate::processor::{Processor, Results, encode};
+use crate::telemetry::Seldom;
+use crate::upstream::{self, Upstream};
+
+/// The time for answers to be written once the last job is answered, and for
+/// members to be answered once they are given up.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// The pause after the system refused to hand out another connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Why the proxy can't start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// A listener's address can't be taken.
+    #[error("{key}: can't listen on {address}: {error}")]
+    Listen {
+        /// The setting that names it.
+        key: &'static str,
+        /// The address.
+        address: String,
+        /// The system's reason.
+        error: io::Error,
+    },
+    /// The HTTP client can't be set up.
+    #[error("upstream: the HTTP client can't be set up: {0}")]
+    Client(#[from] reqwest::Error),
+}
+
+/// A proxy whose listeners are bound.
+#[derive(Debug)]
+pub struct App {
+    jobs_listener: TcpListener,
+    admin_listener: Option<TcpListener>,
+    upstream: Upstream,
+    config: Config,
+}
+
+impl App {
+    /// Binds the listeners and prepares the upstream's client.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is bound then.
+    pub async fn bind(config: Config) -> Result<Self, StartError> {
+        let upstream = Upstream::new(upstream_settings(&config.upstream))?;
+        let jobs_listener = listen("server.listen", &config.server.listen).await?;
+        let admin_listener = match &config.admin.listen {
+            Some(address) => Some(listen("admin.listen", address).await?),
+            None => None,
+        };
+        Ok(Self {
+            jobs_listener,
+            admin_listener,
+            upstream,
+            config,
+        })
+    }
+
+    /// Where jobs come in.
+    ///
+    /// # Errors
+    /// The system's, if it can't tell.
+    pub fn jobs_address(&self) -> io::Result<SocketAddr> {
+        self.jobs_listener.local_addr()
+    }
+
+    /// Where operators come in, unless that is off.
+    ///
+    /// # Errors
+    /// The system's, if it can't tell.
+    pub fn admin_address(&self) -> io::Result<Option<SocketAddr>> {
+        self.admin_listener
+            .as_ref()
+            .map(TcpListener::local_addr)
+            .transpose()
+    }
+
+    /// Serves until `stop` resolves, then drains and returns. The log's last
+    /// line says how many jobs were answered, by outcome.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let Self {
+            jobs_listener,
+            admin_listener,
+            upstream,
+            config,
+        } = self;
+        let (give_up, given_up) = watch::channel(false);
+        let results = match config.upstream.results {
+            config::Results::ById => Results::ById,
+            config::Results::None => Results::None,
+        };
+        let processor = Arc::new(Processor::new(upstream, results, given_up));
+        let batcher = Batcher::new(batcher_settings(&config), move |batch| {
+            let processor = Arc::clone(&processor);
+            async move { processor.process(batch).await }
+        });
+        let tally = Arc::new(Tally::default());
+        let ready = Arc::new(AtomicBool::new(true));
+        let jobs = jobs(&config, &batcher, &tally);
+        let router = http::jobs_router(jobs.clone());
+        let (closing, closed) = watch::channel(false);
+        let read_timeout = config.server.read_timeout;
+
+        let accepting = tokio::spawn(accept(jobs_listener, closed, move |stream, closed| {
+            http::serve_jobs(stream, router.clone(), jobs.clone(), closed)
+        }));
+        let (admin_closing, admin_closed) = watch::channel(false);
+        if let Some(listener) = admin_listener {
+            let router = http::admin_router(Admin {
+                batcher: batcher.clone(),
+                ready: Arc::clone(&ready),
+                config: config.to_toml().into(),
+            });
+            tokio::spawn(accept(listener, admin_closed, move |stream, closed| {
+                http::serve_admin(stream, router.clone(), read_timeout, closed)
+            }));
+        }
+        info!("ready");
+
+        stop.await;
+        ready.store(false, Ordering::Relaxed);
+        info!(delay = ?config.shutdown.delay, "draining");
+        sleep(config.shutdown.delay).await;
+        accepting.abort();
+        batcher.close();
+        if timeout(config.shutdown.timeout, batcher.vacated())
+            .await
+            .is_err()
+        {
+            batcher.abandon();
+            give_up.send_replace(true);
+            // Everybody has an answer as soon as its task runs.
+            let _ = timeout(LAST_WORDS, batcher.vacated()).await;
+        }
+        closing.send_replace(true);
+        // Whoever does not read its answer by now does not hold up the end.
+        let _ = timeout(LAST_WORDS, closing.closed()).await;
+        admin_closing.send_replace(true);
+        let cancelled = batcher.snapshot();
+        info!(
+            answered = tally.total_answered(),
+            outcomes = %tally.outcomes(),
+            refused = tally.total_refused(),
+            refusals = %tally.refusals(),
+            cancelled = cancelled.cancelled_queued + cancelled.cancelled_in_flight,
+            "done"
+        );
+    }
+}
+
+async fn listen(key: &'static str, address: &str) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| StartError::Listen {
+            key,
+            address: address.to_owned(),
+            error,
+        })
+}
+
+/// Takes connections until aborted, each served by a task of its own.
+async fn accept<F>(
+    listener: TcpListener,
+    closing: watch::Receiver<bool>,
+    serve: impl Fn(TcpStream, watch::Receiver<bool>) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let failures = Seldom::default();
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                // Without it an answer may wait for an acknowledgement; a socket
+                // that can't do it is about to fail anyway.
+                let _ = stream.set_nodelay(true);
+                tokio::spawn(serve(stream, closing.clone()));
+            }
+            // The caller was gone before it was taken.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                if failures.now().is_some() {
+                    warn!(%error, "can't accept connections, trying on");
+                }
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn jobs(config: &Config, batcher: &Batcher<Job, JobResult>, tally: &Arc<Tally>) -> Jobs {
+    let status = StatusCode::from_u16(config.upstream.job_error_status);
+    Jobs::from(JobsInner {
+        batcher: batcher.clone(),
+        tally: Arc::clone(tally),
+        max_body: config.server.max_body,
+        request_timeout: config.server.request_timeout,
+        read_timeout: config.server.read_timeout,
+        timing: config.server.timing,
+        job_error_status: status.unwrap_or(StatusCode::UNPROCESSABLE_ENTITY),
+    })
+}
+
+fn batcher_settings(config: &Config) -> batcher::Settings {
+    batcher::Settings {
+        max_size: config.batch.max_size,
+        max_bytes: config.batch.max_bytes - encode::BYTES_PER_ARRAY,
+        max_wait: config.batch.max_wait,
+        wait: match config.batch.wait {
+            config::Wait::Fixed => batcher::Wait::Fixed,
+            config::Wait::Adaptive => batcher::Wait::Adaptive,
+        },
+        max_in_flight: config.upstream.max_in_flight,
+        min_interval: config.upstream.min_interval,
+        queue_jobs: config.queue.max_jobs,
+        queue_bytes: config.queue.max_bytes,
+        on_full: match config.queue.on_full {
+            config::OnFull::Reject => batcher::OnFull::Reject,
+            config::OnFull::Wait => batcher::OnFull::Wait,
+        },
+    }
+}
+
+fn upstream_settings(config: &config::Upstream) -> upstream::Settings {
+    upstream::Settings {
+        url: config.url.clone(),
+        headers: config.headers.clone(),
+        timeout: config.timeout,
+        connect_timeout: config.connect_timeout,
+        max_response: config.max_response,
+        connections: config.max_in_flight,
+    }
+}

@@ -1,0 +1,316 @@
+//! Gathers single items into batches, and answers each item on its own.
+//!
+//! A library of its own: it knows sizes and times, and nothing of HTTP, JSON or
+//! what an id is. Items go in one by one with [`Batcher::submit`]; batches come
+//! out at a processor, an async function given to [`Batcher::new`]; each
+//! [`Reply`] resolves to its own item's result.
+//!
+//! ```
+//! use std::time::Duration;
+//! use microbatch::batcher::{Batch, Batcher, Item, Settings};
+//! use tokio::time::Instant;
+//!
+//! struct Number(u64);
+//!
+//! impl Item for Number {
+//!     fn key(&self) -> u64 {
+//!         self.0 // two equal numbers never share a batch
+//!     }
+//!     fn bytes(&self) -> usize {
+//!         8
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let squares = Batcher::new(Settings::default(), |mut batch: Batch<Number, u64>| async move {
+//!     // One call for all of them, in earnest; then each gets its own.
+//!     batch.answer_all(|member| member.item().0.pow(2));
+//! });
+//! let deadline = Instant::now() + Duration::from_secs(1);
+//! let (three, four) = (
+//!     squares.submit(Number(3), deadline).unwrap(),
+//!     squares.submit(Number(4), deadline).unwrap(),
+//! );
+//! assert_eq!((three.await, four.await), (Ok(9), Ok(16)));
+//! # }
+//! ```
+//!
+//! # Promises
+//! - Every item that was taken is answered exactly once, or its caller has left.
+//!   A processor that panics or forgets a member answers
+//!   [`Unanswered::Dropped`].
+//! - No batch exceeds `max_size` or `max_bytes`, or holds two equal keys.
+//! - No item waits longer than `max_wait` for company while a slot is free.
+//! - An item whose deadline has come is answered at once while it is queued;
+//!   from then on it is the processor's, see [`Batch::answer_expired`].
+//! - While nothing waits, nothing runs: no timer, no polling.
+//!
+//! # How it works
+//! One short lock guards the queue and the counts. Whoever changes something
+//! (submits the item that fills a batch, frees a slot, asks for a flush) takes
+//! the batches that may leave in the same step and spawns their processing. One
+//! task, the clock, sleeps until the next time anything could be due.
+
+mod batch;
+mod clock;
+mod error;
+mod policy;
+mod queue;
+mod rate;
+mod reply;
+mod seat;
+mod settings;
+mod source;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+pub use batch::{Batch, Member};
+pub use error::{Refusal, Refused, Unanswered};
+pub use policy::FlushReason;
+pub use reply::{Reply, Stage};
+pub use settings::{OnFull, Settings, Wait};
+pub use source::Source;
+pub use state::Snapshot;
+
+use source::{Census, InHouse};
+use state::{State, Work};
+
+/// What can be batched.
+pub trait Item: Send + 'static {
+    /// Items with equal keys never share a batch. A hash of an id will do: two
+    /// ids that meet by chance are only kept apart for nothing.
+    fn key(&self) -> u64;
+
+    /// What the item adds to a batch and to the queue, in bytes.
+    fn bytes(&self) -> usize;
+}
+
+/// Gathers items of type `J` into batches and answers each with an `R`.
+///
+/// A handle: clones are the same batcher.
+pub struct Batcher<J: Item, R: Send + 'static>(Arc<Shared<J, R>>);
+
+type Processing = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+struct Shared<J: Item, R: Send + 'static> {
+    settings: Settings,
+    state: Mutex<State<J, R>>,
+    process: Box<dyn Fn(Batch<J, R>) -> Processing + Send + Sync>,
+    census: Arc<Census>,
+    /// Wakes the clock.
+    clock: Arc<Notify>,
+    /// Tells whoever waits for it that nothing is in the house.
+    vacant: Notify,
+}
+
+impl<J: Item, R: Send + 'static> Batcher<J, R> {
+    /// A batcher whose batches go to `process`, each in a task of its own.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with time enabled.
+    pub fn new<P, F>(settings: Settings, process: P) -> Self
+    where
+        P: Fn(Batch<J, R>) -> F + Send + Sync + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let clock = Arc::new(Notify::new());
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State::new(&settings, Instant::now())),
+            settings,
+            process: Box::new(move |batch| Box::pin(process(batch))),
+            census: Arc::default(),
+            clock: Arc::clone(&clock),
+            vacant: Notify::new(),
+        });
+        tokio::spawn(clock::run(Arc::downgrade(&shared), clock));
+        Self(shared)
+    }
+
+    /// Submits an item. The reply resolves when its result is there, or when
+    /// `deadline` comes while it is still queued; dropping it is leaving.
+    ///
+    /// # Errors
+    /// [`Refused`] hands the item back when the queue is full (and
+    /// [`OnFull::Reject`] in force), when the item is too large for any batch, or
+    /// after [`close`](Self::close).
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn submit(&self, item: J, deadline: Instant) -> Result<Reply<J, R>, Refused<J>> {
+        self.submit_from(item, deadline, None)
+    }
+
+    fn submit_from(
+        &self,
+        item: J,
+        deadline: Instant,
+        in_house: Option<InHouse>,
+    ) -> Result<Reply<J, R>, Refused<J>> {
+        let bytes = item.bytes();
+        let settings = &self.0.settings;
+        if bytes > settings.max_bytes || bytes > settings.queue_bytes {
+            let reason = Refusal::TooLarge;
+            return Err(Refused { item, reason });
+        }
+        let now = Instant::now();
+        let mut state = self.0.lock();
+        if let Err(reason) = state.may_enter(settings, bytes, now) {
+            return Err(Refused { item, reason });
+        }
+        let (answerer, seat) = seat::pair();
+        let place = state.push(item, answerer, deadline, now);
+        let work = state.advance_full(&self.0, now);
+        self.0.arm(&mut state, now);
+        drop(state);
+        self.0.perform(work);
+        Ok(Reply::new(seat, place, Arc::clone(&self.0), in_house))
+    }
+
+    /// A caller that submits one item at a time, see [`Source`].
+    pub fn source(&self) -> Source<J, R> {
+        Source::new(self.clone(), Arc::clone(&self.0.census))
+    }
+
+    /// Sends everything that waits at this moment, as slots allow, and tells how
+    /// many items that is.
+    pub fn flush(&self) -> usize {
+        let mut state = self.0.lock();
+        let waiting = state.flush();
+        self.0.proceed(state);
+        waiting
+    }
+
+    /// Takes no more items, and sends what is queued as fast as slots allow.
+    pub fn close(&self) {
+        let mut state = self.0.lock();
+        state.close();
+        self.0.proceed(state);
+    }
+
+    /// Answers everything that is still queued with [`Unanswered::Abandoned`].
+    /// Batches in flight are not touched.
+    pub fn abandon(&self) {
+        let mut state = self.0.lock();
+        let work = state.clear();
+        drop(state);
+        self.0.perform(work);
+        self.0.vacant.notify_waiters();
+    }
+
+    /// Waits until nothing is queued and no batch is in flight.
+    pub async fn vacated(&self) {
+        loop {
+            let mut vacant = std::pin::pin!(self.0.vacant.notified());
+            vacant.as_mut().enable();
+            if self.0.lock().is_vacant() {
+                return;
+            }
+            vacant.await;
+        }
+    }
+
+    /// The counts at this moment.
+    pub fn snapshot(&self) -> Snapshot {
+        self.0.lock().snapshot()
+    }
+
+    /// Looks again whether waiting still pays.
+    fn reconsider(&self) {
+        if self.0.settings.wait == Wait::Adaptive {
+            self.0.proceed(self.0.lock());
+        }
+    }
+}
+
+impl<J: Item, R: Send + 'static> Shared<J, R> {
+    fn lock(&self) -> MutexGuard<'_, State<J, R>> {
+        // A step that panicked has left no step half done that another builds on.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does all that is due now, and sets the clock for what is due next.
+    fn proceed(self: &Arc<Self>, mut state: MutexGuard<'_, State<J, R>>) {
+        let now = Instant::now();
+        let work = state.advance(self, now);
+        self.arm(&mut state, now);
+        if state.is_vacant() {
+            self.vacant.notify_waiters();
+        }
+        drop(state);
+        self.perform(work);
+    }
+
+    /// As [`proceed`](Self::proceed), by the clock: when it is to come again.
+    fn tick(self: &Arc<Self>) -> Option<Instant> {
+        let now = Instant::now();
+        let mut state = self.lock();
+        let work = state.advance(self, now);
+        let due = state.rearm(self, now);
+        if state.is_vacant() {
+            self.vacant.notify_waiters();
+        }
+        drop(state);
+        self.perform(work);
+        due
+    }
+
+    /// Has the clock wake in time, and not at all if it will anyway.
+    fn arm(&self, state: &mut State<J, R>, now: Instant) {
+        if state.arm(self, now) {
+            self.clock.notify_one();
+        }
+    }
+
+    /// Carries out what was decided under the lock.
+    fn perform(&self, work: Work<J, R>) {
+        work.wakers.into_iter().for_each(Waker::wake);
+        for batch in work.batches {
+            tokio::spawn((self.process)(batch));
+        }
+    }
+}
+
+impl<J: Item, R: Send + 'static> Drop for Shared<J, R> {
+    fn drop(&mut self) {
+        // The clock finds nobody there, and ends.
+        self.clock.notify_one();
+    }
+}
+
+impl<J: Item, R: Send + 'static> Clone for Batcher<J, R> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<J: Item, R: Send + 'static> std::fmt::Debug for Batcher<J, R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Batcher").field(&self.snapshot()).finish()
+    }
+}
+
+/// One of the places for batches in flight; free again when dropped.
+struct Slot<J: Item, R: Send + 'static>(Arc<Shared<J, R>>);
+
+impl<J: Item, R: Send + 'static> Drop for Slot<J, R> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.free_slot();
+        self.0.proceed(state);
+    }
+}
+
+impl<J: Item, R: Send + 'static> std::fmt::Debug for Slot<J, R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Slot")
+    }
+}

@@ -1,0 +1,31 @@
+//! The one task of a batcher that sleeps: until something could be due.
+
+use std::sync::{Arc, Weak};
+
+use tokio::sync::Notify;
+use tokio::time::sleep_until;
+
+use super::{Item, Shared};
+
+/// Runs until the batcher is gone. Sleeps without a timer while nothing waits.
+pub(super) async fn run<J: Item, R: Send + 'static>(
+    batcher: Weak<Shared<J, R>>,
+    woken: Arc<Notify>,
+) {
+    loop {
+        let due = match batcher.upgrade() {
+            Some(shared) => shared.tick(),
+            None => return,
+        };
+        match due {
+            Some(due) => tokio::select! {
+                () = woken.notified() => tokio::task::yield_now().await,
+                () = sleep_until(due) => {}
+            },
+            None => {
+                woken.notified().await;
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! When a batch leaves: a pure function of what waits, the time and the rules.
+//!
+//! The batcher asks it whenever something changed while a slot is free; the
+//! answer is an action, and nothing sleeps in here.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::queue::Full;
+use super::settings::Wait;
+
+/// Why a batch left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FlushReason {
+    /// As many items as fit a batch were waiting.
+    Size,
+    /// The next item would have exceeded the batch's bytes.
+    Bytes,
+    /// The oldest item had waited as long as any may.
+    Wait,
+    /// Nobody was worth waiting for.
+    Idle,
+    /// Somebody asked for it.
+    Flush,
+    /// The batcher is closing.
+    Drain,
+}
+
+impl FlushReason {
+    /// The reason's name in logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Size => "size",
+            Self::Bytes => "bytes",
+            Self::Wait => "wait",
+            Self::Idle => "idle",
+            Self::Flush => "flush",
+            Self::Drain => "drain",
+        }
+    }
+}
+
+/// What the policy looks at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct View {
+    /// When the oldest item arrived; `None` while nothing waits.
+    pub oldest: Option<Instant>,
+    /// What keeps the batch at the front from growing.
+    pub full: Option<Full>,
+    /// The oldest item was there when somebody asked for a flush.
+    pub flushing: bool,
+    /// The batcher is closing.
+    pub closing: bool,
+    /// The earliest time for the next batch to leave.
+    pub not_before: Option<Instant>,
+    /// The longest any item waits for company.
+    pub max_wait: Duration,
+    pub wait: Wait,
+    pub company: Company,
+}
+
+/// Who else may still come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Company {
+    /// Whether anybody is known who could submit and has nothing submitted.
+    pub anybody_left: bool,
+    /// The usual time between two arrivals lately, if there were any.
+    pub gap: Option<Duration>,
+    /// When the last item arrived.
+    pub last_arrival: Instant,
+}
+
+/// What to do while a slot is free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    /// Nothing waits.
+    Rest,
+    /// A batch leaves, for this reason.
+    Leave(FlushReason),
+    /// Nothing before this time, unless something changes.
+    Until(Instant),
+}
+
+/// After a silence of this many usual gaps, the stream of arrivals that the
+/// estimate speaks of has evidently stopped. A Poisson stream is silent that
+/// long by chance once in e⁴ ≈ 55 times.
+const SILENCE_IN_GAPS: u32 = 4;
+
+/// Decides. The order of the checks is the order of the contract's table, but
+/// that `Drain` goes first: from then on size and wait no longer matter.
+pub(super) fn decide(view: &View, now: Instant) -> Action {
+    let Some(oldest) = view.oldest else {
+        return Action::Rest;
+    };
+    let latest = oldest + view.max_wait;
+    let action = if view.closing {
+        Action::Leave(FlushReason::Drain)
+    } else if let Some(full) = view.full {
+        Action::Leave(match full {
+            Full::Size => FlushReason::Size,
+            Full::Bytes => FlushReason::Bytes,
+        })
+    } else if now >= latest {
+        Action::Leave(FlushReason::Wait)
+    } else if view.wait == Wait::Adaptive
+        && let leave_at = view.company.worth_waiting_until(now, latest)
+        && leave_at < latest
+    {
+        if now >= leave_at {
+            Action::Leave(FlushReason::Idle)
+        } else {
+            Action::Until(leave_at)
+        }
+    } else {
+        Action::Until(latest)
+    };
+    let action = match action {
+        Action::Until(_) if view.flushing => Action::Leave(FlushReason::Flush),
+        other => other,
+    };
+    match view.not_before {
+        Some(earliest) if now < earliest => Action::Until(earliest),
+        _ => action,
+    }
+}
+
+impl Company {
+    /// Until when waiting can pay: `now` if it can't, `latest` at most.
+    fn worth_waiting_until(&self, now: Instant, latest: Instant) -> Instant {
+        match self.gap {
+            Some(gap) if self.anybody_left && now + gap < latest => {
+                latest.min(self.last_arrival + gap * SILENCE_IN_GAPS)
+            }
+            _ => now,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// Half of a wait of 10 ms has passed; nobody asked for anything.
+    fn view(now: Instant) -> View {
+        View {
+            oldest: Some(now - 5 * MS),
+            full: None,
+            flushing: false,
+            closing: false,
+            not_before: None,
+            max_wait: 10 * MS,
+            wait: Wait::Fixed,
+            company: Company {
+                anybody_left: true,
+                gap: None,
+                last_arrival: now,
+            },
+        }
+    }
+
+    #[test]
+    fn the_table_of_reasons() {
+        use Action::{Leave, Rest, Until};
+        let now = Instant::now();
+        let base = view(now);
+        let overdue = Some(now - 10 * MS);
+        let later = now + 3 * MS;
+        for (what, view, action) in [
+            (
+                "nothing waits",
+                View {
+                    oldest: None,
+                    closing: true,
+                    flushing: true,
+                    ..base
+                },
+                Rest,
+            ),
+            ("there is time", base, Until(now + 5 * MS)),
+            (
+                "full",
+                View {
+                    full: Some(Full::Size),
+                    ..base
+                },
+                Leave(FlushReason::Size),
+            ),
+            (
+                "bytes",
+                View {
+                    full: Some(Full::Bytes),
+                    ..base
+                },
+                Leave(FlushReason::Bytes),
+            ),
+            (
+                "waited",
+                View {
+                    oldest: overdue,
+                    ..base
+                },
+                Leave(FlushReason::Wait),
+            ),
+            (
+                "no wait at all",
+                View {
+                    oldest: Some(now),
+                    max_wait: Duration::ZERO,
+                    ..base
+                },
+                Leave(FlushReason::Wait),
+            ),
+            (
+                "flush",
+                View {
+                    flushing: true,
+                    ..base
+                },
+                Leave(FlushReason::Flush),
+            ),
+            (
+                "closing",
+                View {
+                    closing: true,
+                    ..base
+                },
+                Leave(FlushReason::Drain),
+            ),
+            (
+                "full goes before waited",
+                View {
+                    full: Some(Full::Size),
+                    oldest: overdue,
+                    ..base
+                },
+                Leave(FlushReason::Size),
+            ),
+            (
+                "waited goes before flush",
+                View {
+                    oldest: overdue,
+                    flushing: true,
+                    ..base
+                },
+                Leave(FlushReason::Wait),
+            ),
+            (
+                "closing goes before full",
+                View {
+                    closing: true,
+                    full: Some(Full::Size),
+                    ..base
+                },
+                Leave(FlushReason::Drain),
+            ),
+            (
+                "an interval holds all up",
+                View {
+                    not_before: Some(later),
+                    closing: true,
+                    oldest: overdue,
+                    ..base
+                },
+                Until(later),
+            ),
+            (
+                "an interval that is over",
+                View {
+                    not_before: Some(now),
+                    ..base
+                },
+                Until(now + 5 * MS),
+            ),
+        ] {
+            assert_eq!(decide(&view, now), action, "{what}");
+        }
+    }
+
+    #[test]
+    fn the_adaptive_wait() {
+        use Action::{Leave, Until};
+        let now = Instant::now();
+        let adaptive = View {
+            wait: Wait::Adaptive,
+            ..view(now)
+        };
+        let company = |anybody_left, gap: Option<u32>, silent: u32| View {
+            company: Company {
+                anybody_left,
+                gap: gap.map(|ms| ms * MS),
+                last_arrival: now - silent * MS,
+            },
+            ..adaptive
+        };
+        let idle = Leave(FlushReason::Idle);
+        for (what, view, action) in [
+            ("nobody left to wait for", company(false, Some(1), 0), idle),
+            ("nothing known of arrivals", company(true, None, 0), idle),
+            ("the next comes too late", company(true, Some(5), 0), idle),
+            (
+                "the next may come",
+                company(true, Some(1), 0),
+                Until(now + 4 * MS),
+            ),
+            (
+                "the next is late",
+                company(true, Some(1), 3),
+                Until(now + MS),
+            ),
+            ("the next is not coming", company(true, Some(1), 4), idle),
+            (
+                "never beyond the longest wait",
+                company(true, Some(4), 0),
+                Until(now + 5 * MS),
+            ),
+            (
+                "full goes first",
+                View {
+                    full: Some(Full::Size),
+                    ..company(false, None, 0)
+                },
+                Leave(FlushReason::Size),
+            ),
+            (
+                "waited goes first",
+                View {
+                    oldest: Some(now - 10 * MS),
+                    ..company(false, None, 0)
+                },
+                Leave(FlushReason::Wait),
+            ),
+            (
+                "idle goes before flush",
+                View {
+                    flushing: true,
+                    ..company(false, None, 0)
+                },
+                idle,
+            ),
+            (
+                "flush goes before waiting",
+                View {
+                    flushing: true,
+                    ..company(true, Some(1), 0)
+                },
+                Leave(FlushReason::Flush),
+            ),
+        ] {
+            assert_eq!(decide(&view, now), action, "{what}");
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! What waits, in order: a pure value, told the time by its caller.
+//!
+//! Three rooms. *Ready*: the oldest waiting item of each key; a batch is taken
+//! from its front. *Held*: items whose key is already ready; each becomes ready
+//! when the one before it has gone. *Lobby*: items that found the queue full
+//! and wait for room, first come first in. Every room is ordered by ticket, and
+//! a ticket is a number that only grows.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use tokio::time::Instant;
+
+/// An item's place in line.
+pub(super) type Ticket = u64;
+
+/// One item that waits.
+#[derive(Debug)]
+pub(super) struct Entry<T> {
+    pub item: T,
+    /// Entries with equal keys never share a batch.
+    pub key: u64,
+    pub bytes: usize,
+    pub arrived: Instant,
+    pub deadline: Instant,
+}
+
+/// Where an entry was when it was removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// In the queue proper, ready or held.
+    Queue,
+    /// Waiting for room in the queue.
+    Lobby,
+}
+
+/// Why a batch can't grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Full {
+    Size,
+    Bytes,
+}
+
+#[derive(Debug)]
+pub(super) struct Queue<T> {
+    capacity_jobs: usize,
+    capacity_bytes: usize,
+    next: Ticket,
+    ready: BTreeMap<Ticket, Entry<T>>,
+    held: BTreeMap<Ticket, Entry<T>>,
+    lobby: BTreeMap<Ticket, Entry<T>>,
+    keys: HashMap<u64, Chain>,
+    bytes: usize,
+    ready_bytes: usize,
+    /// No entry's deadline is earlier; it may be earlier than all of them.
+    earliest_deadline: Option<Instant>,
+    entered: u64,
+}
+
+/// The tickets of one key: one ready, the others held.
+#[derive(Debug)]
+struct Chain {
+    ready: Ticket,
+    held: BTreeSet<Ticket>,
+}
+
+impl<T> Queue<T> {
+    pub fn new(capacity_jobs: usize, capacity_bytes: usize) -> Self {
+        Self {
+            capacity_jobs,
+            capacity_bytes,
+            next: 0,
+            ready: BTreeMap::new(),
+            held: BTreeMap::new(),
+            lobby: BTreeMap::new(),
+            keys: HashMap::new(),
+            bytes: 0,
+            ready_bytes: 0,
+            earliest_deadline: None,
+            entered: 0,
+        }
+    }
+
+    /// How many items wait in the queue proper.
+    pub fn jobs(&self) -> usize {
+        self.ready.len() + self.held.len()
+    }
+
+    /// Their bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// How many wait for room.
+    pub fn lobby(&self) -> usize {
+        self.lobby.len()
+    }
+
+    /// How many have ever entered the queue proper.
+    pub fn entered(&self) -> u64 {
+        self.entered
+    }
+
+    /// The oldest item's ticket and arrival.
+    pub fn oldest(&self) -> Option<(Ticket, Instant)> {
+        let (&ticket, entry) = self.ready.first_key_value()?;
+        Some((ticket, entry.arrived))
+    }
+
+    /// The ticket that the next item will get.
+    pub fn next_ticket(&self) -> Ticket {
+        self.next
+    }
+
+    /// A time before which no deadline passes, if anything waits.
+    pub fn earliest_deadline(&self) -> Option<Instant> {
+        self.earliest_deadline
+    }
+
+    /// Whether one more item of `bytes` may enter at once.
+    pub fn has_room(&self, bytes: usize) -> bool {
+        self.lobby.is_empty() && self.fits(bytes)
+    }
+
+    fn fits(&self, bytes: usize) -> bool {
+        self.jobs() < self.capacity_jobs && self.bytes + bytes <= self.capacity_bytes
+    }
+
+    /// Lines an entry up, in the lobby where there is no room for it.
+    pub fn push(&mut self, entry: Entry<T>) -> (Ticket, Room) {
+        let ticket = self.next;
+        self.next += 1;
+        self.earliest_deadline = Some(match self.earliest_deadline {
+            Some(earliest) => earliest.min(entry.deadline),
+            None => entry.deadline,
+        });
+        if self.has_room(entry.bytes) {
+            self.enter(ticket, entry);
+            (ticket, Room::Queue)
+        } else {
+            self.lobby.insert(ticket, entry);
+            (ticket, Room::Lobby)
+        }
+    }
+
+    fn enter(&mut self, ticket: Ticket, entry: Entry<T>) {
+        self.entered += 1;
+        self.bytes += entry.bytes;
+        if let Some(chain) = self.keys.get_mut(&entry.key) {
+            chain.held.insert(ticket);
+            self.held.insert(ticket, entry);
+        } else {
+            let held = BTreeSet::new();
+            self.keys.insert(
+                entry.key,
+                Chain {
+                    ready: ticket,
+                    held,
+                },
+            );
+            self.ready_bytes += entry.bytes;
+            self.ready.insert(ticket, entry);
+        }
+    }
+
+    /// Lets in from the lobby, in order, as many as fit.
+    fn admit(&mut self) {
+        while let Some(first) = self.lobby.first_entry() {
+            let bytes = first.get().bytes;
+            let fits = self.ready.len() + self.held.len() < self.capacity_jobs
+                && self.bytes + bytes <= self.capacity_bytes;
+            if !fits {
+                break;
+            }
+            let (ticket, entry) = first.remove_entry();
+            self.enter(ticket, entry);
+        }
+    }
+
+    /// Takes one entry out, wherever it waits; `None` if it no longer does.
+    pub fn remove(&mut self, ticket: Ticket) -> Option<(Entry<T>, Room)> {
+        let removed = self.remove_only(ticket);
+        self.admit();
+        self.forget_deadline_when_empty();
+        removed
+    }
+
+    fn remove_only(&mut self, ticket: Ticket) -> Option<(Entry<T>, Room)> {
+        if let Some(entry) = self.lobby.remove(&ticket) {
+            return Some((entry, Room::Lobby));
+        }
+        let entry = if let Some(entry) = self.held.remove(&ticket) {
+            if let Some(chain) = self.keys.get_mut(&entry.key) {
+                chain.held.remove(&ticket);
+            }
+            entry
+        } else {
+            let entry = self.ready.remove(&ticket)?;
+            self.ready_bytes -= entry.bytes;
+            self.promote(entry.key);
+            entry
+        };
+        self.bytes -= entry.bytes;
+        Some((entry, Room::Queue))
+    }
+
+    /// After the ready entry of `key` has gone: the next of that key is ready.
+    fn promote(&mut self, key: u64) {
+        let Some(chain) = self.keys.get_mut(&key) else {
+            return;
+        };
+        match chain.held.pop_first() {
+            Some(ticket) => {
+                chain.ready = ticket;
+                if let Some(entry) = self.held.remove(&ticket) {
+                    self.ready_bytes += entry.bytes;
+                    self.ready.insert(ticket, entry);
+                }
+            }
+            None => {
+                self.keys.remove(&key);
+            }
+        }
+    }
+
+    /// What keeps the batch at the front from growing, if it is full.
+    pub fn full(&self, max_size: usize, max_bytes: usize) -> Option<Full> {
+        if self.ready.len() < max_size && self.ready_bytes <= max_bytes {
+            return None;
+        }
+        let mut bytes = 0;
+        for entry in self.ready.values().take(max_size) {
+            bytes += entry.bytes;
+            if bytes > max_bytes {
+                return Some(Full::Bytes);
+            }
+        }
+        Some(Full::Size)
+    }
+
+    /// Takes a batch: from the oldest on, one of each key, until `max_size`
+    /// are taken or the next would exceed `max_bytes`.
+    pub fn take(&mut self, max_size: usize, max_bytes: usize) -> Vec<Entry<T>> {
+        let mut taken = Vec::with_capacity(max_size.min(self.ready.len()));
+        let mut bytes = 0;
+        while taken.len() < max_size
+            && let Some(first) = self.ready.first_entry()
+            && bytes + first.get().bytes <= max_bytes
+        {
+            let entry = first.remove();
+            bytes += entry.bytes;
+            taken.push(entry);
+        }
+        self.bytes -= bytes;
+        self.ready_bytes -= bytes;
+        // Only once the batch is complete: promoted earlier, a later item of a
+        // key would be taken into the batch of the earlier one.
+        for entry in &taken {
+            self.promote(entry.key);
+        }
+        self.admit();
+        self.forget_deadline_when_empty();
+        taken
+    }
+
+    /// Takes out all whose deadline has come, oldest first.
+    pub fn expire(&mut self, now: Instant) -> Vec<(Entry<T>, Room)> {
+        if self.earliest_deadline.is_none_or(|earliest| now < earliest) {
+            return Vec::new();
+        }
+        let all = || self.ready.iter().chain(&self.held).chain(&self.lobby);
+        let mut due: Vec<Ticket> = all()
+            .filter(|(_, entry)| entry.deadline <= now)
+            .map(|(&ticket, _)| ticket)
+            .collect();
+        self.earliest_deadline = all()
+            .map(|(_, entry)| entry.deadline)
+            .filter(|&deadline| deadline > now)
+            .min();
+        due.sort_unstable();
+        // Nobody is let in before all have gone: who waits in the lobby and is
+        // due as well was never accepted.
+        let expired = due
+            .into_iter()
+            .filter_map(|ticket| self.remove_only(ticket))
+            .collect();
+        self.admit();
+        expired
+    }
+
+    /// Takes out everything, oldest first.
+    pub fn clear(&mut self) -> Vec<(Entry<T>, Room)> {
+        let tickets: BTreeSet<Ticket> = [&self.ready, &self.held, &self.lobby]
+            .into_iter()
+            .flat_map(BTreeMap::keys)
+            .copied()
+            .collect();
+        let cleared = tickets
+            .into_iter()
+            .filter_map(|ticket| self.remove_only(ticket))
+            .collect();
+        self.forget_deadline_when_empty();
+        cleared
+    }
+
+    fn forget_deadline_when_empty(&mut self) {
+        if self.jobs() == 0 && self.lobby.is_empty() {
+            self.earliest_deadline = None;
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "queue_tests.rs"]
+mod tests;

@@ -1,0 +1,193 @@
+//! The queue against a naive model: one list, searched from the front.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const JOBS: usize = 6;
+const BYTES: usize = 60;
+
+/// An item is its own number; the rest the model must know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Waits {
+    ticket: Ticket,
+    key: u64,
+    bytes: usize,
+    deadline: Instant,
+}
+
+#[derive(Default)]
+struct Model {
+    queue: Vec<Waits>,
+    lobby: Vec<Waits>,
+    entered: u64,
+}
+
+impl Model {
+    fn bytes(&self) -> usize {
+        self.queue.iter().map(|it| it.bytes).sum()
+    }
+
+    fn admit(&mut self) {
+        while let Some(first) = self.lobby.first()
+            && self.queue.len() < JOBS
+            && self.bytes() + first.bytes <= BYTES
+        {
+            self.queue.push(self.lobby.remove(0));
+            self.entered += 1;
+        }
+    }
+
+    /// The oldest of each key.
+    fn ready(&self) -> Vec<Waits> {
+        let mut ready: Vec<Waits> = Vec::new();
+        for it in &self.queue {
+            if ready.iter().all(|other| other.key != it.key) {
+                ready.push(it.clone());
+            }
+        }
+        ready
+    }
+
+    fn take(&mut self, max_size: usize, max_bytes: usize) -> Vec<Waits> {
+        let mut taken: Vec<Waits> = Vec::new();
+        for it in self.ready() {
+            let bytes: usize = taken.iter().map(|it| it.bytes).sum();
+            if taken.len() == max_size || bytes + it.bytes > max_bytes {
+                break;
+            }
+            taken.push(it);
+        }
+        self.queue.retain(|it| !taken.contains(it));
+        self.admit();
+        taken
+    }
+
+    fn full(&self, max_size: usize, max_bytes: usize) -> Option<Full> {
+        let mut bytes = 0;
+        for (at, it) in self.ready().iter().enumerate() {
+            bytes += it.bytes;
+            if bytes > max_bytes {
+                return Some(Full::Bytes);
+            }
+            if at + 1 == max_size {
+                return Some(Full::Size);
+            }
+        }
+        None
+    }
+
+    fn remove(&mut self, gone: impl Fn(&Waits) -> bool) -> Vec<(Ticket, Room)> {
+        let mut removed = Vec::new();
+        for (waits, room) in [
+            (&mut self.queue, Room::Queue),
+            (&mut self.lobby, Room::Lobby),
+        ] {
+            removed.extend(
+                waits
+                    .extract_if(.., |it| gone(it))
+                    .map(|it| (it.ticket, room)),
+            );
+        }
+        self.admit();
+        removed
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Push { key: u64, bytes: usize, lives: u64 },
+    Remove { one_in: usize },
+    Take { max_size: usize, max_bytes: usize },
+    Pass { ms: u64 },
+    Clear,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0..4_u64, 1..30_usize, 0..40_u64)
+            .prop_map(|(key, bytes, lives)| Step::Push { key, bytes, lives }),
+        2 => (0..8_usize).prop_map(|one_in| Step::Remove { one_in }),
+        2 => (1..5_usize, 30..60_usize)
+            .prop_map(|(max_size, max_bytes)| Step::Take { max_size, max_bytes }),
+        1 => (0..30_u64).prop_map(|ms| Step::Pass { ms }),
+        1 => Just(Step::Clear),
+    ]
+}
+
+fn tickets(entries: &[(Entry<Ticket>, Room)]) -> Vec<(Ticket, Room)> {
+    entries.iter().map(|(it, room)| (it.item, *room)).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn the_queue_does_as_the_model(steps in prop::collection::vec(step(), 1..60)) {
+        let mut now = Instant::now();
+        let mut queue = Queue::new(JOBS, BYTES);
+        let mut model = Model::default();
+        for step in steps {
+            match step {
+                Step::Push { key, bytes, lives } => {
+                    let ticket = queue.next_ticket();
+                    let deadline = now + Duration::from_millis(lives);
+                    let waits = Waits { ticket, key, bytes, deadline };
+                    let room = model.lobby.is_empty()
+                        && model.queue.len() < JOBS
+                        && model.bytes() + bytes <= BYTES;
+                    prop_assert_eq!(queue.has_room(bytes), room);
+                    model.lobby.push(waits);
+                    model.admit();
+                    let entry = Entry { item: ticket, key, bytes, arrived: now, deadline };
+                    let at = if room { Room::Queue } else { Room::Lobby };
+                    prop_assert_eq!(queue.push(entry), (ticket, at));
+                }
+                Step::Remove { one_in } => {
+                    let all = model.queue.iter().chain(&model.lobby);
+                    let ticket = all.map(|it| it.ticket).nth(one_in).unwrap_or(Ticket::MAX);
+                    let removed: Vec<_> = queue.remove(ticket).into_iter().collect();
+                    prop_assert_eq!(tickets(&removed), model.remove(|it| it.ticket == ticket));
+                }
+                Step::Take { max_size, max_bytes } => {
+                    prop_assert_eq!(
+                        queue.full(max_size, max_bytes),
+                        model.full(max_size, max_bytes)
+                    );
+                    let taken = queue.take(max_size, max_bytes);
+                    let taken: Vec<_> = taken.iter().map(|it| it.item).collect();
+                    let expected = model.take(max_size, max_bytes);
+                    let expected: Vec<_> = expected.iter().map(|it| it.ticket).collect();
+                    prop_assert_eq!(taken, expected);
+                }
+                Step::Pass { ms } => {
+                    now += Duration::from_millis(ms);
+                    let expired = tickets(&queue.expire(now));
+                    prop_assert_eq!(expired, model.remove(|it| it.deadline <= now));
+                }
+                Step::Clear => {
+                    // As when closing: nobody is let in any more.
+                    let cleared = tickets(&queue.clear());
+                    let queued = model.queue.drain(..).map(|it| (it.ticket, Room::Queue));
+                    let lobby = model.lobby.drain(..).map(|it| (it.ticket, Room::Lobby));
+                    prop_assert_eq!(cleared, queued.chain(lobby).collect::<Vec<_>>());
+                }
+            }
+            prop_assert_eq!(queue.jobs(), model.queue.len());
+            prop_assert_eq!(queue.bytes(), model.bytes());
+            prop_assert_eq!(queue.lobby(), model.lobby.len());
+            prop_assert_eq!(queue.entered(), model.entered);
+            prop_assert_eq!(
+                queue.oldest().map(|(ticket, _)| ticket),
+                model.queue.first().map(|it| it.ticket)
+            );
+            let deadlines = model.queue.iter().chain(&model.lobby).map(|it| it.deadline);
+            match (queue.earliest_deadline(), deadlines.min()) {
+                (Some(told), Some(real)) => prop_assert!(told <= real),
+                (told, real) => prop_assert_eq!(told, real),
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! What the recent past says: how often items arrive, how fast they leave.
+//!
+//! Pure values, told the time by their caller.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The usual time between two arrivals, as a moving average.
+#[derive(Debug)]
+pub(super) struct Arrivals {
+    /// Longer gaps count as this long: a pause says that nobody came, not that
+    /// the next stream of arrivals will be slow.
+    longest: Duration,
+    last: Option<Instant>,
+    gap: Option<Duration>,
+}
+
+impl Arrivals {
+    /// The weight of the newest gap in the average is one in this many.
+    const SMOOTHING: u32 = 5;
+
+    pub fn new(longest: Duration) -> Self {
+        Self {
+            longest,
+            last: None,
+            gap: None,
+        }
+    }
+
+    pub fn record(&mut self, now: Instant) {
+        if let Some(last) = self.last {
+            let newest = now.saturating_duration_since(last).min(self.longest);
+            self.gap = Some(match self.gap {
+                Some(usual) => (usual * (Self::SMOOTHING - 1) + newest) / Self::SMOOTHING,
+                None => newest,
+            });
+        }
+        self.last = Some(now);
+    }
+
+    /// The usual gap; `None` before the second arrival.
+    pub fn gap(&self) -> Option<Duration> {
+        self.gap
+    }
+
+    pub fn last(&self) -> Option<Instant> {
+        self.last
+    }
+}
+
+/// How many items left the queue in each of the last seconds.
+#[derive(Debug)]
+pub(super) struct Departures {
+    start: Instant,
+    /// The second, counted from `start`, that the newest slot speaks of.
+    newest: u64,
+    last: Instant,
+    counts: [u64; Self::WINDOW as usize],
+}
+
+impl Departures {
+    /// Seconds looked back on.
+    const WINDOW: u64 = 10;
+
+    pub fn new(now: Instant) -> Self {
+        Self {
+            start: now,
+            newest: 0,
+            last: now,
+            counts: [0; Self::WINDOW as usize],
+        }
+    }
+
+    pub fn record(&mut self, items: usize, now: Instant) {
+        self.roll(now);
+        self.last = now;
+        self.counts[Self::slot(self.newest)] += items as u64;
+    }
+
+    /// In how many whole seconds there will be room for one more, from 1 to 60,
+    /// if the queue goes on draining as it did. Where nothing left lately it is
+    /// the time since something did: what has stood that long will stand as long.
+    pub fn room_in_seconds(&mut self, now: Instant) -> u64 {
+        self.roll(now);
+        let left: u64 = self.counts.iter().sum();
+        let seconds = if left > 0 {
+            let seen = now.saturating_duration_since(self.start).as_secs() + 1;
+            seen.min(Self::WINDOW).div_ceil(left)
+        } else {
+            now.saturating_duration_since(self.last).as_secs()
+        };
+        seconds.clamp(1, 60)
+    }
+
+    fn roll(&mut self, now: Instant) {
+        let second = now.saturating_duration_since(self.start).as_secs();
+        let passed = second.saturating_sub(self.newest).min(Self::WINDOW);
+        for ago in 0..passed {
+            self.counts[Self::slot(second - ago)] = 0;
+        }
+        self.newest = self.newest.max(second);
+    }
+
+    fn slot(second: u64) -> usize {
+        (second % Self::WINDOW) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn the_usual_gap_follows_the_arrivals_and_forgets_pauses() {
+        let mut now = Instant::now();
+        let mut arrivals = Arrivals::new(20 * MS);
+        arrivals.record(now);
+        assert_eq!(arrivals.gap(), None);
+        for _ in 0..50 {
+            now += MS;
+            arrivals.record(now);
+        }
+        assert_eq!(arrivals.gap(), Some(MS));
+        now += Duration::from_secs(3600);
+        arrivals.record(now);
+        assert!(arrivals.gap() < Some(5 * MS));
+        for _ in 0..50 {
+            now += 100 * MS;
+            arrivals.record(now);
+        }
+        let gap = arrivals.gap().unwrap();
+        assert!(gap > 19 * MS && gap <= 20 * MS, "{gap:?}");
+    }
+
+    #[test]
+    fn room_comes_at_the_rate_of_the_last_ten_seconds() {
+        let start = Instant::now();
+        let at = |seconds: u64| start + Duration::from_secs(seconds);
+        let mut left = Departures::new(start);
+        assert_eq!(left.room_in_seconds(start), 1);
+        assert_eq!(left.room_in_seconds(at(7)), 7);
+        assert_eq!(Departures::new(start).room_in_seconds(at(3600)), 60);
+        for second in 100..120 {
+            left.record(50, at(second));
+        }
+        assert_eq!(left.room_in_seconds(at(120)), 1);
+        left.record(1, at(200));
+        left.record(1, at(205));
+        assert_eq!(left.room_in_seconds(at(205)), 5);
+        assert_eq!(left.room_in_seconds(at(211)), 10);
+        assert_eq!(left.room_in_seconds(at(217)), 12);
+    }
+}

@@ -1,0 +1,66 @@
+//! How a batcher behaves.
+
+use std::time::Duration;
+
+/// The limits and times of a [`Batcher`](super::Batcher).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The most items of a batch, at least 1. Default 100.
+    pub max_size: usize,
+    /// The most bytes of a batch, as [`Item::bytes`](super::Item::bytes) counts
+    /// them. An item larger than this is refused. Default 1 MiB.
+    pub max_bytes: usize,
+    /// The longest an item waits for company while a slot is free. Zero sends
+    /// after one turn of the event loop. Default 5 ms.
+    pub max_wait: Duration,
+    /// Whether to wait that long always, or only while it can pay.
+    pub wait: Wait,
+    /// How many batches are processed at a time, at least 1. Default 10.
+    pub max_in_flight: usize,
+    /// The least time between two batches leaving. Default none.
+    pub min_interval: Duration,
+    /// The most items that wait, at least 1. Default 10,000.
+    pub queue_jobs: usize,
+    /// The most bytes that wait. Default 64 MiB.
+    pub queue_bytes: usize,
+    /// What happens to an item that finds the queue full.
+    pub on_full: OnFull,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            max_size: 100,
+            max_bytes: 1 << 20,
+            max_wait: Duration::from_millis(5),
+            wait: Wait::Fixed,
+            max_in_flight: 10,
+            min_interval: Duration::ZERO,
+            queue_jobs: 10_000,
+            queue_bytes: 64 << 20,
+            on_full: OnFull::Reject,
+        }
+    }
+}
+
+/// How long items wait for company.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wait {
+    /// As long as `max_wait` says.
+    #[default]
+    Fixed,
+    /// Never longer, and not at all where waiting can't pay: every known
+    /// [`Source`](super::Source) has its item in, or at the rate seen lately the
+    /// next is not expected in time.
+    Adaptive,
+}
+
+/// What happens to an item that finds the queue full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFull {
+    /// It is refused at once.
+    #[default]
+    Reject,
+    /// It waits for room, first come first in, until its deadline.
+    Wait,
+}

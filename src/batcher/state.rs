@@ -1,0 +1,294 @@
+//! What the batcher's lock guards, and the steps taken under it.
+//!
+//! A step decides and takes out; what it decided is carried out as [`Work`]
+//! after the lock is released. The time is told by the caller.
+
+use std::sync::Arc;
+use std::task::Waker;
+
+use tokio::time::Instant;
+
+use super::batch::Batch;
+use super::error::{Refusal, Unanswered};
+use super::policy::{Action, Company, FlushReason, View, decide};
+use super::queue::{Entry, Queue, Room, Ticket};
+use super::rate::{Arrivals, Departures};
+use super::seat::Answerer;
+use super::settings::{OnFull, Settings, Wait};
+use super::{Item, Shared, Slot};
+
+pub(super) struct State<J: Item, R: Send + 'static> {
+    queue: Queue<(J, Answerer<R>)>,
+    in_flight: usize,
+    /// Items with a ticket below this one are to leave without waiting.
+    flush_below: Ticket,
+    closing: bool,
+    last_left: Option<Instant>,
+    arrivals: Arrivals,
+    departures: Departures,
+    /// When the clock will look at this state by itself.
+    armed: Option<Instant>,
+    cancelled_queued: u64,
+    cancelled_in_flight: u64,
+}
+
+/// What is left to do once the lock is released.
+pub(super) struct Work<J: Item, R: Send + 'static> {
+    pub batches: Vec<Batch<J, R>>,
+    /// Of callers that were answered under the lock.
+    pub wakers: Vec<Waker>,
+}
+
+/// The counts of a batcher at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Items that ever entered the queue.
+    pub accepted: u64,
+    /// Items that wait in the queue.
+    pub queued: usize,
+    /// Their bytes.
+    pub queued_bytes: usize,
+    /// Items that wait for room in the queue.
+    pub waiting_for_room: usize,
+    /// Batches in flight.
+    pub in_flight: usize,
+    /// Items whose caller left while they were queued.
+    pub cancelled_queued: u64,
+    /// Items whose caller left while their batch was in flight.
+    pub cancelled_in_flight: u64,
+}
+
+impl<J: Item, R: Send + 'static> State<J, R> {
+    pub fn new(settings: &Settings, now: Instant) -> Self {
+        Self {
+            queue: Queue::new(settings.queue_jobs.max(1), settings.queue_bytes),
+            in_flight: 0,
+            flush_below: 0,
+            closing: false,
+            last_left: None,
+            arrivals: Arrivals::new(settings.max_wait * 4),
+            departures: Departures::new(now),
+            armed: None,
+            cancelled_queued: 0,
+            cancelled_in_flight: 0,
+        }
+    }
+
+    /// Whether an item of `bytes` may be pushed.
+    pub fn may_enter(
+        &mut self,
+        settings: &Settings,
+        bytes: usize,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        if self.closing {
+            Err(Refusal::Closed)
+        } else if settings.on_full == OnFull::Reject && !self.queue.has_room(bytes) {
+            let retry_after = self.departures.room_in_seconds(now);
+            Err(Refusal::Full { retry_after })
+        } else {
+            Ok(())
+        }
+    }
+
+    pub fn push(
+        &mut self,
+        item: J,
+        answerer: Answerer<R>,
+        deadline: Instant,
+        now: Instant,
+    ) -> (Ticket, Room) {
+        self.arrivals.record(now);
+        let entry = Entry {
+            key: item.key(),
+            bytes: item.bytes(),
+            item: (item, answerer),
+            arrived: now,
+            deadline,
+        };
+        self.queue.push(entry)
+    }
+
+    /// Everything that waits now is to leave; tells how many that is.
+    pub fn flush(&mut self) -> usize {
+        self.flush_below = self.queue.next_ticket();
+        self.queue.jobs() + self.queue.lobby()
+    }
+
+    pub fn close(&mut self) {
+        self.closing = true;
+    }
+
+    pub fn free_slot(&mut self) {
+        self.in_flight -= 1;
+    }
+
+    /// The caller of a queued item has left. `None` if its batch left first.
+    pub fn cancel(&mut self, ticket: Ticket) -> Option<(J, Answerer<R>)> {
+        let (entry, room) = self.queue.remove(ticket)?;
+        if room == Room::Queue {
+            self.cancelled_queued += 1;
+        }
+        Some(entry.item)
+    }
+
+    /// The caller of an item in flight has left.
+    pub fn cancel_in_flight(&mut self) {
+        self.cancelled_in_flight += 1;
+    }
+
+    pub fn is_vacant(&self) -> bool {
+        self.in_flight == 0 && self.queue.jobs() == 0 && self.queue.lobby() == 0
+    }
+
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            accepted: self.queue.entered(),
+            queued: self.queue.jobs(),
+            queued_bytes: self.queue.bytes(),
+            waiting_for_room: self.queue.lobby(),
+            in_flight: self.in_flight,
+            cancelled_queued: self.cancelled_queued,
+            cancelled_in_flight: self.cancelled_in_flight,
+        }
+    }
+
+    /// Takes everything out, to be answered as abandoned.
+    pub fn clear(&mut self) -> Work<J, R> {
+        let cleared = self.queue.clear().into_iter();
+        Work {
+            batches: Vec::new(),
+            wakers: cleared
+                .filter_map(|(entry, _)| {
+                    let (_, answerer) = entry.item;
+                    answerer.answer_quietly(Err(Unanswered::Abandoned))
+                })
+                .collect(),
+        }
+    }
+
+    /// Does all that is due: expires, and takes the batches that may leave.
+    pub fn advance(&mut self, shared: &Arc<Shared<J, R>>, now: Instant) -> Work<J, R> {
+        let wakers = self.expire(now);
+        let mut batches = Vec::new();
+        while let Some(Action::Leave(reason)) = self.next_action(shared, now)
+            && let Some(batch) = self.take(shared, reason, now)
+        {
+            batches.push(batch);
+        }
+        Work { batches, wakers }
+    }
+
+    /// As [`advance`](Self::advance), right after a push: only a full batch
+    /// leaves now. Whatever else is due leaves by the clock, after one turn of
+    /// the event loop, so that what arrived together leaves together.
+    pub fn advance_full(&mut self, shared: &Arc<Shared<J, R>>, now: Instant) -> Work<J, R> {
+        match self.next_action(shared, now) {
+            Some(Action::Leave(FlushReason::Size | FlushReason::Bytes)) => {
+                self.advance(shared, now)
+            }
+            _ => Work {
+                batches: Vec::new(),
+                wakers: Vec::new(),
+            },
+        }
+    }
+
+    /// Sets the time at which the clock is to look; true if that is earlier
+    /// than it would by itself.
+    pub fn arm(&mut self, shared: &Shared<J, R>, now: Instant) -> bool {
+        let Some(due) = self.next_due(shared, now) else {
+            return false;
+        };
+        let earlier = self.armed.is_none_or(|armed| due < armed);
+        if earlier {
+            self.armed = Some(due);
+        }
+        earlier
+    }
+
+    /// As [`arm`](Self::arm), by the clock itself, which then sleeps until the
+    /// time this returns, or until it is woken.
+    pub fn rearm(&mut self, shared: &Shared<J, R>, now: Instant) -> Option<Instant> {
+        self.armed = self.next_due(shared, now);
+        self.armed
+    }
+
+    fn next_due(&self, shared: &Shared<J, R>, now: Instant) -> Option<Instant> {
+        let leave = match self.next_action(shared, now) {
+            Some(Action::Leave(_)) => Some(now),
+            Some(Action::Until(time)) => Some(time),
+            Some(Action::Rest) | None => None,
+        };
+        [leave, self.queue.earliest_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// What the policy says, while a slot is free.
+    fn next_action(&self, shared: &Shared<J, R>, now: Instant) -> Option<Action> {
+        let settings = &shared.settings;
+        if self.in_flight >= settings.max_in_flight.max(1) {
+            return None;
+        }
+        let oldest = self.queue.oldest();
+        let view = View {
+            oldest: oldest.map(|(_, arrived)| arrived),
+            full: self
+                .queue
+                .full(settings.max_size.max(1), settings.max_bytes),
+            flushing: oldest.is_some_and(|(ticket, _)| ticket < self.flush_below),
+            closing: self.closing,
+            not_before: self.last_left.map(|left| left + settings.min_interval),
+            max_wait: settings.max_wait,
+            wait: settings.wait,
+            company: Company {
+                anybody_left: settings.wait == Wait::Fixed || shared.census.anybody_left(),
+                gap: self.arrivals.gap(),
+                last_arrival: self.arrivals.last().unwrap_or(now),
+            },
+        };
+        Some(decide(&view, now))
+    }
+
+    fn take(
+        &mut self,
+        shared: &Arc<Shared<J, R>>,
+        reason: FlushReason,
+        now: Instant,
+    ) -> Option<Batch<J, R>> {
+        let settings = &shared.settings;
+        let entries = self
+            .queue
+            .take(settings.max_size.max(1), settings.max_bytes);
+        if entries.is_empty() {
+            return None;
+        }
+        self.departures.record(entries.len(), now);
+        self.last_left = Some(now);
+        self.in_flight += 1;
+        let slot = Slot(Arc::clone(shared));
+        Some(Batch::new(entries, reason, now, slot))
+    }
+
+    /// Answers whoever's deadline has come. Answered under the lock, so that
+    /// whoever leaves finds its item either queued, in flight or answered.
+    fn expire(&mut self, now: Instant) -> Vec<Waker> {
+        let expired = self.queue.expire(now);
+        if expired.is_empty() {
+            return Vec::new();
+        }
+        let retry_after = self.departures.room_in_seconds(now);
+        expired
+            .into_iter()
+            .filter_map(|(entry, room)| {
+                let (_, answerer) = entry.item;
+                answerer.answer_quietly(Err(match room {
+                    Room::Queue => Unanswered::Expired { retry_after },
+                    Room::Lobby => Unanswered::Full { retry_after },
+                }))
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,442 @@
+//! The batcher as a library: its promises, on a paused clock.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, advance};
+
+use super::*;
+
+const MS: Duration = Duration::from_millis(1);
+const FAR: Duration = Duration::from_secs(3600);
+
+/// A key and a size.
+#[derive(Debug, PartialEq, Eq)]
+struct Job(u64, usize);
+
+impl Item for Job {
+    fn key(&self) -> u64 {
+        self.0
+    }
+
+    fn bytes(&self) -> usize {
+        self.1
+    }
+}
+
+type Batches = mpsc::UnboundedReceiver<Batch<Job, u64>>;
+
+/// A batcher whose batches the test gets to answer.
+fn by_hand(settings: Settings) -> (Batcher<Job, u64>, Batches) {
+    let (sender, batches) = mpsc::unbounded_channel();
+    let batcher = Batcher::new(settings, move |batch| {
+        let sender = sender.clone();
+        async move { drop(sender.send(batch)) }
+    });
+    (batcher, batches)
+}
+
+fn submit(batcher: &Batcher<Job, u64>, key: u64) -> Reply<Job, u64> {
+    batcher.submit(Job(key, 1), Instant::now() + FAR).unwrap()
+}
+
+fn keys(batch: &Batch<Job, u64>) -> Vec<u64> {
+    batch.members().iter().map(|it| it.item().0).collect()
+}
+
+fn answer(mut batch: Batch<Job, u64>) {
+    batch.answer_all(|member| member.item().0 * 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_batch_leaves_at_once_and_each_gets_its_own() {
+    let (batcher, mut batches) = by_hand(Settings {
+        max_size: 3,
+        ..Settings::default()
+    });
+    let replies = [1, 2, 3].map(|key| submit(&batcher, key));
+    let start = Instant::now();
+    let batch = batches.recv().await.unwrap();
+    assert_eq!(
+        (start.elapsed(), batch.reason()),
+        (Duration::ZERO, FlushReason::Size)
+    );
+    answer(batch);
+    for (reply, key) in replies.into_iter().zip([1, 2, 3]) {
+        assert_eq!(reply.await, Ok(key * 10));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_bound_a_batch_and_the_next_item_leaves_in_the_next() {
+    let settings = Settings {
+        max_bytes: 10,
+        max_in_flight: 1,
+        ..Settings::default()
+    };
+    let (batcher, mut batches) = by_hand(settings);
+    let deadline = Instant::now() + FAR;
+    let _replies = [(1, 4), (2, 6), (3, 1)]
+        .map(|(key, bytes)| batcher.submit(Job(key, bytes), deadline).unwrap());
+    let batch = batches.recv().await.unwrap();
+    assert_eq!(
+        (keys(&batch), batch.reason()),
+        (vec![1, 2], FlushReason::Bytes)
+    );
+    let refused = batcher.submit(Job(4, 11), deadline).unwrap_err();
+    assert_eq!(
+        (refused.item, refused.reason),
+        (Job(4, 11), Refusal::TooLarge)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn company_is_waited_for_from_the_first_arrival_on() {
+    let (batcher, mut batches) = by_hand(Settings::default());
+    let start = Instant::now();
+    let _first = submit(&batcher, 1);
+    advance(3 * MS).await;
+    let _second = submit(&batcher, 2);
+    let batch = batches.recv().await.unwrap();
+    assert_eq!(keys(&batch), [1, 2]);
+    assert_eq!(batch.reason(), FlushReason::Wait);
+    assert_eq!(batch.members()[0].waited(batch.left()), 5 * MS);
+    assert_eq!(batch.left() - start, 5 * MS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_waiting_what_arrives_together_leaves_together() {
+    let settings = Settings {
+        max_wait: Duration::ZERO,
+        ..Settings::default()
+    };
+    let (batcher, mut batches) = by_hand(settings);
+    let start = Instant::now();
+    let _replies = [1, 2, 3].map(|key| submit(&batcher, key));
+    assert_eq!(keys(&batches.recv().await.unwrap()), [1, 2, 3]);
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_are_chosen_when_the_batch_leaves() {
+    let settings = Settings {
+        max_size: 3,
+        max_in_flight: 1,
+        ..Settings::default()
+    };
+    let (batcher, mut batches) = by_hand(settings);
+    let _in_flight = [1, 2, 3].map(|key| submit(&batcher, key));
+    let batch = batches.recv().await.unwrap();
+    let mut waiting = [4, 5, 6, 7].map(|key| submit(&batcher, key)).into_iter();
+    drop(waiting.next());
+    assert_eq!(
+        batcher.snapshot().queued,
+        3,
+        "its place is given back at once"
+    );
+    drop(batch);
+    assert_eq!(keys(&batches.recv().await.unwrap()), [5, 6, 7]);
+    assert_eq!(batcher.snapshot().cancelled_queued, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn equal_keys_never_share_a_batch_and_nobody_is_hurried() {
+    let settings = Settings {
+        max_size: 3,
+        ..Settings::default()
+    };
+    let (batcher, mut batches) = by_hand(settings);
+    let start = Instant::now();
+    let _first = submit(&batcher, 1);
+    advance(MS).await;
+    let _others = [1, 1, 2].map(|key| submit(&batcher, key));
+    let batch = batches.recv().await.unwrap();
+    assert_eq!((keys(&batch), start.elapsed()), (vec![1, 2], 5 * MS));
+    let batch = batches.recv().await.unwrap();
+    assert_eq!((keys(&batch), start.elapsed()), (vec![1], 6 * MS));
+    let batch = batches.recv().await.unwrap();
+    assert_eq!((keys(&batch), start.elapsed()), (vec![1], 6 * MS));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_is_answered_while_queued_though_all_slots_are_busy() {
+    let settings = Settings {
+        max_size: 1,
+        max_in_flight: 1,
+        ..Settings::default()
+    };
+    let (batcher, mut batches) = by_hand(settings);
+    let _busy = submit(&batcher, 1);
+    let batch = batches.recv().await.unwrap();
+    let start = Instant::now();
+    let _mate = submit(&batcher, 2);
+    let late = batcher.submit(Job(3, 1), start + 20 * MS).unwrap();
+    assert_eq!(late.await, Err(Unanswered::Expired { retry_after: 1 }));
+    assert_eq!(start.elapsed(), 20 * MS);
+    drop(batch);
+    assert_eq!(keys(&batches.recv().await.unwrap()), [2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_queue_refuses_or_has_them_wait() {
+    for (on_full, bytes) in [(OnFull::Reject, 1), (OnFull::Reject, 9), (OnFull::Wait, 1)] {
+        let settings = Settings {
+            max_in_flight: 1,
+            max_size: 1,
+            queue_jobs: if bytes == 1 { 1 } else { 10 },
+            queue_bytes: 10,
+            on_full,
+            ..Settings::default()
+        };
+        let (batcher, mut batches) = by_hand(settings);
+        let deadline = Instant::now() + 50 * MS;
+        let _in_flight = submit(&batcher, 1);
+        let batch = batches.recv().await.unwrap();
+        let _queued = batcher.submit(Job(2, bytes), Instant::now() + FAR).unwrap();
+        match (on_full, batcher.submit(Job(3, bytes), deadline)) {
+            (OnFull::Reject, refused) => {
+                let reason = Refusal::Full { retry_after: 1 };
+                assert_eq!(refused.unwrap_err().reason, reason);
+            }
+            (OnFull::Wait, reply) => {
+                let reply = reply.unwrap();
+                assert!(reply.found_no_room());
+                let patient = submit(&batcher, 4);
+                assert_eq!(batcher.snapshot().waiting_for_room, 2);
+                assert_eq!(reply.await, Err(Unanswered::Full { retry_after: 1 }));
+                drop(batch);
+                answer(batches.recv().await.unwrap());
+                answer(batches.recv().await.unwrap());
+                assert_eq!(patient.await, Ok(40));
+                assert_eq!(batcher.snapshot().accepted, 3);
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn flush_sends_what_waits_in_as_many_batches_as_it_takes() {
+    let settings = Settings {
+        max_size: 10,
+        max_in_flight: 1,
+        ..Settings::default()
+    };
+    let (batcher, mut batches) = by_hand(settings);
+    let start = Instant::now();
+    let _waiting = [1, 1, 2].map(|key| submit(&batcher, key));
+    assert_eq!(batcher.flush(), 3);
+    let batch = batches.recv().await.unwrap();
+    assert_eq!(
+        (keys(&batch), batch.reason()),
+        (vec![1, 2], FlushReason::Flush)
+    );
+    drop(batch);
+    let batch = batches.recv().await.unwrap();
+    assert_eq!(
+        (keys(&batch), batch.reason()),
+        (vec![1], FlushReason::Flush)
+    );
+    drop(batch);
+    let _later = submit(&batcher, 3);
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert_eq!(batches.recv().await.unwrap().reason(), FlushReason::Wait);
+}
+
+#[tokio::test(start_paused = true)]
+async fn batches_keep_their_distance() {
+    let settings = Settings {
+        max_size: 1,
+        min_interval: 30 * MS,
+        ..Settings::default()
+    };
+    let (batcher, mut batches) = by_hand(settings);
+    let start = Instant::now();
+    let _replies = [1, 2, 3].map(|key| submit(&batcher, key));
+    for after in [0, 30, 60] {
+        batches.recv().await.unwrap();
+        assert_eq!(start.elapsed(), after * MS);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_adaptive_wait_is_over_when_nobody_is_left_to_come() {
+    let settings = Settings {
+        wait: Wait::Adaptive,
+        max_wait: FAR,
+        ..Settings::default()
+    };
+    let (batcher, mut batches) = by_hand(settings);
+    let [one, other] = [batcher.source(), batcher.source()];
+    let deadline = || Instant::now() + 2 * FAR;
+    // Arrivals close to each other, so that the next one is worth waiting for.
+    for _ in 0..20 {
+        let replies = [(&one, 1), (&other, 2)]
+            .map(|(source, key)| source.submit(Job(key, 1), deadline()).unwrap());
+        let batch = batches.recv().await.unwrap();
+        assert_eq!(
+            (keys(&batch), batch.reason()),
+            (vec![1, 2], FlushReason::Idle)
+        );
+        answer(batch);
+        for reply in replies {
+            reply.await.unwrap();
+        }
+        advance(MS).await;
+    }
+    // One of two: it waits for the other, as long as the other is there.
+    let start = Instant::now();
+    let _reply = one.submit(Job(1, 1), deadline()).unwrap();
+    tokio::task::yield_now().await;
+    assert!(batches.try_recv().is_err());
+    drop(other);
+    assert_eq!(batches.recv().await.unwrap().reason(), FlushReason::Idle);
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_drops_or_panics_has_answered() {
+    std::panic::set_hook(Box::new(|_| {}));
+    let settings = Settings {
+        max_size: 1,
+        ..Settings::default()
+    };
+    let batcher = Batcher::<Job, u64>::new(settings, |batch| async move {
+        assert!(keys(&batch) != [1], "a panic of the processor");
+    });
+    let replies = [1, 2].map(|key| submit(&batcher, key));
+    for reply in replies {
+        assert_eq!(reply.await, Err(Unanswered::Dropped));
+    }
+    batcher.vacated().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_all_have_left_is_told_so() {
+    let (batcher, mut batches) = by_hand(Settings::default());
+    let [first, second] = [1, 2].map(|key| submit(&batcher, key));
+    let batch = batches.recv().await.unwrap();
+    let abandoned = batch.abandoned();
+    assert_eq!(first.stage(), Some(Stage::InFlight));
+    drop(first);
+    drop(second);
+    abandoned.await;
+    assert_eq!(batcher.snapshot().cancelled_in_flight, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_drains_and_refuses() {
+    let settings = Settings {
+        max_size: 2,
+        max_in_flight: 1,
+        ..Settings::default()
+    };
+    let (batcher, mut batches) = by_hand(settings);
+    let _in_flight = [1, 2].map(|key| submit(&batcher, key));
+    let first = batches.recv().await.unwrap();
+    let queued = [3, 4, 5].map(|key| submit(&batcher, key));
+    let start = Instant::now();
+    batcher.close();
+    let refused = batcher.submit(Job(6, 1), start + FAR).unwrap_err();
+    assert_eq!(refused.reason, Refusal::Closed);
+    answer(first);
+    for expected in [vec![3, 4], vec![5]] {
+        let batch = batches.recv().await.unwrap();
+        assert_eq!(
+            (keys(&batch), batch.reason()),
+            (expected, FlushReason::Drain)
+        );
+        answer(batch);
+    }
+    batcher.vacated().await;
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    for reply in queued {
+        assert!(reply.await.is_ok());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_abandoned_is_answered() {
+    let settings = Settings {
+        max_size: 1,
+        max_in_flight: 1,
+        ..Settings::default()
+    };
+    let (batcher, mut batches) = by_hand(settings);
+    let in_flight = submit(&batcher, 1);
+    let batch = batches.recv().await.unwrap();
+    let queued = submit(&batcher, 2);
+    batcher.close();
+    batcher.abandon();
+    assert_eq!(queued.await, Err(Unanswered::Abandoned));
+    answer(batch);
+    assert_eq!(in_flight.await, Ok(10));
+    batcher.vacated().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_clock_ends_with_the_batcher() {
+    let (batcher, batches) = by_hand(Settings::default());
+    let clock = Arc::downgrade(&batcher.0);
+    drop((batcher, batches));
+    tokio::task::yield_now().await;
+    assert_eq!(clock.strong_count(), 0);
+}
+
+/// Callers on several threads, who stay or leave as it comes, and a processor
+/// that answers, forgets and panics: every item is accounted for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn every_item_is_accounted_for_under_contention() {
+    std::panic::set_hook(Box::new(|_| {}));
+    let settings = Settings {
+        max_size: 8,
+        max_wait: MS,
+        max_in_flight: 3,
+        queue_jobs: 64,
+        on_full: OnFull::Wait,
+        ..Settings::default()
+    };
+    let batcher = Batcher::<Job, u64>::new(settings, |mut batch| async move {
+        let fate = batch.members()[0].item().0 % 7;
+        tokio::task::yield_now().await;
+        assert!(fate != 0, "a panic of the processor");
+        if fate != 1 {
+            batch.answer_all(|member| member.item().0 * 10);
+        }
+    });
+    let counts = Arc::new(Mutex::new(VecDeque::new()));
+    let callers = (0..32_u64).map(|caller| {
+        let (batcher, counts) = (batcher.clone(), Arc::clone(&counts));
+        tokio::spawn(async move {
+            for round in 0..200 {
+                let key = caller * 1_000 + round;
+                let wait = if round % 5 == 0 { MS } else { FAR };
+                let reply = batcher.submit(Job(key, 1), Instant::now() + wait).unwrap();
+                if round % 3 == 0 {
+                    tokio::task::yield_now().await;
+                    drop(reply);
+                    continue;
+                }
+                let answer = reply.await;
+                if let Ok(result) = answer {
+                    assert_eq!(result, key * 10);
+                }
+                let entered = !matches!(answer, Err(Unanswered::Full { .. }));
+                counts.lock().unwrap().push_back(entered);
+            }
+        })
+    });
+    for caller in callers.collect::<Vec<_>>() {
+        caller.await.unwrap();
+    }
+    batcher.vacated().await;
+    let now = batcher.snapshot();
+    let answered = counts.lock().unwrap().iter().filter(|&&it| it).count() as u64;
+    assert_eq!(
+        now.accepted,
+        answered + now.cancelled_queued + now.cancelled_in_flight
+    );
+    assert_eq!((now.queued, now.queued_bytes, now.in_flight), (0, 0, 0));
+}

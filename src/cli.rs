@@ -1,0 +1,167 @@
+//! The command line: which commands there are and what they take.
+//!
+//! `main` parses a [`Cli`] and acts on its [`Command`]. The flags of the settings come from the
+//! table of settings, see [`crate::config::Flags`]; `--help` has one line for each.
+
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::config::{Flags, parse_duration};
+use crate::sample_upstream;
+
+const SETTINGS: &str = "\
+All settings: config/microbatch.toml, or `microbatch check`. Flags override environment variables
+(MICROBATCH_BATCH__MAX_SIZE=64 for batch.max_size), those the file, and that the defaults.";
+
+/// HTTP micro-batching proxy: single jobs in, one JSON array upstream, each caller its own answer
+#[derive(Debug, Parser)]
+#[command(name = "microbatch", version, args_conflicts_with_subcommands = true)]
+#[command(disable_help_subcommand = true, after_help = SETTINGS, term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+impl Cli {
+    /// The command that was given; without one, `serve` with the flags that were.
+    pub fn into_command(self) -> Command {
+        self.command.unwrap_or(Command::Serve(self.flags))
+    }
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the proxy (default)
+    #[command(after_help = SETTINGS)]
+    Serve(Flags),
+    /// Run the proxy in front of a built-in sample upstream
+    #[command(after_help = SETTINGS)]
+    Demo(Flags),
+    /// Run the sample upstream alone
+    Upstream(sample_upstream::Args),
+    /// Load the configuration and print it whole as TOML, secrets redacted
+    #[command(after_help = SETTINGS)]
+    Check(Flags),
+    /// Ask a running proxy whether it is ready
+    Healthcheck(Healthcheck),
+    /// Print completions for a shell
+    Completions {
+        /// The shell to print them for
+        shell: Shell,
+    },
+}
+
+/// What `healthcheck` takes: the settings, to find `admin.listen` as the proxy did.
+#[derive(Debug, Args)]
+pub struct Healthcheck {
+    /// Longest the answer may take, 2s by default
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "2s",
+        hide_default_value = true
+    )]
+    #[arg(value_parser = parse_duration)]
+    pub timeout: Duration,
+    /// The flags of the settings.
+    #[command(flatten)]
+    pub flags: Flags,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+    use clap::error::ErrorKind;
+
+    use super::*;
+    use crate::config::{NeedUpstream, keys, load};
+
+    fn parse(words: &str) -> Result<Command, clap::Error> {
+        let words = std::iter::once("microbatch").chain(words.split_whitespace());
+        Cli::try_parse_from(words).map(Cli::into_command)
+    }
+
+    fn max_size(flags: &Flags) -> usize {
+        let loaded = load(flags, std::iter::empty(), NeedUpstream::No).unwrap();
+        loaded.config.batch.max_size
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_settings_are_taken_by_every_command_that_loads_them() {
+        for words in ["", "serve", "demo", "check", "healthcheck"] {
+            let given = parse(&format!("{words} --max-size 7 --upstream http://h/")).unwrap();
+            let flags = match given {
+                Command::Serve(flags) if ["", "serve"].contains(&words) => flags,
+                Command::Demo(flags) if words == "demo" => flags,
+                Command::Check(flags) if words == "check" => flags,
+                Command::Healthcheck(given) if words == "healthcheck" => given.flags,
+                other => panic!("{words}: {other:?}"),
+            };
+            assert_eq!(max_size(&flags), 7, "{words}");
+        }
+        for words in ["upstream --max-size 7", "completions --max-size 7 bash"] {
+            let error = parse(words).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::UnknownArgument, "{words}");
+        }
+    }
+
+    #[test]
+    fn flags_before_a_command_are_not_silently_lost() {
+        let error = parse("--max-size 7 serve").unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        let error = parse("serve --max-size 7 --max-size 8").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ArgumentConflict);
+    }
+
+    #[test]
+    fn healthcheck_has_a_timeout_of_its_own() {
+        for (words, seconds) in [("healthcheck", 2), ("healthcheck --timeout 5s", 5)] {
+            match parse(words).unwrap() {
+                Command::Healthcheck(given) => {
+                    assert_eq!(given.timeout, Duration::from_secs(seconds));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        let error = parse("healthcheck --timeout 5").unwrap_err();
+        assert!(
+            error.to_string().contains("write \"5ms\" or \"5s\""),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn every_flag_is_the_tables_or_config() {
+        let command = Cli::command();
+        let mut flags: Vec<_> = command
+            .get_arguments()
+            .filter_map(|argument| Some(format!("--{}", argument.get_long()?)))
+            .collect();
+        let mut expected: Vec<_> = keys().iter().filter_map(|key| key.flag).collect();
+        expected.push("--config");
+        flags.sort();
+        expected.sort();
+        assert_eq!(flags, expected);
+    }
+
+    #[test]
+    fn the_help_fits_a_screen() {
+        for words in ["-h", "--help", "serve --help", "healthcheck -h"] {
+            let help = parse(words).unwrap_err().to_string();
+            assert!(help.lines().count() <= 45, "{help}");
+            for line in help.lines() {
+                assert!(line.chars().count() <= 100, "{line}");
+            }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The names of everything a job or a batch can come to.
+//!
+//! One list for problems, logs and counters, so that a code means the same in
+//! all of them. Which status a code has is `http::problem`'s to know.
+
+use std::fmt;
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)+) => {
+        /// What a job or a batch came to.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Code {
+            $($(#[$doc])* $variant,)+
+        }
+
+        impl Code {
+            /// Every code there is, in the order of the contract's table.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The code as callers, logs and metrics spell it.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The caller got its result.
+    Ok = "ok",
+    /// The caller got its result, which is an error of the job itself.
+    JobError = "job-error",
+    /// The body is not JSON.
+    MalformedJson = "malformed-json",
+    /// No such path.
+    NotFound = "not-found",
+    /// The path has no such method.
+    MethodNotAllowed = "method-not-allowed",
+    /// JSON, but no job.
+    InvalidJob = "invalid-job",
+    /// A Content-Type that is not taken.
+    UnsupportedMediaType = "unsupported-media-type",
+    /// The body is over the limit.
+    JobTooLarge = "job-too-large",
+    /// The body did not arrive in time.
+    ReadTimeout = "read-timeout",
+    /// The queue is full.
+    QueueFull = "queue-full",
+    /// The deadline passed while the job was queued.
+    QueueTimeout = "queue-timeout",
+    /// The deadline passed after the batch left.
+    DeadlineExceeded = "deadline-exceeded",
+    /// No connection to the upstream could be made.
+    UpstreamUnreachable = "upstream-unreachable",
+    /// Connecting to the upstream took too long.
+    UpstreamConnectTimeout = "upstream-connect-timeout",
+    /// The connection was lost after sending.
+    UpstreamDisconnected = "upstream-disconnected",
+    /// No complete answer in time.
+    UpstreamTimeout = "upstream-timeout",
+    /// One job alone is too large for the upstream.
+    UpstreamTooLarge = "upstream-too-large",
+    /// The upstream refused a batch of one.
+    UpstreamRejectedJob = "upstream-rejected-job",
+    /// The upstream refused a batch of several.
+    UpstreamRejectedBatch = "upstream-rejected-batch",
+    /// The upstream wants other credentials.
+    UpstreamAuth = "upstream-auth",
+    /// The upstream asks for patience.
+    UpstreamOverloaded = "upstream-overloaded",
+    /// The upstream's upstream took too long.
+    UpstreamGatewayTimeout = "upstream-gateway-timeout",
+    /// The upstream failed, or answered what no upstream should.
+    UpstreamError = "upstream-error",
+    /// The answer is not an array of results.
+    UpstreamMalformed = "upstream-malformed",
+    /// The answer is over the limit.
+    UpstreamResponseTooLarge = "upstream-response-too-large",
+    /// The answer has no result for this job.
+    ResultMissing = "result-missing",
+    /// The answer has two different results for this job.
+    ResultAmbiguous = "result-ambiguous",
+    /// The proxy is shutting down.
+    ShuttingDown = "shutting-down",
+    /// The proxy made a mistake.
+    Internal = "internal",
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

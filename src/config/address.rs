@@ -1,0 +1,210 @@
+//! The kinds for addresses to listen on, and what two of them have in common.
+
+use toml::de::DeValue;
+use url::Host;
+
+use super::kind::{Kind, Wrong, quoted, shown, string};
+
+/// `host:port`, the host a name or an IP address, an IPv6 address in brackets.
+pub(crate) struct Address;
+
+/// An [`Address`], or an empty string for none.
+pub(crate) struct OptionalAddress;
+
+impl Kind for Address {
+    type Value = String;
+
+    fn text(&self, text: &str) -> Result<String, Wrong> {
+        match split(text) {
+            Ok(_) => Ok(text.to_owned()),
+            Err(why) => Err(format!(
+                "{} is not an address to listen on: {why}; write host:port, such as \
+                 \"127.0.0.1:8080\" or \"[::1]:8080\"",
+                shown(text)
+            )
+            .into()),
+        }
+    }
+
+    fn toml(&self, value: &DeValue<'_>) -> Result<String, Wrong> {
+        self.text(string(value, "an address such as \"127.0.0.1:8080\"")?)
+    }
+
+    fn print(&self, value: &String) -> String {
+        quoted(value)
+    }
+}
+
+impl Kind for OptionalAddress {
+    type Value = Option<String>;
+
+    fn text(&self, text: &str) -> Result<Option<String>, Wrong> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        Address.text(text).map(Some)
+    }
+
+    fn toml(&self, value: &DeValue<'_>) -> Result<Option<String>, Wrong> {
+        let allowed = "an address such as \"127.0.0.1:8081\", or \"\" for none";
+        self.text(string(value, allowed)?)
+    }
+
+    fn print(&self, value: &Option<String>) -> String {
+        quoted(value.as_deref().unwrap_or_default())
+    }
+}
+
+/// The host and the port of `host:port`, or what is wrong with it.
+fn split(text: &str) -> Result<(Host, u16), &'static str> {
+    if text.contains("://") {
+        return Err("it is a URL");
+    }
+    let Some((host, port)) = text.rsplit_once(':') else {
+        return Err("it has no port");
+    };
+    if host.is_empty() {
+        return Err("it has no host (0.0.0.0 and [::] stand for every interface)");
+    }
+    if host == "*" {
+        return Err("* is no host (0.0.0.0 and [::] stand for every interface)");
+    }
+    if host.contains(':') && !host.starts_with('[') {
+        return Err("an IPv6 address stands in brackets");
+    }
+    let Ok(host) = Host::parse(host) else {
+        return Err("the host is neither a name nor an IP address");
+    };
+    // `u16::from_str` alone would take "+80".
+    match port.parse() {
+        Ok(port) if !text.ends_with(':') && !text.contains(":+") => Ok((host, port)),
+        _ => Err("the port is not a number from 0 to 65535"),
+    }
+}
+
+/// Whether two addresses cannot both be listened on: one port, and one host or every host.
+/// Port 0 takes any free port, so it never collides.
+pub(crate) fn collide(one: &str, other: &str) -> bool {
+    let (Ok((one, port)), Ok((other, other_port))) = (split(one), split(other)) else {
+        return false;
+    };
+    let hosts = match (&one, &other) {
+        (Host::Ipv4(a), Host::Ipv4(b)) => a == b || a.is_unspecified() || b.is_unspecified(),
+        (Host::Ipv6(a), Host::Ipv6(b)) => a == b || a.is_unspecified() || b.is_unspecified(),
+        (one, other) => one == other,
+    };
+    hosts && port == other_port && port != 0
+}
+
+/// The address to connect to in order to reach a listener on this machine: the same, but
+/// loopback where the listener takes every interface.
+pub fn connectable(listen: &str) -> String {
+    match split(listen) {
+        Ok((Host::Ipv4(ip), port)) if ip.is_unspecified() => format!("127.0.0.1:{port}"),
+        Ok((Host::Ipv6(ip), port)) if ip.is_unspecified() => format!("[::1]:{port}"),
+        _ => listen.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::kind::testing::{from_text, from_toml};
+    use super::*;
+
+    #[test]
+    fn an_address_has_a_host_and_a_port() {
+        for good in [
+            "127.0.0.1:8080",
+            "0.0.0.0:0",
+            "localhost:65535",
+            "[::]:80",
+            "[::1]:8080",
+            "my_host.internal:1",
+        ] {
+            assert_eq!(from_text(&Address, good), Ok(format!("{good:?}")));
+        }
+        for (bad, why) in [
+            ("", "it has no port"),
+            ("localhost", "it has no port"),
+            (
+                ":8080",
+                "it has no host (0.0.0.0 and [::] stand for every interface)",
+            ),
+            (
+                "*:8080",
+                "* is no host (0.0.0.0 and [::] stand for every interface)",
+            ),
+            ("::1:8080", "an IPv6 address stands in brackets"),
+            ("[::1", "the host is neither a name nor an IP address"),
+            ("[::g]:80", "the host is neither a name nor an IP address"),
+            (
+                "300.0.0.1:80",
+                "the host is neither a name nor an IP address",
+            ),
+            ("a b:80", "the host is neither a name nor an IP address"),
+            ("http://h:80", "it is a URL"),
+            ("localhost:", "the port is not a number from 0 to 65535"),
+            ("localhost:http", "the port is not a number from 0 to 65535"),
+            (
+                "localhost:65536",
+                "the port is not a number from 0 to 65535",
+            ),
+            ("localhost:+80", "the port is not a number from 0 to 65535"),
+            ("localhost:-1", "the port is not a number from 0 to 65535"),
+        ] {
+            let expected = format!(
+                "{bad:?} is not an address to listen on: {why}; write host:port, such as \
+                 \"127.0.0.1:8080\" or \"[::1]:8080\""
+            );
+            assert_eq!(from_text(&Address, bad), Err(expected));
+        }
+    }
+
+    #[test]
+    fn an_optional_address_may_be_empty() {
+        assert_eq!(from_text(&OptionalAddress, ""), Ok("\"\"".to_owned()));
+        assert_eq!(from_toml(&OptionalAddress, "\"\""), Ok("\"\"".to_owned()));
+        assert_eq!(
+            from_toml(&OptionalAddress, "\"h:1\""),
+            Ok("\"h:1\"".to_owned())
+        );
+        let expected =
+            "must be an address such as \"127.0.0.1:8081\", or \"\" for none, not a boolean";
+        assert_eq!(
+            from_toml(&OptionalAddress, "false"),
+            Err(expected.to_owned())
+        );
+        let expected = "must be an address such as \"127.0.0.1:8080\", not an integer";
+        assert_eq!(from_toml(&Address, "8080"), Err(expected.to_owned()));
+    }
+
+    #[test]
+    fn addresses_collide_on_one_port_of_one_host() {
+        for (one, other, expected) in [
+            ("127.0.0.1:80", "127.0.0.1:80", true),
+            ("localhost:80", "LOCALHOST:80", true),
+            ("[::1]:80", "[0:0::1]:80", true),
+            ("0.0.0.0:80", "127.0.0.1:80", true),
+            ("[::1]:80", "[::]:80", true),
+            ("127.0.0.1:80", "127.0.0.2:80", false),
+            ("127.0.0.1:80", "127.0.0.1:81", false),
+            ("127.0.0.1:0", "127.0.0.1:0", false),
+            ("[::1]:80", "127.0.0.1:80", false),
+        ] {
+            assert_eq!(collide(one, other), expected, "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn every_interface_is_reached_through_loopback() {
+        for (listen, expected) in [
+            ("0.0.0.0:8081", "127.0.0.1:8081"),
+            ("[::]:8081", "[::1]:8081"),
+            ("10.0.0.7:8081", "10.0.0.7:8081"),
+            ("localhost:1", "localhost:1"),
+            ("[::1]:1", "[::1]:1"),
+        ] {
+            assert_eq!(connectable(listen), expected);
+        }
+    }
+}

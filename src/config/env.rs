@@ -1,0 +1,97 @@
+//! The layer of the environment: `MICROBATCH_BATCH__MAX_SIZE=64`.
+//!
+//! Only a variable that names one of our sections is ours. Kubernetes sets
+//! `MICROBATCH_SERVICE_HOST` and the like for a service called `microbatch`.
+
+use std::ffi::{OsStr, OsString};
+
+use super::kind::Raw;
+use super::mistake::{Mistake, Origin};
+use super::schema::{Draft, SECTIONS, keys};
+use super::suggest::unknown_key;
+
+/// Names the configuration file where no `--config` does.
+pub(crate) const FILE: &str = "MICROBATCH_CONFIG";
+
+const PREFIX: &str = "MICROBATCH_";
+
+/// The variables that are ours, by name.
+pub(crate) struct Environment(Vec<(OsString, OsString)>);
+
+impl Environment {
+    pub(crate) fn new(variables: impl Iterator<Item = (OsString, OsString)>) -> Self {
+        let ours = |(name, _): &(OsString, _)| name == FILE || parts(name).is_some();
+        let mut ours: Vec<_> = variables.filter(ours).collect();
+        ours.sort();
+        Environment(ours)
+    }
+
+    /// The file that [`FILE`] names.
+    pub(crate) fn file(&self) -> Option<&OsStr> {
+        let named = self.0.iter().find(|(name, _)| name == FILE);
+        named.map(|(_, value)| value.as_os_str())
+    }
+
+    /// Lays the variables over the draft.
+    pub(crate) fn lay(&self, draft: &mut Draft, mistakes: &mut Vec<Mistake>) {
+        for (name, value) in &self.0 {
+            let Some((section, key)) = parts(name) else {
+                continue;
+            };
+            let origin = Origin::Env(name.to_string_lossy().into_owned());
+            let mut wrong = |key: String, what: String| {
+                let origin = Some(origin.clone());
+                mistakes.push(Mistake { origin, key, what });
+            };
+            let Some(known) = keys().iter().find(|known| name == known.env) else {
+                let key = key.to_lowercase();
+                let what = unknown_key(&section, &key, |key| key.env.to_owned());
+                wrong(format!("{section}.{key}"), what);
+                continue;
+            };
+            let Some(text) = value.to_str() else {
+                wrong(known.key.to_owned(), "the value is not UTF-8".to_owned());
+                continue;
+            };
+            let read = draft.read(known, Raw::Text(text), origin.clone());
+            for part in read.err().into_iter().flat_map(|wrong| wrong.0) {
+                let member = part.member.map(|(name, _)| format!(".{name}"));
+                let key = format!("{}{}", known.key, member.unwrap_or_default());
+                wrong(key, part.what);
+            }
+        }
+    }
+}
+
+/// The section and the key of `MICROBATCH_<SECTION>__<KEY>`, where the section is one of ours.
+fn parts(name: &OsStr) -> Option<(String, String)> {
+    let name = name.to_string_lossy();
+    let (section, key) = name.strip_prefix(PREFIX)?.split_once("__")?;
+    let ours = SECTIONS
+        .iter()
+        .find(|ours| ours.to_uppercase() == section)?;
+    Some(((*ours).to_owned(), key.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_variables_of_our_sections_are_ours() {
+        for (name, ours) in [
+            ("MICROBATCH_BATCH__MAX_SIZE", true),
+            ("MICROBATCH_BATCH__ANYTHING", true),
+            ("MICROBATCH_BATCH__", true),
+            ("MICROBATCH_SERVICE_HOST", false),
+            ("MICROBATCH_SERVER_PORT_80_TCP", false),
+            ("MICROBATCH_BATCH_MAX_SIZE", false),
+            ("MICROBATCH_batch__MAX_SIZE", false),
+            ("MICROBATCH_OTHER__KEY", false),
+            ("BATCH__MAX_SIZE", false),
+            ("microbatch_BATCH__MAX_SIZE", false),
+        ] {
+            assert_eq!(parts(OsStr::new(name)).is_some(), ours, "{name}");
+        }
+    }
+}

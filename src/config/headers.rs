@@ -1,0 +1,236 @@
+//! The kind for the headers every batch carries to the upstream.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use toml::de::{DeTable, DeValue};
+
+use super::kind::{Kind, Part, Wrong, type_of};
+use super::target::REDACTED;
+
+/// Header names and values: a TOML table in the file, an inline one in the environment,
+/// `Name: value` as a flag. A value is marked sensitive and never shown.
+pub(crate) struct Headers;
+
+/// Headers that are not the operator's to set, and why.
+const REFUSED: &[(&[&str], &str)] = &[
+    (
+        &[
+            "content-length",
+            "transfer-encoding",
+            "trailer",
+            "te",
+            "expect",
+        ],
+        "it frames the message, which the proxy does",
+    ),
+    (
+        &["connection", "keep-alive", "proxy-connection", "upgrade"],
+        "it is about one connection, which the proxy keeps",
+    ),
+    (
+        &[
+            "content-type",
+            "x-batch-id",
+            "x-batch-size",
+            "traceparent",
+            "tracestate",
+        ],
+        "the proxy sets it for each batch",
+    ),
+];
+
+impl Kind for Headers {
+    type Value = HeaderMap;
+
+    fn text(&self, text: &str) -> Result<HeaderMap, Wrong> {
+        const ALLOWED: &str =
+            "must be an inline TOML table such as { Authorization = \"Bearer …\" }";
+        let value = DeValue::parse(text)
+            .map_err(|error| format!("{ALLOWED}: {}", error.message().replace('\n', ", ")))?;
+        match value.get_ref() {
+            DeValue::Table(table) => from_table(table),
+            other => Err(format!("{ALLOWED}, not {}", type_of(other)).into()),
+        }
+    }
+
+    fn toml(&self, value: &DeValue<'_>) -> Result<HeaderMap, Wrong> {
+        match value {
+            DeValue::Table(table) => from_table(table),
+            other => Err(format!(
+                "must be a table such as [upstream.headers], not {}",
+                type_of(other)
+            )
+            .into()),
+        }
+    }
+
+    fn flag(&self, text: &str) -> Result<HeaderMap, Wrong> {
+        let Some((name, value)) = text.split_once(':') else {
+            return Err("must be 'Name: value'".to_owned().into());
+        };
+        let (name, value) = header(name.trim(), value)?;
+        Ok(HeaderMap::from_iter([(name, value)]))
+    }
+
+    fn print(&self, headers: &HeaderMap) -> String {
+        if headers.is_empty() {
+            return "{}".to_owned();
+        }
+        // A header name holds neither a quote nor a backslash (RFC 9110, 5.6.2).
+        let mut members: Vec<_> = headers
+            .keys()
+            .map(|name| format!("\"{name}\" = \"{REDACTED}\""))
+            .collect();
+        members.sort();
+        format!("{{ {} }}", members.join(", "))
+    }
+
+    fn merge(&self, mut lower: HeaderMap, upper: HeaderMap) -> HeaderMap {
+        for (name, value) in &upper {
+            lower.insert(name, value.clone());
+        }
+        lower
+    }
+}
+
+/// Every header of a table, or every one that is wrong.
+fn from_table(table: &DeTable<'_>) -> Result<HeaderMap, Wrong> {
+    let mut headers = HeaderMap::new();
+    let mut wrong = Vec::new();
+    for (key, value) in table {
+        let read = match value.get_ref() {
+            DeValue::String(text) => header(key.get_ref(), text),
+            other => Err(format!("must be a string, not {}", type_of(other))),
+        };
+        let what = match read {
+            Ok((name, value)) => match headers.insert(name, value) {
+                None => continue,
+                Some(_) => "is given twice: header names ignore case".to_owned(),
+            },
+            Err(what) => what,
+        };
+        let member = Some((key.get_ref().to_string(), key.span()));
+        wrong.push(Part { member, what });
+    }
+    if wrong.is_empty() {
+        Ok(headers)
+    } else {
+        Err(Wrong(wrong))
+    }
+}
+
+/// One header, its value marked sensitive.
+fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let Ok(parsed) = HeaderName::from_bytes(name.as_bytes()) else {
+        return Err("is not a header name: letters, digits and -_.!#$%&'*+^`|~ only".to_owned());
+    };
+    let reason = REFUSED
+        .iter()
+        .find(|(names, _)| names.contains(&parsed.as_str()));
+    if let Some((_, reason)) = reason {
+        return Err(format!("{parsed} cannot be set here: {reason}"));
+    }
+    let Ok(mut value) = HeaderValue::from_str(value.trim()) else {
+        return Err(format!(
+            "the value of {parsed} must be printable ASCII on one line"
+        ));
+    };
+    value.set_sensitive(true);
+    Ok((parsed, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::kind::testing::{from_flag, from_text, from_toml};
+    use super::*;
+
+    #[test]
+    fn each_layer_has_its_spelling() {
+        let expected = Ok("{ \"authorization\" = \"***\" }".to_owned());
+        let table = "{ Authorization = \"Bearer s3cret\" }";
+        assert_eq!(from_toml(&Headers, table), expected);
+        assert_eq!(from_text(&Headers, table), expected);
+        assert_eq!(
+            from_flag(&Headers, "Authorization: Bearer s3cret"),
+            expected
+        );
+        let headers = Headers.flag("Authorization:  Bearer a:b ").unwrap();
+        assert_eq!(headers["authorization"], "Bearer a:b");
+        assert!(headers["authorization"].is_sensitive());
+        assert!(!format!("{headers:?}").contains("Bearer"));
+        assert_eq!(from_text(&Headers, "{}"), Ok("{}".to_owned()));
+    }
+
+    #[test]
+    fn what_the_proxy_owns_is_refused() {
+        let mut names = 0;
+        for name in REFUSED.iter().flat_map(|(names, _)| *names) {
+            let spelled = name.to_uppercase();
+            let wrong = from_flag(&Headers, &format!("{spelled}: s3cret")).unwrap_err();
+            assert!(
+                wrong.starts_with(&format!("{name} cannot be set here: ")),
+                "{wrong}"
+            );
+            assert!(!wrong.contains("s3cret"));
+            names += 1;
+        }
+        assert_eq!(names, 14);
+        for name in [
+            "accept",
+            "user-agent",
+            "host",
+            "authorization",
+            "x-api-key",
+            "cookie",
+        ] {
+            assert!(from_flag(&Headers, &format!("{name}: x")).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_wrong_header_is_named_and_no_value_shown() {
+        let table =
+            "{ \"a b\" = \"s3cret\", te = \"s3cret\", x = 1, y = \"s3cret\\nx\", ok = \"v\" }";
+        let expected = "a b: is not a header name: letters, digits and -_.!#$%&'*+^`|~ only; \
+                        te: te cannot be set here: it frames the message, which the proxy does; \
+                        x: must be a string, not an integer; \
+                        y: the value of y must be printable ASCII on one line";
+        assert_eq!(from_toml(&Headers, table), Err(expected.to_owned()));
+        let twice = from_toml(&Headers, "{ X-A = \"1\", x-a = \"2\" }").unwrap_err();
+        assert_eq!(twice, "x-a: is given twice: header names ignore case");
+        for text in [
+            "s3cret",
+            "{ a = s3cret }",
+            "\"s3cret\"",
+            "",
+            "{ a = \"s3cret",
+            "a: s3cret",
+        ] {
+            let wrong = from_text(&Headers, text).unwrap_err();
+            assert!(wrong.starts_with("must be an inline TOML table"), "{wrong}");
+            assert!(
+                !wrong.contains("s3cret") && !wrong.contains('\n'),
+                "{wrong}"
+            );
+        }
+        assert_eq!(
+            from_flag(&Headers, "s3cret"),
+            Err("must be 'Name: value'".to_owned())
+        );
+        let wrong = from_toml(&Headers, "\"s3cret\"").unwrap_err();
+        assert_eq!(
+            wrong,
+            "must be a table such as [upstream.headers], not a string"
+        );
+    }
+
+    #[test]
+    fn an_upper_layer_overrides_by_name() {
+        let lower = Headers.text("{ a = \"1\", b = \"1\" }").unwrap();
+        let upper = Headers.flag("B: 2").unwrap();
+        let merged = Headers.merge(lower, upper);
+        assert_eq!(
+            (merged.len(), &merged["a"], &merged["b"]),
+            (2, &"1".parse().unwrap(), &"2".parse().unwrap())
+        );
+    }
+}

@@ -1,0 +1,178 @@
+//! What a value of a setting can be: one [`Kind`] per sort of value.
+//!
+//! The table in [`super::schema`] gives each key its kind; every layer (file, environment, flag,
+//! default) and every printer goes through it, so a value has one spelling and one error text
+//! wherever it stands. A kind never puts a secret into an error or into what it prints.
+
+use std::ops::Range;
+
+use toml::de::DeValue;
+
+/// Reads and prints the values of a setting.
+pub(crate) trait Kind {
+    /// What the setting is in the running program.
+    type Value;
+
+    /// Reads plain text: an environment variable or a default.
+    fn text(&self, text: &str) -> Result<Self::Value, Wrong>;
+
+    /// Reads a value of the TOML file.
+    fn toml(&self, value: &DeValue<'_>) -> Result<Self::Value, Wrong>;
+
+    /// Reads a flag's argument: plain text but where a flag has a spelling of its own.
+    fn flag(&self, text: &str) -> Result<Self::Value, Wrong> {
+        self.text(text)
+    }
+
+    /// The value as TOML, with secrets redacted.
+    fn print(&self, value: &Self::Value) -> String;
+
+    /// What holds when a lower and an upper layer both give a value: the upper one.
+    fn merge(&self, _lower: Self::Value, upper: Self::Value) -> Self::Value {
+        upper
+    }
+
+    /// Reads a value from whichever layer it stands in.
+    fn read(&self, raw: Raw<'_>) -> Result<Self::Value, Wrong> {
+        match raw {
+            Raw::Text(text) => self.text(text),
+            Raw::Flag(text) => self.flag(text),
+            Raw::Toml(value) => self.toml(value),
+        }
+    }
+}
+
+/// A value as its layer spells it.
+#[derive(Clone, Copy)]
+pub(crate) enum Raw<'a> {
+    /// An environment variable or a default.
+    Text(&'a str),
+    /// The argument of a flag.
+    Flag(&'a str),
+    /// A value of the TOML file.
+    Toml(&'a DeValue<'a>),
+}
+
+/// Why a value is refused: one part, or for a table one per member that is wrong.
+#[derive(Debug)]
+pub(crate) struct Wrong(pub Vec<Part>);
+
+/// One thing that is wrong with a value.
+#[derive(Debug)]
+pub(crate) struct Part {
+    /// The member of a table it is about, and where its bytes stand in the file.
+    pub member: Option<(String, Range<usize>)>,
+    /// What is wrong and what is allowed, to follow "key: ".
+    pub what: String,
+}
+
+impl From<String> for Wrong {
+    fn from(what: String) -> Self {
+        Wrong(vec![Part { member: None, what }])
+    }
+}
+
+impl std::fmt::Display for Wrong {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (i, part) in self.0.iter().enumerate() {
+            let between = if i == 0 { "" } else { "; " };
+            match &part.member {
+                Some((name, _)) => write!(f, "{between}{name}: {}", part.what)?,
+                None => write!(f, "{between}{}", part.what)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The TOML type of a value with its article, for error texts.
+pub(crate) fn type_of(value: &DeValue<'_>) -> String {
+    let name = value.type_str();
+    match name {
+        "integer" | "array" => format!("an {name}"),
+        _ => format!("a {name}"),
+    }
+}
+
+/// The text of a TOML string, or an error that says what would be allowed.
+pub(crate) fn string<'a>(value: &'a DeValue<'_>, allowed: &str) -> Result<&'a str, Wrong> {
+    value
+        .as_str()
+        .ok_or_else(|| format!("must be {allowed}, not {}", type_of(value)).into())
+}
+
+/// A text as a TOML string.
+pub(crate) fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+/// The text of a value in an error: quoted, escaped, and cut where it is long.
+pub(crate) fn shown(text: &str) -> String {
+    const LONGEST: usize = 40;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! Tables for the tests of the kinds.
+
+    use super::*;
+
+    /// What a kind makes of plain text: printed TOML or the error's text.
+    pub(crate) fn from_text<K: Kind>(kind: &K, text: &str) -> Result<String, String> {
+        kind.text(text)
+            .map(|value| kind.print(&value))
+            .map_err(|wrong| wrong.to_string())
+    }
+
+    /// What a kind makes of a flag's argument.
+    pub(crate) fn from_flag<K: Kind>(kind: &K, text: &str) -> Result<String, String> {
+        kind.flag(text)
+            .map(|value| kind.print(&value))
+            .map_err(|wrong| wrong.to_string())
+    }
+
+    /// What a kind makes of a TOML value.
+    pub(crate) fn from_toml<K: Kind>(kind: &K, toml: &str) -> Result<String, String> {
+        let value = DeValue::parse(toml).unwrap();
+        kind.toml(value.get_ref())
+            .map(|value| kind.print(&value))
+            .map_err(|wrong| wrong.to_string())
+    }
+
+    /// The printed TOML reads back as the same value.
+    pub(crate) fn round_trips<K: Kind>(kind: &K, text: &str)
+    where
+        K::Value: PartialEq + std::fmt::Debug,
+    {
+        let value = kind.text(text).unwrap();
+        let printed = kind.print(&value);
+        let parsed = DeValue::parse(&printed).unwrap();
+        assert_eq!(kind.toml(parsed.get_ref()).unwrap(), value, "{printed}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shown_value_is_escaped_and_cut() {
+        assert_eq!(shown("a\nb"), r#""a\nb""#);
+        assert_eq!(shown(&"x".repeat(41)), format!("{:?}…", "x".repeat(40)));
+        assert_eq!(shown(&"é".repeat(40)), format!("{:?}", "é".repeat(40)));
+    }
+
+    #[test]
+    fn a_wrong_names_each_member() {
+        let part = |name: &str| Part {
+            member: Some((name.to_owned(), 0..1)),
+            what: "bad".to_owned(),
+        };
+        let wrong = Wrong(vec![part("a"), part("b")]);
+        assert_eq!(wrong.to_string(), "a: bad; b: bad");
+    }
+}

@@ -1,0 +1,82 @@
+//! The kind for log filters: a level, or targets with levels.
+
+use toml::de::DeValue;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+
+use super::kind::{Kind, Wrong, quoted, shown, string};
+
+/// A filter as [`Targets`] reads it: `info`, `warn,microbatch=debug`.
+pub(crate) struct Level;
+
+const ALLOWED: &str = "a level (off, error, warn, info, debug, trace) or target=level pairs, such \
+                       as \"info\" or \"warn,microbatch=debug\"";
+
+impl Kind for Level {
+    type Value = String;
+
+    fn text(&self, text: &str) -> Result<String, Wrong> {
+        let directives: Vec<_> = text.split(',').map(str::trim).collect();
+        let text = directives.join(",");
+        if directives.into_iter().all(is_directive) && text.parse::<Targets>().is_ok() {
+            return Ok(text);
+        }
+        Err(format!("must be {ALLOWED}, not {}", shown(&text)).into())
+    }
+
+    fn toml(&self, value: &DeValue<'_>) -> Result<String, Wrong> {
+        self.text(string(value, ALLOWED)?)
+    }
+
+    fn print(&self, value: &String) -> String {
+        quoted(value)
+    }
+}
+
+/// Whether this is `level` or `target=level`. [`Targets`] takes a lone unknown word for a target
+/// whose every event is logged; here it is a level with a typo.
+fn is_directive(directive: &str) -> bool {
+    let (target, level) = match directive.split_once('=') {
+        Some((target, level)) => (Some(target), level),
+        None => (None, directive),
+    };
+    let is_path = |target: &str| {
+        let path = |c: char| c.is_alphanumeric() || matches!(c, '_' | ':' | '-' | '.');
+        !target.is_empty() && target.chars().all(path)
+    };
+    !level.is_empty() && level.parse::<LevelFilter>().is_ok() && target.is_none_or(is_path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::kind::testing::{from_text, from_toml};
+    use super::*;
+
+    #[test]
+    fn a_filter_is_levels_and_targets() {
+        for (text, expected) in [
+            ("info", "info"),
+            ("off", "off"),
+            ("DEBUG", "DEBUG"),
+            ("warn, microbatch=debug", "warn,microbatch=debug"),
+            ("microbatch::http=trace", "microbatch::http=trace"),
+        ] {
+            assert_eq!(from_text(&Level, text), Ok(format!("{expected:?}")));
+            assert!(expected.parse::<Targets>().is_ok());
+        }
+        for text in [
+            "",
+            "inof",
+            "info,",
+            "=info",
+            "microbatch=",
+            "a=b",
+            "a b=info",
+            "a[x]=info",
+        ] {
+            let expected = format!("must be {ALLOWED}, not {text:?}");
+            assert_eq!(from_text(&Level, text), Err(expected));
+        }
+        let expected = format!("must be {ALLOWED}, not an integer");
+        assert_eq!(from_toml(&Level, "3"), Err(expected));
+    }
+}

@@ -1,0 +1,190 @@
+//! The table of settings: every section and key with its meaning, type, default, range, flag and
+//! environment variable. A new setting is a new row, and a new section a new block; the rest
+//! (structs, layers, flags, printing) follows from here, see [`super::table`].
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use url::Url;
+
+use super::address::{Address, OptionalAddress};
+use super::duration::{DAY, HOUR, MILLISECOND, ZERO, time};
+use super::headers::Headers;
+use super::kind::{Kind, Raw, Wrong};
+use super::level::Level;
+use super::mistake::Origin;
+use super::number::{Switch, count};
+use super::size::{GIB, size};
+use super::table::{KeyInfo, Slot, settings};
+use super::target::Target;
+use super::word::{LOG_FORMAT, LogFormat, ON_FULL, OnFull, RESULTS, Results, WAIT, Wait};
+
+settings! {
+    /// `[server]`: the listener that takes jobs.
+    server: Server {
+        /// Where jobs come in; port 0 is any free one
+        listen: String = "127.0.0.1:8080", in Address,
+            flag "--listen" "HOST:PORT", env "MICROBATCH_SERVER__LISTEN";
+
+        /// Largest body of one job
+        ///
+        /// In bytes; with the two brackets of an array it must fit `batch.max_bytes`.
+        max_body: usize = "256KiB", in size(1..=GIB),
+            flag "--max-body" "SIZE", env "MICROBATCH_SERVER__MAX_BODY";
+
+        /// Longest a job may stay, arrival to answer
+        request_timeout: Duration = "30s", in time(MILLISECOND..=DAY),
+            flag "--request-timeout" "DURATION", env "MICROBATCH_SERVER__REQUEST_TIMEOUT";
+
+        /// Longest a caller may take to send a job's body
+        read_timeout: Duration = "10s", in time(MILLISECOND..=DAY),
+            env "MICROBATCH_SERVER__READ_TIMEOUT";
+
+        /// Answer with a Server-Timing header
+        timing: bool = "true", in Switch,
+            env "MICROBATCH_SERVER__TIMING";
+    }
+
+    /// `[admin]`: the listener for operators.
+    admin: Admin {
+        /// Health, metrics and flush; "" for nowhere
+        listen: Option<String> = "127.0.0.1:8081", in OptionalAddress,
+            flag "--admin-listen" "HOST:PORT", env "MICROBATCH_ADMIN__LISTEN";
+    }
+
+    /// `[batch]`: when a batch leaves, and how large it may be.
+    batch: Batch {
+        /// Most jobs in one batch
+        max_size: usize = "100", in count(1..=100_000),
+            flag "--max-size" "N", env "MICROBATCH_BATCH__MAX_SIZE";
+
+        /// Largest array sent upstream
+        ///
+        /// In bytes, brackets and commas included.
+        max_bytes: usize = "1MiB", in size(1..=GIB),
+            flag "--max-bytes" "SIZE", env "MICROBATCH_BATCH__MAX_BYTES";
+
+        /// Longest a job waits for company while a slot is free
+        ///
+        /// 0 sends as soon as a slot is free.
+        max_wait: Duration = "5ms", in time(ZERO..=HOUR),
+            flag "--max-wait" "DURATION", env "MICROBATCH_BATCH__MAX_WAIT";
+
+        /// Whether to wait less where waiting can't pay
+        wait: Wait = "fixed", in WAIT,
+            flag "--wait" "fixed|adaptive", env "MICROBATCH_BATCH__WAIT";
+    }
+
+    /// `[queue]`: what bounds the jobs that wait.
+    queue: Queue {
+        /// Most jobs that wait
+        max_jobs: usize = "10000", in count(1..=10_000_000),
+            flag "--queue-max-jobs" "N", env "MICROBATCH_QUEUE__MAX_JOBS";
+
+        /// Most bytes of jobs that wait
+        max_bytes: usize = "64MiB", in size(1..=64 * GIB),
+            env "MICROBATCH_QUEUE__MAX_BYTES";
+
+        /// What a job does that finds the queue full: reject or wait
+        on_full: OnFull = "reject", in ON_FULL,
+            env "MICROBATCH_QUEUE__ON_FULL";
+    }
+
+    /// `[upstream]`: where batches go, and how.
+    upstream: Upstream {
+        /// Where batches are POSTed (required)
+        ///
+        /// `http` or `https`, with a host and without a fragment. User information and query
+        /// values are secrets: they are redacted wherever the URL is printed.
+        url: Url, in Target,
+            flag "--upstream" "URL", env "MICROBATCH_UPSTREAM__URL";
+
+        /// Most batches in flight at once
+        max_in_flight: usize = "10", in count(1..=10_000),
+            flag "--max-in-flight" "N", env "MICROBATCH_UPSTREAM__MAX_IN_FLIGHT";
+
+        /// Longest the upstream may take to answer a batch
+        timeout: Duration = "10s", in time(MILLISECOND..=DAY),
+            flag "--upstream-timeout" "DURATION", env "MICROBATCH_UPSTREAM__TIMEOUT";
+
+        /// Longest a connection to the upstream may take to open
+        connect_timeout: Duration = "1s", in time(MILLISECOND..=HOUR),
+            env "MICROBATCH_UPSTREAM__CONNECT_TIMEOUT";
+
+        /// Largest answer to one batch
+        max_response: usize = "16MiB", in size(2..=GIB),
+            env "MICROBATCH_UPSTREAM__MAX_RESPONSE";
+
+        /// Header sent with every batch (repeatable)
+        ///
+        /// Every value is marked sensitive and never printed. Layers add up by header name.
+        headers: HeaderMap = "{}", in Headers,
+            flag "--upstream-header" "K: V", env "MICROBATCH_UPSTREAM__HEADERS";
+
+        /// Whether the upstream answers by-id, or none that is read
+        results: Results = "by-id", in RESULTS,
+            env "MICROBATCH_UPSTREAM__RESULTS";
+
+        /// Status of a job whose result has an error
+        ///
+        /// Where the result has no `status` of its own from 400 to 599.
+        job_error_status: u16 = "422", in count(400..=599),
+            env "MICROBATCH_UPSTREAM__JOB_ERROR_STATUS";
+
+        /// Shortest time between two batches leaving; 0 for none
+        min_interval: Duration = "0", in time(ZERO..=HOUR),
+            env "MICROBATCH_UPSTREAM__MIN_INTERVAL";
+    }
+
+    /// `[shutdown]`: how the process ends.
+    shutdown: Shutdown {
+        /// Time from /readyz saying no to the listener closing
+        delay: Duration = "0", in time(ZERO..=HOUR),
+            env "MICROBATCH_SHUTDOWN__DELAY";
+
+        /// Longest the jobs in the house may take to finish
+        timeout: Duration = "5s", in time(ZERO..=HOUR),
+            flag "--shutdown-timeout" "DURATION", env "MICROBATCH_SHUTDOWN__TIMEOUT";
+    }
+
+    /// `[log]`: what is logged to stderr.
+    log: Log {
+        /// Level, or by target: warn,microbatch=debug
+        level: String = "info", in Level,
+            flag "--log-level" "LEVEL", env "MICROBATCH_LOG__LEVEL";
+
+        /// Auto is text on a terminal, else json
+        format: LogFormat = "auto", in LOG_FORMAT,
+            flag "--log-format" "auto|text|json", env "MICROBATCH_LOG__FORMAT";
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_follows_from_the_key() {
+        for key in keys() {
+            let env = key.key.to_uppercase().replace('.', "__");
+            assert_eq!(key.env, format!("MICROBATCH_{env}"));
+            assert!(SECTIONS.contains(&key.section()));
+            assert!(!key.help.is_empty() && !key.name().is_empty());
+            assert!(key.flag.is_none_or(|flag| flag.starts_with("--")));
+            assert_eq!(key.flag.is_none(), key.value_name.is_empty());
+        }
+    }
+
+    #[test]
+    fn every_default_reads_and_prints_as_itself() {
+        let mut draft = Draft::default();
+        for key in keys() {
+            let text = key.default.unwrap_or("http://h/");
+            draft.read(key, Raw::Text(text), Origin::Default).unwrap();
+        }
+        for (key, printed) in draft.finish().unwrap().entries() {
+            let text = key.default.unwrap_or("http://h/");
+            assert_eq!(printed.trim_matches('"'), text, "{}", key.key);
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The kind for the upstream's URL, which may carry secrets.
+
+use toml::de::DeValue;
+use url::Url;
+
+use super::kind::{Kind, Wrong, quoted, string};
+
+/// An `http` or `https` URL with a host. It is never shown in an error, and never printed with
+/// its user information or the values of its query.
+pub(crate) struct Target;
+
+/// What stands in place of a secret.
+pub(crate) const REDACTED: &str = "***";
+
+impl Kind for Target {
+    type Value = Url;
+
+    fn text(&self, text: &str) -> Result<Url, Wrong> {
+        let text = text.trim();
+        let scheme = text.split_once("://").map(|(scheme, _)| scheme);
+        let http = |scheme: &str| ["http", "https"].contains(&&*scheme.to_ascii_lowercase());
+        if !scheme.is_some_and(http) {
+            return Err("must start with http:// or https://".to_owned().into());
+        }
+        let url = Url::parse(text).map_err(|why| {
+            format!("is not a URL: {why}; write one such as \"http://127.0.0.1:9000/batch\"")
+        })?;
+        if url.fragment().is_some() {
+            let what = "must not have a fragment (#…): it would never be sent";
+            return Err(what.to_owned().into());
+        }
+        if url.port() == Some(0) {
+            return Err("must not have port 0".to_owned().into());
+        }
+        Ok(url)
+    }
+
+    fn toml(&self, value: &DeValue<'_>) -> Result<Url, Wrong> {
+        self.text(string(
+            value,
+            "a URL such as \"http://127.0.0.1:9000/batch\"",
+        )?)
+    }
+
+    fn print(&self, value: &Url) -> String {
+        quoted(redacted(value).as_str())
+    }
+}
+
+/// The URL with `***` for its user, its password and every value of its query. A part of the
+/// query without `=` could be a secret itself, so it goes whole.
+pub fn redacted(url: &Url) -> Url {
+    let mut shown = url.clone();
+    // Both setters fail only where a URL has no host, and then there is nothing to hide.
+    if !url.username().is_empty() {
+        let _ = shown.set_username(REDACTED);
+    }
+    if url.password().is_some() {
+        let _ = shown.set_password(Some(REDACTED));
+    }
+    if let Some(query) = url.query() {
+        let pairs: Vec<_> = query.split('&').map(redacted_pair).collect();
+        shown.set_query(Some(&pairs.join("&")));
+    }
+    shown
+}
+
+fn redacted_pair(pair: &str) -> String {
+    match pair.split_once('=') {
+        Some((name, _)) => format!("{name}={REDACTED}"),
+        None if pair.is_empty() => String::new(),
+        None => REDACTED.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::kind::testing::{from_text, from_toml};
+    use super::*;
+
+    #[test]
+    fn a_url_is_http_with_a_host() {
+        for good in [
+            "http://127.0.0.1:9000/batch",
+            "https://example.org/",
+            "http://[::1]:9000/",
+            "http://h/a?b",
+        ] {
+            assert_eq!(Target.text(good).unwrap().as_str(), good);
+        }
+        for (bad, expected) in [
+            ("", "must start with http:// or https://"),
+            ("localhost:9000", "must start with http:// or https://"),
+            ("ftp://s3cret@h/", "must start with http:// or https://"),
+            ("http:/h", "must start with http:// or https://"),
+            (
+                "http://h/#s3cret",
+                "must not have a fragment (#…): it would never be sent",
+            ),
+            ("http://h:0/", "must not have port 0"),
+        ] {
+            assert_eq!(from_text(&Target, bad), Err(expected.to_owned()), "{bad}");
+        }
+        for bad in [
+            "http://",
+            "http://u:s3cret@",
+            "http://u:s3cret@h:99999/",
+            "http://a b/",
+        ] {
+            let wrong = from_text(&Target, bad).unwrap_err();
+            assert!(wrong.starts_with("is not a URL: "), "{wrong}");
+            assert!(!wrong.contains("s3cret"), "{wrong}");
+        }
+        let expected = "must be a URL such as \"http://127.0.0.1:9000/batch\", not an integer";
+        assert_eq!(from_toml(&Target, "9000"), Err(expected.to_owned()));
+    }
+
+    #[test]
+    fn secrets_are_redacted_and_the_rest_stands() {
+        for (url, expected) in [
+            ("http://h:1/a?b", "http://h:1/a?***"),
+            ("http://u:p@h/", "http://***:***@h/"),
+            ("http://token@h/", "http://***@h/"),
+            ("http://:p@h/", "http://:***@h/"),
+            (
+                "http://h/?key=1&&k=2=3&x=",
+                "http://h/?key=***&&k=***&x=***",
+            ),
+            ("https://h/p", "https://h/p"),
+        ] {
+            assert_eq!(from_text(&Target, url), Ok(format!("{expected:?}")));
+            assert_eq!(from_text(&Target, expected), Ok(format!("{expected:?}")));
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! How the layers lie over each other, and what [`load`] promises as a whole.
+
+use super::*;
+use clap::{Args as _, FromArgMatches as _};
+use std::io::Write as _;
+
+/// Layers to load from, each as it is written.
+#[derive(Default)]
+struct Layers {
+    file: Option<String>,
+    env: Vec<(String, OsString)>,
+    flags: Vec<String>,
+}
+
+impl Layers {
+    fn file(mut self, text: &str) -> Self {
+        self.file = Some(text.to_owned());
+        self
+    }
+
+    fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.env.push((name.to_owned(), value.into()));
+        self
+    }
+
+    fn flag(mut self, flag: &str, value: &str) -> Self {
+        self.flags.extend([flag.to_owned(), value.to_owned()]);
+        self
+    }
+
+    fn load(self, need: NeedUpstream) -> Result<Loaded, Mistakes> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(self.file.unwrap_or_default().as_bytes())
+            .unwrap();
+        let command = Flags::augment_args(clap::Command::new("test").no_binary_name(true));
+        let matches = command.try_get_matches_from(self.flags).unwrap();
+        let mut flags = Flags::from_arg_matches(&matches).unwrap();
+        flags.config = Some(file.path().to_owned());
+        let env = self.env.into_iter();
+        load(&flags, env.map(|(name, value)| (name.into(), value)), need)
+    }
+
+    fn printed(self, key: &str) -> String {
+        let config = self.load(NeedUpstream::No).unwrap().config;
+        let mut entries = config.entries().into_iter();
+        entries.find(|(known, _)| known.key == key).unwrap().1
+    }
+}
+
+/// Three values for each key but the headers, none its default, as TOML.
+const VALUES: &[(&str, [&str; 3])] = &[
+    ("server.listen", ["\"h:1\"", "\"h:2\"", "\"h:3\""]),
+    ("server.max_body", ["\"1KiB\"", "\"2KiB\"", "3000"]),
+    ("server.request_timeout", ["\"1m\"", "\"2m\"", "\"3m\""]),
+    ("server.read_timeout", ["\"1s\"", "\"2s\"", "\"3s\""]),
+    ("server.timing", ["false", "true", "false"]),
+    ("admin.listen", ["\"h:8\"", "\"\"", "\"h:9\""]),
+    ("batch.max_size", ["1", "2", "3"]),
+    ("batch.max_bytes", ["\"2MiB\"", "\"3MiB\"", "4000000"]),
+    ("batch.max_wait", ["0", "\"2ms\"", "\"3ms\""]),
+    ("batch.wait", ["\"adaptive\"", "\"fixed\"", "\"adaptive\""]),
+    ("queue.max_jobs", ["101", "102", "103"]),
+    ("queue.max_bytes", ["\"1GiB\"", "\"2GiB\"", "\"3GiB\""]),
+    ("queue.on_full", ["\"wait\"", "\"reject\"", "\"wait\""]),
+    (
+        "upstream.url",
+        ["\"http://a/\"", "\"http://b/\"", "\"http://c/\""],
+    ),
+    ("upstream.max_in_flight", ["1", "2", "3"]),
+    ("upstream.timeout", ["\"1s\"", "\"2s\"", "\"3s\""]),
+    ("upstream.connect_timeout", ["\"2s\"", "\"3s\"", "\"4s\""]),
+    ("upstream.max_response", ["\"1KiB\"", "\"2KiB\"", "3000"]),
+    ("upstream.results", ["\"none\"", "\"by-id\"", "\"none\""]),
+    ("upstream.job_error_status", ["400", "500", "599"]),
+    ("upstream.min_interval", ["\"1s\"", "0", "\"3s\""]),
+    ("shutdown.delay", ["\"1s\"", "0", "\"3s\""]),
+    ("shutdown.timeout", ["\"1s\"", "0", "\"3s\""]),
+    ("log.level", ["\"warn\"", "\"error\"", "\"debug,h2=off\""]),
+    ("log.format", ["\"text\"", "\"json\"", "\"text\""]),
+];
+
+#[test]
+fn for_every_key_flags_beat_environment_beats_file_beats_defaults() {
+    let tested = VALUES.iter().map(|(key, _)| *key);
+    let known = keys().iter().map(|key| key.key);
+    assert!(tested.eq(known.filter(|key| *key != "upstream.headers")));
+
+    for (key, [file, env, flag]) in VALUES {
+        let info = keys().iter().find(|info| info.key == *key).unwrap();
+        for layers in 0..8 {
+            let mut given = Layers::default();
+            let mut expected = match info.default {
+                Some(default) => default.to_owned(),
+                None => NOWHERE.to_owned(),
+            };
+            let mut expect = |toml: &str| expected = toml.trim_matches('"').to_owned();
+            if layers & 1 != 0 {
+                given = given.file(&format!("{key} = {file}"));
+                expect(file);
+            }
+            if layers & 2 != 0 {
+                given = given.env(info.env, env.trim_matches('"'));
+                expect(env);
+            }
+            if let (true, Some(name)) = (layers & 4 != 0, info.flag) {
+                given = given.flag(name, flag.trim_matches('"'));
+                expect(flag);
+            }
+            let printed = given.printed(key);
+            assert_eq!(printed.trim_matches('"'), expected, "{key} {layers:03b}");
+        }
+    }
+}
+
+#[test]
+fn headers_add_up_and_an_upper_layer_overrides_by_name() {
+    let layers = Layers::default()
+        .file("[upstream.headers]\nA = \"file\"\nB = \"file\"\nC = \"file\"")
+        .env(
+            "MICROBATCH_UPSTREAM__HEADERS",
+            "{ b = \"env\", c = \"env\", d = \"env\" }",
+        )
+        .flag("--upstream-header", "C: flag")
+        .flag("--upstream-header", "E: flag");
+    let headers = layers
+        .load(NeedUpstream::No)
+        .unwrap()
+        .config
+        .upstream
+        .headers;
+    let value = |name: &str| headers[name].to_str().unwrap().to_owned();
+    let values: Vec<_> = ["a", "b", "c", "d", "e"].map(value).into();
+    assert_eq!(values, ["file", "env", "flag", "env", "flag"]);
+    assert_eq!(headers.len(), 5);
+    assert!(headers.values().all(http::HeaderValue::is_sensitive));
+}
+
+#[test]
+fn a_mistake_below_an_override_is_still_reported() {
+    let layers = Layers::default()
+        .file("[batch]\nmax_size = 0")
+        .env("MICROBATCH_BATCH__MAX_SIZE", "x")
+        .flag("--max-size", "5");
+    let mistakes = layers.load(NeedUpstream::No).unwrap_err();
+    let keys: Vec<_> = mistakes
+        .iter()
+        .map(|mistake| mistake.key.as_str())
+        .collect();
+    assert_eq!(keys, ["batch.max_size", "batch.max_size"]);
+}
+
+#[test]
+fn the_upstream_is_required_supplied_or_not_needed() {
+    let own = Url::parse("http://own/").unwrap();
+    let given = || Layers::default().flag("--upstream", "http://given/");
+    let none = Layers::default;
+    for (layers, need, expected) in [
+        (given(), NeedUpstream::Yes, Some("http://given/")),
+        (none(), NeedUpstream::Yes, None),
+        (given(), NeedUpstream::No, Some("http://given/")),
+        (none(), NeedUpstream::No, Some(NOWHERE)),
+        (
+            given(),
+            NeedUpstream::Supplied(own.clone()),
+            Some("http://own/"),
+        ),
+        (
+            none(),
+            NeedUpstream::Supplied(own.clone()),
+            Some("http://own/"),
+        ),
+    ] {
+        let loaded = layers.load(need);
+        let url = loaded.map(|loaded| loaded.config.upstream.url.to_string());
+        assert_eq!(url.ok().as_deref(), expected);
+    }
+}
+
+#[test]
+fn what_is_printed_reads_back_as_the_same_configuration() {
+    let mut file = String::new();
+    for (key, [value, ..]) in VALUES {
+        file.push_str(&format!("{key} = {value}\n"));
+    }
+    let first = Layers::default()
+        .file(&file)
+        .load(NeedUpstream::Yes)
+        .unwrap()
+        .config;
+    let again = Layers::default()
+        .file(&first.to_toml())
+        .load(NeedUpstream::Yes)
+        .unwrap()
+        .config;
+    assert_eq!(first, again);
+    assert_ne!(
+        first,
+        Layers::default().load(NeedUpstream::No).unwrap().config
+    );
+}
+
+#[test]
+fn no_debug_text_holds_a_secret() {
+    let layers = Layers::default()
+        .file("upstream.url = \"http://s3cret:s3cret@h/?s3cret=k\"")
+        .env("MICROBATCH_UPSTREAM__URL", "http://user:s3cret@h/?k=s3cret")
+        .flag("--upstream-header", "Authorization: s3cret");
+    let loaded = layers.load(NeedUpstream::Yes).unwrap();
+    for text in [
+        format!("{loaded:?}"),
+        format!("{:#?}", loaded.config.upstream),
+    ] {
+        assert!(!text.contains("s3cret") && text.contains("***"), "{text}");
+    }
+    let command = Flags::augment_args(clap::Command::new("test").no_binary_name(true));
+    let matches = command
+        .try_get_matches_from(["--upstream-header", "K: s3cret"])
+        .unwrap();
+    let flags = Flags::from_arg_matches(&matches).unwrap();
+    assert!(!format!("{flags:?}").contains("s3cret"), "{flags:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_value_that_is_not_unicode_is_a_mistake() {
+    use std::os::unix::ffi::OsStringExt as _;
+    let bad = OsString::from_vec(vec![b'5', 0xff]);
+    let mistakes = Layers::default()
+        .env("MICROBATCH_BATCH__MAX_SIZE", bad.clone())
+        .env("MICROBATCH_OTHER", bad)
+        .load(NeedUpstream::No)
+        .unwrap_err();
+    let expected = "MICROBATCH_BATCH__MAX_SIZE: batch.max_size: the value is not UTF-8";
+    assert_eq!(mistakes.to_string(), expected);
+}

@@ -1,0 +1,51 @@
+//! What an operator asks: alive, ready, the settings, and a flush.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+
+use crate::batcher::Batcher;
+use crate::job::Job;
+use crate::processor::outcome::JobResult;
+
+/// What answering an operator takes.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// The batcher to flush.
+    pub batcher: Batcher<Job, JobResult>,
+    /// Whether to send traffic here.
+    pub ready: Arc<AtomicBool>,
+    /// The settings in force as TOML, secrets redacted.
+    pub config: Arc<str>,
+}
+
+/// `GET /livez` and `GET /healthz`: who answers is alive.
+pub(super) async fn alive() -> &'static str {
+    "alive\n"
+}
+
+/// `GET /readyz`: 503 from the first sign of shutting down.
+pub(super) async fn ready(State(admin): State<Admin>) -> Response {
+    if admin.ready.load(Ordering::Relaxed) {
+        "ready\n".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response()
+    }
+}
+
+/// `GET /config`.
+pub(super) async fn config(State(admin): State<Admin>) -> Response {
+    let toml = [(CONTENT_TYPE, "application/toml; charset=utf-8")];
+    (toml, admin.config.to_string()).into_response()
+}
+
+/// `POST /flush`: sends what waits, and answers before it has gone.
+pub(super) async fn flush(State(admin): State<Admin>) -> Response {
+    let jobs = admin.batcher.flush();
+    let json = [(CONTENT_TYPE, "application/json")];
+    (json, format!("{{\"jobs\":{jobs}}}\n")).into_response()
+}

@@ -1,0 +1,270 @@
+//! `POST /jobs`: from a request to a job, and from its outcome to the answer.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, ORIGIN};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tokio::time::{Instant, timeout};
+use tracing::trace;
+
+use super::Jobs;
+use super::connection::Caller;
+use super::problem::Problem;
+use crate::batcher::{Reply, Stage};
+use crate::code::Code;
+use crate::job::{Job, JobId};
+use crate::processor::outcome::{Failure, JobOutcome, JobResult};
+use crate::trace_context::TraceContext;
+
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+const BATCH_ID: HeaderName = HeaderName::from_static("x-batch-id");
+const BATCH_SIZE: HeaderName = HeaderName::from_static("x-batch-size");
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// Answers one job.
+pub(super) async fn post(State(jobs): State<Jobs>, request: Request) -> Response {
+    let arrived = Instant::now();
+    let caller = request.extensions().get::<Caller>().cloned();
+    let (head, body) = request.into_parts();
+    let job = match read(&jobs, &head.headers, body).await {
+        Ok(job) => job,
+        Err(problem) => return jobs.refuse(problem),
+    };
+    let stay = prefer_wait(&head.headers)
+        .map_or(jobs.request_timeout, |wait| wait.min(jobs.request_timeout));
+    let id = job.id().clone();
+    let submitted = match &caller {
+        Some(caller) => caller.source.submit(job, arrived + stay),
+        None => jobs.batcher.submit(job, arrived + stay),
+    };
+    let mut waiting = match submitted {
+        Ok(reply) => Waiting::new(reply, &id, &jobs),
+        Err(refused) => return jobs.refuse(Problem::from(refused.reason).of(&id)),
+    };
+    let answered = (&mut waiting.reply).await;
+    drop(waiting);
+    match answered {
+        Ok(result) => jobs.respond(&id, result),
+        Err(reason) => {
+            let problem = Problem::from(reason).of(&id);
+            if problem.code() == Code::QueueFull {
+                return jobs.refuse(problem);
+            }
+            jobs.tally.answered(problem.code());
+            problem.into_response()
+        }
+    }
+}
+
+/// Reads a request's job, in the order of the contract: Content-Type, size,
+/// JSON, job.
+async fn read(jobs: &Jobs, headers: &HeaderMap, body: Body) -> Result<Job, Problem> {
+    check_content_type(headers)?;
+    let limit = jobs.max_body;
+    let announced = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > limit as u64) {
+        return Err(Problem::job_too_large(limit));
+    }
+    // No timer is set for a body that is there already.
+    let body = match timeout(jobs.read_timeout, Limited::new(body, limit).collect()).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            return Err(Problem::job_too_large(limit));
+        }
+        Ok(Err(_)) => return Err(Problem::unreadable_body()),
+        Err(_) => return Err(Problem::read_timeout()),
+    };
+    Ok(Job::parse(&body)?.with_trace(trace_context(headers)))
+}
+
+/// `application/json`, any `+json`, none, or what a bare `curl -d` says; but
+/// from a browser, which sends `Origin`, only a JSON type: all others it may
+/// send to a stranger's server without asking first (Fetch, "CORS-safelisted
+/// request-header").
+fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
+    let mut types = headers.get_all(CONTENT_TYPE).iter();
+    let content_type = types.next();
+    if types.next().is_some() {
+        let detail = "the request has more than one Content-Type; send application/json";
+        return Err(Problem::unsupported_media_type(detail));
+    }
+    let essence = content_type.map(|it| {
+        let it = it.as_bytes();
+        let end = it.iter().position(|&byte| byte == b';').unwrap_or(it.len());
+        it[..end].trim_ascii().to_ascii_lowercase()
+    });
+    let from_browser = headers.contains_key(ORIGIN);
+    match essence.as_deref() {
+        Some(b"application/json") => Ok(()),
+        Some(other) if is_plus_json(other) => Ok(()),
+        None | Some(b"application/x-www-form-urlencoded") if !from_browser => Ok(()),
+        _ if from_browser => Err(Problem::unsupported_media_type(
+            "a request with an Origin header must say Content-Type: application/json",
+        )),
+        _ => Err(Problem::unsupported_media_type(
+            "this Content-Type is not taken; send application/json",
+        )),
+    }
+}
+
+/// A type and a subtype that ends in `+json` (RFC 6839).
+fn is_plus_json(essence: &[u8]) -> bool {
+    essence.ends_with(b"+json") && essence.iter().filter(|&&byte| byte == b'/').count() == 1
+}
+
+/// The seconds of `Prefer: wait=…` (RFC 7240, section 4.3); the first counts.
+fn prefer_wait(headers: &HeaderMap) -> Option<Duration> {
+    headers
+        .get_all(PREFER)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .find_map(|preference| {
+            let (name, value) = preference.split(';').next()?.split_once('=')?;
+            let value = value.trim().trim_matches('"');
+            name.trim().eq_ignore_ascii_case("wait").then_some(value)
+        })
+        .and_then(|seconds| seconds.parse().ok().map(Duration::from_secs))
+}
+
+fn trace_context(headers: &HeaderMap) -> Option<TraceContext> {
+    let mut parents = headers.get_all(TRACEPARENT).iter();
+    let context = TraceContext::parse(parents.next()?.to_str().ok()?)?;
+    if parents.next().is_some() {
+        return None;
+    }
+    // Several tracestate headers are one list (W3C Trace Context, 3.3.1.1).
+    let states: Vec<&str> = headers
+        .get_all(TRACESTATE)
+        .iter()
+        .filter_map(|state| state.to_str().ok())
+        .collect();
+    Some(match states.is_empty() {
+        true => context,
+        false => context.with_state(&states.join(",")),
+    })
+}
+
+/// A job whose answer is awaited. Tells the log when its caller leaves first.
+struct Waiting<'a> {
+    reply: Reply<Job, JobResult>,
+    id: &'a JobId,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(reply: Reply<Job, JobResult>, id: &'a JobId, jobs: &Jobs) -> Self {
+        if tracing::enabled!(tracing::Level::TRACE) {
+            let now = jobs.batcher.snapshot();
+            if reply.found_no_room() {
+                trace!(%id, jobs = now.waiting_for_room, "job waits for room");
+            } else {
+                trace!(%id, jobs = now.queued, "job queued");
+            }
+        }
+        Self { reply, id }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let when = match self.reply.stage() {
+            Some(Stage::Queued) => "queued",
+            Some(Stage::InFlight) => "in-flight",
+            None => return,
+        };
+        trace!(id = %self.id, when, "caller left");
+    }
+}
+
+impl Jobs {
+    /// For a job that never entered the queue.
+    fn refuse(&self, problem: Problem) -> Response {
+        self.tally.refused(problem.code());
+        problem.into_response()
+    }
+
+    fn respond(&self, id: &JobId, result: JobResult) -> Response {
+        let JobResult {
+            outcome,
+            batch,
+            queued,
+            upstream,
+        } = result;
+        let (code, mut response) = match outcome {
+            JobOutcome::Element { raw, error: None } => (Code::Ok, json(StatusCode::OK, raw)),
+            JobOutcome::Element {
+                raw,
+                error: Some(error),
+            } => {
+                let own = error.status.and_then(|it| StatusCode::from_u16(it).ok());
+                (
+                    Code::JobError,
+                    json(own.unwrap_or(self.job_error_status), raw),
+                )
+            }
+            JobOutcome::Taken => (Code::Ok, StatusCode::NO_CONTENT.into_response()),
+            JobOutcome::Failed(failure) => {
+                let problem = || Problem::from(&failure).of(id).in_batch(batch.id);
+                (
+                    failure.code(),
+                    passed_through(&failure).unwrap_or_else(|| problem().into_response()),
+                )
+            }
+        };
+        self.tally.answered(code);
+        let headers = response.headers_mut();
+        headers.insert(BATCH_ID, batch.id_header.clone());
+        headers.insert(BATCH_SIZE, batch.size_header.clone());
+        if self.timing
+            && let Some(timing) = server_timing(queued, upstream)
+        {
+            headers.insert(SERVER_TIMING, timing);
+        }
+        response
+    }
+}
+
+fn json(status: StatusCode, body: Bytes) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}
+
+/// The upstream's own words for the only job of a batch that it refused.
+fn passed_through(failure: &Failure) -> Option<Response> {
+    let Failure::Status(refusal) = failure else {
+        return None;
+    };
+    let body = refusal.body.as_ref()?;
+    let mut response = Response::new(Body::from(body.bytes.clone()));
+    *response.status_mut() = StatusCode::from_u16(refusal.status).ok()?;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, body.content_type.clone());
+    Some(response)
+}
+
+/// Milliseconds, as Server Timing (W3C) has them.
+fn server_timing(queued: Duration, upstream: Duration) -> Option<HeaderValue> {
+    let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
+    let timing = format!(
+        "queue;dur={:.3}, upstream;dur={:.3}",
+        ms(queued),
+        ms(upstream)
+    );
+    HeaderValue::try_from(timing).ok()
+}
+
+#[cfg(test)]
+#[path = "jobs_tests.rs"]
+mod tests;

@@ -1,0 +1,81 @@
+//! The rules on request headers, row by row.
+
+use super::*;
+
+fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in pairs {
+        headers.append(*name, HeaderValue::from_static(value));
+    }
+    headers
+}
+
+#[test]
+fn content_types_with_and_without_an_origin() {
+    for (content_type, plain, from_browser) in [
+        (Some("application/json"), true, true),
+        (Some("application/json; charset=utf-8"), true, true),
+        (Some("Application/JSON"), true, true),
+        (Some("application/problem+json"), true, true),
+        (Some("application/vnd.api+json ; v=1"), true, true),
+        (None, true, false),
+        (Some("application/x-www-form-urlencoded"), true, false),
+        (Some("text/plain"), false, false),
+        (Some("multipart/form-data; boundary=x"), false, false),
+        (Some("application/jsonp"), false, false),
+        (Some("+json"), false, false),
+        (Some("text/plain; x=application/json"), false, false),
+        (Some(""), false, false),
+    ] {
+        let mut pairs: Vec<_> = content_type
+            .map(|it| ("content-type", it))
+            .into_iter()
+            .collect();
+        let taken = |pairs: &[_]| check_content_type(&headers(pairs)).is_ok();
+        assert_eq!(taken(&pairs), plain, "{content_type:?}");
+        pairs.push(("origin", "https://example.com"));
+        assert_eq!(taken(&pairs), from_browser, "{content_type:?} of a browser");
+    }
+    let two = [
+        ("content-type", "application/json"),
+        ("content-type", "text/plain"),
+    ];
+    assert!(check_content_type(&headers(&two)).is_err());
+}
+
+#[test]
+fn prefer_wait_in_all_its_spellings() {
+    for (values, seconds) in [
+        (&["wait=10"][..], Some(10)),
+        (&["respond-async, WAIT=7"], Some(7)),
+        (&["respond-async", "wait=\"7\"; x=y"], Some(7)),
+        (&["wait = 7, wait=9"], Some(7)),
+        (&["wait=0"], Some(0)),
+        (&["wait=-1"], None),
+        (&["wait=1.5"], None),
+        (&["wait"], None),
+        (&["waits=3"], None),
+        (&[], None),
+    ] {
+        let pairs: Vec<_> = values.iter().map(|&value| ("prefer", value)).collect();
+        let expected = seconds.map(Duration::from_secs);
+        assert_eq!(prefer_wait(&headers(&pairs)), expected, "{values:?}");
+    }
+}
+
+#[test]
+fn one_valid_traceparent_is_taken_with_all_of_its_state() {
+    const PARENT: (&str, &str) = (
+        "traceparent",
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    );
+    let context = trace_context(&headers(&[
+        PARENT,
+        ("tracestate", "a=1"),
+        ("tracestate", "b=2"),
+    ]));
+    assert_eq!(context.unwrap().state(), Some("a=1,b=2"));
+    assert_eq!(trace_context(&headers(&[PARENT])).unwrap().state(), None);
+    assert_eq!(trace_context(&headers(&[PARENT, PARENT])), None);
+    assert_eq!(trace_context(&headers(&[("tracestate", "a=1")])), None);
+}

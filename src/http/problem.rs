@@ -1,0 +1,430 @@
+//! Every error is one problem for one caller (RFC 9457). The only place that
+//! turns an outcome into a status.
+
+use std::borrow::Cow;
+
+use axum::body::Body;
+use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::batcher::{Refusal, Unanswered};
+use crate::code::Code;
+use crate::job::{JobError, JobId};
+use crate::processor::outcome::{self, Failure};
+
+/// `Retry-After` of a proxy that is shutting down: whoever takes its place is
+/// there soon, and another replica is there now.
+const SHUTTING_DOWN_RETRY_AFTER: u64 = 1;
+
+/// Whether the upstream saw the job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dispatched {
+    /// It did not.
+    No,
+    /// It did.
+    Yes,
+    /// Nobody can tell.
+    Unknown,
+}
+
+/// What went wrong for one caller, and what it may do about it.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    code: Code,
+    status: StatusCode,
+    detail: Cow<'static, str>,
+    dispatched: Dispatched,
+    retryable: bool,
+    id: Option<JobId>,
+    batch_id: Option<Uuid>,
+    upstream_status: Option<u16>,
+    pointer: Option<&'static str>,
+    retry_after: Option<u64>,
+    allow: Option<&'static str>,
+}
+
+/// The members of the problem document, in the order they are written.
+#[derive(Serialize)]
+struct Document<'a> {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    code: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a JobId>,
+    dispatched: Dispatched,
+    retryable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch_id: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upstream_status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pointer: Option<&'static str>,
+}
+
+impl Problem {
+    /// A problem with its code's usual status, of a job the upstream never saw.
+    fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        let status = status_of(code);
+        Self {
+            code,
+            status,
+            detail: detail.into(),
+            dispatched: Dispatched::No,
+            retryable: matches!(status.as_u16(), 502..=504),
+            id: None,
+            batch_id: None,
+            upstream_status: None,
+            pointer: None,
+            retry_after: None,
+            allow: None,
+        }
+    }
+
+    /// For a path that does not exist.
+    pub fn not_found(detail: &'static str) -> Self {
+        Self::new(Code::NotFound, detail)
+    }
+
+    /// For a method that a path does not have; `allow` lists those it has.
+    pub fn method_not_allowed(allow: &'static str) -> Self {
+        Self {
+            allow: Some(allow),
+            ..Self::new(
+                Code::MethodNotAllowed,
+                format!("this path takes {allow} only"),
+            )
+        }
+    }
+
+    /// For a Content-Type that is not taken.
+    pub fn unsupported_media_type(detail: &'static str) -> Self {
+        Self::new(Code::UnsupportedMediaType, detail)
+    }
+
+    /// For a body over the limit.
+    pub fn job_too_large(limit: usize) -> Self {
+        let detail =
+            format!("the body is larger than the limit of {limit} bytes (server.max_body)");
+        Self::new(Code::JobTooLarge, detail)
+    }
+
+    /// For a body that did not arrive in time.
+    pub fn read_timeout() -> Self {
+        Self::new(
+            Code::ReadTimeout,
+            "the body did not arrive in time (server.read_timeout); send it faster",
+        )
+    }
+
+    /// For a body that broke off or is framed wrong.
+    pub fn unreadable_body() -> Self {
+        Self::new(
+            Code::MalformedJson,
+            "the body broke off or its framing is wrong",
+        )
+    }
+
+    /// For what the proxy got wrong itself.
+    pub fn internal() -> Self {
+        Self {
+            dispatched: Dispatched::Unknown,
+            ..Self::new(
+                Code::Internal,
+                "the proxy made a mistake; its log says more",
+            )
+        }
+    }
+
+    /// The problem's code.
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// The same problem, of this job.
+    #[must_use]
+    pub fn of(mut self, id: &JobId) -> Self {
+        self.id = Some(id.clone());
+        self
+    }
+
+    /// The same problem, in this batch.
+    #[must_use]
+    pub fn in_batch(mut self, id: Uuid) -> Self {
+        self.batch_id = Some(id);
+        self
+    }
+
+    fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+
+    fn dispatched(mut self, dispatched: Dispatched) -> Self {
+        self.dispatched = dispatched;
+        // What may have been done once must not be asked for twice, unless the
+        // upstream itself said that it was not done.
+        self.retryable &= dispatched == Dispatched::No || self.code == Code::UpstreamOverloaded;
+        self
+    }
+
+    fn upstream_status(mut self, status: u16) -> Self {
+        self.upstream_status = Some(status);
+        self
+    }
+}
+
+impl From<JobError> for Problem {
+    fn from(error: JobError) -> Self {
+        let code = match error {
+            JobError::Malformed(_) => Code::MalformedJson,
+            _ => Code::InvalidJob,
+        };
+        Self {
+            pointer: error.pointer(),
+            ..Self::new(code, error.to_string())
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Full { retry_after } => queue_full(retry_after),
+            Refusal::Closed => shutting_down(),
+            Refusal::TooLarge => Self::new(
+                Code::JobTooLarge,
+                "the job is larger than a batch may be (batch.max_bytes)",
+            ),
+        }
+    }
+}
+
+impl From<Unanswered> for Problem {
+    fn from(unanswered: Unanswered) -> Self {
+        match unanswered {
+            Unanswered::Expired { retry_after } => Self::new(
+                Code::QueueTimeout,
+                "the deadline passed while the job was queued; nothing was sent, try again later",
+            )
+            .retry_after(retry_after),
+            Unanswered::Full { retry_after } => queue_full(retry_after),
+            Unanswered::Abandoned => shutting_down(),
+            Unanswered::Dropped => Self::internal(),
+        }
+    }
+}
+
+fn queue_full(retry_after: u64) -> Problem {
+    Problem::new(
+        Code::QueueFull,
+        "too many jobs are waiting; nothing was sent, try again after the time in Retry-After",
+    )
+    .retry_after(retry_after)
+}
+
+fn shutting_down() -> Problem {
+    Problem::new(
+        Code::ShuttingDown,
+        "the proxy is shutting down; nothing was sent, try again on another connection",
+    )
+    .retry_after(SHUTTING_DOWN_RETRY_AFTER)
+}
+
+impl From<&Failure> for Problem {
+    fn from(failure: &Failure) -> Self {
+        use Dispatched::{No, Unknown, Yes};
+        let new = |detail: &'static str| Self::new(failure.code(), detail);
+        match failure {
+            Failure::DeadlineExceeded => {
+                new("the deadline passed while the upstream had the job; it may have been done")
+                    .dispatched(Unknown)
+            }
+            Failure::Unreachable => {
+                new("the upstream can't be reached; nothing was sent, try again later")
+                    .dispatched(No)
+            }
+            Failure::ConnectTimeout => {
+                new("connecting to the upstream took too long; nothing was sent, try again later")
+                    .dispatched(No)
+            }
+            Failure::Disconnected => new(
+                "the connection to the upstream was lost after sending; the job may have been done",
+            )
+            .dispatched(Unknown),
+            Failure::Timeout => {
+                new("the upstream did not answer in time; the job may have been done")
+                    .dispatched(Unknown)
+            }
+            Failure::Status(refusal) => Self::from(refusal),
+            Failure::Malformed(status) => {
+                new("the upstream's answer is not a JSON array of results")
+                    .dispatched(Yes)
+                    .upstream_status(*status)
+            }
+            Failure::ResponseTooLarge(status) => {
+                new("the upstream's answer is over the limit (upstream.max_response)")
+                    .dispatched(Yes)
+                    .upstream_status(*status)
+            }
+            Failure::ResultMissing(status) => {
+                new("the upstream's answer has no result with this job's id")
+                    .dispatched(Yes)
+                    .upstream_status(*status)
+            }
+            Failure::ResultAmbiguous(status) => {
+                new("the upstream's answer has different results with this job's id")
+                    .dispatched(Yes)
+                    .upstream_status(*status)
+            }
+        }
+    }
+}
+
+impl From<&outcome::Refusal> for Problem {
+    fn from(refusal: &outcome::Refusal) -> Self {
+        let status = refusal.status;
+        let detail = match refusal.code {
+            Code::UpstreamTooLarge => {
+                "the job alone is too large for the upstream; make it smaller"
+            }
+            Code::UpstreamRejectedJob => {
+                "the upstream refused the job; change it before trying again"
+            }
+            Code::UpstreamRejectedBatch => "the upstream refused the batch that the job was in",
+            Code::UpstreamAuth => {
+                "the upstream wants other credentials than the proxy is configured with"
+            }
+            Code::UpstreamOverloaded => {
+                "the upstream is overloaded; try again after the time in Retry-After"
+            }
+            Code::UpstreamGatewayTimeout => {
+                "the upstream waited in vain for one of its own; the job may have been done"
+            }
+            _ => "the upstream failed, or answered with a status that no upstream should",
+        };
+        let dispatched = match refusal.code {
+            Code::UpstreamGatewayTimeout => Dispatched::Unknown,
+            _ => Dispatched::Yes,
+        };
+        let mut problem = Self::new(refusal.code, detail)
+            .dispatched(dispatched)
+            .upstream_status(status);
+        if refusal.code == Code::UpstreamOverloaded {
+            problem = problem.retry_after(refusal.retry_after.unwrap_or(1));
+        }
+        if refusal.code == Code::UpstreamRejectedJob {
+            problem.status = StatusCode::from_u16(status).unwrap_or(problem.status);
+        }
+        problem
+    }
+}
+
+/// The contract's table. `upstream-rejected-job` takes the upstream's status.
+fn status_of(code: Code) -> StatusCode {
+    match code {
+        Code::Ok => StatusCode::OK,
+        Code::MalformedJson => StatusCode::BAD_REQUEST,
+        Code::NotFound => StatusCode::NOT_FOUND,
+        Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        Code::ReadTimeout => StatusCode::REQUEST_TIMEOUT,
+        Code::JobTooLarge | Code::UpstreamTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Code::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Code::InvalidJob | Code::JobError => StatusCode::UNPROCESSABLE_ENTITY,
+        Code::QueueFull | Code::QueueTimeout | Code::UpstreamOverloaded | Code::ShuttingDown => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        Code::DeadlineExceeded
+        | Code::UpstreamConnectTimeout
+        | Code::UpstreamTimeout
+        | Code::UpstreamGatewayTimeout => StatusCode::GATEWAY_TIMEOUT,
+        Code::UpstreamUnreachable
+        | Code::UpstreamDisconnected
+        | Code::UpstreamRejectedJob
+        | Code::UpstreamRejectedBatch
+        | Code::UpstreamAuth
+        | Code::UpstreamError
+        | Code::UpstreamMalformed
+        | Code::UpstreamResponseTooLarge
+        | Code::ResultMissing
+        | Code::ResultAmbiguous => StatusCode::BAD_GATEWAY,
+        Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// A short name for people, the same for every problem of the code.
+fn title_of(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::JobError => "Job failed",
+        Code::MalformedJson => "Malformed JSON",
+        Code::NotFound => "Not found",
+        Code::MethodNotAllowed => "Method not allowed",
+        Code::InvalidJob => "Invalid job",
+        Code::UnsupportedMediaType => "Unsupported media type",
+        Code::JobTooLarge => "Job too large",
+        Code::ReadTimeout => "Request too slow",
+        Code::QueueFull => "Queue full",
+        Code::QueueTimeout => "Timed out in the queue",
+        Code::DeadlineExceeded => "Deadline exceeded",
+        Code::UpstreamUnreachable => "Upstream unreachable",
+        Code::UpstreamConnectTimeout => "Upstream connect timeout",
+        Code::UpstreamDisconnected => "Upstream disconnected",
+        Code::UpstreamTimeout => "Upstream timeout",
+        Code::UpstreamTooLarge => "Job too large for the upstream",
+        Code::UpstreamRejectedJob => "Job rejected by the upstream",
+        Code::UpstreamRejectedBatch => "Batch rejected by the upstream",
+        Code::UpstreamAuth => "Upstream refused the credentials",
+        Code::UpstreamOverloaded => "Upstream overloaded",
+        Code::UpstreamGatewayTimeout => "Upstream gateway timeout",
+        Code::UpstreamError => "Upstream error",
+        Code::UpstreamMalformed => "Upstream answer malformed",
+        Code::UpstreamResponseTooLarge => "Upstream answer too large",
+        Code::ResultMissing => "Result missing",
+        Code::ResultAmbiguous => "Result ambiguous",
+        Code::ShuttingDown => "Shutting down",
+        Code::Internal => "Internal error",
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let document = Document {
+            r#type: format!("urn:microbatch:problem:{}", self.code),
+            title: title_of(self.code),
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            code: self.code.as_str(),
+            id: self.id.as_ref(),
+            dispatched: self.dispatched,
+            retryable: self.retryable,
+            batch_id: self.batch_id,
+            upstream_status: self.upstream_status,
+            pointer: self.pointer,
+        };
+        // A struct of strings and numbers always serializes.
+        let body = serde_json::to_vec(&document).unwrap_or_default();
+        let mut headers = HeaderMap::new();
+        let json = HeaderValue::from_static("application/problem+json");
+        headers.insert(CONTENT_TYPE, json);
+        if let Some(seconds) = self.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(allow) = self.allow {
+            headers.insert(ALLOW, HeaderValue::from_static(allow));
+        }
+        if self.code == Code::ShuttingDown {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        (self.status, headers, Body::from(body)).into_response()
+    }
+}
+
+#[cfg(test)]
+#[path = "problem_tests.rs"]
+mod tests;

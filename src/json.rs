@@ -1,0 +1,255 @@
+//! Just enough JSON to find one member of an object without building a tree.
+//!
+//! Job intake and result correlation both read a few top-level members and
+//! carry the rest along untouched. The grammar is `serde_json`'s; what is ours
+//! is only which members are looked at, and the limit on nesting.
+
+use std::fmt;
+
+use bytes::Bytes;
+use memchr::memchr2_iter;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// How deep a document may nest; its outermost array or object is level 1.
+pub const MAX_DEPTH: usize = 128;
+
+/// What a document is, once known to be valid JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// An object; its members were shown to the callback.
+    Object,
+    /// Anything else.
+    Other,
+}
+
+/// Checks that `json` is one valid JSON document and, where it is an object,
+/// shows each top-level member whose unescaped name is in `names` to `found`,
+/// in the order they stand, duplicates included. The callback gets the index
+/// of the name and the value as it is written.
+///
+/// # Errors
+/// The parser's error, with line and column, for anything that is not JSON.
+/// Nesting is not limited here, see [`too_deep`]; no recursion follows it.
+pub fn visit_members<'a>(
+    json: &'a str,
+    names: &[&str],
+    found: impl FnMut(usize, &'a str),
+) -> Result<Shape, serde_json::Error> {
+    let mut parser = serde_json::Deserializer::from_str(json);
+    let shape = if json.trim_start_matches(is_space).starts_with('{') {
+        parser.deserialize_map(Members { names, found })?;
+        Shape::Object
+    } else {
+        parser.deserialize_ignored_any(IgnoredAny)?;
+        Shape::Other
+    };
+    parser.end()?;
+    Ok(shape)
+}
+
+/// Shows each element of the array that `json` is, as it is written, in order.
+/// Tells whether `json` is an array; the rest is as with [`visit_members`].
+///
+/// # Errors
+/// The parser's error; `found` may have been called before it was met.
+pub fn visit_elements<'a>(
+    json: &'a str,
+    found: impl FnMut(&'a str),
+) -> Result<bool, serde_json::Error> {
+    let mut parser = serde_json::Deserializer::from_str(json);
+    let is_array = json.trim_start_matches(is_space).starts_with('[');
+    if is_array {
+        parser.deserialize_seq(Elements(found))?;
+    } else {
+        parser.deserialize_ignored_any(IgnoredAny)?;
+    }
+    parser.end()?;
+    Ok(is_array)
+}
+
+/// Whether valid `json` nests deeper than [`MAX_DEPTH`] levels.
+pub fn too_deep(json: &[u8]) -> bool {
+    // As many brackets as levels are needed at least; few documents have them.
+    if memchr2_iter(b'[', b'{', json).nth(MAX_DEPTH).is_none() {
+        return false;
+    }
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for &byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'[' | b'{' => {
+                depth += 1;
+                if depth > MAX_DEPTH {
+                    return true;
+                }
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
+}
+
+/// The part of `body` between its outer JSON whitespace, sharing its memory.
+pub fn trim(body: &Bytes) -> Bytes {
+    let space = |byte: &&u8| is_space(char::from(**byte));
+    let start = body.iter().take_while(space).count();
+    let end = body[start..].iter().rev().take_while(space).count();
+    body.slice(start..body.len() - end)
+}
+
+fn is_space(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\n' | '\r')
+}
+
+struct Members<'n, F> {
+    names: &'n [&'n str],
+    found: F,
+}
+
+impl<'de, F: FnMut(usize, &'de str)> Visitor<'de> for Members<'_, F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        while let Some(name) = map.next_key_seed(Name(self.names))? {
+            match name {
+                Some(index) => (self.found)(index, map.next_value::<&'de RawValue>()?.get()),
+                None => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Elements<F>(F);
+
+impl<'de, F: FnMut(&'de str)> Visitor<'de> for Elements<F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut elements: A) -> Result<(), A::Error> {
+        while let Some(element) = elements.next_element::<&'de RawValue>()? {
+            (self.0)(element.get());
+        }
+        Ok(())
+    }
+}
+
+/// Reads a member's name and says which of the wanted ones it is.
+///
+/// Read as bytes: a name with a lone surrogate is valid JSON, though no `str`.
+struct Name<'n>(&'n [&'n str]);
+
+impl<'de> DeserializeSeed<'de> for Name<'_> {
+    type Value = Option<usize>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_bytes(self)
+    }
+}
+
+impl Visitor<'_> for Name<'_> {
+    type Value = Option<usize>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a member name")
+    }
+
+    fn visit_bytes<E>(self, name: &[u8]) -> Result<Self::Value, E> {
+        Ok(self.0.iter().position(|wanted| wanted.as_bytes() == name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn members(json: &str) -> Result<(Shape, Vec<(usize, &str)>), String> {
+        let mut seen = Vec::new();
+        visit_members(json, &["id", "error"], |name, value| {
+            seen.push((name, value));
+        })
+        .map(|shape| (shape, seen))
+        .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn members_are_found_by_their_unescaped_name_and_shown_as_written() {
+        let json = r#" {"a":{"id":1},"\u0069d": 1e999 ,"error":"\ud800","id":[1, 2]} "#;
+        assert_eq!(
+            members(json),
+            Ok((
+                Shape::Object,
+                vec![(0, "1e999"), (1, r#""\ud800""#), (0, "[1, 2]")]
+            ))
+        );
+    }
+
+    #[test]
+    fn a_name_that_is_no_unicode_is_passed_over() {
+        assert_eq!(
+            members(r#"{"\ud800":1,"id":2}"#),
+            Ok((Shape::Object, vec![(0, "2")]))
+        );
+    }
+
+    #[test]
+    fn what_is_no_object_has_no_members() {
+        for json in ["[]", "1e999", r#""\ud800""#, "null", " true "] {
+            assert_eq!(members(json), Ok((Shape::Other, vec![])), "{json}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_json_is_an_error_with_its_place() {
+        for json in [
+            "",
+            " ",
+            "{",
+            r#"{"id":1,}"#,
+            "{} {}",
+            "[1,]",
+            "01",
+            "\u{feff}{}",
+            "{id:1}",
+            "'a'",
+            "{\"a\":\"\u{1}\"}",
+        ] {
+            let error = members(json).expect_err(json);
+            assert!(error.contains("line 1 column"), "{json}: {error}");
+        }
+    }
+
+    #[test]
+    fn depth_counts_brackets_outside_of_strings() {
+        let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        assert!(!too_deep(nested(128).as_bytes()));
+        assert!(too_deep(nested(129).as_bytes()));
+        let strings = format!(r#"["{}","\"{}"]"#, "[".repeat(200), "{".repeat(200));
+        assert!(!too_deep(strings.as_bytes()));
+        let wide = format!("[{}[]]", "[],".repeat(500));
+        assert!(!too_deep(wide.as_bytes()));
+    }
+
+    #[test]
+    fn trimming_takes_json_whitespace_alone() {
+        let trim = |text: &'static str| trim(&Bytes::from_static(text.as_bytes()));
+        assert_eq!(trim(" \t\r\n{ } \n"), "{ }");
+        assert_eq!(trim("{}"), "{}");
+        assert_eq!(trim(" \n"), "");
+        assert_eq!(trim("\u{a0}1"), "\u{a0}1");
+    }
+}

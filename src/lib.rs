@@ -1,0 +1,71 @@
+//! microbatch, a micro-batching proxy: single `POST /jobs` requests in, one JSON
+//! array to the upstream, and each caller gets its own element back, by id.
+//!
+//! # The way of one job
+//!
+//! ```text
+//! caller ──HTTP──▶ http::jobs ──Job──▶ batcher (queue, policy) ──Batch──▶ processor ──bytes──▶ upstream
+//!    ▲                                                                       │
+//!    └──────────────── Reply (made together with the duty to answer) ◀───────┘ correlate, by id
+//! ```
+//!
+//! 1. [`http`] reads a bounded body; [`job::Job::parse`] finds its id without
+//!    building a tree and keeps the bytes.
+//! 2. [`batcher::Source::submit`] makes the two ends of the wait at once. Full
+//!    means an error now, or with `on_full = "wait"` a place in the lobby.
+//! 3. The batcher's policy, a pure function of what waits, the clock and the
+//!    slots, says when a batch leaves; its members are chosen in that moment.
+//! 4. [`processor`] owns the batch from there: joins the bytes, calls the
+//!    [`upstream`], matches results by id, answers every member.
+//! 5. [`http::problem`] alone turns what went wrong into a status.
+//!
+//! # Rooms
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `main` | the life of the process: flags, settings, log, run, exit code |
+//! | [`cli`] | commands and flags |
+//! | [`app`] | bind, run, and the order of the end |
+//! | [`config`] | flags over environment over file over defaults, and every mistake at once |
+//! | [`http`] | both listeners: paths, connections, jobs, problems, admin |
+//! | [`batcher`] | the queue and when a batch leaves; a library of its own |
+//! | [`processor`] | one batch to the answers of its members: encode, correlate |
+//! | [`upstream`] | the call: connections, times, limits |
+//! | [`job`], [`json`], [`code`], [`trace_context`] | the words on the wire |
+//! | [`metrics`], [`telemetry`] | what is counted, what is logged |
+//! | [`sample_upstream`] | the upstream of `microbatch demo` and `microbatch upstream` |
+//!
+//! # Who may know whom
+//!
+//! `main` → `app` → `http`, `processor`, `upstream` → `batcher` → tokio. `job`,
+//! `json`, `code`, `trace_context` and `config` are leaves. Nothing under
+//! `batcher` names JSON, HTTP or the type of an id, and nothing but
+//! `http::problem` knows which status an outcome has. Two things stay pure,
+//! without I/O, clock or tasks: the queue with its policy, and correlation.
+//!
+//! # Invariants, and the tests that hold them
+//!
+//! | always | held by |
+//! |---|---|
+//! | every accepted job gets exactly one answer | `batcher::tests::every_item_is_accounted_for_under_contention`, `stories::accounting` |
+//! | no result reaches another job's caller | `processor::correlate::tests::each_job_gets_its_own_result_or_none`, `stories::accounting` |
+//! | no job waits for company longer than `max_wait` while a slot is free | `batcher::policy::tests::the_table_of_reasons`, `batcher::tests::company_is_waited_for_from_the_first_arrival_on` |
+//! | no batch exceeds `max_size` or `max_bytes`, or has an id twice | `batcher::queue::tests::the_queue_does_as_the_model` |
+//! | everything that waits is bounded | `batcher::queue::tests::the_queue_does_as_the_model`, `stories::overload` |
+//! | no batch harms another | `batcher::tests::who_drops_or_panics_has_answered`, `stories::slots` |
+//! | nothing runs while nothing waits | `batcher::tests::nothing_runs_while_nothing_waits` |
+
+pub mod app;
+pub mod batcher;
+pub mod cli;
+pub mod code;
+pub mod config;
+pub mod http;
+pub mod job;
+pub mod json;
+pub mod metrics;
+pub mod processor;
+pub mod sample_upstream;
+pub mod telemetry;
+pub mod trace_context;
+pub mod upstream;

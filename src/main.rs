@@ -1,0 +1,168 @@
+//! The life of the process: flags, settings, log, run, exit code.
+
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{CommandFactory, Parser};
+use microbatch::app::App;
+use microbatch::cli::{Cli, Command, Healthcheck};
+use microbatch::config::{self, Flags, Loaded, Mistakes, NeedUpstream};
+use microbatch::{sample_upstream, telemetry};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{info, warn};
+use url::Url;
+
+/// EX_CONFIG of sysexits.h: something is wrong with the configuration.
+const EX_CONFIG: u8 = 78;
+
+/// What a shell reports of a process that SIGINT has ended.
+const EX_INTERRUPTED: i32 = 130;
+
+fn main() -> ExitCode {
+    match run(Cli::parse().into_command()) {
+        Ok(code) => code,
+        Err(error) => {
+            if let Some(mistakes) = error.downcast_ref::<Mistakes>() {
+                eprintln!("microbatch: the configuration has mistakes:\n{mistakes}");
+                return ExitCode::from(EX_CONFIG);
+            }
+            eprintln!("microbatch: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Serve(flags) => serve(&load(&flags, NeedUpstream::Yes)?).await?,
+        Command::Demo(flags) => demo(&flags).await?,
+        Command::Upstream(args) => upstream(args).await?,
+        Command::Check(flags) => check(&load(&flags, NeedUpstream::Yes)?)?,
+        Command::Healthcheck(healthcheck) => return ask_ready(&healthcheck).await,
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "microbatch", &mut script);
+            io::stdout().write_all(&script)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn load(flags: &Flags, need: NeedUpstream) -> Result<Loaded, Mistakes> {
+    config::load(flags, std::env::vars_os(), need)
+}
+
+async fn serve(loaded: &Loaded) -> anyhow::Result<()> {
+    telemetry::init(&loaded.config.log)?;
+    let stop = stop_signal()?;
+    let app = start(loaded).await?;
+    app.run(stop).await;
+    Ok(())
+}
+
+/// The proxy in front of a sample upstream in the same process.
+async fn demo(flags: &Flags) -> anyhow::Result<()> {
+    // The settings before any socket: with a mistake in them nothing is bound.
+    let somewhere = Url::parse("http://127.0.0.1/batch")?;
+    let mut loaded = load(flags, NeedUpstream::Supplied(somewhere))?;
+    telemetry::init(&loaded.config.log)?;
+    let stop = stop_signal()?;
+    let sample = sample_upstream::bind(sample_upstream::Args {
+        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        ..Default::default()
+    })
+    .await?;
+    loaded.config.upstream.url = Url::parse(&format!("http://{}/batch", sample.local_addr()))?;
+    let app = start(&loaded).await?;
+    let jobs = config::connectable(&app.jobs_address()?.to_string());
+    println!(
+        "Try it:\n\n  curl -i -X POST http://{jobs}/jobs -d '{{\"id\":\"1\",\"body\":\"hello\"}}'\n"
+    );
+    tokio::spawn(sample.run(std::future::pending()));
+    app.run(stop).await;
+    Ok(())
+}
+
+/// Binds, and says so with the settings in force.
+async fn start(loaded: &Loaded) -> anyhow::Result<App> {
+    for warning in &loaded.warnings {
+        warn!("{warning}");
+    }
+    let app = App::bind(loaded.config.clone()).await?;
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        listen = %app.jobs_address()?,
+        admin = app.admin_address()?.map(tracing::field::display),
+        settings = loaded.config.summary(),
+        "listening"
+    );
+    Ok(app)
+}
+
+async fn upstream(args: sample_upstream::Args) -> anyhow::Result<()> {
+    // Its log has no flags, but listens to MICROBATCH_LOG__LEVEL like the proxy's.
+    let loaded = load(&Flags::default(), NeedUpstream::No)?;
+    telemetry::init(&loaded.config.log)?;
+    let stop = stop_signal()?;
+    let sample = sample_upstream::bind(args).await?;
+    info!(listen = %sample.local_addr(), "sample upstream listening");
+    sample.run(stop).await?;
+    Ok(())
+}
+
+fn check(loaded: &Loaded) -> anyhow::Result<()> {
+    for warning in &loaded.warnings {
+        eprintln!("warning: {warning}");
+    }
+    io::stdout().write_all(loaded.config.to_toml().as_bytes())?;
+    Ok(())
+}
+
+/// Asks a running proxy's `/readyz`: 0 for ready, 1 for anything else.
+async fn ask_ready(healthcheck: &Healthcheck) -> anyhow::Result<ExitCode> {
+    let loaded = load(&healthcheck.flags, NeedUpstream::No)?;
+    let admin = loaded
+        .config
+        .admin
+        .listen
+        .as_deref()
+        .context("admin.listen is off, so there is nobody to ask")?;
+    let url = format!("http://{}/readyz", config::connectable(admin));
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .timeout(healthcheck.timeout)
+        .build()?;
+    let asked = client.get(&url).send().await;
+    let status = asked
+        .with_context(|| format!("no answer from {url}"))?
+        .status();
+    println!("{url}: {status}");
+    Ok(if status.is_success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Resolves at the first SIGTERM or SIGINT; the second ends the process.
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send> {
+    let mut terminate = signal(SignalKind::terminate()).context("can't listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("can't listen for SIGINT")?;
+    Ok(async move {
+        either(&mut terminate, &mut interrupt).await;
+        tokio::spawn(async move {
+            either(&mut terminate, &mut interrupt).await;
+            std::process::exit(EX_INTERRUPTED);
+        });
+    })
+}
+
+async fn either(one: &mut Signal, other: &mut Signal) {
+    tokio::select! {
+        _ = one.recv() => {}
+        _ = other.recv() => {}
+    }
+}

@@ -1,0 +1,156 @@
+//! The call to the upstream: one batch out, one answer back.
+//!
+//! The processor calls it. It knows connections, times and limits; it does not
+//! know what a job is. Redirects are not followed, no proxy is taken from the
+//! environment, and nothing is decompressed, since nothing asks for that.
+
+mod response;
+
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
+use bytes::Bytes;
+use thiserror::Error;
+use tokio::time::{Instant, timeout_at};
+use url::Url;
+
+pub use response::Response;
+
+use crate::trace_context::TraceContext;
+
+/// How long an idle connection is kept for the next batch.
+const POOL_IDLE: Duration = Duration::from_secs(90);
+
+/// Where and how to call.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `http` or `https`.
+    pub url: Url,
+    /// Sent with every batch; they win over the proxy's own `Accept` and
+    /// `User-Agent`.
+    pub headers: HeaderMap,
+    /// For the whole answer, connecting included.
+    pub timeout: Duration,
+    /// For connecting: DNS, TCP and TLS.
+    pub connect_timeout: Duration,
+    /// The most bytes of an answer's body.
+    pub max_response: usize,
+    /// How many connections to keep, one for each batch in flight.
+    pub connections: usize,
+}
+
+/// One upstream.
+#[derive(Debug)]
+pub struct Upstream {
+    client: reqwest::Client,
+    url: Url,
+    headers: HeaderMap,
+    timeout: Duration,
+    max_response: usize,
+}
+
+/// Why a call has no complete answer. The texts are for the operator's log.
+#[derive(Debug, Error)]
+pub enum CallError {
+    /// Refused, unreachable, unknown to DNS, TLS failed: nothing was sent.
+    #[error("no connection: {0}")]
+    Unreachable(String),
+    /// Connecting took longer than it may: nothing was sent.
+    #[error("connecting took too long")]
+    ConnectTimeout,
+    /// The connection was lost after sending had begun, or broke the protocol.
+    #[error("connection lost: {0}")]
+    Disconnected(String),
+    /// No complete answer in time.
+    #[error("no complete answer in time")]
+    Timeout,
+    /// The body is over the limit; with the status.
+    #[error("answer over the limit")]
+    TooLarge(u16),
+}
+
+impl Upstream {
+    /// Prepares to call; nothing is connected yet.
+    ///
+    /// # Errors
+    /// When the TLS library can't be set up or the system's roots can't be read.
+    pub fn new(settings: Settings) -> Result<Self, reqwest::Error> {
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .no_proxy()
+            .tcp_nodelay(true)
+            .connect_timeout(settings.connect_timeout)
+            .pool_max_idle_per_host(settings.connections)
+            .pool_idle_timeout(POOL_IDLE)
+            .build()?;
+        let agent = concat!("microbatch/", env!("CARGO_PKG_VERSION"));
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(USER_AGENT, HeaderValue::from_static(agent));
+        for name in settings.headers.keys() {
+            headers.remove(name);
+        }
+        headers.extend(settings.headers);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Ok(Self {
+            client,
+            url: settings.url,
+            headers,
+            timeout: settings.timeout,
+            max_response: settings.max_response,
+        })
+    }
+
+    /// Posts one batch; returns when the head of the answer is there.
+    ///
+    /// # Errors
+    /// [`CallError`]; the request is given up when the future is dropped.
+    pub async fn post(
+        &self,
+        array: Bytes,
+        batch_id: &HeaderValue,
+        batch_size: &HeaderValue,
+        trace: &TraceContext,
+    ) -> Result<Response, CallError> {
+        const BATCH_ID: HeaderName = HeaderName::from_static("x-batch-id");
+        const BATCH_SIZE: HeaderName = HeaderName::from_static("x-batch-size");
+        let deadline = Instant::now() + self.timeout;
+        let mut request = self
+            .client
+            .post(self.url.clone())
+            .headers(self.headers.clone())
+            .header(BATCH_ID, batch_id)
+            .header(BATCH_SIZE, batch_size)
+            .header("traceparent", trace.to_string())
+            .body(array);
+        if let Some(state) = trace.state() {
+            request = request.header("tracestate", state);
+        }
+        match timeout_at(deadline, request.send()).await {
+            Ok(Ok(response)) => Ok(Response::new(response, self.max_response, deadline)),
+            Ok(Err(error)) => Err(CallError::from_reqwest(error)),
+            Err(_) => Err(CallError::Timeout),
+        }
+    }
+}
+
+impl CallError {
+    fn from_reqwest(error: reqwest::Error) -> Self {
+        let error = error.without_url();
+        match (error.is_connect(), error.is_timeout()) {
+            (true, true) => Self::ConnectTimeout,
+            (true, false) => Self::Unreachable(chain(&error)),
+            (false, _) => Self::Disconnected(chain(&error)),
+        }
+    }
+}
+
+/// An error with all its causes, which say what really happened.
+fn chain(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}

@@ -1,0 +1,134 @@
+//! An upstream's answer, read no further than it is wanted and allowed.
+
+use axum::http::HeaderValue;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use bytes::{Bytes, BytesMut};
+use tokio::time::{Instant, timeout_at};
+
+use super::CallError;
+
+/// How much of an unwanted body is read so that the connection can be kept.
+const DISCARD: usize = 64 * 1024;
+
+/// The head of an answer, and its body still to read.
+#[derive(Debug)]
+pub struct Response {
+    inner: reqwest::Response,
+    limit: usize,
+    deadline: Instant,
+}
+
+impl Response {
+    pub(super) fn new(inner: reqwest::Response, limit: usize, deadline: Instant) -> Self {
+        Self {
+            inner,
+            limit,
+            deadline,
+        }
+    }
+
+    /// The status.
+    pub fn status(&self) -> u16 {
+        self.inner.status().as_u16()
+    }
+
+    /// The `Content-Type`, as it came.
+    pub fn content_type(&self) -> Option<&HeaderValue> {
+        self.inner.headers().get(CONTENT_TYPE)
+    }
+
+    /// The seconds that `Retry-After` asks to wait.
+    pub fn retry_after(&self) -> Option<u64> {
+        retry_after(self.inner.headers().get(RETRY_AFTER)?.to_str().ok()?)
+    }
+
+    /// The whole body.
+    ///
+    /// # Errors
+    /// [`CallError`], if it is over the limit, late, or breaks off.
+    pub async fn body(&mut self) -> Result<Bytes, CallError> {
+        self.body_up_to(self.limit).await
+    }
+
+    /// The whole body, if it is no longer than `limit`.
+    ///
+    /// # Errors
+    /// As [`body`](Self::body).
+    pub async fn body_up_to(&mut self, limit: usize) -> Result<Bytes, CallError> {
+        let deadline = self.deadline;
+        match timeout_at(deadline, self.read(limit)).await {
+            Ok(body) => body,
+            Err(_) => Err(CallError::Timeout),
+        }
+    }
+
+    /// Reads the rest of a short body, so that its connection serves again. A
+    /// long or slow one is given up with its connection.
+    pub async fn discard(mut self) {
+        // Whatever goes wrong concerns nobody any more.
+        let _ = self.body_up_to(DISCARD.min(self.limit)).await;
+    }
+
+    async fn read(&mut self, limit: usize) -> Result<Bytes, CallError> {
+        let too_large = CallError::TooLarge(self.status());
+        let announced = self.inner.content_length().unwrap_or(0);
+        if announced > limit as u64 {
+            return Err(too_large);
+        }
+        let Some(first) = self.chunk().await? else {
+            return Ok(Bytes::new());
+        };
+        if first.len() as u64 == announced {
+            return Ok(first);
+        }
+        // Announced or not, memory follows what has really come.
+        let mut body = BytesMut::from(first);
+        while body.len() <= limit {
+            match self.chunk().await? {
+                Some(chunk) => body.extend_from_slice(&chunk),
+                None => return Ok(body.freeze()),
+            }
+        }
+        Err(too_large)
+    }
+
+    async fn chunk(&mut self) -> Result<Option<Bytes>, CallError> {
+        let chunk = self.inner.chunk().await;
+        chunk.map_err(CallError::from_reqwest)
+    }
+}
+
+/// Reads `Retry-After` (RFC 9110, section 10.2.3): seconds, or a date, which
+/// counts from now and is 0 when it has passed.
+fn retry_after(value: &str) -> Option<u64> {
+    let value = value.trim();
+    if value.bytes().all(|byte| byte.is_ascii_digit()) {
+        return value.parse().ok();
+    }
+    let date = httpdate::parse_http_date(value).ok()?;
+    let wait = date
+        .duration_since(std::time::SystemTime::now())
+        .unwrap_or_default();
+    Some(wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    #[test]
+    fn retry_after_in_seconds_or_as_a_date() {
+        assert_eq!(retry_after("120"), Some(120));
+        assert_eq!(retry_after(" 0 "), Some(0));
+        for nonsense in ["", "-1", "1.5", "soon", "99999999999999999999999"] {
+            assert_eq!(retry_after(nonsense), None, "{nonsense}");
+        }
+        let date = |time| retry_after(&httpdate::fmt_http_date(time));
+        let now = SystemTime::now();
+        assert_eq!(date(now - Duration::from_secs(60)), Some(0));
+        let hour = date(now + Duration::from_secs(3600)).unwrap();
+        assert!((3590..=3600).contains(&hour), "{hour}");
+    }
+}
