@@ -161,13 +161,14 @@ impl App {
         // Whoever does not read its answer by now does not hold up the end.
         let _ = timeout(LAST_WORDS, closing.closed()).await;
         admin_closing.send_replace(true);
-        let cancelled = batcher.snapshot();
+        let counts = batcher.snapshot();
         info!(
+            accepted = counts.accepted,
             answered = tally.total_answered(),
             outcomes = %tally.outcomes(),
             refused = tally.total_refused(),
             refusals = %tally.refusals(),
-            cancelled = cancelled.cancelled_queued + cancelled.cancelled_in_flight,
+            cancelled = counts.cancelled_queued + counts.cancelled_in_flight,
             "done"
         );
     }
@@ -229,6 +230,7 @@ fn batcher_settings(config: &Config) -> batcher::Settings {
     batcher::Settings {
         max_size: config.batch.max_size,
         max_bytes: config.batch.max_bytes - encode::BYTES_PER_ARRAY,
+        item_overhead: encode::BYTES_PER_JOB,
         max_wait: config.batch.max_wait,
         wait: match config.batch.wait {
             config::Wait::Fixed => batcher::Wait::Fixed,

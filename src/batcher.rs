@@ -90,7 +90,7 @@ pub trait Item: Send + 'static {
     /// ids that meet by chance are only kept apart for nothing.
     fn key(&self) -> u64;
 
-    /// What the item adds to a batch and to the queue, in bytes.
+    /// The item's size in bytes.
     fn bytes(&self) -> usize;
 }
 
@@ -157,7 +157,7 @@ impl<J: Item, R: Send + 'static> Batcher<J, R> {
     ) -> Result<Reply<J, R>, Refused<J>> {
         let bytes = item.bytes();
         let settings = &self.0.settings;
-        if bytes > settings.max_bytes || bytes > settings.queue_bytes {
+        if bytes + settings.item_overhead > settings.max_bytes || bytes > settings.queue_bytes {
             let reason = Refusal::TooLarge;
             return Err(Refused { item, reason });
         }

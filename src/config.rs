@@ -115,7 +115,7 @@ pub fn load(
             url.from = Some(Origin::Command);
         }
         NeedUpstream::No if url.from.is_none() => url.value = Url::parse(NOWHERE).ok(),
-        NeedUpstream::Yes if false => mistakes.push(missing_upstream()),
+        NeedUpstream::Yes if url.from.is_none() && whole => mistakes.push(missing_upstream()),
         NeedUpstream::No | NeedUpstream::Yes => {}
     }
     // Where a part of the file was lost, a default may stand for a value that was in it.

@@ -177,7 +177,9 @@ impl Visitor<'_> for Name<'_> {
 mod tests {
     use super::*;
 
-    fn members(json: &str) -> Result<(Shape, Vec<(usize, &str)>), String> {
+    type Seen<'a> = Vec<(usize, &'a str)>;
+
+    fn members(json: &str) -> Result<(Shape, Seen<'_>), String> {
         let mut seen = Vec::new();
         visit_members(json, &["id", "error"], |name, value| {
             seen.push((name, value));

@@ -40,7 +40,7 @@ impl batcher::Item for Job {
     }
 
     fn bytes(&self) -> usize {
-        self.raw().len() + encode::BYTES_PER_JOB
+        self.raw().len()
     }
 }
 
@@ -76,11 +76,10 @@ enum Answer {
     Failed(Failure, String, Option<Response>),
 }
 
-/// How waiting for it ended.
-enum Attended {
-    Answer(Answer),
-    AllExpired,
-    AllLeft,
+/// Why the call was given up.
+enum NobodyLeft {
+    Expired,
+    Departed,
 }
 
 impl Processor {
@@ -109,25 +108,25 @@ impl Processor {
         let trace = TraceContext::for_batch(batch.members().iter().map(|m| m.item().trace()));
         let call = self.call(&trip, body, &trace);
         let leftover = match self.attend(&mut batch, &trip, call).await {
-            Attended::Answer(Answer::Results(status, body)) => {
+            Ok(Answer::Results(status, body)) => {
                 self.deliver(&mut batch, &trip, status, &body);
                 None
             }
-            Attended::Answer(Answer::Taken(response)) => {
+            Ok(Answer::Taken(response)) => {
                 trip.log(Code::Ok, "");
                 batch.answer_all(|member| trip.result(member, JobOutcome::Taken));
                 Some(response)
             }
-            Attended::Answer(Answer::Failed(failure, cause, response)) => {
+            Ok(Answer::Failed(failure, cause, response)) => {
                 trip.log(failure.code(), &cause);
                 batch.answer_all(|member| trip.failed(member, failure.clone()));
                 response
             }
-            Attended::AllExpired => {
+            Err(NobodyLeft::Expired) => {
                 trip.log(Code::DeadlineExceeded, "every member's deadline passed");
                 None
             }
-            Attended::AllLeft => {
+            Err(NobodyLeft::Departed) => {
                 let (batch_id, size) = (trip.tag.id, trip.size);
                 debug!(%batch_id, size, outcome = "abandoned", "batch done");
                 None
@@ -147,7 +146,7 @@ impl Processor {
         batch: &mut Batch,
         trip: &Trip,
         call: impl Future<Output = Answer>,
-    ) -> Attended {
+    ) -> Result<Answer, NobodyLeft> {
         let mut call = std::pin::pin!(call);
         let mut abandoned = std::pin::pin!(batch.abandoned());
         let mut give_up = self.give_up.clone();
@@ -155,15 +154,15 @@ impl Processor {
         let expired = |member: &Member| trip.failed(member, Failure::DeadlineExceeded);
         loop {
             let Some(deadline) = batch.earliest_deadline() else {
-                return Attended::AllExpired;
+                return Err(NobodyLeft::Expired);
             };
             tokio::select! {
                 // An answer that is there goes before a deadline that has come.
                 biased;
-                answer = &mut call => return Attended::Answer(answer),
+                answer = &mut call => return Ok(answer),
                 () = sleep_until(deadline) => batch.answer_expired(Instant::now(), expired),
                 _ = &mut given_up => batch.answer_all(expired),
-                () = &mut abandoned => return Attended::AllLeft,
+                () = &mut abandoned => return Err(NobodyLeft::Departed),
             }
         }
     }

@@ -129,10 +129,13 @@ impl Company {
     /// Until when waiting can pay: `now` if it can't, `latest` at most.
     fn worth_waiting_until(&self, now: Instant, latest: Instant) -> Instant {
         match self.gap {
-            Some(gap) if self.anybody_left && now + gap < latest => {
+            _ if !self.anybody_left => now,
+            // Nothing speaks against company before the second arrival.
+            None => latest,
+            Some(gap) if now + gap < latest => {
                 latest.min(self.last_arrival + gap * SILENCE_IN_GAPS)
             }
-            _ => now,
+            Some(_) => now,
         }
     }
 }
@@ -298,7 +301,11 @@ mod tests {
         let idle = Leave(FlushReason::Idle);
         for (what, view, action) in [
             ("nobody left to wait for", company(false, Some(1), 0), idle),
-            ("nothing known of arrivals", company(true, None, 0), idle),
+            (
+                "nothing known of arrivals",
+                company(true, None, 0),
+                Until(now + 5 * MS),
+            ),
             ("the next comes too late", company(true, Some(5), 0), idle),
             (
                 "the next may come",

@@ -44,6 +44,8 @@ pub(super) enum Full {
 pub(super) struct Queue<T> {
     capacity_jobs: usize,
     capacity_bytes: usize,
+    /// What a batch adds to the bytes of each of its entries.
+    overhead: usize,
     next: Ticket,
     ready: BTreeMap<Ticket, Entry<T>>,
     held: BTreeMap<Ticket, Entry<T>>,
@@ -64,10 +66,11 @@ struct Chain {
 }
 
 impl<T> Queue<T> {
-    pub fn new(capacity_jobs: usize, capacity_bytes: usize) -> Self {
+    pub fn new(capacity_jobs: usize, capacity_bytes: usize, overhead: usize) -> Self {
         Self {
             capacity_jobs,
             capacity_bytes,
+            overhead,
             next: 0,
             ready: BTreeMap::new(),
             held: BTreeMap::new(),
@@ -224,12 +227,13 @@ impl<T> Queue<T> {
 
     /// What keeps the batch at the front from growing, if it is full.
     pub fn full(&self, max_size: usize, max_bytes: usize) -> Option<Full> {
-        if self.ready.len() < max_size && self.ready_bytes <= max_bytes {
+        let ready_bytes = self.ready_bytes + self.ready.len() * self.overhead;
+        if self.ready.len() < max_size && ready_bytes <= max_bytes {
             return None;
         }
         let mut bytes = 0;
         for entry in self.ready.values().take(max_size) {
-            bytes += entry.bytes;
+            bytes += entry.bytes + self.overhead;
             if bytes > max_bytes {
                 return Some(Full::Bytes);
             }
@@ -244,7 +248,7 @@ impl<T> Queue<T> {
         let mut bytes = 0;
         while taken.len() < max_size
             && let Some(first) = self.ready.first_entry()
-            && bytes + first.get().bytes <= max_bytes
+            && bytes + first.get().bytes + (taken.len() + 1) * self.overhead <= max_bytes
         {
             let entry = first.remove();
             bytes += entry.bytes;

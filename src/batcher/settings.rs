@@ -7,9 +7,12 @@ use std::time::Duration;
 pub struct Settings {
     /// The most items of a batch, at least 1. Default 100.
     pub max_size: usize,
-    /// The most bytes of a batch, as [`Item::bytes`](super::Item::bytes) counts
-    /// them. An item larger than this is refused. Default 1 MiB.
+    /// The most bytes of a batch: of its items, as
+    /// [`Item::bytes`](super::Item::bytes) counts them, with `item_overhead` for
+    /// each. An item larger than this is refused. Default 1 MiB.
     pub max_bytes: usize,
+    /// What a batch adds to each item, such as a separator. Default 0.
+    pub item_overhead: usize,
     /// The longest an item waits for company while a slot is free. Zero sends
     /// after one turn of the event loop. Default 5 ms.
     pub max_wait: Duration,
@@ -32,6 +35,7 @@ impl Default for Settings {
         Self {
             max_size: 100,
             max_bytes: 1 << 20,
+            item_overhead: 0,
             max_wait: Duration::from_millis(5),
             wait: Wait::Fixed,
             max_in_flight: 10,

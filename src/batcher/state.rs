@@ -61,7 +61,11 @@ pub struct Snapshot {
 impl<J: Item, R: Send + 'static> State<J, R> {
     pub fn new(settings: &Settings, now: Instant) -> Self {
         Self {
-            queue: Queue::new(settings.queue_jobs.max(1), settings.queue_bytes),
+            queue: Queue::new(
+                settings.queue_jobs.max(1),
+                settings.queue_bytes,
+                settings.item_overhead,
+            ),
             in_flight: 0,
             flush_below: 0,
             closing: false,
@@ -211,6 +215,12 @@ impl<J: Item, R: Send + 'static> State<J, R> {
     /// time this returns, or until it is woken.
     pub fn rearm(&mut self, shared: &Shared<J, R>, now: Instant) -> Option<Instant> {
         self.armed = self.next_due(shared, now);
+        self.armed
+    }
+
+    /// When the clock will look by itself.
+    #[cfg(test)]
+    pub fn armed(&self) -> Option<Instant> {
         self.armed
     }
 

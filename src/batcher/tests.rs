@@ -385,6 +385,31 @@ async fn the_clock_ends_with_the_batcher() {
     assert_eq!(clock.strong_count(), 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn nothing_runs_while_nothing_waits() {
+    let settings = Settings {
+        max_size: 2,
+        ..Settings::default()
+    };
+    let (batcher, mut batches) = by_hand(settings);
+    let armed = || batcher.0.lock().armed();
+    tokio::task::yield_now().await;
+    assert_eq!(armed(), None, "before the first item");
+    let first = submit(&batcher, 1);
+    assert_eq!(armed(), Some(Instant::now() + 5 * MS));
+    let second = submit(&batcher, 2);
+    answer(batches.recv().await.unwrap());
+    first.await.unwrap();
+    second.await.unwrap();
+    // The timer of the batch that left early comes once more, and not again.
+    tokio::time::sleep(6 * MS).await;
+    assert_eq!(armed(), None, "after the last");
+    let queued = submit(&batcher, 3);
+    drop(queued);
+    tokio::time::sleep(6 * MS).await;
+    assert_eq!(armed(), None, "after the last has left");
+}
+
 /// Callers on several threads, who stay or leave as it comes, and a processor
 /// that answers, forgets and panics: every item is accounted for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -3,6 +3,7 @@
 //! Called by [`super::load`]. Promises to read no more than [`LARGEST`] bytes, and to report every
 //! mistake of the file in the order of its lines.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -15,7 +16,7 @@ use super::schema::{Draft, SECTIONS, keys};
 use super::suggest::{unknown_key, unknown_section};
 
 /// The largest file that is taken for a configuration, in bytes.
-const LARGEST: u64 = 1024 * 1024;
+const LARGEST: u64 = 64 * 1024;
 
 /// Lays the file over the draft. False if a part of it could not be understood at all, so that
 /// what seems to be missing may stand in that part.
@@ -27,20 +28,30 @@ pub(crate) fn lay(path: &Path, draft: &mut Draft, mistakes: &mut Vec<Mistake>) -
             return false;
         }
     };
-    let (table, errors) = DeTable::parse_recoverable(&text);
-    let mut found: Vec<(usize, String, String)> = Vec::new();
-    for error in &errors {
-        let line = line_at(&text, error.span().map_or(0, |span| span.start));
+    let lines = Lines::new(&text);
+    let line_of = |error: &toml::de::Error| lines.at(error.span().map_or(0, |span| span.start));
+
+    let (_, mut errors) = DeTable::parse_recoverable(&text);
+    // The parser gives up the rest of a file at a line such as "max_size: 5", so the rest is read
+    // again without the lines that are broken.
+    let rest = without_lines(&text, &errors.iter().map(line_of).collect());
+    let (table, more) = DeTable::parse_recoverable(&rest);
+    errors.extend(more);
+
+    let syntax = |error: &toml::de::Error| {
         let what = format!("not TOML: {}", error.message().replace('\n', ", "));
-        found.push((line, String::new(), what));
-    }
+        (line_of(error), String::new(), what)
+    };
+    let mut found: Vec<(usize, String, String)> = errors.iter().map(syntax).collect();
     // What follows an error on its line is mostly the same error again.
     found.sort_by_key(|(line, ..)| *line);
     found.dedup_by_key(|(line, ..)| *line);
-    let broken: Vec<usize> = found.iter().map(|(line, ..)| *line).collect();
+    let broken: BTreeSet<usize> = found.iter().map(|(line, ..)| *line).collect();
+
     let mut reader = Reader {
         path,
-        text: &text,
+        lines,
+        broken: !errors.is_empty(),
         found: Vec::new(),
     };
     reader.sections(table.get_ref(), draft);
@@ -55,7 +66,9 @@ pub(crate) fn lay(path: &Path, draft: &mut Draft, mistakes: &mut Vec<Mistake>) -
 /// A file while it is read: its mistakes as line, key, what.
 struct Reader<'a> {
     path: &'a Path,
-    text: &'a str,
+    lines: Lines<'a>,
+    /// Whether a part did not parse, perhaps a section's header.
+    broken: bool,
     found: Vec<(usize, String, String)>,
 }
 
@@ -70,6 +83,8 @@ impl Reader<'_> {
                     let what = format!("must be a section [{section}], not {}", type_of(other));
                     self.wrong(name.span().start, section.to_owned(), what);
                 }
+                // A key below a header that did not parse has no section, or is taken for one.
+                _ if self.broken && !self.is_header(name.span().start) => {}
                 _ => {
                     let what = unknown_section(section);
                     self.wrong(name.span().start, section.to_owned(), what);
@@ -89,7 +104,7 @@ impl Reader<'_> {
             };
             let from = Origin::File {
                 path: self.path.to_owned(),
-                line: Some(line_at(self.text, at)),
+                line: Some(self.lines.at(at)),
             };
             let Err(wrong) = draft.read(key, Raw::Toml(value.get_ref()), from) else {
                 continue;
@@ -103,8 +118,13 @@ impl Reader<'_> {
         }
     }
 
+    /// Whether the line of the byte at `at` is a section's header.
+    fn is_header(&self, at: usize) -> bool {
+        self.lines.text_at(at).trim_start().starts_with('[')
+    }
+
     fn wrong(&mut self, at: usize, key: String, what: String) {
-        self.found.push((line_at(self.text, at), key, what));
+        self.found.push((self.lines.at(at), key, what));
     }
 }
 
@@ -115,7 +135,7 @@ fn text_of(path: &Path) -> Result<String, (Option<usize>, String)> {
         .and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes))
         .map_err(|error| (None, format!("cannot be read: {error}")))?;
     if bytes.len() as u64 > LARGEST {
-        return Err((None, "is larger than 1MiB, so no configuration".to_owned()));
+        return Err((None, "is larger than 64KiB, so no configuration".to_owned()));
     }
     String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
@@ -127,10 +147,47 @@ fn text_of(path: &Path) -> Result<String, (Option<usize>, String)> {
     })
 }
 
-/// The line, counted from 1, that the byte at `offset` stands in.
-fn line_at(text: &str, offset: usize) -> usize {
-    let before = text.bytes().take(offset);
-    before.filter(|byte| *byte == b'\n').count() + 1
+/// The text with spaces for the given lines but for headers of sections, so that every byte of the
+/// rest stands where it stood.
+fn without_lines(text: &str, lines: &BTreeSet<usize>) -> String {
+    let mut rest = String::with_capacity(text.len());
+    for (i, line) in text.split_inclusive('\n').enumerate() {
+        let content = line.trim_end_matches(['\r', '\n']);
+        if lines.contains(&(i + 1)) && !line.trim_start().starts_with('[') {
+            rest.push_str(&" ".repeat(content.len()));
+            rest.push_str(&line[content.len()..]);
+        } else {
+            rest.push_str(line);
+        }
+    }
+    rest
+}
+
+/// Where the lines of a text begin.
+struct Lines<'a> {
+    text: &'a str,
+    starts: Vec<usize>,
+}
+
+impl<'a> Lines<'a> {
+    fn new(text: &'a str) -> Self {
+        let after = text.match_indices('\n').map(|(at, _)| at + 1);
+        let starts = std::iter::once(0).chain(after).collect();
+        Lines { text, starts }
+    }
+
+    /// The line, counted from 1, of the byte at `offset`.
+    fn at(&self, offset: usize) -> usize {
+        self.starts.partition_point(|start| *start <= offset)
+    }
+
+    /// The text from the start of the line of the byte at `offset` to the end of the text.
+    fn text_at(&self, offset: usize) -> &str {
+        let start = self.starts.get(self.at(offset).saturating_sub(1));
+        start
+            .and_then(|start| self.text.get(*start..))
+            .unwrap_or_default()
+    }
 }
 
 fn mistake(path: &Path, line: Option<usize>, key: String, what: String) -> Mistake {
@@ -147,10 +204,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn broken_lines_leave_every_other_byte_in_place() {
+        let text = "[a]\r\né: 1\r\n[b\nc = 2";
+        assert_eq!(
+            without_lines(text, &[2, 3].into()),
+            "[a]\r\n     \r\n[b\nc = 2"
+        );
+        assert_eq!(without_lines(text, &[].into()), text);
+    }
+
+    #[test]
     fn lines_are_counted_from_one() {
-        let text = "a\nb\r\nc";
+        let lines = Lines::new("a\nb\r\n[c");
         for (offset, line) in [(0, 1), (1, 1), (2, 2), (4, 2), (5, 3), (99, 3)] {
-            assert_eq!(line_at(text, offset), line, "{offset}");
+            assert_eq!(lines.at(offset), line, "{offset}");
         }
+        assert_eq!((lines.text_at(3), lines.text_at(6)), ("b\r\n[c", "[c"));
     }
 }

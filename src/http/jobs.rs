@@ -15,7 +15,7 @@ use tracing::trace;
 use super::Jobs;
 use super::connection::Caller;
 use super::problem::Problem;
-use crate::batcher::{Reply, Stage};
+use crate::batcher::{Reply, Stage, Unanswered};
 use crate::code::Code;
 use crate::job::{Job, JobId};
 use crate::processor::outcome::{Failure, JobOutcome, JobResult};
@@ -49,9 +49,7 @@ pub(super) async fn post(State(jobs): State<Jobs>, request: Request) -> Response
         Ok(reply) => Waiting::new(reply, &id, &jobs),
         Err(refused) => return jobs.refuse(Problem::from(refused.reason).of(&id)),
     };
-    let answered = (&mut waiting.reply).await;
-    drop(waiting);
-    match answered {
+    match waiting.answer().await {
         Ok(result) => jobs.respond(&id, result),
         Err(reason) => {
             let problem = Problem::from(reason).of(&id);
@@ -67,7 +65,7 @@ pub(super) async fn post(State(jobs): State<Jobs>, request: Request) -> Response
 /// Reads a request's job, in the order of the contract: Content-Type, size,
 /// JSON, job.
 async fn read(jobs: &Jobs, headers: &HeaderMap, body: Body) -> Result<Job, Problem> {
-    check_content_type(headers)?;
+    check_content_type(headers).map_err(Problem::unsupported_media_type)?;
     let limit = jobs.max_body;
     let announced = headers
         .get(CONTENT_LENGTH)
@@ -91,12 +89,11 @@ async fn read(jobs: &Jobs, headers: &HeaderMap, body: Body) -> Result<Job, Probl
 /// from a browser, which sends `Origin`, only a JSON type: all others it may
 /// send to a stranger's server without asking first (Fetch, "CORS-safelisted
 /// request-header").
-fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
+fn check_content_type(headers: &HeaderMap) -> Result<(), &'static str> {
     let mut types = headers.get_all(CONTENT_TYPE).iter();
     let content_type = types.next();
     if types.next().is_some() {
-        let detail = "the request has more than one Content-Type; send application/json";
-        return Err(Problem::unsupported_media_type(detail));
+        return Err("the request has more than one Content-Type; send application/json");
     }
     let essence = content_type.map(|it| {
         let it = it.as_bytes();
@@ -108,12 +105,10 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
         Some(b"application/json") => Ok(()),
         Some(other) if is_plus_json(other) => Ok(()),
         None | Some(b"application/x-www-form-urlencoded") if !from_browser => Ok(()),
-        _ if from_browser => Err(Problem::unsupported_media_type(
-            "a request with an Origin header must say Content-Type: application/json",
-        )),
-        _ => Err(Problem::unsupported_media_type(
-            "this Content-Type is not taken; send application/json",
-        )),
+        _ if from_browser => {
+            Err("a request with an Origin header must say Content-Type: application/json")
+        }
+        _ => Err("this Content-Type is not taken; send application/json"),
     }
 }
 
@@ -157,7 +152,8 @@ fn trace_context(headers: &HeaderMap) -> Option<TraceContext> {
 
 /// A job whose answer is awaited. Tells the log when its caller leaves first.
 struct Waiting<'a> {
-    reply: Reply<Job, JobResult>,
+    /// Until it has answered.
+    reply: Option<Reply<Job, JobResult>>,
     id: &'a JobId,
 }
 
@@ -171,17 +167,31 @@ impl<'a> Waiting<'a> {
                 trace!(%id, jobs = now.queued, "job queued");
             }
         }
+        let reply = Some(reply);
         Self { reply, id }
+    }
+
+    async fn answer(&mut self) -> Result<JobResult, Unanswered> {
+        let answer = match &mut self.reply {
+            Some(reply) => reply.await,
+            None => Err(Unanswered::Dropped),
+        };
+        self.reply = None;
+        answer
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let when = match self.reply.stage() {
-            Some(Stage::Queued) => "queued",
-            Some(Stage::InFlight) => "in-flight",
-            None => return,
+        let Some(reply) = self.reply.take() else {
+            return;
         };
+        let when = match reply.stage() {
+            Some(Stage::Queued) => "queued",
+            Some(Stage::InFlight) | None => "in-flight",
+        };
+        // First its place is given back, then that is told.
+        drop(reply);
         trace!(id = %self.id, when, "caller left");
     }
 }

@@ -1,0 +1,47 @@
+# docker build -t microbatch .
+# docker run --rm -p 127.0.0.1:8080:8080 -e MICROBATCH_UPSTREAM__URL=http://host:9000/batch microbatch
+
+FROM docker.io/library/rust:1-bookworm AS build
+WORKDIR /src
+
+# The dependencies, built with an empty crate in place of ours: this layer is built again only when
+# one of these two files changes.
+COPY Cargo.toml Cargo.lock ./
+RUN mkdir src \
+    && touch src/lib.rs \
+    && echo 'fn main() {}' > src/main.rs \
+    && cargo build --release --locked --bin microbatch
+
+COPY src ./src
+COPY config ./config
+# Cargo compares times of modification, and ours may be older than the build of the empty crate.
+RUN touch src/lib.rs src/main.rs \
+    && cargo build --release --locked --bin microbatch
+
+FROM docker.io/library/debian:bookworm-slim
+
+# The roots that https:// upstreams are verified against.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends ca-certificates \
+    && rm -rf /var/lib/apt/lists/*
+
+COPY --from=build /src/target/release/microbatch /usr/local/bin/microbatch
+
+# Inside a container the loopback interface would be out of everyone's reach. Publish both ports
+# with care: the admin listener has no password.
+ENV MICROBATCH_SERVER__LISTEN=0.0.0.0:8080 \
+    MICROBATCH_ADMIN__LISTEN=0.0.0.0:8081
+EXPOSE 8080 8081
+
+# A number, so that Kubernetes' `runAsNonRoot` can see that it isn't root.
+USER 65532:65532
+
+# SIGTERM drains, and reaches the process because no shell stands between. Give it
+# `shutdown.delay` + `shutdown.timeout` before it is killed: 5 s by default, docker grants 10 s.
+STOPSIGNAL SIGTERM
+
+# Settings come from the environment, which the check shares; it does not see the flags of the
+# process it checks. `microbatch upstream` has no admin listener: run it with `--no-healthcheck`.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=2s CMD ["microbatch", "healthcheck"]
+
+ENTRYPOINT ["microbatch"]

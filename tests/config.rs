@@ -1,0 +1,623 @@
+//! Stories about the configuration, told by `microbatch check`: what it prints, what it refuses
+//! and in which words, and what never shows.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use microbatch::config::keys;
+use tempfile::TempDir;
+
+/// What `microbatch check` answered.
+struct Answer {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Answer {
+    /// The mistakes, without the line above them and without the directory of the file.
+    #[track_caller]
+    fn mistakes(&self) -> Vec<&str> {
+        assert_eq!(self.code, Some(78), "{}{}", self.stdout, self.stderr);
+        assert_eq!(self.stdout, "");
+        let mut lines = self.stderr.lines();
+        assert_eq!(
+            lines.next(),
+            Some("microbatch: the configuration has mistakes:")
+        );
+        lines.collect()
+    }
+
+    #[track_caller]
+    fn fine(self) -> Self {
+        assert_eq!(self.code, Some(0), "{}", self.stderr);
+        self
+    }
+}
+
+/// `microbatch check` in a directory of its own and an environment that is empty.
+struct Check {
+    dir: TempDir,
+    command: Command,
+}
+
+impl Check {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_microbatch"));
+        command.arg("check").current_dir(dir.path()).env_clear();
+        Check { dir, command }
+    }
+
+    /// With a file `m.toml`.
+    fn file(mut self, text: impl AsRef<[u8]>) -> Self {
+        std::fs::write(self.dir.path().join("m.toml"), text).unwrap();
+        self.command.args(["--config", "m.toml"]);
+        self
+    }
+
+    /// With an upstream and a file, so that nothing is missing.
+    fn with_upstream(text: &str) -> Self {
+        Check::new().file(text).args(&["--upstream", "http://h/"])
+    }
+
+    fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    fn args(mut self, args: &[&str]) -> Self {
+        self.command.args(args);
+        self
+    }
+
+    fn run(mut self) -> Answer {
+        let output = self.command.output().unwrap();
+        Answer {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+fn shipped() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("config/microbatch.toml")
+}
+
+#[test]
+fn an_upstream_is_all_it_needs() {
+    let by_flag = Check::new().args(&["--upstream", "http://h/"]).run().fine();
+    let by_env = Check::new()
+        .env("MICROBATCH_UPSTREAM__URL", "http://h/")
+        .run()
+        .fine();
+    let by_file = Check::new()
+        .file("[upstream]\nurl = \"http://h/\"")
+        .run()
+        .fine();
+    assert_eq!(by_flag.stdout, by_env.stdout);
+    assert_eq!(by_flag.stdout, by_file.stdout);
+    assert_eq!(by_flag.stderr, "");
+
+    let answer = Check::new().run();
+    assert_eq!(
+        answer.mistakes(),
+        [
+            "upstream.url: is required; say where batches go: --upstream \
+          http://127.0.0.1:9000/batch, or MICROBATCH_UPSTREAM__URL=…, or url = \"…\" in \
+          [upstream] of the file"
+        ]
+    );
+}
+
+#[test]
+fn the_shipped_file_holds_every_key_with_its_default() {
+    let text = std::fs::read_to_string(shipped()).unwrap();
+    let table: toml::Table = text.parse().unwrap();
+    let mut named = Vec::new();
+    for (section, keys) in &table {
+        let keys = keys.as_table().unwrap().keys();
+        named.extend(keys.map(|key| format!("{section}.{key}")));
+    }
+    let mut known: Vec<_> = keys().iter().map(|key| key.key.to_owned()).collect();
+    named.sort();
+    known.sort();
+    assert_eq!(named, known);
+
+    let url = table["upstream"]["url"].as_str().unwrap();
+    let defaults = Check::new().args(&["--upstream", url]).run().fine();
+    let path = shipped();
+    let file = Check::new()
+        .args(&["--config", path.to_str().unwrap()])
+        .run()
+        .fine();
+    assert_eq!(file.stdout, defaults.stdout);
+    assert_eq!(file.stderr, "");
+}
+
+#[test]
+fn the_shipped_file_spells_the_defaults_as_check_does() {
+    let text = std::fs::read_to_string(shipped()).unwrap();
+    let path = shipped();
+    let answer = Check::new()
+        .args(&["--config", path.to_str().unwrap()])
+        .run()
+        .fine();
+    let settings = text
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty());
+    let printed = answer.stdout.lines().filter(|line| !line.is_empty());
+    assert!(settings.eq(printed));
+    let settings = text
+        .lines()
+        .filter(|line| line.contains(" = ") && !line.starts_with('#'));
+    assert_eq!(settings.count(), keys().len());
+}
+
+#[test]
+fn what_check_prints_can_be_fed_back() {
+    let first = Check::new()
+        .args(&["--upstream", "https://user:s3cret@h:9/a?k=s3cret&s3cret"])
+        .args(&[
+            "--upstream-header",
+            "Authorization: s3cret",
+            "--upstream-header",
+            "X.!y: 1",
+        ])
+        .args(&[
+            "--max-wait",
+            "1500us",
+            "--max-body",
+            "1000",
+            "--admin-listen",
+            "",
+        ])
+        .args(&["--log-level", "warn, h2=off", "--log-format", "json"])
+        .run()
+        .fine();
+    let again = Check::new().file(&first.stdout).run().fine();
+    assert_eq!(again.stdout, first.stdout);
+    for line in [
+        "url = \"https://***:***@h:9/a?k=***&***\"",
+        "headers = { \"authorization\" = \"***\", \"x.!y\" = \"***\" }",
+        "max_wait = \"1ms 500us\"",
+        "max_body = 1000",
+        "level = \"warn,h2=off\"",
+    ] {
+        assert!(first.stdout.contains(&format!("\n{line}\n")), "{line}");
+    }
+}
+
+#[test]
+fn each_mistake_of_a_file_is_named_with_its_line_and_key() {
+    for (file, expected) in [
+        (
+            "[batch]\nmax_siz = 1",
+            "m.toml:2: batch.max_siz: unknown key; did you mean batch.max_size?",
+        ),
+        (
+            "\n\nbatch.max_siz = 1",
+            "m.toml:3: batch.max_siz: unknown key; did you mean batch.max_size?",
+        ),
+        (
+            "[batch]\ncolour = 1",
+            "m.toml:2: batch.colour: unknown key; known are batch.max_size, batch.max_bytes, batch.max_wait, batch.wait",
+        ),
+        (
+            "[batch.max_size]\nx = 1",
+            "m.toml:1: batch.max_size: must be a whole number from 1 to 100000, not a table",
+        ),
+        (
+            "[[batch]]\nmax_size = 1",
+            "m.toml:1: batch: must be a section [batch], not an array",
+        ),
+        (
+            "\nbatch = 1",
+            "m.toml:2: batch: must be a section [batch], not an integer",
+        ),
+        (
+            "[bacth]\nmax_size = 1",
+            "m.toml:1: bacth: unknown section; did you mean [batch]?",
+        ),
+        (
+            "max_size = 1",
+            "m.toml:1: max_size: unknown section; did you mean batch.max_size?",
+        ),
+        (
+            "[batch]\r\nwait = 1\r\n\"a\\nb\" = 1\r\nmax_size = 0",
+            "m.toml:2: batch.wait: must be \"fixed\" or \"adaptive\", not an integer\nm.toml:3: \"batch.a\\nb\": unknown key; known are batch.max_size, batch.max_bytes, batch.max_wait, batch.wait\nm.toml:4: batch.max_size: must be a whole number from 1 to 100000, not 0",
+        ),
+        (
+            "[server]\nlisten = \":80\"",
+            "m.toml:2: server.listen: \":80\" is not an address to listen on: it has no host (0.0.0.0 and [::] stand for every interface); write host:port, such as \"127.0.0.1:8080\" or \"[::1]:8080\"",
+        ),
+        (
+            "[server]\nmax_body = \"1 parsec\"",
+            "m.toml:2: server.max_body: \"1 parsec\" is not a size; write a number of bytes, or one with a unit, such as \"256KiB\"",
+        ),
+        (
+            "[server]\nmax_body = 0",
+            "m.toml:2: server.max_body: must be from 1 to 1GiB, not 0",
+        ),
+        (
+            "[server]\nread_timeout = 5",
+            "m.toml:2: server.read_timeout: 5 has no unit; write \"5ms\" or \"5s\"",
+        ),
+        (
+            "[server]\ntiming = \"yes\"",
+            "m.toml:2: server.timing: must be true or false, not \"yes\"",
+        ),
+        (
+            "[queue]\non_full = \"drop\"",
+            "m.toml:2: queue.on_full: must be \"reject\" or \"wait\", not \"drop\"",
+        ),
+        (
+            "[upstream]\nurl = \"h:80/s3cret\"",
+            "m.toml:2: upstream.url: must start with http:// or https://",
+        ),
+        (
+            "[upstream]\nmax_in_flight = \"adaptive\"",
+            "m.toml:2: upstream.max_in_flight: must be a whole number from 1 to 10000, not a string",
+        ),
+        (
+            "[upstream]\ntimeout = 0",
+            "m.toml:2: upstream.timeout: must be from 1ms to 1day, not 0",
+        ),
+        (
+            "[upstream]\njob_error_status = 200",
+            "m.toml:2: upstream.job_error_status: must be a whole number from 400 to 599, not 200",
+        ),
+        (
+            "[upstream]\nheaders = \"s3cret\"",
+            "m.toml:2: upstream.headers: must be a table such as [upstream.headers], not a string",
+        ),
+        (
+            "[upstream.headers]\nok = \"1\"\nTE = \"s3cret\"",
+            "m.toml:3: upstream.headers.TE: te cannot be set here: it frames the message, which the proxy does",
+        ),
+        (
+            "[upstream]\nidempotent = true",
+            "m.toml:2: upstream.idempotent: unknown key; known are upstream.url, upstream.max_in_flight, upstream.timeout, upstream.connect_timeout, upstream.max_response, upstream.headers, upstream.results, upstream.job_error_status, upstream.min_interval",
+        ),
+        (
+            "[retry]\nbase = 1",
+            "m.toml:1: retry: unknown section; known are server, admin, batch, queue, upstream, shutdown, log",
+        ),
+        (
+            "[log]\nlevel = \"inof\"",
+            "m.toml:2: log.level: must be a level (off, error, warn, info, debug, trace) or target=level pairs, such as \"info\" or \"warn,microbatch=debug\", not \"inof\"",
+        ),
+        (
+            "\n[batch]\nmax_size = = 1",
+            "m.toml:3: not TOML: extra `=`, expected nothing",
+        ),
+        (
+            "[batch]\nmax_size = 1\nmax_size = 2",
+            "m.toml:3: not TOML: duplicate key",
+        ),
+    ] {
+        let answer = Check::with_upstream(file).run();
+        assert_eq!(answer.mistakes().join("\n"), expected, "{file}");
+    }
+}
+
+#[test]
+fn ten_mistakes_are_reported_at_once() {
+    let file = "\
+[server]
+listen = \"nowhere\"
+max_body = \"big\"
+[batch]
+max_siz = 3
+max_size = = 4
+max_wait = 5
+max_bytes: 5
+wait = \"unclosed
+[upstream]
+url = \"ftp://h/\"
+headers = { te = \"x\", \"a b\" = \"x\" }
+[bacth]
+[log]
+format = \"xml\"
+";
+    let answer = Check::new()
+        .file(file)
+        .env("MICROBATCH_QUEUE__MAX_JOB", "1")
+        .env("MICROBATCH_QUEUE__ON_FULL", "drop")
+        .run();
+    let places: Vec<_> = answer
+        .mistakes()
+        .into_iter()
+        .map(|line| line.splitn(3, ": ").take(2).collect::<Vec<_>>().join(" "))
+        .collect();
+    assert_eq!(
+        places,
+        [
+            "m.toml:2 server.listen",
+            "m.toml:3 server.max_body",
+            "m.toml:5 batch.max_siz",
+            "m.toml:6 not TOML",
+            "m.toml:7 batch.max_wait",
+            "m.toml:8 not TOML",
+            "m.toml:9 not TOML",
+            "m.toml:11 upstream.url",
+            "m.toml:12 upstream.headers.a b",
+            "m.toml:12 upstream.headers.te",
+            "m.toml:13 bacth",
+            "m.toml:15 log.format",
+            "MICROBATCH_QUEUE__MAX_JOB queue.max_job",
+            "MICROBATCH_QUEUE__ON_FULL queue.on_full",
+        ]
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_a_mistake_of_the_same_kind() {
+    let answer = Check::new().args(&["--config", "none.toml"]).run();
+    let [line] = answer.mistakes()[..] else {
+        panic!("{}", answer.stderr)
+    };
+    assert!(
+        line.starts_with("none.toml: cannot be read: No such file"),
+        "{line}"
+    );
+
+    let answer = Check::new().env("MICROBATCH_CONFIG", ".").run();
+    let [line] = answer.mistakes()[..] else {
+        panic!("{}", answer.stderr)
+    };
+    assert!(line.starts_with(".: cannot be read: "), "{line}");
+
+    let answer = Check::new().file(b"[batch]\n# \xff\n").run();
+    assert_eq!(
+        answer.mistakes(),
+        ["m.toml:2: not UTF-8; a TOML file must be"]
+    );
+
+    let answer = Check::new().file(" ".repeat(64 * 1024 + 1)).run();
+    assert_eq!(
+        answer.mistakes(),
+        ["m.toml: is larger than 64KiB, so no configuration"]
+    );
+
+    let answer = Check::new().env("MICROBATCH_CONFIG", "").run();
+    let [line] = answer.mistakes()[..] else {
+        panic!("{}", answer.stderr)
+    };
+    assert!(
+        line.starts_with("the configuration file has an empty name; "),
+        "{line}"
+    );
+}
+
+#[test]
+fn the_flag_names_the_file_before_the_environment_does() {
+    let answer = Check::with_upstream("batch.max_size = 7")
+        .env("MICROBATCH_CONFIG", "none.toml")
+        .run()
+        .fine();
+    assert!(answer.stdout.contains("max_size = 7"));
+
+    let check = Check::new().env("MICROBATCH_CONFIG", "e.toml");
+    std::fs::write(
+        check.dir.path().join("e.toml"),
+        "upstream.url = \"http://e/\"",
+    )
+    .unwrap();
+    assert!(check.run().fine().stdout.contains("url = \"http://e/\""));
+}
+
+#[test]
+fn mistakes_of_the_environment_name_the_variable() {
+    for (name, value, expected) in [
+        (
+            "MICROBATCH_BATCH__MAX_SIZE",
+            "0",
+            "batch.max_size: must be a whole number from 1 to 100000, not \"0\"",
+        ),
+        (
+            "MICROBATCH_BATCH__MAX_SIZE",
+            "",
+            "batch.max_size: must be a whole number from 1 to 100000, not \"\"",
+        ),
+        (
+            "MICROBATCH_BATCH__MAX_SIZ",
+            "1",
+            "batch.max_siz: unknown key; did you mean MICROBATCH_BATCH__MAX_SIZE?",
+        ),
+        (
+            "MICROBATCH_BATCH__max_size",
+            "1",
+            "batch.max_size: unknown key; did you mean MICROBATCH_BATCH__MAX_SIZE?",
+        ),
+        (
+            "MICROBATCH_ADMIN__X",
+            "1",
+            "admin.x: unknown key; known are MICROBATCH_ADMIN__LISTEN",
+        ),
+        (
+            "MICROBATCH_SERVER__READ_TIMEOUT",
+            "7",
+            "server.read_timeout: 7 has no unit; write \"7ms\" or \"7s\"",
+        ),
+        (
+            "MICROBATCH_UPSTREAM__HEADERS",
+            "{ \"a b\" = \"s3cret\" }",
+            "upstream.headers.a b: is not a header name: letters, digits and -_.!#$%&'*+^`|~ only",
+        ),
+        (
+            "MICROBATCH_UPSTREAM__HEADERS",
+            "K: s3cret",
+            "upstream.headers: must be an inline TOML table such as { Authorization = \"Bearer …\" }: string values must be quoted, expected literal string",
+        ),
+    ] {
+        let answer = Check::with_upstream("").env(name, value).run();
+        assert_eq!(answer.mistakes(), [format!("{name}: {expected}")]);
+    }
+}
+
+#[test]
+fn variables_that_are_not_ours_are_left_alone() {
+    Check::with_upstream("")
+        .env("MICROBATCH_SERVICE_HOST", "10.0.0.1")
+        .env("MICROBATCH_PORT_8080_TCP", "tcp://10.0.0.1:8080")
+        .env("MICROBATCH_SERVER_SERVICE_HOST", "10.0.0.1")
+        .env("MICROBATCH_RETRY__BASE", "?")
+        .run()
+        .fine();
+}
+
+#[test]
+fn a_bad_flag_is_claps_error_in_the_same_words() {
+    for (args, expected) in [
+        (
+            &["--max-wait", "5"][..],
+            "error: --max-wait: batch.max_wait: 5 has no unit; write \"5ms\" or \"5s\"",
+        ),
+        (
+            &["--max-size", "0"],
+            "error: --max-size: batch.max_size: must be a whole number from 1 to 100000, not \"0\"",
+        ),
+        (
+            &["--wait", "fixd"],
+            "error: --wait: batch.wait: must be \"fixed\" or \"adaptive\", not \"fixd\"",
+        ),
+        (
+            &["--upstream", "u:s3cret@h"],
+            "error: --upstream: upstream.url: must start with http:// or https://",
+        ),
+        (
+            &["--upstream-header", "s3cret"],
+            "error: --upstream-header: upstream.headers: must be 'Name: value'",
+        ),
+        (
+            &["--upstream-header", "te: s3cret"],
+            "error: --upstream-header: upstream.headers: te cannot be set here: it frames the message, which the proxy does",
+        ),
+        (
+            &["--max-siz", "1"],
+            "error: unexpected argument '--max-siz' found",
+        ),
+    ] {
+        let answer = Check::new().args(args).run();
+        assert_eq!(answer.code, Some(2), "{}", answer.stderr);
+        assert_eq!(answer.stderr.lines().next(), Some(expected));
+        assert!(!answer.stderr.contains("s3cret"));
+        assert_eq!(answer.stdout, "");
+    }
+}
+
+#[test]
+fn what_cannot_work_together_is_refused_with_both_places() {
+    for (file, args, expected) in [
+        (
+            "\n[batch]\nmax_bytes = \"1KiB\"",
+            &["--max-body", "1023"][..],
+            "server.max_body = 1023 (--max-body) + 2 is more than batch.max_bytes = 1KiB (m.toml:3): the largest job alone must fit a batch with its brackets; lower server.max_body or raise batch.max_bytes",
+        ),
+        (
+            "batch.max_wait = \"30s\"",
+            &[],
+            "batch.max_wait = 30s (m.toml:1) is not less than server.request_timeout = 30s (default): a job would expire while it waits for company; lower batch.max_wait or raise server.request_timeout",
+        ),
+        (
+            "queue.max_bytes = \"255KiB\"",
+            &[],
+            "queue.max_bytes = 255KiB (m.toml:1) is less than server.max_body = 256KiB (default): the largest job could never wait; raise queue.max_bytes or lower server.max_body",
+        ),
+        (
+            "server.listen = \"localhost:80\"",
+            &["--admin-listen", "localhost:80"],
+            "server.listen = localhost:80 (m.toml:1) and admin.listen = localhost:80 (--admin-listen) are one port of one host; give them two, or \"\" for no admin.listen",
+        ),
+    ] {
+        let answer = Check::with_upstream(file).args(args).run();
+        assert_eq!(answer.mistakes(), [expected]);
+    }
+}
+
+#[test]
+fn what_just_works_together_is_taken() {
+    Check::with_upstream("batch.max_bytes = 1025\nserver.max_body = 1023")
+        .run()
+        .fine();
+    Check::with_upstream("batch.max_wait = \"29s\"")
+        .run()
+        .fine();
+    Check::with_upstream("queue.max_bytes = \"256KiB\"")
+        .run()
+        .fine();
+    Check::with_upstream("server.listen = \"h:0\"\nadmin.listen = \"h:0\"")
+        .run()
+        .fine();
+    Check::with_upstream("server.listen = \"h:1\"\nadmin.listen = \"\"")
+        .run()
+        .fine();
+}
+
+#[test]
+fn a_lost_part_of_the_file_is_not_blamed_on_the_rest() {
+    // The URL and the larger limit stand below headers that do not parse: neither is missed,
+    // and they are not taken for sections either.
+    for header in ["[batch", "[[batch", "[ba tch]"] {
+        let file = format!("[server]\nmax_body = \"1MiB\"\n{header}\nmax_bytes = \"2MiB\"");
+        let answer = Check::new().file(file).run();
+        let mistakes = answer.mistakes();
+        let [only] = mistakes[..] else {
+            panic!("{header}: {mistakes:?}")
+        };
+        assert!(only.starts_with("m.toml:3: not TOML: "), "{only}");
+    }
+}
+
+#[test]
+fn what_cannot_be_useful_is_a_warning() {
+    let file = "queue.max_jobs = 99\nqueue.max_bytes = \"512KiB\"";
+    let answer = Check::with_upstream(file).run().fine();
+    let expected = "\
+warning: queue.max_jobs = 99 (m.toml:1) is less than batch.max_size = 100 (default): no batch will ever be full
+warning: queue.max_bytes = 512KiB (m.toml:2) is less than batch.max_bytes = 1MiB (default): no batch will ever be that large
+";
+    assert_eq!(answer.stderr, expected);
+    assert!(answer.stdout.contains("max_jobs = 99"));
+}
+
+#[test]
+fn a_secret_never_shows() {
+    let fine = Check::new()
+        .file(
+            "[upstream]\nurl = \"http://u:s3cret@h/?t=s3cret\"\n[upstream.headers]\nA = \"s3cret\"",
+        )
+        .env("MICROBATCH_UPSTREAM__HEADERS", "{ B = \"s3cret\" }")
+        .args(&["--upstream-header", "C: s3cret", "--queue-max-jobs", "1"])
+        .run()
+        .fine();
+    assert!(fine.stdout.contains("\"c\" = \"***\"") && fine.stderr.contains("warning"));
+    let wrong = Check::new()
+        .file("[upstream]\nurl = \"http://u:s3cret@h:x/\"\nheaders = { \"a b\" = \"s3cret\", c = \"s3cret\\u0001\" }\ntimeout = s3cret")
+        .env("MICROBATCH_UPSTREAM__HEADERS", "{ B = \"s3cret }")
+        .env("MICROBATCH_UPSTREAM__URL", "http://s3cret@/")
+        .run();
+    assert_eq!(wrong.mistakes().len(), 6, "{}", wrong.stderr);
+    for text in [fine.stdout, fine.stderr, wrong.stdout, wrong.stderr] {
+        assert!(!text.contains("s3cret"), "{text}");
+    }
+}
+
+#[test]
+fn completions_are_printed_for_a_shell() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_microbatch"));
+    let output = command.args(["completions", "bash"]).output().unwrap();
+    let script = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success());
+    assert!(script.contains("--queue-max-jobs") && script.contains("healthcheck"));
+    assert!(script.contains("complete -F _microbatch"));
+}

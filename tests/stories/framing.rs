@@ -1,0 +1,317 @@
+//! Section 1 of the contract: the size of a body, slow callers, and callers
+//! whose framing is wrong.
+
+use crate::harness::{Answer, Proxy, RawClient, Request, ScriptedUpstream};
+
+const JOB: &str = r#"{"id":1}"#;
+const ECHO: &str = r#"{"id":1,"result":null}"#;
+
+/// A proxy that sends each job at once, and its upstream.
+struct House {
+    proxy: Proxy,
+    upstream: ScriptedUpstream,
+}
+
+impl House {
+    async fn open(flags: &[&str], env: &[(&str, &str)]) -> Self {
+        let upstream = ScriptedUpstream::start().await;
+        let flags = [&["--max-wait", "0"], flags].concat();
+        let proxy = Proxy::start(&upstream.url(), &flags, env).await;
+        Self { proxy, upstream }
+    }
+
+    async fn impatient() -> Self {
+        Self::open(&[], &[("MICROBATCH_SERVER__READ_TIMEOUT", "200ms")]).await
+    }
+
+    async fn raw(&self) -> RawClient {
+        RawClient::connect(self.proxy.jobs_addr).await
+    }
+
+    /// What is on its way is accepted: the upstream gets exactly this job.
+    async fn accepts(&mut self, job: &str, answer: impl Future<Output = Answer>) {
+        let echo = async {
+            let call = self.upstream.next().await;
+            assert_eq!(call.body, format!("[{job}]"));
+            call.echo();
+        };
+        let (answer, ()) = tokio::join!(answer, echo);
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+
+    /// Nothing that happened before went upstream, and none of it did harm.
+    async fn goes_on(mut self) {
+        assert!(self.upstream.arrived().is_none());
+        let proxy = self.proxy.jobs_addr;
+        self.accepts(JOB, crate::harness::post(proxy, JOB)).await;
+    }
+}
+
+/// A job of exactly this many bytes.
+fn job_of(bytes: usize) -> String {
+    let job = format!(r#"{{"id":1,"body":"{}"}}"#, "x".repeat(bytes - 18));
+    assert_eq!(job.len(), bytes);
+    job
+}
+
+#[tokio::test]
+async fn a_body_of_exactly_max_body_is_accepted() {
+    let mut house = House::open(&["--max-body", "1KiB"], &[]).await;
+    let job = job_of(1024);
+    let proxy = house.proxy.jobs_addr;
+    house
+        .accepts(&job, crate::harness::post(proxy, job.clone()))
+        .await;
+
+    let mut client = house.raw().await;
+    let (first, second) = job.split_at(1000);
+    let chunks = format!("3e8\r\n{first}\r\n18\r\n{second}\r\n0\r\n\r\n");
+    client.post("Transfer-Encoding: chunked\r\n", chunks).await;
+    house.accepts(&job, client.answer()).await;
+}
+
+#[tokio::test]
+async fn an_oversized_content_length_is_refused_before_the_body_is_read() {
+    let house = House::open(&["--max-body", "1KiB"], &[]).await;
+    let mut client = house.raw().await;
+    client.post("Content-Length: 1025\r\n", "").await;
+    client
+        .answer()
+        .await
+        .problem(413, "job-too-large", "no")
+        .lacks("id");
+
+    let mut client = house.raw().await;
+    client
+        .post("Content-Length: 18446744073709551615\r\n", "")
+        .await;
+    let answer = client.answer().await;
+    // Refused by the HTTP library, whose word for a length it can't hold is 431.
+    assert!(matches!(answer.status, 400 | 413 | 431), "{answer:?}");
+    house.goes_on().await;
+}
+
+#[tokio::test]
+async fn a_chunked_body_is_cut_off_at_the_limit() {
+    let house = House::open(&["--max-body", "1KiB"], &[]).await;
+    let mut client = house.raw().await;
+    // The last chunk never comes: the answer must not wait for it.
+    let chunk = format!("401\r\n{}\r\n", job_of(1025));
+    client.post("Transfer-Encoding: chunked\r\n", chunk).await;
+    client.answer().await.problem(413, "job-too-large", "no");
+    house.goes_on().await;
+}
+
+#[tokio::test]
+async fn the_default_limit_is_256_kib() {
+    let mut house = House::open(&[], &[]).await;
+    let job = job_of(256 * 1024);
+    let proxy = house.proxy.jobs_addr;
+    house
+        .accepts(&job, crate::harness::post(proxy, job.clone()))
+        .await;
+    let mut client = house.raw().await;
+    client.post("Content-Length: 262145\r\n", "").await;
+    client.answer().await.problem(413, "job-too-large", "no");
+}
+
+#[tokio::test]
+async fn expect_continue_is_answered_before_the_body() {
+    let mut house = House::open(&[], &[]).await;
+    let mut client = house.raw().await;
+    client
+        .post("Content-Length: 8\r\nExpect: 100-continue\r\n", "")
+        .await;
+    assert_eq!(client.answer().await.status, 100);
+    client.write(JOB).await;
+    house.accepts(JOB, client.answer()).await;
+}
+
+#[tokio::test]
+async fn expect_continue_of_an_oversized_body_is_refused_at_once() {
+    let house = House::open(&["--max-body", "1KiB"], &[]).await;
+    let mut client = house.raw().await;
+    client
+        .post("Content-Length: 1025\r\nExpect: 100-continue\r\n", "")
+        .await;
+    client.answer().await.problem(413, "job-too-large", "no");
+    house.goes_on().await;
+}
+
+#[tokio::test]
+async fn a_body_not_received_in_time() {
+    let house = House::impatient().await;
+    let mut client = house.raw().await;
+    client.post("Content-Length: 8\r\n", r#"{"id""#).await;
+    client
+        .answer()
+        .await
+        .problem(408, "read-timeout", "no")
+        .lacks("id");
+
+    let mut client = house.raw().await;
+    client
+        .post("Transfer-Encoding: chunked\r\n", "8\r\n{\"id\":1}\r\n")
+        .await;
+    client.answer().await.problem(408, "read-timeout", "no");
+    house.goes_on().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_never_finishes_its_head_is_closed() {
+    let house = House::impatient().await;
+    for start in [
+        "",
+        "P",
+        "POST /jobs HTTP/1.1\r\n",
+        "POST /jobs HTTP/1.1\r\nHost: proxy\r\nX-A",
+        // As far as it goes, this may become HTTP/2.
+        "PRI * HTTP/2.0\r\n",
+    ] {
+        let mut client = house.raw().await;
+        client.write(start).await;
+        let answer = client.until_closed().await;
+        assert!(!answer.starts_with(b"HTTP/1.1 2"), "{start:?}: {answer:?}");
+    }
+    house.goes_on().await;
+}
+
+#[tokio::test]
+async fn a_caller_that_leaves_within_its_body_does_no_harm() {
+    let house = House::open(&[], &[]).await;
+    for start in ["", r#"{"id":"#] {
+        let mut client = house.raw().await;
+        client.post("Content-Length: 8\r\n", start).await;
+        drop(client);
+        let mut client = house.raw().await;
+        client.post("Content-Length: 8\r\n", start).await;
+        client.half_close().await;
+        let answer = client.until_closed().await;
+        assert!(!answer.starts_with(b"HTTP/1.1 2"), "{answer:?}");
+    }
+    house.goes_on().await;
+}
+
+/// RFC 9112, section 6.3: Transfer-Encoding alone counts, and the connection is
+/// closed after the answer. The HTTP library hides the Content-Length, so that it
+/// can't be refused.
+#[tokio::test]
+async fn content_length_beside_transfer_encoding_smuggles_nothing() {
+    let mut house = House::open(&[], &[]).await;
+    let mut client = house.raw().await;
+    let smuggled = "POST /jobs HTTP/1.1\r\nHost: p\r\nContent-Length: 10\r\n\r\n{\"id\":666}";
+    let body = format!("8\r\n{JOB}\r\n0\r\n\r\n{smuggled}");
+    client
+        .post("Content-Length: 8\r\nTransfer-Encoding: chunked\r\n", body)
+        .await;
+    let call = house.upstream.next().await;
+    assert_eq!(call.body, format!("[{JOB}]"));
+    call.echo();
+    let said = String::from_utf8(client.until_closed().await).unwrap();
+    assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
+    let answers = said.matches("HTTP/1.1").count();
+    assert_eq!(answers, 1, "one answer, then closed: {said}");
+    house.goes_on().await;
+}
+
+#[tokio::test]
+async fn framing_that_is_wrong_is_refused_and_closed() {
+    let house = House::open(&[], &[]).await;
+    for (headers, body) in [
+        ("Content-Length: 8\r\nContent-Length: 9\r\n", JOB),
+        ("Content-Length: 8, 9\r\n", JOB),
+        ("Content-Length: -8\r\n", JOB),
+        ("Content-Length: +8\r\n", JOB),
+        ("Content-Length: 0x8\r\n", JOB),
+        ("Transfer-Encoding: gzip\r\n", JOB),
+        ("Transfer-Encoding: chunked, gzip\r\n", JOB),
+        (
+            "Transfer-Encoding: chunked\r\n",
+            "zz\r\n{\"id\":1}\r\n0\r\n\r\n",
+        ),
+        (
+            "Transfer-Encoding: chunked\r\n",
+            "ffffffffffffffffff\r\n{\"id\":1}\r\n0\r\n\r\n",
+        ),
+        (
+            "Transfer-Encoding: chunked\r\n",
+            "8\r\n{\"id\":1}xx0\r\n\r\n",
+        ),
+        ("Bad Name: 1\r\nContent-Length: 8\r\n", JOB),
+    ] {
+        let mut client = house.raw().await;
+        client.post(headers, body).await;
+        let said = String::from_utf8(client.until_closed().await).unwrap();
+        let refused = said.is_empty() || said.starts_with("HTTP/1.1 4");
+        assert!(refused, "{headers:?} {body:?}: {said}");
+    }
+    house.goes_on().await;
+}
+
+#[tokio::test]
+async fn garbage_is_closed_without_harm() {
+    let house = House::open(&[], &[]).await;
+    // A TLS hello, a telnet greeting, an SSH banner, and noise.
+    let garbage: [&[u8]; 5] = [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03abcdefgh\r\n\r\n",
+        b"\xff\xfb\x1f\xff\xfb\x20\r\n\r\n",
+        b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
+        b"\0\0\0\0\0\0\0\0\r\n\r\n",
+        b"POST  /jobs HTTP/9.9\r\n\r\n",
+    ];
+    for bytes in garbage {
+        let mut client = house.raw().await;
+        client.write(bytes).await;
+        let said = client.until_closed().await;
+        assert!(
+            said.is_empty() || said.starts_with(b"HTTP/1.1 4"),
+            "{bytes:?}: {said:?}"
+        );
+    }
+    // A head without end is cut off, not kept.
+    let mut client = house.raw().await;
+    client.write("POST /jobs HTTP/1.1\r\n").await;
+    let line = format!("X-{}: 1\r\n", "a".repeat(1000));
+    client.write(line.repeat(2000)).await;
+    let said = client.until_closed().await;
+    assert!(
+        said.is_empty() || said.starts_with(b"HTTP/1.1 4"),
+        "{said:?}"
+    );
+    house.goes_on().await;
+}
+
+#[tokio::test]
+async fn a_chunked_job_reaches_the_upstream_with_an_exact_length() {
+    let mut house = House::open(&[], &[]).await;
+    let request = "Transfer-Encoding: chunked\r\nTrailer: X-T\r\n";
+    let body = "3;ext=1\r\n{\"i\r\n5\r\nd\":1}\r\n0\r\nX-T: 1\r\n\r\n";
+    let mut client = house.raw().await;
+    client.post(request, body).await;
+    let echo = async {
+        let call = house.upstream.next().await;
+        assert_eq!(call.body, "[{\"id\":1}]");
+        assert_eq!(call.header("content-length"), "10");
+        assert!(!call.headers.contains_key("transfer-encoding"));
+        assert!(!call.headers.contains_key("trailer"));
+        call.echo();
+    };
+    let (answer, ()) = tokio::join!(client.answer(), echo);
+    answer.is_result(ECHO);
+}
+
+#[tokio::test]
+async fn an_empty_body_is_malformed() {
+    let house = House::open(&[], &[]).await;
+    house
+        .proxy
+        .send(Request::job(""))
+        .await
+        .problem(400, "malformed-json", "no");
+    let mut client = house.raw().await;
+    client
+        .write("POST /jobs HTTP/1.1\r\nHost: proxy\r\n\r\n")
+        .await;
+    client.answer().await.problem(400, "malformed-json", "no");
+    house.goes_on().await;
+}

@@ -1,0 +1,139 @@
+//! The real binary as a child process.
+
+use std::net::SocketAddr;
+use std::process::Stdio;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::{Child, Command};
+
+use super::{Answer, Caller, KeepAlive, Log, Request, send, within};
+
+/// A running proxy. Dropping it kills the process.
+pub struct Proxy {
+    pub log: Log,
+    pub jobs_addr: SocketAddr,
+    /// Absent with `--admin-listen ""`.
+    pub admin_addr: Option<SocketAddr>,
+    child: Child,
+}
+
+/// The binary with an empty environment, so that nothing of the machine that
+/// runs the tests (`HTTP_PROXY`, `MICROBATCH_…`) decides about a story.
+/// `MICROBATCH_BIN`, in the tests' own environment, names another binary.
+pub fn command() -> Command {
+    let binary = std::env::var_os("MICROBATCH_BIN")
+        .unwrap_or_else(|| env!("CARGO_BIN_EXE_microbatch").into());
+    let mut command = Command::new(binary);
+    command.env_clear().stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+impl Proxy {
+    /// Starts the proxy before `upstream_url`, with more flags and environment
+    /// variables, on ports of its own, and waits until it is ready.
+    pub async fn start(upstream_url: &str, flags: &[&str], env: &[(&str, &str)]) -> Self {
+        let mut command = command();
+        command.args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--upstream",
+            upstream_url,
+        ]);
+        command.args(["--log-format", "json", "--log-level", "trace"]);
+        if !flags.contains(&"--admin-listen") {
+            command.args(["--admin-listen", "127.0.0.1:0"]);
+        }
+        command.args(flags).envs(env.iter().copied());
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary starts");
+        let log = Log::read(child.stderr.take().expect("stderr is piped"));
+
+        let listening = log.nth("listening", 1).await;
+        let address = |field| listening.text(field).parse().ok();
+        let jobs_addr = address("listen").unwrap_or_else(|| panic!("no address in {listening:?}"));
+        let admin_addr = address("admin");
+        log.nth("ready", 1).await;
+        Self {
+            log,
+            jobs_addr,
+            admin_addr,
+            child,
+        }
+    }
+
+    /// One request on a new connection to the jobs listener.
+    pub async fn send(&self, request: Request) -> Answer {
+        send(self.jobs_addr, request).await
+    }
+
+    /// One job on a new connection, from question to answer.
+    pub async fn post(&self, job: impl Into<bytes::Bytes>) -> Answer {
+        self.send(Request::job(job)).await
+    }
+
+    /// One `GET` on a new connection to the admin listener.
+    pub async fn admin(&self, method: &str, path: &str) -> Answer {
+        let admin = self.admin_addr.expect("an admin listener");
+        send(admin, Request::new(method, path)).await
+    }
+
+    /// `POST /flush`; how many jobs it says were waiting.
+    pub async fn flush(&self) -> u64 {
+        let answer = self.admin("POST", "/flush").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let jobs = answer.json()["jobs"].as_u64();
+        jobs.unwrap_or_else(|| panic!("no jobs in {answer:?}"))
+    }
+
+    /// A caller on a connection of its own, whose job the proxy has queued.
+    pub async fn enqueue(&self, job: &str) -> Caller {
+        self.enqueue_request(Request::job(job.to_owned())).await
+    }
+
+    /// The same for a request that is more than a job, such as one with a
+    /// header.
+    pub async fn enqueue_request(&self, request: Request) -> Caller {
+        self.spawn_until("job queued", request).await
+    }
+
+    /// A caller whose job waits for room in the queue (`on_full = "wait"`).
+    pub async fn lobby(&self, request: Request) -> Caller {
+        self.spawn_until("job waits for room", request).await
+    }
+
+    async fn spawn_until(&self, message: &str, request: Request) -> Caller {
+        let id = request.job_id();
+        let same = |line: &super::Line| {
+            line.message() == message
+                && serde_json::from_str(line.text("id")).ok() == Some(id.clone())
+        };
+        let before = self.log.count(same);
+        let caller = Caller::spawn(self.jobs_addr, request);
+        let what = format!("{message}: {id}");
+        self.log.wait_for_nth(&what, before + 1, same).await;
+        caller
+    }
+
+    /// An open connection that the proxy has certainly accepted.
+    pub async fn keep_alive(&self) -> KeepAlive {
+        let mut connection = KeepAlive::connect(self.jobs_addr).await;
+        let answer = connection.send(Request::new("GET", "/healthz")).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        connection
+    }
+
+    /// Sends a signal to the process.
+    pub fn signal(&self, signal: Signal) {
+        let id = self.child.id().expect("a process that still runs");
+        let pid = Pid::from_raw(id.try_into().expect("a process id")).expect("a process id");
+        kill_process(pid, signal).expect("the signal is sent");
+    }
+
+    /// Waits for the end of the process; its exit code, none when a signal
+    /// killed it.
+    pub async fn exit_code(&mut self) -> Option<i32> {
+        let status = within("the proxy's end", self.child.wait()).await;
+        status.expect("an exit status").code()
+    }
+}

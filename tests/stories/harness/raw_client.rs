@@ -1,0 +1,107 @@
+//! A caller below HTTP: it writes bytes and reads what comes back.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufStream};
+use tokio::net::TcpStream;
+
+use super::{Answer, within};
+
+/// A connection to the proxy. Dropping it closes.
+pub struct RawClient {
+    socket: BufStream<TcpStream>,
+}
+
+impl RawClient {
+    pub async fn connect(addr: SocketAddr) -> Self {
+        let socket = within("a connection", TcpStream::connect(addr)).await;
+        Self {
+            socket: BufStream::new(socket.expect("a connection")),
+        }
+    }
+
+    /// Sends these bytes. That the proxy may have closed is no failure here:
+    /// what it said before counts.
+    pub async fn write(&mut self, bytes: impl AsRef<[u8]>) {
+        let write = async {
+            self.socket.write_all(bytes.as_ref()).await?;
+            self.socket.flush().await
+        };
+        let _ = within("room to write", write).await;
+    }
+
+    /// Sends `POST /jobs` as JSON with these further header lines, each ending
+    /// in CRLF, and this much of a body.
+    pub async fn post(&mut self, headers: &str, body: impl AsRef<[u8]>) {
+        let head = "POST /jobs HTTP/1.1\r\nHost: proxy\r\nContent-Type: application/json\r\n";
+        let head = format!("{head}{headers}\r\n");
+        self.write([head.as_bytes(), body.as_ref()].concat()).await;
+    }
+
+    /// Closes the sending side alone.
+    pub async fn half_close(&mut self) {
+        self.socket
+            .shutdown()
+            .await
+            .expect("the connection is open");
+    }
+
+    /// Reads one answer, an interim one (1xx) included, and leaves the
+    /// connection to the next.
+    pub async fn answer(&mut self) -> Answer {
+        within("an answer", async {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let byte = self.socket.read_u8().await;
+                head.push(byte.unwrap_or_else(|error| panic!("{error} after {head:?}")));
+            }
+            let head = String::from_utf8(head).expect("a head in ASCII");
+            let (status, headers) = parse(&head);
+            let length = headers
+                .get("content-length")
+                .map_or("0", |v| v.to_str().unwrap());
+            assert!(
+                !headers.contains_key("transfer-encoding"),
+                "no chunks expected: {head}"
+            );
+            let mut body = vec![0; length.parse().expect("a length")];
+            self.socket
+                .read_exact(&mut body)
+                .await
+                .expect("a whole body");
+            Answer {
+                status,
+                headers,
+                body: Bytes::from(body),
+            }
+        })
+        .await
+    }
+
+    /// Reads until the proxy closes; a reset counts as closed.
+    pub async fn until_closed(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let _ = within("the proxy to close", self.socket.read_to_end(&mut bytes)).await;
+        bytes
+    }
+}
+
+fn parse(head: &str) -> (u16, HeaderMap) {
+    let mut lines = head.split("\r\n").filter(|line| !line.is_empty());
+    let status = lines.next().and_then(|line| line.strip_prefix("HTTP/1.1 "));
+    let status = status.unwrap_or_else(|| panic!("no status line: {head}"));
+    let pair = |line: &str| {
+        let (name, value) = line.split_once(':').expect("a header line");
+        let name: HeaderName = name.parse().expect("a header's name");
+        (
+            name,
+            HeaderValue::from_str(value.trim()).expect("a header's value"),
+        )
+    };
+    (
+        status[..3].parse().expect("a status"),
+        lines.map(pair).collect(),
+    )
+}

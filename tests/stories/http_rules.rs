@@ -1,0 +1,366 @@
+//! Section 1 of the contract: paths, methods, types, sizes, and what one
+//! connection may carry.
+
+use crate::harness::{Answer, H2c, Problem, Proxy, RawClient, Request, ScriptedUpstream, within};
+
+const JOB: &str = r#"{"id":1}"#;
+
+/// A proxy that sends each job at once, before an upstream that echoes.
+struct House {
+    proxy: Proxy,
+    _upstream: tokio::task::JoinSet<()>,
+}
+
+impl House {
+    async fn open(flags: &[&str], env: &[(&str, &str)]) -> Self {
+        let mut upstream = ScriptedUpstream::start().await;
+        let flags = [&["--max-wait", "0"], flags].concat();
+        let proxy = Proxy::start(&upstream.url(), &flags, env).await;
+        let mut echoing = tokio::task::JoinSet::new();
+        echoing.spawn(async move {
+            loop {
+                upstream.next_ever().await.echo();
+            }
+        });
+        Self {
+            proxy,
+            _upstream: echoing,
+        }
+    }
+
+    async fn raw(&self) -> RawClient {
+        RawClient::connect(self.proxy.jobs_addr).await
+    }
+
+    /// Nothing that happened before did harm.
+    async fn goes_on(&self) {
+        assert_eq!(self.proxy.post(JOB).await.status, 200);
+    }
+}
+
+fn echo(id: &str) -> String {
+    format!(r#"{{"id":{id},"result":null}}"#)
+}
+
+#[tokio::test]
+async fn json_or_no_type_or_what_bare_curl_sends_is_taken() {
+    let house = House::open(&[], &[]).await;
+    for kind in [
+        "application/json",
+        "application/json; charset=utf-8",
+        "application/json;charset=UTF-8",
+        "Application/JSON",
+        "application/vnd.x+json",
+        "application/cloudevents+json; charset=utf-8",
+        "application/problem+JSON",
+        "application/x-www-form-urlencoded",
+        "application/x-www-form-urlencoded; charset=utf-8",
+    ] {
+        let request = Request::untyped(JOB).header("content-type", kind);
+        let answer = house.proxy.send(request).await;
+        assert_eq!(
+            (answer.status, answer.text()),
+            (200, &*echo("1")),
+            "{kind}: {answer:?}"
+        );
+    }
+    house
+        .proxy
+        .send(Request::untyped(JOB))
+        .await
+        .is_result(&echo("1"));
+}
+
+#[tokio::test]
+async fn any_other_type_is_refused() {
+    let house = House::open(&[], &[]).await;
+    for kind in [
+        "text/plain",
+        "text/plain; charset=utf-8",
+        "text/html",
+        "application/xml",
+        "application/octet-stream",
+        "application/jsonx",
+        "application/json-seq",
+        "application/x-ndjson",
+        "application/x-json",
+        "multipart/form-data; boundary=x",
+        "text/plain; a=application/json",
+        "text/plain, application/json",
+        "json",
+        "*/*",
+    ] {
+        let answer = house
+            .proxy
+            .send(Request::untyped(JOB).header("content-type", kind))
+            .await;
+        assert_eq!(answer.status, 415, "{kind}: {answer:?}");
+        answer.problem(415, "unsupported-media-type", "no");
+    }
+}
+
+#[tokio::test]
+async fn a_browser_must_say_json() {
+    let house = House::open(&[], &[]).await;
+    let with_origin = |kind: Option<&str>| {
+        let request = Request::untyped(JOB).header("origin", "https://example.org");
+        match kind {
+            Some(kind) => request.header("content-type", kind),
+            None => request,
+        }
+    };
+    for kind in [
+        None,
+        Some("application/x-www-form-urlencoded"),
+        Some("text/plain"),
+        Some("multipart/form-data; boundary=x"),
+    ] {
+        let answer = house.proxy.send(with_origin(kind)).await;
+        assert_eq!(answer.status, 415, "{kind:?}: {answer:?}");
+        answer.problem(415, "unsupported-media-type", "no");
+    }
+    for kind in [
+        "application/json",
+        "application/json; charset=utf-8",
+        "application/vnd.x+json",
+    ] {
+        let answer = house.proxy.send(with_origin(Some(kind))).await;
+        assert_eq!(answer.status, 200, "{kind}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_preflight_is_not_answered() {
+    let house = House::open(&[], &[]).await;
+    let preflight = Request::new("OPTIONS", "/jobs")
+        .header("origin", "https://example.org")
+        .header("access-control-request-method", "POST")
+        .header("access-control-request-headers", "content-type");
+    let answer = house.proxy.send(preflight).await;
+    answer.problem(405, "method-not-allowed", "no");
+    let allows = |name: &&str| name.starts_with("access-control-");
+    let names: Vec<_> = answer.headers.keys().map(|name| name.as_str()).collect();
+    assert!(!names.iter().any(allows), "{names:?}");
+}
+
+#[tokio::test]
+async fn no_such_path() {
+    let house = House::open(&[], &[]).await;
+    for (method, path) in [
+        ("POST", "/"),
+        ("GET", "/nowhere"),
+        ("POST", "/jobs/"),
+        ("POST", "/jobs/1"),
+        ("POST", "/job"),
+        ("POST", "/JOBS"),
+        ("POST", "//jobs"),
+        // These live on the admin listener alone.
+        ("GET", "/livez"),
+        ("GET", "/readyz"),
+        ("GET", "/metrics"),
+        ("GET", "/config"),
+        ("POST", "/flush"),
+    ] {
+        let answer = house.proxy.send(Request::new(method, path)).await;
+        assert_eq!(answer.status, 404, "{method} {path}: {answer:?}");
+        answer.problem(404, "not-found", "no");
+    }
+}
+
+#[tokio::test]
+async fn no_such_method() {
+    let house = House::open(&[], &[]).await;
+    for (method, path, allowed) in [
+        ("GET", "/jobs", "POST"),
+        ("PUT", "/jobs", "POST"),
+        ("DELETE", "/jobs", "POST"),
+        ("PATCH", "/jobs", "POST"),
+        ("POST", "/healthz", "GET"),
+    ] {
+        let answer = house.proxy.send(Request::new(method, path)).await;
+        assert_eq!(answer.status, 405, "{method} {path}: {answer:?}");
+        answer.problem(405, "method-not-allowed", "no");
+        let allow = answer.header("allow");
+        let names = |name: &str| allow.split(',').any(|one| one.trim() == name);
+        assert!(
+            names(allowed) && !names(method),
+            "{method} {path}: {answer:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn healthz() {
+    let house = House::open(&[], &[]).await;
+    let answer = house.proxy.send(Request::new("GET", "/healthz")).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    // In raw bytes, to see that a HEAD brings no body.
+    let mut client = house.raw().await;
+    let ask = "HEAD /healthz HTTP/1.1\r\nHost: proxy\r\nConnection: close\r\n\r\n";
+    client.write(ask).await;
+    let answer = String::from_utf8(client.until_closed().await).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(answer.ends_with("\r\n\r\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn checks_run_in_order() {
+    let house = House::open(&["--max-body", "100"], &[]).await;
+    let large = "x".repeat(101);
+    let ask = |method, path, kind: &str, body: &str| {
+        let request = Request::untyped(body.to_owned()).header("content-type", kind);
+        house.proxy.send(request.to(method, path))
+    };
+    let json = "application/json";
+    let row = |answer: Answer, status, code| drop::<Problem>(answer.problem(status, code, "no"));
+    row(
+        ask("PUT", "/nowhere", "text/plain", &large).await,
+        404,
+        "not-found",
+    );
+    row(
+        ask("PUT", "/jobs", "text/plain", &large).await,
+        405,
+        "method-not-allowed",
+    );
+    row(
+        ask("POST", "/jobs", "text/plain", &large).await,
+        415,
+        "unsupported-media-type",
+    );
+    row(
+        ask("POST", "/jobs", json, &large).await,
+        413,
+        "job-too-large",
+    );
+    row(
+        ask("POST", "/jobs", json, r#"{"id":true"#).await,
+        400,
+        "malformed-json",
+    );
+    row(
+        ask("POST", "/jobs", json, r#"{"id":true}"#).await,
+        422,
+        "invalid-job",
+    );
+}
+
+#[tokio::test]
+async fn nothing_of_a_callers_headers_reaches_the_upstream() {
+    let mut upstream = ScriptedUpstream::start().await;
+    let proxy = Proxy::start(&upstream.url(), &["--max-wait", "0"], &[]).await;
+    let mut request = Request::job(JOB);
+    for (name, value) in [
+        ("authorization", "Bearer caller"),
+        ("cookie", "session=1"),
+        ("user-agent", "caller/1"),
+        ("accept", "text/html"),
+        ("accept-encoding", "gzip"),
+        ("x-forwarded-for", "192.0.2.1"),
+        ("forwarded", "for=192.0.2.1"),
+        ("x-batch-id", "mine"),
+        ("x-batch-size", "99"),
+        ("x-custom", "1"),
+        ("origin", "https://example.org"),
+        ("prefer", "wait=20"),
+        ("tracestate", "a=b"),
+        ("baggage", "a=b"),
+    ] {
+        request = request.header(name, value);
+    }
+    let answer = async { proxy.send(request).await };
+    let call = async {
+        let call = upstream.next().await;
+        let mut names: Vec<_> = call.headers.keys().map(|name| name.as_str()).collect();
+        names.sort_unstable();
+        let expected = [
+            "accept",
+            "content-length",
+            "content-type",
+            "host",
+            "traceparent",
+            "user-agent",
+            "x-batch-id",
+            "x-batch-size",
+        ];
+        assert_eq!(names, expected);
+        let seen = format!("{:?}", call.headers);
+        assert!(!seen.contains("caller") && !seen.contains("mine"), "{seen}");
+        call.echo();
+    };
+    let (answer, ()) = tokio::join!(answer, call);
+    answer.is_result(&echo("1"));
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_alive() {
+    let house = House::open(&[], &[]).await;
+    let mut connection = house.proxy.keep_alive().await;
+    connection
+        .post(r#"{"id":"a"}"#)
+        .await
+        .is_result(&echo(r#""a""#));
+    // A refused job does no harm to its connection.
+    connection
+        .post(r#"{"id":null}"#)
+        .await
+        .problem(422, "invalid-job", "no");
+    connection
+        .send(Request::new("GET", "/nowhere"))
+        .await
+        .problem(404, "not-found", "no");
+    connection
+        .post(r#"{"id":"b"}"#)
+        .await
+        .is_result(&echo(r#""b""#));
+}
+
+#[tokio::test]
+async fn pipelined_requests_are_answered_in_order() {
+    let house = House::open(&[], &[]).await;
+    let mut client = house.raw().await;
+    let one =
+        |id| format!("POST /jobs HTTP/1.1\r\nHost: p\r\nContent-Length: 8\r\n\r\n{{\"id\":{id}}}");
+    client.write([one(1), one(2), one(3)].concat()).await;
+    for id in ["1", "2", "3"] {
+        client.answer().await.is_result(&echo(id));
+    }
+}
+
+#[tokio::test]
+async fn http2_with_prior_knowledge_on_the_same_port() {
+    let house = House::open(&[], &[]).await;
+    let connection = H2c::connect(house.proxy.jobs_addr).await;
+    let ask = |id: u32| {
+        connection
+            .clone()
+            .send(Request::job(format!(r#"{{"id":{id}}}"#)))
+    };
+    let (one, two, three) = tokio::join!(ask(1), ask(2), ask(3));
+    one.is_result(&echo("1"));
+    two.is_result(&echo("2"));
+    three.is_result(&echo("3"));
+    let bad = connection.clone().send(Request::job("{")).await;
+    bad.problem(400, "malformed-json", "no");
+    let health = connection.send(Request::new("GET", "/healthz")).await;
+    assert_eq!(health.status, 200);
+    // And HTTP/1.1 beside it.
+    house.goes_on().await;
+}
+
+#[tokio::test]
+async fn an_http_1_0_caller_is_answered_and_the_connection_closed() {
+    let house = House::open(&[], &[]).await;
+    let mut client = house.raw().await;
+    client
+        .write(format!(
+            "POST /jobs HTTP/1.0\r\nContent-Length: 8\r\n\r\n{JOB}"
+        ))
+        .await;
+    let answer = within("the answer", client.until_closed()).await;
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(
+        answer.contains(" 200 ") && answer.ends_with(&echo("1")),
+        "{answer}"
+    );
+}

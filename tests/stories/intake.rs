@@ -1,0 +1,357 @@
+//! Section 1 of the contract: what is a job, and what is not.
+//!
+//! An accepted job is seen at the upstream, byte for byte; a refused one is a
+//! problem and never gets there.
+
+use crate::harness::{Answer, Problem, Proxy, ScriptedUpstream};
+
+/// A proxy that sends each job at once, and its upstream.
+struct House {
+    proxy: Proxy,
+    upstream: ScriptedUpstream,
+}
+
+impl House {
+    async fn open() -> Self {
+        let upstream = ScriptedUpstream::start().await;
+        let proxy = Proxy::start(&upstream.url(), &["--max-wait", "0"], &[]).await;
+        Self { proxy, upstream }
+    }
+
+    /// Posts a job that must be accepted: it reaches the upstream alone as
+    /// `sent`, and the caller gets the result for `id`, as JSON text.
+    async fn accepts(&mut self, job: impl Into<Vec<u8>>, sent: &str, id: &str) {
+        let job = job.into();
+        let shown = String::from_utf8_lossy(&job).into_owned();
+        let element = format!(r#"{{"id":{id}}}"#);
+        let upstream = async {
+            let call = self.upstream.next().await;
+            assert_eq!(call.body, format!("[{sent}]"), "for {shown}");
+            call.ok(format!("[{element}]"));
+        };
+        let answer = async {
+            let answer = self.proxy.post(job).await;
+            assert_eq!(answer.status, 200, "{shown} is a job: {answer:?}");
+            answer
+        };
+        let (answer, ()) = tokio::join!(answer, upstream);
+        answer.is_result(&element);
+    }
+
+    async fn accepts_id(&mut self, id: &str) {
+        let job = format!(r#"{{"id":{id}}}"#);
+        self.accepts(job.clone(), &job, id).await;
+    }
+
+    async fn refuses(&self, job: impl Into<Vec<u8>>, status: u16, code: &str) -> Problem {
+        let job = job.into();
+        let answer: Answer = self.proxy.post(job.clone()).await;
+        let shown = String::from_utf8_lossy(&job[..job.len().min(300)]).into_owned();
+        assert_eq!(answer.status, status, "for {shown}: {answer:?}");
+        let problem = answer.problem(status, code, "no");
+        problem
+            .lacks("batch_id")
+            .lacks("upstream_status")
+            .lacks("id");
+        problem
+    }
+
+    /// Nothing that was refused went upstream.
+    fn nothing_was_sent(mut self) {
+        assert!(self.upstream.arrived().is_none());
+    }
+}
+
+#[tokio::test]
+async fn ids_are_strings_or_whole_numbers() {
+    let mut house = House::open().await;
+    for id in [
+        r#""a""#,
+        r#""1""#,
+        "1",
+        "0",
+        "-1",
+        "-9223372036854775808",
+        "9223372036854775807",
+        "9223372036854775808",
+        "18446744073709551615",
+        r#"" ""#,
+        r#""\u0000""#,
+        r#""a\nb\"c\\d\/e""#,
+        r#""\ud83d\ude00""#,
+        r#""😀 é 漢""#,
+    ] {
+        house.accepts_id(id).await;
+    }
+}
+
+#[tokio::test]
+async fn an_id_has_up_to_256_code_points() {
+    let mut house = House::open().await;
+    for unit in ["a", "é", "漢", "😀", r"\u0061", r"\ud83d\ude00"] {
+        house
+            .accepts_id(&format!(r#""{}""#, unit.repeat(256)))
+            .await;
+        let long = format!(r#"{{"id":"{}"}}"#, unit.repeat(257));
+        house
+            .refuses(long, 422, "invalid-job")
+            .await
+            .has("pointer", "/id");
+    }
+}
+
+#[tokio::test]
+async fn other_ids_are_refused() {
+    let house = House::open().await;
+    for id in [
+        r#""""#,
+        "1.0",
+        "1.5",
+        "1e0",
+        "1E2",
+        "-0",
+        "-0.0",
+        "-9223372036854775809",
+        "18446744073709551616",
+        "99999999999999999999999999",
+        "1e999",
+        "true",
+        "false",
+        "null",
+        "[]",
+        r#"["a"]"#,
+        "{}",
+        r#"{"id":1}"#,
+        r#""\ud800""#,
+        r#""\ude00""#,
+        r#""a\ud83dz""#,
+        r#""\ude00\ud83d""#,
+    ] {
+        let job = format!(r#"{{"id":{id},"body":1}}"#);
+        house
+            .refuses(job, 422, "invalid-job")
+            .await
+            .has("pointer", "/id");
+    }
+    house.nothing_was_sent();
+}
+
+#[tokio::test]
+async fn a_job_without_an_id_is_refused() {
+    let house = House::open().await;
+    for job in [
+        "{}",
+        r#"{"body":1}"#,
+        r#"{"ID":1}"#,
+        r#"{"id ":1}"#,
+        r#"{"body":{"id":1}}"#,
+    ] {
+        house.refuses(job, 422, "invalid-job").await;
+    }
+    house.nothing_was_sent();
+}
+
+#[tokio::test]
+async fn two_ids_in_one_job_are_refused() {
+    let house = House::open().await;
+    for job in [
+        r#"{"id":1,"id":1}"#,
+        r#"{"id":1,"body":{},"id":2}"#,
+        r#"{"id":"a","\u0069d":"a"}"#,
+        r#"{"\u0069\u0064":1,"i\u0064":2}"#,
+        r#"{"id":1,"id":null}"#,
+    ] {
+        house
+            .refuses(job, 422, "invalid-job")
+            .await
+            .has("pointer", "/id");
+    }
+    house.nothing_was_sent();
+}
+
+#[tokio::test]
+async fn the_member_name_compares_after_unescaping() {
+    let mut house = House::open().await;
+    for job in [
+        r#"{"\u0069d":1}"#,
+        r#"{"\u0069\u0064" : 1}"#,
+        r#"{"body":2,"i\u0064":1}"#,
+    ] {
+        house.accepts(job, job, "1").await;
+    }
+}
+
+#[tokio::test]
+async fn string_ids_compare_after_unescaping() {
+    let mut house = House::open().await;
+    let job = r#"{"id":"\u0061\/b"}"#;
+    // The upstream spells the id in its own way.
+    house.accepts(job, job, r#""a/b""#).await;
+}
+
+#[tokio::test]
+async fn only_an_object_is_a_job() {
+    let house = House::open().await;
+    for job in [
+        "[]",
+        r#"[{"id":1}]"#,
+        "1",
+        r#""id""#,
+        "null",
+        "true",
+        " 12 ",
+        "1e999",
+    ] {
+        house.refuses(job, 422, "invalid-job").await;
+    }
+    house.nothing_was_sent();
+}
+
+#[tokio::test]
+async fn a_job_goes_upstream_byte_for_byte() {
+    let mut house = House::open().await;
+    for job in [
+        r#"{"id":1,"body":{"any":["json"]}}"#,
+        r#"{"body":null,"id":1}"#,
+        r#"{"id":1,"body":123456789012345678901234567890.12345678901234567890}"#,
+        r#"{"id":1,"body":[1e999,-1e-999,1E+5,0.10,-0,-0.0]}"#,
+        r#"{"id":1,"body":{"a":1,"a":2,"id":3,"id":4}}"#,
+        r#"{"z":1,"id":1,"a":2,"z":3,"body":{},"body":[]}"#,
+        "{ \"id\"\t:\r\n 1 ,\n \"body\" : [ 1 , 2 ] }",
+        r#"{"id":1,"body":"\u00e9 é \/ / \ud83d\ude00 😀 \ud800 \u0000"}"#,
+        "{\"id\":1,\"body\":\"\u{7f}\u{2028}\u{feff}\u{10ffff}\"}",
+        r#"{"":1,"id":1,"\\":2,"i\\d":3}"#,
+        r#"{"id":1,"body":"]},[{\"id\":2}"}"#,
+    ] {
+        house.accepts(job, job, "1").await;
+    }
+}
+
+#[tokio::test]
+async fn only_whitespace_around_a_job_is_trimmed() {
+    let mut house = House::open().await;
+    let job = "{ \"id\" : 1 }";
+    house
+        .accepts(format!(" \t\r\n{job}\n\r\t "), job, "1")
+        .await;
+}
+
+#[tokio::test]
+async fn what_is_not_json_is_malformed() {
+    let house = House::open().await;
+    let texts = [
+        "",
+        " ",
+        "{",
+        "}",
+        "id",
+        r#"{"id":1"#,
+        r#"{"id":1}}"#,
+        r#"{"id":1} x"#,
+        r#"{"id":1}{"id":2}"#,
+        r#"{"id":1},"#,
+        r#"{"id":1,}"#,
+        r#"{"id" 1}"#,
+        r#"{id:1}"#,
+        r#"{'id':1}"#,
+        r#"{"id":1,"body":01}"#,
+        r#"{"id":01}"#,
+        r#"{"id":+1}"#,
+        r#"{"id":1.}"#,
+        r#"{"id":-}"#,
+        r#"{"id":1,"body":1e}"#,
+        r#"{"id":1,"body":.5}"#,
+        r#"{"id":1,"body":NaN}"#,
+        r#"{"id":1,"body":tru}"#,
+        r#"{"id":1,"body":[1,]}"#,
+        r#"{"id":1,"body":[1 2]}"#,
+        r#"{"id":1,"body":"\x"}"#,
+        r#"{"id":1,"body":"\u12g4"}"#,
+        "{\"id\":1,\"body\":\"a\nb\"}",
+        "{\"id\":1,\"body\":\"\u{0}\"}",
+        r#"{"id":1,"body":"a}"#,
+        r#"{"id":1 /* no */}"#,
+        // Malformed comes before invalid.
+        r#"{"id":true,"body":"#,
+        r#"[1,"#,
+        "\u{feff}{\"id\":1}",
+        "{\"id\":1}\u{a0}",
+        "{\"id\":1}\0",
+    ];
+    for text in texts {
+        house.refuses(text, 400, "malformed-json").await;
+    }
+    house.nothing_was_sent();
+}
+
+#[tokio::test]
+async fn what_is_not_utf8_is_malformed() {
+    let house = House::open().await;
+    let inside = |bytes: &[u8], before: &str, after: &str| -> Vec<u8> {
+        [before.as_bytes(), bytes, after.as_bytes()].concat()
+    };
+    // A lone continuation, a cut sequence, an overlong slash, a surrogate, a
+    // code point past the last, and bytes that UTF-8 has no use for.
+    let bad: [&[u8]; 7] = [
+        b"\x80",
+        b"\xe2\x82",
+        b"\xc0\xaf",
+        b"\xed\xa0\x80",
+        b"\xf4\x90\x80\x80",
+        b"\xff",
+        b"\xfe",
+    ];
+    for bytes in bad {
+        for (before, after) in [
+            (r#"{"id":""#, r#""}"#),
+            (r#"{"id":1,"body":""#, r#""}"#),
+            (r#"{"id":1,""#, r#"":2}"#),
+            (r#"{"id":1}"#, ""),
+        ] {
+            house
+                .refuses(inside(bytes, before, after), 400, "malformed-json")
+                .await;
+        }
+    }
+    let utf16: Vec<u8> = "{\"id\":1}"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    house.refuses(utf16, 400, "malformed-json").await;
+    house.nothing_was_sent();
+}
+
+#[tokio::test]
+async fn a_job_nests_128_levels_and_no_more() {
+    let mut house = House::open().await;
+    // The job is the first level.
+    let arrays = |n: usize| format!(r#"{{"id":1,"body":{}{}}}"#, "[".repeat(n), "]".repeat(n));
+    let objects = |n: usize| {
+        let (open, close) = (r#"{"a":"#.repeat(n - 1), "}".repeat(n - 1));
+        format!(r#"{{"other":{open}{{}}{close},"id":1}}"#)
+    };
+    for job in [arrays(127), objects(127)] {
+        house.accepts(job.clone(), &job, "1").await;
+    }
+    // Far too deep is the same as too deep: no stack is spent on it.
+    for job in [arrays(128), objects(128), arrays(100_000)] {
+        house.refuses(job, 400, "malformed-json").await;
+    }
+    house.nothing_was_sent();
+}
+
+#[tokio::test]
+async fn the_same_digits_as_text_and_as_a_number_are_two_jobs() {
+    let mut upstream = ScriptedUpstream::start().await;
+    let flags = [&crate::harness::LONG_WAIT[..], &["--max-size", "2"]].concat();
+    let proxy = Proxy::start(&upstream.url(), &flags, &[]).await;
+    let text = proxy.enqueue(r#"{"id":"1"}"#).await;
+    let number = proxy.enqueue(r#"{"id":1}"#).await;
+
+    let call = upstream.next().await;
+    assert_eq!(call.body, r#"[{"id":"1"},{"id":1}]"#);
+    call.ok(r#"[{"id":1,"is":"number"},{"id":"1","is":"text"}]"#);
+
+    text.answer().await.is_result(r#"{"id":"1","is":"text"}"#);
+    number.answer().await.is_result(r#"{"id":1,"is":"number"}"#);
+}

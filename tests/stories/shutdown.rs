@@ -1,0 +1,248 @@
+//! Section 6 of the contract: the end of a proxy, in its order.
+
+use crate::harness::{
+    Caller, LONG_WAIT, Line, Problem, Proxy, Request, ScriptedUpstream, Signal, eventually,
+};
+
+async fn house(flags: &[&str], env: &[(&str, &str)]) -> (Proxy, ScriptedUpstream) {
+    let upstream = ScriptedUpstream::start().await;
+    let size = if flags.contains(&"--max-size") {
+        &[][..]
+    } else {
+        &["--max-size", "2"]
+    };
+    let flags = [&LONG_WAIT[..], &["--max-in-flight", "1"], size, flags].concat();
+    let proxy = Proxy::start(&upstream.url(), &flags, env).await;
+    (proxy, upstream)
+}
+
+fn job(id: &str) -> Request {
+    Request::job(format!(r#"{{"id":"{id}"}}"#))
+}
+
+fn echo(id: &str) -> String {
+    format!(r#"{{"id":"{id}","result":null}}"#)
+}
+
+async fn readyz_turns_503(proxy: &Proxy) {
+    eventually("readyz to turn 503", || async {
+        (proxy.admin("GET", "/readyz").await.status == 503).then_some(())
+    })
+    .await;
+}
+
+/// The `done` line is the last one, and its outcomes add up to `answered`.
+async fn done(proxy: &Proxy) -> Line {
+    let line = proxy.log.last().await;
+    assert_eq!(line.message(), "done", "the last line: {line:?}");
+    let answered = line.number("answered");
+    assert_eq!(answered, line.outcomes().values().sum::<u64>(), "{line:?}");
+    let kept = answered + line.number("cancelled");
+    assert_eq!(line.number("accepted"), kept, "{line:?}");
+    line
+}
+
+async fn the_order_of_the_end(signal: Signal) {
+    let (mut proxy, mut upstream) = house(&["--shutdown-timeout", "25s"], &[]).await;
+    let mut open = proxy.keep_alive().await;
+    let in_flight = [
+        proxy.enqueue_request(job("a")).await,
+        proxy.enqueue_request(job("b")).await,
+    ];
+    let busy = upstream.next().await;
+    let queued = proxy.enqueue_request(job("c")).await;
+    assert_eq!(proxy.admin("GET", "/readyz").await.status, 200);
+
+    proxy.signal(signal);
+    proxy.log.nth("draining", 1).await;
+    readyz_turns_503(&proxy).await;
+    // Alive, though not ready: it must not be killed for that.
+    assert_eq!(proxy.admin("GET", "/livez").await.status, 200);
+    let jobs_addr = proxy.jobs_addr;
+    eventually("the listener to close", || async move {
+        tokio::net::TcpStream::connect(jobs_addr).await.err()
+    })
+    .await;
+
+    let refused = open.send(job("late")).await;
+    let problem = refused.problem(503, "shutting-down", "no");
+    problem
+        .has("retryable", true)
+        .hides("\"a\"")
+        .lacks("batch_id");
+    assert_eq!(refused.header("connection"), "close");
+
+    // Size and wait no longer matter, the slot still does.
+    assert!(upstream.arrived().is_none());
+    busy.echo();
+    let drained = upstream.next().await;
+    assert_eq!(drained.ids(), ["c"]);
+    assert_eq!(proxy.log.nth("batch left", 2).await.text("reason"), "drain");
+    drained.echo();
+
+    for (caller, id) in in_flight.into_iter().zip(["a", "b"]) {
+        caller.answer().await.is_result(&echo(id));
+    }
+    queued.answer().await.is_result(&echo("c"));
+    assert_eq!(proxy.exit_code().await, Some(0));
+    let done = done(&proxy).await;
+    assert_eq!(done.outcome("ok"), 3, "{done:?}");
+    assert_eq!(upstream.peak(), 1);
+}
+
+#[tokio::test]
+async fn sigterm_drains_in_order() {
+    the_order_of_the_end(Signal::TERM).await;
+}
+
+#[tokio::test]
+async fn sigint_drains_in_order() {
+    the_order_of_the_end(Signal::INT).await;
+}
+
+#[tokio::test]
+async fn an_idle_proxy_ends_at_once() {
+    // Longer than this story may take: it must not wait for the timeout, nor
+    // for an open connection that asks nothing.
+    let (mut proxy, _upstream) = house(&["--shutdown-timeout", "60s"], &[]).await;
+    let _open = proxy.keep_alive().await;
+    proxy.signal(Signal::TERM);
+    assert_eq!(proxy.exit_code().await, Some(0));
+    assert_eq!(done(&proxy).await.number("answered"), 0);
+}
+
+#[tokio::test]
+async fn every_outcome_is_counted_at_the_end() {
+    let (mut proxy, mut upstream) = house(&["--max-size", "4"], &[]).await;
+    let mut callers = Vec::new();
+    for id in ["ok", "bad", "missing", "leaving"] {
+        callers.push(proxy.enqueue_request(job(id)).await);
+    }
+    let call = upstream.next().await;
+    callers.pop().expect("the last caller").leave();
+    proxy.log.nth("caller left", 1).await;
+    call.ok(r#"[{"id":"ok"},{"id":"bad","error":"no"},{"id":"leaving"}]"#);
+    for (caller, status) in callers.into_iter().zip([200, 422, 502]) {
+        assert_eq!(caller.answer().await.status, status);
+    }
+    proxy.signal(Signal::TERM);
+    assert_eq!(proxy.exit_code().await, Some(0));
+    let done = done(&proxy).await;
+    assert_eq!(done.text("outcomes"), "ok=1 job-error=1 result-missing=1");
+    let counts = ["accepted", "answered", "cancelled"].map(|field| done.number(field));
+    assert_eq!(counts, [4, 3, 1], "{done:?}");
+}
+
+#[tokio::test]
+async fn whoever_still_waits_at_the_timeout_is_answered() {
+    let (mut proxy, mut upstream) = house(&["--shutdown-timeout", "300ms"], &[]).await;
+    let in_flight = [
+        proxy.enqueue_request(job("a")).await,
+        proxy.enqueue_request(job("b")).await,
+    ];
+    let call = upstream.next().await;
+    let queued = proxy.enqueue_request(job("c")).await;
+    proxy.signal(Signal::TERM);
+    let answer = queued.answer().await;
+    assert!(matches!(answer.status, 503 | 504), "{answer:?}");
+    Problem::read(&answer)
+        .has("id", "c")
+        .has("dispatched", "no");
+    for (caller, id) in in_flight.into_iter().zip(["a", "b"]) {
+        let answer = caller.answer().await;
+        assert!(matches!(answer.status, 503 | 504), "{answer:?}");
+        Problem::read(&answer)
+            .has("id", id)
+            .has("dispatched", "unknown");
+    }
+    assert_eq!(proxy.exit_code().await, Some(0));
+    assert_eq!(done(&proxy).await.number("answered"), 3);
+    drop(call);
+}
+
+#[tokio::test]
+async fn a_second_signal_exits_at_once() {
+    for (first, second) in [
+        (Signal::TERM, Signal::TERM),
+        (Signal::INT, Signal::INT),
+        (Signal::TERM, Signal::INT),
+    ] {
+        let (mut proxy, mut upstream) = house(&["--shutdown-timeout", "25s"], &[]).await;
+        let _callers = [
+            proxy.enqueue_request(job("a")).await,
+            proxy.enqueue_request(job("b")).await,
+        ];
+        let _call = upstream.next().await;
+        proxy.signal(first);
+        proxy.log.nth("draining", 1).await;
+        proxy.signal(second);
+        assert_eq!(proxy.exit_code().await, Some(130));
+    }
+}
+
+#[tokio::test]
+async fn during_the_delay_it_serves_though_not_ready() {
+    let (mut proxy, mut upstream) = house(&[], &[("MICROBATCH_SHUTDOWN__DELAY", "28s")]).await;
+    proxy.signal(Signal::TERM);
+    readyz_turns_503(&proxy).await;
+    // On a new connection, and batched as ever.
+    let callers = [
+        proxy.enqueue_request(job("a")).await,
+        proxy.enqueue_request(job("b")).await,
+    ];
+    upstream.next().await.echo();
+    for (caller, id) in callers.into_iter().zip(["a", "b"]) {
+        caller.answer().await.is_result(&echo(id));
+    }
+    assert_eq!(proxy.log.nth("batch left", 1).await.text("reason"), "size");
+    proxy.signal(Signal::TERM);
+    assert_eq!(proxy.exit_code().await, Some(130));
+}
+
+#[tokio::test]
+async fn after_the_delay_it_drains() {
+    let (mut proxy, mut upstream) = house(&[], &[("MICROBATCH_SHUTDOWN__DELAY", "300ms")]).await;
+    let caller = proxy.enqueue_request(job("a")).await;
+    proxy.signal(Signal::TERM);
+    upstream.next().await.echo();
+    caller.answer().await.is_result(&echo("a"));
+    assert_eq!(proxy.log.nth("batch left", 1).await.text("reason"), "drain");
+    assert_eq!(proxy.exit_code().await, Some(0));
+    assert_eq!(done(&proxy).await.outcome("ok"), 1);
+}
+
+#[tokio::test]
+async fn a_job_that_waits_for_room_is_answered_too() {
+    let flags = ["--queue-max-jobs", "1", "--max-size", "1"];
+    let (mut proxy, mut upstream) = house(&flags, &[("MICROBATCH_QUEUE__ON_FULL", "wait")]).await;
+    let a = proxy.enqueue_request(job("a")).await;
+    let busy = upstream.next().await;
+    let b = proxy.enqueue_request(job("b")).await;
+    let c: Caller = proxy.lobby(job("c")).await;
+    proxy.signal(Signal::TERM);
+    proxy.log.nth("draining", 1).await;
+    busy.echo();
+    a.answer().await.is_result(&echo("a"));
+    upstream.next().await.echo();
+    b.answer().await.is_result(&echo("b"));
+    // It never was in the queue: refused now, or let in and drained.
+    let c = tokio::spawn(c.answer());
+    tokio::select! {
+        call = upstream.next() => call.echo(),
+        code = proxy.exit_code() => assert_eq!(code, Some(0)),
+    }
+    let answer = c.await.expect("an answer");
+    if answer.status != 200 {
+        answer.problem(503, "shutting-down", "no").has("id", "c");
+    }
+}
+
+#[tokio::test]
+async fn a_drain_needs_no_admin_listener() {
+    let (mut proxy, mut upstream) = house(&["--admin-listen", ""], &[]).await;
+    let caller = proxy.enqueue_request(job("a")).await;
+    proxy.signal(Signal::TERM);
+    upstream.next().await.echo();
+    caller.answer().await.is_result(&echo("a"));
+    assert_eq!(proxy.exit_code().await, Some(0));
+}
