@@ -8,13 +8,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use axum::http::StatusCode;
+use ::http::StatusCode;
+use socket2::{SockRef, TcpKeepalive};
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{info, warn};
 
 use crate::batcher::{self, Batcher};
@@ -30,6 +32,10 @@ use crate::upstream::{self, Upstream};
 /// The time for answers to be written once the last job is answered, and for
 /// members to be answered once they are given up.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How long a connection is silent before the system asks whether its caller is
+/// still there; it is given up after twice that.
+const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// The pause after the system refused to hand out another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -126,41 +132,56 @@ impl App {
         let (closing, closed) = watch::channel(false);
         let read_timeout = config.server.read_timeout;
 
-        let accepting = tokio::spawn(accept(jobs_listener, closed, move |stream, closed| {
-            http::serve_jobs(stream, router.clone(), jobs.clone(), closed)
-        }));
-        let (admin_closing, admin_closed) = watch::channel(false);
+        let (stop_accepting, stopped) = watch::channel(false);
+        let accepting = tokio::spawn(accept(
+            jobs_listener,
+            stopped.clone(),
+            closed,
+            move |stream, closed| http::serve_jobs(stream, router.clone(), jobs.clone(), closed),
+        ));
+        // To the very end: the admin listener goes with the process.
+        let (_admin_closing, admin_closed) = watch::channel(false);
         if let Some(listener) = admin_listener {
             let router = http::admin_router(Admin {
                 batcher: batcher.clone(),
                 ready: Arc::clone(&ready),
                 config: config.to_toml().into(),
             });
-            tokio::spawn(accept(listener, admin_closed, move |stream, closed| {
-                http::serve_admin(stream, router.clone(), read_timeout, closed)
-            }));
+            let never = admin_closed.clone();
+            tokio::spawn(accept(
+                listener,
+                never,
+                admin_closed,
+                move |stream, closed| {
+                    http::serve_admin(stream, router.clone(), read_timeout, closed)
+                },
+            ));
         }
         info!("ready");
 
         stop.await;
         ready.store(false, Ordering::Relaxed);
-        info!(delay = ?config.shutdown.delay, "draining");
+        info!(
+            delay = %humantime::format_duration(config.shutdown.delay),
+            "draining"
+        );
         sleep(config.shutdown.delay).await;
-        accepting.abort();
+        let deadline = Instant::now() + config.shutdown.timeout;
+        stop_accepting.send_replace(true);
+        // Its end is the listener's: whoever is in the backlog has been taken.
+        let _ = accepting.await;
         batcher.close();
-        if timeout(config.shutdown.timeout, batcher.vacated())
-            .await
-            .is_err()
-        {
+        if timeout_at(deadline, batcher.vacated()).await.is_err() {
             batcher.abandon();
             give_up.send_replace(true);
             // Everybody has an answer as soon as its task runs.
             let _ = timeout(LAST_WORDS, batcher.vacated()).await;
         }
+        // A request that is still coming in is refused when it is there. Whoever
+        // neither sends nor reads by then does not hold up the end.
         closing.send_replace(true);
-        // Whoever does not read its answer by now does not hold up the end.
-        let _ = timeout(LAST_WORDS, closing.closed()).await;
-        admin_closing.send_replace(true);
+        let last_words = Instant::now() + LAST_WORDS;
+        let _ = timeout_at(deadline.max(last_words), closing.closed()).await;
         let counts = batcher.snapshot();
         info!(
             accepted = counts.accepted,
@@ -184,25 +205,54 @@ async fn listen(key: &'static str, address: &str) -> Result<TcpListener, StartEr
         })
 }
 
-/// Takes connections until aborted, each served by a task of its own.
+/// An answer must not wait for an acknowledgement, and a caller that vanished
+/// without a word must not be waited for for ever. A socket that can do neither
+/// is about to fail anyway.
+fn tune(stream: &TcpStream) {
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE)
+        .with_interval(KEEPALIVE / 4)
+        .with_retries(4);
+    let _ = stream.set_nodelay(true);
+    let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
+}
+
+/// Takes connections until told to stop, each served by a task of its own.
+/// Those that the system had accepted by then are taken too.
 async fn accept<F>(
     listener: TcpListener,
+    mut stop: watch::Receiver<bool>,
     closing: watch::Receiver<bool>,
     serve: impl Fn(TcpStream, watch::Receiver<bool>) -> F,
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
     let failures = Seldom::default();
+    let mut stop = std::pin::pin!(async { drop(stop.wait_for(|&stop| stop).await) });
+    let mut stopping = false;
     loop {
-        match listener.accept().await {
+        let accepted = if stopping {
+            match listener.poll_accept(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(accepted) => accepted,
+                Poll::Pending => return,
+            }
+        } else {
+            tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = &mut stop => {
+                    stopping = true;
+                    continue;
+                }
+            }
+        };
+        match accepted {
             Ok((stream, _)) => {
-                // Without it an answer may wait for an acknowledgement; a socket
-                // that can't do it is about to fail anyway.
-                let _ = stream.set_nodelay(true);
+                tune(&stream);
                 tokio::spawn(serve(stream, closing.clone()));
             }
             // The caller was gone before it was taken.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(_) if stopping => return,
             Err(error) => {
                 if failures.now().is_some() {
                     warn!(%error, "can't accept connections, trying on");

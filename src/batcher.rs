@@ -70,6 +70,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -81,6 +82,7 @@ pub use settings::{OnFull, Settings, Wait};
 pub use source::Source;
 pub use state::Snapshot;
 
+use queue::Entry;
 use source::{Census, InHouse};
 use state::{State, Work};
 
@@ -105,6 +107,8 @@ struct Shared<J: Item, R: Send + 'static> {
     settings: Settings,
     state: Mutex<State<J, R>>,
     process: Box<dyn Fn(Batch<J, R>) -> Processing + Send + Sync>,
+    /// Where batches are processed, whoever sends them.
+    runtime: Handle,
     census: Arc<Census>,
     /// Wakes the clock.
     clock: Arc<Notify>,
@@ -127,11 +131,14 @@ impl<J: Item, R: Send + 'static> Batcher<J, R> {
             state: Mutex::new(State::new(&settings, Instant::now())),
             settings,
             process: Box::new(move |batch| Box::pin(process(batch))),
+            runtime: Handle::current(),
             census: Arc::default(),
             clock: Arc::clone(&clock),
             vacant: Notify::new(),
         });
-        tokio::spawn(clock::run(Arc::downgrade(&shared), clock));
+        shared
+            .runtime
+            .spawn(clock::run(Arc::downgrade(&shared), clock));
         Self(shared)
     }
 
@@ -142,9 +149,6 @@ impl<J: Item, R: Send + 'static> Batcher<J, R> {
     /// [`Refused`] hands the item back when the queue is full (and
     /// [`OnFull::Reject`] in force), when the item is too large for any batch, or
     /// after [`close`](Self::close).
-    ///
-    /// # Panics
-    /// Outside of a tokio runtime.
     pub fn submit(&self, item: J, deadline: Instant) -> Result<Reply<J, R>, Refused<J>> {
         self.submit_from(item, deadline, None)
     }
@@ -155,19 +159,29 @@ impl<J: Item, R: Send + 'static> Batcher<J, R> {
         deadline: Instant,
         in_house: Option<InHouse>,
     ) -> Result<Reply<J, R>, Refused<J>> {
-        let bytes = item.bytes();
+        let (key, bytes) = (item.key(), item.bytes());
         let settings = &self.0.settings;
         if bytes + settings.item_overhead > settings.max_bytes || bytes > settings.queue_bytes {
             let reason = Refusal::TooLarge;
             return Err(Refused { item, reason });
         }
         let now = Instant::now();
+        let (answerer, seat) = seat::pair();
+        let entry = Entry {
+            item: (item, answerer),
+            key,
+            bytes,
+            arrived: now,
+            deadline,
+        };
         let mut state = self.0.lock();
         if let Err(reason) = state.may_enter(settings, bytes, now) {
+            drop(state);
+            let (item, _) = entry.item;
             return Err(Refused { item, reason });
         }
-        let (answerer, seat) = seat::pair();
-        let place = state.push(item, answerer, deadline, now);
+        let source = in_house.as_ref().and_then(InHouse::source);
+        let place = state.push(entry, source);
         let work = state.advance_full(&self.0, now);
         self.0.arm(&mut state, now);
         drop(state);
@@ -183,6 +197,8 @@ impl<J: Item, R: Send + 'static> Batcher<J, R> {
     /// Sends everything that waits at this moment, as slots allow, and tells how
     /// many items that is.
     pub fn flush(&self) -> usize {
+        // What is overdue does not count as sent.
+        self.0.proceed(self.0.lock());
         let mut state = self.0.lock();
         let waiting = state.flush();
         self.0.proceed(state);
@@ -271,10 +287,16 @@ impl<J: Item, R: Send + 'static> Shared<J, R> {
     }
 
     /// Carries out what was decided under the lock.
-    fn perform(&self, work: Work<J, R>) {
-        work.wakers.into_iter().for_each(Waker::wake);
+    fn perform(self: &Arc<Self>, work: Work<J, R>) {
+        for (item, waker) in work.gone {
+            drop(item);
+            waker.into_iter().for_each(Waker::wake);
+        }
         for batch in work.batches {
-            tokio::spawn((self.process)(batch));
+            let shared = Arc::clone(self);
+            // Inside of the task, so that a panic is that task's alone.
+            self.runtime
+                .spawn(async move { (shared.process)(batch).await });
         }
     }
 }

@@ -27,6 +27,12 @@ use problem::Problem;
 
 pub use admin::Admin;
 
+/// `Allow` of a path that is read.
+const GET: &str = "GET, HEAD";
+
+/// `Allow` of a path that is posted to.
+const POST: &str = "POST";
+
 /// What answering jobs takes.
 #[derive(Clone, Debug)]
 pub struct Jobs(Arc<JobsInner>);
@@ -67,9 +73,9 @@ impl std::ops::Deref for Jobs {
 /// The jobs listener's paths.
 pub fn jobs_router(jobs: Jobs) -> Router {
     Router::new()
-        .route("/jobs", post(jobs::post).fallback(only_post))
-        .route("/healthz", get(admin::alive).fallback(only_get))
-        .fallback(async || Problem::not_found("no such path; jobs go to POST /jobs"))
+        .route("/jobs", post(jobs::post).fallback(jobs::only_post))
+        .route("/healthz", get(admin::alive).fallback(jobs::only_get))
+        .fallback(jobs::no_such_path)
         .with_state(jobs)
         .layer(CatchPanicLayer::custom(panicked))
 }
@@ -81,17 +87,19 @@ pub fn admin_router(admin: Admin) -> Router {
         .route("/readyz", get(admin::ready).fallback(only_get))
         .route("/config", get(admin::config).fallback(only_get))
         .route("/flush", post(admin::flush).fallback(only_post))
-        .fallback(async || Problem::not_found("no such path on the admin listener"))
+        .fallback(async || {
+            Problem::not_found("no such path; there are /livez, /readyz, /config and /flush")
+        })
         .with_state(admin)
         .layer(CatchPanicLayer::custom(panicked))
 }
 
 async fn only_post() -> Problem {
-    Problem::method_not_allowed("POST")
+    Problem::method_not_allowed(POST)
 }
 
 async fn only_get() -> Problem {
-    Problem::method_not_allowed("GET, HEAD")
+    Problem::method_not_allowed(GET)
 }
 
 fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {

@@ -43,7 +43,7 @@ impl Job {
             ids.1 += 1;
         })
         .map_err(|error| JobError::Malformed(error.to_string()))?;
-        if json::too_deep(&raw) {
+        if json::deeper_than(json::MAX_DEPTH, &raw) {
             return Err(JobError::Malformed(format!(
                 "nested deeper than {} levels",
                 json::MAX_DEPTH

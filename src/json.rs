@@ -8,10 +8,10 @@ use std::fmt;
 
 use bytes::Bytes;
 use memchr::memchr2_iter;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// How deep a document may nest; its outermost array or object is level 1.
+/// How deep a job, or a result, may nest; its outermost object is level 1.
 pub const MAX_DEPTH: usize = 128;
 
 /// What a document is, once known to be valid JSON.
@@ -30,7 +30,7 @@ pub enum Shape {
 ///
 /// # Errors
 /// The parser's error, with line and column, for anything that is not JSON.
-/// Nesting is not limited here, see [`too_deep`]; no recursion follows it.
+/// Nesting is not limited here, see [`deeper_than`]; no recursion follows it.
 pub fn visit_members<'a>(
     json: &'a str,
     names: &[&str],
@@ -68,10 +68,10 @@ pub fn visit_elements<'a>(
     Ok(is_array)
 }
 
-/// Whether valid `json` nests deeper than [`MAX_DEPTH`] levels.
-pub fn too_deep(json: &[u8]) -> bool {
+/// Whether valid `json` nests deeper than `levels`.
+pub fn deeper_than(levels: usize, json: &[u8]) -> bool {
     // As many brackets as levels are needed at least; few documents have them.
-    if memchr2_iter(b'[', b'{', json).nth(MAX_DEPTH).is_none() {
+    if memchr2_iter(b'[', b'{', json).nth(levels).is_none() {
         return false;
     }
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
@@ -83,7 +83,7 @@ pub fn too_deep(json: &[u8]) -> bool {
             _ if in_string => {}
             b'[' | b'{' => {
                 depth += 1;
-                if depth > MAX_DEPTH {
+                if depth > levels {
                     return true;
                 }
             }
@@ -119,8 +119,9 @@ impl<'de, F: FnMut(usize, &'de str)> Visitor<'de> for Members<'_, F> {
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-        while let Some(name) = map.next_key_seed(Name(self.names))? {
-            match name {
+        // Raw, since that is read strictly, and unescaped where it must be.
+        while let Some(name) = map.next_key::<&'de RawValue>()? {
+            match position(name.get(), self.names) {
                 Some(index) => (self.found)(index, map.next_value::<&'de RawValue>()?.get()),
                 None => {
                     map.next_value::<IgnoredAny>()?;
@@ -148,29 +149,17 @@ impl<'de, F: FnMut(&'de str)> Visitor<'de> for Elements<F> {
     }
 }
 
-/// Reads a member's name and says which of the wanted ones it is.
-///
-/// Read as bytes: a name with a lone surrogate is valid JSON, though no `str`.
-struct Name<'n>(&'n [&'n str]);
-
-impl<'de> DeserializeSeed<'de> for Name<'_> {
-    type Value = Option<usize>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_bytes(self)
-    }
-}
-
-impl Visitor<'_> for Name<'_> {
-    type Value = Option<usize>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a member name")
-    }
-
-    fn visit_bytes<E>(self, name: &[u8]) -> Result<Self::Value, E> {
-        Ok(self.0.iter().position(|wanted| wanted.as_bytes() == name))
-    }
+/// Which of the wanted names a member's name is, given as it is written. One
+/// with a lone surrogate is valid JSON, though none of them.
+fn position(written: &str, names: &[&str]) -> Option<usize> {
+    let unescaped: String;
+    let name = if written.contains('\\') {
+        unescaped = serde_json::from_str(written).ok()?;
+        &unescaped
+    } else {
+        written.strip_prefix('"')?.strip_suffix('"')?
+    };
+    names.iter().position(|&wanted| wanted == name)
 }
 
 #[cfg(test)]
@@ -229,6 +218,11 @@ mod tests {
             "{id:1}",
             "'a'",
             "{\"a\":\"\u{1}\"}",
+            "{\"a\u{1}\":1}",
+            "{\"a\u{0}\":1}",
+            "{\"a\u{a}\":1,\"id\":1}",
+            "{\"\\x\":1}",
+            "{1:1}",
         ] {
             let error = members(json).expect_err(json);
             assert!(error.contains("line 1 column"), "{json}: {error}");
@@ -238,12 +232,12 @@ mod tests {
     #[test]
     fn depth_counts_brackets_outside_of_strings() {
         let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
-        assert!(!too_deep(nested(128).as_bytes()));
-        assert!(too_deep(nested(129).as_bytes()));
+        assert!(!deeper_than(128, nested(128).as_bytes()));
+        assert!(deeper_than(128, nested(129).as_bytes()));
         let strings = format!(r#"["{}","\"{}"]"#, "[".repeat(200), "{".repeat(200));
-        assert!(!too_deep(strings.as_bytes()));
+        assert!(!deeper_than(128, strings.as_bytes()));
         let wide = format!("[{}[]]", "[],".repeat(500));
-        assert!(!too_deep(wide.as_bytes()));
+        assert!(!deeper_than(128, wide.as_bytes()));
     }
 
     #[test]

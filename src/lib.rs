@@ -39,8 +39,8 @@
 //!
 //! `main` → `app` → `http`, `processor`, `upstream` → `batcher` → tokio. `job`,
 //! `json`, `code`, `trace_context` and `config` are leaves. Nothing under
-//! `batcher` names JSON, HTTP or the type of an id, and nothing but
-//! `http::problem` knows which status an outcome has. Two things stay pure,
+//! `batcher` names JSON, HTTP or the type of an id, and nothing outside of `http`
+//! knows which status a caller gets. Two things stay pure,
 //! without I/O, clock or tasks: the queue with its policy, and correlation.
 //!
 //! # Invariants, and the tests that hold them
@@ -69,3 +69,8 @@ pub mod sample_upstream;
 pub mod telemetry;
 pub mod trace_context;
 pub mod upstream;
+
+/// The README's example, compiled and run as a doctest.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

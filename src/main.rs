@@ -10,6 +10,7 @@ use microbatch::app::App;
 use microbatch::cli::{Cli, Command, Healthcheck};
 use microbatch::config::{self, Flags, Loaded, Mistakes, NeedUpstream};
 use microbatch::{sample_upstream, telemetry};
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 use url::Url;
@@ -21,7 +22,16 @@ const EX_CONFIG: u8 = 78;
 const EX_INTERRUPTED: i32 = 130;
 
 fn main() -> ExitCode {
-    match run(Cli::parse().into_command()) {
+    let command = Cli::parse().into_command();
+    let outcome = Runtime::new()
+        .context("can't start the runtime")
+        .and_then(|runtime| {
+            let outcome = runtime.block_on(run(command));
+            // A name that is still being looked up must not hold up the end.
+            runtime.shutdown_background();
+            outcome
+        });
+    match outcome {
         Ok(code) => code,
         Err(error) => {
             if let Some(mistakes) = error.downcast_ref::<Mistakes>() {
@@ -34,7 +44,6 @@ fn main() -> ExitCode {
     }
 }
 
-#[tokio::main]
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(flags) => serve(&load(&flags, NeedUpstream::Yes)?).await?,

@@ -11,7 +11,7 @@ pub mod outcome;
 
 use std::sync::Arc;
 
-use axum::http::HeaderValue;
+use http::HeaderValue;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, warn};
@@ -22,8 +22,8 @@ use crate::code::Code;
 use crate::job::Job;
 use crate::telemetry::Seldom;
 use crate::trace_context::TraceContext;
-use crate::upstream::{CallError, Response, Upstream};
-use correlate::{NotResults, Outcome, Unmatched, correlate};
+use crate::upstream::{CallError, Response, Sent, Upstream};
+use correlate::{Correlation, NotResults, Outcome, correlate};
 use outcome::{BatchTag, Failure, JobOutcome, JobResult, Passthrough, Refusal, code_of_status};
 
 /// A batch of jobs.
@@ -31,8 +31,8 @@ pub type Batch = batcher::Batch<Job, JobResult>;
 
 type Member = batcher::Member<Job, JobResult>;
 
-/// The longest body of a refusal that is handed on to a caller.
-const MAX_PASSTHROUGH: usize = 64 * 1024;
+/// The longest body of a refusal that is handed on to a caller: under 64 KiB.
+const MAX_PASSTHROUGH: usize = 64 * 1024 - 1;
 
 impl batcher::Item for Job {
     fn key(&self) -> u64 {
@@ -59,7 +59,7 @@ pub struct Processor {
     upstream: Upstream,
     results: Results,
     give_up: watch::Receiver<bool>,
-    unmatched: Seldom,
+    mismatches: Seldom,
 }
 
 /// A batch's number, its headers, and when it left.
@@ -79,18 +79,19 @@ enum Answer {
 /// Why the call was given up.
 enum NobodyLeft {
     Expired,
+    GivenUp { sent: bool },
     Departed,
 }
 
 impl Processor {
-    /// A processor that answers everyone with [`Failure::DeadlineExceeded`] as
+    /// A processor that answers everyone with [`Failure::GivenUp`] as
     /// soon as `give_up` turns true.
     pub fn new(upstream: Upstream, results: Results, give_up: watch::Receiver<bool>) -> Self {
         Self {
             upstream,
             results,
             give_up,
-            unmatched: Seldom::default(),
+            mismatches: Seldom::default(),
         }
     }
 
@@ -106,8 +107,9 @@ impl Processor {
             "batch left"
         );
         let trace = TraceContext::for_batch(batch.members().iter().map(|m| m.item().trace()));
-        let call = self.call(&trip, body, &trace);
-        let leftover = match self.attend(&mut batch, &trip, call).await {
+        let sent = Sent::default();
+        let call = self.call(&trip, body, &trace, &sent);
+        let leftover = match self.attend(&mut batch, &trip, call, &sent).await {
             Ok(Answer::Results(status, body)) => {
                 self.deliver(&mut batch, &trip, status, &body);
                 None
@@ -126,14 +128,17 @@ impl Processor {
                 trip.log(Code::DeadlineExceeded, "every member's deadline passed");
                 None
             }
+            Err(NobodyLeft::GivenUp { sent }) => {
+                trip.log(Failure::GivenUp { sent }.code(), "shutdown.timeout");
+                None
+            }
             Err(NobodyLeft::Departed) => {
                 let (batch_id, size) = (trip.tag.id, trip.size);
                 debug!(%batch_id, size, outcome = "abandoned", "batch done");
                 None
             }
         };
-        // The slot is free once everybody is answered.
-        drop(batch);
+        // Everybody is answered; the slot is taken until the call is over.
         if let Some(response) = leftover {
             response.discard().await;
         }
@@ -146,12 +151,16 @@ impl Processor {
         batch: &mut Batch,
         trip: &Trip,
         call: impl Future<Output = Answer>,
+        sent: &Sent,
     ) -> Result<Answer, NobodyLeft> {
         let mut call = std::pin::pin!(call);
         let mut abandoned = std::pin::pin!(batch.abandoned());
         let mut give_up = self.give_up.clone();
         let mut given_up = std::pin::pin!(give_up.wait_for(|&given_up| given_up));
-        let expired = |member: &Member| trip.failed(member, Failure::DeadlineExceeded);
+        let expired = |member: &Member| {
+            let sent = sent.get();
+            trip.failed(member, Failure::DeadlineExceeded { sent })
+        };
         loop {
             let Some(deadline) = batch.earliest_deadline() else {
                 return Err(NobodyLeft::Expired);
@@ -161,17 +170,27 @@ impl Processor {
                 biased;
                 answer = &mut call => return Ok(answer),
                 () = sleep_until(deadline) => batch.answer_expired(Instant::now(), expired),
-                _ = &mut given_up => batch.answer_all(expired),
+                _ = &mut given_up => {
+                    let sent = sent.get();
+                    batch.answer_all(|member| trip.failed(member, Failure::GivenUp { sent }));
+                    return Err(NobodyLeft::GivenUp { sent });
+                }
                 () = &mut abandoned => return Err(NobodyLeft::Departed),
             }
         }
     }
 
-    async fn call(&self, trip: &Trip, body: bytes::Bytes, trace: &TraceContext) -> Answer {
+    async fn call(
+        &self,
+        trip: &Trip,
+        body: bytes::Bytes,
+        trace: &TraceContext,
+        sent: &Sent,
+    ) -> Answer {
         let tag = &trip.tag;
         let posted = self
             .upstream
-            .post(body, &tag.id_header, &tag.size_header, trace);
+            .post(body, &tag.id_header, &tag.size_header, trace, sent);
         let mut response = match posted.await {
             Ok(response) => response,
             Err(error) => return Answer::from_error(error),
@@ -195,7 +214,7 @@ impl Processor {
             Ok(correlation) => correlation,
             Err(error) => return self.malformed(batch, trip, status, &error),
         };
-        self.warn_of_unmatched(trip, correlation.unmatched);
+        self.warn_of_mismatch(trip, &correlation);
         trip.log(Code::Ok, "");
         let mut outcomes = correlation.outcomes.into_iter();
         batch.answer_all(|member| {
@@ -216,12 +235,25 @@ impl Processor {
         batch.answer_all(|member| trip.failed(member, Failure::Malformed(status)));
     }
 
-    fn warn_of_unmatched(&self, trip: &Trip, unmatched: Unmatched) {
-        if unmatched.total() > 0
-            && let Some(silent) = self.unmatched.now()
+    /// An upstream that mixes up its results would flood the log.
+    fn warn_of_mismatch(&self, trip: &Trip, correlation: &Correlation) {
+        let count = |wanted| {
+            correlation
+                .outcomes
+                .iter()
+                .filter(|&it| *it == wanted)
+                .count()
+        };
+        let (missing, ambiguous) = (count(Outcome::Missing), count(Outcome::Ambiguous));
+        let unmatched = correlation.unmatched;
+        if missing + ambiguous + unmatched.total() > 0
+            && let Some(silent) = self.mismatches.now()
         {
             warn!(
                 batch_id = %trip.tag.id,
+                size = trip.size,
+                missing,
+                ambiguous,
                 unknown_id = unmatched.unknown_id,
                 no_id = unmatched.no_id,
                 two_ids = unmatched.two_ids,
@@ -241,6 +273,7 @@ async fn refusal(mut response: Response, size: usize) -> Answer {
     let retry_after = response.retry_after();
     let mut body = None;
     if code == Code::UpstreamRejectedJob
+        && response.is_plain()
         && let Some(content_type) = response
             .content_type()
             .filter(|it| is_readable(it))
@@ -289,6 +322,14 @@ impl Answer {
     }
 }
 
+#[expect(
+    clippy::expect_used,
+    reason = "hexadecimal digits and hyphens are allowed in headers"
+)]
+fn header(id: &str) -> HeaderValue {
+    HeaderValue::from_str(id).expect("an id that a header may hold")
+}
+
 impl Trip {
     fn new(batch: &Batch) -> Self {
         let id = Uuid::now_v7();
@@ -298,7 +339,7 @@ impl Trip {
         Self {
             tag: Arc::new(BatchTag {
                 id,
-                id_header: HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("")),
+                id_header: header(text),
                 size_header: HeaderValue::from(size),
             }),
             size,
@@ -321,7 +362,8 @@ impl Trip {
 
     /// One line for each batch, aloud where it failed.
     fn log(&self, outcome: Code, cause: &str) {
-        let duration_ms = self.left.elapsed().as_secs_f64() * 1e3;
+        // To the microsecond; more digits are noise.
+        let duration_ms = self.left.elapsed().as_micros() as f64 / 1e3;
         let (batch_id, size) = (self.tag.id, self.size);
         if outcome == Code::Ok {
             debug!(%batch_id, size, outcome = outcome.as_str(), duration_ms, "batch done");

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use thiserror::Error;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -13,15 +13,24 @@ use tracing_subscriber::{Layer, fmt};
 
 use crate::config::{Log, LogFormat};
 
+/// Why there is no log.
+#[derive(Debug, Error)]
+pub enum InitError {
+    /// `log.level` says nothing that is known.
+    #[error("log.level: {0:?} is not a filter")]
+    Level(String),
+    /// There is one.
+    #[error("the log was already set up")]
+    Again,
+}
+
 /// Sends the process's log to standard error from here on.
 ///
 /// # Errors
 /// If `level` is no filter, or a log was set up before.
-pub fn init(settings: &Log) -> anyhow::Result<()> {
-    let targets: Targets = settings
-        .level
-        .parse()
-        .with_context(|| format!("log.level: {:?} is not a filter", settings.level))?;
+pub fn init(settings: &Log) -> Result<(), InitError> {
+    let targets = settings.level.parse::<Targets>();
+    let targets = targets.map_err(|_| InitError::Level(settings.level.clone()))?;
     let terminal = stderr().is_terminal();
     let json = match settings.format {
         LogFormat::Json => true,
@@ -37,7 +46,7 @@ pub fn init(settings: &Log) -> anyhow::Result<()> {
     tracing_subscriber::registry()
         .with(lines.with_filter(targets))
         .try_init()
-        .context("the log was already set up")?;
+        .map_err(|_| InitError::Again)?;
     std::panic::set_hook(Box::new(|panic| {
         tracing::error!(%panic, "panicked");
     }));

@@ -5,17 +5,20 @@
 //! environment, and nothing is decompressed, since nothing asks for that.
 
 mod response;
+mod witness;
 
 use std::time::Duration;
 
-use axum::http::HeaderMap;
-use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use bytes::Bytes;
+use http::HeaderMap;
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 pub use response::Response;
+pub use witness::Sent;
+use witness::Witness;
 
 use crate::trace_context::TraceContext;
 
@@ -56,7 +59,7 @@ pub enum CallError {
     /// Refused, unreachable, unknown to DNS, TLS failed: nothing was sent.
     #[error("no connection: {0}")]
     Unreachable(String),
-    /// Connecting took longer than it may: nothing was sent.
+    /// Connecting took longer than it, or the whole call, may: nothing was sent.
     #[error("connecting took too long")]
     ConnectTimeout,
     /// The connection was lost after sending had begun, or broke the protocol.
@@ -80,6 +83,7 @@ impl Upstream {
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
             .no_proxy()
+            .retry(reqwest::retry::never())
             .tcp_nodelay(true)
             .connect_timeout(settings.connect_timeout)
             .pool_max_idle_per_host(settings.connections)
@@ -103,7 +107,8 @@ impl Upstream {
         })
     }
 
-    /// Posts one batch; returns when the head of the answer is there.
+    /// Posts one batch; returns when the head of the answer is there. `sent` tells
+    /// from then on whether the upstream may have seen the batch.
     ///
     /// # Errors
     /// [`CallError`]; the request is given up when the future is dropped.
@@ -113,6 +118,7 @@ impl Upstream {
         batch_id: &HeaderValue,
         batch_size: &HeaderValue,
         trace: &TraceContext,
+        sent: &Sent,
     ) -> Result<Response, CallError> {
         const BATCH_ID: HeaderName = HeaderName::from_static("x-batch-id");
         const BATCH_SIZE: HeaderName = HeaderName::from_static("x-batch-size");
@@ -124,25 +130,26 @@ impl Upstream {
             .header(BATCH_ID, batch_id)
             .header(BATCH_SIZE, batch_size)
             .header("traceparent", trace.to_string())
-            .body(array);
+            .body(Witness::body(array, sent.clone()));
         if let Some(state) = trace.state() {
             request = request.header("tracestate", state);
         }
         match timeout_at(deadline, request.send()).await {
             Ok(Ok(response)) => Ok(Response::new(response, self.max_response, deadline)),
-            Ok(Err(error)) => Err(CallError::from_reqwest(error)),
-            Err(_) => Err(CallError::Timeout),
+            Ok(Err(error)) => Err(CallError::from_reqwest(error, sent.get())),
+            Err(_) if sent.get() => Err(CallError::Timeout),
+            Err(_) => Err(CallError::ConnectTimeout),
         }
     }
 }
 
 impl CallError {
-    fn from_reqwest(error: reqwest::Error) -> Self {
+    fn from_reqwest(error: reqwest::Error, sent: bool) -> Self {
         let error = error.without_url();
-        match (error.is_connect(), error.is_timeout()) {
-            (true, true) => Self::ConnectTimeout,
-            (true, false) => Self::Unreachable(chain(&error)),
-            (false, _) => Self::Disconnected(chain(&error)),
+        match (sent, error.is_timeout()) {
+            (true, _) => Self::Disconnected(chain(&error)),
+            (false, true) => Self::ConnectTimeout,
+            (false, false) => Self::Unreachable(chain(&error)),
         }
     }
 }

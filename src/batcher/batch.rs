@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::policy::FlushReason;
 use super::queue::Entry;
 use super::seat::{Answerer, Flight};
+use super::state::Pending;
 use super::{Item, Slot};
 
 /// Items that left together, for a processor to answer one by one.
@@ -25,7 +26,7 @@ pub struct Batch<J: Item, R: Send + 'static> {
 
 impl<J: Item, R: Send + 'static> Batch<J, R> {
     pub(super) fn new(
-        entries: Vec<Entry<(J, Answerer<R>)>>,
+        entries: Vec<Entry<Pending<J, R>>>,
         reason: FlushReason,
         left: Instant,
         slot: Slot<J, R>,

@@ -56,10 +56,21 @@ pub enum Unanswered {
         /// The seconds until there should be room for one more, 1 to 60.
         retry_after: u64,
     },
+    /// The batcher was closed before there was room in the queue, which the item
+    /// has never entered.
+    #[error("the batcher was closed before there was room in the queue")]
+    Closed,
     /// The batcher gave up what was queued.
     #[error("the batcher was closed before the item's batch left")]
     Abandoned,
     /// Whoever processed its batch dropped it or panicked.
     #[error("the batch was dropped without an answer")]
     Dropped,
+}
+
+impl Unanswered {
+    /// Whether the item had entered the queue.
+    pub fn had_entered(&self) -> bool {
+        !matches!(self, Self::Full { .. } | Self::Closed)
+    }
 }

@@ -65,7 +65,7 @@ pub(super) struct View {
 pub(super) struct Company {
     /// Whether anybody is known who could submit and has nothing submitted.
     pub anybody_left: bool,
-    /// The usual time between two arrivals lately, if there were any.
+    /// The usual time until company came lately, if anything is known of that.
     pub gap: Option<Duration>,
     /// When the last item arrived.
     pub last_arrival: Instant,
@@ -126,16 +126,15 @@ pub(super) fn decide(view: &View, now: Instant) -> Action {
 }
 
 impl Company {
-    /// Until when waiting can pay: `now` if it can't, `latest` at most.
+    /// Until when waiting can pay: `latest` at most, and `now` or earlier if it
+    /// can't.
     fn worth_waiting_until(&self, now: Instant, latest: Instant) -> Instant {
         match self.gap {
             _ if !self.anybody_left => now,
             // Nothing speaks against company before the second arrival.
             None => latest,
-            Some(gap) if now + gap < latest => {
-                latest.min(self.last_arrival + gap * SILENCE_IN_GAPS)
-            }
-            Some(_) => now,
+            // From a gap before the end on, the next is not expected in time.
+            Some(gap) => (latest - gap).min(self.last_arrival + gap * SILENCE_IN_GAPS),
         }
     }
 }
@@ -319,9 +318,9 @@ mod tests {
             ),
             ("the next is not coming", company(true, Some(1), 4), idle),
             (
-                "never beyond the longest wait",
-                company(true, Some(4), 0),
-                Until(now + 5 * MS),
+                "no longer than the next is expected in time",
+                company(true, Some(3), 0),
+                Until(now + 2 * MS),
             ),
             (
                 "full goes first",

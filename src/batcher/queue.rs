@@ -40,6 +40,13 @@ pub(super) enum Full {
     Bytes,
 }
 
+/// The lobby holds as many items as the queue, or this many if that is more: a
+/// short queue is one way to have callers wait outside.
+const LOBBY_JOBS: usize = 1_000;
+
+/// The same for their bytes.
+const LOBBY_BYTES: usize = 64 << 20;
+
 #[derive(Debug)]
 pub(super) struct Queue<T> {
     capacity_jobs: usize,
@@ -53,8 +60,9 @@ pub(super) struct Queue<T> {
     keys: HashMap<u64, Chain>,
     bytes: usize,
     ready_bytes: usize,
-    /// No entry's deadline is earlier; it may be earlier than all of them.
-    earliest_deadline: Option<Instant>,
+    lobby_bytes: usize,
+    /// Of all that wait, the earliest first.
+    deadlines: BTreeSet<(Instant, Ticket)>,
     entered: u64,
 }
 
@@ -78,7 +86,8 @@ impl<T> Queue<T> {
             keys: HashMap::new(),
             bytes: 0,
             ready_bytes: 0,
-            earliest_deadline: None,
+            lobby_bytes: 0,
+            deadlines: BTreeSet::new(),
             entered: 0,
         }
     }
@@ -114,9 +123,15 @@ impl<T> Queue<T> {
         self.next
     }
 
-    /// A time before which no deadline passes, if anything waits.
+    /// The earliest deadline of all that wait.
     pub fn earliest_deadline(&self) -> Option<Instant> {
-        self.earliest_deadline
+        self.deadlines.first().map(|&(deadline, _)| deadline)
+    }
+
+    /// Whether one more item of `bytes` may wait for room.
+    pub fn lobby_has_room(&self, bytes: usize) -> bool {
+        self.lobby.len() < self.capacity_jobs.max(LOBBY_JOBS)
+            && self.lobby_bytes + bytes <= self.capacity_bytes.max(LOBBY_BYTES)
     }
 
     /// Whether one more item of `bytes` may enter at once.
@@ -132,14 +147,12 @@ impl<T> Queue<T> {
     pub fn push(&mut self, entry: Entry<T>) -> (Ticket, Room) {
         let ticket = self.next;
         self.next += 1;
-        self.earliest_deadline = Some(match self.earliest_deadline {
-            Some(earliest) => earliest.min(entry.deadline),
-            None => entry.deadline,
-        });
+        self.deadlines.insert((entry.deadline, ticket));
         if self.has_room(entry.bytes) {
             self.enter(ticket, entry);
             (ticket, Room::Queue)
         } else {
+            self.lobby_bytes += entry.bytes;
             self.lobby.insert(ticket, entry);
             (ticket, Room::Lobby)
         }
@@ -167,14 +180,11 @@ impl<T> Queue<T> {
 
     /// Lets in from the lobby, in order, as many as fit.
     fn admit(&mut self) {
-        while let Some(first) = self.lobby.first_entry() {
-            let bytes = first.get().bytes;
-            let fits = self.ready.len() + self.held.len() < self.capacity_jobs
-                && self.bytes + bytes <= self.capacity_bytes;
-            if !fits {
-                break;
-            }
-            let (ticket, entry) = first.remove_entry();
+        while let Some((_, first)) = self.lobby.first_key_value()
+            && self.fits(first.bytes)
+            && let Some((ticket, entry)) = self.lobby.pop_first()
+        {
+            self.lobby_bytes -= entry.bytes;
             self.enter(ticket, entry);
         }
     }
@@ -183,27 +193,28 @@ impl<T> Queue<T> {
     pub fn remove(&mut self, ticket: Ticket) -> Option<(Entry<T>, Room)> {
         let removed = self.remove_only(ticket);
         self.admit();
-        self.forget_deadline_when_empty();
         removed
     }
 
     fn remove_only(&mut self, ticket: Ticket) -> Option<(Entry<T>, Room)> {
-        if let Some(entry) = self.lobby.remove(&ticket) {
-            return Some((entry, Room::Lobby));
-        }
-        let entry = if let Some(entry) = self.held.remove(&ticket) {
+        let removed = if let Some(entry) = self.lobby.remove(&ticket) {
+            self.lobby_bytes -= entry.bytes;
+            (entry, Room::Lobby)
+        } else if let Some(entry) = self.held.remove(&ticket) {
             if let Some(chain) = self.keys.get_mut(&entry.key) {
                 chain.held.remove(&ticket);
             }
-            entry
+            self.bytes -= entry.bytes;
+            (entry, Room::Queue)
         } else {
             let entry = self.ready.remove(&ticket)?;
+            self.bytes -= entry.bytes;
             self.ready_bytes -= entry.bytes;
             self.promote(entry.key);
-            entry
+            (entry, Room::Queue)
         };
-        self.bytes -= entry.bytes;
-        Some((entry, Room::Queue))
+        self.deadlines.remove(&(removed.0.deadline, ticket));
+        Some(removed)
     }
 
     /// After the ready entry of `key` has gone: the next of that key is ready.
@@ -250,7 +261,8 @@ impl<T> Queue<T> {
             && let Some(first) = self.ready.first_entry()
             && bytes + first.get().bytes + (taken.len() + 1) * self.overhead <= max_bytes
         {
-            let entry = first.remove();
+            let (ticket, entry) = first.remove_entry();
+            self.deadlines.remove(&(entry.deadline, ticket));
             bytes += entry.bytes;
             taken.push(entry);
         }
@@ -262,32 +274,22 @@ impl<T> Queue<T> {
             self.promote(entry.key);
         }
         self.admit();
-        self.forget_deadline_when_empty();
         taken
     }
 
-    /// Takes out all whose deadline has come, oldest first.
+    /// Takes out all whose deadline has come, the earliest first.
     pub fn expire(&mut self, now: Instant) -> Vec<(Entry<T>, Room)> {
-        if self.earliest_deadline.is_none_or(|earliest| now < earliest) {
-            return Vec::new();
-        }
-        let all = || self.ready.iter().chain(&self.held).chain(&self.lobby);
-        let mut due: Vec<Ticket> = all()
-            .filter(|(_, entry)| entry.deadline <= now)
-            .map(|(&ticket, _)| ticket)
-            .collect();
-        self.earliest_deadline = all()
-            .map(|(_, entry)| entry.deadline)
-            .filter(|&deadline| deadline > now)
-            .min();
-        due.sort_unstable();
+        let mut expired = Vec::new();
         // Nobody is let in before all have gone: who waits in the lobby and is
         // due as well was never accepted.
-        let expired = due
-            .into_iter()
-            .filter_map(|ticket| self.remove_only(ticket))
-            .collect();
-        self.admit();
+        while let Some(&(deadline, ticket)) = self.deadlines.first()
+            && deadline <= now
+        {
+            expired.extend(self.remove_only(ticket));
+        }
+        if !expired.is_empty() {
+            self.admit();
+        }
         expired
     }
 
@@ -298,18 +300,8 @@ impl<T> Queue<T> {
             .flat_map(BTreeMap::keys)
             .copied()
             .collect();
-        let cleared = tickets
-            .into_iter()
-            .filter_map(|ticket| self.remove_only(ticket))
-            .collect();
-        self.forget_deadline_when_empty();
-        cleared
-    }
-
-    fn forget_deadline_when_empty(&mut self) {
-        if self.jobs() == 0 && self.lobby.is_empty() {
-            self.earliest_deadline = None;
-        }
+        let gone = |ticket| self.remove_only(ticket);
+        tickets.into_iter().filter_map(gone).collect()
     }
 }
 

@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The usual time between two arrivals, as a moving average.
+/// How long it usually takes until company comes, as a moving average.
+///
+/// Company is the next item of another source. What one source sends after its
+/// last answer is no company for itself, however soon it comes.
 #[derive(Debug)]
 pub(super) struct Arrivals {
     /// Longer gaps count as this long: a pause says that nobody came, not that
     /// the next stream of arrivals will be slow.
     longest: Duration,
-    last: Option<Instant>,
+    last: Option<(Instant, Option<u64>)>,
     gap: Option<Duration>,
 }
 
@@ -28,15 +31,20 @@ impl Arrivals {
         }
     }
 
-    pub fn record(&mut self, now: Instant) {
-        if let Some(last) = self.last {
-            let newest = now.saturating_duration_since(last).min(self.longest);
+    /// Notes an arrival, and where it came from, if that is known.
+    pub fn record(&mut self, now: Instant, source: Option<u64>) {
+        if let Some((last, last_source)) = self.last {
+            let newest = if source.is_some() && source == last_source {
+                self.longest
+            } else {
+                now.saturating_duration_since(last).min(self.longest)
+            };
             self.gap = Some(match self.gap {
                 Some(usual) => (usual * (Self::SMOOTHING - 1) + newest) / Self::SMOOTHING,
                 None => newest,
             });
         }
-        self.last = Some(now);
+        self.last = Some((now, source));
     }
 
     /// The usual gap; `None` before the second arrival.
@@ -45,7 +53,7 @@ impl Arrivals {
     }
 
     pub fn last(&self) -> Option<Instant> {
-        self.last
+        self.last.map(|(last, _)| last)
     }
 }
 
@@ -80,15 +88,17 @@ impl Departures {
 
     /// In how many whole seconds there will be room for one more, from 1 to 60,
     /// if the queue goes on draining as it did. Where nothing left lately it is
-    /// the time since something did: what has stood that long will stand as long.
-    pub fn room_in_seconds(&mut self, now: Instant) -> u64 {
+    /// the time the queue has stood still, with something in it since `waiting`:
+    /// what has stood that long will stand as long.
+    pub fn room_in_seconds(&mut self, waiting: Option<Instant>, now: Instant) -> u64 {
         self.roll(now);
         let left: u64 = self.counts.iter().sum();
         let seconds = if left > 0 {
             let seen = now.saturating_duration_since(self.start).as_secs() + 1;
             seen.min(Self::WINDOW).div_ceil(left)
         } else {
-            now.saturating_duration_since(self.last).as_secs()
+            let still = waiting.map_or(now, |waiting| waiting.max(self.last));
+            now.saturating_duration_since(still).as_secs()
         };
         seconds.clamp(1, 60)
     }
@@ -117,22 +127,38 @@ mod tests {
     fn the_usual_gap_follows_the_arrivals_and_forgets_pauses() {
         let mut now = Instant::now();
         let mut arrivals = Arrivals::new(20 * MS);
-        arrivals.record(now);
+        arrivals.record(now, None);
         assert_eq!(arrivals.gap(), None);
         for _ in 0..50 {
             now += MS;
-            arrivals.record(now);
+            arrivals.record(now, None);
         }
         assert_eq!(arrivals.gap(), Some(MS));
         now += Duration::from_secs(3600);
-        arrivals.record(now);
+        arrivals.record(now, None);
         assert!(arrivals.gap() < Some(5 * MS));
         for _ in 0..50 {
             now += 100 * MS;
-            arrivals.record(now);
+            arrivals.record(now, None);
         }
         let gap = arrivals.gap().unwrap();
         assert!(gap > 19 * MS && gap <= 20 * MS, "{gap:?}");
+    }
+
+    #[test]
+    fn one_source_is_no_company_for_itself() {
+        let mut now = Instant::now();
+        let mut arrivals = Arrivals::new(20 * MS);
+        for _ in 0..50 {
+            now += MS;
+            arrivals.record(now, Some(1));
+        }
+        assert_eq!(arrivals.gap(), Some(20 * MS));
+        for source in 0..50 {
+            now += MS;
+            arrivals.record(now, Some(source % 2));
+        }
+        assert!(arrivals.gap() < Some(2 * MS));
     }
 
     #[test]
@@ -140,17 +166,22 @@ mod tests {
         let start = Instant::now();
         let at = |seconds: u64| start + Duration::from_secs(seconds);
         let mut left = Departures::new(start);
-        assert_eq!(left.room_in_seconds(start), 1);
-        assert_eq!(left.room_in_seconds(at(7)), 7);
-        assert_eq!(Departures::new(start).room_in_seconds(at(3600)), 60);
+        assert_eq!(left.room_in_seconds(None, start), 1);
+        assert_eq!(left.room_in_seconds(Some(start), at(7)), 7);
+        assert_eq!(left.room_in_seconds(Some(at(5)), at(7)), 2);
+        assert_eq!(left.room_in_seconds(None, at(7)), 1);
+        assert_eq!(
+            Departures::new(start).room_in_seconds(Some(start), at(3600)),
+            60
+        );
         for second in 100..120 {
             left.record(50, at(second));
         }
-        assert_eq!(left.room_in_seconds(at(120)), 1);
+        assert_eq!(left.room_in_seconds(Some(start), at(120)), 1);
         left.record(1, at(200));
         left.record(1, at(205));
-        assert_eq!(left.room_in_seconds(at(205)), 5);
-        assert_eq!(left.room_in_seconds(at(211)), 10);
-        assert_eq!(left.room_in_seconds(at(217)), 12);
+        assert_eq!(left.room_in_seconds(Some(start), at(205)), 5);
+        assert_eq!(left.room_in_seconds(Some(start), at(211)), 10);
+        assert_eq!(left.room_in_seconds(Some(start), at(217)), 12);
     }
 }

@@ -129,7 +129,7 @@ impl<R> Seat<R> {
                 stage.over();
                 true
             }
-            State::Answered(answer) => !matches!(answer, Err(Unanswered::Full { .. })),
+            State::Answered(answer) => answer.map_or_else(|it| it.had_entered(), |_| true),
             State::Over => false,
         }
     }
@@ -191,6 +191,7 @@ mod tests {
             (Ok(7), true),
             (Err(Unanswered::Dropped), true),
             (Err(Unanswered::Full { retry_after: 1 }), false),
+            (Err(Unanswered::Closed), false),
         ] {
             let (answerer, seat) = pair();
             answerer.answer(answer);

@@ -65,6 +65,8 @@ pub enum OnFull {
     /// It is refused at once.
     #[default]
     Reject,
-    /// It waits for room, first come first in, until its deadline.
+    /// It waits for room, first come first in, until its deadline. As many items
+    /// and bytes may wait so as the queue holds, or 1,000 and 64 MiB if that is
+    /// more; beyond that they are refused.
     Wait,
 }

@@ -5,7 +5,7 @@
 //! nobody is left to fill the batch, and an adaptive wait is over at once.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use tokio::time::Instant;
 
@@ -14,6 +14,7 @@ use super::{Batcher, Item, Refused, Reply};
 /// Counts of all sources of one batcher.
 #[derive(Debug, Default)]
 pub(super) struct Census {
+    opened: AtomicU64,
     open: AtomicUsize,
     busy: AtomicUsize,
 }
@@ -38,6 +39,8 @@ pub struct Source<J: Item, R: Send + 'static> {
 #[derive(Debug)]
 pub(super) struct Tally {
     census: Arc<Census>,
+    /// Tells this source from others.
+    number: u64,
     in_house: AtomicUsize,
     multiplexed: AtomicBool,
 }
@@ -46,6 +49,7 @@ impl<J: Item, R: Send + 'static> Source<J, R> {
     pub(super) fn new(batcher: Batcher<J, R>, census: Arc<Census>) -> Self {
         census.open.fetch_add(1, Ordering::Relaxed);
         let tally = Arc::new(Tally {
+            number: census.opened.fetch_add(1, Ordering::Relaxed),
             census,
             in_house: AtomicUsize::new(0),
             multiplexed: AtomicBool::new(false),
@@ -90,6 +94,13 @@ impl Tally {
 /// That a source has an item in; over when dropped.
 #[derive(Debug)]
 pub(super) struct InHouse(Option<Arc<Tally>>);
+
+impl InHouse {
+    /// The number of the source, unless it may have any number of items in.
+    pub fn source(&self) -> Option<u64> {
+        self.0.as_ref().map(|tally| tally.number)
+    }
+}
 
 impl Drop for InHouse {
     fn drop(&mut self) {

@@ -17,8 +17,11 @@ use super::seat::Answerer;
 use super::settings::{OnFull, Settings, Wait};
 use super::{Item, Shared, Slot};
 
+/// An item that waits, and the duty to answer it.
+pub(super) type Pending<J, R> = (J, Answerer<R>);
+
 pub(super) struct State<J: Item, R: Send + 'static> {
-    queue: Queue<(J, Answerer<R>)>,
+    queue: Queue<Pending<J, R>>,
     in_flight: usize,
     /// Items with a ticket below this one are to leave without waiting.
     flush_below: Ticket,
@@ -35,8 +38,8 @@ pub(super) struct State<J: Item, R: Send + 'static> {
 /// What is left to do once the lock is released.
 pub(super) struct Work<J: Item, R: Send + 'static> {
     pub batches: Vec<Batch<J, R>>,
-    /// Of callers that were answered under the lock.
-    pub wakers: Vec<Waker>,
+    /// Items whose callers were answered under the lock, and whom to wake.
+    pub gone: Vec<(J, Option<Waker>)>,
 }
 
 /// The counts of a batcher at one moment.
@@ -87,30 +90,25 @@ impl<J: Item, R: Send + 'static> State<J, R> {
     ) -> Result<(), Refusal> {
         if self.closing {
             Err(Refusal::Closed)
-        } else if settings.on_full == OnFull::Reject && !self.queue.has_room(bytes) {
-            let retry_after = self.departures.room_in_seconds(now);
-            Err(Refusal::Full { retry_after })
-        } else {
+        } else if self.queue.has_room(bytes)
+            || settings.on_full == OnFull::Wait && self.queue.lobby_has_room(bytes)
+        {
             Ok(())
+        } else {
+            let retry_after = self.retry_after(now);
+            Err(Refusal::Full { retry_after })
         }
     }
 
-    pub fn push(
-        &mut self,
-        item: J,
-        answerer: Answerer<R>,
-        deadline: Instant,
-        now: Instant,
-    ) -> (Ticket, Room) {
-        self.arrivals.record(now);
-        let entry = Entry {
-            key: item.key(),
-            bytes: item.bytes(),
-            item: (item, answerer),
-            arrived: now,
-            deadline,
-        };
+    /// Lines an entry up that came from `source`, if that is known.
+    pub fn push(&mut self, entry: Entry<Pending<J, R>>, source: Option<u64>) -> (Ticket, Room) {
+        self.arrivals.record(entry.arrived, source);
         self.queue.push(entry)
+    }
+
+    fn retry_after(&mut self, now: Instant) -> u64 {
+        let oldest = self.queue.oldest().map(|(_, arrived)| arrived);
+        self.departures.room_in_seconds(oldest, now)
     }
 
     /// Everything that waits now is to leave; tells how many that is.
@@ -128,7 +126,7 @@ impl<J: Item, R: Send + 'static> State<J, R> {
     }
 
     /// The caller of a queued item has left. `None` if its batch left first.
-    pub fn cancel(&mut self, ticket: Ticket) -> Option<(J, Answerer<R>)> {
+    pub fn cancel(&mut self, ticket: Ticket) -> Option<Pending<J, R>> {
         let (entry, room) = self.queue.remove(ticket)?;
         if room == Room::Queue {
             self.cancelled_queued += 1;
@@ -157,30 +155,28 @@ impl<J: Item, R: Send + 'static> State<J, R> {
         }
     }
 
-    /// Takes everything out, to be answered as abandoned.
+    /// Takes everything out, answered as abandoned.
     pub fn clear(&mut self) -> Work<J, R> {
-        let cleared = self.queue.clear().into_iter();
+        let cleared = self.queue.clear();
         Work {
             batches: Vec::new(),
-            wakers: cleared
-                .filter_map(|(entry, _)| {
-                    let (_, answerer) = entry.item;
-                    answerer.answer_quietly(Err(Unanswered::Abandoned))
-                })
-                .collect(),
+            gone: answer(cleared, |room| match room {
+                Room::Queue => Unanswered::Abandoned,
+                Room::Lobby => Unanswered::Closed,
+            }),
         }
     }
 
     /// Does all that is due: expires, and takes the batches that may leave.
     pub fn advance(&mut self, shared: &Arc<Shared<J, R>>, now: Instant) -> Work<J, R> {
-        let wakers = self.expire(now);
+        let gone = self.expire(now);
         let mut batches = Vec::new();
         while let Some(Action::Leave(reason)) = self.next_action(shared, now)
             && let Some(batch) = self.take(shared, reason, now)
         {
             batches.push(batch);
         }
-        Work { batches, wakers }
+        Work { batches, gone }
     }
 
     /// As [`advance`](Self::advance), right after a push: only a full batch
@@ -193,7 +189,7 @@ impl<J: Item, R: Send + 'static> State<J, R> {
             }
             _ => Work {
                 batches: Vec::new(),
-                wakers: Vec::new(),
+                gone: Vec::new(),
             },
         }
     }
@@ -282,23 +278,28 @@ impl<J: Item, R: Send + 'static> State<J, R> {
         Some(Batch::new(entries, reason, now, slot))
     }
 
-    /// Answers whoever's deadline has come. Answered under the lock, so that
-    /// whoever leaves finds its item either queued, in flight or answered.
-    fn expire(&mut self, now: Instant) -> Vec<Waker> {
-        let expired = self.queue.expire(now);
-        if expired.is_empty() {
+    fn expire(&mut self, now: Instant) -> Vec<(J, Option<Waker>)> {
+        if self.queue.earliest_deadline().is_none_or(|it| now < it) {
             return Vec::new();
         }
-        let retry_after = self.departures.room_in_seconds(now);
-        expired
-            .into_iter()
-            .filter_map(|(entry, room)| {
-                let (_, answerer) = entry.item;
-                answerer.answer_quietly(Err(match room {
-                    Room::Queue => Unanswered::Expired { retry_after },
-                    Room::Lobby => Unanswered::Full { retry_after },
-                }))
-            })
-            .collect()
+        let retry_after = self.retry_after(now);
+        let expired = self.queue.expire(now);
+        answer(expired, |room| match room {
+            Room::Queue => Unanswered::Expired { retry_after },
+            Room::Lobby => Unanswered::Full { retry_after },
+        })
     }
+}
+
+/// Answers entries that were taken out, still under the lock, so that whoever
+/// leaves finds its item either queued, in flight or answered.
+fn answer<J, R>(
+    entries: Vec<(Entry<Pending<J, R>>, Room)>,
+    reason: impl Fn(Room) -> Unanswered,
+) -> Vec<(J, Option<Waker>)> {
+    let answered = entries.into_iter().map(|(entry, room)| {
+        let (item, answerer) = entry.item;
+        (item, answerer.answer_quietly(Err(reason(room))))
+    });
+    answered.collect()
 }

@@ -298,7 +298,6 @@ async fn an_adaptive_wait_is_over_when_nobody_is_left_to_come() {
 
 #[tokio::test(start_paused = true)]
 async fn who_drops_or_panics_has_answered() {
-    std::panic::set_hook(Box::new(|_| {}));
     let settings = Settings {
         max_size: 1,
         ..Settings::default()
@@ -358,6 +357,40 @@ async fn closing_drains_and_refuses() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_processor_that_fails_to_start_harms_nobody_else() {
+    let settings = Settings {
+        max_wait: MS,
+        ..Settings::default()
+    };
+    let batcher = Batcher::<Job, u64>::new(settings, |batch| {
+        assert!(keys(&batch) != [1], "a panic before there is a future");
+        async { answer(batch) }
+    });
+    assert_eq!(submit(&batcher, 1).await, Err(Unanswered::Dropped));
+    assert_eq!(submit(&batcher, 2).await, Ok(20));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_never_entered_is_not_accepted_when_the_batcher_closes() {
+    let settings = Settings {
+        max_size: 1,
+        max_in_flight: 1,
+        queue_jobs: 1,
+        on_full: OnFull::Wait,
+        ..Settings::default()
+    };
+    let (batcher, mut batches) = by_hand(settings);
+    let _in_flight = submit(&batcher, 1);
+    let _batch = batches.recv().await.unwrap();
+    let [queued, outside] = [2, 3].map(|key| submit(&batcher, key));
+    batcher.close();
+    batcher.abandon();
+    assert_eq!(queued.await, Err(Unanswered::Abandoned));
+    assert_eq!(outside.await, Err(Unanswered::Closed));
+    assert_eq!(batcher.snapshot().accepted, 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_abandoned_is_answered() {
     let settings = Settings {
         max_size: 1,
@@ -414,7 +447,6 @@ async fn nothing_runs_while_nothing_waits() {
 /// that answers, forgets and panics: every item is accounted for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn every_item_is_accounted_for_under_contention() {
-    std::panic::set_hook(Box::new(|_| {}));
     let settings = Settings {
         max_size: 8,
         max_wait: MS,

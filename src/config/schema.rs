@@ -47,7 +47,7 @@ settings! {
 
     /// `[admin]`: the listener for operators.
     admin: Admin {
-        /// Health, metrics and flush; "" for nowhere
+        /// Health, settings and flush; "" for nowhere
         listen: Option<String> = "127.0.0.1:8081", in OptionalAddress,
             flag "--admin-listen" "HOST:PORT", env "MICROBATCH_ADMIN__LISTEN";
     }

@@ -3,7 +3,8 @@
 //! What hyper leaves open is done here: a connection that sends no complete
 //! request head in time is closed, also before it is known which protocol it
 //! speaks. A connection that is idle between two requests costs no timer and is
-//! left open.
+//! left open; one whose next head came in part together with the request before
+//! it counts as idle.
 
 use std::io;
 use std::pin::Pin;
@@ -22,7 +23,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tower_service::Service;
 
 use crate::batcher::Source;
@@ -32,6 +33,9 @@ use crate::processor::outcome::JobResult;
 /// Concurrent requests of one HTTP/2 connection: as many jobs as the default
 /// number of slots takes in full batches of the default size.
 const MAX_STREAMS: u32 = 1_000;
+
+/// The time to write a farewell to a caller whose head is overdue.
+const FAREWELL: Duration = Duration::from_millis(100);
 
 /// Who sent a request: put into its extensions.
 #[derive(Clone, Debug)]
@@ -100,7 +104,7 @@ pub(super) async fn serve(
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS);
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(watched), service));
-    let mut closing = std::pin::pin!(closing.wait_for(|&closing| closing));
+    let mut closing = std::pin::pin!(async { drop(closing.wait_for(|&closing| closing).await) });
     let mut is_closing = false;
     let mut overdue_at = None;
     loop {
@@ -124,8 +128,13 @@ pub(super) async fn serve(
                 Event::HeadBegun => overdue_at = Some(Instant::now() + read_timeout),
                 Event::HeadDone => overdue_at = None,
             },
-            () = overdue => return,
-            _ = &mut closing, if !is_closing => {
+            () = overdue => {
+                // HTTP/2 gets a word of farewell; what is half a head does not.
+                connection.as_mut().graceful_shutdown();
+                let _ = timeout(FAREWELL, connection).await;
+                return;
+            }
+            () = &mut closing, if !is_closing => {
                 is_closing = true;
                 connection.as_mut().graceful_shutdown();
             }

@@ -34,12 +34,12 @@ pub(super) async fn post(State(jobs): State<Jobs>, request: Request) -> Response
     let arrived = Instant::now();
     let caller = request.extensions().get::<Caller>().cloned();
     let (head, body) = request.into_parts();
-    let job = match read(&jobs, &head.headers, body).await {
+    let wait = prefer_wait(&head.headers).unwrap_or(Duration::MAX);
+    let stay = wait.min(jobs.request_timeout);
+    let job = match read(&jobs, &head.headers, body, stay).await {
         Ok(job) => job,
         Err(problem) => return jobs.refuse(problem),
     };
-    let stay = prefer_wait(&head.headers)
-        .map_or(jobs.request_timeout, |wait| wait.min(jobs.request_timeout));
     let id = job.id().clone();
     let submitted = match &caller {
         Some(caller) => caller.source.submit(job, arrived + stay),
@@ -53,7 +53,7 @@ pub(super) async fn post(State(jobs): State<Jobs>, request: Request) -> Response
         Ok(result) => jobs.respond(&id, result),
         Err(reason) => {
             let problem = Problem::from(reason).of(&id);
-            if problem.code() == Code::QueueFull {
+            if !reason.had_entered() {
                 return jobs.refuse(problem);
             }
             jobs.tally.answered(problem.code());
@@ -62,9 +62,29 @@ pub(super) async fn post(State(jobs): State<Jobs>, request: Request) -> Response
     }
 }
 
+/// `/jobs` by another method.
+pub(super) async fn only_post(State(jobs): State<Jobs>) -> Response {
+    jobs.refuse(Problem::method_not_allowed(super::POST))
+}
+
+/// `/healthz` by another method.
+pub(super) async fn only_get(State(jobs): State<Jobs>) -> Response {
+    jobs.refuse(Problem::method_not_allowed(super::GET))
+}
+
+/// Any other path.
+pub(super) async fn no_such_path(State(jobs): State<Jobs>) -> Response {
+    jobs.refuse(Problem::not_found("no such path; jobs go to POST /jobs"))
+}
+
 /// Reads a request's job, in the order of the contract: Content-Type, size,
 /// JSON, job.
-async fn read(jobs: &Jobs, headers: &HeaderMap, body: Body) -> Result<Job, Problem> {
+async fn read(
+    jobs: &Jobs,
+    headers: &HeaderMap,
+    body: Body,
+    stay: Duration,
+) -> Result<Job, Problem> {
     check_content_type(headers).map_err(Problem::unsupported_media_type)?;
     let limit = jobs.max_body;
     let announced = headers
@@ -74,7 +94,8 @@ async fn read(jobs: &Jobs, headers: &HeaderMap, body: Body) -> Result<Job, Probl
         return Err(Problem::job_too_large(limit));
     }
     // No timer is set for a body that is there already.
-    let body = match timeout(jobs.read_timeout, Limited::new(body, limit).collect()).await {
+    let patience = jobs.read_timeout.min(stay);
+    let body = match timeout(patience, Limited::new(body, limit).collect()).await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             return Err(Problem::job_too_large(limit));

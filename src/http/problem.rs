@@ -199,7 +199,7 @@ impl From<Refusal> for Problem {
             Refusal::Closed => shutting_down(),
             Refusal::TooLarge => Self::new(
                 Code::JobTooLarge,
-                "the job is larger than a batch may be (batch.max_bytes)",
+                "the job is larger than a batch or the queue may be",
             ),
         }
     }
@@ -214,7 +214,7 @@ impl From<Unanswered> for Problem {
             )
             .retry_after(retry_after),
             Unanswered::Full { retry_after } => queue_full(retry_after),
-            Unanswered::Abandoned => shutting_down(),
+            Unanswered::Abandoned | Unanswered::Closed => shutting_down(),
             Unanswered::Dropped => Self::internal(),
         }
     }
@@ -241,10 +241,19 @@ impl From<&Failure> for Problem {
         use Dispatched::{No, Unknown, Yes};
         let new = |detail: &'static str| Self::new(failure.code(), detail);
         match failure {
-            Failure::DeadlineExceeded => {
+            Failure::DeadlineExceeded { sent: true } => {
                 new("the deadline passed while the upstream had the job; it may have been done")
                     .dispatched(Unknown)
             }
+            Failure::DeadlineExceeded { sent: false } => {
+                new("the deadline passed before the job could be sent; nothing was sent")
+                    .dispatched(No)
+            }
+            Failure::GivenUp { sent: true } => {
+                new("the proxy shut down while the upstream had the job; it may have been done")
+                    .dispatched(Unknown)
+            }
+            Failure::GivenUp { sent: false } => shutting_down(),
             Failure::Unreachable => {
                 new("the upstream can't be reached; nothing was sent, try again later")
                     .dispatched(No)

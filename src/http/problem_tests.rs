@@ -68,11 +68,32 @@ async fn the_table_of_errors() {
         (Problem::from(never_in), 503, "queue-full", "no", true),
         (Problem::from(expired), 503, "queue-timeout", "no", true),
         (
-            of(Failure::DeadlineExceeded),
+            of(Failure::DeadlineExceeded { sent: true }),
             504,
             "deadline-exceeded",
             "unknown",
             false,
+        ),
+        (
+            of(Failure::DeadlineExceeded { sent: false }),
+            504,
+            "deadline-exceeded",
+            "no",
+            true,
+        ),
+        (
+            of(Failure::GivenUp { sent: true }),
+            504,
+            "deadline-exceeded",
+            "unknown",
+            false,
+        ),
+        (
+            of(Failure::GivenUp { sent: false }),
+            503,
+            "shutting-down",
+            "no",
+            true,
         ),
         (
             of(Failure::Unreachable),

@@ -76,8 +76,8 @@ pub enum NotResults {
     /// Not JSON.
     #[error("not JSON: {0}")]
     NotJson(String),
-    /// Nested too deep.
-    #[error("nested deeper than {} levels", json::MAX_DEPTH)]
+    /// A result nests too deep.
+    #[error("a result is nested deeper than {} levels", json::MAX_DEPTH)]
     TooDeep,
     /// JSON, but no array.
     #[error("not an array")]
@@ -112,7 +112,8 @@ pub fn correlate<'a>(
         }
     })
     .map_err(|error| NotResults::NotJson(error.to_string()))?;
-    if json::too_deep(answer) {
+    // The array stands around results that may nest as deep as their jobs did.
+    if json::deeper_than(json::MAX_DEPTH + 1, answer) {
         return Err(NotResults::TooDeep);
     }
     if !is_array {

@@ -101,8 +101,8 @@ fn what_is_no_array_holds_no_results() {
         assert_eq!(run(&["1"], answer), Err(NotResults::NotAnArray), "{answer}");
     }
     let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
-    assert!(run(&["1"], &deep(128)).is_ok());
-    assert_eq!(run(&["1"], &deep(129)), Err(NotResults::TooDeep));
+    assert!(run(&["1"], &deep(129)).is_ok());
+    assert_eq!(run(&["1"], &deep(130)), Err(NotResults::TooDeep));
     let ids = [parse_id("1")];
     let not_utf8 = Bytes::from_static(b"[{\"id\":1,\"x\":\"\xff\"}]");
     assert_eq!(correlate(ids.iter(), &not_utf8), Err(NotResults::NotUtf8));

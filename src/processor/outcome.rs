@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::HeaderValue;
 use bytes::Bytes;
+use http::HeaderValue;
 use uuid::Uuid;
 
 use super::correlate::ElementError;
@@ -54,7 +54,15 @@ pub struct BatchTag {
 #[derive(Clone, Debug)]
 pub enum Failure {
     /// The job's deadline came first.
-    DeadlineExceeded,
+    DeadlineExceeded {
+        /// Whether the upstream may have seen the job.
+        sent: bool,
+    },
+    /// The proxy shut down and could not wait any longer.
+    GivenUp {
+        /// Whether the upstream may have seen the job.
+        sent: bool,
+    },
     /// No connection.
     Unreachable,
     /// No connection in time.
@@ -101,7 +109,8 @@ impl Failure {
     /// The failure's name.
     pub fn code(&self) -> Code {
         match self {
-            Self::DeadlineExceeded => Code::DeadlineExceeded,
+            Self::DeadlineExceeded { .. } | Self::GivenUp { sent: true } => Code::DeadlineExceeded,
+            Self::GivenUp { sent: false } => Code::ShuttingDown,
             Self::Unreachable => Code::UpstreamUnreachable,
             Self::ConnectTimeout => Code::UpstreamConnectTimeout,
             Self::Disconnected => Code::UpstreamDisconnected,

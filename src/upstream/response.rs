@@ -1,14 +1,19 @@
 //! An upstream's answer, read no further than it is wanted and allowed.
 
-use axum::http::HeaderValue;
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
+use http::HeaderValue;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use tokio::time::{Instant, timeout_at};
 
 use super::CallError;
 
 /// How much of an unwanted body is read so that the connection can be kept.
 const DISCARD: usize = 64 * 1024;
+
+/// How long the body of a failed call is waited for.
+const DISCARD_TIME: Duration = Duration::from_secs(1);
 
 /// The head of an answer, and its body still to read.
 #[derive(Debug)]
@@ -32,6 +37,11 @@ impl Response {
         self.inner.status().as_u16()
     }
 
+    /// Whether the body is as its `Content-Type` says, not encoded in another way.
+    pub fn is_plain(&self) -> bool {
+        !self.inner.headers().contains_key(CONTENT_ENCODING)
+    }
+
     /// The `Content-Type`, as it came.
     pub fn content_type(&self) -> Option<&HeaderValue> {
         self.inner.headers().get(CONTENT_TYPE)
@@ -50,11 +60,12 @@ impl Response {
         self.body_up_to(self.limit).await
     }
 
-    /// The whole body, if it is no longer than `limit`.
+    /// The whole body, if it is no longer than `limit` either.
     ///
     /// # Errors
     /// As [`body`](Self::body).
     pub async fn body_up_to(&mut self, limit: usize) -> Result<Bytes, CallError> {
+        let limit = limit.min(self.limit);
         let deadline = self.deadline;
         match timeout_at(deadline, self.read(limit)).await {
             Ok(body) => body,
@@ -63,22 +74,26 @@ impl Response {
     }
 
     /// Reads the rest of a short body, so that its connection serves again. A
-    /// long or slow one is given up with its connection.
+    /// long or slow one is given up with its connection: a failed call's after
+    /// a second, a successful one's when the call's time is up.
     pub async fn discard(mut self) {
+        if !self.inner.status().is_success() {
+            self.deadline = self.deadline.min(Instant::now() + DISCARD_TIME);
+        }
         // Whatever goes wrong concerns nobody any more.
-        let _ = self.body_up_to(DISCARD.min(self.limit)).await;
+        let _ = self.body_up_to(DISCARD).await;
     }
 
     async fn read(&mut self, limit: usize) -> Result<Bytes, CallError> {
         let too_large = CallError::TooLarge(self.status());
-        let announced = self.inner.content_length().unwrap_or(0);
-        if announced > limit as u64 {
+        let announced = self.inner.content_length();
+        if announced.is_some_and(|length| length > limit as u64) {
             return Err(too_large);
         }
         let Some(first) = self.chunk().await? else {
             return Ok(Bytes::new());
         };
-        if first.len() as u64 == announced {
+        if announced == Some(first.len() as u64) {
             return Ok(first);
         }
         // Announced or not, memory follows what has really come.
@@ -94,7 +109,7 @@ impl Response {
 
     async fn chunk(&mut self) -> Result<Option<Bytes>, CallError> {
         let chunk = self.inner.chunk().await;
-        chunk.map_err(CallError::from_reqwest)
+        chunk.map_err(|error| CallError::from_reqwest(error, true))
     }
 }
 

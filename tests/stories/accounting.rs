@@ -16,7 +16,6 @@ use tokio::task::JoinSet;
 
 use crate::harness::{Answer, Call, KeepAlive, Problem, Proxy, Request, ScriptedUpstream, Signal};
 
-const JOBS: u64 = 5000;
 const CALLERS: u64 = 64;
 /// Jobs share so few ids that the same one is often asked for at once.
 const IDS: u32 = 1000;
@@ -25,53 +24,14 @@ const LIFE: usize = 25;
 
 /// What the callers saw: answers by outcome, and how many did not wait for one.
 #[derive(Default)]
-struct Seen {
+pub struct Seen {
     outcomes: BTreeMap<String, u64>,
     left: u64,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_caller_gets_one_answer_and_the_books_balance() {
-    let seed = seed();
-    eprintln!("SEED={seed}");
-    let upstream = ScriptedUpstream::start().await;
-    let flags = [
-        "--max-wait",
-        "2ms",
-        "--max-size",
-        "32",
-        "--max-in-flight",
-        "4",
-    ];
-    let mut proxy = Proxy::start(&upstream.url(), &flags, &[]).await;
-    let mut background = JoinSet::new();
-    background.spawn(moody(upstream, StdRng::seed_from_u64(seed)));
-
-    let next = Arc::new(AtomicU64::new(0));
-    let mut callers = JoinSet::new();
-    for n in 1..=CALLERS {
-        let rng = StdRng::seed_from_u64(seed ^ (n << 32));
-        callers.spawn(call(proxy.jobs_addr, next.clone(), rng));
-    }
-    let mut seen = Seen::default();
-    for one in callers.join_all().await {
-        seen.left += one.left;
-        for (outcome, count) in one.outcomes {
-            *seen.outcomes.entry(outcome).or_default() += count;
-        }
-    }
-    let answers: u64 = seen.outcomes.values().sum();
-    eprintln!("answers {answers}, left {}, {:?}", seen.left, seen.outcomes);
-    assert_eq!(answers + seen.left, JOBS);
-    // A run in which nothing went wrong, or nothing well, proves nothing.
-    for outcome in ["ok", "job-error", "result-missing", "upstream-error"] {
-        assert!(
-            seen.outcomes.contains_key(outcome),
-            "no {outcome} in {:?}",
-            seen.outcomes
-        );
-    }
-
+    let (mut proxy, seen) = rush(5000).await;
     proxy.signal(Signal::TERM);
     assert_eq!(proxy.exit_code().await, Some(0));
     let done = proxy.log.last().await;
@@ -81,6 +41,7 @@ async fn every_caller_gets_one_answer_and_the_books_balance() {
 
     // Who left may have been answered before the proxy knew; no other answer
     // may be missing or too many.
+    let answers: u64 = seen.outcomes.values().sum();
     let unseen = answered
         .checked_sub(answers)
         .expect("no answer without its count");
@@ -98,6 +59,50 @@ async fn every_caller_gets_one_answer_and_the_books_balance() {
     assert!(surplus <= unseen, "{surplus} > {unseen}: {done:?}");
 }
 
+/// Lets the callers have this many jobs done, and returns what they saw.
+pub async fn rush(jobs: u64) -> (Proxy, Seen) {
+    let seed = seed();
+    eprintln!("SEED={seed}");
+    let upstream = ScriptedUpstream::start().await;
+    let flags = [
+        "--max-wait",
+        "2ms",
+        "--max-size",
+        "32",
+        "--max-in-flight",
+        "4",
+    ];
+    let proxy = Proxy::start(&upstream.url(), &flags, &[]).await;
+    let mut background = JoinSet::new();
+    background.spawn(moody(upstream, StdRng::seed_from_u64(seed)));
+
+    let left = Arc::new(AtomicU64::new(jobs));
+    let mut callers = JoinSet::new();
+    for n in 1..=CALLERS {
+        let rng = StdRng::seed_from_u64(seed ^ (n << 32));
+        callers.spawn(call(proxy.jobs_addr, left.clone(), rng));
+    }
+    let mut seen = Seen::default();
+    for one in callers.join_all().await {
+        seen.left += one.left;
+        for (outcome, count) in one.outcomes {
+            *seen.outcomes.entry(outcome).or_default() += count;
+        }
+    }
+    let answers: u64 = seen.outcomes.values().sum();
+    eprintln!("answers {answers}, left {}, {:?}", seen.left, seen.outcomes);
+    assert_eq!(answers + seen.left, jobs);
+    // A run in which nothing went wrong, or nothing well, proves nothing.
+    for outcome in ["ok", "job-error", "result-missing", "upstream-disconnected"] {
+        assert!(
+            seen.outcomes.contains_key(outcome),
+            "no {outcome} in {:?}",
+            seen.outcomes
+        );
+    }
+    (proxy, seen)
+}
+
 fn seed() -> u64 {
     let given = std::env::var("SEED").ok();
     let given = given.map(|seed| seed.parse().expect("SEED is a number"));
@@ -108,10 +113,11 @@ fn seed() -> u64 {
 }
 
 /// One caller: job after job, until all are taken.
-async fn call(proxy: std::net::SocketAddr, next: Arc<AtomicU64>, mut rng: StdRng) -> Seen {
+async fn call(proxy: std::net::SocketAddr, jobs: Arc<AtomicU64>, mut rng: StdRng) -> Seen {
     let mut seen = Seen::default();
     let mut connection = KeepAlive::connect(proxy).await;
-    while next.fetch_add(1, Relaxed) < JOBS {
+    let next = || jobs.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1));
+    while next().is_ok() {
         let id = rng.random_range(0..IDS);
         let id = if rng.random() {
             format!("{id}")

@@ -92,7 +92,7 @@ async fn config_shows_the_effective_settings() {
     }
     assert!(toml.lines().any(|line| line == "max_size = 7"), "{toml}");
     assert!(
-        toml.lines().any(|line| line == "max_wait = \"25s\""),
+        toml.lines().any(|line| line == "max_wait = \"50s\""),
         "{toml}"
     );
     assert!(
@@ -185,7 +185,7 @@ async fn healthcheck_asks_readyz() {
     let nobody = Reserved::new();
     assert_eq!(healthcheck(&nobody.addr().to_string()).await, Some(1));
 
-    let (proxy, mut upstream) = house(&["--shutdown-timeout", "25s"]).await;
+    let (proxy, mut upstream) = house(&[]).await;
     let admin = proxy.admin_addr.expect("an admin listener").to_string();
     assert_eq!(healthcheck(&admin).await, Some(0));
 

@@ -6,23 +6,23 @@ use serde_json::json;
 
 use crate::harness::{Caller, LONG_WAIT, Proxy, Request, ScriptedUpstream};
 
-async fn house(flags: &[&str], env: &[(&str, &str)]) -> (Proxy, ScriptedUpstream) {
+pub async fn house(flags: &[&str], env: &[(&str, &str)]) -> (Proxy, ScriptedUpstream) {
     let upstream = ScriptedUpstream::start().await;
     let proxy = Proxy::start(&upstream.url(), flags, env).await;
     (proxy, upstream)
 }
 
 /// Only size, bytes, a flush or a drain lets a batch leave.
-async fn patient(flags: &[&str], env: &[(&str, &str)]) -> (Proxy, ScriptedUpstream) {
+pub async fn patient(flags: &[&str], env: &[(&str, &str)]) -> (Proxy, ScriptedUpstream) {
     house(&[&LONG_WAIT, flags].concat(), env).await
 }
 
-fn job(id: &str) -> String {
+pub fn job(id: &str) -> String {
     format!(r#"{{"id":"{id}"}}"#)
 }
 
 /// Queues these jobs one after the other, so that their order is known.
-async fn enqueue<const N: usize>(proxy: &Proxy, ids: [&str; N]) -> Vec<Caller> {
+pub async fn enqueue<const N: usize>(proxy: &Proxy, ids: [&str; N]) -> Vec<Caller> {
     let mut callers = Vec::new();
     for id in ids {
         callers.push(proxy.enqueue(&job(id)).await);
@@ -30,7 +30,7 @@ async fn enqueue<const N: usize>(proxy: &Proxy, ids: [&str; N]) -> Vec<Caller> {
     callers
 }
 
-async fn all_ok(callers: Vec<Caller>) {
+pub async fn all_ok(callers: Vec<Caller>) {
     for caller in callers {
         let answer = caller.answer().await;
         assert_eq!(answer.status, 200, "{answer:?}");
@@ -45,102 +45,6 @@ async fn left(proxy: &Proxy, n: usize, reason: &str, size: u64) {
         (reason, size),
         "{line:?}"
     );
-}
-
-#[tokio::test]
-async fn a_batch_is_an_array_of_the_jobs_oldest_first() {
-    let (proxy, mut upstream) = patient(&["--max-size", "3"], &[]).await;
-    let texts = [
-        r#"{ "id" : 3, "body": 1.0 }"#,
-        r#"{"body":"b","id":"1"}"#,
-        r#"{"id":2}"#,
-    ];
-    let mut callers = Vec::new();
-    for text in texts {
-        callers.push(proxy.enqueue(text).await);
-    }
-    let call = upstream.next().await;
-    assert_eq!((&*call.method, &*call.path), ("POST", "/batch"));
-    assert_eq!(call.body, format!("[{}]", texts.join(",")));
-    call.echo();
-    all_ok(callers).await;
-}
-
-#[tokio::test]
-async fn a_batch_has_exactly_these_headers() {
-    let (proxy, mut upstream) = patient(&["--max-size", "2"], &[]).await;
-    let callers = enqueue(&proxy, ["a", "b"]).await;
-    let call = upstream.next().await;
-    let mut names: Vec<_> = call.headers.keys().map(|name| name.as_str()).collect();
-    names.sort_unstable();
-    let expected = "accept content-length content-type host traceparent user-agent x-batch-id \
-                    x-batch-size";
-    assert_eq!(names.join(" "), expected);
-    assert_eq!(call.header("host"), upstream.addr().to_string());
-    assert_eq!(call.header("content-type"), "application/json");
-    assert_eq!(call.header("content-length"), call.body.len().to_string());
-    assert_eq!(call.header("accept"), "application/json");
-    assert_eq!(call.header("x-batch-size"), "2");
-    let version = proxy.log.nth("listening", 1).await;
-    let agent = format!("microbatch/{}", version.text("version"));
-    assert_eq!(call.header("user-agent"), agent);
-    call.echo();
-    all_ok(callers).await;
-}
-
-#[tokio::test]
-async fn a_batch_id_is_a_uuid_v7_of_its_own() {
-    let (proxy, mut upstream) = house(&["--max-wait", "0"], &[]).await;
-    let mut ids = Vec::new();
-    for _ in 0..3 {
-        let caller = Caller::spawn(proxy.jobs_addr, Request::job(job("a")));
-        let call = upstream.next().await;
-        ids.push(call.header("x-batch-id").to_owned());
-        call.echo();
-        let answer = caller.answer().await;
-        assert_eq!(answer.header("x-batch-id"), ids.last().unwrap());
-    }
-    for id in &ids {
-        let parts: Vec<_> = id.split('-').map(str::len).collect();
-        assert_eq!(parts, [8, 4, 4, 4, 12], "{id}");
-        let hex = |c: char| c == '-' || c.is_ascii_digit() || ('a'..='f').contains(&c);
-        assert!(id.chars().all(hex), "{id}");
-        assert_eq!(&id[14..15], "7", "the version of {id}");
-        assert!("89ab".contains(&id[19..20]), "the variant of {id}");
-    }
-    // A uuid v7 starts with the time: later ones are not smaller.
-    let times: Vec<_> = ids.iter().map(|id| &id[..13]).collect();
-    assert!(times.is_sorted(), "{ids:?}");
-    assert!(
-        ids[0] != ids[1] && ids[1] != ids[2] && ids[0] != ids[2],
-        "{ids:?}"
-    );
-    for (n, id) in ids.iter().enumerate() {
-        assert_eq!(
-            proxy.log.nth("batch left", n + 1).await.text("batch_id"),
-            id
-        );
-    }
-}
-
-#[tokio::test]
-async fn static_headers_travel_with_every_batch() {
-    let flags = [
-        "--max-wait",
-        "0",
-        "--upstream-header",
-        "Authorization: Bearer secret",
-    ];
-    let flags = [&flags[..], &["--upstream-header", "X-Tenant: a: b"]].concat();
-    let (proxy, mut upstream) = house(&flags, &[]).await;
-    for _ in 0..2 {
-        let caller = Caller::spawn(proxy.jobs_addr, Request::job(job("a")));
-        let call = upstream.next().await;
-        assert_eq!(call.header("authorization"), "Bearer secret");
-        assert_eq!(call.header("x-tenant"), "a: b");
-        call.echo();
-        all_ok(vec![caller]).await;
-    }
 }
 
 #[tokio::test]

@@ -1,19 +1,19 @@
 //! Section 1 of the contract: the size of a body, slow callers, and callers
 //! whose framing is wrong.
 
-use crate::harness::{Answer, Proxy, RawClient, Request, ScriptedUpstream};
+use crate::harness::{Answer, Proxy, RawClient, ScriptedUpstream};
 
-const JOB: &str = r#"{"id":1}"#;
+pub const JOB: &str = r#"{"id":1}"#;
 const ECHO: &str = r#"{"id":1,"result":null}"#;
 
 /// A proxy that sends each job at once, and its upstream.
-struct House {
-    proxy: Proxy,
+pub struct House {
+    pub proxy: Proxy,
     upstream: ScriptedUpstream,
 }
 
 impl House {
-    async fn open(flags: &[&str], env: &[(&str, &str)]) -> Self {
+    pub async fn open(flags: &[&str], env: &[(&str, &str)]) -> Self {
         let upstream = ScriptedUpstream::start().await;
         let flags = [&["--max-wait", "0"], flags].concat();
         let proxy = Proxy::start(&upstream.url(), &flags, env).await;
@@ -24,12 +24,12 @@ impl House {
         Self::open(&[], &[("MICROBATCH_SERVER__READ_TIMEOUT", "200ms")]).await
     }
 
-    async fn raw(&self) -> RawClient {
+    pub async fn raw(&self) -> RawClient {
         RawClient::connect(self.proxy.jobs_addr).await
     }
 
     /// What is on its way is accepted: the upstream gets exactly this job.
-    async fn accepts(&mut self, job: &str, answer: impl Future<Output = Answer>) {
+    pub async fn accepts(&mut self, job: &str, answer: impl Future<Output = Answer>) {
         let echo = async {
             let call = self.upstream.next().await;
             assert_eq!(call.body, format!("[{job}]"));
@@ -40,102 +40,11 @@ impl House {
     }
 
     /// Nothing that happened before went upstream, and none of it did harm.
-    async fn goes_on(mut self) {
+    pub async fn goes_on(mut self) {
         assert!(self.upstream.arrived().is_none());
         let proxy = self.proxy.jobs_addr;
         self.accepts(JOB, crate::harness::post(proxy, JOB)).await;
     }
-}
-
-/// A job of exactly this many bytes.
-fn job_of(bytes: usize) -> String {
-    let job = format!(r#"{{"id":1,"body":"{}"}}"#, "x".repeat(bytes - 18));
-    assert_eq!(job.len(), bytes);
-    job
-}
-
-#[tokio::test]
-async fn a_body_of_exactly_max_body_is_accepted() {
-    let mut house = House::open(&["--max-body", "1KiB"], &[]).await;
-    let job = job_of(1024);
-    let proxy = house.proxy.jobs_addr;
-    house
-        .accepts(&job, crate::harness::post(proxy, job.clone()))
-        .await;
-
-    let mut client = house.raw().await;
-    let (first, second) = job.split_at(1000);
-    let chunks = format!("3e8\r\n{first}\r\n18\r\n{second}\r\n0\r\n\r\n");
-    client.post("Transfer-Encoding: chunked\r\n", chunks).await;
-    house.accepts(&job, client.answer()).await;
-}
-
-#[tokio::test]
-async fn an_oversized_content_length_is_refused_before_the_body_is_read() {
-    let house = House::open(&["--max-body", "1KiB"], &[]).await;
-    let mut client = house.raw().await;
-    client.post("Content-Length: 1025\r\n", "").await;
-    client
-        .answer()
-        .await
-        .problem(413, "job-too-large", "no")
-        .lacks("id");
-
-    let mut client = house.raw().await;
-    client
-        .post("Content-Length: 18446744073709551615\r\n", "")
-        .await;
-    let answer = client.answer().await;
-    // Refused by the HTTP library, whose word for a length it can't hold is 431.
-    assert!(matches!(answer.status, 400 | 413 | 431), "{answer:?}");
-    house.goes_on().await;
-}
-
-#[tokio::test]
-async fn a_chunked_body_is_cut_off_at_the_limit() {
-    let house = House::open(&["--max-body", "1KiB"], &[]).await;
-    let mut client = house.raw().await;
-    // The last chunk never comes: the answer must not wait for it.
-    let chunk = format!("401\r\n{}\r\n", job_of(1025));
-    client.post("Transfer-Encoding: chunked\r\n", chunk).await;
-    client.answer().await.problem(413, "job-too-large", "no");
-    house.goes_on().await;
-}
-
-#[tokio::test]
-async fn the_default_limit_is_256_kib() {
-    let mut house = House::open(&[], &[]).await;
-    let job = job_of(256 * 1024);
-    let proxy = house.proxy.jobs_addr;
-    house
-        .accepts(&job, crate::harness::post(proxy, job.clone()))
-        .await;
-    let mut client = house.raw().await;
-    client.post("Content-Length: 262145\r\n", "").await;
-    client.answer().await.problem(413, "job-too-large", "no");
-}
-
-#[tokio::test]
-async fn expect_continue_is_answered_before_the_body() {
-    let mut house = House::open(&[], &[]).await;
-    let mut client = house.raw().await;
-    client
-        .post("Content-Length: 8\r\nExpect: 100-continue\r\n", "")
-        .await;
-    assert_eq!(client.answer().await.status, 100);
-    client.write(JOB).await;
-    house.accepts(JOB, client.answer()).await;
-}
-
-#[tokio::test]
-async fn expect_continue_of_an_oversized_body_is_refused_at_once() {
-    let house = House::open(&["--max-body", "1KiB"], &[]).await;
-    let mut client = house.raw().await;
-    client
-        .post("Content-Length: 1025\r\nExpect: 100-continue\r\n", "")
-        .await;
-    client.answer().await.problem(413, "job-too-large", "no");
-    house.goes_on().await;
 }
 
 #[tokio::test]
@@ -198,19 +107,34 @@ async fn a_caller_that_leaves_within_its_body_does_no_harm() {
 #[tokio::test]
 async fn content_length_beside_transfer_encoding_smuggles_nothing() {
     let mut house = House::open(&[], &[]).await;
-    let mut client = house.raw().await;
     let smuggled = "POST /jobs HTTP/1.1\r\nHost: p\r\nContent-Length: 10\r\n\r\n{\"id\":666}";
     let body = format!("8\r\n{JOB}\r\n0\r\n\r\n{smuggled}");
-    client
-        .post("Content-Length: 8\r\nTransfer-Encoding: chunked\r\n", body)
-        .await;
-    let call = house.upstream.next().await;
-    assert_eq!(call.body, format!("[{JOB}]"));
-    call.echo();
-    let said = String::from_utf8(client.until_closed().await).unwrap();
-    assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
-    let answers = said.matches("HTTP/1.1").count();
-    assert_eq!(answers, 1, "one answer, then closed: {said}");
+    for headers in [
+        "Content-Length: 8\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 8\r\n",
+        "Content-Length: 23\r\nTransfer-Encoding: chunked\r\n",
+    ] {
+        let mut client = house.raw().await;
+        client.post(headers, &body).await;
+        let mut closed = std::pin::pin!(client.until_closed());
+        let said = loop {
+            tokio::select! {
+                said = &mut closed => break String::from_utf8(said).unwrap(),
+                // Where the HTTP library hides the length, the chunks count.
+                call = house.upstream.next() => {
+                    assert_eq!(call.body, format!("[{JOB}]"), "{headers:?}");
+                    call.echo();
+                }
+            }
+        };
+        let answered = said.starts_with("HTTP/1.1 400 ") || said.starts_with("HTTP/1.1 200 ");
+        assert!(answered, "{headers:?}: {said}");
+        assert_eq!(
+            said.matches("HTTP/1.1").count(),
+            1,
+            "one answer, then closed: {said}"
+        );
+    }
     house.goes_on().await;
 }
 
@@ -298,20 +222,4 @@ async fn a_chunked_job_reaches_the_upstream_with_an_exact_length() {
     };
     let (answer, ()) = tokio::join!(client.answer(), echo);
     answer.is_result(ECHO);
-}
-
-#[tokio::test]
-async fn an_empty_body_is_malformed() {
-    let house = House::open(&[], &[]).await;
-    house
-        .proxy
-        .send(Request::job(""))
-        .await
-        .problem(400, "malformed-json", "no");
-    let mut client = house.raw().await;
-    client
-        .write("POST /jobs HTTP/1.1\r\nHost: proxy\r\n\r\n")
-        .await;
-    client.answer().await.problem(400, "malformed-json", "no");
-    house.goes_on().await;
 }

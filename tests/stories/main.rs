@@ -9,18 +9,37 @@
 
 mod harness;
 
-mod accounting;
-mod adaptive;
-mod admin;
-mod batching;
-mod deadlines;
+// Section 1 of the contract: a job comes in.
+mod body_size;
+mod content_types;
 mod framing;
 mod http_rules;
 mod intake;
-mod overload;
-mod results;
-mod shutdown;
+mod job_json;
+
+// Section 2: a batch goes out.
+mod adaptive;
+mod batch_request;
+mod batching;
 mod slots;
 mod tracing;
+
+// Section 3: results come back.
+mod answers;
+mod results;
+
+// Section 4: every error is one problem, for one caller.
 mod upstream_failures;
+mod upstream_malformed;
 mod upstream_status;
+
+// Sections 5 and 6: deadlines, splitting, overload and shutdown.
+mod deadlines;
+mod overload;
+mod shutdown;
+
+// Section 8: what an operator sees.
+mod admin;
+
+// All of it at once.
+mod accounting;

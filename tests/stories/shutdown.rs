@@ -43,7 +43,7 @@ async fn done(proxy: &Proxy) -> Line {
 }
 
 async fn the_order_of_the_end(signal: Signal) {
-    let (mut proxy, mut upstream) = house(&["--shutdown-timeout", "25s"], &[]).await;
+    let (mut proxy, mut upstream) = house(&[], &[]).await;
     let mut open = proxy.keep_alive().await;
     let in_flight = [
         proxy.enqueue_request(job("a")).await,
@@ -102,9 +102,9 @@ async fn sigint_drains_in_order() {
 
 #[tokio::test]
 async fn an_idle_proxy_ends_at_once() {
-    // Longer than this story may take: it must not wait for the timeout, nor
-    // for an open connection that asks nothing.
-    let (mut proxy, _upstream) = house(&["--shutdown-timeout", "60s"], &[]).await;
+    // It must not wait for its timeout, which is longer than this story may
+    // take, nor for an open connection that asks nothing.
+    let (mut proxy, _upstream) = house(&[], &[]).await;
     let _open = proxy.keep_alive().await;
     proxy.signal(Signal::TERM);
     assert_eq!(proxy.exit_code().await, Some(0));
@@ -167,7 +167,7 @@ async fn a_second_signal_exits_at_once() {
         (Signal::INT, Signal::INT),
         (Signal::TERM, Signal::INT),
     ] {
-        let (mut proxy, mut upstream) = house(&["--shutdown-timeout", "25s"], &[]).await;
+        let (mut proxy, mut upstream) = house(&[], &[]).await;
         let _callers = [
             proxy.enqueue_request(job("a")).await,
             proxy.enqueue_request(job("b")).await,
@@ -182,7 +182,7 @@ async fn a_second_signal_exits_at_once() {
 
 #[tokio::test]
 async fn during_the_delay_it_serves_though_not_ready() {
-    let (mut proxy, mut upstream) = house(&[], &[("MICROBATCH_SHUTDOWN__DELAY", "28s")]).await;
+    let (mut proxy, mut upstream) = house(&[], &[("MICROBATCH_SHUTDOWN__DELAY", "60s")]).await;
     proxy.signal(Signal::TERM);
     readyz_turns_503(&proxy).await;
     // On a new connection, and batched as ever.

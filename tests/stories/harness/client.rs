@@ -138,16 +138,39 @@ pub async fn post(addr: SocketAddr, job: impl Into<Bytes>) -> Answer {
 }
 
 /// A request under way on a connection of its own. Dropping it leaves.
-pub struct Caller(JoinHandle<Answer>);
+pub struct Caller {
+    task: JoinHandle<Answer>,
+    /// The answer, where [`Caller::refused`] has come upon it.
+    known: Option<Answer>,
+}
 
 impl Caller {
     pub fn spawn(addr: SocketAddr, request: Request) -> Self {
-        Self(tokio::spawn(send(addr, request)))
+        let task = tokio::spawn(send(addr, request));
+        Self { task, known: None }
     }
 
     /// Waits for the answer.
     pub async fn answer(mut self) -> Answer {
-        (&mut self.0).await.expect("an answer")
+        match self.known.take() {
+            Some(answer) => answer,
+            None => (&mut self.task).await.expect("an answer"),
+        }
+    }
+
+    /// Resolves when the proxy refuses the job rather than queue it, and else
+    /// never.
+    pub async fn refused(&mut self) -> Answer {
+        let answer = (&mut self.task).await.expect("an answer");
+        self.known = Some(answer.clone());
+        if answer.header("content-type") == "application/problem+json" {
+            let problem = answer.json();
+            let sent = problem.get("batch_id").is_some();
+            if problem["dispatched"] == "no" && problem["code"] != "queue-timeout" && !sent {
+                return answer;
+            }
+        }
+        std::future::pending().await
     }
 
     /// Hangs up: the connection closes.
@@ -158,7 +181,7 @@ impl Caller {
 
 impl Drop for Caller {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 

@@ -30,9 +30,9 @@ use std::time::Duration;
 /// expectation of speed: a healthy run never comes near it.
 const HANG: Duration = Duration::from_secs(30);
 
-/// A `batch.max_wait` that no story outlives: only another flush reason, or
-/// the story's own `POST /flush`, lets a batch leave.
-pub const LONG_WAIT: [&str; 2] = ["--max-wait", "25s"];
+/// A `batch.max_wait` that no wait of the harness outlives: only another flush
+/// reason, or the story's own `POST /flush`, lets a batch leave.
+pub const LONG_WAIT: [&str; 2] = ["--max-wait", "50s"];
 
 /// Awaits `future`, and fails the story with `what` when it hangs.
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {

@@ -17,6 +17,16 @@ pub struct Proxy {
     child: Child,
 }
 
+/// What a story gets where it says nothing else. The timeouts are longer than
+/// any wait of the harness, so that nothing which a story waits for can come of
+/// a timeout that it did not ask for.
+const DEFAULTS: [(&str, &str); 4] = [
+    ("--admin-listen", "127.0.0.1:0"),
+    ("--request-timeout", "60s"),
+    ("--upstream-timeout", "60s"),
+    ("--shutdown-timeout", "60s"),
+];
+
 /// The binary with an empty environment, so that nothing of the machine that
 /// runs the tests (`HTTP_PROXY`, `MICROBATCH_…`) decides about a story.
 /// `MICROBATCH_BIN`, in the tests' own environment, names another binary.
@@ -41,8 +51,10 @@ impl Proxy {
             upstream_url,
         ]);
         command.args(["--log-format", "json", "--log-level", "trace"]);
-        if !flags.contains(&"--admin-listen") {
-            command.args(["--admin-listen", "127.0.0.1:0"]);
+        for (flag, value) in DEFAULTS {
+            if !flags.contains(&flag) {
+                command.args([flag, value]);
+            }
         }
         command.args(flags).envs(env.iter().copied());
         command.stdout(Stdio::null()).stderr(Stdio::piped());
@@ -109,10 +121,12 @@ impl Proxy {
                 && serde_json::from_str(line.text("id")).ok() == Some(id.clone())
         };
         let before = self.log.count(same);
-        let caller = Caller::spawn(self.jobs_addr, request);
+        let mut caller = Caller::spawn(self.jobs_addr, request);
         let what = format!("{message}: {id}");
-        self.log.wait_for_nth(&what, before + 1, same).await;
-        caller
+        tokio::select! {
+            _ = self.log.wait_for_nth(&what, before + 1, same) => caller,
+            answer = caller.refused() => panic!("instead of {what}: {answer:?}"),
+        }
     }
 
     /// An open connection that the proxy has certainly accepted.

@@ -1,0 +1,127 @@
+//! The README's table of failures against the problems that the program makes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::response::IntoResponse as _;
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use microbatch::batcher;
+use microbatch::code::Code;
+use microbatch::http::problem::Problem;
+use microbatch::job::Job;
+use microbatch::processor::outcome::{Failure, Refusal, code_of_status};
+use serde_json::Value;
+
+use crate::page::{code, table};
+
+/// One row's promise: status as written, `dispatched`, `retryable`, and whether it names
+/// `Retry-After`.
+#[derive(Debug, PartialEq)]
+struct Promise {
+    status: String,
+    dispatched: String,
+    retryable: String,
+    retry_after: bool,
+}
+
+fn promises() -> BTreeMap<String, Promise> {
+    let mut promises = BTreeMap::new();
+    for row in table("| status and code | dispatched | retryable |") {
+        for part in row[0].split(", ") {
+            // What follows the codes is no code's: "each with `Retry-After`".
+            let Some((status, rest)) = part.split_once(" `") else {
+                continue;
+            };
+            if !status.starts_with(|first: char| first.is_ascii_digit()) {
+                continue;
+            }
+            let promise = Promise {
+                status: status.to_owned(),
+                dispatched: row[1].clone(),
+                retryable: row[2].clone(),
+                retry_after: code(&row[0]).contains(&"Retry-After"),
+            };
+            let name = rest.split('`').next().unwrap_or_default();
+            let before = promises.insert(name.to_owned(), promise);
+            assert!(before.is_none(), "{name} twice");
+        }
+    }
+    promises
+}
+
+/// One problem of every code.
+fn problems() -> Vec<Problem> {
+    let refused = |status, size| {
+        Failure::Status(Refusal {
+            status,
+            code: code_of_status(status, size),
+            retry_after: None,
+            body: None,
+        })
+    };
+    let failures = [
+        Failure::DeadlineExceeded { sent: true },
+        Failure::Unreachable,
+        Failure::ConnectTimeout,
+        Failure::Disconnected,
+        Failure::Timeout,
+        Failure::Malformed(200),
+        Failure::ResponseTooLarge(200),
+        Failure::ResultMissing(200),
+        Failure::ResultAmbiguous(200),
+        refused(413, 1),
+        refused(404, 1),
+        refused(422, 2),
+        refused(403, 1),
+        refused(429, 1),
+        refused(503, 2),
+        refused(504, 1),
+        refused(500, 1),
+        refused(302, 1),
+    ];
+    let jobs = [&b"{"[..], b"[]"].map(|body| Job::parse(&Bytes::from_static(body)).unwrap_err());
+    let mut problems: Vec<_> = failures.iter().map(Problem::from).collect();
+    problems.extend(jobs.map(Problem::from));
+    problems.extend([
+        Problem::not_found("there"),
+        Problem::method_not_allowed("POST"),
+        Problem::unsupported_media_type("that"),
+        Problem::job_too_large(1),
+        Problem::read_timeout(),
+        Problem::internal(),
+        Problem::from(batcher::Refusal::Full { retry_after: 1 }),
+        Problem::from(batcher::Refusal::Closed),
+        Problem::from(batcher::Unanswered::Expired { retry_after: 1 }),
+        Problem::from(batcher::Unanswered::Abandoned),
+    ]);
+    problems
+}
+
+#[tokio::test]
+async fn the_table_of_failures_is_the_program_s() {
+    let promises = promises();
+    let mut seen = BTreeSet::new();
+    for problem in problems() {
+        let response = problem.into_response();
+        let retry_after = response.headers().contains_key("retry-after");
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let document: Value = serde_json::from_slice(&body).unwrap();
+        let text = |member: &str| document[member].to_string().replace('"', "");
+        let made = Promise {
+            status: match &text("code")[..] {
+                "upstream-rejected-job" => "4xx".to_owned(),
+                _ => text("status"),
+            },
+            dispatched: text("dispatched"),
+            retryable: text("retryable"),
+            retry_after,
+        };
+        assert_eq!(promises.get(&text("code")), Some(&made), "{document}");
+        seen.insert(text("code"));
+    }
+    let shown: BTreeSet<_> = promises.into_keys().collect();
+    assert_eq!(seen, shown);
+    let all = Code::ALL.iter().map(|code| code.as_str().to_owned());
+    let failures = all.filter(|code| !["ok", "job-error"].contains(&&code[..]));
+    assert_eq!(failures.collect::<BTreeSet<_>>(), shown);
+}
