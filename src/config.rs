@@ -108,9 +108,14 @@ pub fn load(
     env.lay(&mut draft, &mut mistakes);
     flags.lay(&mut draft);
 
+    let mut unused = None;
     let url = &mut draft.upstream.url;
     match need {
         NeedUpstream::Supplied(own) => {
+            let given = url.from.take();
+            unused = given.map(|from| {
+                format!("upstream.url ({from}) is not used: the command brings its own upstream")
+            });
             url.value = Some(own);
             url.from = Some(Origin::Command);
         }
@@ -122,7 +127,8 @@ pub fn load(
     if whole {
         mistakes.extend(together::refused(&draft));
     }
-    let warnings = together::doubtful(&draft);
+    let mut warnings = together::doubtful(&draft);
+    warnings.extend(unused);
     match draft.finish() {
         Some(config) if mistakes.is_empty() => Ok(Loaded { config, warnings }),
         None if mistakes.is_empty() => Err(Mistakes(vec![unread_flag()])),
@@ -163,6 +169,17 @@ impl Config {
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let kind = duration::time(duration::MILLISECOND..=duration::HOUR);
     kind.text(text).map_err(|wrong| wrong.to_string())
+}
+
+/// Reads an address to listen on as the configuration does, for flags that are no setting.
+///
+/// # Errors
+///
+/// A text that says what is wrong with `text` and how an address is written.
+pub fn parse_address(text: &str) -> Result<String, String> {
+    address::Address
+        .text(text)
+        .map_err(|wrong| wrong.to_string())
 }
 
 fn lay_file(path: &Path, draft: &mut Draft, mistakes: &mut Vec<Mistake>) -> bool {

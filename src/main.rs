@@ -1,7 +1,6 @@
 //! The life of the process: flags, settings, log, run, exit code.
 
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -80,7 +79,7 @@ async fn demo(flags: &Flags) -> anyhow::Result<()> {
     telemetry::init(&loaded.config.log)?;
     let stop = stop_signal()?;
     let sample = sample_upstream::bind(sample_upstream::Args {
-        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        listen: "127.0.0.1:0".to_owned(),
         ..Default::default()
     })
     .await?;
@@ -144,10 +143,13 @@ async fn ask_ready(healthcheck: &Healthcheck) -> anyhow::Result<ExitCode> {
         .no_proxy()
         .timeout(healthcheck.timeout)
         .build()?;
-    let asked = client.get(&url).send().await;
-    let status = asked
-        .with_context(|| format!("no answer from {url}"))?
-        .status();
+    let status = match client.get(&url).send().await {
+        Ok(answer) => answer.status(),
+        Err(error) => {
+            println!("{url}: {}", anyhow::Error::new(error).root_cause());
+            return Ok(ExitCode::FAILURE);
+        }
+    };
     println!("{url}: {status}");
     Ok(if status.is_success() {
         ExitCode::SUCCESS

@@ -53,7 +53,7 @@ pub struct SampleUpstream {
 ///
 /// The operating system's error, with the address in its message.
 pub async fn bind(args: Args) -> io::Result<SampleUpstream> {
-    let listen = args.listen;
+    let listen = &args.listen;
     let name_address = |error: io::Error| {
         let message = format!("the sample upstream cannot listen on {listen}: {error}");
         io::Error::new(error.kind(), message)

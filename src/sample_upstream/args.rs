@@ -1,10 +1,11 @@
 //! The flags of `microbatch upstream`, and what `microbatch demo` and the tests fill in by hand.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use axum::http::StatusCode;
+
+use crate::config::parse_address;
 
 /// How the sample upstream behaves.
 ///
@@ -13,8 +14,9 @@ use axum::http::StatusCode;
 #[derive(clap::Args, Clone, Debug, PartialEq)]
 pub struct Args {
     /// Address to listen on
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9000")]
-    pub listen: SocketAddr,
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9000")]
+    #[arg(value_parser = parse_address)]
+    pub listen: String,
 
     /// Time a batch takes, such as 5ms
     #[arg(long, value_name = "TIME", default_value = "0", value_parser = duration)]
@@ -60,7 +62,7 @@ pub struct Args {
 impl Default for Args {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9000)),
+            listen: "127.0.0.1:9000".to_owned(),
             delay: Duration::ZERO,
             per_job_delay: Duration::ZERO,
             jitter: Duration::ZERO,
@@ -123,7 +125,7 @@ mod tests {
                     --status 429 --job-error-rate 1 --drop-rate 0.25 --shuffle --max-batch 32 --seed 7";
         let flags: Vec<&str> = line.split_whitespace().collect();
         let expected = Args {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            listen: "127.0.0.1:0".to_owned(),
             delay: Duration::from_millis(5),
             per_job_delay: Duration::from_micros(20),
             jitter: Duration::from_secs(1),

@@ -20,6 +20,7 @@ struct Running {
 
 async fn start(args: Args) -> Running {
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    let listen = listen.to_string();
     let upstream = bind(Args { listen, ..args }).await.unwrap();
     let address = upstream.local_addr();
     let url = format!("http://{address}/batch");
@@ -195,7 +196,7 @@ async fn an_address_in_use_is_named() {
     let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let listen = taken.local_addr().unwrap();
     let error = bind(Args {
-        listen,
+        listen: listen.to_string(),
         ..Args::default()
     })
     .await
