@@ -106,9 +106,8 @@ impl App {
             .transpose()
     }
 
-    /// Serves until `stop` resolves, then drains and returns. The log's last
-    /// line says how many jobs were answered, by outcome.
-    pub async fn run(self, stop: impl Future<Output = ()>) {
+    /// Serves until `stop` resolves, then drains and returns.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Report {
         let Self {
             jobs_listener,
             admin_listener,
@@ -182,6 +181,22 @@ impl App {
         closing.send_replace(true);
         let last_words = Instant::now() + LAST_WORDS;
         let _ = timeout_at(deadline.max(last_words), closing.closed()).await;
+        Report { batcher, tally }
+    }
+}
+
+/// How many jobs were answered, by outcome: what a proxy says last.
+#[derive(Debug)]
+#[must_use = "its line is to be the log's last"]
+pub struct Report {
+    batcher: Batcher<Job, JobResult>,
+    tally: Arc<Tally>,
+}
+
+impl Report {
+    /// Logs it. To be called when nothing else is left that might log.
+    pub fn log(&self) {
+        let Self { batcher, tally } = self;
         let counts = batcher.snapshot();
         info!(
             accepted = counts.accepted,

@@ -2,10 +2,11 @@
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
-use microbatch::app::App;
+use microbatch::app::{App, Report};
 use microbatch::cli::{Cli, Command, Healthcheck};
 use microbatch::config::{self, Flags, Loaded, Mistakes, NeedUpstream};
 use microbatch::{sample_upstream, telemetry};
@@ -20,17 +21,12 @@ const EX_CONFIG: u8 = 78;
 /// What a shell reports of a process that SIGINT has ended.
 const EX_INTERRUPTED: i32 = 130;
 
+/// The time for the last tasks to notice that the runtime ends.
+const LAST_TASKS: Duration = Duration::from_millis(200);
+
 fn main() -> ExitCode {
     let command = Cli::parse().into_command();
-    let outcome = Runtime::new()
-        .context("can't start the runtime")
-        .and_then(|runtime| {
-            let outcome = runtime.block_on(run(command));
-            // A name that is still being looked up must not hold up the end.
-            runtime.shutdown_background();
-            outcome
-        });
-    match outcome {
+    match in_runtime(command) {
         Ok(code) => code,
         Err(error) => {
             if let Some(mistakes) = error.downcast_ref::<Mistakes>() {
@@ -43,36 +39,55 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(command: Command) -> anyhow::Result<ExitCode> {
+/// How a command ended that did not fail.
+enum End {
+    Code(ExitCode),
+    Served(Report),
+}
+
+fn in_runtime(command: Command) -> anyhow::Result<ExitCode> {
+    let runtime = Runtime::new().context("can't start the runtime")?;
+    let end = runtime.block_on(run(command));
+    // A name that is still being looked up must not hold up the end.
+    runtime.shutdown_timeout(LAST_TASKS);
+    Ok(match end? {
+        End::Code(code) => code,
+        End::Served(report) => {
+            report.log();
+            ExitCode::SUCCESS
+        }
+    })
+}
+
+async fn run(command: Command) -> anyhow::Result<End> {
     match command {
-        Command::Serve(flags) => serve(&load(&flags, NeedUpstream::Yes)?).await?,
-        Command::Demo(flags) => demo(&flags).await?,
+        Command::Serve(flags) => return serve(&load(&flags, NeedUpstream::Yes)?).await,
+        Command::Demo(flags) => return demo(&flags).await,
         Command::Upstream(args) => upstream(args).await?,
         Command::Check(flags) => check(&load(&flags, NeedUpstream::Yes)?)?,
-        Command::Healthcheck(healthcheck) => return ask_ready(&healthcheck).await,
+        Command::Healthcheck(healthcheck) => return ask_ready(&healthcheck).await.map(End::Code),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "microbatch", &mut script);
             io::stdout().write_all(&script)?;
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(End::Code(ExitCode::SUCCESS))
 }
 
 fn load(flags: &Flags, need: NeedUpstream) -> Result<Loaded, Mistakes> {
     config::load(flags, std::env::vars_os(), need)
 }
 
-async fn serve(loaded: &Loaded) -> anyhow::Result<()> {
+async fn serve(loaded: &Loaded) -> anyhow::Result<End> {
     telemetry::init(&loaded.config.log)?;
     let stop = stop_signal()?;
     let app = start(loaded).await?;
-    app.run(stop).await;
-    Ok(())
+    Ok(End::Served(app.run(stop).await))
 }
 
 /// The proxy in front of a sample upstream in the same process.
-async fn demo(flags: &Flags) -> anyhow::Result<()> {
+async fn demo(flags: &Flags) -> anyhow::Result<End> {
     // The settings before any socket: with a mistake in them nothing is bound.
     let somewhere = Url::parse("http://127.0.0.1/batch")?;
     let mut loaded = load(flags, NeedUpstream::Supplied(somewhere))?;
@@ -90,8 +105,7 @@ async fn demo(flags: &Flags) -> anyhow::Result<()> {
         "Try it:\n\n  curl -i -X POST http://{jobs}/jobs -d '{{\"id\":\"1\",\"body\":\"hello\"}}'\n"
     );
     tokio::spawn(sample.run(std::future::pending()));
-    app.run(stop).await;
-    Ok(())
+    Ok(End::Served(app.run(stop).await))
 }
 
 /// Binds, and says so with the settings in force.
