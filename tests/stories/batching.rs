@@ -50,13 +50,14 @@ async fn left(proxy: &Proxy, n: usize, reason: &str, size: u64) {
 #[tokio::test]
 async fn reason_size() {
     let (proxy, mut upstream) = patient(&["--max-size", "2"], &[]).await;
-    let callers = enqueue(&proxy, ["a", "b", "c", "d"]).await;
+    // One pair after the other: two batches on their way may overtake each other.
     for ids in [["a", "b"], ["c", "d"]] {
+        let callers = enqueue(&proxy, ids).await;
         let call = upstream.next().await;
         assert_eq!(call.ids(), ids);
         call.echo();
+        all_ok(callers).await;
     }
-    all_ok(callers).await;
     left(&proxy, 1, "size", 2).await;
     left(&proxy, 2, "size", 2).await;
 }
