@@ -8,37 +8,28 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use ::http::StatusCode;
-use socket2::{SockRef, TcpKeepalive};
 use thiserror::Error;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::batcher::{self, Batcher};
 use crate::config::{self, Config};
 use crate::http::{self, Admin, Jobs, JobsInner};
 use crate::job::Job;
+use crate::listener::{accept, bind};
 use crate::metrics::Tally;
 use crate::processor::outcome::JobResult;
 use crate::processor::{Processor, Results, encode};
-use crate::telemetry::Seldom;
 use crate::upstream::{self, Upstream};
 
 /// The time for answers to be written once the last job is answered, and for
 /// members to be answered once they are given up.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-
-/// How long a connection is silent before the system asks whether its caller is
-/// still there; it is given up after twice that.
-const KEEPALIVE: Duration = Duration::from_secs(60);
-
-/// The pause after the system refused to hand out another connection.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Why the proxy can't start.
 #[derive(Debug, Error)]
@@ -65,6 +56,14 @@ pub struct App {
     admin_listener: Option<TcpListener>,
     upstream: Upstream,
     config: Config,
+}
+
+async fn listen(key: &'static str, address: &str) -> Result<TcpListener, StartError> {
+    bind(address).await.map_err(|error| StartError::Listen {
+        key,
+        address: address.to_owned(),
+        error,
+    })
 }
 
 impl App {
@@ -132,12 +131,9 @@ impl App {
         let read_timeout = config.server.read_timeout;
 
         let (stop_accepting, stopped) = watch::channel(false);
-        let accepting = tokio::spawn(accept(
-            jobs_listener,
-            stopped.clone(),
-            closed,
-            move |stream, closed| http::serve_jobs(stream, router.clone(), jobs.clone(), closed),
-        ));
+        let accepting = tokio::spawn(accept(jobs_listener, stopped, move |stream| {
+            http::serve_jobs(stream, router.clone(), jobs.clone(), closed.clone())
+        }));
         // To the very end: the admin listener goes with the process.
         let (_admin_closing, admin_closed) = watch::channel(false);
         if let Some(listener) = admin_listener {
@@ -147,14 +143,9 @@ impl App {
                 config: config.to_toml().into(),
             });
             let never = admin_closed.clone();
-            tokio::spawn(accept(
-                listener,
-                never,
-                admin_closed,
-                move |stream, closed| {
-                    http::serve_admin(stream, router.clone(), read_timeout, closed)
-                },
-            ));
+            tokio::spawn(accept(listener, never, move |stream| {
+                http::serve_admin(stream, router.clone(), read_timeout, admin_closed.clone())
+            }));
         }
         info!("ready");
 
@@ -207,74 +198,6 @@ impl Report {
             cancelled = counts.cancelled_queued + counts.cancelled_in_flight,
             "done"
         );
-    }
-}
-
-async fn listen(key: &'static str, address: &str) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| StartError::Listen {
-            key,
-            address: address.to_owned(),
-            error,
-        })
-}
-
-/// An answer must not wait for an acknowledgement, and a caller that vanished
-/// without a word must not be waited for for ever. A socket that can do neither
-/// is about to fail anyway.
-fn tune(stream: &TcpStream) {
-    let keepalive = TcpKeepalive::new()
-        .with_time(KEEPALIVE)
-        .with_interval(KEEPALIVE / 4)
-        .with_retries(4);
-    let _ = stream.set_nodelay(true);
-    let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
-}
-
-/// Takes connections until told to stop, each served by a task of its own.
-/// Those that the system had accepted by then are taken too.
-async fn accept<F>(
-    listener: TcpListener,
-    mut stop: watch::Receiver<bool>,
-    closing: watch::Receiver<bool>,
-    serve: impl Fn(TcpStream, watch::Receiver<bool>) -> F,
-) where
-    F: Future<Output = ()> + Send + 'static,
-{
-    let failures = Seldom::default();
-    let mut stop = std::pin::pin!(async { drop(stop.wait_for(|&stop| stop).await) });
-    let mut stopping = false;
-    loop {
-        let accepted = if stopping {
-            match listener.poll_accept(&mut Context::from_waker(Waker::noop())) {
-                Poll::Ready(accepted) => accepted,
-                Poll::Pending => return,
-            }
-        } else {
-            tokio::select! {
-                accepted = listener.accept() => accepted,
-                () = &mut stop => {
-                    stopping = true;
-                    continue;
-                }
-            }
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                tune(&stream);
-                tokio::spawn(serve(stream, closing.clone()));
-            }
-            // The caller was gone before it was taken.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-            Err(_) if stopping => return,
-            Err(error) => {
-                if failures.now().is_some() {
-                    warn!(%error, "can't accept connections, trying on");
-                }
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
     }
 }
 

@@ -44,6 +44,8 @@
 //! - No item waits longer than `max_wait` for company while a slot is free.
 //! - An item whose deadline has come is answered at once while it is queued;
 //!   from then on it is the processor's, see [`Batch::answer_expired`].
+//! - When the runtime ends that the batcher was made on, it is closed and what is
+//!   queued is answered [`Unanswered::Abandoned`].
 //! - While nothing waits, nothing runs: no timer, no polling.
 //!
 //! # How it works
@@ -66,6 +68,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -126,6 +129,7 @@ impl<J: Item, R: Send + 'static> Batcher<J, R> {
         P: Fn(Batch<J, R>) -> F + Send + Sync + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
+        let settings = settings.bounded();
         let clock = Arc::new(Notify::new());
         let shared = Arc::new(Shared {
             state: Mutex::new(State::new(&settings, Instant::now())),
@@ -215,11 +219,7 @@ impl<J: Item, R: Send + 'static> Batcher<J, R> {
     /// Answers everything that is still queued with [`Unanswered::Abandoned`].
     /// Batches in flight are not touched.
     pub fn abandon(&self) {
-        let mut state = self.0.lock();
-        let work = state.clear();
-        drop(state);
-        self.0.perform(work);
-        self.0.vacant.notify_waiters();
+        self.0.abandon();
     }
 
     /// Waits until nothing is queued and no batch is in flight.
@@ -279,6 +279,18 @@ impl<J: Item, R: Send + 'static> Shared<J, R> {
         due
     }
 
+    fn abandon(self: &Arc<Self>) {
+        let work = self.lock().clear();
+        self.perform(work);
+        self.vacant.notify_waiters();
+    }
+
+    /// There is no runtime any more: takes nothing, and answers what is queued.
+    fn end(self: &Arc<Self>) {
+        self.lock().close();
+        self.abandon();
+    }
+
     /// Has the clock wake in time, and not at all if it will anyway.
     fn arm(&self, state: &mut State<J, R>, now: Instant) {
         if state.arm(self, now) {
@@ -292,6 +304,7 @@ impl<J: Item, R: Send + 'static> Shared<J, R> {
             drop(item);
             waker.into_iter().for_each(Waker::wake);
         }
+        let _spawning = Spawning::enter();
         for batch in work.batches {
             let shared = Arc::clone(self);
             // Inside of the task, so that a panic is that task's alone.
@@ -327,7 +340,37 @@ impl<J: Item, R: Send + 'static> Drop for Slot<J, R> {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.free_slot();
-        self.0.proceed(state);
+        if Spawning::is_on() {
+            // A runtime that has ended drops what it is given at once, and would
+            // so be given batch after batch, each inside of the last.
+            drop(state);
+            self.0.clock.notify_one();
+        } else {
+            self.0.proceed(state);
+        }
+    }
+}
+
+/// Says that this thread is handing batches to the runtime.
+struct Spawning(bool);
+
+thread_local! {
+    static SPAWNING: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Spawning {
+    fn enter() -> Self {
+        Self(SPAWNING.replace(true))
+    }
+
+    fn is_on() -> bool {
+        SPAWNING.get()
+    }
+}
+
+impl Drop for Spawning {
+    fn drop(&mut self) {
+        SPAWNING.set(self.0);
     }
 }
 

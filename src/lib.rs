@@ -27,6 +27,7 @@
 //! | [`cli`] | commands and flags |
 //! | [`app`] | bind, run, and the order of the end |
 //! | [`config`] | flags over environment over file over defaults, and every mistake at once |
+//! | [`listener`] | a listening socket, closed without loss |
 //! | [`http`] | both listeners: paths, connections, jobs, problems, admin |
 //! | [`batcher`] | the queue and when a batch leaves; a library of its own |
 //! | [`processor`] | one batch to the answers of its members: encode, correlate |
@@ -63,6 +64,7 @@ pub mod config;
 pub mod http;
 pub mod job;
 pub mod json;
+pub mod listener;
 pub mod metrics;
 pub mod processor;
 pub mod sample_upstream;

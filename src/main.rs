@@ -101,7 +101,9 @@ async fn demo(flags: &Flags) -> anyhow::Result<End> {
     loaded.config.upstream.url = Url::parse(&format!("http://{}/batch", sample.local_addr()))?;
     let app = start(&loaded).await?;
     let jobs = config::connectable(&app.jobs_address()?.to_string());
-    println!(
+    // Who closed its output does not want to know.
+    let _ = writeln!(
+        io::stdout(),
         "Try it:\n\n  curl -i -X POST http://{jobs}/jobs -d '{{\"id\":\"1\",\"body\":\"hello\"}}'\n"
     );
     tokio::spawn(sample.run(std::future::pending()));

@@ -10,6 +10,7 @@ pub mod encode;
 pub mod outcome;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::HeaderValue;
 use tokio::sync::watch;
@@ -67,6 +68,17 @@ struct Trip {
     tag: Arc<BatchTag>,
     size: usize,
     left: Instant,
+    /// Whether its end is in the log.
+    told: AtomicBool,
+}
+
+impl Drop for Trip {
+    fn drop(&mut self) {
+        // A batch whose processing panicked has failed like any other.
+        if !self.told.load(Ordering::Relaxed) && std::thread::panicking() {
+            self.log(Code::Internal, "its processing panicked");
+        }
+    }
 }
 
 /// What a whole batch came to.
@@ -344,6 +356,7 @@ impl Trip {
             }),
             size,
             left: batch.left(),
+            told: AtomicBool::new(false),
         }
     }
 
@@ -362,6 +375,7 @@ impl Trip {
 
     /// One line for each batch, aloud where it failed.
     fn log(&self, outcome: Code, cause: &str) {
+        self.told.store(true, Ordering::Relaxed);
         // To the microsecond; more digits are noise.
         let duration_ms = self.left.elapsed().as_micros() as f64 / 1e3;
         let (batch_id, size) = (self.tag.id, self.size);

@@ -12,6 +12,8 @@ pub(super) async fn run<J: Item, R: Send + 'static>(
     batcher: Weak<Shared<J, R>>,
     woken: Arc<Notify>,
 ) {
+    // Where the runtime ends first, nobody comes to send what is queued.
+    let _last = Last(batcher.clone());
     loop {
         let due = match batcher.upgrade() {
             Some(shared) => shared.tick(),
@@ -26,6 +28,17 @@ pub(super) async fn run<J: Item, R: Send + 'static>(
                 woken.notified().await;
                 tokio::task::yield_now().await;
             }
+        }
+    }
+}
+
+/// Ends a batcher whose clock has ended.
+struct Last<J: Item, R: Send + 'static>(Weak<Shared<J, R>>);
+
+impl<J: Item, R: Send + 'static> Drop for Last<J, R> {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.end();
         }
     }
 }

@@ -14,13 +14,13 @@ pub struct Settings {
     /// What a batch adds to each item, such as a separator. Default 0.
     pub item_overhead: usize,
     /// The longest an item waits for company while a slot is free. Zero sends
-    /// after one turn of the event loop. Default 5 ms.
+    /// after one turn of the event loop. A day at most. Default 5 ms.
     pub max_wait: Duration,
     /// Whether to wait that long always, or only while it can pay.
     pub wait: Wait,
     /// How many batches are processed at a time, at least 1. Default 10.
     pub max_in_flight: usize,
-    /// The least time between two batches leaving. Default none.
+    /// The least time between two batches leaving, a day at most. Default none.
     pub min_interval: Duration,
     /// The most items that wait, at least 1. Default 10,000.
     pub queue_jobs: usize,
@@ -28,6 +28,17 @@ pub struct Settings {
     pub queue_bytes: usize,
     /// What happens to an item that finds the queue full.
     pub on_full: OnFull,
+}
+
+impl Settings {
+    /// Longer times than this are as long as this: a day.
+    const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+    pub(super) fn bounded(mut self) -> Self {
+        self.max_wait = self.max_wait.min(Self::LONGEST);
+        self.min_interval = self.min_interval.min(Self::LONGEST);
+        self
+    }
 }
 
 impl Default for Settings {

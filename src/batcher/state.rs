@@ -57,7 +57,8 @@ pub struct Snapshot {
     pub in_flight: usize,
     /// Items whose caller left while they were queued.
     pub cancelled_queued: u64,
-    /// Items whose caller left while their batch was in flight.
+    /// Items whose caller left later: while their batch was in flight, or with an
+    /// answer that it had not yet taken.
     pub cancelled_in_flight: u64,
 }
 

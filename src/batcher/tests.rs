@@ -390,6 +390,35 @@ async fn who_never_entered_is_not_accepted_when_the_batcher_closes() {
     assert_eq!(batcher.snapshot().accepted, 2);
 }
 
+#[test]
+fn a_runtime_that_ends_takes_the_batcher_with_it() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let settings = Settings {
+        max_size: 1,
+        max_in_flight: 1,
+        ..Settings::default()
+    };
+    let (batcher, mut batches) = runtime.block_on(async { by_hand(settings) });
+    let _in_flight = submit(&batcher, 0);
+    let batch = runtime.block_on(batches.recv()).unwrap();
+    // So many that one inside of the other they would not fit the stack.
+    let queued: Vec<_> = (1..9_000).map(|key| submit(&batcher, key)).collect();
+    drop(runtime);
+    drop(batch);
+    let elsewhere = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    for reply in queued {
+        let answer = elsewhere.block_on(reply);
+        assert!(matches!(
+            answer,
+            Err(Unanswered::Abandoned | Unanswered::Dropped)
+        ));
+    }
+    let refused = batcher.submit(Job(1, 1), Instant::now() + FAR).unwrap_err();
+    assert_eq!(refused.reason, Refusal::Closed);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_abandoned_is_answered() {
     let settings = Settings {

@@ -9,7 +9,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 use tower_service::Service;
 
 use crate::batcher::Source;
@@ -45,7 +45,11 @@ pub(super) struct Caller {
 
 /// Where a connection's caller stands with the next request head.
 #[derive(Debug)]
-struct Progress(AtomicU8);
+struct Progress {
+    stage: AtomicU8,
+    /// Heads that were complete so far.
+    heads: AtomicU32,
+}
 
 impl Progress {
     /// No bytes of it have come, and a request has been served before.
@@ -57,8 +61,24 @@ impl Progress {
     /// HTTP/2: heads are the library's business from here on.
     const MULTIPLEXED: u8 = 3;
 
+    fn new() -> Self {
+        Self {
+            stage: AtomicU8::new(Self::AWAITED),
+            heads: AtomicU32::new(0),
+        }
+    }
+
     fn set(&self, to: u8) {
-        self.0.store(to, Ordering::Relaxed);
+        self.stage.store(to, Ordering::Relaxed);
+    }
+
+    fn head_done(&self, stage: u8) {
+        self.heads.fetch_add(1, Ordering::Relaxed);
+        self.set(stage);
+    }
+
+    fn heads(&self) -> u32 {
+        self.heads.load(Ordering::Relaxed)
     }
 
     fn turn(&self, from: u8, to: u8) {
@@ -69,7 +89,7 @@ impl Progress {
     }
 
     fn get(&self) -> u8 {
-        self.0.load(Ordering::Relaxed)
+        self.stage.load(Ordering::Relaxed)
     }
 }
 
@@ -81,7 +101,7 @@ pub(super) async fn serve(
     read_timeout: Duration,
     mut closing: watch::Receiver<bool>,
 ) {
-    let progress = Arc::new(Progress(AtomicU8::new(Progress::AWAITED)));
+    let progress = Arc::new(Progress::new());
     let service = TowerToHyperService::new(Requests {
         router,
         caller: source.map(|source| Caller {
@@ -106,18 +126,18 @@ pub(super) async fn serve(
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(watched), service));
     let mut closing = std::pin::pin!(async { drop(closing.wait_for(|&closing| closing).await) });
     let mut is_closing = false;
-    let mut overdue_at = None;
+    let mut timer: Option<HeadTimer> = None;
     loop {
         let overdue = async {
-            match overdue_at {
-                Some(at) => sleep_until(at).await,
+            match timer {
+                Some(timer) => sleep_until(timer.until).await,
                 None => std::future::pending().await,
             }
         };
         let mut awaited = HeadAwaited {
             connection: connection.as_mut(),
             progress: &progress,
-            timed: overdue_at.is_some(),
+            timed: timer.map(|timer| timer.head),
         };
         tokio::select! {
             // The connection first: what it has just read may be the head.
@@ -125,15 +145,22 @@ pub(super) async fn serve(
             event = &mut awaited => match event {
                 // A caller's broken connection is no event of ours.
                 Event::Over => return,
-                Event::HeadBegun => overdue_at = Some(Instant::now() + read_timeout),
-                Event::HeadDone => overdue_at = None,
+                Event::Begun(head) => {
+                    let until = Instant::now() + read_timeout;
+                    timer = Some(HeadTimer { head, until, farewell: false });
+                }
+                // Be it that it came during the farewell: then it is the last.
+                Event::Done => timer = None,
             },
-            () = overdue => {
+            () = overdue => match &mut timer {
                 // HTTP/2 gets a word of farewell; what is half a head does not.
-                connection.as_mut().graceful_shutdown();
-                let _ = timeout(FAREWELL, connection).await;
-                return;
-            }
+                Some(timer) if !timer.farewell => {
+                    connection.as_mut().graceful_shutdown();
+                    timer.farewell = true;
+                    timer.until = Instant::now() + FAREWELL;
+                }
+                _ => return,
+            },
             () = &mut closing, if !is_closing => {
                 is_closing = true;
                 connection.as_mut().graceful_shutdown();
@@ -142,10 +169,20 @@ pub(super) async fn serve(
     }
 }
 
+/// By when a head is to be complete.
+#[derive(Clone, Copy)]
+struct HeadTimer {
+    /// Which of the connection's heads.
+    head: u32,
+    until: Instant,
+    /// Its time is up; this is the time to say so.
+    farewell: bool,
+}
+
 enum Event {
     Over,
-    HeadBegun,
-    HeadDone,
+    Begun(u32),
+    Done,
 }
 
 /// Drives a connection until it is over, or the clock for a head is to be set
@@ -153,19 +190,21 @@ enum Event {
 struct HeadAwaited<'a, C> {
     connection: Pin<&'a mut C>,
     progress: &'a Progress,
-    timed: bool,
+    /// The head whose clock runs.
+    timed: Option<u32>,
 }
 
 impl<C: Future> Future for HeadAwaited<'_, C> {
     type Output = Event;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Event> {
-        let over = self.connection.as_mut().poll(context).is_ready();
-        let awaited = self.progress.get() == Progress::AWAITED;
-        match (over, awaited, self.timed) {
-            (true, ..) => Poll::Ready(Event::Over),
-            (false, true, false) => Poll::Ready(Event::HeadBegun),
-            (false, false, true) => Poll::Ready(Event::HeadDone),
+        if self.connection.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Event::Over);
+        }
+        let awaited = (self.progress.get() == Progress::AWAITED).then(|| self.progress.heads());
+        match (awaited, self.timed) {
+            (Some(head), timed) if timed != Some(head) => Poll::Ready(Event::Begun(head)),
+            (None, Some(_)) => Poll::Ready(Event::Done),
             _ => Poll::Pending,
         }
     }
@@ -190,7 +229,7 @@ impl Service<Request<Incoming>> for Requests {
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         let multiplexed = request.version() == Version::HTTP_2;
-        self.progress.set(match multiplexed {
+        self.progress.head_done(match multiplexed {
             true => Progress::MULTIPLEXED,
             false => Progress::SERVING,
         });

@@ -1,7 +1,7 @@
 //! Section 1 of the contract: the size of a body, slow callers, and callers
 //! whose framing is wrong.
 
-use crate::harness::{Answer, Proxy, RawClient, ScriptedUpstream};
+use crate::harness::{Answer, Proxy, RawClient, ScriptedUpstream, Signal};
 
 pub const JOB: &str = r#"{"id":1}"#;
 const ECHO: &str = r#"{"id":1,"result":null}"#;
@@ -83,6 +83,37 @@ async fn a_connection_that_never_finishes_its_head_is_closed() {
         assert!(!answer.starts_with(b"HTTP/1.1 2"), "{start:?}: {answer:?}");
     }
     house.goes_on().await;
+}
+
+/// Whenever the rest of a late head comes, its job is answered or was never
+/// taken. The pauses are what the story is about; none of them synchronises.
+#[tokio::test]
+async fn a_head_completed_late_is_answered_or_never_was() {
+    let House {
+        mut proxy,
+        mut upstream,
+    } = House::impatient().await;
+    tokio::spawn(async move {
+        loop {
+            upstream.next_ever().await.echo();
+        }
+    });
+    let (start, rest) = (
+        "POST /jobs HTTP/1.1\r\nHost: p\r\n",
+        "Connection: close\r\nContent-Length: 8\r\n\r\n",
+    );
+    for late in (180..=320).step_by(10) {
+        let mut client = RawClient::connect(proxy.jobs_addr).await;
+        client.write(start).await;
+        tokio::time::sleep(std::time::Duration::from_millis(late)).await;
+        client.write(format!("{rest}{JOB}")).await;
+        let said = String::from_utf8(client.until_closed().await).unwrap();
+        assert!(said.is_empty() || said.ends_with(ECHO), "{late}: {said}");
+    }
+    proxy.signal(Signal::TERM);
+    assert_eq!(proxy.exit_code().await, Some(0));
+    let done = proxy.log.last().await;
+    assert_eq!(done.number("accepted"), done.number("answered"), "{done:?}");
 }
 
 #[tokio::test]

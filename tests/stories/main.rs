@@ -40,6 +40,7 @@ mod shutdown;
 
 // Section 8: what an operator sees.
 mod admin;
+mod process;
 
 // All of it at once.
 mod accounting;

@@ -1,7 +1,7 @@
 //! Section 6 of the contract: the end of a proxy, in its order.
 
 use crate::harness::{
-    Caller, LONG_WAIT, Line, Problem, Proxy, Request, ScriptedUpstream, Signal, eventually,
+    Caller, LONG_WAIT, Line, Proxy, Request, ScriptedUpstream, Signal, eventually,
 };
 
 async fn house(flags: &[&str], env: &[(&str, &str)]) -> (Proxy, ScriptedUpstream) {
@@ -144,16 +144,11 @@ async fn whoever_still_waits_at_the_timeout_is_answered() {
     let queued = proxy.enqueue_request(job("c")).await;
     proxy.signal(Signal::TERM);
     let answer = queued.answer().await;
-    assert!(matches!(answer.status, 503 | 504), "{answer:?}");
-    Problem::read(&answer)
-        .has("id", "c")
-        .has("dispatched", "no");
+    answer.problem(503, "shutting-down", "no").has("id", "c");
     for (caller, id) in in_flight.into_iter().zip(["a", "b"]) {
         let answer = caller.answer().await;
-        assert!(matches!(answer.status, 503 | 504), "{answer:?}");
-        Problem::read(&answer)
-            .has("id", id)
-            .has("dispatched", "unknown");
+        let problem = answer.problem(504, "deadline-exceeded", "unknown");
+        problem.has("id", id);
     }
     assert_eq!(proxy.exit_code().await, Some(0));
     assert_eq!(done(&proxy).await.number("answered"), 3);
@@ -225,16 +220,76 @@ async fn a_job_that_waits_for_room_is_answered_too() {
     a.answer().await.is_result(&echo("a"));
     upstream.next().await.echo();
     b.answer().await.is_result(&echo("b"));
-    // It never was in the queue: refused now, or let in and drained.
-    let c = tokio::spawn(c.answer());
+    // Let in when there was room, and drained like the others.
+    upstream.next().await.echo();
+    c.answer().await.is_result(&echo("c"));
+    assert_eq!(proxy.exit_code().await, Some(0));
+}
+
+#[tokio::test]
+async fn who_never_got_in_by_the_timeout_is_refused() {
+    let flags = [
+        "--queue-max-jobs",
+        "1",
+        "--max-size",
+        "1",
+        "--shutdown-timeout",
+        "300ms",
+    ];
+    let (mut proxy, mut upstream) = house(&flags, &[("MICROBATCH_QUEUE__ON_FULL", "wait")]).await;
+    let _in_flight = proxy.enqueue_request(job("a")).await;
+    let _call = upstream.next().await;
+    let _queued = proxy.enqueue_request(job("b")).await;
+    let outside = proxy.lobby(job("c")).await;
+    proxy.signal(Signal::TERM);
+    let answer = outside.answer().await;
+    answer.problem(503, "shutting-down", "no").has("id", "c");
+    assert_eq!(proxy.exit_code().await, Some(0));
+    let done = done(&proxy).await;
+    assert_eq!(
+        (done.number("accepted"), done.number("refused")),
+        (2, 1),
+        "{done:?}"
+    );
+}
+
+/// A caller that the system has taken in and the proxy has not is no less there.
+#[tokio::test]
+async fn who_is_connected_when_it_closes_is_answered() {
+    let (mut proxy, mut upstream) = house(&["--max-size", "1"], &[]).await;
+    let caller = proxy.enqueue_request(job("a")).await;
+    let call = upstream.next().await;
+    proxy.signal(Signal::STOP);
+    let late = Caller::spawn(proxy.jobs_addr, job("late"));
+    let connected = || async { late_is_connected(&proxy).await.then_some(()) };
+    eventually("the late caller to be connected", connected).await;
+    proxy.signal(Signal::TERM);
+    proxy.signal(Signal::CONT);
+    proxy.log.nth("draining", 1).await;
+    call.echo();
+    caller.answer().await.is_result(&echo("a"));
+    // Taken just before the end or at it, it gets a whole answer.
+    let answering = tokio::spawn(late.answer());
     tokio::select! {
         call = upstream.next() => call.echo(),
         code = proxy.exit_code() => assert_eq!(code, Some(0)),
     }
-    let answer = c.await.expect("an answer");
+    let answer = answering.await.expect("an answer");
     if answer.status != 200 {
-        answer.problem(503, "shutting-down", "no").has("id", "c");
+        answer.problem(503, "shutting-down", "no").has("id", "late");
     }
+}
+
+/// Whether a connection of another process's making waits to be accepted: the
+/// receive queue of the listening socket (Linux, /proc/net/tcp).
+async fn late_is_connected(proxy: &Proxy) -> bool {
+    let port = format!(":{:04X} ", proxy.jobs_addr.port());
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("the table of sockets");
+    let listening = table
+        .lines()
+        .find(|line| line.contains(&port) && line.contains(" 0A "));
+    let queues = listening.and_then(|line| line.split_whitespace().nth(4));
+    queues.is_some_and(|queues| !queues.ends_with(":00000000"))
 }
 
 #[tokio::test]

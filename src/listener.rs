@@ -1,0 +1,112 @@
+//! A listening socket: bound, emptied into tasks, and closed without loss.
+//!
+//! `app` has two of them. Nobody who was connected when it was told to stop is
+//! turned away: what the system has taken in by then is served too.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tracing::warn;
+
+use crate::telemetry::Seldom;
+
+/// How many connections the system takes in while we are busy. It may allow
+/// fewer (on Linux `net.core.somaxconn`, 4,096 by default).
+const BACKLOG: u32 = 4_096;
+
+/// How long a connection is silent before the system asks whether its caller is
+/// still there; it is given up after twice that.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// The pause after the system refused to hand out another connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Listens on the first of a name's addresses that can be taken.
+///
+/// # Errors
+/// The system's, for the last address tried.
+pub async fn bind(address: &str) -> io::Result<TcpListener> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in lookup_host(address).await? {
+        match listen(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A proxy that was just ended must not be in the way of the next.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Takes connections until `stop` turns true, each served by a task of its own.
+pub async fn accept<F>(
+    listener: TcpListener,
+    mut stop: watch::Receiver<bool>,
+    serve: impl Fn(TcpStream) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let failures = Seldom::default();
+    let mut stopped = std::pin::pin!(async { drop(stop.wait_for(|&stop| stop).await) });
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut stopped => break,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                tune(&stream);
+                tokio::spawn(serve(stream));
+            }
+            // The caller was gone before it was taken.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                if failures.now().is_some() {
+                    warn!(%error, "can't accept connections, trying on");
+                }
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    for stream in backlog(listener) {
+        tune(&stream);
+        tokio::spawn(serve(stream));
+    }
+}
+
+/// Who is connected and was not taken yet; no more than there can be, so that a
+/// flood can't hold up the end.
+fn backlog(listener: TcpListener) -> impl Iterator<Item = TcpStream> {
+    let listener = listener.into_std().ok();
+    let accepted = (0..BACKLOG).map_while(move |_| listener.as_ref()?.accept().ok());
+    accepted.filter_map(|(stream, _)| {
+        stream.set_nonblocking(true).ok()?;
+        TcpStream::from_std(stream).ok()
+    })
+}
+
+/// An answer must not wait for an acknowledgement, and a caller that vanished
+/// without a word must not be waited for for ever. A socket that can do neither
+/// is about to fail anyway.
+fn tune(stream: &TcpStream) {
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE)
+        .with_interval(KEEPALIVE / 4)
+        .with_retries(4);
+    let _ = stream.set_nodelay(true);
+    let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
+}
