@@ -36,7 +36,10 @@ settings! {
         request_timeout: Duration = "30s", in time(MILLISECOND..=DAY),
             flag "--request-timeout" "DURATION", env "MICROBATCH_SERVER__REQUEST_TIMEOUT";
 
-        /// Longest a caller may take to send a job's body
+        /// Longest a caller may take to send a head, and then a body
+        ///
+        /// The time for a head starts with the connection, later with the head's first byte: a
+        /// connection that is idle between two requests is left open.
         read_timeout: Duration = "10s", in time(MILLISECOND..=DAY),
             env "MICROBATCH_SERVER__READ_TIMEOUT";
 
@@ -66,7 +69,8 @@ settings! {
 
         /// Longest a job waits for company while a slot is free
         ///
-        /// 0 sends as soon as a slot is free.
+        /// 0 sends as soon as a slot is free. The timer ticks in milliseconds, so a wait ends up
+        /// to 1 ms late.
         max_wait: Duration = "5ms", in time(ZERO..=HOUR),
             flag "--max-wait" "DURATION", env "MICROBATCH_BATCH__MAX_WAIT";
 
@@ -86,6 +90,8 @@ settings! {
             env "MICROBATCH_QUEUE__MAX_BYTES";
 
         /// What a job does that finds the queue full: reject or wait
+        ///
+        /// As many may wait for room as the queue holds, or 1,000 jobs and 64 MiB if that is more.
         on_full: OnFull = "reject", in ON_FULL,
             env "MICROBATCH_QUEUE__ON_FULL";
     }
