@@ -28,7 +28,8 @@ RUN apt-get update \
 COPY --from=build /src/target/release/microbatch /usr/local/bin/microbatch
 
 # Inside a container the loopback interface would be out of everyone's reach. Publish both ports
-# with care: the admin listener has no password.
+# with care: the admin listener has no password. The environment goes before a mounted file, so the
+# two `listen` of a file have no effect here; set these two variables instead.
 ENV MICROBATCH_SERVER__LISTEN=0.0.0.0:8080 \
     MICROBATCH_ADMIN__LISTEN=0.0.0.0:8081
 EXPOSE 8080 8081
@@ -37,11 +38,13 @@ EXPOSE 8080 8081
 USER 65532:65532
 
 # SIGTERM drains, and reaches the process because no shell stands between. Give it
-# `shutdown.delay` + `shutdown.timeout` before it is killed: 5 s by default, docker grants 10 s.
+# `shutdown.delay` + `shutdown.timeout` and 2 s more before it is killed: 7 s by default, docker
+# grants 10 s.
 STOPSIGNAL SIGTERM
 
-# Settings come from the environment, which the check shares; it does not see the flags of the
-# process it checks. `microbatch upstream` has no admin listener: run it with `--no-healthcheck`.
+# Settings come from the environment, or the file that MICROBATCH_CONFIG names, which the check
+# shares; it does not see the flags of the process it checks. `microbatch upstream` has no admin
+# listener: run it with `--no-healthcheck`.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=2s CMD ["microbatch", "healthcheck"]
 
 ENTRYPOINT ["microbatch"]

@@ -210,4 +210,7 @@ fn the_lobby_is_bounded_too() {
     queue.remove(5);
     assert!(queue.lobby_has_room(LOBBY_BYTES - 10 * (LOBBY_JOBS - 1)));
     assert!(!queue.lobby_has_room(LOBBY_BYTES - 10 * (LOBBY_JOBS - 1) + 1));
+    // Who enters the queue is no longer in the lobby.
+    queue.take(1, 10);
+    assert!(queue.lobby_has_room(LOBBY_BYTES - 10 * (LOBBY_JOBS - 2)));
 }

@@ -289,11 +289,11 @@ async fn an_adaptive_wait_is_over_when_nobody_is_left_to_come() {
     // One of two: it waits for the other, as long as the other is there.
     let start = Instant::now();
     let _reply = one.submit(Job(1, 1), deadline()).unwrap();
-    tokio::task::yield_now().await;
+    tokio::time::sleep(MS).await;
     assert!(batches.try_recv().is_err());
     drop(other);
     assert_eq!(batches.recv().await.unwrap().reason(), FlushReason::Idle);
-    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert_eq!(start.elapsed(), MS);
 }
 
 #[tokio::test(start_paused = true)]
@@ -441,10 +441,106 @@ async fn what_is_abandoned_is_answered() {
 #[tokio::test(start_paused = true)]
 async fn the_clock_ends_with_the_batcher() {
     let (batcher, batches) = by_hand(Settings::default());
-    let clock = Arc::downgrade(&batcher.0);
+    let clock = Arc::clone(&batcher.0.clock);
+    tokio::time::sleep(MS).await;
+    assert_eq!(
+        Arc::strong_count(&clock),
+        3,
+        "ours, the batcher's, its clock's"
+    );
     drop((batcher, batches));
-    tokio::task::yield_now().await;
-    assert_eq!(clock.strong_count(), 0);
+    tokio::time::sleep(MS).await;
+    assert_eq!(Arc::strong_count(&clock), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_fills_a_batch_sends_it() {
+    let settings = Settings {
+        max_size: 2,
+        ..Settings::default()
+    };
+    let (batcher, _batches) = by_hand(settings);
+    let _first = submit(&batcher, 1);
+    assert_eq!(batcher.snapshot().in_flight, 0);
+    let _second = submit(&batcher, 2);
+    assert_eq!(
+        batcher.snapshot().in_flight,
+        1,
+        "without a turn of the clock"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_clock_comes_for_the_earliest_of_all() {
+    let (batcher, _batches) = by_hand(Settings::default());
+    let armed = || batcher.0.lock().armed();
+    let now = Instant::now();
+    let _patient = submit(&batcher, 1);
+    assert_eq!(armed(), Some(now + 5 * MS));
+    let _hasty = batcher.submit(Job(2, 1), now + 2 * MS).unwrap();
+    assert_eq!(armed(), Some(now + 2 * MS));
+    let _later = batcher.submit(Job(3, 1), now + 3 * MS).unwrap();
+    assert_eq!(armed(), Some(now + 2 * MS));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_is_too_large_for_a_batch_or_for_the_queue() {
+    for (max_bytes, item_overhead, queue_bytes) in [(10, 2, 100), (100, 2, 8)] {
+        let settings = Settings {
+            max_bytes,
+            item_overhead,
+            queue_bytes,
+            ..Settings::default()
+        };
+        let (batcher, _batches) = by_hand(settings);
+        let deadline = Instant::now() + FAR;
+        let refused = batcher.submit(Job(1, 9), deadline).unwrap_err();
+        assert_eq!(refused.reason, Refusal::TooLarge);
+        assert!(batcher.submit(Job(1, 8), deadline).is_ok());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_after_is_what_the_queue_has_stood() {
+    let settings = Settings {
+        max_size: 1,
+        max_in_flight: 1,
+        queue_jobs: 1,
+        ..Settings::default()
+    };
+    let (batcher, mut batches) = by_hand(settings);
+    let _in_flight = submit(&batcher, 1);
+    let _batch = batches.recv().await.unwrap();
+    advance(Duration::from_secs(100)).await;
+    let queued = batcher
+        .submit(Job(2, 1), Instant::now() + 7_000 * MS)
+        .unwrap();
+    advance(6_000 * MS).await;
+    let refused = batcher.submit(Job(3, 1), Instant::now() + FAR).unwrap_err();
+    assert_eq!(refused.reason, Refusal::Full { retry_after: 6 });
+    assert_eq!(queued.await, Err(Unanswered::Expired { retry_after: 7 }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_is_vacated_when_nothing_waits_and_nothing_flies() {
+    let settings = Settings {
+        max_size: 1,
+        max_in_flight: 1,
+        queue_jobs: 1,
+        on_full: OnFull::Wait,
+        ..Settings::default()
+    };
+    let (batcher, mut batches) = by_hand(settings);
+    let replies = [1, 2, 3].map(|key| submit(&batcher, key));
+    assert_eq!(batcher.flush(), 2, "one in the queue, one waiting for room");
+    let mut vacated = std::pin::pin!(batcher.vacated());
+    for _ in replies {
+        let batch = batches.recv().await.unwrap();
+        let waiting = tokio::time::timeout(MS, &mut vacated).await;
+        assert!(waiting.is_err());
+        answer(batch);
+    }
+    vacated.await;
 }
 
 #[tokio::test(start_paused = true)]
