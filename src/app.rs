@@ -2,7 +2,7 @@
 //!
 //! [`App::bind`] takes the addresses, so that a second proxy on the same port is
 //! an error before anything runs. [`App::run`] owns the order of the end:
-//! not ready, delay, no new connections, no new jobs, drain, give up, done.
+//! not ready, delay, no new jobs, no new connections, drain, give up, done.
 
 use std::io;
 use std::net::SocketAddr;
@@ -157,10 +157,12 @@ impl App {
         );
         sleep(config.shutdown.delay).await;
         let deadline = Instant::now() + config.shutdown.timeout;
+        // First of the two, so that whoever sees the listener closed sees no more
+        // jobs accepted either.
+        batcher.close();
         stop_accepting.send_replace(true);
         // Its end is the listener's: whoever is in the backlog has been taken.
         let _ = accepting.await;
-        batcher.close();
         if timeout_at(deadline, batcher.vacated()).await.is_err() {
             batcher.abandon();
             give_up.send_replace(true);
