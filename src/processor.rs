@@ -226,7 +226,7 @@ impl Processor {
             Ok(correlation) => correlation,
             Err(error) => return self.malformed(batch, trip, status, &error),
         };
-        self.warn_of_mismatch(trip, &correlation);
+        self.warn_of_mismatch(trip, batch.len(), &correlation);
         trip.log(Code::Ok, "");
         let mut outcomes = correlation.outcomes.into_iter();
         batch.answer_all(|member| {
@@ -248,7 +248,7 @@ impl Processor {
     }
 
     /// An upstream that mixes up its results would flood the log.
-    fn warn_of_mismatch(&self, trip: &Trip, correlation: &Correlation) {
+    fn warn_of_mismatch(&self, trip: &Trip, members: usize, correlation: &Correlation) {
         let count = |wanted| {
             correlation
                 .outcomes
@@ -257,7 +257,10 @@ impl Processor {
                 .count()
         };
         let (missing, ambiguous) = (count(Outcome::Missing), count(Outcome::Ambiguous));
-        let unmatched = correlation.unmatched;
+        let mut unmatched = correlation.unmatched;
+        // The results of members that expired meanwhile are nobody's fault.
+        let expired = trip.size - members;
+        unmatched.unknown_id = unmatched.unknown_id.saturating_sub(expired);
         if missing + ambiguous + unmatched.total() > 0
             && let Some(silent) = self.mismatches.now()
         {

@@ -86,6 +86,12 @@ async fn deadline_passed_after_the_batch_left() {
     assert_eq!(call.ids(), ["hasty", "patient"]);
     call.echo();
     patient.answer().await.is_result(&echo("patient"));
+    proxy.log.nth("batch done", 1).await;
+    // The upstream answered the hasty one as well, and can't be blamed for that.
+    let blamed = proxy
+        .log
+        .count(|line| line.message() == "unmatched results");
+    assert_eq!(blamed, 0, "{}", proxy.log);
 }
 
 #[tokio::test]
