@@ -61,6 +61,8 @@ mod policy;
 mod queue;
 mod rate;
 mod reply;
+#[cfg(test)]
+mod rest_tests;
 mod seat;
 mod settings;
 mod source;
@@ -87,7 +89,7 @@ pub use state::Snapshot;
 
 use queue::Entry;
 use source::{Census, InHouse};
-use state::{State, Work};
+use state::{Place, State, Work};
 
 /// What can be batched.
 pub trait Item: Send + 'static {
@@ -234,6 +236,14 @@ impl<J: Item, R: Send + 'static> Batcher<J, R> {
         }
     }
 
+    /// From here on as many batches may be in flight, at least 1. Those that are
+    /// more than that go on.
+    pub fn set_max_in_flight(&self, limit: usize) {
+        let mut state = self.0.lock();
+        state.set_max_in_flight(limit);
+        self.0.proceed(state);
+    }
+
     /// The counts at this moment.
     pub fn snapshot(&self) -> Snapshot {
         self.0.lock().snapshot()
@@ -279,6 +289,13 @@ impl<J: Item, R: Send + 'static> Shared<J, R> {
         due
     }
 
+    /// A batch that rests wants a slot.
+    fn line_up(self: &Arc<Self>, place: Place<J, R>) {
+        let mut state = self.lock();
+        state.line_up(place);
+        self.proceed(state);
+    }
+
     fn abandon(self: &Arc<Self>) {
         let work = self.lock().clear();
         self.perform(work);
@@ -304,6 +321,10 @@ impl<J: Item, R: Send + 'static> Shared<J, R> {
             drop(item);
             waker.into_iter().for_each(Waker::wake);
         }
+        for (place, slot) in work.slots {
+            // Whoever does not want it any more frees it by dropping it.
+            drop(place.send(slot));
+        }
         let _spawning = Spawning::enter();
         for batch in work.batches {
             let shared = Arc::clone(self);
@@ -311,6 +332,15 @@ impl<J: Item, R: Send + 'static> Shared<J, R> {
             self.runtime
                 .spawn(async move { (shared.process)(batch).await });
         }
+    }
+}
+
+impl<J: Item, R: Send + 'static> std::fmt::Debug for Shared<J, R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Without the state, whose lock may be held.
+        f.debug_struct("Shared")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }
 
@@ -333,8 +363,10 @@ impl<J: Item, R: Send + 'static> std::fmt::Debug for Batcher<J, R> {
     }
 }
 
-/// One of the places for batches in flight; free again when dropped.
-struct Slot<J: Item, R: Send + 'static>(Arc<Shared<J, R>>);
+/// One of the places for batches in flight; free again when dropped. See
+/// [`Batch::slot`].
+#[must_use = "a slot that is dropped is free again"]
+pub struct Slot<J: Item, R: Send + 'static>(Arc<Shared<J, R>>);
 
 impl<J: Item, R: Send + 'static> Drop for Slot<J, R> {
     fn drop(&mut self) {

@@ -71,6 +71,7 @@ pub mod sample_upstream;
 pub mod telemetry;
 pub mod trace_context;
 pub mod upstream;
+pub mod window;
 
 /// The README's example, compiled and run as a doctest.
 #[cfg(doctest)]

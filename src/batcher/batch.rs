@@ -1,27 +1,35 @@
 //! A batch that has left: its members, and the slot it occupies.
 
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::error::Unanswered;
 use super::policy::FlushReason;
-use super::queue::Entry;
+use super::queue::{Entry, Load};
 use super::seat::{Answerer, Flight};
 use super::state::Pending;
-use super::{Item, Slot};
+use super::{Batcher, Item, Shared, Slot};
 
 /// Items that left together, for a processor to answer one by one.
 ///
 /// Whatever is dropped unanswered answers for itself, then the slot is free.
+///
+/// A batch that is to be sent again later can [`rest`](Self::rest): it gives its
+/// slot back, its members count as waiting, and a [`slot`](Self::slot) lets it
+/// [`resume`](Self::resume).
 #[derive(Debug)]
 pub struct Batch<J: Item, R: Send + 'static> {
-    // Dropped in this order: members are answered before the slot is free.
     members: Vec<Member<J, R>>,
     reason: FlushReason,
     left: Instant,
     flight: Arc<Flight>,
-    _slot: Slot<J, R>,
+    shared: Arc<Shared<J, R>>,
+    /// None while it rests.
+    slot: Option<Slot<J, R>>,
 }
 
 impl<J: Item, R: Send + 'static> Batch<J, R> {
@@ -36,10 +44,11 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
             .into_iter()
             .map(|entry| {
                 let (item, answerer) = entry.item;
-                answerer.board(&flight);
+                answerer.board(&flight, entry.bytes);
                 Member {
                     item,
                     answerer,
+                    bytes: entry.bytes,
                     arrived: entry.arrived,
                     deadline: entry.deadline,
                 }
@@ -50,7 +59,8 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
             reason,
             left,
             flight,
-            _slot: slot,
+            shared: Arc::clone(&slot.0),
+            slot: Some(slot),
         }
     }
 
@@ -81,23 +91,143 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
 
     /// Answers every remaining member.
     pub fn answer_all(&mut self, mut answer: impl FnMut(&Member<J, R>) -> R) {
-        for member in self.members.drain(..) {
-            let answer = answer(&member);
-            member.answerer.answer(Ok(answer));
-        }
+        let members = std::mem::take(&mut self.members);
+        self.settle(members, |member| Ok(answer(member)));
     }
 
-    /// Answers the members whose deadline has come; the others stay.
-    pub fn answer_expired(&mut self, now: Instant, mut answer: impl FnMut(&Member<J, R>) -> R) {
-        for member in self.members.extract_if(.., |member| member.deadline <= now) {
-            let answer = answer(&member);
-            member.answerer.answer(Ok(answer));
+    /// Answers the members whose deadline has come by then; the others stay.
+    pub fn answer_expired(&mut self, then: Instant, mut answer: impl FnMut(&Member<J, R>) -> R) {
+        let expired = self
+            .members
+            .extract_if(.., |member| member.deadline <= then);
+        let expired = expired.collect();
+        self.settle(expired, |member| Ok(answer(member)));
+    }
+
+    fn settle(
+        &mut self,
+        members: Vec<Member<J, R>>,
+        mut answer: impl FnMut(&Member<J, R>) -> Result<R, Unanswered>,
+    ) {
+        if self.slot.is_some() {
+            for member in members {
+                let answer = answer(&member);
+                member.answerer.answer(answer);
+            }
+            return;
         }
+        // Each gives its room back in the step that answers it.
+        let answered = members.into_iter().map(|member| (answer(&member), member));
+        let answered: Vec<_> = answered.collect();
+        let (mut wakers, mut leftovers) = (Vec::new(), Vec::new());
+        let mut state = self.shared.lock();
+        for (answer, member) in answered {
+            match member.answerer.answer_quietly(answer) {
+                Ok(waker) => {
+                    wakers.extend(waker);
+                    state.end_rest(Load::one(member.bytes));
+                    leftovers.push((member.item, None));
+                }
+                Err(answer) => leftovers.push((member.item, Some(answer))),
+            }
+        }
+        self.shared.proceed(state);
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// The earliest deadline of the members.
     pub fn earliest_deadline(&self) -> Option<Instant> {
         self.members.iter().map(|member| member.deadline).min()
+    }
+
+    /// The latest deadline of the members.
+    pub fn latest_deadline(&self) -> Option<Instant> {
+        self.members.iter().map(|member| member.deadline).max()
+    }
+
+    /// Gives the slot back. The members stay in the batch, and count as waiting
+    /// until it is resumed, answered or dropped.
+    pub fn rest(&mut self) {
+        let Some(slot) = self.slot.take() else {
+            return;
+        };
+        let mut state = self.shared.lock();
+        self.flight.set_rests(true);
+        state.rest(self.load());
+        drop(state);
+        drop(slot);
+    }
+
+    /// Lines up for a slot, with other batches that rest and ahead of what is
+    /// queued; resolves when it is there. Whoever lines up before it rests goes
+    /// before all who have not. It borrows nothing of the batch.
+    pub fn slot(&self) -> impl Future<Output = Slot<J, R>> + Send + 'static {
+        let (place, slot) = oneshot::channel();
+        self.shared.line_up(place);
+        let shared = Arc::clone(&self.shared);
+        async move {
+            let slot = slot.await;
+            // A place is given up only with the batcher, which is held here.
+            drop(shared);
+            match slot {
+                Ok(slot) => slot,
+                Err(_) => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Goes on with a slot, without the members whose callers have left.
+    pub fn resume(&mut self, slot: Slot<J, R>) {
+        if self.slot.is_none() {
+            let mut state = self.shared.lock();
+            self.flight.set_rests(false);
+            state.rested(self.load());
+            self.shared.proceed(state);
+        }
+        self.slot = Some(slot);
+        self.members.retain(|member| member.answerer.is_awaited());
+    }
+
+    /// Takes the later half of the members away into a batch of their own, which
+    /// rests. The other half is the larger one, if one is.
+    #[must_use = "dropped, its members are answered as forgotten"]
+    pub fn split(&mut self) -> Self {
+        let members = self.members.split_off(self.members.len().div_ceil(2));
+        let half = Self {
+            members,
+            reason: self.reason,
+            left: self.left,
+            flight: Arc::default(),
+            shared: Arc::clone(&self.shared),
+            slot: None,
+        };
+        let mut state = self.shared.lock();
+        half.flight.set_rests(true);
+        state.rest(half.load());
+        if self.slot.is_none() {
+            // They have counted as waiting already.
+            state.end_rest(half.load());
+        }
+        for member in &half.members {
+            member.answerer.board(&half.flight, member.bytes);
+        }
+        drop(state);
+        half
+    }
+
+    /// The members that are waited for. Under the batcher's lock this is what
+    /// they count for while the batch rests.
+    fn load(&self) -> Load {
+        let awaited = self
+            .members
+            .iter()
+            .filter(|member| member.answerer.is_awaited());
+        awaited.map(|member| Load::one(member.bytes)).sum()
+    }
+
+    /// The batcher that the batch comes from.
+    pub fn batcher(&self) -> Batcher<J, R> {
+        Batcher(Arc::clone(&self.shared))
     }
 
     /// A future that ends once no member is left whose caller waits. It borrows
@@ -108,11 +238,25 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
     }
 }
 
+impl<J: Item, R: Send + 'static> Drop for Batch<J, R> {
+    fn drop(&mut self) {
+        // Members are answered before the slot is free.
+        let members = std::mem::take(&mut self.members);
+        self.settle(members, |_| Err(Unanswered::Dropped));
+        if self.slot.is_none() {
+            let mut state = self.shared.lock();
+            state.rested(Load::default());
+            self.shared.proceed(state);
+        }
+    }
+}
+
 /// One item of a batch, and the duty to answer it.
 #[derive(Debug)]
 pub struct Member<J, R> {
     item: J,
     answerer: Answerer<R>,
+    bytes: usize,
     arrived: Instant,
     deadline: Instant,
 }

@@ -44,6 +44,8 @@ impl FlushReason {
 /// What the policy looks at.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct View {
+    /// Whether a batch that has rested wants to leave again.
+    pub returning: bool,
     /// When the oldest item arrived; `None` while nothing waits.
     pub oldest: Option<Instant>,
     /// What keeps the batch at the front from growing.
@@ -76,6 +78,8 @@ pub(super) struct Company {
 pub(super) enum Action {
     /// Nothing waits.
     Rest,
+    /// A batch that has rested leaves again.
+    Return,
     /// A batch leaves, for this reason.
     Leave(FlushReason),
     /// Nothing before this time, unless something changes.
@@ -89,10 +93,24 @@ const SILENCE_IN_GAPS: u32 = 4;
 
 /// Decides. The order of the checks is the order of the contract's table, but
 /// that `Drain` goes first: from then on size and wait no longer matter.
+///
+/// Who returns goes before who waits for the first time: its items are older.
 pub(super) fn decide(view: &View, now: Instant) -> Action {
-    let Some(oldest) = view.oldest else {
+    let action = if view.returning {
+        Action::Return
+    } else if let Some(oldest) = view.oldest {
+        next_batch(view, oldest, now)
+    } else {
         return Action::Rest;
     };
+    match view.not_before {
+        Some(earliest) if now < earliest => Action::Until(earliest),
+        _ => action,
+    }
+}
+
+/// What is to be done about what waits since `oldest`.
+fn next_batch(view: &View, oldest: Instant, now: Instant) -> Action {
     let latest = oldest + view.max_wait;
     let action = if view.closing {
         Action::Leave(FlushReason::Drain)
@@ -115,13 +133,9 @@ pub(super) fn decide(view: &View, now: Instant) -> Action {
     } else {
         Action::Until(latest)
     };
-    let action = match action {
+    match action {
         Action::Until(_) if view.flushing => Action::Leave(FlushReason::Flush),
         other => other,
-    };
-    match view.not_before {
-        Some(earliest) if now < earliest => Action::Until(earliest),
-        _ => action,
     }
 }
 
@@ -148,6 +162,7 @@ mod tests {
     /// Half of a wait of 10 ms has passed; nobody asked for anything.
     fn view(now: Instant) -> View {
         View {
+            returning: false,
             oldest: Some(now - 5 * MS),
             full: None,
             flushing: false,
@@ -165,7 +180,7 @@ mod tests {
 
     #[test]
     fn the_table_of_reasons() {
-        use Action::{Leave, Rest, Until};
+        use Action::{Leave, Rest, Return, Until};
         let now = Instant::now();
         let base = view(now);
         let overdue = Some(now - 10 * MS);
@@ -257,6 +272,34 @@ mod tests {
                     ..base
                 },
                 Leave(FlushReason::Drain),
+            ),
+            (
+                "who returns goes first",
+                View {
+                    returning: true,
+                    full: Some(Full::Size),
+                    closing: true,
+                    ..base
+                },
+                Return,
+            ),
+            (
+                "who returns does so alone",
+                View {
+                    returning: true,
+                    oldest: None,
+                    ..base
+                },
+                Return,
+            ),
+            (
+                "an interval holds up who returns",
+                View {
+                    returning: true,
+                    not_before: Some(later),
+                    ..base
+                },
+                Until(later),
             ),
             (
                 "an interval holds all up",

@@ -5,6 +5,9 @@
 //! when the one before it has gone. *Lobby*: items that found the queue full
 //! and wait for room, first come first in. Every room is ordered by ticket, and
 //! a ticket is a number that only grows.
+//!
+//! Batches that rest before they are sent again take up room like the items
+//! they are made of, and are known here by their [`Load`] alone.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -40,6 +43,43 @@ pub(super) enum Full {
     Bytes,
 }
 
+/// How many items there are, and their bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Load {
+    pub jobs: usize,
+    pub bytes: usize,
+}
+
+impl Load {
+    /// One item of `bytes`.
+    pub fn one(bytes: usize) -> Self {
+        Self { jobs: 1, bytes }
+    }
+}
+
+impl std::ops::AddAssign for Load {
+    fn add_assign(&mut self, other: Self) {
+        self.jobs += other.jobs;
+        self.bytes += other.bytes;
+    }
+}
+
+impl std::ops::SubAssign for Load {
+    fn sub_assign(&mut self, other: Self) {
+        self.jobs -= other.jobs;
+        self.bytes -= other.bytes;
+    }
+}
+
+impl std::iter::Sum for Load {
+    fn sum<I: Iterator<Item = Self>>(loads: I) -> Self {
+        loads.fold(Self::default(), |mut sum, load| {
+            sum += load;
+            sum
+        })
+    }
+}
+
 /// The lobby holds as many items as the queue, or this many if that is more: a
 /// short queue is one way to have callers wait outside.
 const LOBBY_JOBS: usize = 1_000;
@@ -61,6 +101,8 @@ pub(super) struct Queue<T> {
     bytes: usize,
     ready_bytes: usize,
     lobby_bytes: usize,
+    /// Of the batches that rest.
+    resting: Load,
     /// Of all that wait, the earliest first.
     deadlines: BTreeSet<(Instant, Ticket)>,
     entered: u64,
@@ -87,6 +129,7 @@ impl<T> Queue<T> {
             bytes: 0,
             ready_bytes: 0,
             lobby_bytes: 0,
+            resting: Load::default(),
             deadlines: BTreeSet::new(),
             entered: 0,
         }
@@ -97,9 +140,25 @@ impl<T> Queue<T> {
         self.ready.len() + self.held.len()
     }
 
-    /// Their bytes.
-    pub fn bytes(&self) -> usize {
-        self.bytes
+    /// What takes up room: the queue proper, and the batches that rest.
+    pub fn load(&self) -> Load {
+        let mut load = self.resting;
+        load += Load {
+            jobs: self.jobs(),
+            bytes: self.bytes,
+        };
+        load
+    }
+
+    /// A batch rests, whether there is room for it or not.
+    pub fn rest(&mut self, load: Load) {
+        self.resting += load;
+    }
+
+    /// A batch rests no longer, or has lost a member.
+    pub fn end_rest(&mut self, load: Load) {
+        self.resting -= load;
+        self.admit();
     }
 
     /// How many wait for room.
@@ -140,7 +199,8 @@ impl<T> Queue<T> {
     }
 
     fn fits(&self, bytes: usize) -> bool {
-        self.jobs() < self.capacity_jobs && self.bytes + bytes <= self.capacity_bytes
+        let load = self.load();
+        load.jobs < self.capacity_jobs && load.bytes + bytes <= self.capacity_bytes
     }
 
     /// Lines an entry up, in the lobby where there is no room for it.

@@ -23,18 +23,28 @@ struct Waits {
 struct Model {
     queue: Vec<Waits>,
     lobby: Vec<Waits>,
+    /// The bytes of each item of a batch that rests.
+    resting: Vec<usize>,
     entered: u64,
 }
 
 impl Model {
-    fn bytes(&self) -> usize {
-        self.queue.iter().map(|it| it.bytes).sum()
+    fn load(&self) -> Load {
+        let waiting = self.queue.iter().map(|it| it.bytes);
+        waiting
+            .chain(self.resting.iter().copied())
+            .map(Load::one)
+            .sum()
+    }
+
+    fn fits(&self, bytes: usize) -> bool {
+        let load = self.load();
+        load.jobs < JOBS && load.bytes + bytes <= BYTES
     }
 
     fn admit(&mut self) {
         while let Some(first) = self.lobby.first()
-            && self.queue.len() < JOBS
-            && self.bytes() + first.bytes <= BYTES
+            && self.fits(first.bytes)
         {
             self.queue.push(self.lobby.remove(0));
             self.entered += 1;
@@ -103,6 +113,8 @@ enum Step {
     Remove { one_in: usize },
     Take { max_size: usize, max_bytes: usize },
     Pass { ms: u64 },
+    Rest { jobs: usize, bytes: usize },
+    EndRest { jobs: usize },
     Clear,
 }
 
@@ -114,6 +126,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (1..5_usize, 32..60_usize)
             .prop_map(|(max_size, max_bytes)| Step::Take { max_size, max_bytes }),
         1 => (0..30_u64).prop_map(|ms| Step::Pass { ms }),
+        1 => (1..4_usize, 1..30_usize).prop_map(|(jobs, bytes)| Step::Rest { jobs, bytes }),
+        2 => (1..4_usize).prop_map(|jobs| Step::EndRest { jobs }),
         1 => Just(Step::Clear),
     ]
 }
@@ -136,9 +150,7 @@ proptest! {
                     let ticket = queue.next_ticket();
                     let deadline = now + Duration::from_millis(lives);
                     let waits = Waits { ticket, key, bytes, deadline };
-                    let room = model.lobby.is_empty()
-                        && model.queue.len() < JOBS
-                        && model.bytes() + bytes <= BYTES;
+                    let room = model.lobby.is_empty() && model.fits(bytes);
                     prop_assert_eq!(queue.has_room(bytes), room);
                     model.lobby.push(waits);
                     model.admit();
@@ -169,6 +181,15 @@ proptest! {
                     expired.sort_by_key(|&(ticket, _)| ticket);
                     prop_assert_eq!(expired, model.remove(|it| it.deadline <= now));
                 }
+                Step::Rest { jobs, bytes } => {
+                    queue.rest(Load { jobs, bytes: jobs * bytes });
+                    model.resting.extend(std::iter::repeat_n(bytes, jobs));
+                }
+                Step::EndRest { jobs } => {
+                    let last = model.resting.len().saturating_sub(jobs);
+                    queue.end_rest(model.resting.drain(last..).map(Load::one).sum());
+                    model.admit();
+                }
                 Step::Clear => {
                     // As when closing: nobody is let in any more.
                     let cleared = tickets(&queue.clear());
@@ -178,7 +199,7 @@ proptest! {
                 }
             }
             prop_assert_eq!(queue.jobs(), model.queue.len());
-            prop_assert_eq!(queue.bytes(), model.bytes());
+            prop_assert_eq!(queue.load(), model.load());
             prop_assert_eq!(queue.lobby(), model.lobby.len());
             prop_assert_eq!(queue.entered(), model.entered);
             prop_assert_eq!(

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::window::Window;
+
 /// How long it usually takes until company comes, as a moving average.
 ///
 /// Company is the next item of another source. What one source sends after its
@@ -57,33 +59,24 @@ impl Arrivals {
     }
 }
 
-/// How many items left the queue in each of the last seconds.
+/// How fast items left the queue lately.
 #[derive(Debug)]
 pub(super) struct Departures {
-    start: Instant,
-    /// The second, counted from `start`, that the newest slot speaks of.
-    newest: u64,
     last: Instant,
-    counts: [u64; Self::WINDOW as usize],
+    left: Window<10>,
 }
 
 impl Departures {
-    /// Seconds looked back on.
-    const WINDOW: u64 = 10;
-
     pub fn new(now: Instant) -> Self {
         Self {
-            start: now,
-            newest: 0,
             last: now,
-            counts: [0; Self::WINDOW as usize],
+            left: Window::new(now),
         }
     }
 
     pub fn record(&mut self, items: usize, now: Instant) {
-        self.roll(now);
         self.last = now;
-        self.counts[Self::slot(self.newest)] += items as u64;
+        self.left.add(items as u64, now);
     }
 
     /// In how many whole seconds there will be room for one more, from 1 to 60,
@@ -91,29 +84,14 @@ impl Departures {
     /// the time the queue has stood still, with something in it since `waiting`:
     /// what has stood that long will stand as long.
     pub fn room_in_seconds(&mut self, waiting: Option<Instant>, now: Instant) -> u64 {
-        self.roll(now);
-        let left: u64 = self.counts.iter().sum();
+        let left = self.left.sum(now);
         let seconds = if left > 0 {
-            let seen = now.saturating_duration_since(self.start).as_secs() + 1;
-            seen.min(Self::WINDOW).div_ceil(left)
+            self.left.seconds(now).div_ceil(left)
         } else {
             let still = waiting.map_or(now, |waiting| waiting.max(self.last));
             now.saturating_duration_since(still).as_secs()
         };
         seconds.clamp(1, 60)
-    }
-
-    fn roll(&mut self, now: Instant) {
-        let second = now.saturating_duration_since(self.start).as_secs();
-        let passed = second.saturating_sub(self.newest).min(Self::WINDOW);
-        for ago in 0..passed {
-            self.counts[Self::slot(second - ago)] = 0;
-        }
-        self.newest = self.newest.max(second);
-    }
-
-    fn slot(second: u64) -> usize {
-        (second % Self::WINDOW) as usize
     }
 }
 

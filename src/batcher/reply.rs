@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::error::Unanswered;
-use super::queue::{Room, Ticket};
+use super::queue::{Load, Room, Ticket};
 use super::seat::{self, Seat};
 use super::source::InHouse;
 use super::{Item, Shared};
@@ -51,7 +51,7 @@ impl<J: Item, R: Send + 'static> Reply<J, R> {
     pub fn stage(&self) -> Option<Stage> {
         self.seat.stage().map(|stage| match stage {
             seat::Stage::Queued => Stage::Queued,
-            seat::Stage::InFlight(_) => Stage::InFlight,
+            seat::Stage::InFlight(..) => Stage::InFlight,
         })
     }
 
@@ -68,7 +68,7 @@ impl<J: Item, R: Send + 'static> Reply<J, R> {
         };
         self.shared.proceed(state);
         // Before the answering end is dropped, which would answer.
-        self.seat.leave();
+        let _ = self.seat.leave();
         drop(withdrawn);
         true
     }
@@ -92,9 +92,19 @@ impl<J: Item, R: Send + 'static> Drop for Reply<J, R> {
         {
             return;
         }
-        if self.seat.leave() {
-            self.shared.lock().cancel_in_flight();
+        // Under the lock, so that a batch that rests counts each member once.
+        let mut state = self.shared.lock();
+        let left = self.seat.leave();
+        if left.loses_an_answer() {
+            state.cancel_in_flight();
         }
+        if let Some(bytes) = left.rested() {
+            state.end_rest(Load::one(bytes));
+            self.shared.proceed(state);
+        } else {
+            drop(state);
+        }
+        drop(left);
     }
 }
 

@@ -4,7 +4,7 @@
 //! [`Unanswered::Dropped`]. The waiting end can leave at any time, and the
 //! batch it has joined, if any, is told so.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -25,8 +25,8 @@ pub(super) fn pair<R>() -> (Answerer<R>, Seat<R>) {
 pub(super) enum Stage {
     /// It waits for a batch.
     Queued,
-    /// Its batch has left.
-    InFlight(Arc<Flight>),
+    /// Its batch has left; with the item's bytes.
+    InFlight(Arc<Flight>, usize),
 }
 
 #[derive(Debug)]
@@ -47,44 +47,56 @@ fn lock<R>(state: &Mutex<State<R>>) -> MutexGuard<'_, State<R>> {
 pub(super) struct Answerer<R>(Arc<Mutex<State<R>>>);
 
 impl<R> Answerer<R> {
-    /// Puts the item into a batch.
-    pub fn board(&self, flight: &Arc<Flight>) {
+    /// Puts the item of this many bytes into a batch, and out of the one it may
+    /// have been in.
+    pub fn board(&self, flight: &Arc<Flight>, bytes: usize) {
         if let State::Waiting(stage, _) = &mut *lock(&self.0) {
             flight.live.fetch_add(1, Ordering::Relaxed);
-            *stage = Stage::InFlight(Arc::clone(flight));
+            let before = std::mem::replace(stage, Stage::InFlight(Arc::clone(flight), bytes));
+            before.over();
         }
+    }
+
+    /// Whether the answer is still to come and somebody waits for it.
+    pub fn is_awaited(&self) -> bool {
+        matches!(*lock(&self.0), State::Waiting(..))
     }
 
     /// Answers, and wakes whoever waits.
     pub fn answer(self, answer: Answer<R>) {
-        self.settle(answer).into_iter().for_each(Waker::wake);
+        if let Ok(waker) = self.settle(answer) {
+            waker.into_iter().for_each(Waker::wake);
+        }
     }
 
     /// Answers, and hands back whom to wake, for use under a lock.
-    #[must_use = "who waits is not woken otherwise"]
-    pub fn answer_quietly(self, answer: Answer<R>) -> Option<Waker> {
+    ///
+    /// # Errors
+    /// The answer, where nobody waits for it any more.
+    pub fn answer_quietly(self, answer: Answer<R>) -> Result<Option<Waker>, Answer<R>> {
         self.settle(answer)
     }
 
-    fn settle(&self, answer: Answer<R>) -> Option<Waker> {
+    fn settle(&self, answer: Answer<R>) -> Result<Option<Waker>, Answer<R>> {
         let mut state = lock(&self.0);
         if !matches!(*state, State::Waiting(..)) {
-            return None;
+            return Err(answer);
         }
         let before = std::mem::replace(&mut *state, State::Answered(answer));
         drop(state);
         let State::Waiting(stage, waker) = before else {
-            return None;
+            return Ok(None);
         };
         stage.over();
-        waker
+        Ok(waker)
     }
 }
 
 impl<R> Drop for Answerer<R> {
     fn drop(&mut self) {
-        let waker = self.settle(Err(Unanswered::Dropped));
-        waker.into_iter().for_each(Waker::wake);
+        if let Ok(waker) = self.settle(Err(Unanswered::Dropped)) {
+            waker.into_iter().for_each(Waker::wake);
+        }
     }
 }
 
@@ -120,18 +132,13 @@ impl<R> Seat<R> {
         }
     }
 
-    /// Gives up waiting. Tells whether an answer is lost by that: one still to
-    /// come, or one that nobody took; that an item was never taken is none.
-    pub fn leave(&self) -> bool {
+    /// Gives up waiting.
+    pub fn leave(&self) -> Left<R> {
         let before = std::mem::replace(&mut *lock(&self.0), State::Over);
-        match before {
-            State::Waiting(stage, _) => {
-                stage.over();
-                true
-            }
-            State::Answered(answer) => answer.map_or_else(|it| it.had_entered(), |_| true),
-            State::Over => false,
+        if let State::Waiting(stage, _) = &before {
+            stage.over();
         }
+        Left(before)
     }
 
     /// Whether the answer was taken.
@@ -140,9 +147,35 @@ impl<R> Seat<R> {
     }
 }
 
+/// What somebody left behind. Dropped outside of locks, since there may be an
+/// answer in it.
+#[must_use = "an answer may be lost"]
+pub(super) struct Left<R>(State<R>);
+
+impl<R> Left<R> {
+    /// Whether an answer is lost: one still to come, or one that nobody took;
+    /// that an item was never taken is none.
+    pub fn loses_an_answer(&self) -> bool {
+        match &self.0 {
+            State::Waiting(..) => true,
+            State::Answered(Ok(_)) => true,
+            State::Answered(Err(unanswered)) => unanswered.had_entered(),
+            State::Over => false,
+        }
+    }
+
+    /// The bytes of an item whose batch rests, so that it counted as waiting.
+    pub fn rested(&self) -> Option<usize> {
+        match &self.0 {
+            State::Waiting(Stage::InFlight(flight, bytes), _) if flight.rests() => Some(*bytes),
+            _ => None,
+        }
+    }
+}
+
 impl Stage {
     fn over(&self) {
-        if let Self::InFlight(flight) = self
+        if let Self::InFlight(flight, _) = self
             && flight.live.fetch_sub(1, Ordering::AcqRel) == 1
         {
             flight.empty.notify_one();
@@ -156,9 +189,22 @@ pub(super) struct Flight {
     /// Members that are unanswered and whose caller still waits.
     live: AtomicUsize,
     empty: Notify,
+    /// Whether the members count as waiting. Read and written under the
+    /// batcher's lock alone.
+    rests: AtomicBool,
 }
 
 impl Flight {
+    /// Whether the batch has given its slot back for a while.
+    pub fn rests(&self) -> bool {
+        self.rests.load(Ordering::Relaxed)
+    }
+
+    /// Sets that, under the batcher's lock.
+    pub fn set_rests(&self, rests: bool) {
+        self.rests.store(rests, Ordering::Relaxed);
+    }
+
     /// Waits until no member is left to answer. One waiter at a time.
     pub async fn emptied(&self) {
         while self.live.load(Ordering::Acquire) > 0 {
@@ -182,7 +228,7 @@ mod tests {
         answerer.answer(Ok(7));
         assert!(!seat.is_over());
         assert_eq!(poll(&seat), Poll::Ready(Ok(7)));
-        assert!(seat.is_over() && !seat.leave());
+        assert!(seat.is_over() && !seat.leave().loses_an_answer());
     }
 
     #[test]
@@ -195,7 +241,7 @@ mod tests {
         ] {
             let (answerer, seat) = pair();
             answerer.answer(answer);
-            assert_eq!(seat.leave(), lost);
+            assert_eq!(seat.leave().loses_an_answer(), lost);
         }
     }
 
@@ -209,7 +255,7 @@ mod tests {
     #[test]
     fn who_left_is_not_answered() {
         let (answerer, seat) = pair();
-        assert!(seat.leave());
+        assert!(seat.leave().loses_an_answer());
         answerer.answer(Ok(7));
         assert!(seat.stage().is_none());
     }
@@ -219,14 +265,14 @@ mod tests {
         let flight = Arc::new(Flight::default());
         let (first, first_seat) = pair();
         let (second, second_seat) = pair::<()>();
-        first.board(&flight);
-        second.board(&flight);
+        first.board(&flight, 1);
+        second.board(&flight, 1);
         let mut emptied = std::pin::pin!(flight.emptied());
         let mut context = Context::from_waker(Waker::noop());
         assert!(emptied.as_mut().poll(&mut context).is_pending());
         first.answer(Ok(()));
         assert!(emptied.as_mut().poll(&mut context).is_pending());
-        second_seat.leave();
+        let _ = second_seat.leave();
         emptied.await;
         assert_eq!(poll(&first_seat), Poll::Ready(Ok(())));
     }

@@ -3,15 +3,17 @@
 //! A step decides and takes out; what it decided is carried out as [`Work`]
 //! after the lock is released. The time is told by the caller.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Waker;
 
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::batch::Batch;
 use super::error::{Refusal, Unanswered};
 use super::policy::{Action, Company, FlushReason, View, decide};
-use super::queue::{Entry, Queue, Room, Ticket};
+use super::queue::{Entry, Load, Queue, Room, Ticket};
 use super::rate::{Arrivals, Departures};
 use super::seat::Answerer;
 use super::settings::{OnFull, Settings, Wait};
@@ -20,9 +22,17 @@ use super::{Item, Shared, Slot};
 /// An item that waits, and the duty to answer it.
 pub(super) type Pending<J, R> = (J, Answerer<R>);
 
+/// Where a batch that rests waits for its slot.
+pub(super) type Place<J, R> = oneshot::Sender<Slot<J, R>>;
+
 pub(super) struct State<J: Item, R: Send + 'static> {
     queue: Queue<Pending<J, R>>,
+    max_in_flight: usize,
     in_flight: usize,
+    /// Batches that have given their slots back for a while.
+    resting: usize,
+    /// Those of them that want a slot again, first come first served.
+    returning: VecDeque<Place<J, R>>,
     /// Items with a ticket below this one are to leave without waiting.
     flush_below: Ticket,
     closing: bool,
@@ -38,6 +48,8 @@ pub(super) struct State<J: Item, R: Send + 'static> {
 /// What is left to do once the lock is released.
 pub(super) struct Work<J: Item, R: Send + 'static> {
     pub batches: Vec<Batch<J, R>>,
+    /// Slots for batches that have rested.
+    pub slots: Vec<(Place<J, R>, Slot<J, R>)>,
     /// Items whose callers were answered under the lock, and whom to wake.
     pub gone: Vec<(J, Option<Waker>)>,
 }
@@ -47,7 +59,7 @@ pub(super) struct Work<J: Item, R: Send + 'static> {
 pub struct Snapshot {
     /// Items that ever entered the queue.
     pub accepted: u64,
-    /// Items that wait in the queue.
+    /// Items that wait: in the queue, and in batches that rest.
     pub queued: usize,
     /// Their bytes.
     pub queued_bytes: usize,
@@ -55,6 +67,8 @@ pub struct Snapshot {
     pub waiting_for_room: usize,
     /// Batches in flight.
     pub in_flight: usize,
+    /// How many there may be.
+    pub max_in_flight: usize,
     /// Items whose caller left while they were queued.
     pub cancelled_queued: u64,
     /// Items whose caller left later: while their batch was in flight, or with an
@@ -70,7 +84,10 @@ impl<J: Item, R: Send + 'static> State<J, R> {
                 settings.queue_bytes,
                 settings.item_overhead,
             ),
+            max_in_flight: settings.max_in_flight.max(1),
             in_flight: 0,
+            resting: 0,
+            returning: VecDeque::new(),
             flush_below: 0,
             closing: false,
             last_left: None,
@@ -122,8 +139,34 @@ impl<J: Item, R: Send + 'static> State<J, R> {
         self.closing = true;
     }
 
+    pub fn set_max_in_flight(&mut self, limit: usize) {
+        self.max_in_flight = limit.max(1);
+    }
+
     pub fn free_slot(&mut self) {
         self.in_flight -= 1;
+    }
+
+    /// A batch rests: these members of it count as waiting.
+    pub fn rest(&mut self, load: Load) {
+        self.resting += 1;
+        self.queue.rest(load);
+    }
+
+    /// Members of a batch that rests are answered or have left.
+    pub fn end_rest(&mut self, load: Load) {
+        self.queue.end_rest(load);
+    }
+
+    /// A batch has rested, with these members to the last.
+    pub fn rested(&mut self, load: Load) {
+        self.resting -= 1;
+        self.queue.end_rest(load);
+    }
+
+    /// A batch that rests wants a slot.
+    pub fn line_up(&mut self, place: Place<J, R>) {
+        self.returning.push_back(place);
     }
 
     /// The caller of a queued item has left. `None` if its batch left first.
@@ -141,16 +184,21 @@ impl<J: Item, R: Send + 'static> State<J, R> {
     }
 
     pub fn is_vacant(&self) -> bool {
-        self.in_flight == 0 && self.queue.jobs() == 0 && self.queue.lobby() == 0
+        self.in_flight == 0
+            && self.resting == 0
+            && self.queue.jobs() == 0
+            && self.queue.lobby() == 0
     }
 
     pub fn snapshot(&self) -> Snapshot {
+        let Load { jobs, bytes } = self.queue.load();
         Snapshot {
             accepted: self.queue.entered(),
-            queued: self.queue.jobs(),
-            queued_bytes: self.queue.bytes(),
+            queued: jobs,
+            queued_bytes: bytes,
             waiting_for_room: self.queue.lobby(),
             in_flight: self.in_flight,
+            max_in_flight: self.max_in_flight,
             cancelled_queued: self.cancelled_queued,
             cancelled_in_flight: self.cancelled_in_flight,
         }
@@ -161,6 +209,7 @@ impl<J: Item, R: Send + 'static> State<J, R> {
         let cleared = self.queue.clear();
         Work {
             batches: Vec::new(),
+            slots: Vec::new(),
             gone: answer(cleared, |room| match room {
                 Room::Queue => Unanswered::Abandoned,
                 Room::Lobby => Unanswered::Closed,
@@ -170,14 +219,30 @@ impl<J: Item, R: Send + 'static> State<J, R> {
 
     /// Does all that is due: expires, and takes the batches that may leave.
     pub fn advance(&mut self, shared: &Arc<Shared<J, R>>, now: Instant) -> Work<J, R> {
-        let gone = self.expire(now);
-        let mut batches = Vec::new();
-        while let Some(Action::Leave(reason)) = self.next_action(shared, now)
-            && let Some(batch) = self.take(shared, reason, now)
-        {
-            batches.push(batch);
+        let mut work = Work {
+            batches: Vec::new(),
+            slots: Vec::new(),
+            gone: self.expire(now),
+        };
+        loop {
+            match self.next_action(shared, now) {
+                Some(Action::Return) => {
+                    let Some(place) = self.next_returning() else {
+                        continue;
+                    };
+                    work.slots.push((place, self.occupy_slot(shared, now)));
+                }
+                Some(Action::Leave(reason)) => {
+                    let Some(entries) = self.take(shared) else {
+                        return work;
+                    };
+                    self.departures.record(entries.len(), now);
+                    let slot = self.occupy_slot(shared, now);
+                    work.batches.push(Batch::new(entries, reason, now, slot));
+                }
+                Some(Action::Rest | Action::Until(_)) | None => return work,
+            }
         }
-        Work { batches, gone }
     }
 
     /// As [`advance`](Self::advance), right after a push: only a full batch
@@ -190,6 +255,7 @@ impl<J: Item, R: Send + 'static> State<J, R> {
             }
             _ => Work {
                 batches: Vec::new(),
+                slots: Vec::new(),
                 gone: Vec::new(),
             },
         }
@@ -223,7 +289,7 @@ impl<J: Item, R: Send + 'static> State<J, R> {
 
     fn next_due(&self, shared: &Shared<J, R>, now: Instant) -> Option<Instant> {
         let leave = match self.next_action(shared, now) {
-            Some(Action::Leave(_)) => Some(now),
+            Some(Action::Leave(_) | Action::Return) => Some(now),
             Some(Action::Until(time)) => Some(time),
             Some(Action::Rest) | None => None,
         };
@@ -236,11 +302,12 @@ impl<J: Item, R: Send + 'static> State<J, R> {
     /// What the policy says, while a slot is free.
     fn next_action(&self, shared: &Shared<J, R>, now: Instant) -> Option<Action> {
         let settings = &shared.settings;
-        if self.in_flight >= settings.max_in_flight.max(1) {
+        if self.in_flight >= self.max_in_flight {
             return None;
         }
         let oldest = self.queue.oldest();
         let view = View {
+            returning: self.returning.iter().any(|place| !place.is_closed()),
             oldest: oldest.map(|(_, arrived)| arrived),
             full: self
                 .queue
@@ -259,24 +326,23 @@ impl<J: Item, R: Send + 'static> State<J, R> {
         Some(decide(&view, now))
     }
 
-    fn take(
-        &mut self,
-        shared: &Arc<Shared<J, R>>,
-        reason: FlushReason,
-        now: Instant,
-    ) -> Option<Batch<J, R>> {
+    fn take(&mut self, shared: &Shared<J, R>) -> Option<Vec<Entry<Pending<J, R>>>> {
         let settings = &shared.settings;
         let entries = self
             .queue
             .take(settings.max_size.max(1), settings.max_bytes);
-        if entries.is_empty() {
-            return None;
-        }
-        self.departures.record(entries.len(), now);
+        (!entries.is_empty()).then_some(entries)
+    }
+
+    /// The next batch that has rested and still wants a slot.
+    fn next_returning(&mut self) -> Option<Place<J, R>> {
+        std::iter::from_fn(|| self.returning.pop_front()).find(|place| !place.is_closed())
+    }
+
+    fn occupy_slot(&mut self, shared: &Arc<Shared<J, R>>, now: Instant) -> Slot<J, R> {
         self.last_left = Some(now);
         self.in_flight += 1;
-        let slot = Slot(Arc::clone(shared));
-        Some(Batch::new(entries, reason, now, slot))
+        Slot(Arc::clone(shared))
     }
 
     fn expire(&mut self, now: Instant) -> Vec<(J, Option<Waker>)> {
@@ -300,7 +366,9 @@ fn answer<J, R>(
 ) -> Vec<(J, Option<Waker>)> {
     let answered = entries.into_iter().map(|(entry, room)| {
         let (item, answerer) = entry.item;
-        (item, answerer.answer_quietly(Err(reason(room))))
+        let waker = answerer.answer_quietly(Err(reason(room)));
+        // Nothing is lost by an answer that nobody waits for: it is an error.
+        (item, waker.ok().flatten())
     });
     answered.collect()
 }

@@ -10,12 +10,12 @@ use tokio::time::{Instant, advance};
 
 use super::*;
 
-const MS: Duration = Duration::from_millis(1);
-const FAR: Duration = Duration::from_secs(3600);
+pub(super) const MS: Duration = Duration::from_millis(1);
+pub(super) const FAR: Duration = Duration::from_secs(3600);
 
 /// A key and a size.
 #[derive(Debug, PartialEq, Eq)]
-struct Job(u64, usize);
+pub(super) struct Job(pub u64, pub usize);
 
 impl Item for Job {
     fn key(&self) -> u64 {
@@ -27,10 +27,10 @@ impl Item for Job {
     }
 }
 
-type Batches = mpsc::UnboundedReceiver<Batch<Job, u64>>;
+pub(super) type Batches = mpsc::UnboundedReceiver<Batch<Job, u64>>;
 
 /// A batcher whose batches the test gets to answer.
-fn by_hand(settings: Settings) -> (Batcher<Job, u64>, Batches) {
+pub(super) fn by_hand(settings: Settings) -> (Batcher<Job, u64>, Batches) {
     let (sender, batches) = mpsc::unbounded_channel();
     let batcher = Batcher::new(settings, move |batch| {
         let sender = sender.clone();
@@ -39,15 +39,15 @@ fn by_hand(settings: Settings) -> (Batcher<Job, u64>, Batches) {
     (batcher, batches)
 }
 
-fn submit(batcher: &Batcher<Job, u64>, key: u64) -> Reply<Job, u64> {
+pub(super) fn submit(batcher: &Batcher<Job, u64>, key: u64) -> Reply<Job, u64> {
     batcher.submit(Job(key, 1), Instant::now() + FAR).unwrap()
 }
 
-fn keys(batch: &Batch<Job, u64>) -> Vec<u64> {
+pub(super) fn keys(batch: &Batch<Job, u64>) -> Vec<u64> {
     batch.members().iter().map(|it| it.item().0).collect()
 }
 
-fn answer(mut batch: Batch<Job, u64>) {
+pub(super) fn answer(mut batch: Batch<Job, u64>) {
     batch.answer_all(|member| member.item().0 * 10);
 }
 

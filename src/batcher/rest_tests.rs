@@ -1,0 +1,233 @@
+//! Batches that give their slot back for a while, and batches that split.
+
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use tokio::time::{Instant, advance};
+
+use super::tests::{Batches, FAR, Job, MS, answer, by_hand, keys, submit};
+use super::*;
+
+/// One slot, full at two items, and room for four more.
+fn one_slot() -> (Batcher<Job, u64>, Batches) {
+    by_hand(Settings {
+        max_size: 2,
+        max_in_flight: 1,
+        queue_jobs: 4,
+        ..Settings::default()
+    })
+}
+
+fn poll<T>(future: impl Future<Output = T>) -> Poll<T> {
+    pin!(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+fn queued(batcher: &Batcher<Job, u64>) -> (usize, usize) {
+    let now = batcher.snapshot();
+    (now.queued, now.queued_bytes)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_rests_lets_others_use_its_slot_and_its_members_wait() {
+    let (batcher, mut batches) = one_slot();
+    let _first = [1, 2].map(|key| submit(&batcher, key));
+    let mut first = batches.recv().await.unwrap();
+    let _second = [3, 4].map(|key| submit(&batcher, key));
+    assert_eq!(queued(&batcher), (2, 2));
+    first.rest();
+    // The two that rest, while the two that waited have their slot.
+    assert_eq!(queued(&batcher), (2, 2));
+    let second = batches.recv().await.unwrap();
+    assert_eq!(keys(&second), [3, 4]);
+    assert_eq!(batcher.snapshot().in_flight, 1);
+    let _third = [5, 6].map(|key| submit(&batcher, key));
+    let full = batcher.submit(Job(7, 1), Instant::now() + FAR).unwrap_err();
+    assert!(matches!(full.reason, Refusal::Full { .. }));
+
+    // Who rested goes first.
+    let mut slot = pin!(first.slot());
+    assert!(poll(slot.as_mut()).is_pending());
+    answer(second);
+    first.resume(slot.await);
+    assert_eq!(queued(&batcher), (2, 2));
+    assert_eq!(keys(&first), [1, 2]);
+    answer(first);
+    assert_eq!(keys(&batches.recv().await.unwrap()), [5, 6]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_lines_up_before_it_rests_loses_no_turn() {
+    let (batcher, mut batches) = one_slot();
+    let _replies = [1, 2, 3, 4].map(|key| submit(&batcher, key));
+    let mut batch = batches.recv().await.unwrap();
+    let slot = batch.slot();
+    batch.rest();
+    batch.resume(slot.await);
+    assert_eq!(batcher.snapshot().in_flight, 1);
+    assert!(batches.try_recv().is_err());
+    answer(batch);
+    assert_eq!(keys(&batches.recv().await.unwrap()), [3, 4]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_of_a_batch_that_rests_give_their_room_back_at_once() {
+    let (batcher, mut batches) = one_slot();
+    let deadline = Instant::now() + 10 * MS;
+    let hasty = batcher.submit(Job(1, 10), deadline).unwrap();
+    let leaves = batcher.submit(Job(2, 100), Instant::now() + FAR).unwrap();
+    let mut batch = batches.recv().await.unwrap();
+    batch.rest();
+    assert_eq!(queued(&batcher), (2, 110));
+    drop(leaves);
+    assert_eq!(queued(&batcher), (1, 10));
+    advance(10 * MS).await;
+    batch.answer_expired(Instant::now(), |_| 7);
+    assert_eq!(queued(&batcher), (0, 0));
+    assert_eq!(hasty.await, Ok(7));
+    // The one that left is dropped before the batch leaves again.
+    batch.resume(batch.slot().await);
+    assert!(batch.is_empty());
+    drop(batch);
+    batcher.vacated().await;
+    let counts = batcher.snapshot();
+    assert_eq!((counts.accepted, counts.cancelled_in_flight), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_room_gets_that_of_a_batch_that_rested() {
+    let (batcher, mut batches) = by_hand(Settings {
+        max_size: 1,
+        max_in_flight: 1,
+        queue_jobs: 1,
+        on_full: OnFull::Wait,
+        ..Settings::default()
+    });
+    let first = submit(&batcher, 1);
+    let mut resting = batches.recv().await.unwrap();
+    resting.rest();
+    let outside = submit(&batcher, 2);
+    assert!(outside.found_no_room());
+    assert_eq!(batcher.snapshot().waiting_for_room, 1);
+    drop(first);
+    assert_eq!(batcher.snapshot().waiting_for_room, 0);
+    assert_eq!(keys(&batches.recv().await.unwrap()), [2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_dropped_while_it_rests_has_answered_and_is_gone() {
+    let (batcher, mut batches) = one_slot();
+    let replies = [1, 2].map(|key| submit(&batcher, key));
+    let mut batch = batches.recv().await.unwrap();
+    batch.rest();
+    assert!(poll(batcher.vacated()).is_pending());
+    drop(batch);
+    assert_eq!(queued(&batcher), (0, 0));
+    for reply in replies {
+        assert_eq!(reply.await, Err(Unanswered::Dropped));
+    }
+    batcher.vacated().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slot_that_nobody_takes_is_free_again() {
+    let (batcher, mut batches) = one_slot();
+    let _replies = [1, 2, 3, 4].map(|key| submit(&batcher, key));
+    let mut first = batches.recv().await.unwrap();
+    first.rest();
+    let second = batches.recv().await.unwrap();
+    // It lines up and is given up, once before and once after it got a slot.
+    drop(first.slot());
+    let mut slot = Box::pin(first.slot());
+    assert!(poll(slot.as_mut()).is_pending());
+    answer(second);
+    assert_eq!(batcher.snapshot().in_flight, 1);
+    drop(slot);
+    assert_eq!(batcher.snapshot().in_flight, 0);
+    first.resume(first.slot().await);
+    assert_eq!(keys(&first), [1, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_returns_keeps_its_distance() {
+    let (batcher, mut batches) = by_hand(Settings {
+        max_size: 1,
+        min_interval: 20 * MS,
+        ..Settings::default()
+    });
+    let start = Instant::now();
+    let _one = submit(&batcher, 1);
+    let mut batch = batches.recv().await.unwrap();
+    batch.rest();
+    batch.resume(batch.slot().await);
+    assert_eq!(start.elapsed(), 20 * MS);
+    let _other = submit(&batcher, 2);
+    batches.recv().await.unwrap();
+    assert_eq!(start.elapsed(), 40 * MS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_split_batch_is_two_and_the_first_is_the_larger() {
+    for size in 1..=5 {
+        let (batcher, mut batches) = by_hand(Settings {
+            max_size: size,
+            ..Settings::default()
+        });
+        let replies: Vec<_> = (0..size as u64).map(|key| submit(&batcher, key)).collect();
+        let mut first = batches.recv().await.unwrap();
+        let second = first.split();
+        assert_eq!(first.len(), size.div_ceil(2));
+        assert_eq!(first.len() + second.len(), size);
+        // The second has no slot yet.
+        assert_eq!(queued(&batcher), (second.len(), second.len()));
+        let both = [keys(&first), keys(&second)].concat();
+        assert_eq!(both, (0..size as u64).collect::<Vec<_>>());
+        answer(second);
+        answer(first);
+        for (reply, key) in replies.into_iter().zip(0..) {
+            assert_eq!(reply.await, Ok(key * 10));
+        }
+        batcher.vacated().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_half_knows_its_own_callers() {
+    let (batcher, mut batches) = one_slot();
+    let [one, other] = [1, 2].map(|key| submit(&batcher, key));
+    let mut first = batches.recv().await.unwrap();
+    first.rest();
+    let second = first.split();
+    assert_eq!(queued(&batcher), (2, 2));
+    let (mut first_left, mut second_left) = (pin!(first.abandoned()), pin!(second.abandoned()));
+    drop(other);
+    assert_eq!(queued(&batcher), (1, 1));
+    assert!(poll(first_left.as_mut()).is_pending());
+    second_left.as_mut().await;
+    drop(one);
+    first_left.as_mut().await;
+    assert_eq!(queued(&batcher), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_number_of_slots_can_change() {
+    let (batcher, mut batches) = by_hand(Settings {
+        max_size: 1,
+        max_in_flight: 1,
+        ..Settings::default()
+    });
+    let _replies = [1, 2, 3, 4, 5].map(|key| submit(&batcher, key));
+    let first = batches.recv().await.unwrap();
+    assert!(batches.try_recv().is_err());
+    batcher.set_max_in_flight(3);
+    let (second, third) = (batches.recv().await.unwrap(), batches.recv().await.unwrap());
+    assert_eq!(batcher.snapshot().in_flight, 3);
+    batcher.set_max_in_flight(0);
+    assert_eq!(batcher.snapshot().max_in_flight, 1);
+    // Those that are more than that go on; the next leaves once they are gone.
+    answer(first);
+    answer(second);
+    tokio::task::yield_now().await;
+    assert!(batches.try_recv().is_err());
+    answer(third);
+    assert_eq!(keys(&batches.recv().await.unwrap()), [4]);
+}
