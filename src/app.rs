@@ -24,7 +24,10 @@ use crate::job::Job;
 use crate::listener::{accept, bind};
 use crate::metrics::Tally;
 use crate::processor::outcome::JobResult;
-use crate::processor::{Processor, Results, encode};
+use crate::processor::{Phase, Policy, Processor, Results, encode};
+use crate::upstream::backoff::Backoff;
+use crate::upstream::budget::Budget;
+use crate::upstream::circuit::Circuit;
 use crate::upstream::{self, Upstream};
 
 /// The time for answers to be written once the last job is answered, and for
@@ -113,19 +116,25 @@ impl App {
             upstream,
             config,
         } = self;
-        let (give_up, given_up) = watch::channel(false);
-        let results = match config.upstream.results {
-            config::Results::ById => Results::ById,
-            config::Results::None => Results::None,
-        };
-        let processor = Arc::new(Processor::new(upstream, results, given_up));
+        let (phase, current) = watch::channel(Phase::Running);
+        let circuit = Arc::new(Circuit::new(
+            config.circuit.failures,
+            config.circuit.open_for,
+        ));
+        let processor = Arc::new(Processor::new(
+            upstream,
+            policy(&config),
+            budget(&config.retry),
+            Arc::clone(&circuit),
+            current,
+        ));
         let batcher = Batcher::new(batcher_settings(&config), move |batch| {
             let processor = Arc::clone(&processor);
-            async move { processor.process(batch).await }
+            processor.process(batch)
         });
         let tally = Arc::new(Tally::default());
         let ready = Arc::new(AtomicBool::new(true));
-        let jobs = jobs(&config, &batcher, &tally);
+        let jobs = jobs(&config, &batcher, &tally, circuit);
         let router = http::jobs_router(jobs.clone());
         let (closing, closed) = watch::channel(false);
         let read_timeout = config.server.read_timeout;
@@ -160,12 +169,13 @@ impl App {
         // First of the two, so that whoever sees the listener closed sees no more
         // jobs accepted either.
         batcher.close();
+        phase.send_replace(Phase::Draining);
         stop_accepting.send_replace(true);
         // Its end is the listener's: whoever is in the backlog has been taken.
         let _ = accepting.await;
         if timeout_at(deadline, batcher.vacated()).await.is_err() {
             batcher.abandon();
-            give_up.send_replace(true);
+            phase.send_replace(Phase::GivingUp);
             // Everybody has an answer as soon as its task runs.
             let _ = timeout(LAST_WORDS, batcher.vacated()).await;
         }
@@ -203,7 +213,12 @@ impl Report {
     }
 }
 
-fn jobs(config: &Config, batcher: &Batcher<Job, JobResult>, tally: &Arc<Tally>) -> Jobs {
+fn jobs(
+    config: &Config,
+    batcher: &Batcher<Job, JobResult>,
+    tally: &Arc<Tally>,
+    circuit: Arc<Circuit>,
+) -> Jobs {
     let status = StatusCode::from_u16(config.upstream.job_error_status);
     Jobs::from(JobsInner {
         batcher: batcher.clone(),
@@ -212,8 +227,30 @@ fn jobs(config: &Config, batcher: &Batcher<Job, JobResult>, tally: &Arc<Tally>) 
         request_timeout: config.server.request_timeout,
         read_timeout: config.server.read_timeout,
         timing: config.server.timing,
+        idempotent: config.upstream.idempotent,
+        circuit,
         job_error_status: status.unwrap_or(StatusCode::UNPROCESSABLE_ENTITY),
     })
+}
+
+fn policy(config: &Config) -> Policy {
+    Policy {
+        results: match config.upstream.results {
+            config::Results::ById => Results::ById,
+            config::Results::None => Results::None,
+        },
+        idempotent: config.upstream.idempotent,
+        split_on: config.upstream.split_on.clone(),
+        max_attempts: config.retry.max_attempts,
+        backoff: Backoff {
+            base: config.retry.base,
+            cap: config.retry.cap,
+        },
+    }
+}
+
+fn budget(retry: &config::Retry) -> Budget {
+    Budget::new(retry.budget, retry.budget_min, Instant::now())
 }
 
 fn batcher_settings(config: &Config) -> batcher::Settings {
@@ -226,7 +263,10 @@ fn batcher_settings(config: &Config) -> batcher::Settings {
             config::Wait::Fixed => batcher::Wait::Fixed,
             config::Wait::Adaptive => batcher::Wait::Adaptive,
         },
-        max_in_flight: config.upstream.max_in_flight,
+        max_in_flight: match config.upstream.max_in_flight {
+            config::MaxInFlight::Fixed(slots) => slots,
+            config::MaxInFlight::Adaptive => 10,
+        },
         min_interval: config.upstream.min_interval,
         queue_jobs: config.queue.max_jobs,
         queue_bytes: config.queue.max_bytes,
@@ -244,6 +284,6 @@ fn upstream_settings(config: &config::Upstream) -> upstream::Settings {
         timeout: config.timeout,
         connect_timeout: config.connect_timeout,
         max_response: config.max_response,
-        connections: config.max_in_flight,
+        connections: 10,
     }
 }

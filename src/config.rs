@@ -22,13 +22,16 @@ mod duration;
 mod env;
 mod file;
 mod flags;
+mod fraction;
 mod headers;
+mod in_flight;
 mod kind;
 mod level;
 mod mistake;
 mod number;
 mod schema;
 mod size;
+mod statuses;
 mod suggest;
 mod table;
 mod target;
@@ -43,8 +46,11 @@ use url::Url;
 
 pub use address::connectable;
 pub use flags::Flags;
+pub use in_flight::MaxInFlight;
 pub use mistake::{Mistake, Mistakes, Origin};
-pub use schema::{Admin, Batch, Config, Log, Queue, Server, Shutdown, Upstream, keys};
+pub use schema::{
+    Admin, Batch, Circuit, Config, Log, Queue, Retry, Server, Shutdown, Upstream, keys,
+};
 pub use table::KeyInfo;
 pub use target::redacted;
 pub use word::{LogFormat, OnFull, Results, Wait};

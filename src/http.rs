@@ -23,6 +23,7 @@ use crate::batcher::Batcher;
 use crate::job::Job;
 use crate::metrics::Tally;
 use crate::processor::outcome::JobResult;
+use crate::upstream::circuit::Circuit;
 use problem::Problem;
 
 pub use admin::Admin;
@@ -52,6 +53,10 @@ pub struct JobsInner {
     pub read_timeout: Duration,
     /// Whether answers tell where their time went.
     pub timing: bool,
+    /// Whether doing a job twice does no harm.
+    pub idempotent: bool,
+    /// Whether the upstream is worth asking.
+    pub circuit: Arc<Circuit>,
     /// The status of a result with an `error` and no status of its own.
     pub job_error_status: StatusCode,
 }

@@ -4,36 +4,52 @@
 //! whatever happens: by its result, by the batch's failure, or by its deadline,
 //! which does not disturb the others. When nobody is left to answer, the call to
 //! the upstream is given up.
+//!
+//! A call that failed may not be the end:
+//!
+//! ```text
+//!             ┌──────────── a pause without a slot, then a slot ◀── retry ─┐
+//!             ▼                                                            │
+//! slot ──▶ one call ──▶ results, each to its own                           │
+//!             │                                                            │
+//!             └──▶ failure ──▶ once more? ─────────────────────────────────┤
+//!                                │    │                                    │
+//!                                │    └── smaller? ──▶ two halves, each a batch of its own
+//!                                └─ no ─▶ the same failure for all
+//! ```
 
+mod answer;
+mod attend;
 pub mod correlate;
 pub mod encode;
 pub mod outcome;
+mod trip;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use http::HeaderValue;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
-use tracing::{debug, warn};
-use uuid::Uuid;
+use tracing::warn;
 
 use crate::batcher;
 use crate::code::Code;
 use crate::job::Job;
 use crate::telemetry::Seldom;
-use crate::trace_context::TraceContext;
-use crate::upstream::{CallError, Response, Sent, Upstream};
+use crate::upstream::backoff::Backoff;
+use crate::upstream::budget::Budget;
+use crate::upstream::circuit::{Circuit, Pass, Verdict};
+use crate::upstream::{Call, Response, Upstream};
+use answer::{Answer, Failed};
+use attend::NobodyLeft;
 use correlate::{Correlation, NotResults, Outcome, correlate};
-use outcome::{BatchTag, Failure, JobOutcome, JobResult, Passthrough, Refusal, code_of_status};
+use outcome::{Dispatched, Failure, JobOutcome, JobResult};
+use trip::Trip;
 
 /// A batch of jobs.
 pub type Batch = batcher::Batch<Job, JobResult>;
 
 type Member = batcher::Member<Job, JobResult>;
-
-/// The longest body of a refusal that is handed on to a caller: under 64 KiB.
-const MAX_PASSTHROUGH: usize = 64 * 1024 - 1;
 
 impl batcher::Item for Job {
     fn key(&self) -> u64 {
@@ -54,178 +70,302 @@ pub enum Results {
     None,
 }
 
+/// What is done about answers and failures.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Whether answers are read for results.
+    pub results: Results,
+    /// Whether a batch may be sent again that the upstream may have seen.
+    pub idempotent: bool,
+    /// Statuses on which a batch of several is bisected.
+    pub split_on: Vec<u16>,
+    /// The most times one batch is sent, at least 1.
+    pub max_attempts: u32,
+    /// The pauses between.
+    pub backoff: Backoff,
+}
+
+/// How far the process's life has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Jobs are taken.
+    Running,
+    /// What is in the house is finished, and nothing is retried any more.
+    Draining,
+    /// Whoever still waits is answered [`Failure::GivenUp`].
+    GivingUp,
+}
+
 /// Processes batches for one upstream.
 #[derive(Debug)]
-pub struct Processor {
-    upstream: Upstream,
-    results: Results,
-    give_up: watch::Receiver<bool>,
+pub struct Processor<C = Upstream> {
+    upstream: C,
+    policy: Policy,
+    budget: Mutex<Budget>,
+    circuit: Arc<Circuit>,
+    phase: watch::Receiver<Phase>,
     mismatches: Seldom,
+    exhausted: Seldom,
 }
 
-/// A batch's number, its headers, and when it left.
-struct Trip {
-    tag: Arc<BatchTag>,
-    size: usize,
-    left: Instant,
-    /// Whether its end is in the log.
-    told: AtomicBool,
+/// What is to be done about a failure.
+enum Next {
+    /// Its members are answered with it.
+    Fail,
+    /// The batch is sent again, not before then.
+    Retry(Instant),
+    /// The batch is sent again in halves.
+    Split,
 }
 
-impl Drop for Trip {
-    fn drop(&mut self) {
-        // A batch whose processing panicked has failed like any other.
-        if !self.told.load(Ordering::Relaxed) && std::thread::panicking() {
-            self.log(Code::Internal, "its processing panicked");
-        }
-    }
-}
-
-/// What a whole batch came to.
-enum Answer {
-    Results(u16, bytes::Bytes),
-    Taken(Response),
-    Failed(Failure, String, Option<Response>),
-}
-
-/// Why the call was given up.
-enum NobodyLeft {
-    Expired,
-    GivenUp { sent: bool },
-    Departed,
-}
-
-impl Processor {
-    /// A processor that answers everyone with [`Failure::GivenUp`] as
-    /// soon as `give_up` turns true.
-    pub fn new(upstream: Upstream, results: Results, give_up: watch::Receiver<bool>) -> Self {
+impl<C: Call> Processor<C> {
+    /// A processor that calls `upstream` while `circuit` lets it, and retries
+    /// within `budget`.
+    pub fn new(
+        upstream: C,
+        policy: Policy,
+        budget: Budget,
+        circuit: Arc<Circuit>,
+        phase: watch::Receiver<Phase>,
+    ) -> Self {
         Self {
             upstream,
-            results,
-            give_up,
+            policy,
+            budget: Mutex::new(budget),
+            circuit,
+            phase,
             mismatches: Seldom::default(),
+            exhausted: Seldom::default(),
         }
     }
 
-    /// Takes a batch to the upstream and answers each member.
-    pub async fn process(&self, mut batch: Batch) {
-        let trip = Trip::new(&batch);
-        let body = encode::array(batch.members().iter().map(Member::item));
-        debug!(
-            batch_id = %trip.tag.id,
-            size = trip.size,
-            bytes = body.len(),
-            reason = batch.reason().as_str(),
-            "batch left"
-        );
-        let trace = TraceContext::for_batch(batch.members().iter().map(|m| m.item().trace()));
-        let sent = Sent::default();
-        let call = self.call(&trip, body, &trace, &sent);
-        let leftover = match self.attend(&mut batch, &trip, call, &sent).await {
-            Ok(Answer::Results(status, body)) => {
-                self.deliver(&mut batch, &trip, status, &body);
-                None
+    /// Takes a batch that has a slot to the upstream and answers each member.
+    pub async fn process(self: Arc<Self>, batch: Batch) {
+        let trip = Trip::new(&batch, Dispatched::No);
+        self.travel(batch, trip).await;
+    }
+
+    /// Boxed, since the halves of a batch that splits come here again.
+    fn travel(
+        self: Arc<Self>,
+        mut batch: Batch,
+        mut trip: Trip,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move {
+            let pass = match self.circuit.enter(Instant::now()) {
+                Ok(pass) => pass,
+                Err(open) => {
+                    return trip.fail(&mut batch, &Failure::CircuitOpen(open.retry_after), "");
+                }
+            };
+            self.budget().sent(Instant::now());
+            match self.attempts(&mut batch, &mut trip, pass).await {
+                // Everybody is answered; the slot is taken until the call is over.
+                Ok(End::Answered(response)) => discard(response).await,
+                Ok(End::Split) => self.split(batch, &trip).await,
+                Err(nobody_left) => trip.log_nobody_left(nobody_left),
             }
-            Ok(Answer::Taken(response)) => {
+        })
+    }
+
+    /// Calls until everybody is answered, or until the batch is to be split.
+    async fn attempts(
+        &self,
+        batch: &mut Batch,
+        trip: &mut Trip,
+        pass: Pass,
+    ) -> Result<End, NobodyLeft> {
+        loop {
+            let mut failed = match self.attempt(batch, trip).await? {
+                Ok(leftover) => {
+                    pass.tell(Verdict::Answered, Instant::now());
+                    return Ok(End::Answered(leftover));
+                }
+                Err(failed) => failed,
+            };
+            let verdict = failed.failure.verdict();
+            match self.next(batch, trip, &failed.failure, &pass) {
+                Next::Retry(at) => {
+                    trip.log_retry(&failed, at);
+                    if self.pause(batch, trip, &mut failed, at).await? {
+                        continue;
+                    }
+                }
+                Next::Split => {
+                    // Where one job may be to blame, its half will tell.
+                    if verdict == Verdict::Answered {
+                        pass.tell(verdict, Instant::now());
+                    }
+                    trip.log_split(&failed);
+                    self.attend(batch, trip, discard(failed.response)).await?;
+                    return Ok(End::Split);
+                }
+                Next::Fail => {}
+            }
+            pass.tell(verdict, Instant::now());
+            trip.fail(batch, &failed.failure, &failed.cause);
+            return Ok(End::Answered(failed.response));
+        }
+    }
+
+    /// One call, and its results to those they belong to. What is left of the
+    /// upstream's answer is still to be read then.
+    async fn attempt(
+        &self,
+        batch: &mut Batch,
+        trip: &mut Trip,
+    ) -> Result<Result<Option<Response>, Failed>, NobodyLeft> {
+        let array = encode::array(batch.members().iter().map(Member::item));
+        trip.set_out(batch, array.len());
+        let call = answer::call(&self.upstream, trip, array, self.policy.results);
+        let answered = match self.attend(batch, trip, call).await? {
+            Answer::Results(status, body) => match self.deliver(batch, trip, &body, status) {
+                Ok(()) => Ok(None),
+                Err(error) => Err(Failed {
+                    failure: Failure::Malformed(status),
+                    cause: error.to_string(),
+                    response: None,
+                }),
+            },
+            Answer::Taken(response) => {
                 trip.log(Code::Ok, "");
                 batch.answer_all(|member| trip.result(member, JobOutcome::Taken));
-                Some(response)
+                Ok(Some(response))
             }
-            Ok(Answer::Failed(failure, cause, response)) => {
-                trip.log(failure.code(), &cause);
-                batch.answer_all(|member| trip.failed(member, failure.clone()));
-                response
-            }
-            Err(NobodyLeft::Expired) => {
-                trip.log(Code::DeadlineExceeded, "every member's deadline passed");
-                None
-            }
-            Err(NobodyLeft::GivenUp { sent }) => {
-                trip.log(Failure::GivenUp { sent }.code(), "shutdown.timeout");
-                None
-            }
-            Err(NobodyLeft::Departed) => {
-                let (batch_id, size) = (trip.tag.id, trip.size);
-                debug!(%batch_id, size, outcome = "abandoned", "batch done");
-                None
-            }
+            Answer::Failed(failed) => Err(failed),
         };
-        // Everybody is answered; the slot is taken until the call is over.
-        if let Some(response) = leftover {
-            response.discard().await;
+        if let Err(failed) = &answered {
+            trip.came_back(failed.failure.dispatched());
+        }
+        Ok(answered)
+    }
+
+    /// Decides. A retry is within the attempts, the budget and somebody's time, and
+    /// neither against an open circuit nor after the drain has begun.
+    fn next(&self, batch: &Batch, trip: &Trip, failure: &Failure, pass: &Pass) -> Next {
+        let policy = &self.policy;
+        if failure.calls_for_a_split(trip.size(), &policy.split_on) {
+            return Next::Split;
+        }
+        let now = Instant::now();
+        let pause = policy
+            .backoff
+            .pause(trip.attempt(), failure.retry_after(), fastrand::f64());
+        let at = now.checked_add(pause);
+        let in_time = at.filter(|at| batch.latest_deadline().is_some_and(|last| *at < last));
+        match in_time {
+            Some(at)
+                if failure.may_be_retried(policy.idempotent)
+                    && trip.attempt() < policy.max_attempts
+                    && *self.phase.borrow() == Phase::Running
+                    && (pass.is_probe() || self.circuit.is_closed())
+                    && self.within_budget(trip, now) =>
+            {
+                Next::Retry(at)
+            }
+            _ => Next::Fail,
         }
     }
 
-    /// Waits for the call while members expire or leave, and gives it up when
-    /// none is left.
-    async fn attend(
+    fn within_budget(&self, trip: &Trip, now: Instant) -> bool {
+        let within = self.budget().take(now);
+        if !within && let Some(silent) = self.exhausted.now() {
+            warn!(
+                batch_id = %trip.id(),
+                batches_not_warned_of = silent,
+                "retry budget exhausted"
+            );
+        }
+        within
+    }
+
+    fn budget(&self) -> MutexGuard<'_, Budget> {
+        // Nothing panics while it is held.
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until then without a slot, and then for a slot. Whoever would not
+    /// live to see that is answered first. False if the drain has begun, after
+    /// which nothing is retried.
+    async fn pause(
         &self,
         batch: &mut Batch,
         trip: &Trip,
-        call: impl Future<Output = Answer>,
-        sent: &Sent,
-    ) -> Result<Answer, NobodyLeft> {
-        let mut call = std::pin::pin!(call);
-        let mut abandoned = std::pin::pin!(batch.abandoned());
-        let mut give_up = self.give_up.clone();
-        let mut given_up = std::pin::pin!(give_up.wait_for(|&given_up| given_up));
-        let expired = |member: &Member| {
-            let sent = sent.get();
-            trip.failed(member, Failure::DeadlineExceeded { sent })
+        failed: &mut Failed,
+        at: Instant,
+    ) -> Result<bool, NobodyLeft> {
+        batch.answer_expired(at, |member| trip.failed(member, failed.failure.clone()));
+        self.attend(batch, trip, discard(failed.response.take()))
+            .await?;
+        batch.rest();
+        let waited = self.attend(batch, trip, self.unless_draining(sleep_until(at)));
+        if waited.await?.is_none() {
+            return Ok(false);
+        }
+        let slot = batch.slot();
+        let slot = self.attend(batch, trip, self.unless_draining(slot)).await?;
+        let Some(slot) = slot else {
+            return Ok(false);
         };
-        loop {
-            let Some(deadline) = batch.earliest_deadline() else {
-                return Err(NobodyLeft::Expired);
-            };
-            tokio::select! {
-                // An answer that is there goes before a deadline that has come.
-                biased;
-                answer = &mut call => return Ok(answer),
-                () = sleep_until(deadline) => batch.answer_expired(Instant::now(), expired),
-                _ = &mut given_up => {
-                    let sent = sent.get();
-                    batch.answer_all(|member| trip.failed(member, Failure::GivenUp { sent }));
-                    return Err(NobodyLeft::GivenUp { sent });
+        batch.resume(slot);
+        if batch.is_empty() {
+            return Err(NobodyLeft::Departed);
+        }
+        Ok(true)
+    }
+
+    /// `None` if the drain begins first, or has begun.
+    async fn unless_draining<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        let mut phase = self.phase.clone();
+        tokio::select! {
+            // A drain that has begun goes before a wait that is over.
+            biased;
+            _ = phase.wait_for(|&phase| phase >= Phase::Draining) => None,
+            output = future => Some(output),
+        }
+    }
+
+    /// Makes two batches of one. Each has its place in line for a slot before the
+    /// slot of the whole is free, so that nothing younger goes first.
+    async fn split(self: Arc<Self>, mut batch: Batch, trip: &Trip) {
+        let slot = batch.slot();
+        let half = batch.split();
+        if !half.is_empty() {
+            let (slot, trip) = (half.slot(), Trip::new(&half, trip.earlier()));
+            tokio::spawn(Arc::clone(&self).travel_with(half, trip, slot));
+        }
+        batch.rest();
+        let trip = Trip::new(&batch, trip.earlier());
+        self.travel_with(batch, trip, slot).await;
+    }
+
+    /// Sets out once there is a slot.
+    async fn travel_with(
+        self: Arc<Self>,
+        mut batch: Batch,
+        trip: Trip,
+        slot: impl Future<Output = batcher::Slot<Job, JobResult>> + Send,
+    ) {
+        match self.attend(&mut batch, &trip, slot).await {
+            Ok(slot) => {
+                batch.resume(slot);
+                if !batch.is_empty() {
+                    self.travel(batch, trip).await;
                 }
-                () = &mut abandoned => return Err(NobodyLeft::Departed),
             }
+            Err(nobody_left) => trip.log_nobody_left(nobody_left),
         }
     }
 
-    async fn call(
+    fn deliver(
         &self,
+        batch: &mut Batch,
         trip: &Trip,
-        body: bytes::Bytes,
-        trace: &TraceContext,
-        sent: &Sent,
-    ) -> Answer {
-        let tag = &trip.tag;
-        let posted = self
-            .upstream
-            .post(body, &tag.id_header, &tag.size_header, trace, sent);
-        let mut response = match posted.await {
-            Ok(response) => response,
-            Err(error) => return Answer::from_error(error),
-        };
-        let status = response.status();
-        if !(200..=299).contains(&status) {
-            return refusal(response, trip.size).await;
-        }
-        if self.results == Results::None {
-            return Answer::Taken(response);
-        }
-        match response.body().await {
-            Ok(body) => Answer::Results(status, body),
-            Err(error) => Answer::from_error(error),
-        }
-    }
-
-    fn deliver(&self, batch: &mut Batch, trip: &Trip, status: u16, answer: &bytes::Bytes) {
+        answer: &bytes::Bytes,
+        status: u16,
+    ) -> Result<(), NotResults> {
         let ids = batch.members().iter().map(|member| member.item().id());
-        let correlation = match correlate(ids, answer) {
-            Ok(correlation) => correlation,
-            Err(error) => return self.malformed(batch, trip, status, &error),
-        };
+        let correlation = correlate(ids, answer)?;
         self.warn_of_mismatch(trip, batch.len(), &correlation);
         trip.log(Code::Ok, "");
         let mut outcomes = correlation.outcomes.into_iter();
@@ -240,11 +380,7 @@ impl Processor {
             };
             trip.result(member, outcome)
         });
-    }
-
-    fn malformed(&self, batch: &mut Batch, trip: &Trip, status: u16, error: &NotResults) {
-        trip.log(Code::UpstreamMalformed, &error.to_string());
-        batch.answer_all(|member| trip.failed(member, Failure::Malformed(status)));
+        Ok(())
     }
 
     /// An upstream that mixes up its results would flood the log.
@@ -259,14 +395,14 @@ impl Processor {
         let (missing, ambiguous) = (count(Outcome::Missing), count(Outcome::Ambiguous));
         let mut unmatched = correlation.unmatched;
         // The results of members that expired meanwhile are nobody's fault.
-        let expired = trip.size - members;
+        let expired = trip.size() - members;
         unmatched.unknown_id = unmatched.unknown_id.saturating_sub(expired);
         if missing + ambiguous + unmatched.total() > 0
             && let Some(silent) = self.mismatches.now()
         {
             warn!(
-                batch_id = %trip.tag.id,
-                size = trip.size,
+                batch_id = %trip.id(),
+                size = trip.size(),
                 missing,
                 ambiguous,
                 unknown_id = unmatched.unknown_id,
@@ -280,112 +416,18 @@ impl Processor {
     }
 }
 
-/// What an answer that is no success means; reads its body where the one caller
-/// may see it.
-async fn refusal(mut response: Response, size: usize) -> Answer {
-    let status = response.status();
-    let code = code_of_status(status, size);
-    let retry_after = response.retry_after();
-    let mut body = None;
-    if code == Code::UpstreamRejectedJob
-        && response.is_plain()
-        && let Some(content_type) = response
-            .content_type()
-            .filter(|it| is_readable(it))
-            .cloned()
-    {
-        // Without a readable body the caller gets a problem with the status.
-        body = response
-            .body_up_to(MAX_PASSTHROUGH)
-            .await
-            .ok()
-            .map(|bytes| Passthrough {
-                content_type,
-                bytes,
-            });
-    }
-    let refusal = Refusal {
-        status,
-        code,
-        retry_after,
-        body,
-    };
-    let cause = format!("status {status}");
-    Answer::Failed(Failure::Status(refusal), cause, Some(response))
+/// How a batch's way ended that not everybody left.
+enum End {
+    /// Everybody is answered; the rest of the upstream's answer is still to be
+    /// read.
+    Answered(Option<Response>),
+    /// Its halves go on.
+    Split,
 }
 
-/// Whether a body of this type may be handed on: JSON or text.
-fn is_readable(content_type: &HeaderValue) -> bool {
-    let Ok(text) = content_type.to_str() else {
-        return false;
-    };
-    let essence = text.split(';').next().unwrap_or_default();
-    let essence = essence.trim().to_ascii_lowercase();
-    essence == "application/json" || essence.ends_with("+json") || essence.starts_with("text/")
-}
-
-impl Answer {
-    fn from_error(error: CallError) -> Self {
-        let failure = match &error {
-            CallError::Unreachable(_) => Failure::Unreachable,
-            CallError::ConnectTimeout => Failure::ConnectTimeout,
-            CallError::Disconnected(_) => Failure::Disconnected,
-            CallError::Timeout => Failure::Timeout,
-            CallError::TooLarge(status) => Failure::ResponseTooLarge(*status),
-        };
-        Self::Failed(failure, error.to_string(), None)
-    }
-}
-
-#[expect(
-    clippy::expect_used,
-    reason = "hexadecimal digits and hyphens are allowed in headers"
-)]
-fn header(id: &str) -> HeaderValue {
-    HeaderValue::from_str(id).expect("an id that a header may hold")
-}
-
-impl Trip {
-    fn new(batch: &Batch) -> Self {
-        let id = Uuid::now_v7();
-        let size = batch.len();
-        let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
-        let text = id.hyphenated().encode_lower(&mut text);
-        Self {
-            tag: Arc::new(BatchTag {
-                id,
-                id_header: header(text),
-                size_header: HeaderValue::from(size),
-            }),
-            size,
-            left: batch.left(),
-            told: AtomicBool::new(false),
-        }
-    }
-
-    fn result(&self, member: &Member, outcome: JobOutcome) -> JobResult {
-        JobResult {
-            outcome,
-            batch: Arc::clone(&self.tag),
-            queued: member.waited(self.left),
-            upstream: self.left.elapsed(),
-        }
-    }
-
-    fn failed(&self, member: &Member, failure: Failure) -> JobResult {
-        self.result(member, JobOutcome::Failed(failure))
-    }
-
-    /// One line for each batch, aloud where it failed.
-    fn log(&self, outcome: Code, cause: &str) {
-        self.told.store(true, Ordering::Relaxed);
-        // To the microsecond; more digits are noise.
-        let duration_ms = self.left.elapsed().as_micros() as f64 / 1e3;
-        let (batch_id, size) = (self.tag.id, self.size);
-        if outcome == Code::Ok {
-            debug!(%batch_id, size, outcome = outcome.as_str(), duration_ms, "batch done");
-        } else {
-            warn!(%batch_id, size, outcome = outcome.as_str(), duration_ms, cause, "batch failed");
-        }
+/// Reads what is left of an answer, so that its connection serves again.
+async fn discard(response: Option<Response>) {
+    if let Some(response) = response {
+        response.discard().await;
     }
 }

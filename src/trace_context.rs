@@ -50,6 +50,15 @@ impl TraceContext {
         self.state.as_deref()
     }
 
+    /// The same trace in a new place: for another attempt at the same call.
+    #[must_use]
+    pub fn next_span(&self) -> Self {
+        Self {
+            span_id: random_nonzero(),
+            ..self.clone()
+        }
+    }
+
     /// The context of a batch with these members' contexts.
     ///
     /// A batch of one goes on in its member's trace, as a new span. Any other
@@ -59,10 +68,7 @@ impl TraceContext {
         if members.len() == 1
             && let Some(Some(only)) = members.next()
         {
-            return Self {
-                span_id: random_nonzero(),
-                ..only.clone()
-            };
+            return only.next_span();
         }
         let (mut told, mut sampled) = (false, false);
         for member in members.flatten() {

@@ -4,6 +4,9 @@
 //! know what a job is. Redirects are not followed, no proxy is taken from the
 //! environment, and nothing is decompressed, since nothing asks for that.
 
+pub mod backoff;
+pub mod budget;
+pub mod circuit;
 mod response;
 mod witness;
 
@@ -106,13 +109,28 @@ impl Upstream {
             max_response: settings.max_response,
         })
     }
+}
 
+/// A way to call an upstream. [`Upstream`] is the one over HTTP; a simulation
+/// brings its own.
+pub trait Call: Send + Sync + 'static {
     /// Posts one batch; returns when the head of the answer is there. `sent` tells
     /// from then on whether the upstream may have seen the batch.
     ///
     /// # Errors
     /// [`CallError`]; the request is given up when the future is dropped.
-    pub async fn post(
+    fn post(
+        &self,
+        array: Bytes,
+        batch_id: &HeaderValue,
+        batch_size: &HeaderValue,
+        trace: &TraceContext,
+        sent: &Sent,
+    ) -> impl Future<Output = Result<Response, CallError>> + Send;
+}
+
+impl Call for Upstream {
+    async fn post(
         &self,
         array: Bytes,
         batch_id: &HeaderValue,

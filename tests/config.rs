@@ -264,8 +264,8 @@ fn each_mistake_of_a_file_is_named_with_its_line_and_key() {
             "m.toml:2: upstream.url: must start with http:// or https://",
         ),
         (
-            "[upstream]\nmax_in_flight = \"adaptive\"",
-            "m.toml:2: upstream.max_in_flight: must be a whole number from 1 to 10000, not a string",
+            "[upstream]\nmax_in_flight = \"auto\"",
+            "m.toml:2: upstream.max_in_flight: must be a whole number from 1 to 10000, not \"auto\"; or \"adaptive\"",
         ),
         (
             "[upstream]\ntimeout = 0",
@@ -284,12 +284,12 @@ fn each_mistake_of_a_file_is_named_with_its_line_and_key() {
             "m.toml:3: upstream.headers.TE: te cannot be set here: it frames the message, which the proxy does",
         ),
         (
-            "[upstream]\nidempotent = true",
-            "m.toml:2: upstream.idempotent: unknown key; known are upstream.url, upstream.max_in_flight, upstream.timeout, upstream.connect_timeout, upstream.max_response, upstream.headers, upstream.results, upstream.job_error_status, upstream.min_interval",
+            "[upstream]\nidempotant = 3",
+            "m.toml:2: upstream.idempotant: unknown key; did you mean upstream.idempotent?",
         ),
         (
-            "[retry]\nbase = 1",
-            "m.toml:1: retry: unknown section; known are server, admin, batch, queue, upstream, shutdown, log",
+            "[retries]\nbase = 1",
+            "m.toml:1: retries: unknown section; known are server, admin, batch, queue, upstream, retry, circuit, shutdown, log",
         ),
         (
             "[log]\nlevel = \"inof\"",
@@ -470,7 +470,7 @@ fn variables_that_are_not_ours_are_left_alone() {
         .env("MICROBATCH_SERVICE_HOST", "10.0.0.1")
         .env("MICROBATCH_PORT_8080_TCP", "tcp://10.0.0.1:8080")
         .env("MICROBATCH_SERVER_SERVICE_HOST", "10.0.0.1")
-        .env("MICROBATCH_RETRY__BASE", "?")
+        .env("MICROBATCH_RETRIES__BASE", "?")
         .run()
         .fine();
 }
@@ -534,6 +534,11 @@ fn what_cannot_work_together_is_refused_with_both_places() {
             "queue.max_bytes = 255KiB (m.toml:1) is less than server.max_body = 256KiB (default): the largest job could never wait; raise queue.max_bytes or lower server.max_body",
         ),
         (
+            "retry.base = \"2s\"",
+            &[],
+            "retry.base = 2s (m.toml:1) is more than retry.cap = 1s (default): no pause before a retry may be longer than the cap; lower retry.base or raise retry.cap",
+        ),
+        (
             "server.listen = \"localhost:80\"",
             &["--admin-listen", "localhost:80"],
             "server.listen = localhost:80 (m.toml:1) and admin.listen = localhost:80 (--admin-listen) are one port of one host; give them two, or \"\" for no admin.listen",
@@ -552,6 +557,7 @@ fn what_just_works_together_is_taken() {
     Check::with_upstream("batch.max_wait = \"29s\"")
         .run()
         .fine();
+    Check::with_upstream("retry.base = \"1s\"").run().fine();
     Check::with_upstream("queue.max_bytes = \"256KiB\"")
         .run()
         .fine();

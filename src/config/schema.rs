@@ -9,12 +9,15 @@ use url::Url;
 
 use super::address::{Address, OptionalAddress};
 use super::duration::{DAY, HOUR, MILLISECOND, ZERO, time};
+use super::fraction::fraction;
 use super::headers::Headers;
+use super::in_flight::{MaxInFlight, Slots};
 use super::kind::{Kind, Raw, Wrong};
 use super::level::Level;
 use super::mistake::Origin;
 use super::number::{Switch, count};
 use super::size::{GIB, size};
+use super::statuses::Statuses;
 use super::table::{KeyInfo, Slot, settings};
 use super::target::Target;
 use super::word::{LOG_FORMAT, LogFormat, ON_FULL, OnFull, RESULTS, Results, WAIT, Wait};
@@ -105,8 +108,11 @@ settings! {
         url: Url, in Target,
             flag "--upstream" "URL", env "MICROBATCH_UPSTREAM__URL";
 
-        /// Most batches in flight at once
-        max_in_flight: usize = "10", in count(1..=10_000),
+        /// Most batches in flight at once, or adaptive
+        ///
+        /// `"adaptive"` finds out how many the upstream bears, from its latency and from what it
+        /// turns away.
+        max_in_flight: MaxInFlight = "10", in Slots,
             flag "--max-in-flight" "N", env "MICROBATCH_UPSTREAM__MAX_IN_FLIGHT";
 
         /// Longest the upstream may take to answer a batch
@@ -137,9 +143,61 @@ settings! {
         job_error_status: u16 = "422", in count(400..=599),
             env "MICROBATCH_UPSTREAM__JOB_ERROR_STATUS";
 
+        /// Whether doing a job twice does no harm
+        ///
+        /// Then failures are retried too of which nobody knows whether the upstream did the jobs.
+        idempotent: bool = "false", in Switch,
+            env "MICROBATCH_UPSTREAM__IDEMPOTENT";
+
+        /// Statuses on which a batch is bisected to find the job to blame
+        ///
+        /// Only where a batch so answered had no effect.
+        split_on: Vec<u16> = "[]", in Statuses,
+            env "MICROBATCH_UPSTREAM__SPLIT_ON";
+
         /// Shortest time between two batches leaving; 0 for none
         min_interval: Duration = "0", in time(ZERO..=HOUR),
             env "MICROBATCH_UPSTREAM__MIN_INTERVAL";
+    }
+
+    /// `[retry]`: when a failed batch is sent again.
+    retry: Retry {
+        /// Most times one batch is sent, the first included; 1 for no retries
+        max_attempts: u32 = "3", in count(1..=100),
+            env "MICROBATCH_RETRY__MAX_ATTEMPTS";
+
+        /// Longest pause before the first retry
+        ///
+        /// Each pause is a random time from 0 to this; the bound doubles with every retry.
+        base: Duration = "25ms", in time(MILLISECOND..=HOUR),
+            env "MICROBATCH_RETRY__BASE";
+
+        /// Longest pause before any retry
+        ///
+        /// But never before the upstream's `Retry-After`.
+        cap: Duration = "1s", in time(MILLISECOND..=HOUR),
+            env "MICROBATCH_RETRY__CAP";
+
+        /// Retries allowed, as a share of the batches of the last 10 s
+        budget: f64 = "0.2", in fraction(0.0..=1.0),
+            env "MICROBATCH_RETRY__BUDGET";
+
+        /// Retries allowed in any 10 s whatever the load
+        budget_min: u32 = "3", in count(0..=1_000_000),
+            env "MICROBATCH_RETRY__BUDGET_MIN";
+    }
+
+    /// `[circuit]`: when jobs are refused because the upstream is down.
+    circuit: Circuit {
+        /// Failed batches in a row that open the circuit; 0 for never
+        ///
+        /// Failed is: not reached, no answer in time, connection lost, 5xx, not JSON.
+        failures: u32 = "0", in count(0..=1_000_000),
+            env "MICROBATCH_CIRCUIT__FAILURES";
+
+        /// Time from the circuit opening to the probing batch
+        open_for: Duration = "5s", in time(MILLISECOND..=HOUR),
+            env "MICROBATCH_CIRCUIT__OPEN_FOR";
     }
 
     /// `[shutdown]`: how the process ends.

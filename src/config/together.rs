@@ -45,6 +45,16 @@ pub(crate) fn refused(draft: &Draft) -> Vec<Mistake> {
             bytes("server.max_body", &server.max_body),
         ));
     }
+    if let Some((base, cap)) = both(&draft.retry.base, &draft.retry.cap)
+        && base > cap
+    {
+        found.push(format!(
+            "{} is more than {}: no pause before a retry may be longer than the cap; lower \
+             retry.base or raise retry.cap",
+            time("retry.base", &draft.retry.base),
+            time("retry.cap", &draft.retry.cap),
+        ));
+    }
     if let Some((jobs, Some(operators))) = both(&server.listen, &draft.admin.listen)
         && collide(jobs, operators)
     {

@@ -41,6 +41,9 @@ pub(super) async fn post(State(jobs): State<Jobs>, request: Request) -> Response
         Err(problem) => return jobs.refuse(problem),
     };
     let id = job.id().clone();
+    if let Err(open) = jobs.circuit.admit(arrived) {
+        return jobs.refuse(Problem::circuit_open(open.retry_after).of(&id));
+    }
     let submitted = match &caller {
         Some(caller) => caller.source.submit(job, arrived + stay),
         None => jobs.batcher.submit(job, arrived + stay),
@@ -227,6 +230,7 @@ impl Jobs {
     fn respond(&self, id: &JobId, result: JobResult) -> Response {
         let JobResult {
             outcome,
+            earlier,
             batch,
             queued,
             upstream,
@@ -245,10 +249,17 @@ impl Jobs {
             }
             JobOutcome::Taken => (Code::Ok, StatusCode::NO_CONTENT.into_response()),
             JobOutcome::Failed(failure) => {
-                let problem = || Problem::from(&failure).of(id).in_batch(batch.id);
+                let problem = || {
+                    let problem = Problem::from(&failure).after(earlier);
+                    let problem = problem.of(id).in_batch(batch.id);
+                    match self.idempotent {
+                        true => problem.idempotent().into_response(),
+                        false => problem.into_response(),
+                    }
+                };
                 (
                     failure.code(),
-                    passed_through(&failure).unwrap_or_else(|| problem().into_response()),
+                    passed_through(&failure).unwrap_or_else(problem),
                 )
             }
         };

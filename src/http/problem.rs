@@ -13,23 +13,11 @@ use uuid::Uuid;
 use crate::batcher::{Refusal, Unanswered};
 use crate::code::Code;
 use crate::job::{JobError, JobId};
-use crate::processor::outcome::{self, Failure};
+use crate::processor::outcome::{self, Dispatched, Failure};
 
 /// `Retry-After` of a proxy that is shutting down: whoever takes its place is
 /// there soon, and another replica is there now.
 const SHUTTING_DOWN_RETRY_AFTER: u64 = 1;
-
-/// Whether the upstream saw the job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Dispatched {
-    /// It did not.
-    No,
-    /// It did.
-    Yes,
-    /// Nobody can tell.
-    Unknown,
-}
 
 /// What went wrong for one caller, and what it may do about it.
 #[derive(Clone, Debug)]
@@ -57,7 +45,7 @@ struct Document<'a> {
     code: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a JobId>,
-    dispatched: Dispatched,
+    dispatched: &'static str,
     retryable: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     batch_id: Option<Uuid>,
@@ -130,6 +118,17 @@ impl Problem {
         )
     }
 
+    /// For a job that is not sent because the upstream has failed so often, for as
+    /// many seconds.
+    pub fn circuit_open(retry_after: u64) -> Self {
+        Self::new(
+            Code::CircuitOpen,
+            "the upstream has failed several times in a row and is left alone for a while; \
+             nothing was sent, try again after the time in Retry-After",
+        )
+        .retry_after(retry_after)
+    }
+
     /// For what the proxy got wrong itself.
     pub fn internal() -> Self {
         Self {
@@ -157,6 +156,31 @@ impl Problem {
     #[must_use]
     pub fn in_batch(mut self, id: Uuid) -> Self {
         self.batch_id = Some(id);
+        self
+    }
+
+    /// The same problem, of a job that the upstream saw so much of before. What was
+    /// not sent this time may have been done an earlier time.
+    #[must_use]
+    pub fn after(self, earlier: Dispatched) -> Self {
+        if earlier == Dispatched::No || self.dispatched != Dispatched::No {
+            return self;
+        }
+        let detail = match self.code {
+            Code::CircuitOpen => "the upstream has failed several times in a row since",
+            Code::UpstreamConnectTimeout => "connecting to it again took too long",
+            _ => "it could not be reached again",
+        };
+        Self {
+            detail: format!("the upstream had the job once, and may have done it; {detail}").into(),
+            ..self.dispatched(earlier)
+        }
+    }
+
+    /// The same problem, where doing a job twice does no harm.
+    #[must_use]
+    pub fn idempotent(mut self) -> Self {
+        self.retryable |= matches!(self.status.as_u16(), 502..=504);
         self
     }
 
@@ -238,57 +262,47 @@ fn shutting_down() -> Problem {
 
 impl From<&Failure> for Problem {
     fn from(failure: &Failure) -> Self {
-        use Dispatched::{No, Unknown, Yes};
-        let new = |detail: &'static str| Self::new(failure.code(), detail);
+        let new = |detail: &'static str| {
+            Self::new(failure.code(), detail).dispatched(failure.dispatched())
+        };
         match failure {
             Failure::DeadlineExceeded { sent: true } => {
                 new("the deadline passed while the upstream had the job; it may have been done")
-                    .dispatched(Unknown)
             }
             Failure::DeadlineExceeded { sent: false } => {
                 new("the deadline passed before the job could be sent; nothing was sent")
-                    .dispatched(No)
             }
             Failure::GivenUp { sent: true } => {
                 new("the proxy shut down while the upstream had the job; it may have been done")
-                    .dispatched(Unknown)
             }
             Failure::GivenUp { sent: false } => shutting_down(),
+            Failure::CircuitOpen(retry_after) => Self::circuit_open(*retry_after),
             Failure::Unreachable => {
                 new("the upstream can't be reached; nothing was sent, try again later")
-                    .dispatched(No)
             }
             Failure::ConnectTimeout => {
                 new("connecting to the upstream took too long; nothing was sent, try again later")
-                    .dispatched(No)
             }
             Failure::Disconnected => new(
                 "the connection to the upstream was lost after sending; the job may have been done",
-            )
-            .dispatched(Unknown),
+            ),
             Failure::Timeout => {
                 new("the upstream did not answer in time; the job may have been done")
-                    .dispatched(Unknown)
             }
-            Failure::Status(refusal) => Self::from(refusal),
+            Failure::Status(refusal) => Self::from(refusal).dispatched(failure.dispatched()),
             Failure::Malformed(status) => {
-                new("the upstream's answer is not a JSON array of results")
-                    .dispatched(Yes)
-                    .upstream_status(*status)
+                new("the upstream's answer is not a JSON array of results").upstream_status(*status)
             }
             Failure::ResponseTooLarge(status) => {
                 new("the upstream's answer is over the limit (upstream.max_response)")
-                    .dispatched(Yes)
                     .upstream_status(*status)
             }
             Failure::ResultMissing(status) => {
                 new("the upstream's answer has no result with this job's id")
-                    .dispatched(Yes)
                     .upstream_status(*status)
             }
             Failure::ResultAmbiguous(status) => {
                 new("the upstream's answer has different results with this job's id")
-                    .dispatched(Yes)
                     .upstream_status(*status)
             }
         }
@@ -317,13 +331,7 @@ impl From<&outcome::Refusal> for Problem {
             }
             _ => "the upstream failed, or answered with a status that no upstream should",
         };
-        let dispatched = match refusal.code {
-            Code::UpstreamGatewayTimeout => Dispatched::Unknown,
-            _ => Dispatched::Yes,
-        };
-        let mut problem = Self::new(refusal.code, detail)
-            .dispatched(dispatched)
-            .upstream_status(status);
+        let mut problem = Self::new(refusal.code, detail).upstream_status(status);
         if refusal.code == Code::UpstreamOverloaded {
             problem = problem.retry_after(refusal.retry_after.unwrap_or(1));
         }
@@ -345,9 +353,11 @@ fn status_of(code: Code) -> StatusCode {
         Code::JobTooLarge | Code::UpstreamTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Code::InvalidJob | Code::JobError => StatusCode::UNPROCESSABLE_ENTITY,
-        Code::QueueFull | Code::QueueTimeout | Code::UpstreamOverloaded | Code::ShuttingDown => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        Code::QueueFull
+        | Code::QueueTimeout
+        | Code::UpstreamOverloaded
+        | Code::CircuitOpen
+        | Code::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
         Code::DeadlineExceeded
         | Code::UpstreamConnectTimeout
         | Code::UpstreamTimeout
@@ -396,6 +406,7 @@ fn title_of(code: Code) -> &'static str {
         Code::UpstreamResponseTooLarge => "Upstream answer too large",
         Code::ResultMissing => "Result missing",
         Code::ResultAmbiguous => "Result ambiguous",
+        Code::CircuitOpen => "Circuit open",
         Code::ShuttingDown => "Shutting down",
         Code::Internal => "Internal error",
     }
@@ -410,7 +421,11 @@ impl IntoResponse for Problem {
             detail: &self.detail,
             code: self.code.as_str(),
             id: self.id.as_ref(),
-            dispatched: self.dispatched,
+            dispatched: match self.dispatched {
+                Dispatched::No => "no",
+                Dispatched::Unknown => "unknown",
+                Dispatched::Yes => "yes",
+            },
             retryable: self.retryable,
             batch_id: self.batch_id,
             upstream_status: self.upstream_status,

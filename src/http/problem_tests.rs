@@ -67,6 +67,8 @@ async fn the_table_of_errors() {
         (Problem::from(full), 503, "queue-full", "no", true),
         (Problem::from(never_in), 503, "queue-full", "no", true),
         (Problem::from(expired), 503, "queue-timeout", "no", true),
+        (Problem::circuit_open(5), 503, "circuit-open", "no", true),
+        (of(Failure::CircuitOpen(5)), 503, "circuit-open", "no", true),
         (
             of(Failure::DeadlineExceeded { sent: true }),
             504,
@@ -235,6 +237,7 @@ async fn the_table_of_errors() {
         assert!(members.values().all(|it| !it.is_null()), "{code}");
         let expected = match code {
             "queue-full" | "queue-timeout" => Some("7"),
+            "circuit-open" => Some("5"),
             "shutting-down" | "upstream-overloaded" => Some("1"),
             _ => None,
         };
@@ -276,4 +279,58 @@ async fn some_answers_carry_more_headers() {
     });
     let (head, _) = document(Problem::from(&overloaded)).await;
     assert_eq!(head.headers()[RETRY_AFTER], "30");
+}
+
+#[tokio::test]
+async fn what_an_earlier_attempt_may_have_done_is_told() {
+    use Dispatched::{No, Unknown, Yes};
+    let earlier = |failure: Failure, earlier| Problem::from(&failure).after(earlier);
+    for (problem, status, dispatched, retryable) in [
+        (earlier(Failure::Unreachable, No), 502, "no", true),
+        (
+            earlier(Failure::Unreachable, Unknown),
+            502,
+            "unknown",
+            false,
+        ),
+        (earlier(Failure::ConnectTimeout, Yes), 504, "yes", false),
+        (earlier(Failure::CircuitOpen(5), Yes), 503, "yes", false),
+        // What this attempt came to is not made less sure by an earlier one.
+        (earlier(refusal(500, 1), Unknown), 502, "yes", false),
+        (earlier(Failure::Timeout, Yes), 504, "unknown", false),
+        (earlier(refusal(429, 1), Unknown), 503, "yes", true),
+    ] {
+        let (_, told) = document(problem).await;
+        let found = (&told["status"], &told["dispatched"], &told["retryable"]);
+        assert_eq!(
+            found,
+            (&status.into(), &dispatched.into(), &retryable.into()),
+            "{told}"
+        );
+        let nothing_sent = told["detail"]
+            .as_str()
+            .unwrap()
+            .contains("nothing was sent");
+        assert!(!nothing_sent || dispatched == "no", "{told}");
+    }
+}
+
+#[tokio::test]
+async fn where_twice_does_no_harm_every_502_503_and_504_is_retryable() {
+    for (failure, retryable) in [
+        (Failure::Disconnected, true),
+        (Failure::Timeout, true),
+        (Failure::DeadlineExceeded { sent: true }, true),
+        (Failure::Malformed(200), true),
+        (Failure::ResultMissing(200), true),
+        (refusal(500, 1), true),
+        (refusal(504, 1), true),
+        (refusal(401, 1), true),
+        (refusal(400, 2), true),
+        (refusal(400, 1), false),
+        (refusal(413, 1), false),
+    ] {
+        let (_, told) = document(Problem::from(&failure).idempotent()).await;
+        assert_eq!(told["retryable"], retryable, "{told}");
+    }
 }

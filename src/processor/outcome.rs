@@ -9,18 +9,32 @@ use uuid::Uuid;
 
 use super::correlate::ElementError;
 use crate::code::Code;
+use crate::upstream::circuit::Verdict;
 
 /// A job's share of its batch's outcome.
 #[derive(Debug)]
 pub struct JobResult {
     /// What came of it.
     pub outcome: JobOutcome,
+    /// Whether the upstream saw it before the attempt that the outcome is of.
+    pub earlier: Dispatched,
     /// The batch it was in.
     pub batch: Arc<BatchTag>,
     /// How long it waited for the batch to leave.
     pub queued: Duration,
     /// How long the upstream had it.
     pub upstream: Duration,
+}
+
+/// Whether the upstream saw a job. Ordered by how sure that is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Dispatched {
+    /// It did not.
+    No,
+    /// Nobody can tell.
+    Unknown,
+    /// It did.
+    Yes,
 }
 
 /// What came of one job.
@@ -58,6 +72,9 @@ pub enum Failure {
         /// Whether the upstream may have seen the job.
         sent: bool,
     },
+    /// Nothing was sent, since the upstream has failed too often; with the seconds
+    /// until it may be tried again.
+    CircuitOpen(u64),
     /// The proxy shut down and could not wait any longer.
     GivenUp {
         /// Whether the upstream may have seen the job.
@@ -111,6 +128,7 @@ impl Failure {
         match self {
             Self::DeadlineExceeded { .. } | Self::GivenUp { sent: true } => Code::DeadlineExceeded,
             Self::GivenUp { sent: false } => Code::ShuttingDown,
+            Self::CircuitOpen(_) => Code::CircuitOpen,
             Self::Unreachable => Code::UpstreamUnreachable,
             Self::ConnectTimeout => Code::UpstreamConnectTimeout,
             Self::Disconnected => Code::UpstreamDisconnected,
@@ -120,6 +138,75 @@ impl Failure {
             Self::ResponseTooLarge(_) => Code::UpstreamResponseTooLarge,
             Self::ResultMissing(_) => Code::ResultMissing,
             Self::ResultAmbiguous(_) => Code::ResultAmbiguous,
+        }
+    }
+}
+
+/// What a failure means for the batch and for the upstream.
+impl Failure {
+    /// Whether the upstream saw the batch.
+    pub fn dispatched(&self) -> Dispatched {
+        match self {
+            Self::Unreachable
+            | Self::ConnectTimeout
+            | Self::CircuitOpen(_)
+            | Self::DeadlineExceeded { sent: false }
+            | Self::GivenUp { sent: false } => Dispatched::No,
+            Self::Disconnected
+            | Self::Timeout
+            | Self::DeadlineExceeded { sent: true }
+            | Self::GivenUp { sent: true } => Dispatched::Unknown,
+            Self::Status(refusal) if refusal.code == Code::UpstreamGatewayTimeout => {
+                Dispatched::Unknown
+            }
+            Self::Status(_)
+            | Self::Malformed(_)
+            | Self::ResponseTooLarge(_)
+            | Self::ResultMissing(_)
+            | Self::ResultAmbiguous(_) => Dispatched::Yes,
+        }
+    }
+
+    /// Whether the same batch may be sent again: where it provably never reached
+    /// the upstream, and where it may have but that does no harm.
+    pub fn may_be_retried(&self, idempotent: bool) -> bool {
+        match self {
+            Self::Unreachable | Self::ConnectTimeout => true,
+            Self::Disconnected | Self::Timeout => idempotent,
+            Self::Status(refusal) => idempotent && matches!(refusal.status, 429 | 502..=504),
+            _ => false,
+        }
+    }
+
+    /// How long the upstream asked to be left alone.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status(refusal) => refusal.retry_after.map(Duration::from_secs),
+            _ => None,
+        }
+    }
+
+    /// Whether a smaller batch may fare better: one of several that was too large,
+    /// or was answered one of the statuses `split_on`.
+    pub fn calls_for_a_split(&self, size: usize, split_on: &[u16]) -> bool {
+        match self {
+            Self::Status(refusal) => {
+                size > 1 && (refusal.status == 413 || split_on.contains(&refusal.status))
+            }
+            _ => false,
+        }
+    }
+
+    /// What it tells of the upstream's health.
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Self::Unreachable
+            | Self::ConnectTimeout
+            | Self::Disconnected
+            | Self::Timeout
+            | Self::Malformed(_) => Verdict::Failed,
+            Self::Status(refusal) if (500..=599).contains(&refusal.status) => Verdict::Failed,
+            _ => Verdict::Answered,
         }
     }
 }
@@ -140,6 +227,70 @@ pub fn code_of_status(status: u16, size: usize) -> Code {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn status(status: u16, size: usize) -> Failure {
+        Failure::Status(Refusal {
+            status,
+            code: code_of_status(status, size),
+            retry_after: Some(7),
+            body: None,
+        })
+    }
+
+    #[test]
+    fn what_each_failure_means() {
+        use Dispatched::*;
+        use Verdict::{Answered, Failed};
+        // Dispatched; retried by default and if idempotent; what the circuit learns.
+        for (failure, dispatched, retried, verdict) in [
+            (Failure::Unreachable, No, [true, true], Failed),
+            (Failure::ConnectTimeout, No, [true, true], Failed),
+            (Failure::Disconnected, Unknown, [false, true], Failed),
+            (Failure::Timeout, Unknown, [false, true], Failed),
+            (status(301, 1), Yes, [false, false], Answered),
+            (status(400, 1), Yes, [false, false], Answered),
+            (status(401, 1), Yes, [false, false], Answered),
+            (status(413, 1), Yes, [false, false], Answered),
+            (status(429, 1), Yes, [false, true], Answered),
+            (status(500, 1), Yes, [false, false], Failed),
+            (status(502, 1), Yes, [false, true], Failed),
+            (status(503, 1), Yes, [false, true], Failed),
+            (status(504, 1), Unknown, [false, true], Failed),
+            (status(599, 1), Yes, [false, false], Failed),
+            (Failure::Malformed(200), Yes, [false, false], Failed),
+            (
+                Failure::ResponseTooLarge(200),
+                Yes,
+                [false, false],
+                Answered,
+            ),
+            (Failure::ResultMissing(200), Yes, [false, false], Answered),
+            (Failure::ResultAmbiguous(200), Yes, [false, false], Answered),
+            (Failure::CircuitOpen(5), No, [false, false], Answered),
+        ] {
+            let may = [false, true].map(|idempotent| failure.may_be_retried(idempotent));
+            let found = (failure.dispatched(), may, failure.verdict());
+            assert_eq!(found, (dispatched, retried, verdict), "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn who_is_split() {
+        for (code, size, split_on, split) in [
+            (413, 2, &[][..], true),
+            (413, 1, &[], false),
+            (400, 2, &[], false),
+            (400, 2, &[400, 422], true),
+            (422, 9, &[400, 422], true),
+            (422, 1, &[400, 422], false),
+            (404, 2, &[400, 422], false),
+            (500, 2, &[500], true),
+        ] {
+            let found = status(code, size).calls_for_a_split(size, split_on);
+            assert_eq!(found, split, "{code} to {size} with {split_on:?}");
+        }
+        assert!(!Failure::Timeout.calls_for_a_split(2, &[400]));
+    }
 
     #[test]
     fn the_table_of_statuses() {

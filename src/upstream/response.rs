@@ -24,7 +24,9 @@ pub struct Response {
 }
 
 impl Response {
-    pub(super) fn new(inner: reqwest::Response, limit: usize, deadline: Instant) -> Self {
+    /// An answer whose head is there. Its body may have `limit` bytes, and must be
+    /// there at the `deadline`.
+    pub fn new(inner: reqwest::Response, limit: usize, deadline: Instant) -> Self {
         Self {
             inner,
             limit,

@@ -20,6 +20,11 @@ use http_body::{Body, Frame, SizeHint};
 pub struct Sent(Arc<AtomicBool>);
 
 impl Sent {
+    /// Says that the body may be sent from here on.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
     /// True from when the HTTP library first asks for the body, which it does
     /// once it has a connection.
     pub fn get(&self) -> bool {
@@ -48,7 +53,7 @@ impl Body for Witness {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.sent.0.store(true, Ordering::Release);
+        self.sent.set();
         Poll::Ready(self.bytes.take().map(|bytes| Ok(Frame::data(bytes))))
     }
 

@@ -91,6 +91,7 @@ fn problems() -> Vec<Problem> {
         Problem::internal(),
         Problem::from(batcher::Refusal::Full { retry_after: 1 }),
         Problem::from(batcher::Refusal::Closed),
+        Problem::circuit_open(1),
         Problem::from(batcher::Unanswered::Expired { retry_after: 1 }),
         Problem::from(batcher::Unanswered::Abandoned),
     ]);

@@ -243,21 +243,6 @@ async fn answered_4xx_several_members() {
 }
 
 #[tokio::test]
-async fn answered_413_several_members() {
-    let mut house = House::of(2).await;
-    let callers = [
-        house.proxy.enqueue(r#"{"id":"a"}"#).await,
-        house.proxy.enqueue(r#"{"id":"b"}"#).await,
-    ];
-    house.upstream.next().await.answer(413, &[], "");
-    for caller in callers {
-        let answer = caller.answer().await;
-        let problem = answer.problem(502, "upstream-rejected-batch", "yes");
-        problem.has("upstream_status", 413);
-    }
-}
-
-#[tokio::test]
 async fn one_failing_batch_harms_no_other() {
     let mut house = House::of(1).await;
     let a = house.proxy.enqueue(r#"{"id":"a"}"#).await;

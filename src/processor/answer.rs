@@ -1,0 +1,128 @@
+//! One call, and what its answer means for the batch.
+
+use bytes::Bytes;
+use http::HeaderValue;
+
+use super::Results;
+use super::outcome::{Failure, Passthrough, Refusal, code_of_status};
+use super::trip::Trip;
+use crate::code::Code;
+use crate::upstream::{Call, CallError, Response};
+
+/// The longest body of a refusal that is handed on to a caller: under 64 KiB.
+const MAX_PASSTHROUGH: usize = 64 * 1024 - 1;
+
+/// What one call came to.
+pub(super) enum Answer {
+    /// A success, with its status and body.
+    Results(u16, Bytes),
+    /// A success whose body is not read for results.
+    Taken(Response),
+    /// No success.
+    Failed(Failed),
+}
+
+/// A call without success.
+pub(super) struct Failed {
+    pub failure: Failure,
+    /// For the log.
+    pub cause: String,
+    /// What of the answer is still to be read.
+    pub response: Option<Response>,
+}
+
+/// Sends the array, and reads as much of the answer as its meaning takes.
+pub(super) async fn call(
+    upstream: &impl Call,
+    trip: &Trip,
+    array: Bytes,
+    results: Results,
+) -> Answer {
+    let tag = trip.tag();
+    let posted = upstream.post(
+        array,
+        &tag.id_header,
+        &tag.size_header,
+        trip.trace(),
+        trip.sent(),
+    );
+    let mut response = match posted.await {
+        Ok(response) => response,
+        Err(error) => return Answer::from(error),
+    };
+    let status = response.status();
+    if !(200..=299).contains(&status) {
+        return Answer::Failed(refusal(response, trip.size()).await);
+    }
+    if results == Results::None {
+        return Answer::Taken(response);
+    }
+    match response.body().await {
+        Ok(body) => Answer::Results(status, body),
+        Err(error) => Answer::from(error),
+    }
+}
+
+impl From<CallError> for Answer {
+    fn from(error: CallError) -> Self {
+        let failure = match &error {
+            CallError::Unreachable(_) => Failure::Unreachable,
+            CallError::ConnectTimeout => Failure::ConnectTimeout,
+            CallError::Disconnected(_) => Failure::Disconnected,
+            CallError::Timeout => Failure::Timeout,
+            CallError::TooLarge(status) => Failure::ResponseTooLarge(*status),
+        };
+        Self::Failed(Failed {
+            failure,
+            cause: error.to_string(),
+            response: None,
+        })
+    }
+}
+
+/// What an answer that is no success means; reads its body where the one caller
+/// may see it.
+async fn refusal(mut response: Response, size: usize) -> Failed {
+    let status = response.status();
+    let code = code_of_status(status, size);
+    let retry_after = response.retry_after();
+    let mut body = None;
+    if code == Code::UpstreamRejectedJob
+        && response.is_plain()
+        && let Some(content_type) = response
+            .content_type()
+            .filter(|it| is_readable(it))
+            .cloned()
+    {
+        // Without a readable body the caller gets a problem with the status.
+        body = response
+            .body_up_to(MAX_PASSTHROUGH)
+            .await
+            .ok()
+            .map(|bytes| Passthrough {
+                content_type,
+                bytes,
+            });
+    }
+    let refusal = Refusal {
+        status,
+        code,
+        retry_after,
+        body,
+    };
+    Failed {
+        failure: Failure::Status(refusal),
+        cause: format!("status {status}"),
+        response: Some(response),
+    }
+}
+
+/// Whether a body of this type may be handed on: JSON or text.
+fn is_readable(content_type: &HeaderValue) -> bool {
+    let Ok(text) = content_type.to_str() else {
+        return false;
+    };
+    let essence = text.split(';').next().unwrap_or_default();
+    let essence = essence.trim().to_ascii_lowercase();
+    essence == "application/json" || essence.ends_with("+json") || essence.starts_with("text/")
+}

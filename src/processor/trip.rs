@@ -1,0 +1,219 @@
+//! One batch on its way: its number and headers, its attempts, and its log lines.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use http::HeaderValue;
+use tokio::time::Instant;
+use tracing::{debug, warn};
+use uuid::Uuid;
+
+use super::answer::Failed;
+use super::attend::NobodyLeft;
+use super::outcome::{BatchTag, Dispatched, Failure, JobOutcome, JobResult};
+use super::{Batch, Member};
+use crate::code::Code;
+use crate::trace_context::TraceContext;
+use crate::upstream::Sent;
+
+/// What is known of a batch on its way.
+pub(super) struct Trip {
+    tag: Arc<BatchTag>,
+    /// How many members the current attempt began with.
+    size: usize,
+    left: Instant,
+    trace: TraceContext,
+    /// The attempts made, the current one included.
+    attempt: u32,
+    /// Whether the upstream may have seen the current one.
+    sent: Sent,
+    /// Whether it saw one of those before, this batch's or that of the whole which
+    /// this one is a half of.
+    earlier: Dispatched,
+    /// Whether its end is in the log.
+    told: AtomicBool,
+}
+
+impl Trip {
+    pub fn new(batch: &Batch, earlier: Dispatched) -> Self {
+        Self {
+            tag: tag(Uuid::now_v7(), batch.len()),
+            size: batch.len(),
+            left: batch.left(),
+            trace: TraceContext::for_batch(batch.members().iter().map(|it| it.item().trace())),
+            attempt: 0,
+            sent: Sent::default(),
+            earlier,
+            told: AtomicBool::new(false),
+        }
+    }
+
+    /// An attempt begins, with the members that are left.
+    pub fn set_out(&mut self, batch: &Batch, bytes: usize) {
+        self.attempt += 1;
+        if self.attempt > 1 {
+            self.trace = self.trace.next_span();
+        }
+        if batch.len() != self.size {
+            self.size = batch.len();
+            self.tag = tag(self.tag.id, self.size);
+        }
+        debug!(
+            batch_id = %self.tag.id,
+            size = self.size,
+            bytes,
+            reason = batch.reason().as_str(),
+            attempt = self.attempt,
+            "batch left"
+        );
+    }
+
+    /// The attempt has failed; the upstream saw so much of it.
+    pub fn came_back(&mut self, dispatched: Dispatched) {
+        self.earlier = self.earlier.max(dispatched);
+        self.sent = Sent::default();
+    }
+
+    pub fn id(&self) -> Uuid {
+        self.tag.id
+    }
+
+    pub fn tag(&self) -> &BatchTag {
+        &self.tag
+    }
+
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    pub fn trace(&self) -> &TraceContext {
+        &self.trace
+    }
+
+    pub fn sent(&self) -> &Sent {
+        &self.sent
+    }
+
+    pub fn earlier(&self) -> Dispatched {
+        self.earlier
+    }
+
+    /// Whether any attempt may have reached the upstream.
+    pub fn may_be_seen(&self) -> bool {
+        self.sent.get() || self.earlier > Dispatched::No
+    }
+
+    pub fn result(&self, member: &Member, outcome: JobOutcome) -> JobResult {
+        JobResult {
+            outcome,
+            earlier: self.earlier,
+            batch: Arc::clone(&self.tag),
+            queued: member.waited(self.left),
+            upstream: self.left.elapsed(),
+        }
+    }
+
+    pub fn failed(&self, member: &Member, failure: Failure) -> JobResult {
+        self.result(member, JobOutcome::Failed(failure))
+    }
+
+    /// Answers everyone with the failure.
+    pub fn fail(&self, batch: &mut Batch, failure: &Failure, cause: &str) {
+        self.log(failure.code(), cause);
+        batch.answer_all(|member| self.failed(member, failure.clone()));
+    }
+
+    /// One line for each batch, aloud where it failed. Batches that an open
+    /// circuit holds back would flood the log: its own lines tell of them.
+    pub fn log(&self, outcome: Code, cause: &str) {
+        self.told.store(true, Ordering::Relaxed);
+        let (batch_id, size, attempts) = (self.tag.id, self.size, self.attempt);
+        let duration_ms = self.duration_ms();
+        let name = outcome.as_str();
+        match outcome {
+            Code::Ok => {
+                debug!(%batch_id, size, outcome = name, attempts, duration_ms, "batch done");
+            }
+            Code::CircuitOpen => debug!(%batch_id, size, outcome = name, "batch not sent"),
+            _ => {
+                warn!(%batch_id, size, outcome = name, attempts, duration_ms, cause, "batch failed");
+            }
+        }
+    }
+
+    pub fn log_nobody_left(&self, why: NobodyLeft) {
+        let sent = self.may_be_seen();
+        match why {
+            NobodyLeft::Expired => {
+                self.log(Code::DeadlineExceeded, "every member's deadline passed");
+            }
+            NobodyLeft::GivenUp => self.log(Failure::GivenUp { sent }.code(), "shutdown.timeout"),
+            NobodyLeft::Departed => {
+                self.told.store(true, Ordering::Relaxed);
+                let (batch_id, size) = (self.tag.id, self.size);
+                debug!(%batch_id, size, outcome = "abandoned", "batch done");
+            }
+        }
+    }
+
+    pub fn log_retry(&self, failed: &Failed, at: Instant) {
+        let pause = at.saturating_duration_since(Instant::now());
+        debug!(
+            batch_id = %self.tag.id,
+            size = self.size,
+            outcome = failed.failure.code().as_str(),
+            attempt = self.attempt,
+            pause_ms = pause.as_micros() as f64 / 1e3,
+            cause = failed.cause,
+            "batch is sent again"
+        );
+    }
+
+    pub fn log_split(&self, failed: &Failed) {
+        self.told.store(true, Ordering::Relaxed);
+        debug!(
+            batch_id = %self.tag.id,
+            size = self.size,
+            outcome = failed.failure.code().as_str(),
+            duration_ms = self.duration_ms(),
+            cause = failed.cause,
+            "batch is split"
+        );
+    }
+
+    /// To the microsecond; more digits are noise.
+    fn duration_ms(&self) -> f64 {
+        self.left.elapsed().as_micros() as f64 / 1e3
+    }
+}
+
+impl Drop for Trip {
+    fn drop(&mut self) {
+        // A batch whose processing panicked has failed like any other.
+        if !self.told.load(Ordering::Relaxed) && std::thread::panicking() {
+            self.log(Code::Internal, "its processing panicked");
+        }
+    }
+}
+
+fn tag(id: Uuid, size: usize) -> Arc<BatchTag> {
+    let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+    let text = id.hyphenated().encode_lower(&mut text);
+    Arc::new(BatchTag {
+        id,
+        id_header: header(text),
+        size_header: HeaderValue::from(size),
+    })
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "hexadecimal digits and hyphens are allowed in headers"
+)]
+fn header(id: &str) -> HeaderValue {
+    HeaderValue::from_str(id).expect("an id that a header may hold")
+}
