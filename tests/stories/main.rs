@@ -34,9 +34,14 @@ mod upstream_malformed;
 mod upstream_status;
 
 // Sections 5 and 6: deadlines, splitting, overload and shutdown.
+mod circuit;
 mod deadlines;
+mod outage;
 mod overload;
+mod pauses;
+mod retries;
 mod shutdown;
+mod splits;
 
 // Section 8: what an operator sees.
 mod admin;

@@ -110,6 +110,11 @@ impl Answer {
         Problem::of(self, status, code, dispatched)
     }
 
+    /// The same with `upstream.idempotent`.
+    pub fn idempotent_problem(&self, status: u16, code: &str, dispatched: &str) -> Problem {
+        Problem::of_idempotent(self, status, code, dispatched)
+    }
+
     /// Asserts that this is a result: 200, JSON, and exactly these bytes.
     pub fn is_result(&self, element: &str) {
         assert_eq!((self.status, self.text()), (200, element), "{self:?}");

@@ -1,0 +1,213 @@
+//! Section 5 of the contract: an upstream that fails and fails is left alone.
+
+use crate::harness::{Answer, Call, Line, Proxy, ScriptedUpstream, eventually};
+
+const JOB: &str = r#"{"id":"a"}"#;
+
+struct House {
+    proxy: Proxy,
+    upstream: ScriptedUpstream,
+}
+
+impl House {
+    /// Two failures in a row open the circuit, for so long.
+    async fn start(open_for: &str, flags: &[&str]) -> Self {
+        let upstream = ScriptedUpstream::start().await;
+        let flags = [&["--max-wait", "0", "--max-size", "1"], flags].concat();
+        let env = [
+            ("MICROBATCH_CIRCUIT__FAILURES", "2"),
+            ("MICROBATCH_CIRCUIT__OPEN_FOR", open_for),
+            ("MICROBATCH_RETRY__MAX_ATTEMPTS", "1"),
+        ];
+        let proxy = Proxy::start(&upstream.url(), &flags, &env).await;
+        Self { proxy, upstream }
+    }
+
+    /// One job that reaches the upstream, which does this.
+    async fn job(&mut self, does: impl FnOnce(Call)) -> Answer {
+        let caller = self.proxy.enqueue(JOB).await;
+        does(self.upstream.next().await);
+        caller.answer().await
+    }
+
+    async fn fails(&mut self) {
+        let answer = self.job(|call| call.answer(500, &[], "")).await;
+        answer.problem(502, "upstream-error", "yes");
+    }
+
+    async fn opens(&mut self) {
+        self.fails().await;
+        self.fails().await;
+        self.proxy.log.nth("circuit open", 1).await;
+    }
+
+    async fn is_refused(&self) -> u64 {
+        let answer = self.proxy.post(JOB).await;
+        let problem = answer.problem(503, "circuit-open", "no");
+        problem.has("id", "a").lacks("batch_id");
+        answer.header("retry-after").parse().expect("seconds")
+    }
+
+    /// A caller whose job is taken once the circuit lets a probe through, and its
+    /// call.
+    async fn probe(&mut self) -> (crate::harness::Caller, Call) {
+        let caller = eventually("a probe to be let through", || async {
+            let request = crate::harness::Request::job(JOB);
+            let mut caller = crate::harness::Caller::spawn(self.proxy.jobs_addr, request);
+            let queued = |line: &Line| line.message() == "job queued";
+            let before = self.proxy.log.count(queued);
+            tokio::select! {
+                _ = self.proxy.log.wait_for_nth("queued", before + 1, queued) => Some(caller),
+                _ = caller.refused() => None,
+            }
+        });
+        (caller.await, self.upstream.next().await)
+    }
+}
+
+#[tokio::test]
+async fn so_many_failures_in_a_row_open_it_and_jobs_are_refused_at_once() {
+    let mut house = House::start("50s", &[]).await;
+    house.fails().await;
+    house
+        .job(Call::echo)
+        .await
+        .is_result(r#"{"id":"a","result":null}"#);
+    house.opens().await;
+    for _ in 0..3 {
+        let retry_after = house.is_refused().await;
+        assert!((1..=50).contains(&retry_after), "{retry_after}");
+    }
+    assert!(house.upstream.arrived().is_none());
+    // Health is not the upstream's.
+    assert_eq!(house.proxy.admin("GET", "/readyz").await.status, 200);
+}
+
+#[tokio::test]
+async fn what_counts_as_a_failure() {
+    let failures: [fn(Call); 5] = [
+        |call| call.answer(500, &[], ""),
+        |call| call.answer(503, &[], ""),
+        Call::hang_up,
+        |call| call.ok("not json"),
+        std::mem::forget,
+    ];
+    for failure in failures {
+        let mut house = House::start("50s", &["--upstream-timeout", "300ms"]).await;
+        house.job(failure).await;
+        house.job(failure).await;
+        house.proxy.log.nth("circuit open", 1).await;
+        house.is_refused().await;
+    }
+    let mut house = House::start("50s", &[]).await;
+    house.upstream.kill().await;
+    for _ in 0..2 {
+        let answer = house.proxy.post(JOB).await;
+        answer.problem(502, "upstream-unreachable", "no");
+    }
+    house.proxy.log.nth("circuit open", 1).await;
+    house.is_refused().await;
+}
+
+#[tokio::test]
+async fn a_refusal_is_no_failure() {
+    let mut house = House::start("50s", &[]).await;
+    for status in [400, 401, 404, 413, 422, 429, 301] {
+        for _ in 0..3 {
+            let answer = house.job(|call| call.answer(status, &[], "")).await;
+            assert_ne!(answer.status, 200);
+            assert_ne!(answer.header("x-batch-id"), "", "{answer:?}");
+        }
+    }
+    house.job(|call| call.ok("[]")).await;
+    house.job(|call| call.ok("[]")).await;
+    house
+        .job(Call::echo)
+        .await
+        .is_result(r#"{"id":"a","result":null}"#);
+}
+
+#[tokio::test]
+async fn what_is_queued_when_it_opens_is_refused_too() {
+    let mut house = House::start("50s", &["--max-in-flight", "1"]).await;
+    house.fails().await;
+    let last = house.proxy.enqueue(JOB).await;
+    let call = house.upstream.next().await;
+    let queued = [
+        house.proxy.enqueue(r#"{"id":"b"}"#).await,
+        house.proxy.enqueue(r#"{"id":"c"}"#).await,
+    ];
+    call.answer(500, &[], "");
+    last.answer().await.problem(502, "upstream-error", "yes");
+    for caller in queued {
+        let answer = caller.answer().await;
+        answer.problem(503, "circuit-open", "no");
+    }
+    assert!(house.upstream.arrived().is_none());
+}
+
+#[tokio::test]
+async fn one_probe_closes_it() {
+    let mut house = House::start("300ms", &[]).await;
+    house.opens().await;
+    let (caller, call) = house.probe().await;
+    // Until that is decided nobody else is let through.
+    assert_eq!(house.is_refused().await, 1);
+    call.echo();
+    assert_eq!(caller.answer().await.status, 200);
+    house.proxy.log.nth("circuit closed", 1).await;
+    house
+        .job(Call::echo)
+        .await
+        .is_result(r#"{"id":"a","result":null}"#);
+    // It counts anew.
+    house.fails().await;
+    house
+        .job(Call::echo)
+        .await
+        .is_result(r#"{"id":"a","result":null}"#);
+}
+
+#[tokio::test]
+async fn a_probe_that_fails_leaves_it_open() {
+    let mut house = House::start("300ms", &[]).await;
+    house.opens().await;
+    let (caller, call) = house.probe().await;
+    call.answer(500, &[], "");
+    caller.answer().await.problem(502, "upstream-error", "yes");
+    house
+        .proxy
+        .log
+        .nth("circuit stays open: the probe failed", 1)
+        .await;
+    let (caller, call) = house.probe().await;
+    call.echo();
+    assert_eq!(caller.answer().await.status, 200);
+    house.proxy.log.nth("circuit closed", 1).await;
+}
+
+#[tokio::test]
+async fn a_probe_whose_caller_leaves_decides_nothing() {
+    let mut house = House::start("300ms", &[]).await;
+    house.opens().await;
+    let (caller, mut call) = house.probe().await;
+    caller.leave();
+    call.caller_gone().await;
+    let (caller, call) = house.probe().await;
+    call.echo();
+    assert_eq!(caller.answer().await.status, 200);
+}
+
+#[tokio::test]
+async fn by_default_there_is_none() {
+    let upstream = ScriptedUpstream::start().await;
+    let proxy = Proxy::start(&upstream.url(), &["--max-wait", "0"], &[]).await;
+    let mut house = House { proxy, upstream };
+    for _ in 0..30 {
+        house.fails().await;
+    }
+    house
+        .job(Call::echo)
+        .await
+        .is_result(r#"{"id":"a","result":null}"#);
+}
