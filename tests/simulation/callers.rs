@@ -1,0 +1,141 @@
+//! Callers, and what every answer must be.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, Response};
+use http_body_util::BodyExt;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::Value;
+use tokio::time::{sleep, timeout};
+use tower_service::Service;
+
+use crate::upstream::Oracle;
+
+/// What a caller can get.
+pub const ANSWERS: &[&str] = &[
+    "ok",
+    "job-error",
+    "left",
+    "circuit-open",
+    "deadline-exceeded",
+    "internal",
+    "queue-full",
+    "queue-timeout",
+    "result-ambiguous",
+    "result-missing",
+    "shutting-down",
+    "upstream-auth",
+    "upstream-connect-timeout",
+    "upstream-disconnected",
+    "upstream-error",
+    "upstream-gateway-timeout",
+    "upstream-malformed",
+    "upstream-overloaded",
+    "upstream-rejected-batch",
+    "upstream-rejected-job",
+    "upstream-response-too-large",
+    "upstream-timeout",
+    "upstream-too-large",
+    "upstream-unreachable",
+];
+
+/// What the callers saw, by outcome, and who left without an answer.
+pub type Answers = BTreeMap<&'static str, u64>;
+
+/// How all the callers of a schedule are.
+#[derive(Clone, Copy, Debug)]
+pub struct Manners {
+    pub jobs: u64,
+    /// Time between an answer and the next job, in milliseconds at most.
+    pub thinks: u64,
+    pub leaves: f64,
+    pub hurries: f64,
+    pub idempotent: bool,
+}
+
+/// One caller: job after job.
+pub async fn call(router: Router, oracle: Oracle, manners: Manners, seed: u64) -> Answers {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut seen = Answers::new();
+    for _ in 0..manners.jobs {
+        sleep(Duration::from_millis(rng.random_range(0..=manners.thinks))).await;
+        // Few ids, so that the same one is often asked for at once; "1" and 1.
+        let id: Value = match (rng.random_range(0..8_u64), rng.random()) {
+            (id, true) => id.into(),
+            (id, false) => id.to_string().into(),
+        };
+        let secret = format!("{:032x}", rng.random::<u128>());
+        let padding = "-".repeat(rng.random_range(0..40));
+        let secret = format!("{secret}{padding}");
+        let mut request = Request::post("/jobs");
+        if rng.random_bool(manners.hurries) {
+            request = request.header("prefer", "wait=1");
+        }
+        let body = format!(r#"{{"id":{id},"body":"{secret}"}}"#);
+        let request = request.body(Body::from(body)).unwrap();
+        let answer = router.clone().call(request);
+        let answer = if rng.random_bool(manners.leaves) {
+            let patience = Duration::from_millis(rng.random_range(0..60));
+            timeout(patience, answer).await.ok()
+        } else {
+            Some(answer.await)
+        };
+        let outcome = match answer {
+            Some(Ok(answer)) => judge(answer, &id, &secret, &oracle, manners).await,
+            None => "left",
+        };
+        *seen.entry(outcome).or_default() += 1;
+    }
+    seen
+}
+
+/// The outcome, which must be about this job, true, and no other's.
+async fn judge(
+    answer: Response<Body>,
+    id: &Value,
+    secret: &str,
+    oracle: &Oracle,
+    manners: Manners,
+) -> &'static str {
+    let (head, body) = answer.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    let text = std::str::from_utf8(&body).unwrap();
+    let fate = oracle.fate(secret);
+    let json: Value = serde_json::from_str(text).unwrap_or(Value::Null);
+    if head.status == 200 {
+        assert_eq!(text, format!(r#"{{"id":{id},"result":"{secret}"}}"#));
+        assert!(fate.done >= 1);
+        return "ok";
+    }
+    if json.get("error").is_some() {
+        assert_eq!(text, format!(r#"{{"id":{id},"error":"{secret}"}}"#));
+        assert_eq!(head.status, 422);
+        return "job-error";
+    }
+    // Only a refusal of a batch of one is the upstream's own.
+    if head.headers["content-type"] != "application/problem+json" {
+        panic!("{head:?} {text}");
+    }
+    assert_eq!(json["id"], *id, "{text}");
+    assert_eq!(json["status"], head.status.as_u16(), "{text}");
+    assert!(!text.contains("simulated"), "{text}");
+    match json["dispatched"].as_str().unwrap() {
+        "no" => assert!(!fate.seen, "{text}: {fate:?}"),
+        "yes" => assert!(fate.seen, "{text}: {fate:?}"),
+        "unknown" => {}
+        other => panic!("{other}: {text}"),
+    }
+    // Sending it again must not do it twice, unless that does no harm.
+    if json["retryable"] == true && !manners.idempotent {
+        assert_eq!(fate.done, 0, "{text}: {fate:?}");
+    }
+    let retry_after = head.headers.get("retry-after");
+    assert_eq!(retry_after.is_some(), head.status == 503, "{text}");
+    let code = json["code"].as_str().unwrap();
+    let known = ANSWERS.iter().find(|known| **known == code);
+    known.unwrap_or_else(|| panic!("{text}"))
+}

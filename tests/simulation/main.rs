@@ -1,0 +1,108 @@
+//! Nothing is lost and nothing is mixed up, whatever goes wrong and whenever: the
+//! whole proxy but its sockets, on simulated time, between an upstream that
+//! misbehaves in every way and callers that come, wait, lose patience and leave.
+//!
+//! One seed is one schedule. All of it runs on one thread, on a clock that jumps
+//! to the next thing due, so that a seed gives the same run again:
+//!
+//! ```sh
+//! cargo test --test simulation                       # some hundred schedules
+//! FIRST_SEED=$RANDOM SCHEDULES=10000 cargo test --release --test simulation -- --nocapture
+//! SEED=1234 cargo test --test simulation -- --nocapture
+//! ```
+//!
+//! `upstream` is the oracle: it knows which job it saw and which it did.
+//! `callers` hold every answer against that. `house` is the proxy between them.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod callers;
+mod house;
+mod upstream;
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use house::Outcome;
+
+/// How many schedules are run where nothing else is said.
+const SCHEDULES: u64 = 400;
+
+fn number(name: &str) -> Option<u64> {
+    let value = std::env::var(name).ok()?;
+    Some(
+        value
+            .parse()
+            .unwrap_or_else(|_| panic!("{name} is a number")),
+    )
+}
+
+#[test]
+fn every_caller_gets_its_own_answer_once_and_the_books_balance() {
+    let seeds = match number("SEED") {
+        Some(seed) => seed..seed + 1,
+        None => {
+            let first = number("FIRST_SEED").unwrap_or(1);
+            first..first + number("SCHEDULES").unwrap_or(SCHEDULES)
+        }
+    };
+    quiet_about_simulated_panics();
+    let start = Instant::now();
+    let mut all = Outcome::default();
+    for seed in seeds.clone() {
+        match catch_unwind(AssertUnwindSafe(|| house::run(seed))) {
+            Ok(outcome) => all += outcome,
+            Err(panic) => {
+                eprintln!("again with: SEED={seed} cargo test --test simulation -- --nocapture");
+                std::panic::resume_unwind(panic);
+            }
+        }
+    }
+    let schedules = seeds.end - seeds.start;
+    println!(
+        "{schedules} schedules from seed {} in {:.1?}: {} jobs, {} calls",
+        seeds.start,
+        start.elapsed(),
+        all.jobs,
+        all.deeds.values().sum::<u64>()
+    );
+    print("the upstream", &all.deeds);
+    print("the callers", &all.answers);
+    print("the world", &all.events);
+    // A run in which something never happened proves nothing about it.
+    if schedules >= 100 {
+        for (what, expected) in [
+            (&all.deeds, upstream::DEEDS),
+            (&all.answers, callers::ANSWERS),
+            (&all.events, house::EVENTS),
+        ] {
+            for name in expected {
+                assert!(what.contains_key(name), "{name} never happened");
+            }
+        }
+    }
+}
+
+fn quiet_about_simulated_panics() {
+    let loud = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let message = panic.payload().downcast_ref::<String>();
+        if message.is_none_or(|it| it != upstream::SIMULATED_PANIC) {
+            loud(panic);
+        }
+    }));
+}
+
+fn print(who: &str, counts: &BTreeMap<&'static str, u64>) {
+    let counts: Vec<_> = counts
+        .iter()
+        .map(|(name, n)| format!("{name} {n}"))
+        .collect();
+    println!("{who}: {}", counts.join(", "));
+}

@@ -1,0 +1,368 @@
+//! An upstream that misbehaves by chance, and remembers what it really did.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use microbatch::trace_context::TraceContext;
+use microbatch::upstream::{Call, CallError, Response, Sent};
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use tokio::time::{Instant, sleep};
+
+/// What an upstream can do to a batch.
+pub const DEEDS: &[&str] = &[
+    "answers all",
+    "answers some wrongly",
+    "answers for others",
+    "says no array",
+    "says 400",
+    "says 403",
+    "says 413",
+    "says 429",
+    "says 500",
+    "says 502",
+    "says 503",
+    "says 504",
+    "says too much",
+    "refuses to connect",
+    "never connects",
+    "hangs up",
+    "hangs up after the work",
+    "is silent",
+    "makes the proxy panic",
+    "is down",
+    "is abandoned",
+];
+
+/// What one job's secret has been through.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Fate {
+    /// It was in a batch of which the body may have been sent.
+    pub seen: bool,
+    /// How often it was done.
+    pub done: u32,
+}
+
+/// What the panics say that are asked for.
+pub const SIMULATED_PANIC: &str = "a simulated panic";
+
+/// The bounds that every batch must keep.
+#[derive(Clone, Debug)]
+pub struct Bounds {
+    pub max_size: usize,
+    pub max_bytes: usize,
+    pub max_in_flight: usize,
+    pub min_interval: Duration,
+    pub split_on: Vec<u16>,
+}
+
+/// What the upstream knows. Shared with the callers, who hold it against their
+/// answers.
+#[derive(Clone)]
+pub struct Oracle(Arc<Mutex<State>>);
+
+struct State {
+    rng: StdRng,
+    fates: HashMap<String, Fate>,
+    deeds: BTreeMap<&'static str, u64>,
+    in_flight: usize,
+    last_left: Option<Instant>,
+    /// A job that no batch with it in survives, where batches are bisected.
+    poison: u64,
+}
+
+pub struct SimulatedUpstream {
+    oracle: Oracle,
+    bounds: Bounds,
+    /// How long it is down, from when on.
+    down: Option<(Instant, Instant)>,
+    /// How much of what it does goes wrong, 0 to 1.
+    badness: f64,
+}
+
+pub const TIMEOUT: Duration = Duration::from_millis(400);
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(100);
+
+impl Oracle {
+    pub fn new(seed: u64) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let poison = rng.random_range(0..8);
+        Self(Arc::new(Mutex::new(State {
+            rng,
+            fates: HashMap::new(),
+            deeds: BTreeMap::new(),
+            in_flight: 0,
+            last_left: None,
+            poison,
+        })))
+    }
+
+    pub fn fate(&self, secret: &str) -> Fate {
+        self.with(|it| it.fates.get(secret).copied().unwrap_or_default())
+    }
+
+    pub fn fates(&self) -> Vec<Fate> {
+        self.with(|it| it.fates.values().copied().collect())
+    }
+
+    pub fn deeds(&self) -> BTreeMap<&'static str, u64> {
+        self.with(|it| it.deeds.clone())
+    }
+
+    pub fn in_flight(&self) -> usize {
+        self.with(|it| it.in_flight)
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
+        f(&mut self.0.lock().unwrap())
+    }
+
+    fn saw(&self, jobs: &[Job]) {
+        self.with(|it| {
+            for job in jobs {
+                it.fates.entry(job.secret.clone()).or_default().seen = true;
+            }
+        });
+    }
+
+    fn did<'a>(&self, jobs: impl Iterator<Item = &'a Job>) {
+        self.with(|it| {
+            for job in jobs {
+                it.fates.entry(job.secret.clone()).or_default().done += 1;
+            }
+        });
+    }
+}
+
+/// A member of a batch.
+#[derive(Clone)]
+struct Job {
+    id: String,
+    secret: String,
+    poisonous: bool,
+}
+
+/// A call in the count of open ones, which says so if it is cut off.
+struct Open {
+    oracle: Oracle,
+    ended: bool,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.oracle.with(|it| {
+            it.in_flight -= 1;
+            if !self.ended {
+                *it.deeds.entry("is abandoned").or_default() += 1;
+            }
+        });
+    }
+}
+
+impl SimulatedUpstream {
+    pub fn new(oracle: Oracle, bounds: Bounds, badness: f64) -> Self {
+        let down = oracle.with(|it| {
+            it.rng.random_bool(0.5).then(|| {
+                let from = Duration::from_millis(it.rng.random_range(0..300));
+                let long = Duration::from_millis(it.rng.random_range(50..600));
+                (Instant::now() + from, Instant::now() + from + long)
+            })
+        });
+        Self {
+            oracle,
+            bounds,
+            down,
+            badness,
+        }
+    }
+
+    /// Reads a batch, which must be within its bounds.
+    fn read(&self, array: &Bytes, announced: &HeaderValue) -> Vec<Job> {
+        assert!(array.len() <= self.bounds.max_bytes, "{}", array.len());
+        let jobs: Vec<&RawValue> = serde_json::from_slice(array).expect("an array");
+        assert!((1..=self.bounds.max_size).contains(&jobs.len()), "{jobs:?}");
+        assert_eq!(announced.to_str().unwrap(), jobs.len().to_string());
+        let poison = self.oracle.with(|it| it.poison);
+        let jobs: Vec<Job> = jobs
+            .into_iter()
+            .map(|job| {
+                let job: HashMap<&str, Value> = serde_json::from_str(job.get()).unwrap();
+                Job {
+                    id: job["id"].to_string(),
+                    secret: job["body"].as_str().unwrap().to_owned(),
+                    poisonous: job["id"] == poison,
+                }
+            })
+            .collect();
+        let ids: HashSet<_> = jobs.iter().map(|job| &job.id).collect();
+        assert_eq!(ids.len(), jobs.len(), "an id twice in one batch");
+        jobs
+    }
+
+    fn open(&self) -> Open {
+        let now = Instant::now();
+        self.oracle.with(|it| {
+            it.in_flight += 1;
+            assert!(it.in_flight <= self.bounds.max_in_flight, "slots");
+            if let Some(last) = it.last_left {
+                assert!(now - last >= self.bounds.min_interval, "{:?}", now - last);
+            }
+            it.last_left = Some(now);
+        });
+        Open {
+            oracle: self.oracle.clone(),
+            ended: false,
+        }
+    }
+
+    /// Chooses a deed for a batch of this many.
+    fn choose(&self, size: usize, poisonous: bool) -> &'static str {
+        let down = self
+            .down
+            .is_some_and(|(from, to)| (from..to).contains(&Instant::now()));
+        self.oracle.with(|it| {
+            let bad = it.rng.random_bool(self.badness);
+            let deed = if down {
+                "is down"
+            } else if poisonous && self.bounds.split_on.contains(&400) {
+                "says 400"
+            } else if size > 3 && it.rng.random_bool(0.3) {
+                "says 413"
+            } else if bad {
+                // All but the first, which is no fault, and the last two.
+                DEEDS[it.rng.random_range(1..DEEDS.len() - 2)]
+            } else {
+                "answers all"
+            };
+            *it.deeds.entry(deed).or_default() += 1;
+            deed
+        })
+    }
+}
+
+fn element(job: &Job) -> String {
+    format!(r#"{{"id":{},"result":"{}"}}"#, job.id, job.secret)
+}
+
+impl Call for SimulatedUpstream {
+    async fn post(
+        &self,
+        array: Bytes,
+        _batch_id: &HeaderValue,
+        batch_size: &HeaderValue,
+        _trace: &TraceContext,
+        sent: &Sent,
+    ) -> Result<Response, CallError> {
+        let deadline = Instant::now() + TIMEOUT;
+        let jobs = self.read(&array, batch_size);
+        let mut open = self.open();
+        let deed = self.choose(jobs.len(), jobs.iter().any(|job| job.poisonous));
+        let pause = |most: u64| {
+            let ms = self.oracle.with(|it| it.rng.random_range(0..=most));
+            sleep(Duration::from_millis(ms))
+        };
+        pause(5).await;
+        match deed {
+            "is down" | "refuses to connect" => {
+                open.ended = true;
+                return Err(CallError::Unreachable("simulated".to_owned()));
+            }
+            "never connects" => {
+                sleep(CONNECT_TIMEOUT).await;
+                open.ended = true;
+                return Err(CallError::ConnectTimeout);
+            }
+            _ => {}
+        }
+        sent.set();
+        self.oracle.saw(&jobs);
+        pause(40).await;
+        assert!(deed != "makes the proxy panic", "{SIMULATED_PANIC}");
+        let half = || {
+            let n = self.oracle.with(|it| it.rng.random_range(0..=jobs.len()));
+            jobs.iter().take(n)
+        };
+        let answer = match deed {
+            "hangs up" => Err(CallError::Disconnected("simulated".to_owned())),
+            "hangs up after the work" => {
+                self.oracle.did(half());
+                Err(CallError::Disconnected("simulated".to_owned()))
+            }
+            "is silent" => {
+                self.oracle.did(half());
+                tokio::time::sleep_until(deadline).await;
+                Err(CallError::Timeout)
+            }
+            _ => Ok(self.answer(deed, &jobs, deadline)),
+        };
+        open.ended = true;
+        answer
+    }
+}
+
+impl SimulatedUpstream {
+    /// What it says, having done what it says or worse.
+    fn answer(&self, deed: &str, jobs: &[Job], deadline: Instant) -> Response {
+        if let Some(status) = deed.strip_prefix("says ").and_then(|it| it.parse().ok()) {
+            // A 500 or a gateway's 502 and 504 may come after the work, but not where
+            // they are said to have no effect.
+            if matches!(status, 500 | 502 | 504) && !self.bounds.split_on.contains(&status) {
+                let n = self.oracle.with(|it| it.rng.random_range(0..=jobs.len()));
+                self.oracle.did(jobs.iter().take(n));
+            }
+            let retry_after = self.oracle.with(|it| it.rng.random_bool(0.2));
+            return response(status, retry_after, "no".to_owned(), deadline);
+        }
+        self.oracle.did(jobs.iter());
+        let mut elements: Vec<String> = jobs.iter().map(element).collect();
+        self.oracle.with(|it| {
+            let rng = &mut it.rng;
+            match deed {
+                "answers some wrongly" => {
+                    elements = jobs
+                        .iter()
+                        .flat_map(|job| match rng.random_range(0..5) {
+                            0 => vec![],
+                            1 => vec![element(job), element(job)],
+                            2 => vec![element(job), element(job).replace("result", "other")],
+                            3 => vec![element(job).replace("result", "error")],
+                            _ => vec![element(job)],
+                        })
+                        .collect();
+                }
+                "answers for others" => {
+                    // The right number of results, each with another's id.
+                    let secrets = jobs.iter().map(|job| &job.secret);
+                    elements = secrets
+                        .map(|secret| format!(r#"{{"id":"not {secret}","result":"{secret}"}}"#))
+                        .collect();
+                }
+                _ => {}
+            }
+            elements.shuffle(rng);
+        });
+        let body = match deed {
+            "says no array" => "<html>".to_owned(),
+            "says too much" => format!("[{}]", " ".repeat(LIMIT)),
+            _ => format!("[{}]", elements.join(",")),
+        };
+        response(200, false, body, deadline)
+    }
+}
+
+const LIMIT: usize = 1 << 16;
+
+fn response(status: u16, retry_after: bool, body: String, deadline: Instant) -> Response {
+    let mut response = http::Response::builder().status(status);
+    if retry_after {
+        response = response.header("retry-after", "1");
+    }
+    let response = response.body(reqwest::Body::from(body)).unwrap();
+    Response::new(response.into(), LIMIT, deadline)
+}
