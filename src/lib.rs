@@ -16,7 +16,8 @@
 //! 3. The batcher's policy, a pure function of what waits, the clock and the
 //!    slots, says when a batch leaves; its members are chosen in that moment.
 //! 4. [`processor`] owns the batch from there: joins the bytes, calls the
-//!    [`upstream`], matches results by id, answers every member.
+//!    [`upstream`], matches results by id, answers every member. After a failure
+//!    it may send the batch again later, or in halves.
 //! 5. [`http::problem`] alone turns what went wrong into a status.
 //!
 //! # Rooms
@@ -30,29 +31,31 @@
 //! | [`listener`] | a listening socket, closed without loss |
 //! | [`http`] | both listeners: paths, connections, jobs, problems, admin |
 //! | [`batcher`] | the queue and when a batch leaves; a library of its own |
-//! | [`processor`] | one batch to the answers of its members: encode, correlate |
-//! | [`upstream`] | the call: connections, times, limits |
+//! | [`processor`] | one batch to the answers of its members: encode, correlate, fail, retry or split |
+//! | [`upstream`] | the call: connections, times, limits; and what bounds calls: backoff, budget, circuit |
 //! | [`job`], [`json`], [`code`], [`trace_context`] | the words on the wire |
+//! | [`window`] | how much happened lately |
 //! | [`metrics`], [`telemetry`] | what is counted, what is logged |
 //! | [`sample_upstream`] | the upstream of `microbatch demo` and `microbatch upstream` |
 //!
 //! # Who may know whom
 //!
 //! `main` → `app` → `http`, `processor`, `upstream` → `batcher` → tokio. `job`,
-//! `json`, `code`, `trace_context` and `config` are leaves. Nothing under
+//! `json`, `code`, `trace_context`, `window` and `config` are leaves. Nothing under
 //! `batcher` names JSON, HTTP or the type of an id, and nothing outside of `http`
-//! knows which status a caller gets. Two things stay pure,
-//! without I/O, clock or tasks: the queue with its policy, and correlation.
+//! knows which status a caller gets. What decides stays pure, without I/O, clock
+//! or tasks: the queue with its policy, correlation, backoff and budget.
 //!
 //! # Invariants, and the tests that hold them
 //!
 //! | always | held by |
 //! |---|---|
-//! | every accepted job gets exactly one answer | `batcher::tests::every_item_is_accounted_for_under_contention`, `stories::accounting` |
-//! | no result reaches another job's caller | `processor::correlate::tests::each_job_gets_its_own_result_or_none`, `stories::accounting` |
+//! | every accepted job gets exactly one answer | `batcher::tests::every_item_is_accounted_for_under_contention`, `simulation`, `stories::accounting` |
+//! | no result reaches another job's caller | `processor::correlate::tests::each_job_gets_its_own_result_or_none`, `simulation`, `stories::accounting` |
+//! | nothing is sent twice that may have been done, unless that does no harm | `simulation`, `stories::retries` |
 //! | no job waits for company longer than `max_wait` while a slot is free | `batcher::policy::tests::the_table_of_reasons`, `batcher::tests::company_is_waited_for_from_the_first_arrival_on` |
 //! | no batch exceeds `max_size` or `max_bytes`, or has an id twice | `batcher::queue::tests::the_queue_does_as_the_model` |
-//! | everything that waits is bounded | `batcher::queue::tests::the_queue_does_as_the_model`, `stories::overload` |
+//! | everything that waits is bounded, before a retry too | `batcher::queue::tests::the_queue_does_as_the_model`, `stories::overload`, `stories::pauses` |
 //! | no batch harms another | `batcher::tests::who_drops_or_panics_has_answered`, `stories::slots` |
 //! | nothing runs while nothing waits | `batcher::tests::nothing_runs_while_nothing_waits` |
 

@@ -59,6 +59,89 @@ async fn every_caller_gets_one_answer_and_the_books_balance() {
     assert!(surplus <= unseen, "{surplus} > {unseen}: {done:?}");
 }
 
+/// The same with everything on that sends batches again, a flush now and then,
+/// and a stop in the middle.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_in_the_middle_loses_nobody() {
+    let seed = seed();
+    eprintln!("SEED={seed}");
+    let upstream = ScriptedUpstream::start().await;
+    let env = [
+        ("MICROBATCH_UPSTREAM__IDEMPOTENT", "true"),
+        ("MICROBATCH_UPSTREAM__SPLIT_ON", "500"),
+        ("MICROBATCH_RETRY__BASE", "5ms"),
+        ("MICROBATCH_RETRY__BUDGET", "1"),
+    ];
+    let flags = [
+        "--max-wait",
+        "2ms",
+        "--max-size",
+        "8",
+        "--max-in-flight",
+        "4",
+    ];
+    let mut proxy = Proxy::start(&upstream.url(), &flags, &env).await;
+    let mut background = JoinSet::new();
+    background.spawn(moody(upstream, StdRng::seed_from_u64(seed)));
+    let answered = Arc::new(AtomicU64::new(0));
+    let mut callers = JoinSet::new();
+    for n in 1..=CALLERS {
+        let rng = StdRng::seed_from_u64(seed ^ (n << 32));
+        callers.spawn(call_until_closed(proxy.jobs_addr, answered.clone(), rng));
+    }
+    while answered.load(Relaxed) < 1000 {
+        proxy.flush().await;
+    }
+    proxy.signal(Signal::TERM);
+    let mut seen = Seen::default();
+    for one in callers.join_all().await {
+        for (outcome, count) in one.outcomes {
+            *seen.outcomes.entry(outcome).or_default() += count;
+        }
+    }
+    assert_eq!(proxy.exit_code().await, Some(0));
+    let done = proxy.log.last().await;
+    let (answered, cancelled) = (done.number("answered"), done.number("cancelled"));
+    assert_eq!(done.number("accepted"), answered + cancelled, "{done:?}");
+    // Whoever was accepted was answered, and has seen it.
+    assert_eq!(cancelled, 0, "{done:?}");
+    for (outcome, count) in done.outcomes() {
+        let seen = seen.outcomes.get(&outcome).copied().unwrap_or_default();
+        // A job that came too late is refused, and is not among the accepted.
+        assert!(
+            seen == count || outcome == "shutting-down",
+            "{outcome}: {seen} of {count}"
+        );
+    }
+    for sign in ["batch is sent again", "batch is split"] {
+        assert!(
+            proxy.log.count(|line| line.message() == sign) > 0,
+            "no {sign}"
+        );
+    }
+}
+
+/// One caller: job after job on one connection, until the proxy closes it.
+async fn call_until_closed(
+    proxy: std::net::SocketAddr,
+    answered: Arc<AtomicU64>,
+    mut rng: StdRng,
+) -> Seen {
+    let mut seen = Seen::default();
+    let mut connection = KeepAlive::connect(proxy).await;
+    loop {
+        let id = rng.random_range(0..IDS).to_string();
+        let body = format!(r#""{:032x}""#, rng.random::<u128>());
+        let job = Request::job(format!(r#"{{"id":{id},"body":{body}}}"#));
+        let Ok(answer) = connection.try_send(job).await else {
+            return seen;
+        };
+        answered.fetch_add(1, Relaxed);
+        let outcome = outcome(&answer, &id, &body);
+        *seen.outcomes.entry(outcome).or_default() += 1;
+    }
+}
+
 /// Lets the callers have this many jobs done, and returns what they saw.
 pub async fn rush(jobs: u64) -> (Proxy, Seen) {
     let seed = seed();
