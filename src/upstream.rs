@@ -154,9 +154,9 @@ impl Call for Upstream {
         }
         match timeout_at(deadline, request.send()).await {
             Ok(Ok(response)) => Ok(Response::new(response, self.max_response, deadline)),
-            Ok(Err(error)) => Err(CallError::from_reqwest(error, sent.get())),
-            Err(_) if sent.get() => Err(CallError::Timeout),
-            Err(_) => Err(CallError::ConnectTimeout),
+            Ok(Err(error)) => Err(CallError::from_reqwest(error, !sent.withdraw())),
+            Err(_) if sent.withdraw() => Err(CallError::ConnectTimeout),
+            Err(_) => Err(CallError::Timeout),
         }
     }
 }
