@@ -8,6 +8,7 @@ pub mod backoff;
 pub mod budget;
 pub mod circuit;
 mod response;
+mod unsent;
 mod witness;
 
 use std::time::Duration;
@@ -20,6 +21,7 @@ use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 pub use response::Response;
+use unsent::Unsent;
 pub use witness::Sent;
 use witness::Witness;
 
@@ -65,6 +67,10 @@ pub enum CallError {
     /// Connecting took longer than it, or the whole call, may: nothing was sent.
     #[error("connecting took too long")]
     ConnectTimeout,
+    /// The upstream said over HTTP/2 that it had not begun, and never will: it
+    /// refused the stream, or went away without it.
+    #[error("the upstream turned the call away unprocessed: {0}")]
+    Refused(String),
     /// The connection was lost after sending had begun, or broke the protocol.
     #[error("connection lost: {0}")]
     Disconnected(String),
@@ -82,6 +88,14 @@ impl Upstream {
     /// # Errors
     /// When the TLS library can't be set up or the system's roots can't be read.
     pub fn new(settings: Settings) -> Result<Self, reqwest::Error> {
+        Self::with(settings, |client| client)
+    }
+
+    /// Tests adapt the client: to HTTP/2 without TLS, to a root of their own.
+    fn with(
+        settings: Settings,
+        adapt: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+    ) -> Result<Self, reqwest::Error> {
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
@@ -90,8 +104,8 @@ impl Upstream {
             .tcp_nodelay(true)
             .connect_timeout(settings.connect_timeout)
             .pool_max_idle_per_host(settings.connections)
-            .pool_idle_timeout(POOL_IDLE)
-            .build()?;
+            .pool_idle_timeout(POOL_IDLE);
+        let client = adapt(client).build()?;
         let agent = concat!("microbatch/", env!("CARGO_PKG_VERSION"));
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
@@ -154,7 +168,7 @@ impl Call for Upstream {
         }
         match timeout_at(deadline, request.send()).await {
             Ok(Ok(response)) => Ok(Response::new(response, self.max_response, deadline)),
-            Ok(Err(error)) => Err(CallError::from_reqwest(error, !sent.withdraw())),
+            Ok(Err(error)) => Err(CallError::without_answer(error, !sent.withdraw())),
             Err(_) if sent.withdraw() => Err(CallError::ConnectTimeout),
             Err(_) => Err(CallError::Timeout),
         }
@@ -162,13 +176,21 @@ impl Call for Upstream {
 }
 
 impl CallError {
-    fn from_reqwest(error: reqwest::Error, sent: bool) -> Self {
+    /// Of a call that ended before the head of an answer.
+    fn without_answer(error: reqwest::Error, asked: bool) -> Self {
         let error = error.without_url();
-        match (sent, error.is_timeout()) {
-            (true, _) => Self::Disconnected(chain(&error)),
-            (false, true) => Self::ConnectTimeout,
-            (false, false) => Self::Unreachable(chain(&error)),
+        match unsent::proof(&error, asked) {
+            Some(Unsent::Unasked) if error.is_timeout() => Self::ConnectTimeout,
+            Some(Unsent::Unasked) => Self::Unreachable(chain(&error)),
+            Some(Unsent::Refused | Unsent::GoneAway) => Self::Refused(chain(&error)),
+            None => Self::Disconnected(chain(&error)),
         }
+    }
+
+    /// Of an answer that broke off: whatever the upstream says then, it was at
+    /// work.
+    fn within_answer(error: reqwest::Error) -> Self {
+        Self::Disconnected(chain(&error.without_url()))
     }
 }
 

@@ -66,7 +66,7 @@ pub(super) async fn call(
 impl From<CallError> for Answer {
     fn from(error: CallError) -> Self {
         let failure = match &error {
-            CallError::Unreachable(_) => Failure::Unreachable,
+            CallError::Unreachable(_) | CallError::Refused(_) => Failure::Unreachable,
             CallError::ConnectTimeout => Failure::ConnectTimeout,
             CallError::Disconnected(_) => Failure::Disconnected,
             CallError::Timeout => Failure::Timeout,

@@ -110,8 +110,7 @@ impl Response {
     }
 
     async fn chunk(&mut self) -> Result<Option<Bytes>, CallError> {
-        let chunk = self.inner.chunk().await;
-        chunk.map_err(|error| CallError::from_reqwest(error, true))
+        self.inner.chunk().await.map_err(CallError::within_answer)
     }
 }
 

@@ -31,6 +31,12 @@ impl Sent {
         self.0.load(Ordering::Acquire) == ASKED
     }
 
+    /// Asks for the body, which may be sent from here on; false if it was
+    /// withdrawn.
+    pub fn ask(&self) -> bool {
+        self.settle(ASKED) == ASKED
+    }
+
     /// Makes sure that the body is not sent from here on; false if it may have
     /// been. [`get`](Self::get) keeps its value for good.
     pub fn withdraw(&self) -> bool {
@@ -71,7 +77,7 @@ impl Body for Witness {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Withdrawn>>> {
-        if self.sent.settle(ASKED) == WITHDRAWN {
+        if !self.sent.ask() {
             return Poll::Ready(Some(Err(Withdrawn)));
         }
         Poll::Ready(self.bytes.take().map(|bytes| Ok(Frame::data(bytes))))

@@ -280,7 +280,10 @@ impl Call for SimulatedUpstream {
             }
             _ => {}
         }
-        sent.set();
+        if !sent.ask() {
+            open.ended = true;
+            return Err(CallError::Unreachable("simulated".to_owned()));
+        }
         self.oracle.saw(&jobs);
         pause(40).await;
         assert!(deed != "makes the proxy panic", "{SIMULATED_PANIC}");
