@@ -12,7 +12,10 @@ pub(super) enum NobodyLeft {
     /// Every member's deadline came.
     Expired,
     /// The process could not wait any longer.
-    GivenUp,
+    GivenUp {
+        /// Whether the upstream may have seen them.
+        sent: bool,
+    },
     /// Every caller left.
     Departed,
 }
@@ -31,23 +34,29 @@ impl<C> Processor<C> {
         let mut abandoned = std::pin::pin!(batch.abandoned());
         let mut phase = self.phase.clone();
         let mut given_up = std::pin::pin!(phase.wait_for(|&phase| phase == Phase::GivingUp));
-        let expired = |member: &Member| {
-            let sent = trip.may_be_seen();
-            trip.failed(member, Failure::DeadlineExceeded { sent })
-        };
         loop {
-            let Some(deadline) = batch.earliest_deadline() else {
+            let (Some(deadline), Some(last)) = (batch.earliest_deadline(), batch.latest_deadline())
+            else {
                 return Err(NobodyLeft::Expired);
             };
             tokio::select! {
                 // An answer that is there goes before a deadline that has come.
                 biased;
                 output = &mut future => return Ok(output),
-                () = sleep_until(deadline) => batch.answer_expired(Instant::now(), expired),
+                () = sleep_until(deadline) => {
+                    let now = Instant::now();
+                    let sent = match last <= now {
+                        true => trip.may_have_been_seen(),
+                        false => trip.may_be_seen(),
+                    };
+                    batch.answer_expired(now, |member: &Member| {
+                        trip.failed(member, Failure::DeadlineExceeded { sent })
+                    });
+                }
                 _ = &mut given_up => {
-                    let sent = trip.may_be_seen();
+                    let sent = trip.may_have_been_seen();
                     batch.answer_all(|member| trip.failed(member, Failure::GivenUp { sent }));
-                    return Err(NobodyLeft::GivenUp);
+                    return Err(NobodyLeft::GivenUp { sent });
                 }
                 () = &mut abandoned => return Err(NobodyLeft::Departed),
             }

@@ -27,6 +27,8 @@ pub(super) struct Trip {
     attempt: u32,
     /// Whether the upstream may have seen the current one.
     sent: Sent,
+    /// Whether the current one is still under way.
+    calling: bool,
     /// Whether it saw one of those before, this batch's or that of the whole which
     /// this one is a half of.
     earlier: Dispatched,
@@ -43,6 +45,7 @@ impl Trip {
             trace: TraceContext::for_batch(batch.members().iter().map(|it| it.item().trace())),
             attempt: 0,
             sent: Sent::default(),
+            calling: false,
             earlier,
             told: AtomicBool::new(false),
         }
@@ -51,6 +54,7 @@ impl Trip {
     /// An attempt begins, with the members that are left.
     pub fn set_out(&mut self, batch: &Batch, bytes: usize) {
         self.attempt += 1;
+        self.calling = true;
         if self.attempt > 1 {
             self.trace = self.trace.next_span();
         }
@@ -72,6 +76,7 @@ impl Trip {
     pub fn came_back(&mut self, dispatched: Dispatched) {
         self.earlier = self.earlier.max(dispatched);
         self.sent = Sent::default();
+        self.calling = false;
     }
 
     pub fn id(&self) -> Uuid {
@@ -102,9 +107,16 @@ impl Trip {
         self.earlier
     }
 
-    /// Whether any attempt may have reached the upstream.
+    /// Whether the upstream may have seen a member that leaves the others here. A
+    /// call that goes on for them has it on board, and may yet get through.
     pub fn may_be_seen(&self) -> bool {
-        self.sent.get() || self.earlier > Dispatched::No
+        self.calling || self.earlier > Dispatched::No
+    }
+
+    /// The same where nobody is left, so that the call is given up.
+    pub fn may_have_been_seen(&self) -> bool {
+        let sent = self.calling && !self.sent.withdraw();
+        sent || self.earlier > Dispatched::No
     }
 
     pub fn result(&self, member: &Member, outcome: JobOutcome) -> JobResult {
@@ -146,12 +158,13 @@ impl Trip {
     }
 
     pub fn log_nobody_left(&self, why: NobodyLeft) {
-        let sent = self.may_be_seen();
         match why {
             NobodyLeft::Expired => {
                 self.log(Code::DeadlineExceeded, "every member's deadline passed");
             }
-            NobodyLeft::GivenUp => self.log(Failure::GivenUp { sent }.code(), "shutdown.timeout"),
+            NobodyLeft::GivenUp { sent } => {
+                self.log(Failure::GivenUp { sent }.code(), "shutdown.timeout")
+            }
             NobodyLeft::Departed => {
                 self.told.store(true, Ordering::Relaxed);
                 let (batch_id, size) = (self.tag.id, self.size);

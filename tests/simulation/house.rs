@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::callers::{self, Answers, Manners};
-use crate::upstream::{Bounds, Oracle, SimulatedUpstream};
+use crate::upstream::{Bounds, Fate, Oracle, SimulatedUpstream};
 
 /// What befalls the house.
 pub const EVENTS: &[&str] = &["closed early", "drained", "flushed", "given up"];
@@ -237,8 +237,12 @@ fn balance(
     let left = outcome.answers.get("left").copied().unwrap_or_default();
     let told = tally.total_answered() + tally.total_refused();
     assert!(got - left <= told, "{got} - {left} of {told}");
+    let fates = oracle.fates();
+    let wrongly = |fate: &&Fate| fate.called_unseen && fate.seen;
+    let wrongly = fates.iter().filter(wrongly).count();
+    assert_eq!(wrongly, 0, "called unseen and seen all the same");
     if !idempotent {
-        let twice = oracle.fates().iter().filter(|fate| fate.done > 1).count();
+        let twice = fates.iter().filter(|fate| fate.done > 1).count();
         assert_eq!(twice, 0, "done twice");
     }
 }

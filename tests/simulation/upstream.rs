@@ -47,6 +47,8 @@ pub struct Fate {
     pub seen: bool,
     /// How often it was done.
     pub done: u32,
+    /// Its caller was told that the upstream has not seen it.
+    pub called_unseen: bool,
 }
 
 /// What the panics say that are asked for.
@@ -105,6 +107,11 @@ impl Oracle {
 
     pub fn fate(&self, secret: &str) -> Fate {
         self.with(|it| it.fates.get(secret).copied().unwrap_or_default())
+    }
+
+    /// Somebody was told that the upstream has not seen this job, and never will.
+    pub fn is_called_unseen(&self, secret: &str) {
+        self.with(|it| it.fates.entry(secret.to_owned()).or_default().called_unseen = true);
     }
 
     pub fn fates(&self) -> Vec<Fate> {
@@ -267,7 +274,8 @@ impl Call for SimulatedUpstream {
             let ms = self.oracle.with(|it| it.rng.random_range(0..=most));
             sleep(Duration::from_millis(ms))
         };
-        pause(5).await;
+        // Connecting may take its time.
+        pause(if deed == "answers all" { 100 } else { 5 }).await;
         match deed {
             "is down" | "refuses to connect" => {
                 open.ended = true;
