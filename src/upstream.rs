@@ -7,6 +7,7 @@
 pub mod backoff;
 pub mod budget;
 pub mod circuit;
+pub mod limit;
 mod response;
 mod unsent;
 mod witness;
