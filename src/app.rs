@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::info;
 
 use crate::batcher::{self, Batcher};
-use crate::config::{self, Config};
+use crate::config::{self, Config, MaxInFlight};
 use crate::http::{self, Admin, Jobs, JobsInner};
 use crate::job::Job;
 use crate::listener::{accept, bind};
@@ -28,6 +28,7 @@ use crate::processor::{Phase, Policy, Processor, Results, encode};
 use crate::upstream::backoff::Backoff;
 use crate::upstream::budget::Budget;
 use crate::upstream::circuit::Circuit;
+use crate::upstream::limit;
 use crate::upstream::{self, Upstream};
 
 /// The time for answers to be written once the last job is answered, and for
@@ -121,13 +122,17 @@ impl App {
             config.circuit.failures,
             config.circuit.open_for,
         ));
-        let processor = Arc::new(Processor::new(
+        let processor = Processor::new(
             upstream,
             policy(&config),
             budget(&config.retry),
             Arc::clone(&circuit),
             current,
-        ));
+        );
+        let processor = Arc::new(match config.upstream.max_in_flight {
+            MaxInFlight::Fixed(_) => processor,
+            MaxInFlight::Adaptive => processor.adaptive(),
+        });
         let batcher = Batcher::new(batcher_settings(&config), move |batch| {
             let processor = Arc::clone(&processor);
             processor.process(batch)
@@ -264,8 +269,8 @@ fn batcher_settings(config: &Config) -> batcher::Settings {
             config::Wait::Adaptive => batcher::Wait::Adaptive,
         },
         max_in_flight: match config.upstream.max_in_flight {
-            config::MaxInFlight::Fixed(slots) => slots,
-            config::MaxInFlight::Adaptive => 10,
+            MaxInFlight::Fixed(slots) => slots,
+            MaxInFlight::Adaptive => limit::START,
         },
         min_interval: config.upstream.min_interval,
         queue_jobs: config.queue.max_jobs,
@@ -284,6 +289,9 @@ fn upstream_settings(config: &config::Upstream) -> upstream::Settings {
         timeout: config.timeout,
         connect_timeout: config.connect_timeout,
         max_response: config.max_response,
-        connections: 10,
+        connections: match config.max_in_flight {
+            MaxInFlight::Fixed(slots) => slots,
+            MaxInFlight::Adaptive => limit::MAX,
+        },
     }
 }

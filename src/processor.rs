@@ -30,7 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
-use tracing::warn;
+use tracing::{debug, info, warn};
 
 use crate::batcher;
 use crate::code::Code;
@@ -39,6 +39,7 @@ use crate::telemetry::Seldom;
 use crate::upstream::backoff::Backoff;
 use crate::upstream::budget::Budget;
 use crate::upstream::circuit::{Circuit, Pass, Verdict};
+use crate::upstream::limit::{self, Limit};
 use crate::upstream::{Call, Response, Upstream};
 use answer::{Answer, Failed};
 use attend::NobodyLeft;
@@ -103,9 +104,12 @@ pub struct Processor<C = Upstream> {
     policy: Policy,
     budget: Mutex<Budget>,
     circuit: Arc<Circuit>,
+    /// None where the number of slots is fixed.
+    limit: Option<Mutex<Limit>>,
     phase: watch::Receiver<Phase>,
     mismatches: Seldom,
     exhausted: Seldom,
+    changes: Seldom,
 }
 
 /// What is to be done about a failure.
@@ -133,10 +137,21 @@ impl<C: Call> Processor<C> {
             policy,
             budget: Mutex::new(budget),
             circuit,
+            limit: None,
             phase,
             mismatches: Seldom::default(),
             exhausted: Seldom::default(),
+            changes: Seldom::default(),
         }
+    }
+
+    /// The same processor, which finds out how many batches the upstream bears at
+    /// once, and has the batcher keep to it. The batcher must start with
+    /// [`limit::START`] slots.
+    #[must_use]
+    pub fn adaptive(mut self) -> Self {
+        self.limit = Some(Mutex::new(Limit::new()));
+        self
     }
 
     /// Takes a batch that has a slot to the upstream and answers each member.
@@ -217,6 +232,7 @@ impl<C: Call> Processor<C> {
     ) -> Result<Result<Option<Response>, Failed>, NobodyLeft> {
         let array = encode::array(batch.members().iter().map(Member::item));
         trip.set_out(batch, array.len());
+        let started = Instant::now();
         let call = answer::call(&self.upstream, trip, array, self.policy.results);
         let answered = match self.attend(batch, trip, call).await? {
             Answer::Results(status, body) => match self.deliver(batch, trip, &body, status) {
@@ -234,10 +250,40 @@ impl<C: Call> Processor<C> {
             }
             Answer::Failed(failed) => Err(failed),
         };
-        if let Err(failed) = &answered {
-            trip.came_back(failed.failure.dispatched());
-        }
+        let load = match &answered {
+            Ok(_) => limit::Outcome::Answered,
+            Err(failed) => {
+                trip.came_back(failed.failure.dispatched());
+                failed.failure.load()
+            }
+        };
+        self.learn(batch, started, load);
         Ok(answered)
+    }
+
+    /// Adapts the number of slots to how a call ended, while it still has its own.
+    fn learn(&self, batch: &Batch, started: Instant, outcome: limit::Outcome) {
+        let Some(limit) = &self.limit else {
+            return;
+        };
+        let batcher = batch.batcher();
+        // Locked to the end, so that the batcher gets the changes in their order.
+        let mut limit = limit.lock().unwrap_or_else(PoisonError::into_inner);
+        let change = limit.record(limit::Call {
+            started,
+            ended: Instant::now(),
+            in_flight: batcher.snapshot().in_flight,
+            outcome,
+        });
+        let Some(slots) = change else {
+            return;
+        };
+        batcher.set_max_in_flight(slots);
+        drop(limit);
+        debug!(slots, "limit changed");
+        if let Some(silent) = self.changes.now() {
+            info!(slots, changes_not_told = silent, "limit");
+        }
     }
 
     /// Decides. A retry is within the attempts, the budget and somebody's time, and

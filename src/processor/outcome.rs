@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::correlate::ElementError;
 use crate::code::Code;
 use crate::upstream::circuit::Verdict;
+use crate::upstream::limit;
 
 /// A job's share of its batch's outcome.
 #[derive(Debug)]
@@ -197,6 +198,18 @@ impl Failure {
         }
     }
 
+    /// What it tells of the upstream's load. A refusal for another reason comes too
+    /// quickly to say how long work takes.
+    pub fn load(&self) -> limit::Outcome {
+        match self {
+            Self::Timeout | Self::ConnectTimeout => limit::Outcome::Overloaded,
+            Self::Status(refusal) if matches!(refusal.status, 429 | 503 | 504) => {
+                limit::Outcome::Overloaded
+            }
+            _ => limit::Outcome::Ignored,
+        }
+    }
+
     /// What it tells of the upstream's health.
     pub fn verdict(&self) -> Verdict {
         match self {
@@ -271,6 +284,26 @@ mod tests {
             let may = [false, true].map(|idempotent| failure.may_be_retried(idempotent));
             let found = (failure.dispatched(), may, failure.verdict());
             assert_eq!(found, (dispatched, retried, verdict), "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn what_tells_of_load() {
+        use limit::Outcome::{Ignored, Overloaded};
+        for (failure, load) in [
+            (Failure::Timeout, Overloaded),
+            (Failure::ConnectTimeout, Overloaded),
+            (status(429, 1), Overloaded),
+            (status(503, 1), Overloaded),
+            (status(504, 1), Overloaded),
+            (status(500, 1), Ignored),
+            (status(502, 1), Ignored),
+            (status(400, 1), Ignored),
+            (Failure::Unreachable, Ignored),
+            (Failure::Disconnected, Ignored),
+            (Failure::Malformed(200), Ignored),
+        ] {
+            assert_eq!(failure.load(), load, "{failure:?}");
         }
     }
 

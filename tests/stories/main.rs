@@ -36,6 +36,7 @@ mod upstream_status;
 // Sections 5 and 6: deadlines, splitting, overload and shutdown.
 mod circuit;
 mod deadlines;
+mod limit;
 mod outage;
 mod overload;
 mod pauses;
