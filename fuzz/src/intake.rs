@@ -1,0 +1,80 @@
+//! Section 1 of the contract: which bodies are jobs, and with which id.
+
+use bytes::Bytes;
+use microbatch::job::{Job, JobError};
+use serde_json::value::RawValue;
+
+use super::reading::{self, Id, NoId};
+
+/// Why a body is no job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusal {
+    Malformed,
+    NotAnObject,
+    NoId,
+    TwoIds,
+    BadId(NoId),
+}
+
+/// Checks that `Job::parse` takes `body` for what it is.
+///
+/// # Panics
+/// Where it does not.
+pub fn check(body: &[u8]) {
+    let shared = Bytes::copy_from_slice(body);
+    match (Job::parse(&shared), read(body)) {
+        (Ok(job), Ok((id, raw))) => {
+            assert_eq!(job.id().to_string(), id.to_string(), "another id");
+            assert_eq!(job.raw(), raw, "not the caller's bytes");
+            check_alone(&job);
+        }
+        (Err(error), Err(refusal)) => {
+            assert_eq!(kind(&error), refusal, "{error}, for {}", shown(body));
+        }
+        (parsed, expected) => panic!("{parsed:?}, not {expected:?}, for {}", shown(body)),
+    }
+}
+
+/// An id is the same however it is spelled, and whatever stands around it.
+fn check_alone(job: &Job) {
+    let body = format!("{{\"id\":{}}}", job.id());
+    let alone = Job::parse(&Bytes::from(body)).expect("an id that was taken is taken again");
+    assert_eq!((alone.id(), alone.key()), (job.id(), job.key()));
+}
+
+/// The oracle: the id, and the body without outer whitespace.
+fn read(body: &[u8]) -> Result<(Id, &str), Refusal> {
+    let job: &RawValue = serde_json::from_slice(body).map_err(|_| Refusal::Malformed)?;
+    if reading::deeper_than(reading::MAX_DEPTH, job) {
+        return Err(Refusal::Malformed);
+    }
+    let mut members = reading::members(job).ok_or(Refusal::NotAnObject)?;
+    members.retain(|(name, _)| name.0 == b"id");
+    match members[..] {
+        [] => Err(Refusal::NoId),
+        [(_, id)] => {
+            let id = reading::id(id).map_err(Refusal::BadId)?;
+            Ok((id, job.get()))
+        }
+        _ => Err(Refusal::TwoIds),
+    }
+}
+
+fn kind(error: &JobError) -> Refusal {
+    match error {
+        JobError::Malformed(_) => Refusal::Malformed,
+        JobError::NotAnObject => Refusal::NotAnObject,
+        JobError::NoId => Refusal::NoId,
+        JobError::TwoIds => Refusal::TwoIds,
+        JobError::IdType => Refusal::BadId(NoId::Type),
+        JobError::EmptyId => Refusal::BadId(NoId::Empty),
+        JobError::IdTooLong => Refusal::BadId(NoId::TooLong),
+        JobError::LoneSurrogate => Refusal::BadId(NoId::LoneSurrogate),
+        JobError::IdNotAnInteger => Refusal::BadId(NoId::NotAnInteger),
+        JobError::IdOutOfRange => Refusal::BadId(NoId::OutOfRange),
+    }
+}
+
+fn shown(body: &[u8]) -> String {
+    body.escape_ascii().to_string()
+}
