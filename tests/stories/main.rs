@@ -36,10 +36,12 @@ mod upstream_status;
 // Sections 5 and 6: deadlines, splitting, overload and shutdown.
 mod circuit;
 mod deadlines;
+mod http2_upstream;
 mod limit;
 mod outage;
 mod overload;
 mod pauses;
+mod rehearsal;
 mod retries;
 mod shutdown;
 mod splits;

@@ -1,0 +1,154 @@
+//! Section 5 of the contract: an `https` upstream that speaks HTTP/2, and may say
+//! that it has not begun with a batch, and never will.
+
+// The frames of the unit tests that say what is proven by which.
+#[path = "../../src/upstream/unsent_tests/http2.rs"]
+#[allow(dead_code, reason = "not all is needed here")]
+mod frames;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::server::TlsStream;
+use tokio_rustls::{TlsAcceptor, rustls};
+
+use crate::harness::{Proxy, within};
+use frames::{CANCEL, Connection, INTERNAL_ERROR, NO_ERROR, REFUSED_STREAM};
+
+const CERTIFICATE: &[u8] = include_bytes!("../../src/upstream/unsent_tests/localhost.crt.der");
+const KEY: &[u8] = include_bytes!("../../src/upstream/unsent_tests/localhost.key.der");
+/// The same certificate, for `SSL_CERT_FILE`.
+const ROOTS: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/tests/stories/localhost.crt.pem"
+);
+
+const JOB: &str = r#"{"id":"a"}"#;
+
+struct Upstream {
+    listener: TcpListener,
+    tls: TlsAcceptor,
+}
+
+impl Upstream {
+    async fn start() -> Self {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![CertificateDer::from(CERTIFICATE)],
+                PrivateKeyDer::try_from(KEY).unwrap(),
+            )
+            .unwrap();
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let any: SocketAddr = (Ipv4Addr::LOCALHOST, 0).into();
+        Self {
+            listener: TcpListener::bind(any).await.unwrap(),
+            tls: TlsAcceptor::from(Arc::new(config)),
+        }
+    }
+
+    async fn accept(&self) -> Connection<TlsStream<TcpStream>> {
+        within("an HTTP/2 connection", async {
+            let (socket, _) = self.listener.accept().await.unwrap();
+            Connection::accept(self.tls.accept(socket).await.unwrap()).await
+        })
+        .await
+    }
+
+    /// The proxy before it, which reads no results: what the frames say is enough.
+    async fn proxy(&self) -> Proxy {
+        let url = format!("https://{}/batch", self.listener.local_addr().unwrap());
+        let env = [
+            ("SSL_CERT_FILE", ROOTS),
+            ("MICROBATCH_UPSTREAM__RESULTS", "none"),
+            ("MICROBATCH_RETRY__BASE", "1ms"),
+        ];
+        Proxy::start(&url, &["--max-wait", "0"], &env).await
+    }
+}
+
+#[tokio::test]
+async fn a_batch_is_answered() {
+    let upstream = Upstream::start().await;
+    let proxy = upstream.proxy().await;
+    let caller = proxy.enqueue(JOB).await;
+    let mut connection = upstream.accept().await;
+    let (stream, body) = connection.request().await;
+    assert_eq!(body, format!("[{JOB}]").as_bytes());
+    connection.answer(stream).await;
+    assert_eq!(caller.answer().await.status, 204);
+}
+
+#[tokio::test]
+async fn a_refused_stream_is_sent_again() {
+    let upstream = Upstream::start().await;
+    let proxy = upstream.proxy().await;
+    let caller = proxy.enqueue(JOB).await;
+    let mut connection = upstream.accept().await;
+    let (first, _) = connection.request().await;
+    connection.reset(first, REFUSED_STREAM).await;
+    let again = proxy.log.nth("batch is sent again", 1).await;
+    assert_eq!(again.text("outcome"), "upstream-unreachable");
+    let (second, body) = connection.request().await;
+    assert!(second > first);
+    assert_eq!(body, format!("[{JOB}]").as_bytes());
+    connection.answer(second).await;
+    assert_eq!(caller.answer().await.status, 204);
+}
+
+#[tokio::test]
+async fn a_stream_above_the_last_of_a_farewell_is_sent_again() {
+    for code in [NO_ERROR, INTERNAL_ERROR] {
+        let upstream = Upstream::start().await;
+        let proxy = upstream.proxy().await;
+        let caller = proxy.enqueue(JOB).await;
+        let mut connection = upstream.accept().await;
+        connection.request().await;
+        connection.go_away(0, code).await;
+        // On a connection of its own, since the other has said farewell.
+        let mut connection = upstream.accept().await;
+        let (stream, _) = connection.request().await;
+        connection.answer(stream).await;
+        assert_eq!(caller.answer().await.status, 204);
+    }
+}
+
+#[tokio::test]
+async fn when_every_stream_is_refused_nothing_was_sent() {
+    let upstream = Upstream::start().await;
+    let proxy = upstream.proxy().await;
+    let caller = proxy.enqueue(JOB).await;
+    let mut connection = upstream.accept().await;
+    for _ in 0..3 {
+        let (stream, _) = connection.request().await;
+        connection.reset(stream, REFUSED_STREAM).await;
+    }
+    let answer = caller.answer().await;
+    answer.problem(502, "upstream-unreachable", "no");
+}
+
+#[tokio::test]
+async fn what_may_have_been_done_is_not_sent_again() {
+    for farewell in [false, true] {
+        let upstream = Upstream::start().await;
+        let proxy = upstream.proxy().await;
+        let caller = proxy.enqueue(JOB).await;
+        let mut connection = upstream.accept().await;
+        let (stream, _) = connection.request().await;
+        if farewell {
+            // It covers the stream, and then the connection ends.
+            connection.go_away(stream, NO_ERROR).await;
+            drop(connection);
+        } else {
+            connection.reset(stream, CANCEL).await;
+        }
+        let answer = caller.answer().await;
+        answer.problem(502, "upstream-disconnected", "unknown");
+        assert_eq!(proxy.log.nth("batch failed", 1).await.number("attempts"), 1);
+    }
+}
