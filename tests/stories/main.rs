@@ -31,6 +31,7 @@ mod results;
 // Section 4: every error is one problem, for one caller.
 mod upstream_failures;
 mod upstream_malformed;
+mod upstream_reuse;
 mod upstream_status;
 
 // Sections 5 and 6: deadlines, splitting, overload and shutdown.

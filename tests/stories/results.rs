@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{Answer, LONG_WAIT, Problem, Proxy, ScriptedUpstream};
+use crate::harness::{Answer, Call, LONG_WAIT, Problem, Proxy, ScriptedUpstream};
 
 /// A proxy whose batches leave when all the jobs of a story are in.
 pub struct House {
@@ -116,6 +116,40 @@ async fn results_are_never_matched_by_position() {
     missing(&two, 2);
     missing(&a, "a");
     house.proxy.log.nth("unmatched results", 1).await;
+}
+
+#[tokio::test]
+async fn an_id_of_the_other_type_is_another_id() {
+    let mut house = House::of(2, &[]).await;
+    let [one, two] = house
+        .batch(["1", r#""2""#], r#"[{"id":"1"},{"id":2}]"#)
+        .await;
+    missing(&one, 1);
+    missing(&two, "2");
+    // Beside each other, each type finds its own.
+    let [number, text] = house.batch(["1", r#""1""#], r#"[{"id":"1","r":2}]"#).await;
+    missing(&number, 1);
+    text.is_result(r#"{"id":"1","r":2}"#);
+}
+
+#[tokio::test]
+async fn the_results_of_another_batch_are_nobodys() {
+    let House {
+        proxy,
+        mut upstream,
+    } = House::of(2, &[]).await;
+    let mut callers = Vec::new();
+    for id in ["a", "b", "c", "d"] {
+        callers.push(proxy.enqueue(&format!(r#"{{"id":"{id}"}}"#)).await);
+    }
+    let (one, other) = (upstream.next().await, upstream.next().await);
+    let echoes = |call: &Call| format!("[{}]", call.echoes().join(","));
+    let (ones, others) = (echoes(&one), echoes(&other));
+    one.ok(others);
+    other.ok(ones);
+    for (caller, id) in callers.into_iter().zip(["a", "b", "c", "d"]) {
+        missing(&caller.answer().await, id);
+    }
 }
 
 #[tokio::test]

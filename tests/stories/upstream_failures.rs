@@ -209,6 +209,13 @@ async fn interim_answers_are_skipped() {
 }
 
 #[tokio::test]
+async fn interim_answers_without_end() {
+    let flood = Play::Flood(b"HTTP/1.1 100 Continue\r\n\r\n".repeat(100));
+    let answer = played(vec![Play::Read, flood]).await;
+    answer.problem(504, "upstream-timeout", "unknown");
+}
+
+#[tokio::test]
 async fn answered_101() {
     let bytes = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n";
     let answer = played(Play::answer(bytes)).await;

@@ -145,7 +145,7 @@ pub async fn post(addr: SocketAddr, job: impl Into<Bytes>) -> Answer {
 /// A request under way on a connection of its own. Dropping it leaves.
 pub struct Caller {
     task: JoinHandle<Answer>,
-    /// The answer, where [`Caller::refused`] has come upon it.
+    /// The answer, where [`Caller::answered`] has come upon it.
     known: Option<Answer>,
 }
 
@@ -163,11 +163,17 @@ impl Caller {
         }
     }
 
+    /// Resolves when the answer is there, and leaves it to [`Caller::answer`].
+    pub async fn answered(&mut self) -> Answer {
+        let answer = (&mut self.task).await.expect("an answer");
+        self.known = Some(answer.clone());
+        answer
+    }
+
     /// Resolves when the proxy refuses the job rather than queue it, and else
     /// never.
     pub async fn refused(&mut self) -> Answer {
-        let answer = (&mut self.task).await.expect("an answer");
-        self.known = Some(answer.clone());
+        let answer = self.answered().await;
         if answer.header("content-type") == "application/problem+json" {
             let problem = answer.json();
             let sent = problem.get("batch_id").is_some();

@@ -13,6 +13,7 @@ mod proxy;
 mod raw_client;
 mod raw_upstream;
 mod upstream;
+mod wire;
 
 pub use client::{Answer, Caller, H2c, KeepAlive, Request, post, send};
 pub use log::{Line, Log};
@@ -23,6 +24,7 @@ pub use raw_client::RawClient;
 pub use raw_upstream::{Play, RawUpstream};
 pub use rustix::process::Signal;
 pub use upstream::{Call, ScriptedUpstream};
+pub use wire::{Wire, WireUpstream};
 
 use std::time::Duration;
 

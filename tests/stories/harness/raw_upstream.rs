@@ -83,7 +83,7 @@ async fn play(mut socket: TcpStream, plays: Vec<Play>) -> Option<()> {
     socket.set_nodelay(true).ok()?;
     for play in plays {
         match play {
-            Play::Read => read_request(&mut socket).await?,
+            Play::Read => drop(read_request(&mut socket).await?),
             Play::Write(bytes) => socket.write_all(&bytes).await.ok()?,
             Play::Drip(bytes, pause) => {
                 for byte in bytes {
@@ -112,8 +112,15 @@ async fn play(mut socket: TcpStream, plays: Vec<Play>) -> Option<()> {
     Some(())
 }
 
-/// Reads a head and as much body as its `Content-Length` says.
-async fn read_request(socket: &mut TcpStream) -> Option<()> {
+/// Reads a head and as much body as its `Content-Length` says: the body.
+async fn read_request(socket: &mut TcpStream) -> Option<Vec<u8>> {
+    let mut body = vec![0; read_head(socket).await?];
+    socket.read_exact(&mut body).await.ok()?;
+    Some(body)
+}
+
+/// Reads a head alone: its `Content-Length`.
+pub(super) async fn read_head(socket: &mut TcpStream) -> Option<usize> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(socket.read_u8().await.ok()?);
@@ -125,7 +132,5 @@ async fn read_request(socket: &mut TcpStream) -> Option<()> {
     let length = lines
         .find_map(|line| line.strip_prefix("content-length:"))
         .unwrap_or("0");
-    let mut body = vec![0; length.trim().parse().expect("a length")];
-    socket.read_exact(&mut body).await.ok()?;
-    Some(())
+    Some(length.trim().parse().expect("a length"))
 }
