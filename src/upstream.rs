@@ -97,7 +97,13 @@ impl Upstream {
         settings: Settings,
         adapt: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
     ) -> Result<Self, reqwest::Error> {
-        let client = reqwest::Client::builder()
+        let builder = reqwest::Client::builder();
+        // The call is over when an upstream has answered, and its timeout with
+        // it. One that answers early and then reads no more would keep its
+        // connection, and what is left of the batch, for ever.
+        #[cfg(target_os = "linux")]
+        let builder = builder.tcp_user_timeout(settings.timeout);
+        let client = builder
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
             .no_proxy()

@@ -29,6 +29,7 @@ mod answers;
 mod results;
 
 // Section 4: every error is one problem, for one caller.
+mod upstream_early;
 mod upstream_failures;
 mod upstream_malformed;
 mod upstream_reuse;

@@ -137,9 +137,21 @@ impl Proxy {
         connection
     }
 
+    fn process_id(&self) -> u32 {
+        self.child.id().expect("a process that still runs")
+    }
+
+    /// How many files, pipes and sockets the process has open.
+    pub fn open_files(&self) -> usize {
+        let files = format!("/proc/{}/fd", self.process_id());
+        std::fs::read_dir(files)
+            .expect("the files of a process")
+            .count()
+    }
+
     /// Sends a signal to the process.
     pub fn signal(&self, signal: Signal) {
-        let id = self.child.id().expect("a process that still runs");
+        let id = self.process_id();
         let pid = Pid::from_raw(id.try_into().expect("a process id")).expect("a process id");
         kill_process(pid, signal).expect("the signal is sent");
     }
