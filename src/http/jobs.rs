@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use axum::BoxError;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, ORIGIN};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::{Instant, timeout};
 use tracing::trace;
@@ -98,8 +99,8 @@ async fn read(
     }
     // No timer is set for a body that is there already.
     let patience = jobs.read_timeout.min(stay);
-    let body = match timeout(patience, Limited::new(body, limit).collect()).await {
-        Ok(Ok(body)) => body.to_bytes(),
+    let body = match timeout(patience, gather(Limited::new(body, limit))).await {
+        Ok(Ok(body)) => body,
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             return Err(Problem::job_too_large(limit));
         }
@@ -107,6 +108,26 @@ async fn read(
         Err(_) => return Err(Problem::read_timeout()),
     };
     Ok(Job::parse(&body)?.with_trace(trace_context(headers)))
+}
+
+/// The whole body in one piece. Its frames are not kept until the end: a body in
+/// chunks of one byte would take many times its size.
+async fn gather(mut body: Limited<Body>) -> Result<Bytes, BoxError> {
+    let mut only = Bytes::new();
+    let mut all = BytesMut::new();
+    while let Some(frame) = body.frame().await.transpose()? {
+        // Trailers are nobody's business.
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        if only.is_empty() && all.is_empty() {
+            only = data;
+        } else {
+            all.extend_from_slice(&std::mem::take(&mut only));
+            all.extend_from_slice(&data);
+        }
+    }
+    Ok(if all.is_empty() { only } else { all.freeze() })
 }
 
 /// `application/json`, any `+json`, none, or what a bare `curl -d` says; but
