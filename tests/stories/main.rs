@@ -52,5 +52,8 @@ mod splits;
 mod admin;
 mod process;
 
-// All of it at once.
+// All of it at once, and against callers who mean ill.
 mod accounting;
+mod hostile_bytes;
+mod hostile_callers;
+mod hostile_h2;

@@ -12,6 +12,7 @@ mod problem;
 mod proxy;
 mod raw_client;
 mod raw_upstream;
+mod siege;
 mod upstream;
 mod wire;
 
@@ -23,6 +24,7 @@ pub use proxy::{Proxy, command};
 pub use raw_client::RawClient;
 pub use raw_upstream::{Play, RawUpstream};
 pub use rustix::process::Signal;
+pub use siege::Siege;
 pub use upstream::{Call, ScriptedUpstream};
 pub use wire::{Wire, WireUpstream};
 

@@ -20,11 +20,12 @@ pub struct Proxy {
 /// What a story gets where it says nothing else. The timeouts are longer than
 /// any wait of the harness, so that nothing which a story waits for can come of
 /// a timeout that it did not ask for.
-const DEFAULTS: [(&str, &str); 4] = [
+const DEFAULTS: [(&str, &str); 5] = [
     ("--admin-listen", "127.0.0.1:0"),
     ("--request-timeout", "60s"),
     ("--upstream-timeout", "60s"),
     ("--shutdown-timeout", "60s"),
+    ("--log-level", "trace"),
 ];
 
 /// The binary with an empty environment, so that nothing of the machine that
@@ -50,7 +51,7 @@ impl Proxy {
             "--upstream",
             upstream_url,
         ]);
-        command.args(["--log-format", "json", "--log-level", "trace"]);
+        command.args(["--log-format", "json"]);
         for (flag, value) in DEFAULTS {
             if !flags.contains(&flag) {
                 command.args([flag, value]);
@@ -139,6 +140,15 @@ impl Proxy {
 
     fn process_id(&self) -> u32 {
         self.child.id().expect("a process that still runs")
+    }
+
+    /// The process's memory (its resident set) in KiB, at its peak so far.
+    pub fn peak_kib(&self) -> u64 {
+        let status = format!("/proc/{}/status", self.process_id());
+        let status = std::fs::read_to_string(status).expect("the state of a process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let size = line.and_then(|line| line.split_whitespace().next());
+        size.expect("a size").parse().expect("a size in kB")
     }
 
     /// How many files, pipes and sockets the process has open.

@@ -22,6 +22,17 @@ impl RawClient {
         }
     }
 
+    /// Two hands on one connection: one to write while the other reads. It
+    /// closes when both are dropped.
+    pub async fn two_handed(addr: SocketAddr) -> (Self, Self) {
+        let socket = within("a connection", TcpStream::connect(addr)).await;
+        let socket = socket.and_then(TcpStream::into_std).expect("a connection");
+        let hand = |socket: std::io::Result<_>| Self {
+            socket: BufStream::new(socket.and_then(TcpStream::from_std).expect("a socket")),
+        };
+        (hand(socket.try_clone()), hand(Ok(socket)))
+    }
+
     /// Sends these bytes. That the proxy may have closed is no failure here:
     /// what it said before counts.
     pub async fn write(&mut self, bytes: impl AsRef<[u8]>) {
@@ -46,6 +57,11 @@ impl RawClient {
             .shutdown()
             .await
             .expect("the connection is open");
+    }
+
+    /// The same where the proxy may have closed already.
+    pub async fn end(&mut self) {
+        let _ = self.socket.shutdown().await;
     }
 
     /// Reads one answer, an interim one (1xx) included, and leaves the
