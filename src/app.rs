@@ -17,12 +17,14 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::info;
 
+use crate::advice;
 use crate::batcher::{self, Batcher};
 use crate::config::{self, Config, MaxInFlight};
-use crate::http::{self, Admin, Jobs, JobsInner};
+use crate::http::{self, Admin, Jobs, JobsInner, Limits, Setting};
 use crate::job::Job;
 use crate::listener::{accept, bind};
-use crate::metrics::Tally;
+use crate::metrics::Bounds;
+use crate::observer::Observer;
 use crate::processor::outcome::JobResult;
 use crate::processor::{Phase, Policy, Processor, Results, encode};
 use crate::upstream::backoff::Backoff;
@@ -117,6 +119,10 @@ impl App {
             upstream,
             config,
         } = self;
+        let observer = Arc::new(Observer::new(Bounds {
+            max_size: config.batch.max_size,
+            max_bytes: config.batch.max_bytes,
+        }));
         let (phase, current) = watch::channel(Phase::Running);
         let circuit = Arc::new(Circuit::new(
             config.circuit.failures,
@@ -128,6 +134,7 @@ impl App {
             budget(&config.retry),
             Arc::clone(&circuit),
             current,
+            Arc::clone(&observer),
         );
         let processor = Arc::new(match config.upstream.max_in_flight {
             MaxInFlight::Fixed(_) => processor,
@@ -137,9 +144,8 @@ impl App {
             let processor = Arc::clone(&processor);
             processor.process(batch)
         });
-        let tally = Arc::new(Tally::default());
         let ready = Arc::new(AtomicBool::new(true));
-        let jobs = jobs(&config, &batcher, &tally, circuit);
+        let jobs = jobs(&config, &batcher, &observer, &circuit);
         let router = http::jobs_router(jobs.clone());
         let (closing, closed) = watch::channel(false);
         let read_timeout = config.server.read_timeout;
@@ -155,6 +161,11 @@ impl App {
                 batcher: batcher.clone(),
                 ready: Arc::clone(&ready),
                 config: config.to_toml().into(),
+                settings: settings(&config),
+                limits: limits(&config),
+                advice: advice_limits(&config),
+                observer: Arc::clone(&observer),
+                circuit: Arc::clone(&circuit),
             });
             let never = admin_closed.clone();
             tokio::spawn(accept(listener, never, move |stream| {
@@ -189,7 +200,7 @@ impl App {
         closing.send_replace(true);
         let last_words = Instant::now() + LAST_WORDS;
         let _ = timeout_at(deadline.max(last_words), closing.closed()).await;
-        Report { batcher, tally }
+        Report { batcher, observer }
     }
 }
 
@@ -198,20 +209,21 @@ impl App {
 #[must_use = "its line is to be the log's last"]
 pub struct Report {
     batcher: Batcher<Job, JobResult>,
-    tally: Arc<Tally>,
+    observer: Arc<Observer>,
 }
 
 impl Report {
     /// Logs it. To be called when nothing else is left that might log.
     pub fn log(&self) {
-        let Self { batcher, tally } = self;
+        let Self { batcher, observer } = self;
+        let metrics = &observer.metrics;
         let counts = batcher.snapshot();
         info!(
             accepted = counts.accepted,
-            answered = tally.total_answered(),
-            outcomes = %tally.outcomes(),
-            refused = tally.total_refused(),
-            refusals = %tally.refusals(),
+            answered = metrics.total_answered(),
+            outcomes = %metrics.outcomes(),
+            refused = metrics.total_refused(),
+            refusals = %metrics.refusals(),
             cancelled = counts.cancelled_queued + counts.cancelled_in_flight,
             "done"
         );
@@ -221,21 +233,51 @@ impl Report {
 fn jobs(
     config: &Config,
     batcher: &Batcher<Job, JobResult>,
-    tally: &Arc<Tally>,
-    circuit: Arc<Circuit>,
+    observer: &Arc<Observer>,
+    circuit: &Arc<Circuit>,
 ) -> Jobs {
     let status = StatusCode::from_u16(config.upstream.job_error_status);
     Jobs::from(JobsInner {
         batcher: batcher.clone(),
-        tally: Arc::clone(tally),
+        observer: Arc::clone(observer),
         max_body: config.server.max_body,
         request_timeout: config.server.request_timeout,
         read_timeout: config.server.read_timeout,
         timing: config.server.timing,
         idempotent: config.upstream.idempotent,
-        circuit,
+        circuit: Arc::clone(circuit),
         job_error_status: status.unwrap_or(StatusCode::UNPROCESSABLE_ENTITY),
     })
+}
+
+fn settings(config: &Config) -> Arc<[Setting]> {
+    let settings = config.printed().into_iter();
+    settings
+        .map(|(key, value)| Setting { key, value })
+        .collect()
+}
+
+fn limits(config: &Config) -> Limits {
+    Limits {
+        max_size: config.batch.max_size,
+        max_bytes: config.batch.max_bytes,
+        max_wait_ms: config.batch.max_wait.as_secs_f64() * 1e3,
+        max_in_flight: batcher_settings(config).max_in_flight,
+        adaptive_in_flight: config.upstream.max_in_flight == MaxInFlight::Adaptive,
+        queue_jobs: config.queue.max_jobs,
+        queue_bytes: config.queue.max_bytes,
+    }
+}
+
+fn advice_limits(config: &Config) -> advice::Limits {
+    advice::Limits {
+        max_size: config.batch.max_size,
+        max_wait_ms: config.batch.max_wait.as_secs_f64() * 1e3,
+        adaptive_wait: config.batch.wait == config::Wait::Adaptive,
+        adaptive_in_flight: config.upstream.max_in_flight == MaxInFlight::Adaptive,
+        queue_jobs: config.queue.max_jobs,
+        idempotent: config.upstream.idempotent,
+    }
 }
 
 fn policy(config: &Config) -> Policy {

@@ -246,7 +246,8 @@ impl<J: Item, R: Send + 'static> Batcher<J, R> {
 
     /// The counts at this moment.
     pub fn snapshot(&self) -> Snapshot {
-        self.0.lock().snapshot()
+        let sources = self.0.census.open();
+        self.0.lock().snapshot(sources)
     }
 
     /// Looks again whether waiting still pays.

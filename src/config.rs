@@ -159,6 +159,12 @@ impl Config {
         toml
     }
 
+    /// Every setting by its key, with its value in TOML.
+    pub fn printed(&self) -> Vec<(&'static str, String)> {
+        let entries = self.entries().into_iter();
+        entries.map(|(key, value)| (key.key, value)).collect()
+    }
+
     /// The same in one line, `key=value` each, for the log.
     pub fn summary(&self) -> String {
         let settings = self.entries().into_iter();

@@ -6,6 +6,7 @@
 mod admin;
 mod connection;
 mod jobs;
+mod observe;
 pub mod problem;
 
 use std::sync::Arc;
@@ -21,12 +22,13 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::batcher::Batcher;
 use crate::job::Job;
-use crate::metrics::Tally;
+use crate::observer::Observer;
 use crate::processor::outcome::JobResult;
 use crate::upstream::circuit::Circuit;
 use problem::Problem;
 
 pub use admin::Admin;
+pub use observe::{Limits, Setting};
 
 /// `Allow` of a path that is read.
 const GET: &str = "GET, HEAD";
@@ -43,8 +45,8 @@ pub struct Jobs(Arc<JobsInner>);
 pub struct JobsInner {
     /// Where jobs go.
     pub batcher: Batcher<Job, JobResult>,
-    /// What becomes of them.
-    pub tally: Arc<Tally>,
+    /// Who is told what becomes of them.
+    pub observer: Arc<Observer>,
     /// The largest body, in bytes.
     pub max_body: usize,
     /// The longest a job may stay.
@@ -90,10 +92,17 @@ pub fn admin_router(admin: Admin) -> Router {
     Router::new()
         .route("/livez", get(admin::alive).fallback(only_get))
         .route("/readyz", get(admin::ready).fallback(only_get))
+        .route("/", get(observe::page).fallback(only_get))
+        .route("/live", get(observe::live).fallback(only_get))
+        .route("/advice", get(observe::advice).fallback(only_get))
+        .route("/metrics", get(observe::metrics).fallback(only_get))
         .route("/config", get(admin::config).fallback(only_get))
         .route("/flush", post(admin::flush).fallback(only_post))
         .fallback(async || {
-            Problem::not_found("no such path; there are /livez, /readyz, /config and /flush")
+            Problem::not_found(
+                "no such path; there are /, /livez, /readyz, /metrics, /live, /advice, /config and \
+                 /flush",
+            )
         })
         .with_state(admin)
         .layer(CatchPanicLayer::custom(panicked))

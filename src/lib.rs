@@ -59,6 +59,7 @@
 //! | no batch harms another | `batcher::tests::who_drops_or_panics_has_answered`, `stories::slots` |
 //! | nothing runs while nothing waits | `batcher::tests::nothing_runs_while_nothing_waits` |
 
+pub mod advice;
 pub mod app;
 pub mod batcher;
 pub mod cli;
@@ -68,7 +69,9 @@ pub mod http;
 pub mod job;
 pub mod json;
 pub mod listener;
+pub mod live;
 pub mod metrics;
+pub mod observer;
 pub mod processor;
 pub mod sample_upstream;
 pub mod telemetry;

@@ -35,6 +35,7 @@ use tracing::{debug, info, warn};
 use crate::batcher;
 use crate::code::Code;
 use crate::job::Job;
+use crate::observer::Observer;
 use crate::telemetry::Seldom;
 use crate::upstream::backoff::Backoff;
 use crate::upstream::budget::Budget;
@@ -107,6 +108,7 @@ pub struct Processor<C = Upstream> {
     /// None where the number of slots is fixed.
     limit: Option<Mutex<Limit>>,
     phase: watch::Receiver<Phase>,
+    observer: Arc<Observer>,
     mismatches: Seldom,
     exhausted: Seldom,
     changes: Seldom,
@@ -131,6 +133,7 @@ impl<C: Call> Processor<C> {
         budget: Budget,
         circuit: Arc<Circuit>,
         phase: watch::Receiver<Phase>,
+        observer: Arc<Observer>,
     ) -> Self {
         Self {
             upstream,
@@ -139,6 +142,7 @@ impl<C: Call> Processor<C> {
             circuit,
             limit: None,
             phase,
+            observer,
             mismatches: Seldom::default(),
             exhausted: Seldom::default(),
             changes: Seldom::default(),
@@ -156,7 +160,7 @@ impl<C: Call> Processor<C> {
 
     /// Takes a batch that has a slot to the upstream and answers each member.
     pub async fn process(self: Arc<Self>, batch: Batch) {
-        let trip = Trip::new(&batch, Dispatched::No);
+        let trip = Trip::new(&batch, Dispatched::No, &self.observer);
         self.travel(batch, trip).await;
     }
 
@@ -236,7 +240,7 @@ impl<C: Call> Processor<C> {
         let call = answer::call(&self.upstream, trip, array, self.policy.results);
         let answered = match self.attend(batch, trip, call).await? {
             Answer::Results(status, body) => match self.deliver(batch, trip, &body, status) {
-                Ok(()) => Ok(None),
+                Ok(()) => Ok((status, None)),
                 Err(error) => Err(Failed {
                     failure: Failure::Malformed(status),
                     cause: error.to_string(),
@@ -246,19 +250,21 @@ impl<C: Call> Processor<C> {
             Answer::Taken(response) => {
                 trip.log(Code::Ok, "");
                 batch.answer_all(|member| trip.result(member, JobOutcome::Taken));
-                Ok(Some(response))
+                Ok((response.status(), Some(response)))
             }
             Answer::Failed(failed) => Err(failed),
         };
-        let load = match &answered {
-            Ok(_) => limit::Outcome::Answered,
-            Err(failed) => {
-                trip.came_back(failed.failure.dispatched());
-                failed.failure.load()
+        let (outcome, status, load) = match &answered {
+            Ok((status, _)) => (Code::Ok, Some(*status), limit::Outcome::Answered),
+            Err(Failed { failure, .. }) => {
+                trip.came_back(failure.dispatched());
+                (failure.code(), failure.status(), failure.load())
             }
         };
+        let took = started.elapsed();
+        self.observer.metrics.call_ended(outcome, status, took);
         self.learn(batch, started, load);
-        Ok(answered)
+        Ok(answered.map(|(_, leftover)| leftover))
     }
 
     /// Adapts the number of slots to how a call ended, while it still has its own.
@@ -315,6 +321,9 @@ impl<C: Call> Processor<C> {
 
     fn within_budget(&self, trip: &Trip, now: Instant) -> bool {
         let within = self.budget().take(now);
+        if !within {
+            self.observer.metrics.budget_exhausted();
+        }
         if !within && let Some(silent) = self.exhausted.now() {
             warn!(
                 batch_id = %trip.id(),
@@ -377,11 +386,14 @@ impl<C: Call> Processor<C> {
         let slot = batch.slot();
         let half = batch.split();
         if !half.is_empty() {
-            let (slot, trip) = (half.slot(), Trip::new(&half, trip.earlier()));
+            let (slot, trip) = (
+                half.slot(),
+                Trip::new(&half, trip.earlier(), &self.observer),
+            );
             tokio::spawn(Arc::clone(&self).travel_with(half, trip, slot));
         }
         batch.rest();
-        let trip = Trip::new(&batch, trip.earlier());
+        let trip = Trip::new(&batch, trip.earlier(), &self.observer);
         self.travel_with(batch, trip, slot).await;
     }
 
@@ -443,6 +455,7 @@ impl<C: Call> Processor<C> {
         // The results of members that expired meanwhile are nobody's fault.
         let expired = trip.size() - members;
         unmatched.unknown_id = unmatched.unknown_id.saturating_sub(expired);
+        self.observer.metrics.unmatched(&unmatched);
         if missing + ambiguous + unmatched.total() > 0
             && let Some(silent) = self.mismatches.now()
         {

@@ -28,6 +28,16 @@ pub enum FlushReason {
 }
 
 impl FlushReason {
+    /// Every reason there is, in the order of their checks but for the last.
+    pub const ALL: [Self; 6] = [
+        Self::Size,
+        Self::Bytes,
+        Self::Wait,
+        Self::Idle,
+        Self::Flush,
+        Self::Drain,
+    ];
+
     /// The reason's name in logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {

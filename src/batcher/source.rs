@@ -20,6 +20,11 @@ pub(super) struct Census {
 }
 
 impl Census {
+    /// How many sources are open.
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
     /// Whether a source is open that may submit. Without any sources nothing is
     /// known, so anybody might.
     pub fn anybody_left(&self) -> bool {

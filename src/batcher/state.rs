@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -29,6 +30,7 @@ pub(super) struct State<J: Item, R: Send + 'static> {
     queue: Queue<Pending<J, R>>,
     max_in_flight: usize,
     in_flight: usize,
+    saturated: Saturation,
     /// Batches that have given their slots back for a while.
     resting: usize,
     /// Those of them that want a slot again, first come first served.
@@ -43,6 +45,31 @@ pub(super) struct State<J: Item, R: Send + 'static> {
     armed: Option<Instant>,
     cancelled_queued: u64,
     cancelled_in_flight: u64,
+}
+
+/// How long all slots were taken.
+#[derive(Debug, Default)]
+struct Saturation {
+    since: Option<Instant>,
+    before: Duration,
+}
+
+impl Saturation {
+    fn set(&mut self, saturated: bool, now: Instant) {
+        match (self.since, saturated) {
+            (None, true) => self.since = Some(now),
+            (Some(since), false) => {
+                self.before += now.saturating_duration_since(since);
+                self.since = None;
+            }
+            _ => {}
+        }
+    }
+
+    fn total(&self, now: Instant) -> Duration {
+        let current = self.since.map(|since| now.saturating_duration_since(since));
+        self.before + current.unwrap_or_default()
+    }
 }
 
 /// What is left to do once the lock is released.
@@ -69,6 +96,10 @@ pub struct Snapshot {
     pub in_flight: usize,
     /// How many there may be.
     pub max_in_flight: usize,
+    /// How long every slot was taken, in all.
+    pub saturated: Duration,
+    /// How many [`Source`](super::Source)s are open.
+    pub sources: usize,
     /// Items whose caller left while they were queued.
     pub cancelled_queued: u64,
     /// Items whose caller left later: while their batch was in flight, or with an
@@ -86,6 +117,7 @@ impl<J: Item, R: Send + 'static> State<J, R> {
             ),
             max_in_flight: settings.max_in_flight.max(1),
             in_flight: 0,
+            saturated: Saturation::default(),
             resting: 0,
             returning: VecDeque::new(),
             flush_below: 0,
@@ -141,10 +173,17 @@ impl<J: Item, R: Send + 'static> State<J, R> {
 
     pub fn set_max_in_flight(&mut self, limit: usize) {
         self.max_in_flight = limit.max(1);
+        self.slots_changed();
     }
 
     pub fn free_slot(&mut self) {
         self.in_flight -= 1;
+        self.slots_changed();
+    }
+
+    fn slots_changed(&mut self) {
+        let all = self.in_flight >= self.max_in_flight;
+        self.saturated.set(all, Instant::now());
     }
 
     /// A batch rests: these members of it count as waiting.
@@ -190,7 +229,7 @@ impl<J: Item, R: Send + 'static> State<J, R> {
             && self.queue.lobby() == 0
     }
 
-    pub fn snapshot(&self) -> Snapshot {
+    pub fn snapshot(&self, sources: usize) -> Snapshot {
         let Load { jobs, bytes } = self.queue.load();
         Snapshot {
             accepted: self.queue.entered(),
@@ -199,6 +238,8 @@ impl<J: Item, R: Send + 'static> State<J, R> {
             waiting_for_room: self.queue.lobby(),
             in_flight: self.in_flight,
             max_in_flight: self.max_in_flight,
+            saturated: self.saturated.total(Instant::now()),
+            sources,
             cancelled_queued: self.cancelled_queued,
             cancelled_in_flight: self.cancelled_in_flight,
         }
@@ -342,6 +383,7 @@ impl<J: Item, R: Send + 'static> State<J, R> {
     fn occupy_slot(&mut self, shared: &Arc<Shared<J, R>>, now: Instant) -> Slot<J, R> {
         self.last_left = Some(now);
         self.in_flight += 1;
+        self.slots_changed();
         Slot(Arc::clone(shared))
     }
 

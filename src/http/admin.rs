@@ -8,9 +8,13 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 
+use super::observe::{Limits, Setting};
+use crate::advice;
 use crate::batcher::Batcher;
 use crate::job::Job;
+use crate::observer::Observer;
 use crate::processor::outcome::JobResult;
+use crate::upstream::circuit::Circuit;
 
 /// What answering an operator takes.
 #[derive(Clone, Debug)]
@@ -21,6 +25,23 @@ pub struct Admin {
     pub ready: Arc<AtomicBool>,
     /// The settings in force as TOML, secrets redacted.
     pub config: Arc<str>,
+    /// The same one by one.
+    pub settings: Arc<[Setting]>,
+    /// Those of them that the live page draws, but for the slots.
+    pub limits: Limits,
+    /// Those that the advice looks at.
+    pub advice: advice::Limits,
+    /// What has happened.
+    pub observer: Arc<Observer>,
+    /// Whether the upstream is worth asking.
+    pub circuit: Arc<Circuit>,
+}
+
+impl Admin {
+    /// Whether to send traffic here.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed)
+    }
 }
 
 /// `GET /livez` and `GET /healthz`: who answers is alive.
@@ -30,7 +51,7 @@ pub(super) async fn alive() -> &'static str {
 
 /// `GET /readyz`: 503 from the first sign of shutting down.
 pub(super) async fn ready(State(admin): State<Admin>) -> Response {
-    if admin.ready.load(Ordering::Relaxed) {
+    if admin.is_ready() {
         "ready\n".into_response()
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response()

@@ -54,13 +54,15 @@ pub(super) async fn post(State(jobs): State<Jobs>, request: Request) -> Response
         Err(refused) => return jobs.refuse(Problem::from(refused.reason).of(&id)),
     };
     match waiting.answer().await {
-        Ok(result) => jobs.respond(&id, result),
+        Ok(result) => jobs.respond(&id, arrived, result),
         Err(reason) => {
             let problem = Problem::from(reason).of(&id);
             if !reason.had_entered() {
                 return jobs.refuse(problem);
             }
-            jobs.tally.answered(problem.code());
+            jobs.observer
+                .metrics
+                .answered(problem.code(), arrived.elapsed());
             problem.into_response()
         }
     }
@@ -244,11 +246,12 @@ impl Drop for Waiting<'_> {
 impl Jobs {
     /// For a job that never entered the queue.
     fn refuse(&self, problem: Problem) -> Response {
-        self.tally.refused(problem.code());
+        self.observer
+            .refused(problem.code(), self.batcher.snapshot());
         problem.into_response()
     }
 
-    fn respond(&self, id: &JobId, result: JobResult) -> Response {
+    fn respond(&self, id: &JobId, arrived: Instant, result: JobResult) -> Response {
         let JobResult {
             outcome,
             earlier,
@@ -284,7 +287,7 @@ impl Jobs {
                 )
             }
         };
-        self.tally.answered(code);
+        self.observer.metrics.answered(code, arrived.elapsed());
         let headers = response.headers_mut();
         headers.insert(BATCH_ID, batch.id_header.clone());
         headers.insert(BATCH_SIZE, batch.size_header.clone());

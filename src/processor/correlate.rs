@@ -61,6 +61,19 @@ pub struct Unmatched {
 }
 
 impl Unmatched {
+    /// What can be wrong with an element.
+    pub const KINDS: [&str; 4] = ["unknown-id", "no-id", "two-ids", "not-an-object"];
+
+    /// How many there are of each of [`KINDS`](Self::KINDS).
+    pub fn by_kind(&self) -> [usize; 4] {
+        [
+            self.unknown_id,
+            self.no_id,
+            self.two_ids,
+            self.not_an_object,
+        ]
+    }
+
     /// All of them.
     pub fn total(&self) -> usize {
         self.unknown_id + self.no_id + self.two_ids + self.not_an_object

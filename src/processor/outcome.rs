@@ -145,6 +145,18 @@ impl Failure {
 
 /// What a failure means for the batch and for the upstream.
 impl Failure {
+    /// The status that the upstream answered, if it did.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Status(refusal) => Some(refusal.status),
+            Self::Malformed(status)
+            | Self::ResponseTooLarge(status)
+            | Self::ResultMissing(status)
+            | Self::ResultAmbiguous(status) => Some(*status),
+            _ => None,
+        }
+    }
+
     /// Whether the upstream saw the batch.
     pub fn dispatched(&self) -> Dispatched {
         match self {

@@ -12,12 +12,18 @@ use super::answer::Failed;
 use super::attend::NobodyLeft;
 use super::outcome::{BatchTag, Dispatched, Failure, JobOutcome, JobResult};
 use super::{Batch, Member};
+use crate::batcher::{Batcher, FlushReason};
 use crate::code::Code;
+use crate::job::Job;
+use crate::observer::{Ended, Left, Observer};
 use crate::trace_context::TraceContext;
 use crate::upstream::Sent;
 
 /// What is known of a batch on its way.
 pub(super) struct Trip {
+    observer: Arc<Observer>,
+    batcher: Batcher<Job, JobResult>,
+    reason: FlushReason,
     tag: Arc<BatchTag>,
     /// How many members the current attempt began with.
     size: usize,
@@ -37,8 +43,11 @@ pub(super) struct Trip {
 }
 
 impl Trip {
-    pub fn new(batch: &Batch, earlier: Dispatched) -> Self {
+    pub fn new(batch: &Batch, earlier: Dispatched, observer: &Arc<Observer>) -> Self {
         Self {
+            observer: Arc::clone(observer),
+            batcher: batch.batcher(),
+            reason: batch.reason(),
             tag: tag(Uuid::now_v7(), batch.len()),
             size: batch.len(),
             left: batch.left(),
@@ -61,6 +70,16 @@ impl Trip {
         if batch.len() != self.size {
             self.size = batch.len();
             self.tag = tag(self.tag.id, self.size);
+        }
+        if self.attempt == 1 && self.earlier == Dispatched::No {
+            let left = Left {
+                jobs: self.size,
+                bytes,
+                reason: self.reason,
+            };
+            let waited = batch.members().iter().map(|it| it.waited(self.left));
+            self.observer
+                .batch_left(left, waited, self.batcher.snapshot());
         }
         debug!(
             batch_id = %self.tag.id,
@@ -146,6 +165,14 @@ impl Trip {
         let (batch_id, size, attempts) = (self.tag.id, self.size, self.attempt);
         let duration_ms = self.duration_ms();
         let name = outcome.as_str();
+        let ended = Ended {
+            id: batch_id,
+            jobs: size,
+            reason: self.reason,
+            outcome,
+            took: self.left.elapsed(),
+        };
+        self.observer.batch_ended(ended, self.batcher.snapshot());
         match outcome {
             Code::Ok => {
                 debug!(%batch_id, size, outcome = name, attempts, duration_ms, "batch done");
@@ -167,6 +194,7 @@ impl Trip {
             }
             NobodyLeft::Departed => {
                 self.told.store(true, Ordering::Relaxed);
+                self.observer.batch_abandoned(self.reason);
                 let (batch_id, size) = (self.tag.id, self.size);
                 debug!(%batch_id, size, outcome = "abandoned", "batch done");
             }
@@ -174,6 +202,7 @@ impl Trip {
     }
 
     pub fn log_retry(&self, failed: &Failed, at: Instant) {
+        self.observer.metrics.retried();
         let pause = at.saturating_duration_since(Instant::now());
         debug!(
             batch_id = %self.tag.id,
@@ -188,6 +217,7 @@ impl Trip {
 
     pub fn log_split(&self, failed: &Failed) {
         self.told.store(true, Ordering::Relaxed);
+        self.observer.split(failed.failure.status());
         debug!(
             batch_id = %self.tag.id,
             size = self.size,

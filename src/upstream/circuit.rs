@@ -109,6 +109,15 @@ impl Circuit {
         })
     }
 
+    /// What it is now: `closed`, `open`, or `probing`.
+    pub fn state(&self) -> &'static str {
+        match *self.lock() {
+            State::Closed(_) => "closed",
+            State::Open { .. } => "open",
+            State::Probing => "probing",
+        }
+    }
+
     /// Whether a batch that has its pass already may be sent once more.
     pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)

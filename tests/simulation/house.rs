@@ -9,7 +9,8 @@ use axum::http::StatusCode;
 use microbatch::batcher::{Batcher, OnFull, Settings, Wait};
 use microbatch::http::{JobsInner, jobs_router};
 use microbatch::job::Job;
-use microbatch::metrics::Tally;
+use microbatch::metrics::{self, Metrics};
+use microbatch::observer::Observer;
 use microbatch::processor::outcome::JobResult;
 use microbatch::processor::{Phase, Policy, Processor, Results, encode};
 use microbatch::upstream::backoff::Backoff;
@@ -65,7 +66,7 @@ pub fn run(seed: u64) -> Outcome {
 
 struct House {
     batcher: Batcher<Job, JobResult>,
-    tally: Arc<Tally>,
+    observer: Arc<Observer>,
     jobs: JobsInner,
     phase: watch::Sender<Phase>,
 }
@@ -113,16 +114,26 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> House {
     let failures = if rng.random_bool(0.3) { 3 } else { 0 };
     let circuit = Arc::new(Circuit::new(failures, Duration::from_millis(150)));
     let badness = [0.05, 0.3, 0.8][rng.random_range(0..3)];
+    let observer = Arc::new(Observer::new(metrics::Bounds {
+        max_size: bounds.max_size,
+        max_bytes: bounds.max_bytes,
+    }));
     let upstream = SimulatedUpstream::new(oracle.clone(), bounds, badness);
     let budget = Budget::new(rng.random_range(0.0..1.0), 5, Instant::now());
     let (phase, current) = watch::channel(Phase::Running);
-    let processor = Processor::new(upstream, policy, budget, Arc::clone(&circuit), current);
+    let processor = Processor::new(
+        upstream,
+        policy,
+        budget,
+        Arc::clone(&circuit),
+        current,
+        Arc::clone(&observer),
+    );
     let processor = Arc::new(processor);
     let batcher = Batcher::new(settings, move |batch| Arc::clone(&processor).process(batch));
-    let tally = Arc::new(Tally::default());
     let jobs = JobsInner {
         batcher: batcher.clone(),
-        tally: Arc::clone(&tally),
+        observer: Arc::clone(&observer),
         max_body: 140,
         request_timeout: Duration::from_millis([150, 700, 3000][rng.random_range(0..3)]),
         read_timeout: Duration::from_secs(1),
@@ -133,7 +144,7 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> House {
     };
     House {
         batcher,
-        tally,
+        observer,
         jobs,
         phase,
     }
@@ -145,7 +156,7 @@ async fn schedule(seed: u64) -> Outcome {
     let idempotent = rng.random();
     let House {
         batcher,
-        tally,
+        observer,
         jobs,
         phase,
     } = build(&mut rng, &oracle, idempotent);
@@ -208,7 +219,7 @@ async fn schedule(seed: u64) -> Outcome {
         *outcome.answers.entry(name).or_default() += n;
     }
     outcome.deeds = oracle.deeds();
-    balance(&batcher, &tally, &oracle, &outcome, idempotent);
+    balance(&batcher, &observer.metrics, &oracle, &outcome, idempotent);
     outcome
 }
 
@@ -216,7 +227,7 @@ async fn schedule(seed: u64) -> Outcome {
 /// nothing was done twice that must not be.
 fn balance(
     batcher: &Batcher<Job, JobResult>,
-    tally: &Tally,
+    metrics: &Metrics,
     oracle: &Oracle,
     outcome: &Outcome,
     idempotent: bool,
@@ -228,14 +239,14 @@ fn balance(
     let cancelled = counts.cancelled_queued + counts.cancelled_in_flight;
     assert_eq!(
         counts.accepted,
-        tally.total_answered() + cancelled,
+        metrics.total_answered() + cancelled,
         "{counts:?} {}",
-        tally.outcomes()
+        metrics.outcomes()
     );
     let got: u64 = outcome.answers.values().sum();
     assert_eq!(got, outcome.jobs, "an answer too many or too few");
     let left = outcome.answers.get("left").copied().unwrap_or_default();
-    let told = tally.total_answered() + tally.total_refused();
+    let told = metrics.total_answered() + metrics.total_refused();
     assert!(got - left <= told, "{got} - {left} of {told}");
     let fates = oracle.fates();
     let wrongly = |fate: &&Fate| fate.called_unseen && fate.seen;

@@ -1,0 +1,235 @@
+//! What an operator sees: metrics, the live page, what feeds it, and the advice.
+
+use std::sync::LazyLock;
+
+use axum::extract::{RawQuery, State};
+use axum::http::header::{
+    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::Admin;
+use crate::advice::{self, Advice, Figures, advise};
+use crate::batcher::Snapshot;
+use crate::live::{FailedBatch, Second, Size};
+use crate::metrics::{Format, Gauges, exposition};
+
+/// The live page, whole.
+const PAGE: &str = include_str!("page.html");
+
+/// What the page may do: run its own script and style, and ask us.
+static POLICY: LazyLock<String> = LazyLock::new(|| {
+    let hash = |element: &str| {
+        let (open, close) = (format!("<{element}>"), format!("</{element}>"));
+        let inner = PAGE
+            .split_once(&open)
+            .and_then(|(_, rest)| rest.split_once(&close));
+        let inner = inner.map_or("", |(inner, _)| inner);
+        format!("'sha256-{}'", STANDARD.encode(Sha256::digest(inner)))
+    };
+    format!(
+        "default-src 'none'; script-src {}; style-src {}; connect-src 'self'; img-src data:; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        hash("script"),
+        hash("style")
+    )
+});
+
+/// What is in force, for the page.
+#[derive(Clone, Debug, Serialize)]
+pub struct Limits {
+    /// `batch.max_size`.
+    pub max_size: usize,
+    /// `batch.max_bytes`.
+    pub max_bytes: usize,
+    /// `batch.max_wait`, in milliseconds.
+    pub max_wait_ms: f64,
+    /// The slots there are now.
+    pub max_in_flight: usize,
+    /// Whether their number is found out.
+    pub adaptive_in_flight: bool,
+    /// `queue.max_jobs`.
+    pub queue_jobs: usize,
+    /// `queue.max_bytes`.
+    pub queue_bytes: usize,
+}
+
+/// One setting as TOML, secrets redacted.
+#[derive(Clone, Debug, Serialize)]
+pub struct Setting {
+    /// Its name.
+    pub key: &'static str,
+    /// Its value.
+    pub value: String,
+}
+
+/// `GET /live`.
+#[derive(Serialize)]
+struct Document<'a> {
+    version: &'static str,
+    now: f64,
+    started: f64,
+    ready: bool,
+    circuit: &'static str,
+    limits: Limits,
+    current: Current,
+    seconds: &'a [Second],
+    sizes: Vec<Size>,
+    failures: Vec<FailedBatch>,
+    advice: Vec<Advice>,
+    settings: &'a [Setting],
+}
+
+#[derive(Serialize)]
+struct Current {
+    queue_jobs: usize,
+    queue_bytes: usize,
+    in_flight: usize,
+    connections: usize,
+}
+
+/// `GET /`.
+pub(super) async fn page() -> Response {
+    let headers = [
+        (CONTENT_TYPE, "text/html; charset=utf-8"),
+        (CONTENT_SECURITY_POLICY, POLICY.as_str()),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (X_FRAME_OPTIONS, "DENY"),
+        (REFERRER_POLICY, "no-referrer"),
+        (CACHE_CONTROL, "no-cache"),
+    ];
+    (headers, PAGE).into_response()
+}
+
+/// `GET /metrics`.
+pub(super) async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Response {
+    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
+    let format = Format::accepted_by(accept.unwrap_or_default());
+    let gauges = Gauges {
+        batcher: admin.batcher.snapshot(),
+        queue_capacity: admin.limits.queue_jobs,
+        circuit_open: !admin.circuit.is_closed(),
+    };
+    match exposition(&admin.observer, gauges, format) {
+        Ok(text) => ([(CONTENT_TYPE, format.content_type())], text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// `GET /live`: what the page shows, or with `?since=<t>` no seconds before that.
+pub(super) async fn live(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Response {
+    let since = query.as_deref().and_then(since).unwrap_or(0);
+    let batcher = admin.batcher.snapshot();
+    let (seconds, failures) = admin.read(batcher);
+    let from = seconds.partition_point(|second| second.t <= since);
+    let document = Document {
+        version: env!("CARGO_PKG_VERSION"),
+        now: admin.observer.live.date(),
+        started: admin.observer.live.started(),
+        ready: admin.is_ready(),
+        circuit: admin.circuit.state(),
+        limits: Limits {
+            max_in_flight: batcher.max_in_flight,
+            ..admin.limits.clone()
+        },
+        current: Current {
+            queue_jobs: batcher.queued,
+            queue_bytes: batcher.queued_bytes,
+            in_flight: batcher.in_flight,
+            connections: batcher.sources,
+        },
+        sizes: Size::of(seconds.iter(), admin.limits.max_size),
+        failures,
+        advice: admin.advise(&seconds, batcher),
+        seconds: &seconds[from..],
+        settings: &admin.settings,
+    };
+    json(&document)
+}
+
+/// `GET /advice`: what limits the proxy now, in words.
+pub(super) async fn advice(State(admin): State<Admin>) -> Response {
+    let batcher = admin.batcher.snapshot();
+    let (seconds, _) = admin.read(batcher);
+    json(&admin.advise(&seconds, batcher))
+}
+
+impl Admin {
+    fn read(&self, batcher: Snapshot) -> (Vec<Second>, Vec<FailedBatch>) {
+        let now = self.observer.now(batcher);
+        self.observer.live.read(&now)
+    }
+
+    fn advise(&self, seconds: &[Second], batcher: Snapshot) -> Vec<Advice> {
+        let minute = (self.observer.live.date() as u64).saturating_sub(advice::SECONDS);
+        let from = seconds.partition_point(|second| second.t <= minute);
+        let figures = Figures::of(&seconds[from..], batcher, !self.circuit.is_closed());
+        advise(&figures, &self.advice)
+    }
+}
+
+fn since(query: &str) -> Option<u64> {
+    let mut parameters = query.split('&');
+    let since = parameters.find_map(|parameter| parameter.strip_prefix("since="))?;
+    // Whole seconds: the page may send what it was given.
+    since.split('.').next()?.parse().ok()
+}
+
+fn json(value: &impl Serialize) -> Response {
+    let headers = [
+        (CONTENT_TYPE, "application/json"),
+        (CACHE_CONTROL, "no-store"),
+    ];
+    match serde_json::to_vec(value) {
+        Ok(body) => (headers, body).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_policy_knows_the_one_script_and_the_one_style() {
+        for element in ["<script>", "</script>", "<style>", "</style>"] {
+            assert_eq!(PAGE.matches(element).count(), 1, "{element}");
+        }
+        let empty = STANDARD.encode(Sha256::digest(""));
+        assert!(!POLICY.contains(&empty), "{}", POLICY.as_str());
+    }
+
+    #[test]
+    fn the_page_asks_nobody_else() {
+        for outside in [
+            " src=",
+            "href=\"http",
+            "href=\"//",
+            "url(",
+            "@import",
+            " style=\"",
+            " onclick=",
+        ] {
+            assert!(!PAGE.contains(outside), "{outside}");
+        }
+    }
+
+    #[test]
+    fn since_is_a_second_of_unix_time() {
+        for (query, expected) in [
+            ("since=17", Some(17)),
+            ("a=b&since=17.9", Some(17)),
+            ("since=", None),
+            ("since=-1", None),
+            ("until=17", None),
+        ] {
+            assert_eq!(since(query), expected, "{query}");
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! The last five minutes, second by second: what the live page shows and what the
+//! advice is drawn from.
+//!
+//! Nothing runs to keep it: whoever makes something happen notes it in the second
+//! it happens in, under one short lock per batch. A second in which nothing
+//! happened does not exist.
+
+mod second;
+mod spread;
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::batcher::{FlushReason, Snapshot};
+use crate::code::Code;
+use crate::metrics::Totals;
+
+pub use second::{Second, Size};
+pub use spread::Spread;
+
+/// How many seconds are kept.
+pub const SECONDS: usize = 300;
+
+/// How many failed batches are kept.
+pub const FAILURES: usize = 20;
+
+/// What happened lately.
+#[derive(Debug)]
+pub struct Live {
+    /// The process's start on both clocks, to tell the date of a later instant.
+    started: (Instant, SystemTime),
+    ring: Mutex<Ring>,
+}
+
+#[derive(Debug, Default)]
+struct Ring {
+    seconds: VecDeque<Second>,
+    failures: VecDeque<FailedBatch>,
+    seen: Seen,
+}
+
+/// What was put down to a second already.
+#[derive(Debug, Default)]
+struct Seen {
+    answered: Vec<u64>,
+    events: Events,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Events {
+    accepted: u64,
+    refused: u64,
+    retries: u64,
+    splits: u64,
+    saturated: Duration,
+}
+
+impl Events {
+    fn of(now: &Now) -> Self {
+        Self {
+            accepted: now.batcher.accepted,
+            refused: now.totals.refused,
+            retries: now.totals.retries,
+            splits: now.totals.splits,
+            saturated: now.batcher.saturated,
+        }
+    }
+}
+
+/// What is counted elsewhere, at one moment.
+#[derive(Clone, Debug)]
+pub struct Now {
+    /// By the batcher.
+    pub batcher: Snapshot,
+    /// By the metrics.
+    pub totals: Totals,
+}
+
+/// A batch that failed; never what was in it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FailedBatch {
+    /// When, in seconds of Unix time.
+    pub t: f64,
+    /// Its id.
+    pub batch_id: Uuid,
+    /// How many jobs were in it.
+    pub size: usize,
+    /// What it came to.
+    pub outcome: &'static str,
+    /// From leaving to failing, in milliseconds.
+    pub duration_ms: f64,
+}
+
+/// A batch that leaves.
+#[derive(Clone, Copy, Debug)]
+pub struct Left {
+    /// How many jobs are in it.
+    pub size: usize,
+    /// How full it is, 0 to 1.
+    pub fill: f64,
+    /// Why it leaves.
+    pub reason: FlushReason,
+}
+
+impl Live {
+    /// Nothing has happened yet.
+    pub fn new() -> Self {
+        Self {
+            started: (Instant::now(), SystemTime::now()),
+            ring: Mutex::default(),
+        }
+    }
+
+    /// When the process started, in seconds of Unix time.
+    pub fn started(&self) -> f64 {
+        unix(self.started.1)
+    }
+
+    /// Now, in seconds of Unix time.
+    pub fn date(&self) -> f64 {
+        let (instant, time) = self.started;
+        unix(time) + instant.elapsed().as_secs_f64()
+    }
+
+    /// A batch leaves for the first time; its members have waited so long.
+    pub fn batch_left(&self, left: Left, waited: impl Iterator<Item = Duration>, now: &Now) {
+        let mut ring = self.lock();
+        let second = ring.note(self.second(), now);
+        second.left(left);
+        waited.for_each(|waited| second.wait.add(waited));
+    }
+
+    /// A batch was answered, so long after it had left.
+    pub fn batch_ended(&self, jobs: usize, took: Duration, now: &Now) {
+        let mut ring = self.lock();
+        ring.note(self.second(), now).upstream.add_all(took, jobs);
+    }
+
+    /// A batch has failed.
+    pub fn batch_failed(&self, batch_id: Uuid, size: usize, outcome: Code, took: Duration) {
+        let failed = FailedBatch {
+            t: self.date(),
+            batch_id,
+            size,
+            outcome: outcome.as_str(),
+            duration_ms: took.as_micros() as f64 / 1e3,
+        };
+        let mut ring = self.lock();
+        ring.failures.truncate(FAILURES - 1);
+        ring.failures.push_front(failed);
+    }
+
+    /// Something else has happened that the totals tell of.
+    pub fn note(&self, now: &Now) {
+        self.lock().note(self.second(), now);
+    }
+
+    /// The last five minutes, the oldest second first, and the batches that failed
+    /// last, the newest first.
+    pub fn read(&self, now: &Now) -> (Vec<Second>, Vec<FailedBatch>) {
+        let mut ring = self.lock();
+        if ring.seen.events == Events::of(now) {
+            ring.put_down_answers(&now.totals);
+        } else {
+            ring.note(self.second(), now);
+        }
+        let oldest = self.second().saturating_sub(SECONDS as u64);
+        let seconds = ring.seconds.iter().filter(|it| it.t > oldest).cloned();
+        (seconds.collect(), ring.failures.iter().cloned().collect())
+    }
+
+    fn second(&self) -> u64 {
+        self.date() as u64
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Ring> {
+        // Nothing panics while it is held.
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn unix(time: SystemTime) -> f64 {
+    let since = time.duration_since(UNIX_EPOCH);
+    since.unwrap_or_default().as_secs_f64()
+}
+
+impl Ring {
+    /// The second in which something happens.
+    fn note(&mut self, t: u64, now: &Now) -> &mut Second {
+        self.put_down_answers(&now.totals);
+        if self.seconds.back().is_none_or(|newest| newest.t < t) {
+            if self.seconds.len() == SECONDS {
+                self.seconds.pop_front();
+            }
+            self.seconds.push_back(Second::new(t));
+        }
+        self.put_down_events(now);
+        let newest = self.seconds.len() - 1;
+        let second = &mut self.seconds[newest];
+        second.queue_jobs = second.queue_jobs.max(now.batcher.queued);
+        second.in_flight = second.in_flight.max(now.batcher.in_flight);
+        second
+    }
+
+    /// Answers come in the wake of their batch, so they belong to the second in
+    /// which something happened last.
+    fn put_down_answers(&mut self, totals: &Totals) {
+        let Some(second) = self.seconds.back_mut() else {
+            return;
+        };
+        self.seen.answered.resize(totals.answered.len(), 0);
+        for ((outcome, seen), now) in second
+            .outcomes
+            .iter_mut()
+            .zip(&mut self.seen.answered)
+            .zip(&totals.answered)
+        {
+            *outcome += now.saturating_sub(std::mem::replace(seen, *now));
+        }
+    }
+
+    /// All else leads to something that happens now.
+    fn put_down_events(&mut self, now: &Now) {
+        let Some(second) = self.seconds.back_mut() else {
+            return;
+        };
+        let (before, now) = (self.seen.events, Events::of(now));
+        second.jobs += now.accepted.saturating_sub(before.accepted);
+        second.refused += now.refused.saturating_sub(before.refused);
+        second.retries += now.retries.saturating_sub(before.retries);
+        second.splits += now.splits.saturating_sub(before.splits);
+        self.seen.events = now;
+        self.put_down_saturated(now.saturated.saturating_sub(before.saturated));
+    }
+
+    /// Slots may have been taken for longer than a second: each second that is kept
+    /// gets its part of that, from the newest back.
+    fn put_down_saturated(&mut self, mut time: Duration) {
+        const SECOND: Duration = Duration::from_secs(1);
+        for second in self.seconds.iter_mut().rev() {
+            let part = time.min(SECOND.saturating_sub(second.saturated));
+            second.saturated += part;
+            time -= part;
+            if time.is_zero() {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "live_tests.rs"]
+mod tests;

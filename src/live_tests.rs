@@ -1,0 +1,136 @@
+//! The last five minutes, on a paused clock.
+
+use tokio::time::advance;
+
+use super::*;
+use crate::metrics::{Bounds, Metrics};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn left(size: usize) -> Left {
+    Left {
+        size,
+        fill: 0.1,
+        reason: FlushReason::Wait,
+    }
+}
+
+/// The counts so far.
+struct House {
+    metrics: Metrics,
+    batcher: Snapshot,
+    live: Live,
+}
+
+impl House {
+    fn new() -> Self {
+        Self {
+            metrics: Metrics::new(Bounds {
+                max_size: 100,
+                max_bytes: 1000,
+            }),
+            batcher: Snapshot::default(),
+            live: Live::new(),
+        }
+    }
+
+    fn now(&self) -> Now {
+        Now {
+            batcher: self.batcher,
+            totals: self.metrics.totals(),
+        }
+    }
+
+    fn batch(&mut self, size: usize) {
+        self.batcher.accepted += size as u64;
+        let waited = std::iter::repeat_n(Duration::from_millis(3), size);
+        self.live.batch_left(left(size), waited, &self.now());
+        self.live.batch_ended(size, SECOND, &self.now());
+    }
+
+    fn answer(&self, jobs: u64) {
+        (0..jobs).for_each(|_| self.metrics.answered(Code::Ok, SECOND));
+    }
+
+    fn seconds(&self) -> Vec<Second> {
+        self.live.read(&self.now()).0
+    }
+}
+
+fn oks(second: &Second) -> u64 {
+    let ok = second.outcomes().find(|(code, _)| *code == Code::Ok);
+    ok.map_or(0, |(_, count)| count)
+}
+
+#[tokio::test(start_paused = true)]
+async fn jobs_come_before_their_batch_and_answers_after_it() {
+    let mut house = House::new();
+    house.batch(5);
+    advance(100 * SECOND).await;
+    // The answers are those of the batch before the long silence.
+    house.answer(5);
+    house.batch(7);
+    house.answer(7);
+    let seconds = house.seconds();
+    let found: Vec<_> = seconds
+        .iter()
+        .map(|it| (it.jobs, it.batch_jobs, oks(it)))
+        .collect();
+    assert_eq!(found, [(5, 5, 5), (7, 7, 7)]);
+    assert_eq!(seconds[1].t - seconds[0].t, 100);
+    assert!(seconds.iter().all(|it| it.mean_fill() == 0.1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_without_anything_does_not_exist() {
+    let mut house = House::new();
+    assert!(house.seconds().is_empty());
+    house.batch(1);
+    advance(10 * SECOND).await;
+    assert_eq!(house.seconds().len(), 1);
+    // Somebody waits, so something happens.
+    house.batcher.accepted += 1;
+    assert_eq!(house.seconds().len(), 2);
+    assert_eq!(house.seconds().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn five_minutes_are_kept_and_no_more() {
+    let mut house = House::new();
+    for _ in 0..400 {
+        house.batch(1);
+        advance(SECOND).await;
+    }
+    assert!((299..=300).contains(&house.seconds().len()));
+    advance(100 * SECOND).await;
+    assert!((199..=200).contains(&house.seconds().len()));
+    advance(1000 * SECOND).await;
+    assert!(house.seconds().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn slots_that_were_taken_for_long_were_so_in_every_second() {
+    let mut house = House::new();
+    for _ in 0..3 {
+        house.batch(1);
+        advance(SECOND).await;
+    }
+    house.batcher.saturated = 2 * SECOND + SECOND / 2;
+    house.batch(1);
+    let busy: Vec<_> = house.seconds().iter().map(Second::slots_busy).collect();
+    assert_eq!(busy, [0.0, 0.5, 1.0, 1.0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_failures_are_kept_the_newest_first() {
+    let house = House::new();
+    for size in 1..=FAILURES + 5 {
+        house
+            .live
+            .batch_failed(Uuid::now_v7(), size, Code::UpstreamError, SECOND);
+    }
+    let (_, failures) = house.live.read(&house.now());
+    let sizes: Vec<_> = failures.iter().map(|it| it.size).collect();
+    assert_eq!(sizes, (6..=FAILURES + 5).rev().collect::<Vec<_>>());
+    assert_eq!(failures[0].duration_ms, 1000.0);
+}

@@ -1,0 +1,115 @@
+//! Whoever makes something happen tells it here, once: it is counted in the metrics
+//! and noted in the last five minutes.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::batcher::{FlushReason, Snapshot};
+use crate::code::Code;
+use crate::live::{self, Live, Now};
+use crate::metrics::{self, Bounds, Metrics, SplitCause};
+
+/// What has happened in this process.
+#[derive(Debug)]
+pub struct Observer {
+    /// From the start on.
+    pub metrics: Metrics,
+    /// Lately.
+    pub live: Live,
+}
+
+/// A batch that leaves for the first time.
+#[derive(Clone, Copy, Debug)]
+pub struct Left {
+    /// How many jobs are in it.
+    pub jobs: usize,
+    /// The bytes of its array.
+    pub bytes: usize,
+    /// Why it leaves.
+    pub reason: FlushReason,
+}
+
+/// A batch whose members are answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended {
+    /// Its id.
+    pub id: Uuid,
+    /// How many jobs were in it.
+    pub jobs: usize,
+    /// Why it left.
+    pub reason: FlushReason,
+    /// What it came to.
+    pub outcome: Code,
+    /// How long that took since it left.
+    pub took: Duration,
+}
+
+impl Observer {
+    /// Nothing has happened yet.
+    pub fn new(bounds: Bounds) -> Self {
+        Self {
+            metrics: Metrics::new(bounds),
+            live: Live::new(),
+        }
+    }
+
+    /// What is counted at this moment, here and in the batcher.
+    pub fn now(&self, batcher: Snapshot) -> Now {
+        Now {
+            batcher,
+            totals: self.metrics.totals(),
+        }
+    }
+
+    /// A request was answered that never entered the queue.
+    pub fn refused(&self, code: Code, batcher: Snapshot) {
+        self.metrics.refused(code);
+        self.live.note(&self.now(batcher));
+    }
+
+    /// A batch leaves for the first time; its members have waited so long.
+    pub fn batch_left(
+        &self,
+        left: Left,
+        waited: impl Iterator<Item = Duration> + Clone,
+        batcher: Snapshot,
+    ) {
+        let Left {
+            jobs,
+            bytes,
+            reason,
+        } = left;
+        let left = metrics::Left { jobs, bytes };
+        self.metrics.batch_left(left, waited.clone());
+        let left = live::Left {
+            size: jobs,
+            fill: self.metrics.fill(left),
+            reason,
+        };
+        self.live.batch_left(left, waited, &self.now(batcher));
+    }
+
+    /// A batch's members are answered.
+    pub fn batch_ended(&self, ended: Ended, batcher: Snapshot) {
+        let Ended { jobs, took, .. } = ended;
+        self.metrics.batch_ended(ended.reason, ended.outcome);
+        self.live.batch_ended(jobs, took, &self.now(batcher));
+        if ended.outcome != Code::Ok {
+            self.live.batch_failed(ended.id, jobs, ended.outcome, took);
+        }
+    }
+
+    /// Every caller of a batch has left.
+    pub fn batch_abandoned(&self, reason: FlushReason) {
+        self.metrics.batch_abandoned(reason);
+    }
+
+    /// A batch is sent again in halves.
+    pub fn split(&self, status: Option<u16>) {
+        self.metrics.split(match status {
+            Some(413) => SplitCause::TooLarge,
+            _ => SplitCause::Status,
+        });
+    }
+}
