@@ -12,7 +12,7 @@
 //! (everybody left, a panic) is as if it had never been given, so that a probe
 //! can't be lost.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ pub struct Circuit {
     open_for: Duration,
     /// Spares the lock while there is nothing to refuse.
     closed: AtomicBool,
+    /// How often it has opened, changed under the lock: tells old passes from new.
+    openings: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -65,6 +67,7 @@ impl Circuit {
             failures,
             open_for,
             closed: AtomicBool::new(true),
+            openings: AtomicU64::new(0),
             state: Mutex::new(State::Closed(0)),
         }
     }
@@ -104,6 +107,7 @@ impl Circuit {
         };
         Ok(Pass {
             circuit: Arc::clone(self),
+            openings: self.openings.load(Ordering::Relaxed),
             probe,
             told: false,
         })
@@ -133,6 +137,7 @@ impl Circuit {
             until: now + self.open_for,
         };
         self.closed.store(false, Ordering::Relaxed);
+        self.openings.fetch_add(1, Ordering::Relaxed);
     }
 
     fn close(&self, state: &mut State) {
@@ -156,6 +161,8 @@ impl Open {
 #[must_use = "a pass without a verdict teaches the circuit nothing"]
 pub struct Pass {
     circuit: Arc<Circuit>,
+    /// The circuit's when it was given.
+    openings: u64,
     probe: bool,
     told: bool,
 }
@@ -167,11 +174,14 @@ impl Pass {
     }
 
     /// What the batch came to. Of batches that were on their way before the
-    /// circuit opened nothing is learned any more.
+    /// circuit opened nothing is learned any more, even once it is closed again.
     pub fn tell(mut self, verdict: Verdict, now: Instant) {
         self.told = true;
         let circuit = &self.circuit;
         let mut state = circuit.lock();
+        if self.openings != circuit.openings.load(Ordering::Relaxed) {
+            return;
+        }
         match (*state, verdict) {
             (State::Closed(_), Verdict::Answered) => *state = State::Closed(0),
             (State::Closed(failed), Verdict::Failed) => {
@@ -308,6 +318,18 @@ mod tests {
         late.tell(Answered, now + OPEN_FOR);
         assert!(!circuit.is_closed());
         probe.tell(Answered, now + OPEN_FOR);
+        assert!(circuit.is_closed());
+    }
+
+    #[test]
+    fn late_news_does_not_open_it_again() {
+        let now = Instant::now();
+        let circuit = circuit(1);
+        let late = circuit.enter(now).unwrap();
+        batch(&circuit, Failed, now);
+        batch(&circuit, Answered, now + OPEN_FOR);
+        assert!(circuit.is_closed());
+        late.tell(Failed, now + OPEN_FOR);
         assert!(circuit.is_closed());
     }
 
