@@ -206,7 +206,8 @@ impl<C: Call> Processor<C> {
             match self.next(batch, trip, &failed.failure, &pass) {
                 Next::Retry(at) => {
                     trip.log_retry(&failed, at);
-                    if self.pause(batch, trip, &mut failed, at).await? {
+                    // Other batches may have opened the circuit meanwhile.
+                    if self.pause(batch, trip, &mut failed, at).await? && self.lets_through(&pass) {
                         continue;
                     }
                 }
@@ -310,13 +311,18 @@ impl<C: Call> Processor<C> {
                 if failure.may_be_retried(policy.idempotent)
                     && trip.attempt() < policy.max_attempts
                     && *self.phase.borrow() == Phase::Running
-                    && (pass.is_probe() || self.circuit.is_closed())
+                    && self.lets_through(pass)
                     && self.within_budget(trip, now) =>
             {
                 Next::Retry(at)
             }
             _ => Next::Fail,
         }
+    }
+
+    /// Whether a batch that has its pass may be sent once more.
+    fn lets_through(&self, pass: &Pass) -> bool {
+        pass.is_probe() || self.circuit.is_closed()
     }
 
     fn within_budget(&self, trip: &Trip, now: Instant) -> bool {

@@ -147,6 +147,33 @@ async fn what_is_queued_when_it_opens_is_refused_too() {
 }
 
 #[tokio::test]
+async fn who_pauses_when_it_opens_is_not_sent_again() {
+    let upstream = ScriptedUpstream::start().await;
+    let env = [
+        ("MICROBATCH_CIRCUIT__FAILURES", "2"),
+        ("MICROBATCH_CIRCUIT__OPEN_FOR", "50s"),
+        ("MICROBATCH_UPSTREAM__IDEMPOTENT", "true"),
+    ];
+    let flags = ["--max-wait", "0", "--max-size", "1"];
+    let proxy = Proxy::start(&upstream.url(), &flags, &env).await;
+    let mut house = House { proxy, upstream };
+    let pausing = house.proxy.enqueue(JOB).await;
+    let call = house.upstream.next().await;
+    call.answer(503, &[("retry-after", "3")], "");
+    house.proxy.log.nth("batch is sent again", 1).await;
+    for _ in 0..2 {
+        let answer = house.job(|call| call.answer(500, &[], "")).await;
+        answer.idempotent_problem(502, "upstream-error", "yes");
+    }
+    house.proxy.log.nth("circuit open", 1).await;
+    let answer = tokio::select! {
+        answer = pausing.answer() => answer,
+        call = house.upstream.next() => panic!("sent again: {:?}", call.ids()),
+    };
+    answer.idempotent_problem(503, "upstream-overloaded", "yes");
+}
+
+#[tokio::test]
 async fn one_probe_closes_it() {
     let mut house = House::start("300ms", &[]).await;
     house.opens().await;
