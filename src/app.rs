@@ -293,6 +293,7 @@ fn policy(config: &Config) -> Policy {
             base: config.retry.base,
             cap: config.retry.cap,
         },
+        patience: config.upstream.timeout.min(config.server.request_timeout),
     }
 }
 

@@ -236,6 +236,11 @@ impl<J: Item, R: Send + 'static> Batcher<J, R> {
         }
     }
 
+    /// Whether it takes no more items.
+    pub fn is_closed(&self) -> bool {
+        self.0.lock().is_closed()
+    }
+
     /// From here on as many batches may be in flight, at least 1. Those that are
     /// more than that go on.
     pub fn set_max_in_flight(&self, limit: usize) {

@@ -135,7 +135,7 @@ impl Live {
         waited.for_each(|waited| second.wait.add(waited));
     }
 
-    /// A batch was answered, so long after it had left.
+    /// A batch was answered; the upstream had it so long.
     pub fn batch_ended(&self, jobs: usize, took: Duration, now: &Now) {
         let mut ring = self.lock();
         ring.note(self.second(), now).upstream.add_all(took, jobs);

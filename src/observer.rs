@@ -43,6 +43,8 @@ pub struct Ended {
     pub outcome: Code,
     /// How long that took since it left.
     pub took: Duration,
+    /// How long the upstream had it.
+    pub upstream: Duration,
 }
 
 impl Observer {
@@ -92,9 +94,14 @@ impl Observer {
 
     /// A batch's members are answered.
     pub fn batch_ended(&self, ended: Ended, batcher: Snapshot) {
-        let Ended { jobs, took, .. } = ended;
+        let Ended {
+            jobs,
+            took,
+            upstream,
+            ..
+        } = ended;
         self.metrics.batch_ended(ended.reason, ended.outcome);
-        self.live.batch_ended(jobs, took, &self.now(batcher));
+        self.live.batch_ended(jobs, upstream, &self.now(batcher));
         if ended.outcome != Code::Ok {
             self.live.batch_failed(ended.id, jobs, ended.outcome, took);
         }

@@ -21,16 +21,22 @@
 mod answer;
 mod attend;
 pub mod correlate;
+mod deliver;
 pub mod encode;
 pub mod outcome;
+mod retry;
+mod split;
+#[cfg(test)]
+mod tests;
 mod trip;
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
-use tracing::{debug, info, warn};
+use tokio::time::Instant;
+use tracing::{debug, info};
 
 use crate::batcher;
 use crate::code::Code;
@@ -44,8 +50,8 @@ use crate::upstream::limit::{self, Limit};
 use crate::upstream::{Call, Response, Upstream};
 use answer::{Answer, Failed};
 use attend::NobodyLeft;
-use correlate::{Correlation, NotResults, Outcome, correlate};
-use outcome::{Dispatched, Failure, JobOutcome, JobResult};
+use outcome::{Failure, JobOutcome, JobResult};
+use retry::Next;
 use trip::Trip;
 
 /// A batch of jobs.
@@ -85,7 +91,13 @@ pub struct Policy {
     pub max_attempts: u32,
     /// The pauses between.
     pub backoff: Backoff,
+    /// As long as anybody waits for the upstream: the shorter of the limits on a
+    /// call and on a job's stay.
+    pub patience: Duration,
 }
+
+/// What share of the patience with the upstream is most of it.
+const MOST: f64 = 0.8;
 
 /// How far the process's life has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,16 +124,7 @@ pub struct Processor<C = Upstream> {
     mismatches: Seldom,
     exhausted: Seldom,
     changes: Seldom,
-}
-
-/// What is to be done about a failure.
-enum Next {
-    /// Its members are answered with it.
-    Fail,
-    /// The batch is sent again, not before then.
-    Retry(Instant),
-    /// The batch is sent again in halves.
-    Split,
+    too_large: Seldom,
 }
 
 impl<C: Call> Processor<C> {
@@ -146,6 +149,7 @@ impl<C: Call> Processor<C> {
             mismatches: Seldom::default(),
             exhausted: Seldom::default(),
             changes: Seldom::default(),
+            too_large: Seldom::default(),
         }
     }
 
@@ -160,7 +164,7 @@ impl<C: Call> Processor<C> {
 
     /// Takes a batch that has a slot to the upstream and answers each member.
     pub async fn process(self: Arc<Self>, batch: Batch) {
-        let trip = Trip::new(&batch, Dispatched::No, &self.observer);
+        let trip = Trip::first(&batch, &self.observer);
         self.travel(batch, trip).await;
     }
 
@@ -174,6 +178,7 @@ impl<C: Call> Processor<C> {
             let pass = match self.circuit.enter(Instant::now()) {
                 Ok(pass) => pass,
                 Err(open) => {
+                    batch.was_not_sent();
                     return trip.fail(&mut batch, &Failure::CircuitOpen(open.retry_after), "");
                 }
             };
@@ -195,34 +200,37 @@ impl<C: Call> Processor<C> {
         pass: Pass,
     ) -> Result<End, NobodyLeft> {
         loop {
-            let mut failed = match self.attempt(batch, trip).await? {
-                Ok(leftover) => {
+            let mut failed = match self.attempt(batch, trip).await {
+                Ok(Ok(leftover)) => {
                     pass.tell(Verdict::Answered, Instant::now());
                     return Ok(End::Answered(leftover));
                 }
-                Err(failed) => failed,
+                Ok(Err(failed)) => failed,
+                Err(nobody_left) => {
+                    if nobody_left == NobodyLeft::InVain {
+                        pass.tell(Verdict::Failed, Instant::now());
+                    }
+                    return Err(nobody_left);
+                }
             };
-            let verdict = failed.failure.verdict();
             match self.next(batch, trip, &failed.failure, &pass) {
                 Next::Retry(at) => {
                     trip.log_retry(&failed, at);
                     // Other batches may have opened the circuit meanwhile.
-                    if self.pause(batch, trip, &mut failed, at).await? && self.lets_through(&pass) {
+                    if self.pause(batch, trip, &mut failed, at).await? && self.circuit.is_closed() {
                         continue;
                     }
                 }
                 Next::Split => {
-                    // Where one job may be to blame, its half will tell.
-                    if verdict == Verdict::Answered {
-                        pass.tell(verdict, Instant::now());
-                    }
-                    trip.log_split(&failed);
+                    // It was answered; whoever is to blame is in one of the halves.
+                    pass.tell(Verdict::Answered, Instant::now());
+                    self.log_split(trip, &failed);
                     self.attend(batch, trip, discard(failed.response)).await?;
                     return Ok(End::Split);
                 }
                 Next::Fail => {}
             }
-            pass.tell(verdict, Instant::now());
+            pass.tell(failed.failure.verdict(), Instant::now());
             trip.fail(batch, &failed.failure, &failed.cause);
             return Ok(End::Answered(failed.response));
         }
@@ -239,7 +247,11 @@ impl<C: Call> Processor<C> {
         trip.set_out(batch, array.len());
         let started = Instant::now();
         let call = answer::call(&self.upstream, trip, array, self.policy.results);
-        let answered = match self.attend(batch, trip, call).await? {
+        let answer = match self.attend(batch, trip, call).await {
+            Ok(answer) => answer,
+            Err(nobody_left) => return Err(self.given_up(batch, started, nobody_left)),
+        };
+        let answered = match answer {
             Answer::Results(status, body) => match self.deliver(batch, trip, &body, status) {
                 Ok(()) => Ok((status, None)),
                 Err(error) => Err(Failed {
@@ -268,6 +280,24 @@ impl<C: Call> Processor<C> {
         Ok(answered.map(|(_, leftover)| leftover))
     }
 
+    /// A call was given up since nobody waits for it any more. Where the upstream
+    /// had it for most of the time that anybody may wait, that is a timeout, though
+    /// the callers' clocks were a little ahead of the call's. A caller in a hurry
+    /// can't make it one.
+    fn given_up(&self, batch: &Batch, started: Instant, why: NobodyLeft) -> NobodyLeft {
+        let took = started.elapsed();
+        if why != NobodyLeft::Expired {
+            return why;
+        }
+        let code = Code::DeadlineExceeded;
+        self.observer.metrics.call_ended(code, None, took);
+        if took < self.policy.patience.mul_f64(MOST) {
+            return why;
+        }
+        self.learn(batch, started, limit::Outcome::Overloaded);
+        NobodyLeft::InVain
+    }
+
     /// Adapts the number of slots to how a call ended, while it still has its own.
     fn learn(&self, batch: &Batch, started: Instant, outcome: limit::Outcome) {
         let Some(limit) = &self.limit else {
@@ -276,208 +306,27 @@ impl<C: Call> Processor<C> {
         let batcher = batch.batcher();
         // Locked to the end, so that the batcher gets the changes in their order.
         let mut limit = limit.lock().unwrap_or_else(PoisonError::into_inner);
+        let from = limit.current();
         let change = limit.record(limit::Call {
             started,
             ended: Instant::now(),
             in_flight: batcher.snapshot().in_flight,
             outcome,
         });
-        let Some(slots) = change else {
+        let Some(to) = change else {
             return;
         };
-        batcher.set_max_in_flight(slots);
+        batcher.set_max_in_flight(to);
         drop(limit);
-        debug!(slots, "limit changed");
-        if let Some(silent) = self.changes.now() {
-            info!(slots, changes_not_told = silent, "limit");
+        match self.changes.now() {
+            Some(silent) => info!(from, to, changes_not_told = silent, "slots changed"),
+            None => debug!(from, to, "slots changed"),
         }
-    }
-
-    /// Decides. A retry is within the attempts, the budget and somebody's time, and
-    /// neither against an open circuit nor after the drain has begun.
-    fn next(&self, batch: &Batch, trip: &Trip, failure: &Failure, pass: &Pass) -> Next {
-        let policy = &self.policy;
-        if failure.calls_for_a_split(trip.size(), &policy.split_on) {
-            return Next::Split;
-        }
-        let now = Instant::now();
-        let pause = policy
-            .backoff
-            .pause(trip.attempt(), failure.retry_after(), fastrand::f64());
-        let at = now.checked_add(pause);
-        let in_time = at.filter(|at| batch.latest_deadline().is_some_and(|last| *at < last));
-        match in_time {
-            Some(at)
-                if failure.may_be_retried(policy.idempotent)
-                    && trip.attempt() < policy.max_attempts
-                    && *self.phase.borrow() == Phase::Running
-                    && self.lets_through(pass)
-                    && self.within_budget(trip, now) =>
-            {
-                Next::Retry(at)
-            }
-            _ => Next::Fail,
-        }
-    }
-
-    /// Whether a batch that has its pass may be sent once more.
-    fn lets_through(&self, pass: &Pass) -> bool {
-        pass.is_probe() || self.circuit.is_closed()
-    }
-
-    fn within_budget(&self, trip: &Trip, now: Instant) -> bool {
-        let within = self.budget().take(now);
-        if !within {
-            self.observer.metrics.budget_exhausted();
-        }
-        if !within && let Some(silent) = self.exhausted.now() {
-            warn!(
-                batch_id = %trip.id(),
-                batches_not_warned_of = silent,
-                "retry budget exhausted"
-            );
-        }
-        within
     }
 
     fn budget(&self) -> MutexGuard<'_, Budget> {
         // Nothing panics while it is held.
         self.budget.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits until then without a slot, and then for a slot. Whoever would not
-    /// live to see that is answered first. False if the drain has begun, after
-    /// which nothing is retried.
-    async fn pause(
-        &self,
-        batch: &mut Batch,
-        trip: &Trip,
-        failed: &mut Failed,
-        at: Instant,
-    ) -> Result<bool, NobodyLeft> {
-        batch.answer_expired(at, |member| trip.failed(member, failed.failure.clone()));
-        self.attend(batch, trip, discard(failed.response.take()))
-            .await?;
-        batch.rest();
-        let waited = self.attend(batch, trip, self.unless_draining(sleep_until(at)));
-        if waited.await?.is_none() {
-            return Ok(false);
-        }
-        let slot = batch.slot();
-        let slot = self.attend(batch, trip, self.unless_draining(slot)).await?;
-        let Some(slot) = slot else {
-            return Ok(false);
-        };
-        batch.resume(slot);
-        if batch.is_empty() {
-            return Err(NobodyLeft::Departed);
-        }
-        Ok(true)
-    }
-
-    /// `None` if the drain begins first, or has begun.
-    async fn unless_draining<T>(&self, future: impl Future<Output = T>) -> Option<T> {
-        let mut phase = self.phase.clone();
-        tokio::select! {
-            // A drain that has begun goes before a wait that is over.
-            biased;
-            _ = phase.wait_for(|&phase| phase >= Phase::Draining) => None,
-            output = future => Some(output),
-        }
-    }
-
-    /// Makes two batches of one. Each has its place in line for a slot before the
-    /// slot of the whole is free, so that nothing younger goes first.
-    async fn split(self: Arc<Self>, mut batch: Batch, trip: &Trip) {
-        let slot = batch.slot();
-        let half = batch.split();
-        if !half.is_empty() {
-            let (slot, trip) = (
-                half.slot(),
-                Trip::new(&half, trip.earlier(), &self.observer),
-            );
-            tokio::spawn(Arc::clone(&self).travel_with(half, trip, slot));
-        }
-        batch.rest();
-        let trip = Trip::new(&batch, trip.earlier(), &self.observer);
-        self.travel_with(batch, trip, slot).await;
-    }
-
-    /// Sets out once there is a slot.
-    async fn travel_with(
-        self: Arc<Self>,
-        mut batch: Batch,
-        trip: Trip,
-        slot: impl Future<Output = batcher::Slot<Job, JobResult>> + Send,
-    ) {
-        match self.attend(&mut batch, &trip, slot).await {
-            Ok(slot) => {
-                batch.resume(slot);
-                if !batch.is_empty() {
-                    self.travel(batch, trip).await;
-                }
-            }
-            Err(nobody_left) => trip.log_nobody_left(nobody_left),
-        }
-    }
-
-    fn deliver(
-        &self,
-        batch: &mut Batch,
-        trip: &Trip,
-        answer: &bytes::Bytes,
-        status: u16,
-    ) -> Result<(), NotResults> {
-        let ids = batch.members().iter().map(|member| member.item().id());
-        let correlation = correlate(ids, answer)?;
-        self.warn_of_mismatch(trip, batch.len(), &correlation);
-        trip.log(Code::Ok, "");
-        let mut outcomes = correlation.outcomes.into_iter();
-        batch.answer_all(|member| {
-            let outcome = match outcomes.next() {
-                Some(Outcome::Found(element)) => JobOutcome::Element {
-                    raw: element.raw,
-                    error: element.error,
-                },
-                Some(Outcome::Ambiguous) => JobOutcome::Failed(Failure::ResultAmbiguous(status)),
-                Some(Outcome::Missing) | None => JobOutcome::Failed(Failure::ResultMissing(status)),
-            };
-            trip.result(member, outcome)
-        });
-        Ok(())
-    }
-
-    /// An upstream that mixes up its results would flood the log.
-    fn warn_of_mismatch(&self, trip: &Trip, members: usize, correlation: &Correlation) {
-        let count = |wanted| {
-            correlation
-                .outcomes
-                .iter()
-                .filter(|&it| *it == wanted)
-                .count()
-        };
-        let (missing, ambiguous) = (count(Outcome::Missing), count(Outcome::Ambiguous));
-        let mut unmatched = correlation.unmatched;
-        // The results of members that expired meanwhile are nobody's fault.
-        let expired = trip.size() - members;
-        unmatched.unknown_id = unmatched.unknown_id.saturating_sub(expired);
-        self.observer.metrics.unmatched(&unmatched);
-        if missing + ambiguous + unmatched.total() > 0
-            && let Some(silent) = self.mismatches.now()
-        {
-            warn!(
-                batch_id = %trip.id(),
-                size = trip.size(),
-                missing,
-                ambiguous,
-                unknown_id = unmatched.unknown_id,
-                no_id = unmatched.no_id,
-                two_ids = unmatched.two_ids,
-                not_an_object = unmatched.not_an_object,
-                batches_not_warned_of = silent,
-                "unmatched results"
-            );
-        }
     }
 }
 

@@ -185,7 +185,23 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
             self.shared.proceed(state);
         }
         self.slot = Some(slot);
-        self.members.retain(|member| member.answerer.is_awaited());
+        self.forget_departed();
+    }
+
+    /// Drops the members whose callers have left. Not while it rests, when they
+    /// count for nothing anyway.
+    pub fn forget_departed(&mut self) {
+        if self.slot.is_some() {
+            self.members.retain(|member| member.answerer.is_awaited());
+        }
+    }
+
+    /// Says that the batch was not sent, right after it left: the next may leave
+    /// as if this one had not.
+    pub fn was_not_sent(&self) {
+        let mut state = self.shared.lock();
+        state.last_was_not_sent();
+        self.shared.proceed(state);
     }
 
     /// Takes the later half of the members away into a batch of their own, which

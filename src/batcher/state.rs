@@ -39,6 +39,8 @@ pub(super) struct State<J: Item, R: Send + 'static> {
     flush_below: Ticket,
     closing: bool,
     last_left: Option<Instant>,
+    /// What that was before, in case the last has not been sent.
+    before_last: Option<Instant>,
     arrivals: Arrivals,
     departures: Departures,
     /// When the clock will look at this state by itself.
@@ -123,6 +125,7 @@ impl<J: Item, R: Send + 'static> State<J, R> {
             flush_below: 0,
             closing: false,
             last_left: None,
+            before_last: None,
             arrivals: Arrivals::new(settings.max_wait * 4),
             departures: Departures::new(now),
             armed: None,
@@ -171,6 +174,10 @@ impl<J: Item, R: Send + 'static> State<J, R> {
         self.closing = true;
     }
 
+    pub fn is_closed(&self) -> bool {
+        self.closing
+    }
+
     pub fn set_max_in_flight(&mut self, limit: usize) {
         self.max_in_flight = limit.max(1);
         self.slots_changed();
@@ -203,8 +210,15 @@ impl<J: Item, R: Send + 'static> State<J, R> {
         self.queue.end_rest(load);
     }
 
+    /// The batch that left last has not been sent: the next need not keep its
+    /// distance from it.
+    pub fn last_was_not_sent(&mut self) {
+        self.last_left = self.before_last;
+    }
+
     /// A batch that rests wants a slot.
     pub fn line_up(&mut self, place: Place<J, R>) {
+        self.returning.retain(|place| !place.is_closed());
         self.returning.push_back(place);
     }
 
@@ -381,7 +395,7 @@ impl<J: Item, R: Send + 'static> State<J, R> {
     }
 
     fn occupy_slot(&mut self, shared: &Arc<Shared<J, R>>, now: Instant) -> Slot<J, R> {
-        self.last_left = Some(now);
+        self.before_last = self.last_left.replace(now);
         self.in_flight += 1;
         self.slots_changed();
         Slot(Arc::clone(shared))

@@ -42,7 +42,10 @@ pub(super) async fn post(State(jobs): State<Jobs>, request: Request) -> Response
         Err(problem) => return jobs.refuse(problem),
     };
     let id = job.id().clone();
-    if let Err(open) = jobs.circuit.admit(arrived) {
+    // Who shuts down says so, whatever the upstream is like.
+    if let Err(open) = jobs.circuit.admit(Instant::now())
+        && !jobs.batcher.is_closed()
+    {
         return jobs.refuse(Problem::circuit_open(open.retry_after).of(&id));
     }
     let submitted = match &caller {

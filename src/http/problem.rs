@@ -278,7 +278,7 @@ impl From<&Failure> for Problem {
             Failure::GivenUp { sent: false } => shutting_down(),
             Failure::CircuitOpen(retry_after) => Self::circuit_open(*retry_after),
             Failure::Unreachable => {
-                new("the upstream can't be reached; nothing was sent, try again later")
+                new("the upstream can't be reached, or took nothing; try again later")
             }
             Failure::ConnectTimeout => {
                 new("connecting to the upstream took too long; nothing was sent, try again later")

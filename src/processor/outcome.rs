@@ -23,7 +23,8 @@ pub struct JobResult {
     pub batch: Arc<BatchTag>,
     /// How long it waited for the batch to leave.
     pub queued: Duration,
-    /// How long the upstream had it.
+    /// How long the upstream had it, in all attempts and without the pauses
+    /// between them.
     pub upstream: Duration,
 }
 

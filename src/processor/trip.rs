@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use http::HeaderValue;
 use tokio::time::Instant;
@@ -33,8 +34,12 @@ pub(super) struct Trip {
     attempt: u32,
     /// Whether the upstream may have seen the current one.
     sent: Sent,
-    /// Whether the current one is still under way.
-    calling: bool,
+    /// Since when the current one is under way.
+    calling: Option<Instant>,
+    /// How long the upstream had the others.
+    called: Duration,
+    /// The batch that this one is a half of.
+    half_of: Option<Uuid>,
     /// Whether it saw one of those before, this batch's or that of the whole which
     /// this one is a half of.
     earlier: Dispatched,
@@ -43,7 +48,8 @@ pub(super) struct Trip {
 }
 
 impl Trip {
-    pub fn new(batch: &Batch, earlier: Dispatched, observer: &Arc<Observer>) -> Self {
+    /// The trip of members that the upstream saw so much of `earlier`.
+    fn new(batch: &Batch, earlier: Dispatched, observer: &Arc<Observer>) -> Self {
         Self {
             observer: Arc::clone(observer),
             batcher: batch.batcher(),
@@ -54,16 +60,30 @@ impl Trip {
             trace: TraceContext::for_batch(batch.members().iter().map(|it| it.item().trace())),
             attempt: 0,
             sent: Sent::default(),
-            calling: false,
+            calling: None,
+            called: Duration::ZERO,
+            half_of: None,
             earlier,
             told: AtomicBool::new(false),
         }
     }
 
+    /// The trip of a batch that leaves for the first time.
+    pub fn first(batch: &Batch, observer: &Arc<Observer>) -> Self {
+        Self::new(batch, Dispatched::No, observer)
+    }
+
+    /// The trip of a half, after so much was seen of the whole.
+    pub fn of_half(&self, half: &Batch) -> Self {
+        let mut trip = Self::new(half, self.earlier, &self.observer);
+        trip.half_of = Some(self.tag.id);
+        trip
+    }
+
     /// An attempt begins, with the members that are left.
     pub fn set_out(&mut self, batch: &Batch, bytes: usize) {
         self.attempt += 1;
-        self.calling = true;
+        self.calling = Some(Instant::now());
         if self.attempt > 1 {
             self.trace = self.trace.next_span();
         }
@@ -71,7 +91,7 @@ impl Trip {
             self.size = batch.len();
             self.tag = tag(self.tag.id, self.size);
         }
-        if self.attempt == 1 && self.earlier == Dispatched::No {
+        if self.attempt == 1 && self.half_of.is_none() {
             let left = Left {
                 jobs: self.size,
                 bytes,
@@ -87,6 +107,7 @@ impl Trip {
             bytes,
             reason = batch.reason().as_str(),
             attempt = self.attempt,
+            half_of = self.half_of.map(tracing::field::display),
             "batch left"
         );
     }
@@ -95,7 +116,8 @@ impl Trip {
     pub fn came_back(&mut self, dispatched: Dispatched) {
         self.earlier = self.earlier.max(dispatched);
         self.sent = Sent::default();
-        self.calling = false;
+        self.called = self.upstream_had_it();
+        self.calling = None;
     }
 
     pub fn id(&self) -> Uuid {
@@ -122,19 +144,15 @@ impl Trip {
         &self.sent
     }
 
-    pub fn earlier(&self) -> Dispatched {
-        self.earlier
-    }
-
     /// Whether the upstream may have seen a member that leaves the others here. A
     /// call that goes on for them has it on board, and may yet get through.
     pub fn may_be_seen(&self) -> bool {
-        self.calling || self.earlier > Dispatched::No
+        self.calling.is_some() || self.earlier > Dispatched::No
     }
 
     /// The same where nobody is left, so that the call is given up.
     pub fn may_have_been_seen(&self) -> bool {
-        let sent = self.calling && !self.sent.withdraw();
+        let sent = self.calling.is_some() && !self.sent.withdraw();
         sent || self.earlier > Dispatched::No
     }
 
@@ -144,8 +162,13 @@ impl Trip {
             earlier: self.earlier,
             batch: Arc::clone(&self.tag),
             queued: member.waited(self.left),
-            upstream: self.left.elapsed(),
+            upstream: self.upstream_had_it(),
         }
+    }
+
+    /// The time of all attempts, without the pauses between them.
+    fn upstream_had_it(&self) -> Duration {
+        self.called + self.calling.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     pub fn failed(&self, member: &Member, failure: Failure) -> JobResult {
@@ -171,6 +194,7 @@ impl Trip {
             reason: self.reason,
             outcome,
             took: self.left.elapsed(),
+            upstream: self.upstream_had_it(),
         };
         self.observer.batch_ended(ended, self.batcher.snapshot());
         match outcome {
@@ -186,7 +210,7 @@ impl Trip {
 
     pub fn log_nobody_left(&self, why: NobodyLeft) {
         match why {
-            NobodyLeft::Expired => {
+            NobodyLeft::Expired | NobodyLeft::InVain => {
                 self.log(Code::DeadlineExceeded, "every member's deadline passed");
             }
             NobodyLeft::GivenUp { sent } => {

@@ -31,6 +31,11 @@ impl Budget {
         }
     }
 
+    /// Whether it allows no retry, ever.
+    pub fn is_off(&self) -> bool {
+        self.share == 0.0 && self.least == 0
+    }
+
     /// A batch is sent for the first time.
     pub fn sent(&mut self, now: Instant) {
         self.batches.add(1, now);
@@ -98,6 +103,14 @@ mod tests {
         }
         // And they do come back.
         assert!(taken.len() >= 3 * 8, "{}", taken.len());
+    }
+
+    #[test]
+    fn without_share_and_least_it_is_off() {
+        let now = Instant::now();
+        assert!(Budget::new(0.0, 0, now).is_off());
+        assert!(!Budget::new(0.0, 1, now).is_off());
+        assert!(!Budget::new(0.1, 0, now).is_off());
     }
 
     #[test]

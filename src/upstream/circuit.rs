@@ -100,6 +100,7 @@ impl Circuit {
             State::Closed(_) => false,
             State::Open { until } if until <= now => {
                 *state = State::Probing;
+                info!("circuit probing: one batch is let through");
                 true
             }
             State::Open { until } => return Err(Open::until(until, now)),

@@ -16,6 +16,7 @@ use microbatch::processor::{Phase, Policy, Processor, Results, encode};
 use microbatch::upstream::backoff::Backoff;
 use microbatch::upstream::budget::Budget;
 use microbatch::upstream::circuit::Circuit;
+use microbatch::upstream::limit;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::runtime::Builder;
@@ -24,7 +25,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::callers::{self, Answers, Manners};
-use crate::upstream::{Bounds, Fate, Oracle, SimulatedUpstream};
+use crate::upstream::{Bounds, Fate, Oracle, SimulatedUpstream, TIMEOUT};
 
 /// What befalls the house.
 pub const EVENTS: &[&str] = &["closed early", "drained", "flushed", "given up"];
@@ -72,10 +73,15 @@ struct House {
 }
 
 fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> House {
+    let adaptive = rng.random_bool(0.2);
+    let slots = match adaptive {
+        true => limit::START,
+        false => rng.random_range(1..5),
+    };
     let bounds = Bounds {
         max_size: rng.random_range(1..10),
         max_bytes: rng.random_range(150..600),
-        max_in_flight: rng.random_range(1..5),
+        max_in_flight: if adaptive { limit::MAX } else { slots },
         min_interval: Duration::from_millis(if rng.random_bool(0.2) { 7 } else { 0 }),
         split_on: match rng.random_range(0..3) {
             0 => vec![],
@@ -92,7 +98,7 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> House {
             true => Wait::Fixed,
             false => Wait::Adaptive,
         },
-        max_in_flight: bounds.max_in_flight,
+        max_in_flight: slots,
         min_interval: bounds.min_interval,
         queue_jobs: rng.random_range(2..40),
         queue_bytes: rng.random_range(400..4000),
@@ -110,15 +116,16 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> House {
             base: Duration::from_millis(rng.random_range(1..50)),
             cap: Duration::from_millis(rng.random_range(50..200)),
         },
+        patience: TIMEOUT,
     };
-    let failures = if rng.random_bool(0.3) { 3 } else { 0 };
+    let failures = [0, 0, 0, 1, 3][rng.random_range(0..5)];
     let circuit = Arc::new(Circuit::new(failures, Duration::from_millis(150)));
     let badness = [0.05, 0.3, 0.8][rng.random_range(0..3)];
     let observer = Arc::new(Observer::new(metrics::Bounds {
         max_size: bounds.max_size,
         max_bytes: bounds.max_bytes,
     }));
-    let upstream = SimulatedUpstream::new(oracle.clone(), bounds, badness);
+    let upstream = SimulatedUpstream::new(oracle.clone(), Arc::clone(&circuit), bounds, badness);
     let budget = Budget::new(rng.random_range(0.0..1.0), 5, Instant::now());
     let (phase, current) = watch::channel(Phase::Running);
     let processor = Processor::new(
@@ -129,7 +136,10 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> House {
         current,
         Arc::clone(&observer),
     );
-    let processor = Arc::new(processor);
+    let processor = Arc::new(match adaptive {
+        true => processor.adaptive(),
+        false => processor,
+    });
     let batcher = Batcher::new(settings, move |batch| Arc::clone(&processor).process(batch));
     let jobs = JobsInner {
         batcher: batcher.clone(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderValue;
 use microbatch::trace_context::TraceContext;
+use microbatch::upstream::circuit::Circuit;
 use microbatch::upstream::{Call, CallError, Response, Sent};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
@@ -81,6 +82,7 @@ struct State {
 
 pub struct SimulatedUpstream {
     oracle: Oracle,
+    circuit: Arc<Circuit>,
     bounds: Bounds,
     /// How long it is down, from when on.
     down: Option<(Instant, Instant)>,
@@ -173,7 +175,7 @@ impl Drop for Open {
 }
 
 impl SimulatedUpstream {
-    pub fn new(oracle: Oracle, bounds: Bounds, badness: f64) -> Self {
+    pub fn new(oracle: Oracle, circuit: Arc<Circuit>, bounds: Bounds, badness: f64) -> Self {
         let down = oracle.with(|it| {
             it.rng.random_bool(0.5).then(|| {
                 let from = Duration::from_millis(it.rng.random_range(0..300));
@@ -183,6 +185,7 @@ impl SimulatedUpstream {
         });
         Self {
             oracle,
+            circuit,
             bounds,
             down,
             badness,
@@ -266,6 +269,7 @@ impl Call for SimulatedUpstream {
         _trace: &TraceContext,
         sent: &Sent,
     ) -> Result<Response, CallError> {
+        assert_ne!(self.circuit.state(), "open", "sent all the same");
         let deadline = Instant::now() + TIMEOUT;
         let jobs = self.read(&array, batch_size);
         let mut open = self.open();

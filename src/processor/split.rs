@@ -1,0 +1,61 @@
+//! One batch into two, each a batch of its own from there.
+
+use std::sync::Arc;
+
+use tracing::warn;
+
+use super::answer::Failed;
+use super::outcome::JobResult;
+use super::retry::resume;
+use super::trip::Trip;
+use super::{Batch, Processor};
+use crate::batcher::Slot;
+use crate::job::Job;
+use crate::upstream::Call;
+
+impl<C: Call> Processor<C> {
+    /// Each half has its place in line for a slot before the slot of the whole is
+    /// free, so that nothing younger goes first.
+    pub(super) async fn split(self: Arc<Self>, mut batch: Batch, trip: &Trip) {
+        let slot = batch.slot();
+        let half = batch.split();
+        if !half.is_empty() {
+            let (slot, trip) = (half.slot(), trip.of_half(&half));
+            tokio::spawn(Arc::clone(&self).travel_with(half, trip, slot));
+        }
+        batch.rest();
+        let trip = trip.of_half(&batch);
+        self.travel_with(batch, trip, slot).await;
+    }
+
+    /// Sets out once there is a slot.
+    async fn travel_with(
+        self: Arc<Self>,
+        mut batch: Batch,
+        trip: Trip,
+        slot: impl Future<Output = Slot<Job, JobResult>> + Send,
+    ) {
+        let slot = self.attend(&mut batch, &trip, slot).await;
+        match slot.and_then(|slot| resume(&mut batch, &trip, slot)) {
+            Ok(()) => self.travel(batch, trip).await,
+            Err(nobody_left) => trip.log_nobody_left(nobody_left),
+        }
+    }
+
+    /// One line for each split, and now and then one aloud for an upstream that
+    /// takes no batch of this size: each costs it two calls more.
+    pub(super) fn log_split(&self, trip: &Trip, failed: &Failed) {
+        trip.log_split(failed);
+        if failed.failure.status() == Some(413)
+            && let Some(silent) = self.too_large.now()
+        {
+            warn!(
+                batch_id = %trip.id(),
+                size = trip.size(),
+                batches_not_warned_of = silent,
+                "the upstream answered 413 to a batch, which goes on in halves; lower \
+                 batch.max_size or batch.max_bytes"
+            );
+        }
+    }
+}
