@@ -152,7 +152,7 @@ const SEEN: [Deed; 6] = [
 /// Only silence is to be waited out.
 fn patience(deed: &str) -> &'static str {
     match deed {
-        "silence" => "300ms",
+        "silence" => "1s",
         _ => "60s",
     }
 }
