@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
@@ -16,6 +17,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use socket2::{SockRef, Socket};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
@@ -29,7 +31,8 @@ pub struct ScriptedUpstream {
     port: Reserved,
     calls: mpsc::UnboundedReceiver<Call>,
     desk: Desk,
-    server: Option<JoinHandle<()>>,
+    /// Ends when its other end is dropped.
+    server: Option<(oneshot::Sender<Infallible>, JoinHandle<()>)>,
 }
 
 /// What the connections share: where calls go, and how many are open.
@@ -88,10 +91,10 @@ impl ScriptedUpstream {
         self.desk.peak.load(SeqCst)
     }
 
-    /// Breaks every connection and refuses new ones.
+    /// Breaks every connection and refuses new ones, from when it returns.
     pub async fn kill(&mut self) {
-        if let Some(server) = self.server.take() {
-            server.abort();
+        if let Some((end, server)) = self.server.take() {
+            drop(end);
             let _ = server.await;
         }
     }
@@ -99,28 +102,48 @@ impl ScriptedUpstream {
     /// Listens again, on the same port.
     pub fn restart(&mut self) {
         assert!(self.server.is_none(), "the upstream is up");
-        self.server = Some(tokio::spawn(serve(self.port.listen(), self.desk.clone())));
+        let (end, ended) = oneshot::channel();
+        let server = serve(self.port.listen(), self.desk.clone(), ended);
+        self.server = Some((end, tokio::spawn(server)));
     }
 }
 
-impl Drop for ScriptedUpstream {
+/// Ends a socket when dropped, and not only our hold of it: a story that starts a
+/// process meanwhile has forked it with all that is open, and until that process
+/// is the proxy, what we merely close still listens and is still connected.
+struct Cut(Socket);
+
+impl Cut {
+    fn of(socket: &impl AsFd) -> Self {
+        let twin = SockRef::from(socket).try_clone();
+        Self(twin.expect("a second hold of the socket"))
+    }
+}
+
+impl Drop for Cut {
     fn drop(&mut self) {
-        if let Some(server) = self.server.take() {
-            server.abort();
-        }
+        // An error says that there is nothing left to end.
+        let _ = self.0.shutdown(Shutdown::Both);
     }
 }
 
-/// Serves until aborted; the connections end with it.
-async fn serve(listener: TcpListener, desk: Desk) {
+/// Serves until told to end; by then every connection has ended too.
+async fn serve(listener: TcpListener, desk: Desk, mut ended: oneshot::Receiver<Infallible>) {
+    let cut = Cut::of(&listener);
     let mut connections = JoinSet::new();
     loop {
-        let Ok((socket, _)) = listener.accept().await else {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = &mut ended => break,
+        };
+        let Ok((socket, _)) = accepted else {
             continue;
         };
         let _ = socket.set_nodelay(true);
         let desk = desk.clone();
+        let cut = Cut::of(&socket);
         connections.spawn(async move {
+            let _cut = cut;
             let service = service_fn(move |request| take_call(desk.clone(), request));
             let _ = http1::Builder::new()
                 .serve_connection(TokioIo::new(socket), service)
@@ -128,6 +151,8 @@ async fn serve(listener: TcpListener, desk: Desk) {
         });
         while connections.try_join_next().is_some() {}
     }
+    drop(cut);
+    connections.shutdown().await;
 }
 
 async fn take_call(desk: Desk, request: hyper::Request<Incoming>) -> io::Result<Response> {
