@@ -240,7 +240,7 @@ async fn a_failure_says_what_an_earlier_attempt_may_have_done() {
             drop(call);
         } else {
             // It says so before it goes: the pause is long enough.
-            call.answer(503, &[("retry-after", "1")], "");
+            call.answer(503, &[("retry-after", "3")], "");
             proxy.log.nth("batch is sent again", 1).await;
             upstream.kill().await;
         }
@@ -255,12 +255,12 @@ async fn a_failure_says_what_an_earlier_attempt_may_have_done() {
 
 /// The answer to a job after the upstream said 503 with this `Retry-After`, and
 /// how long it took until the next call, if one came.
-async fn after_503(retry_after: &str) -> (Answer, Option<Duration>) {
+async fn after_503(retry_after: impl FnOnce() -> String) -> (Answer, Option<Duration>) {
     let (proxy, mut upstream) = house(&[], &[IDEMPOTENT]).await;
     let caller = proxy.enqueue(JOB).await;
     let call = upstream.next().await;
     let start = Instant::now();
-    call.answer(503, &[("retry-after", retry_after)], "");
+    call.answer(503, &[("retry-after", &retry_after())], "");
     let mut answer = std::pin::pin!(caller.answer());
     tokio::select! {
         answer = &mut answer => (answer, None),
@@ -274,22 +274,22 @@ async fn after_503(retry_after: &str) -> (Answer, Option<Duration>) {
 
 #[tokio::test]
 async fn retry_after_is_honoured_in_seconds_and_as_a_date() {
-    let (answer, waited) = after_503("1").await;
+    let (answer, waited) = after_503(|| "1".to_owned()).await;
     answer.is_result(ECHO);
     assert!(waited >= Some(Duration::from_secs(1)), "{waited:?}");
     // A date has whole seconds: three from now are more than two.
-    let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(3));
-    let (answer, waited) = after_503(&date).await;
+    let date = || httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(3));
+    let (answer, waited) = after_503(date).await;
     answer.is_result(ECHO);
     assert!(waited >= Some(Duration::from_secs(1)), "{waited:?}");
     // A date that has passed is now.
-    let (answer, _) = after_503("Thu, 01 Jan 1970 00:00:00 GMT").await;
+    let (answer, _) = after_503(|| "Thu, 01 Jan 1970 00:00:00 GMT".to_owned()).await;
     answer.is_result(ECHO);
 }
 
 #[tokio::test]
 async fn nobody_waits_for_a_retry_past_its_deadline() {
-    let (answer, waited) = after_503("3600").await;
+    let (answer, waited) = after_503(|| "3600".to_owned()).await;
     assert_eq!(waited, None);
     answer.idempotent_problem(503, "upstream-overloaded", "yes");
     assert_eq!(answer.header("retry-after"), "3600");
