@@ -75,8 +75,9 @@ async fn so_many_failures_in_a_row_open_it_and_jobs_are_refused_at_once() {
         .is_result(r#"{"id":"a","result":null}"#);
     house.opens().await;
     for _ in 0..3 {
+        // So long as it is set, less the time that this story took.
         let retry_after = house.is_refused().await;
-        assert!((1..=50).contains(&retry_after), "{retry_after}");
+        assert!((20..=50).contains(&retry_after), "{retry_after}");
     }
     assert!(house.upstream.arrived().is_none());
     // Health is not the upstream's.

@@ -1,8 +1,8 @@
 //! Section 5 of the contract: while a batch pauses before it is sent again, it
 //! has no slot, and its members wait like any others.
 
-use crate::harness::{Request, Signal};
-use crate::retries::{ECHO, IDEMPOTENT, JOB, house};
+use crate::harness::{Call, Request, Signal};
+use crate::retries::{ECHO, IDEMPOTENT, JOB, again, house};
 
 /// One slot for batches of one.
 const ONE_BY_ONE: [&str; 4] = ["--max-size", "1", "--max-in-flight", "1"];
@@ -133,22 +133,29 @@ async fn who_would_expire_before_the_retry_is_answered_at_once() {
 async fn a_deadline_that_passes_meanwhile_is_answered_at_once() {
     // The pause is over, but the next batch may not leave for a long time.
     let env = [IDEMPOTENT, ("MICROBATCH_UPSTREAM__MIN_INTERVAL", "50s")];
-    for reached in [true, false] {
+    let deeds: [Option<fn(Call)>; 3] = [
+        None,
+        Some(Call::hang_up),
+        Some(|call| call.answer(503, &[], "")),
+    ];
+    for deed in deeds {
         let (proxy, mut upstream) = house(&ONE_BY_ONE, &env).await;
-        if !reached {
+        if deed.is_none() {
             upstream.kill().await;
         }
         let hasty = proxy
             .enqueue_request(job("hasty").header("prefer", "wait=2"))
             .await;
-        if reached {
-            upstream.next().await.hang_up();
+        if let Some(does) = deed {
+            does(upstream.next().await);
         }
         let answer = hasty.answer().await;
-        let dispatched = if reached { "unknown" } else { "no" };
-        answer
-            .idempotent_problem(504, "deadline-exceeded", dispatched)
-            .has("id", "hasty");
+        let dispatched = deed.map_or("no", |_| "unknown");
+        let problem = answer.idempotent_problem(504, "deadline-exceeded", dispatched);
+        problem.has("id", "hasty");
+        // It tells of the deadline, whatever came before.
+        let detail = problem.get("detail").as_str().unwrap();
+        assert!(detail.starts_with("the deadline passed"), "{detail}");
     }
 }
 
@@ -182,4 +189,6 @@ async fn when_the_proxy_drains_nothing_is_retried_any_more() {
     }
     assert_eq!(proxy.exit_code().await, Some(0));
     assert!(upstream.arrived().is_none());
+    // Nor did it mean to.
+    assert_eq!(again(&proxy), 1);
 }

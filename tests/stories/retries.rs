@@ -33,7 +33,8 @@ async fn failed(proxy: &Proxy) -> Line {
     proxy.log.nth("batch failed", 1).await
 }
 
-fn again(proxy: &Proxy) -> usize {
+/// How often it meant to send a batch again.
+pub fn again(proxy: &Proxy) -> usize {
     proxy
         .log
         .count(|line| line.message() == "batch is sent again")
@@ -293,6 +294,30 @@ async fn nobody_waits_for_a_retry_past_its_deadline() {
     assert_eq!(waited, None);
     answer.idempotent_problem(503, "upstream-overloaded", "yes");
     assert_eq!(answer.header("retry-after"), "3600");
+}
+
+#[tokio::test]
+async fn pauses_are_as_short_as_they_are_set() {
+    let nobody = Reserved::new();
+    // The bound of every first pause, and of every later one.
+    for (cap, attempts) in [("1h", "2"), ("1ms", "12")] {
+        let env = [
+            ("MICROBATCH_RETRY__BASE", "1ms"),
+            ("MICROBATCH_RETRY__CAP", cap),
+            ("MICROBATCH_RETRY__MAX_ATTEMPTS", attempts),
+            ("MICROBATCH_RETRY__BUDGET_MIN", "1000"),
+        ];
+        let proxy = Proxy::start(&nobody.url(), &["--max-wait", "0"], &env).await;
+        for _ in 0..10 {
+            let answer = proxy.post(JOB).await;
+            answer.problem(502, "upstream-unreachable", "no");
+        }
+        for n in 1..=again(&proxy) {
+            let line = proxy.log.nth("batch is sent again", n).await;
+            let pause = line.0["pause_ms"].as_f64().unwrap();
+            assert!(pause <= 1.0, "{line:?}");
+        }
+    }
 }
 
 #[tokio::test]
