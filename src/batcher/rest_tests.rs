@@ -2,8 +2,9 @@
 
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-use tokio::time::{Instant, advance};
+use tokio::time::{Instant, advance, sleep, timeout};
 
 use super::tests::{Batches, FAR, Job, MS, answer, by_hand, keys, submit};
 use super::*;
@@ -22,6 +23,16 @@ fn poll<T>(future: impl Future<Output = T>) -> Poll<T> {
     pin!(future).poll(&mut Context::from_waker(Waker::noop()))
 }
 
+/// Fails rather than hangs.
+async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let soon = timeout(FAR, future).await;
+    soon.unwrap_or_else(|_| panic!("waited in vain for {what}"))
+}
+
+async fn next(batches: &mut Batches) -> Batch<Job, u64> {
+    soon("a batch", batches.recv()).await.unwrap()
+}
+
 fn queued(batcher: &Batcher<Job, u64>) -> (usize, usize) {
     let now = batcher.snapshot();
     (now.queued, now.queued_bytes)
@@ -31,13 +42,13 @@ fn queued(batcher: &Batcher<Job, u64>) -> (usize, usize) {
 async fn a_batch_that_rests_lets_others_use_its_slot_and_its_members_wait() {
     let (batcher, mut batches) = one_slot();
     let _first = [1, 2].map(|key| submit(&batcher, key));
-    let mut first = batches.recv().await.unwrap();
+    let mut first = next(&mut batches).await;
     let _second = [3, 4].map(|key| submit(&batcher, key));
     assert_eq!(queued(&batcher), (2, 2));
     first.rest();
     // The two that rest, while the two that waited have their slot.
     assert_eq!(queued(&batcher), (2, 2));
-    let second = batches.recv().await.unwrap();
+    let second = next(&mut batches).await;
     assert_eq!(keys(&second), [3, 4]);
     assert_eq!(batcher.snapshot().in_flight, 1);
     let _third = [5, 6].map(|key| submit(&batcher, key));
@@ -48,25 +59,46 @@ async fn a_batch_that_rests_lets_others_use_its_slot_and_its_members_wait() {
     let mut slot = pin!(first.slot());
     assert!(poll(slot.as_mut()).is_pending());
     answer(second);
-    first.resume(slot.await);
+    first.resume(soon("a slot", slot).await);
     assert_eq!(queued(&batcher), (2, 2));
     assert_eq!(keys(&first), [1, 2]);
     answer(first);
-    assert_eq!(keys(&batches.recv().await.unwrap()), [5, 6]);
+    assert_eq!(keys(&next(&mut batches).await), [5, 6]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_lines_up_before_it_rests_loses_no_turn() {
     let (batcher, mut batches) = one_slot();
     let _replies = [1, 2, 3, 4].map(|key| submit(&batcher, key));
-    let mut batch = batches.recv().await.unwrap();
+    let mut batch = next(&mut batches).await;
     let slot = batch.slot();
     batch.rest();
-    batch.resume(slot.await);
+    batch.resume(soon("a slot", slot).await);
     assert_eq!(batcher.snapshot().in_flight, 1);
     assert!(batches.try_recv().is_err());
     answer(batch);
-    assert_eq!(keys(&batches.recv().await.unwrap()), [3, 4]);
+    assert_eq!(keys(&next(&mut batches).await), [3, 4]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_lines_up_first_gets_the_first_slot() {
+    let (batcher, mut batches) = by_hand(Settings {
+        max_size: 2,
+        max_in_flight: 1,
+        ..Settings::default()
+    });
+    let _replies = [1, 2, 3, 4].map(|key| submit(&batcher, key));
+    let mut first = next(&mut batches).await;
+    first.rest();
+    let mut second = next(&mut batches).await;
+    second.rest();
+    let _third = [5, 6].map(|key| submit(&batcher, key));
+    let third = next(&mut batches).await;
+    let (mut one, mut other) = (pin!(first.slot()), pin!(second.slot()));
+    answer(third);
+    assert!(poll(other.as_mut()).is_pending());
+    drop(soon("a slot", one.as_mut()).await);
+    drop(soon("a slot", other).await);
 }
 
 #[tokio::test(start_paused = true)]
@@ -75,7 +107,7 @@ async fn members_of_a_batch_that_rests_give_their_room_back_at_once() {
     let deadline = Instant::now() + 10 * MS;
     let hasty = batcher.submit(Job(1, 10), deadline).unwrap();
     let leaves = batcher.submit(Job(2, 100), Instant::now() + FAR).unwrap();
-    let mut batch = batches.recv().await.unwrap();
+    let mut batch = next(&mut batches).await;
     batch.rest();
     assert_eq!(queued(&batcher), (2, 110));
     drop(leaves);
@@ -85,39 +117,68 @@ async fn members_of_a_batch_that_rests_give_their_room_back_at_once() {
     assert_eq!(queued(&batcher), (0, 0));
     assert_eq!(hasty.await, Ok(7));
     // The one that left is dropped before the batch leaves again.
-    batch.resume(batch.slot().await);
+    batch.resume(soon("a slot", batch.slot()).await);
     assert!(batch.is_empty());
     drop(batch);
-    batcher.vacated().await;
+    soon("the house to be empty", batcher.vacated()).await;
     let counts = batcher.snapshot();
     assert_eq!((counts.accepted, counts.cancelled_in_flight), (2, 1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_waits_for_room_gets_that_of_a_batch_that_rested() {
-    let (batcher, mut batches) = by_hand(Settings {
-        max_size: 1,
-        max_in_flight: 1,
-        queue_jobs: 1,
-        on_full: OnFull::Wait,
-        ..Settings::default()
-    });
-    let first = submit(&batcher, 1);
-    let mut resting = batches.recv().await.unwrap();
-    resting.rest();
-    let outside = submit(&batcher, 2);
-    assert!(outside.found_no_room());
-    assert_eq!(batcher.snapshot().waiting_for_room, 1);
-    drop(first);
-    assert_eq!(batcher.snapshot().waiting_for_room, 0);
-    assert_eq!(keys(&batches.recv().await.unwrap()), [2]);
+    for end in ["its caller leaves", "answered", "dropped", "resumed"] {
+        let (batcher, mut batches) = by_hand(Settings {
+            max_size: 1,
+            max_in_flight: 2,
+            queue_jobs: 1,
+            on_full: OnFull::Wait,
+            ..Settings::default()
+        });
+        let mut first = Some(submit(&batcher, 1));
+        let mut resting = Some(next(&mut batches).await);
+        resting.as_mut().unwrap().rest();
+        let outside = submit(&batcher, 2);
+        assert!(outside.found_no_room());
+        assert_eq!(batcher.snapshot().waiting_for_room, 1);
+        // The clock has seen to all that, and sleeps.
+        sleep(MS).await;
+        let start = Instant::now();
+        match (end, &mut resting) {
+            ("its caller leaves", _) => drop(first.take()),
+            ("answered", Some(batch)) => batch.answer_all(|_| 7),
+            ("resumed", Some(batch)) => batch.resume(soon("a slot", batch.slot()).await),
+            (_, resting) => drop(resting.take()),
+        }
+        assert_eq!(batcher.snapshot().waiting_for_room, 0, "{end}");
+        // And at once: nothing else has to happen.
+        assert_eq!(keys(&next(&mut batches).await), [2], "{end}");
+        assert_eq!(start.elapsed(), Duration::ZERO, "{end}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_of_a_batch_that_is_resumed_have_no_room_to_give_back() {
+    let (batcher, mut batches) = one_slot();
+    let [leaves, answered] = [1, 2].map(|key| submit(&batcher, key));
+    let mut batch = next(&mut batches).await;
+    let _waiting = submit(&batcher, 3);
+    let slot = batch.slot();
+    batch.rest();
+    batch.resume(soon("a slot", slot).await);
+    assert_eq!(queued(&batcher), (1, 1));
+    drop(leaves);
+    assert_eq!(queued(&batcher), (1, 1));
+    batch.answer_all(|_| 7);
+    assert_eq!(answered.await, Ok(7));
+    assert_eq!(queued(&batcher), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_batch_dropped_while_it_rests_has_answered_and_is_gone() {
     let (batcher, mut batches) = one_slot();
     let replies = [1, 2].map(|key| submit(&batcher, key));
-    let mut batch = batches.recv().await.unwrap();
+    let mut batch = next(&mut batches).await;
     batch.rest();
     assert!(poll(batcher.vacated()).is_pending());
     drop(batch);
@@ -125,16 +186,16 @@ async fn a_batch_dropped_while_it_rests_has_answered_and_is_gone() {
     for reply in replies {
         assert_eq!(reply.await, Err(Unanswered::Dropped));
     }
-    batcher.vacated().await;
+    soon("the house to be empty", batcher.vacated()).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_slot_that_nobody_takes_is_free_again() {
     let (batcher, mut batches) = one_slot();
     let _replies = [1, 2, 3, 4].map(|key| submit(&batcher, key));
-    let mut first = batches.recv().await.unwrap();
+    let mut first = next(&mut batches).await;
     first.rest();
-    let second = batches.recv().await.unwrap();
+    let second = next(&mut batches).await;
     // It lines up and is given up, once before and once after it got a slot.
     drop(first.slot());
     let mut slot = Box::pin(first.slot());
@@ -143,7 +204,7 @@ async fn a_slot_that_nobody_takes_is_free_again() {
     assert_eq!(batcher.snapshot().in_flight, 1);
     drop(slot);
     assert_eq!(batcher.snapshot().in_flight, 0);
-    first.resume(first.slot().await);
+    first.resume(soon("a slot", first.slot()).await);
     assert_eq!(keys(&first), [1, 2]);
 }
 
@@ -156,12 +217,12 @@ async fn a_batch_that_returns_keeps_its_distance() {
     });
     let start = Instant::now();
     let _one = submit(&batcher, 1);
-    let mut batch = batches.recv().await.unwrap();
+    let mut batch = next(&mut batches).await;
     batch.rest();
-    batch.resume(batch.slot().await);
+    batch.resume(soon("a slot", batch.slot()).await);
     assert_eq!(start.elapsed(), 20 * MS);
     let _other = submit(&batcher, 2);
-    batches.recv().await.unwrap();
+    next(&mut batches).await;
     assert_eq!(start.elapsed(), 40 * MS);
 }
 
@@ -173,7 +234,7 @@ async fn a_split_batch_is_two_and_the_first_is_the_larger() {
             ..Settings::default()
         });
         let replies: Vec<_> = (0..size as u64).map(|key| submit(&batcher, key)).collect();
-        let mut first = batches.recv().await.unwrap();
+        let mut first = next(&mut batches).await;
         let second = first.split();
         assert_eq!(first.len(), size.div_ceil(2));
         assert_eq!(first.len() + second.len(), size);
@@ -186,7 +247,7 @@ async fn a_split_batch_is_two_and_the_first_is_the_larger() {
         for (reply, key) in replies.into_iter().zip(0..) {
             assert_eq!(reply.await, Ok(key * 10));
         }
-        batcher.vacated().await;
+        soon("the house to be empty", batcher.vacated()).await;
     }
 }
 
@@ -194,7 +255,7 @@ async fn a_split_batch_is_two_and_the_first_is_the_larger() {
 async fn each_half_knows_its_own_callers() {
     let (batcher, mut batches) = one_slot();
     let [one, other] = [1, 2].map(|key| submit(&batcher, key));
-    let mut first = batches.recv().await.unwrap();
+    let mut first = next(&mut batches).await;
     first.rest();
     let second = first.split();
     assert_eq!(queued(&batcher), (2, 2));
@@ -216,10 +277,14 @@ async fn the_number_of_slots_can_change() {
         ..Settings::default()
     });
     let _replies = [1, 2, 3, 4, 5].map(|key| submit(&batcher, key));
-    let first = batches.recv().await.unwrap();
+    let first = next(&mut batches).await;
+    // The clock has nothing left to look for.
+    sleep(10 * MS).await;
     assert!(batches.try_recv().is_err());
+    let start = Instant::now();
     batcher.set_max_in_flight(3);
-    let (second, third) = (batches.recv().await.unwrap(), batches.recv().await.unwrap());
+    let (second, third) = (next(&mut batches).await, next(&mut batches).await);
+    assert_eq!(start.elapsed(), Duration::ZERO);
     assert_eq!(batcher.snapshot().in_flight, 3);
     batcher.set_max_in_flight(0);
     assert_eq!(batcher.snapshot().max_in_flight, 1);
@@ -229,5 +294,5 @@ async fn the_number_of_slots_can_change() {
     tokio::task::yield_now().await;
     assert!(batches.try_recv().is_err());
     answer(third);
-    assert_eq!(keys(&batches.recv().await.unwrap()), [4]);
+    assert_eq!(keys(&next(&mut batches).await), [4]);
 }

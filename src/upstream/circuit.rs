@@ -311,13 +311,15 @@ mod tests {
     fn late_news_of_earlier_batches_does_not_decide() {
         let now = Instant::now();
         let circuit = circuit(1);
-        let (early, late) = (circuit.enter(now).unwrap(), circuit.enter(now).unwrap());
+        let [early, late, later] = [(); 3].map(|()| circuit.enter(now).unwrap());
         batch(&circuit, Failed, now);
         early.tell(Answered, now);
         assert!(!circuit.is_closed());
         let probe = circuit.enter(now + OPEN_FOR).unwrap();
         late.tell(Answered, now + OPEN_FOR);
         assert!(!circuit.is_closed());
+        // Nor does it put the probe's word off.
+        later.tell(Failed, now + OPEN_FOR);
         probe.tell(Answered, now + OPEN_FOR);
         assert!(circuit.is_closed());
     }
