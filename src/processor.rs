@@ -19,6 +19,8 @@
 //! ```
 
 mod answer;
+#[cfg(test)]
+mod attempts_tests;
 mod attend;
 pub mod correlate;
 mod deliver;

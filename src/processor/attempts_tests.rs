@@ -1,0 +1,360 @@
+//! Attempts at one batch, on a paused clock, between a real batcher and an upstream
+//! of which the test answers every call.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{sleep, timeout};
+
+use super::outcome::Dispatched;
+use super::*;
+use crate::batcher::{Batcher, Reply, Settings};
+use crate::metrics::Bounds;
+use crate::trace_context::TraceContext;
+use crate::upstream::{CallError, Sent};
+
+const MS: Duration = Duration::from_millis(1);
+/// Longer than anything that a test waits for.
+const FAR: Duration = Duration::from_secs(3600);
+
+type Answered = Result<Response, CallError>;
+
+/// Hands every call to the test.
+struct ByHand(mpsc::UnboundedSender<Posted>);
+
+struct Posted {
+    at: Instant,
+    batch_id: HeaderValue,
+    array: Bytes,
+    sent: Sent,
+    answer: oneshot::Sender<Answered>,
+}
+
+impl Call for ByHand {
+    async fn post(
+        &self,
+        array: Bytes,
+        batch_id: &HeaderValue,
+        _batch_size: &HeaderValue,
+        _trace: &TraceContext,
+        sent: &Sent,
+    ) -> Answered {
+        let (answer, answered) = oneshot::channel();
+        let posted = Posted {
+            at: Instant::now(),
+            batch_id: batch_id.clone(),
+            array,
+            sent: sent.clone(),
+            answer,
+        };
+        self.0.send(posted).ok().unwrap();
+        answered.await.unwrap()
+    }
+}
+
+impl Posted {
+    /// No connection.
+    fn refuse(self) {
+        let error = CallError::Unreachable("refused".to_owned());
+        self.answer.send(Err(error)).unwrap();
+    }
+
+    fn status(self, status: u16, retry_after: Option<u64>) {
+        assert!(self.sent.ask());
+        let mut response = http::Response::builder().status(status);
+        if let Some(seconds) = retry_after {
+            response = response.header("retry-after", seconds);
+        }
+        let response = response.body(reqwest::Body::from("")).unwrap();
+        let response = Response::new(response.into(), 0, Instant::now() + FAR);
+        self.answer.send(Ok(response)).unwrap();
+    }
+
+    /// Takes the jobs; see [`Results::None`].
+    fn take(self) {
+        self.status(200, None);
+    }
+}
+
+struct House {
+    batcher: Batcher<Job, JobResult>,
+    calls: mpsc::UnboundedReceiver<Posted>,
+    phase: watch::Sender<Phase>,
+    circuit: Arc<Circuit>,
+}
+
+/// How a test differs from the others.
+struct Rules {
+    /// A batch leaves when it has so many members, and so many at a time.
+    size: usize,
+    slots: usize,
+    max_attempts: u32,
+    split_on: Vec<u16>,
+    /// How many retries there may be in any 10 s.
+    budget: u32,
+    /// How many failures in a row open the circuit.
+    failures: u32,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            size: 1,
+            slots: 1,
+            max_attempts: 2,
+            split_on: vec![],
+            budget: u32::MAX,
+            failures: 0,
+        }
+    }
+}
+
+impl Rules {
+    /// Everything may be sent twice; the first pause is a second at most, and any
+    /// four.
+    fn house(self) -> House {
+        let settings = Settings {
+            max_size: self.size,
+            max_in_flight: self.slots,
+            max_wait: FAR,
+            ..Settings::default()
+        };
+        let policy = Policy {
+            results: Results::None,
+            idempotent: true,
+            split_on: self.split_on,
+            max_attempts: self.max_attempts,
+            backoff: Backoff {
+                base: 1000 * MS,
+                cap: 4000 * MS,
+            },
+            patience: FAR,
+        };
+        let (sender, calls) = mpsc::unbounded_channel();
+        let budget = Budget::new(0.0, self.budget, Instant::now());
+        let circuit = Arc::new(Circuit::new(self.failures, 1000 * MS));
+        let (phase, current) = watch::channel(Phase::Running);
+        let processor = Processor::new(
+            ByHand(sender),
+            policy,
+            budget,
+            Arc::clone(&circuit),
+            current,
+            Arc::new(Observer::new(Bounds {
+                max_size: self.size,
+                max_bytes: 1 << 20,
+            })),
+        );
+        let processor = Arc::new(processor);
+        House {
+            batcher: Batcher::new(settings, move |batch| Arc::clone(&processor).process(batch)),
+            calls,
+            phase,
+            circuit,
+        }
+    }
+}
+
+impl House {
+    fn job(&self, id: u64) -> Reply<Job, JobResult> {
+        let job = Bytes::from(format!(r#"{{"id":{id}}}"#));
+        let job = Job::parse(&job).unwrap();
+        self.batcher.submit(job, Instant::now() + FAR).unwrap()
+    }
+
+    async fn next(&mut self) -> Posted {
+        let call = timeout(FAR, self.calls.recv()).await;
+        call.expect("a call").expect("a processor")
+    }
+
+    /// The jobs of the next call, which takes them.
+    async fn takes(&mut self) -> Bytes {
+        let call = self.next().await;
+        let array = call.array.clone();
+        call.take();
+        array
+    }
+}
+
+async fn failed(reply: Reply<Job, JobResult>) -> Failure {
+    match reply.await.expect("an answer").outcome {
+        JobOutcome::Failed(failure) => failure,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn was_taken(reply: Reply<Job, JobResult>) -> bool {
+    matches!(reply.await.expect("an answer").outcome, JobOutcome::Taken)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_pauses_double_up_to_the_cap_and_are_spread() {
+    const BATCHES: u64 = 100;
+    let mut house = Rules {
+        slots: 1000,
+        max_attempts: 5,
+        ..Rules::default()
+    }
+    .house();
+    let _replies: Vec<_> = (0..BATCHES).map(|id| house.job(id)).collect();
+    let mut attempts: HashMap<HeaderValue, Vec<Instant>> = HashMap::new();
+    for _ in 0..BATCHES * 5 {
+        let call = house.next().await;
+        let of_batch = attempts.entry(call.batch_id.clone()).or_default();
+        of_batch.push(call.at);
+        call.refuse();
+    }
+    for (n, bound) in [1000, 2000, 4000, 4000].into_iter().enumerate() {
+        let pauses = attempts.values().map(|at| at[n + 1] - at[n]);
+        let (shortest, longest) = (pauses.clone().min().unwrap(), pauses.max().unwrap());
+        // The clock's steps are milliseconds.
+        assert!(longest <= (bound + 1) * MS, "{n}: {longest:?}");
+        // By chance once in 10¹² times.
+        assert!(longest > bound * MS * 3 / 4, "{n}: {longest:?}");
+        assert!(shortest < bound * MS / 4, "{n}: {shortest:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_that_nobody_would_live_to_see_costs_nothing() {
+    let mut house = Rules {
+        budget: 1,
+        ..Rules::default()
+    }
+    .house();
+    let hopeless = house.job(1);
+    house.next().await.status(503, Some(3600));
+    assert_eq!(failed(hopeless).await.code(), Code::UpstreamOverloaded);
+    let other = house.job(2);
+    house.next().await.status(503, None);
+    // The only retry of the budget is left for it.
+    assert_eq!(house.takes().await, r#"[{"id":2}]"#);
+    assert!(was_taken(other).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_answers_who_waits_for_a_slot_to_be_sent_again() {
+    let mut house = Rules::default().house();
+    let waiting = house.job(1);
+    house.next().await.status(503, None);
+    let _other = house.job(2);
+    let _busy = house.next().await;
+    // Its pause is over, but not the other's call.
+    sleep(10_000 * MS).await;
+    let start = Instant::now();
+    house.phase.send_replace(Phase::Draining);
+    assert_eq!(failed(waiting).await.code(), Code::UpstreamOverloaded);
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn given_up_the_halves_that_wait_for_a_slot_are_answered_too() {
+    let mut house = Rules {
+        size: 4,
+        ..Rules::default()
+    }
+    .house();
+    let replies = [1, 2, 3, 4].map(|id| house.job(id));
+    house.next().await.status(413, None);
+    let _busy = house.next().await;
+    let start = Instant::now();
+    house.phase.send_replace(Phase::GivingUp);
+    for reply in replies {
+        // The upstream had them all once.
+        let failure = failed(reply).await;
+        assert!(
+            matches!(failure, Failure::GivenUp { sent: true }),
+            "{failure:?}"
+        );
+    }
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    let vacated = timeout(FAR, house.batcher.vacated()).await;
+    vacated.expect("an empty house");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_members_of_a_half_were_with_the_upstream_before() {
+    let mut house = Rules {
+        size: 2,
+        slots: 2,
+        max_attempts: 1,
+        ..Rules::default()
+    }
+    .house();
+    let replies = [1, 2].map(|id| house.job(id));
+    house.next().await.status(413, None);
+    for _ in 0..2 {
+        house.next().await.refuse();
+    }
+    for reply in replies {
+        let result = reply.await.unwrap();
+        assert_eq!(result.earlier, Dispatched::Yes, "{result:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn against_an_open_circuit_nothing_is_sent_again() {
+    let mut house = Rules {
+        slots: 2,
+        failures: 1,
+        ..Rules::default()
+    }
+    .house();
+    let (opens, other) = (house.job(1), house.job(2));
+    let (opening, late) = (house.next().await, house.next().await);
+    opening.status(500, None);
+    assert_eq!(failed(opens).await.code(), Code::UpstreamError);
+    assert!(!house.circuit.is_closed());
+    late.status(503, None);
+    assert_eq!(failed(other).await.code(), Code::UpstreamOverloaded);
+    assert!(house.calls.try_recv().is_err());
+
+    // Not the probe either: it is one call, and has decided.
+    sleep(1000 * MS).await;
+    let probe = house.job(3);
+    house.next().await.refuse();
+    assert_eq!(failed(probe).await.code(), Code::UpstreamUnreachable);
+    assert!(!house.circuit.is_closed());
+    assert!(house.calls.try_recv().is_err());
+}
+
+/// Has these calls answered with these statuses, and tells whether the circuit is
+/// open after that. Batches of one job first, then one of two, which is split.
+async fn opens(failures: u32, before: &[u16], whole: u16, halves: [u16; 2]) -> bool {
+    let mut house = Rules {
+        size: 2,
+        max_attempts: 1,
+        split_on: vec![500],
+        failures,
+        ..Rules::default()
+    }
+    .house();
+    for status in before {
+        let reply = house.job(1);
+        house.batcher.flush();
+        house.next().await.status(*status, None);
+        failed(reply).await;
+    }
+    let replies = [1, 2].map(|id| house.job(id));
+    house.next().await.status(whole, None);
+    for status in halves {
+        house.next().await.status(status, None);
+    }
+    for reply in replies {
+        reply.await.unwrap();
+    }
+    !house.circuit.is_closed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_split_tells_the_circuit_that_the_upstream_answered() {
+    // So the failure before no longer counts, whatever the answer was.
+    assert!(!opens(3, &[500], 413, [500, 500]).await);
+    assert!(opens(2, &[], 413, [500, 500]).await);
+    // Where one job may be to blame, its half will tell.
+    assert!(!opens(3, &[500], 500, [500, 500]).await);
+    assert!(opens(2, &[500], 500, [500, 500]).await);
+}
