@@ -248,6 +248,8 @@ async fn a_drain_answers_who_waits_for_a_slot_to_be_sent_again() {
     house.phase.send_replace(Phase::Draining);
     assert_eq!(failed(waiting).await.code(), Code::UpstreamOverloaded);
     assert_eq!(start.elapsed(), Duration::ZERO);
+    // And not by being sent when the slot is free.
+    assert!(house.calls.try_recv().is_err());
 }
 
 #[tokio::test(start_paused = true)]

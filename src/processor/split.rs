@@ -8,7 +8,7 @@ use super::answer::Failed;
 use super::outcome::JobResult;
 use super::retry::resume;
 use super::trip::Trip;
-use super::{Batch, Processor};
+use super::{Batch, Phase, Processor};
 use crate::batcher::Slot;
 use crate::job::Job;
 use crate::upstream::Call;
@@ -35,6 +35,15 @@ impl<C: Call> Processor<C> {
         trip: Trip,
         slot: impl Future<Output = Slot<Job, JobResult>> + Send,
     ) {
+        let slot = async {
+            let slot = slot.await;
+            if *self.phase.borrow() == Phase::GivingUp {
+                // What was given up has freed it. Nothing is sent any more.
+                drop(slot);
+                return std::future::pending().await;
+            }
+            slot
+        };
         let slot = self.attend(&mut batch, &trip, slot).await;
         match slot.and_then(|slot| resume(&mut batch, &trip, slot)) {
             Ok(()) => self.travel(batch, trip).await,
