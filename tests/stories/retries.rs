@@ -164,7 +164,10 @@ async fn what_the_upstream_may_have_done_is_not_sent_again() {
         let (proxy, mut upstream) = house(&["--upstream-timeout", patience(deed)], &[]).await;
         let caller = proxy.enqueue(JOB).await;
         does(upstream.next().await);
-        let answer = caller.answer().await;
+        let answer = tokio::select! {
+            answer = caller.answer() => answer,
+            _ = upstream.next() => panic!("sent again after: {deed}"),
+        };
         answer.problem(status, code, dispatched);
         let line = failed(&proxy).await;
         assert_eq!(line.number("attempts"), 1, "{deed}: {line:?}");
