@@ -72,7 +72,7 @@ mod tests;
 
 use std::cell::Cell;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 
 use tokio::runtime::Handle;
@@ -87,6 +87,7 @@ pub use settings::{OnFull, Settings, Wait};
 pub use source::Source;
 pub use state::Snapshot;
 
+use crate::sync::{Mutex, MutexGuard, thread_local};
 use queue::Entry;
 use source::{Census, InHouse};
 use state::{Place, State, Work};
@@ -398,17 +399,17 @@ thread_local! {
 
 impl Spawning {
     fn enter() -> Self {
-        Self(SPAWNING.replace(true))
+        Self(SPAWNING.with(|spawning| spawning.replace(true)))
     }
 
     fn is_on() -> bool {
-        SPAWNING.get()
+        SPAWNING.with(Cell::get)
     }
 }
 
 impl Drop for Spawning {
     fn drop(&mut self) {
-        SPAWNING.set(self.0);
+        SPAWNING.with(|spawning| spawning.set(self.0));
     }
 }
 

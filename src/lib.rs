@@ -35,6 +35,7 @@
 //! | [`upstream`] | the call: connections, times, limits; and what bounds calls: backoff, budget, circuit |
 //! | [`job`], [`json`], [`code`], [`trace_context`] | the words on the wire |
 //! | [`window`] | how much happened lately |
+//! | `sync` | the locks and atomics of the batcher, by a name of their own |
 //! | [`metrics`], [`telemetry`] | what is counted, what is logged |
 //! | [`sample_upstream`] | the upstream of `microbatch demo` and `microbatch upstream` |
 //!
@@ -74,6 +75,7 @@ pub mod metrics;
 pub mod observer;
 pub mod processor;
 pub mod sample_upstream;
+mod sync;
 pub mod telemetry;
 pub mod trace_context;
 pub mod upstream;

@@ -4,13 +4,14 @@
 //! [`Unanswered::Dropped`]. The waiting end can leave at any time, and the
 //! batch it has joined, if any, is told so.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use tokio::sync::Notify;
 
 use super::error::Unanswered;
+use crate::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard};
 
 type Answer<R> = Result<R, Unanswered>;
 

@@ -5,11 +5,12 @@
 //! nobody is left to fill the batch, and an adaptive wait is over at once.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use tokio::time::Instant;
 
 use super::{Batcher, Item, Refused, Reply};
+use crate::sync::{AtomicBool, AtomicU64, AtomicUsize};
 
 /// Counts of all sources of one batcher.
 #[derive(Debug, Default)]
