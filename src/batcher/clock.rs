@@ -8,25 +8,28 @@ use tokio::time::sleep_until;
 use super::{Item, Shared};
 
 /// Runs until the batcher is gone. Sleeps without a timer while nothing waits.
-pub(super) async fn run<J: Item, R: Send + 'static>(
+pub(super) fn run<J: Item, R: Send + 'static>(
     batcher: Weak<Shared<J, R>>,
     woken: Arc<Notify>,
-) {
-    // Where the runtime ends first, nobody comes to send what is queued.
-    let _last = Last(batcher.clone());
-    loop {
-        let due = match batcher.upgrade() {
-            Some(shared) => shared.tick(),
-            None => return,
-        };
-        match due {
-            Some(due) => tokio::select! {
-                () = woken.notified() => tokio::task::yield_now().await,
-                () = sleep_until(due) => {}
-            },
-            None => {
-                woken.notified().await;
-                tokio::task::yield_now().await;
+) -> impl Future<Output = ()> + Send {
+    // Where the runtime ends first, nobody comes to send what is queued. Made
+    // here, since a runtime may end before the first poll.
+    let last = Last(batcher);
+    async move {
+        loop {
+            let due = match last.0.upgrade() {
+                Some(shared) => shared.tick(),
+                None => return,
+            };
+            match due {
+                Some(due) => tokio::select! {
+                    () = woken.notified() => tokio::task::yield_now().await,
+                    () = sleep_until(due) => {}
+                },
+                None => {
+                    woken.notified().await;
+                    tokio::task::yield_now().await;
+                }
             }
         }
     }

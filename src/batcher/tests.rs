@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -417,6 +418,22 @@ fn a_runtime_that_ends_takes_the_batcher_with_it() {
     }
     let refused = batcher.submit(Job(1, 1), Instant::now() + FAR).unwrap_err();
     assert_eq!(refused.reason, Refusal::Closed);
+}
+
+#[test]
+fn a_runtime_that_ends_before_its_first_turn_does_so_too() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    let inside = runtime.enter();
+    let (batcher, _batches) = by_hand(Settings::default());
+    drop(inside);
+    let mut reply = submit(&batcher, 1);
+    drop(runtime);
+    let mut context = Context::from_waker(Waker::noop());
+    let answer = Pin::new(&mut reply).poll(&mut context);
+    assert_eq!(answer, Poll::Ready(Err(Unanswered::Abandoned)));
 }
 
 #[tokio::test(start_paused = true)]
