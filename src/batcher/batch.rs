@@ -91,37 +91,37 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
 
     /// Answers every remaining member.
     pub fn answer_all(&mut self, mut answer: impl FnMut(&Member<J, R>) -> R) {
-        let members = std::mem::take(&mut self.members);
-        self.settle(members, |member| Ok(answer(member)));
+        self.settle(|_| true, |member| Ok(answer(member)));
     }
 
     /// Answers the members whose deadline has come by then; the others stay.
     pub fn answer_expired(&mut self, then: Instant, mut answer: impl FnMut(&Member<J, R>) -> R) {
-        let expired = self
-            .members
-            .extract_if(.., |member| member.deadline <= then);
-        let expired = expired.collect();
-        self.settle(expired, |member| Ok(answer(member)));
+        self.settle(
+            |member| member.deadline <= then,
+            |member| Ok(answer(member)),
+        );
     }
 
     fn settle(
         &mut self,
-        members: Vec<Member<J, R>>,
+        whose: impl Fn(&Member<J, R>) -> bool,
         mut answer: impl FnMut(&Member<J, R>) -> Result<R, Unanswered>,
     ) {
         if self.slot.is_some() {
-            for member in members {
+            for member in self.members.extract_if(.., |member| whose(member)) {
                 let answer = answer(&member);
                 member.answerer.answer(answer);
             }
             return;
         }
-        // Each gives its room back in the step that answers it.
-        let answered = members.into_iter().map(|member| (answer(&member), member));
-        let answered: Vec<_> = answered.collect();
+        // Each gives its room back in the step that answers it, and so stays in
+        // the batch until then: an `answer` that panics leaves them all to the drop.
+        let theirs = self.members.iter().filter(|member| whose(member));
+        let answers: Vec<_> = theirs.map(&mut answer).collect();
+        let members = self.members.extract_if(.., |member| whose(member));
         let (mut wakers, mut leftovers) = (Vec::new(), Vec::new());
         let mut state = self.shared.lock();
-        for (answer, member) in answered {
+        for (answer, member) in answers.into_iter().zip(members) {
             match member.answerer.answer_quietly(answer) {
                 Ok(waker) => {
                     wakers.extend(waker);
@@ -257,8 +257,7 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
 impl<J: Item, R: Send + 'static> Drop for Batch<J, R> {
     fn drop(&mut self) {
         // Members are answered before the slot is free.
-        let members = std::mem::take(&mut self.members);
-        self.settle(members, |_| Err(Unanswered::Dropped));
+        self.settle(|_| true, |_| Err(Unanswered::Dropped));
         if self.slot.is_none() {
             let mut state = self.shared.lock();
             state.rested(Load::default());

@@ -190,6 +190,30 @@ async fn a_batch_dropped_while_it_rests_has_answered_and_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_panic_over_an_answer_gives_the_room_back_as_well() {
+    for at_rest in [false, true] {
+        let (batcher, mut batches) = one_slot();
+        let replies = [1, 2].map(|key| submit(&batcher, key));
+        let mut batch = batches.recv().await.unwrap();
+        if at_rest {
+            batch.rest();
+        }
+        let answering = tokio::spawn(async move {
+            batch.answer_all(|member| match member.item().0 {
+                1 => 7,
+                _ => panic!("no answer for this one"),
+            });
+        });
+        assert!(answering.await.unwrap_err().is_panic());
+        assert_eq!(queued(&batcher), (0, 0));
+        for reply in replies {
+            assert!(matches!(reply.await, Ok(7) | Err(Unanswered::Dropped)));
+        }
+        batcher.vacated().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slot_that_nobody_takes_is_free_again() {
     let (batcher, mut batches) = one_slot();
     let _replies = [1, 2, 3, 4].map(|key| submit(&batcher, key));
