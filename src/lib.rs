@@ -35,8 +35,9 @@
 //! | [`upstream`] | the call: connections, times, limits; and what bounds calls: backoff, budget, circuit |
 //! | [`job`], [`json`], [`code`], [`trace_context`] | the words on the wire |
 //! | [`window`] | how much happened lately |
-//! | `sync` | the locks and atomics of the batcher, by a name of their own |
-//! | [`metrics`], [`telemetry`] | what is counted, what is logged |
+//! | `sync` | the locks and atomics of the batcher, which `concurrency/` puts a checker's in place of |
+//! | [`observer`], [`metrics`], [`live`], [`advice`] | what happens: counted, kept for five minutes, put into words |
+//! | [`telemetry`] | what is logged |
 //! | [`sample_upstream`] | the upstream of `microbatch demo` and `microbatch upstream` |
 //!
 //! # Who may know whom
@@ -45,7 +46,8 @@
 //! `json`, `code`, `trace_context`, `window` and `config` are leaves. Nothing under
 //! `batcher` names JSON, HTTP or the type of an id, and nothing outside of `http`
 //! knows which status a caller gets. What decides stays pure, without I/O, clock
-//! or tasks: the queue with its policy, correlation, backoff and budget.
+//! or tasks: the queue with its policy, correlation, backoff, budget, limit, and
+//! the advice.
 //!
 //! # Invariants, and the tests that hold them
 //!
@@ -58,6 +60,7 @@
 //! | no batch exceeds `max_size` or `max_bytes`, or has an id twice | `batcher::queue::tests::the_queue_does_as_the_model` |
 //! | everything that waits is bounded, before a retry too | `batcher::queue::tests::the_queue_does_as_the_model`, `stories::overload`, `stories::pauses` |
 //! | no batch harms another | `batcher::tests::who_drops_or_panics_has_answered`, `stories::slots` |
+//! | no wake-up is lost and nothing is counted twice, whoever runs when | `concurrency/tests/stories` |
 //! | nothing runs while nothing waits | `batcher::tests::nothing_runs_while_nothing_waits` |
 
 pub mod advice;

@@ -1,0 +1,8 @@
+//! What the batcher promises, whatever runs when. Each story says what could go
+//! wrong in it, and runs under thousands of schedules.
+
+mod accounting;
+mod closing;
+mod harness;
+mod resting;
+mod waking;

@@ -1,0 +1,164 @@
+//! Nobody sleeps through what is due. Where a story's times are `NEVER`, no timer
+//! makes up for a wake-up that is lost: it hangs, and that is the failure.
+
+use std::time::Duration;
+
+use microbatch_concurrency::batcher::{Batcher, Settings, Unanswered, Wait};
+use microbatch_concurrency::explore::explore;
+use microbatch_concurrency::time::Instant;
+use shuttle::future::yield_now;
+use shuttle::thread;
+
+use super::harness::*;
+
+fn answering(settings: Settings) -> TestBatcher {
+    Batcher::new(settings, |batch| async move {
+        dawdle(1).await;
+        answer(batch);
+    })
+}
+
+/// Without a wait each item leaves by the clock alone. It could be armed for
+/// nothing while it falls asleep, or told only of the first.
+#[test]
+fn without_a_wait_each_item_leaves_by_itself() {
+    explore(|| async {
+        let batcher = answering(Settings {
+            max_wait: Duration::ZERO,
+            max_size: 10,
+            max_in_flight: 10,
+            ..settings()
+        });
+        let callers = (0..3).map(|key| {
+            let batcher = batcher.clone();
+            spawn(async move {
+                for _ in 0..2 {
+                    assert_eq!(submit(&batcher, key).await, Ok(own(key)));
+                }
+            })
+        });
+        join(callers.collect()).await;
+        settled(
+            batcher,
+            [Seen {
+                answered: 6,
+                ..Seen::default()
+            }],
+        )
+        .await;
+    });
+}
+
+/// Each waits its time and leaves, though nobody comes: the clock must be set
+/// for the earliest of those that are left, whoever else leaves or arrives.
+#[test]
+fn who_has_waited_leaves() {
+    explore(|| async {
+        let batcher = answering(Settings {
+            max_wait: 5 * MS,
+            max_size: 10,
+            min_interval: 2 * MS,
+            ..settings()
+        });
+        let callers = (0..4).map(|key| spawn(call(batcher.clone(), key, NEVER)));
+        let seen = join(callers.collect()).await;
+        settled(batcher, seen).await;
+    });
+}
+
+/// The only slot is taken, and a queued item's time is up. It must be told then,
+/// though nothing can leave; one that gets its deadline later, or earlier, as well.
+#[test]
+fn who_expires_is_told_while_no_slot_is_free() {
+    explore(|| async {
+        let (batcher, mut batches) = by_hand(settings());
+        let _held = [1, 2].map(|key| submit(&batcher, key));
+        let batch = batches.recv().await.unwrap();
+        let callers = [3, 1, 2].map(|patience| {
+            let batcher = batcher.clone();
+            spawn(async move {
+                let deadline = Instant::now() + patience * MS;
+                let reply = batcher.submit(Job(3, 1), deadline).unwrap();
+                let answer = reply.await;
+                assert!(matches!(answer, Err(Unanswered::Expired { .. })));
+                assert!(Instant::now() >= deadline);
+            })
+        });
+        join(callers.into()).await;
+        drop(batch);
+        batcher.vacated().await;
+    });
+}
+
+/// A flush is asked for while slots are taken: what waits at that moment leaves
+/// as they become free, though it is no full batch.
+#[test]
+fn what_is_flushed_leaves_as_slots_allow() {
+    explore(|| async {
+        let (batcher, mut batches) = by_hand(settings());
+        let replies: Vec<_> = (0..3).map(|key| submit(&batcher, key)).collect();
+        let first = batches.recv().await.unwrap();
+        let flushing = batcher.clone();
+        let flusher = spawn(async move { flushing.flush() });
+        let answerer = spawn(async move { answer(first) });
+        answer(batches.recv().await.unwrap());
+        assert_eq!(flusher.await.unwrap(), 1);
+        answerer.await.unwrap();
+        drop(replies);
+        batcher.vacated().await;
+    });
+}
+
+/// There is one slot more while an item arrives, and the other slots stay taken.
+/// Whichever comes second must send the item: nobody else will.
+#[test]
+fn a_new_slot_is_used_at_once() {
+    explore(|| async {
+        let (batcher, mut batches) = by_hand(Settings {
+            max_size: 1,
+            ..settings()
+        });
+        let first = submit(&batcher, 1);
+        let held = batches.recv().await.unwrap();
+        let submitting = batcher.clone();
+        let second = thread::spawn(move || submit(&submitting, 2));
+        let changing = batcher.clone();
+        let changer = spawn(async move { changing.set_max_in_flight(2) });
+        answer(batches.recv().await.unwrap());
+        assert_eq!(second.join().unwrap().await, Ok(own(2)));
+        changer.await.unwrap();
+        drop((first, held));
+        batcher.vacated().await;
+    });
+}
+
+/// An adaptive wait is over once every source has its item in, or is gone. Items
+/// and sources come and go at once: the last of them must be noticed.
+#[test]
+fn nobody_waits_for_a_source_that_is_gone() {
+    explore(|| async {
+        let batcher = answering(Settings {
+            wait: Wait::Adaptive,
+            max_size: 10,
+            max_in_flight: 10,
+            ..settings()
+        });
+        let sources: Vec<_> = (0..3).map(|_| batcher.source()).collect();
+        let callers = sources.into_iter().zip(0..).map(|(source, key)| {
+            spawn(async move {
+                for _ in 0..choose(3) {
+                    let deadline = Instant::now() + NEVER;
+                    let mut reply = source.submit(Job(key, 1), deadline).unwrap();
+                    if choose(4) == 0 {
+                        yield_now().await;
+                        drop(reply);
+                        continue;
+                    }
+                    assert_eq!((&mut reply).await, Ok(own(key)));
+                }
+            })
+        });
+        join(callers.collect()).await;
+        batcher.vacated().await;
+    });
+}
