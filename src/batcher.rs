@@ -275,9 +275,7 @@ impl<J: Item, R: Send + 'static> Shared<J, R> {
         let now = Instant::now();
         let work = state.advance(self, now);
         self.arm(&mut state, now);
-        if state.is_vacant() {
-            self.vacant.notify_waiters();
-        }
+        self.announce(&state);
         drop(state);
         self.perform(work);
     }
@@ -288,12 +286,17 @@ impl<J: Item, R: Send + 'static> Shared<J, R> {
         let mut state = self.lock();
         let work = state.advance(self, now);
         let due = state.rearm(self, now);
-        if state.is_vacant() {
-            self.vacant.notify_waiters();
-        }
+        self.announce(&state);
         drop(state);
         self.perform(work);
         due
+    }
+
+    /// Tells whoever waits for it that nothing is in the house, if so.
+    fn announce(&self, state: &State<J, R>) {
+        if state.is_vacant() {
+            self.vacant.notify_waiters();
+        }
     }
 
     /// A batch that rests wants a slot.
@@ -381,7 +384,9 @@ impl<J: Item, R: Send + 'static> Drop for Slot<J, R> {
         state.free_slot();
         if Spawning::is_on() {
             // A runtime that has ended drops what it is given at once, and would
-            // so be given batch after batch, each inside of the last.
+            // so be given batch after batch, each inside of the last. The clock
+            // may be gone with it.
+            self.0.announce(&state);
             drop(state);
             self.0.clock.notify_one();
         } else {

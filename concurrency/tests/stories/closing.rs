@@ -2,6 +2,8 @@
 
 use microbatch_concurrency::batcher::{Batcher, OnFull, Settings};
 use microbatch_concurrency::explore::explore;
+use microbatch_concurrency::runtime;
+use shuttle::future::yield_now;
 
 use super::harness::*;
 
@@ -44,6 +46,33 @@ fn a_house_that_closes_becomes_vacant() {
         });
         let seen = join(callers).await;
         closer.await.unwrap();
+        settled(batcher, seen).await;
+    });
+}
+
+/// The runtime ends under threads that go on to submit, leave, flush and wait.
+/// Tasks are dropped wherever they are, and new ones at once: whoever waits must
+/// be told, and who waits for the house to be vacant must see it.
+#[test]
+fn nobody_outlasts_the_runtime_unanswered() {
+    explore(|| async {
+        let batcher = crowded();
+        let callers = (0..4).map(|key| spawn(call(batcher.clone(), key, NEVER)));
+        let callers = callers.collect();
+        let waiting = batcher.clone();
+        let waiter = spawn(async move {
+            yield_now().await;
+            waiting.flush();
+            waiting.close();
+            waiting.vacated().await;
+        });
+        let ender = spawn(async {
+            dawdle(6).await;
+            runtime::end();
+        });
+        let seen = join(callers).await;
+        waiter.await.unwrap();
+        ender.await.unwrap();
         settled(batcher, seen).await;
     });
 }
