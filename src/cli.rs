@@ -48,7 +48,11 @@ pub enum Command {
     #[command(after_help = SETTINGS)]
     Check(Flags),
     /// Ask a running proxy whether it is ready
-    Healthcheck(Healthcheck),
+    Healthcheck(Ask),
+    /// Ask a running proxy what limits it now, in words
+    Advice(Advice),
+    /// Watch a running proxy in the terminal
+    Top(Top),
     /// Print completions for a shell
     Completions {
         /// The shell to print them for
@@ -56,9 +60,10 @@ pub enum Command {
     },
 }
 
-/// What `healthcheck` takes: the settings, to find `admin.listen` as the proxy did.
+/// What the commands take that ask a running proxy: the settings, to find `admin.listen` as the
+/// proxy did.
 #[derive(Debug, Args)]
-pub struct Healthcheck {
+pub struct Ask {
     /// Longest the answer may take, 2s by default
     #[arg(
         long,
@@ -71,6 +76,28 @@ pub struct Healthcheck {
     /// The flags of the settings.
     #[command(flatten)]
     pub flags: Flags,
+}
+
+/// What `advice` takes.
+#[derive(Debug, Args)]
+pub struct Advice {
+    /// Print the JSON as it came
+    #[arg(long)]
+    pub json: bool,
+    /// Whom to ask.
+    #[command(flatten)]
+    pub ask: Ask,
+}
+
+/// What `top` takes.
+#[derive(Debug, Args)]
+pub struct Top {
+    /// Print one frame as plain text, as also when the output is no terminal
+    #[arg(long)]
+    pub once: bool,
+    /// Whom to ask.
+    #[command(flatten)]
+    pub ask: Ask,
 }
 
 #[cfg(test)]
@@ -98,13 +125,15 @@ mod tests {
 
     #[test]
     fn the_settings_are_taken_by_every_command_that_loads_them() {
-        for words in ["", "serve", "demo", "check", "healthcheck"] {
+        for words in ["", "serve", "demo", "check", "healthcheck", "advice", "top"] {
             let given = parse(&format!("{words} --max-size 7 --upstream http://h/")).unwrap();
             let flags = match given {
                 Command::Serve(flags) if ["", "serve"].contains(&words) => flags,
                 Command::Demo(flags) if words == "demo" => flags,
                 Command::Check(flags) if words == "check" => flags,
-                Command::Healthcheck(given) if words == "healthcheck" => given.flags,
+                Command::Healthcheck(ask) if words == "healthcheck" => ask.flags,
+                Command::Advice(given) if words == "advice" => given.ask.flags,
+                Command::Top(given) if words == "top" => given.ask.flags,
                 other => panic!("{words}: {other:?}"),
             };
             assert_eq!(max_size(&flags), 7, "{words}");
@@ -170,7 +199,14 @@ mod tests {
 
     #[test]
     fn the_help_fits_a_screen() {
-        for words in ["-h", "--help", "serve --help", "healthcheck -h"] {
+        for words in [
+            "-h",
+            "--help",
+            "serve --help",
+            "healthcheck -h",
+            "advice -h",
+            "top -h",
+        ] {
             let help = parse(words).unwrap_err().to_string();
             assert!(help.lines().count() <= 45, "{help}");
             for line in help.lines() {

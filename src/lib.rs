@@ -38,6 +38,7 @@
 //! | `sync` | the locks and atomics of the batcher, which `concurrency/` puts a checker's in place of |
 //! | [`observer`], [`metrics`], [`live`], [`advice`] | what happens: counted, kept for five minutes, put into words |
 //! | [`telemetry`] | what is logged |
+//! | [`ask`], [`top`] | the commands that ask a running proxy; the live page in a terminal |
 //! | [`sample_upstream`] | the upstream of `microbatch demo` and `microbatch upstream` |
 //!
 //! # Who may know whom
@@ -65,6 +66,7 @@
 
 pub mod advice;
 pub mod app;
+pub mod ask;
 pub mod batcher;
 pub mod cli;
 pub mod code;
@@ -80,6 +82,7 @@ pub mod processor;
 pub mod sample_upstream;
 mod sync;
 pub mod telemetry;
+pub mod top;
 pub mod trace_context;
 pub mod upstream;
 pub mod window;

@@ -1,15 +1,16 @@
 //! The life of the process: flags, settings, log, run, exit code.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
 use microbatch::app::{App, Report};
-use microbatch::cli::{Cli, Command, Healthcheck};
+use microbatch::ask::Asker;
+use microbatch::cli::{Ask, Cli, Command};
 use microbatch::config::{self, Flags, Loaded, Mistakes, NeedUpstream};
-use microbatch::{sample_upstream, telemetry};
+use microbatch::{sample_upstream, telemetry, top};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
@@ -65,7 +66,24 @@ async fn run(command: Command) -> anyhow::Result<End> {
         Command::Demo(flags) => return demo(&flags).await,
         Command::Upstream(args) => upstream(args).await?,
         Command::Check(flags) => check(&load(&flags, NeedUpstream::Yes)?)?,
-        Command::Healthcheck(healthcheck) => return ask_ready(&healthcheck).await.map(End::Code),
+        Command::Healthcheck(ask) => return ask_ready(&asker(&ask)?).await.map(End::Code),
+        Command::Advice(advice) => {
+            let asker = asker(&advice.ask)?;
+            let said = if advice.json {
+                asker.body(top::ADVICE).await?
+            } else {
+                top::advice(&asker).await?.into_bytes()
+            };
+            io::stdout().write_all(&said)?;
+        }
+        Command::Top(given) => {
+            let asker = asker(&given.ask)?;
+            if given.once || !io::stdout().is_terminal() {
+                io::stdout().write_all(top::once(&asker).await?.as_bytes())?;
+            } else {
+                top::watch(&asker).await?;
+            }
+        }
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "microbatch", &mut script);
@@ -145,21 +163,19 @@ fn check(loaded: &Loaded) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Who asks the proxy that these settings are of.
+fn asker(ask: &Ask) -> anyhow::Result<Asker> {
+    let loaded = load(&ask.flags, NeedUpstream::No)?;
+    Ok(Asker::new(
+        loaded.config.admin.listen.as_deref(),
+        ask.timeout,
+    )?)
+}
+
 /// Asks a running proxy's `/readyz`: 0 for ready, 1 for anything else.
-async fn ask_ready(healthcheck: &Healthcheck) -> anyhow::Result<ExitCode> {
-    let loaded = load(&healthcheck.flags, NeedUpstream::No)?;
-    let admin = loaded
-        .config
-        .admin
-        .listen
-        .as_deref()
-        .context("admin.listen is off, so there is nobody to ask")?;
-    let url = format!("http://{}/readyz", config::connectable(admin));
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .timeout(healthcheck.timeout)
-        .build()?;
-    let status = match client.get(&url).send().await {
+async fn ask_ready(asker: &Asker) -> anyhow::Result<ExitCode> {
+    let url = asker.url("/readyz");
+    let status = match asker.get("/readyz").await {
         Ok(answer) => answer.status(),
         Err(error) => {
             println!("{url}: {}", anyhow::Error::new(error).root_cause());

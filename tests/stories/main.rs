@@ -51,6 +51,7 @@ mod splits;
 // Section 8: what an operator sees.
 mod admin;
 mod process;
+mod top;
 
 // All of it at once, and against callers who mean ill.
 mod accounting;

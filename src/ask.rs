@@ -1,0 +1,142 @@
+//! Questions to a running proxy's admin listener.
+//!
+//! The commands `healthcheck`, `advice` and `top` ask them. An [`Asker`] promises
+//! that no question takes longer than its timeout, that no answer takes more than
+//! [`LONGEST`] of memory, and that no proxy of the environment stands between.
+
+use std::error::Error;
+use std::time::Duration;
+
+use reqwest::{Client, Response, StatusCode};
+
+use crate::config::connectable;
+
+/// The longest answer that is read, in bytes; some ten times `GET /live` at its
+/// fullest.
+pub const LONGEST: usize = 4 << 20;
+
+/// Asks one proxy.
+#[derive(Clone, Debug)]
+pub struct Asker {
+    client: Client,
+    base: String,
+}
+
+/// Why there is no answer, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// There is no admin listener.
+    #[error("admin.listen is off, so there is nobody to ask")]
+    Off,
+    /// No HTTP client can be made.
+    #[error("can't make an HTTP client")]
+    Client(#[source] reqwest::Error),
+    /// Nobody answered in time.
+    #[error(
+        "{url}: {cause}; is the proxy running? Its admin.listen is found as the proxy finds it: \
+         give the same --admin-listen, --config or environment"
+    )]
+    Unreachable {
+        /// What was asked for.
+        url: String,
+        /// What happened.
+        cause: String,
+    },
+    /// Somebody answered, but with no success.
+    #[error("{url}: {status}; is admin.listen the address of a microbatch proxy of this version?")]
+    Status {
+        /// What was asked for.
+        url: String,
+        /// The answer.
+        status: StatusCode,
+    },
+    /// Somebody answered something else.
+    #[error("{url}: {cause}; is admin.listen the address of a microbatch proxy of this version?")]
+    Unknown {
+        /// What was asked for.
+        url: String,
+        /// What is wrong with it.
+        cause: String,
+    },
+}
+
+impl Asker {
+    /// Asks whoever listens on `listen`, the proxy's `admin.listen`.
+    ///
+    /// # Errors
+    ///
+    /// [`AskError::Off`] without an address; [`AskError::Client`] if there can be no
+    /// TLS, which is not used.
+    pub fn new(listen: Option<&str>, timeout: Duration) -> Result<Self, AskError> {
+        let listen = listen.ok_or(AskError::Off)?;
+        let client = Client::builder().no_proxy().timeout(timeout);
+        Ok(Self {
+            client: client.build().map_err(AskError::Client)?,
+            base: format!("http://{}", connectable(listen)),
+        })
+    }
+
+    /// The URL of a path that starts with a slash.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    /// The answer, whatever its status; its body is still to be read.
+    ///
+    /// # Errors
+    ///
+    /// Nobody answers in time.
+    pub async fn get(&self, path: &str) -> Result<Response, reqwest::Error> {
+        self.client.get(self.url(path)).send().await
+    }
+
+    /// The body of an answer that is a success.
+    ///
+    /// # Errors
+    ///
+    /// Nobody answers in time, the status is another, or the body exceeds [`LONGEST`].
+    pub async fn body(&self, path: &str) -> Result<Vec<u8>, AskError> {
+        let unreachable = |error: reqwest::Error| AskError::Unreachable {
+            url: self.url(path),
+            cause: root_cause(&error),
+        };
+        let mut answer = self.get(path).await.map_err(unreachable)?;
+        if !answer.status().is_success() {
+            let (url, status) = (self.url(path), answer.status());
+            return Err(AskError::Status { url, status });
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(unreachable)? {
+            if body.len() + chunk.len() > LONGEST {
+                return Err(self.unknown(path, format!("more than {LONGEST} bytes")));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+
+    /// The body as JSON of that shape.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Asker::body`], or it is none.
+    pub async fn json<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, AskError> {
+        let body = self.body(path).await?;
+        serde_json::from_slice(&body)
+            .map_err(|error| self.unknown(path, format!("not understood: {error}")))
+    }
+
+    fn unknown(&self, path: &str, cause: String) -> AskError {
+        let url = self.url(path);
+        AskError::Unknown { url, cause }
+    }
+}
+
+/// What lies at the bottom: the layers of HTTP above it say nothing more.
+fn root_cause(error: &dyn Error) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
+}

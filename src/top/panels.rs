@@ -1,0 +1,367 @@
+//! The panels: each makes lines of text from the figures, for a width.
+//!
+//! Pure. Panels of [`BY_IMPORTANCE`] have the same number of lines whatever the
+//! figures are, so that nothing moves when they change.
+
+use ratatui::text::{Line, Span};
+
+use super::draw::{Look, Tone};
+use super::view::{Track, View};
+use super::wire::Kind;
+use super::words::{NONE, ago, count, maybe, ms, percent, span};
+
+type Lines = Vec<Line<'static>>;
+
+/// A panel for so many columns.
+type Panel = fn(&View, Look, u16) -> Lines;
+
+/// Those that are left out where there is no room, the last first.
+pub(super) const BY_IMPORTANCE: [Panel; 5] = [reasons, outcomes, jobs_track, size_track, sizes];
+
+/// Outcomes with a row of their own; the others share one.
+const OUTCOMES: usize = 4;
+
+/// The width of a figure's name.
+const NAME: usize = 13;
+
+/// The widest half of the figures.
+const HALF: usize = 48;
+
+/// Two rows: who it is, and how it is.
+pub(super) fn header(view: &View, look: Look, width: u16) -> Lines {
+    let who = format!("microbatch {}", view.version);
+    let up = format!("  up {}", span(view.uptime));
+    let used = who.chars().count() + up.chars().count();
+    let mut first = vec![styled(look, Tone::Title, who), up.into()];
+    let keys = "q quits";
+    if look.keys && used + keys.len() < usize::from(width) {
+        let blank = usize::from(width) - used - keys.len();
+        first.push(" ".repeat(blank).into());
+        first.push(styled(look, Tone::Muted, keys.to_owned()));
+    }
+    vec![Line::from(first), states(view, look)]
+}
+
+fn states(view: &View, look: Look) -> Line<'static> {
+    if let Some(why) = &view.lost {
+        // No state is known any more.
+        let text = format!("no answer, trying again: {why}");
+        return Line::from(styled(look, Tone::Problem, text));
+    }
+    let ready = match view.ready {
+        true => styled(look, Tone::Good, "ready".to_owned()),
+        false => styled(look, Tone::Hint, "draining".to_owned()),
+    };
+    let circuit = match view.circuit.as_str() {
+        "closed" => Tone::Good,
+        "open" => Tone::Problem,
+        _ => Tone::Hint,
+    };
+    Line::from(vec![
+        ready,
+        ", circuit ".into(),
+        styled(look, circuit, view.circuit.clone()),
+        ", connected".into(),
+    ])
+}
+
+/// Six rows.
+pub(super) fn figures(view: &View, look: Look, width: u16) -> Lines {
+    let half = (usize::from(width) / 2).min(HALF);
+    let of = |part: u64, whole: u64| format!("{part} of {whole}");
+    let size = format!("{} of {}", maybe(view.mean_size), view.limits.max_size);
+    let fill = view.fill.map_or(NONE.to_owned(), |fill| percent(fill, 1.0));
+    let mut slots = of(view.slots, view.limits.max_in_flight);
+    if view.limits.adaptive_in_flight {
+        slots += ", adaptive";
+    }
+    if view.slots_busy > 0.0 {
+        slots += &format!(", all {}", percent(view.slots_busy, 1.0));
+    }
+    let full = |part: u64, whole: u64| match part {
+        0 => Tone::Plain,
+        part if part >= whole => Tone::Problem,
+        _ => Tone::Plain,
+    };
+    let queue = of(view.queue, view.limits.queue_jobs);
+    let refused = match view.refused {
+        0.0 => Tone::Plain,
+        _ => Tone::Problem,
+    };
+    let rate = |n: f64| format!("{}/s", count(n));
+    let pair = |one: (&str, String, Tone), other: (&str, String, Tone)| {
+        let mut line = figure(look, half, one);
+        line.extend(figure(look, half, other));
+        Line::from(line)
+    };
+    let plain = Tone::Plain;
+    vec![
+        pair(
+            ("jobs in", rate(view.jobs), Tone::Title),
+            ("batches out", rate(view.batches), Tone::Title),
+        ),
+        pair(
+            ("mean size", size, Tone::Title),
+            ("fill", fill, Tone::Title),
+        ),
+        pair(
+            ("queue", queue, full(view.queue, view.limits.queue_jobs)),
+            ("slots", slots, full(view.slots, view.limits.max_in_flight)),
+        ),
+        pair(
+            ("connections", view.connections.to_string(), plain),
+            ("refused", rate(view.refused), refused),
+        ),
+        latency(view, look, width, "waiting", view.wait, Tone::Hint),
+        latency(view, look, width, "upstream", view.upstream, Tone::Accent),
+    ]
+}
+
+fn figure(
+    look: Look,
+    width: usize,
+    (name, value, tone): (&str, String, Tone),
+) -> Vec<Span<'static>> {
+    let value = fit(&value, width.saturating_sub(NAME + 1));
+    let used = NAME + value.chars().count();
+    vec![
+        styled(look, Tone::Muted, format!("{name:<NAME$}")),
+        styled(look, tone, value),
+        " ".repeat(width.saturating_sub(used)).into(),
+    ]
+}
+
+/// A row of the latency: its figures, and a bar as long as its part of the medians.
+fn latency(
+    view: &View,
+    look: Look,
+    width: u16,
+    name: &str,
+    [median, worst]: [Option<f64>; 2],
+    tone: Tone,
+) -> Line<'static> {
+    let figures = format!("p50 {:<9} p99 {:<9} ", ms(median), ms(worst));
+    let both = view.wait[0].unwrap_or(0.0) + view.upstream[0].unwrap_or(0.0);
+    let room = usize::from(width)
+        .min(2 * HALF)
+        .saturating_sub(NAME + figures.chars().count());
+    Line::from(vec![
+        styled(look, Tone::Muted, format!("{name:<NAME$}")),
+        figures.into(),
+        styled(look, tone, bar(median.unwrap_or(0.0), both, room)),
+    ])
+}
+
+/// A title and so many rows, or as many as it takes.
+pub(super) fn advice(view: &View, look: Look, width: u16, rows: Option<usize>) -> Lines {
+    const INDENT: usize = 9;
+    let mut lines = Vec::new();
+    for one in &view.advice {
+        let tone = match one.kind {
+            Kind::Problem => Tone::Problem,
+            Kind::Hint => Tone::Hint,
+            Kind::Good => Tone::Good,
+            Kind::Note => Tone::Plain,
+        };
+        let rows = wrap(&one.text, usize::from(width).saturating_sub(INDENT));
+        for (at, row) in rows.into_iter().enumerate() {
+            let kind = if at == 0 { one.kind.as_str() } else { "" };
+            let kind = styled(look, tone, format!("{kind:<INDENT$}"));
+            lines.push(Line::from(vec![kind, row.into()]));
+        }
+    }
+    if let Some(rows) = rows {
+        if lines.len() > rows {
+            lines.truncate(rows.saturating_sub(1));
+            lines.push(Line::from("         … (microbatch advice has it all)"));
+        }
+        lines.resize(rows, Line::default());
+    }
+    titled(look, "What limits you now", lines)
+}
+
+/// Why batches leave.
+fn reasons(view: &View, look: Look, width: u16) -> Lines {
+    let all: u64 = view.reasons.iter().map(|(_, n)| n).sum();
+    let widest = usize::from(width).saturating_sub(7 + 6 + 8).min(40);
+    let rows = view.reasons.iter().map(|(name, n)| {
+        let bar = bar(*n as f64, all as f64, widest);
+        Line::from(vec![
+            format!("{name:<7}").into(),
+            styled(look, Tone::Accent, format!("{bar:<widest$}")),
+            format!(
+                "{:>6}{:>8}",
+                percent(*n as f64, all as f64),
+                count(*n as f64)
+            )
+            .into(),
+        ])
+    });
+    titled(look, "Why batches left, last minute", rows.collect())
+}
+
+/// How jobs ended.
+fn outcomes(view: &View, look: Look, width: u16) -> Lines {
+    let all: u64 = view.outcomes.iter().map(|(_, n)| n).sum();
+    let name = usize::from(width).saturating_sub(6 + 8).min(28);
+    let row = |code: &str, n: u64, tone| {
+        let figures = format!("{:>6}{:>8}", percent(n as f64, all as f64), count(n as f64));
+        let code = format!("{:<name$}", fit(code, name));
+        Line::from(vec![styled(look, tone, code), figures.into()])
+    };
+    let mut rows: Vec<_> = view
+        .outcomes
+        .iter()
+        .take(OUTCOMES)
+        .map(|(code, n)| match code.as_str() {
+            "ok" => row(code, *n, Tone::Good),
+            "job-error" => row(code, *n, Tone::Hint),
+            _ => row(code, *n, Tone::Problem),
+        })
+        .collect();
+    let others: u64 = view.outcomes.iter().skip(OUTCOMES).map(|(_, n)| n).sum();
+    if others > 0 {
+        rows.push(row("others", others, Tone::Plain));
+    }
+    if rows.is_empty() {
+        rows.push(Line::from("no job was answered"));
+    }
+    rows.resize(OUTCOMES + 1, Line::default());
+    titled(look, "How jobs ended, last 5 min", rows)
+}
+
+fn jobs_track(view: &View, look: Look, width: u16) -> Lines {
+    track(look, width, "jobs/s", &view.jobs_track)
+}
+
+fn size_track(view: &View, look: Look, width: u16) -> Lines {
+    track(look, width, "mean size", &view.size_track)
+}
+
+/// A title and two rows of bars.
+fn track(look: Look, width: u16, name: &str, track: &Track) -> Lines {
+    const EIGHTHS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let columns = track.columns(u64::from(width));
+    let peak = columns.iter().flatten().copied().fold(0.0, f64::max);
+    let row = |floor: usize| {
+        let cell = |value: &Option<f64>| {
+            let value = value.filter(|_| peak > 0.0).unwrap_or(0.0);
+            let mut height = (value / peak.max(f64::MIN_POSITIVE) * 16.0).round() as usize;
+            if value > 0.0 {
+                height = height.max(1);
+            }
+            EIGHTHS[height.saturating_sub(floor).min(8)]
+        };
+        let text: String = columns.iter().map(cell).collect();
+        Line::from(styled(look, Tone::Accent, text))
+    };
+    let title = format!("{name}, last 5 min, at most {}", maybe(track.peak()));
+    titled(look, &title, vec![row(8), row(0)])
+}
+
+/// Batches by size.
+fn sizes(view: &View, look: Look, width: u16) -> Lines {
+    let most = view.sizes.iter().map(|it| it.batches).max().unwrap_or(0);
+    let widest = usize::from(width).saturating_sub(14 + 8).min(40);
+    let rows = view.sizes.iter().map(|size| {
+        let range = match size.from == size.to {
+            true => size.from.to_string(),
+            false => format!("{}–{}", size.from, size.to),
+        };
+        let bar = bar(size.batches as f64, most as f64, widest);
+        Line::from(vec![
+            format!("{range:<14}").into(),
+            styled(look, Tone::Accent, format!("{bar:<widest$}")),
+            format!("{:>8}", count(size.batches as f64)).into(),
+        ])
+    });
+    titled(look, "Batches by size, last 5 min", rows.collect())
+}
+
+/// The batches that failed last; nothing where none did.
+pub(super) fn failures(view: &View, look: Look, _: u16) -> Lines {
+    if view.failures.is_empty() {
+        return Vec::new();
+    }
+    let rows = view.failures.iter().map(|it| {
+        let (when, took) = (ago(view.now - it.t), ms(Some(it.duration_ms)));
+        let jobs = format!("{} jobs", it.size);
+        Line::from(vec![
+            format!("{when:<14}").into(),
+            styled(look, Tone::Problem, format!("{:<26}", it.outcome)),
+            format!("{jobs:<10}{took:<9}{}", it.batch_id).into(),
+        ])
+    });
+    titled(look, "Batches that failed last", rows.collect())
+}
+
+fn titled(look: Look, title: &str, rows: Lines) -> Lines {
+    let mut lines = vec![Line::from(styled(look, Tone::Title, title.to_owned()))];
+    lines.extend(rows);
+    lines
+}
+
+fn styled(look: Look, tone: Tone, text: String) -> Span<'static> {
+    Span::styled(text, look.style(tone))
+}
+
+/// A bar whose full length is the whole; what is there has one cell at least.
+fn bar(part: f64, whole: f64, widest: usize) -> String {
+    if part <= 0.0 || whole <= 0.0 {
+        return String::new();
+    }
+    let length = (part / whole).min(1.0) * widest as f64;
+    "█".repeat((length.round() as usize).clamp(1.min(widest), widest))
+}
+
+/// The start of a text, with a sign where more is missing.
+fn fit(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    let start: String = text.chars().take(width.saturating_sub(1)).collect();
+    start + &"…"[..if width > 0 { 3 } else { 0 }]
+}
+
+/// Lines of whole words, as long as those are no longer than a line.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let last = lines.last().map_or(0, |line| line.chars().count());
+        if last > 0 && last + 1 + word.chars().count() > width {
+            lines.push(String::new());
+        }
+        if let Some(line) = lines.last_mut() {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_wrapped_and_none_is_lost() {
+        assert_eq!(wrap("one two  three", 7), ["one two", "three"]);
+        assert_eq!(wrap("unbreakable is it", 4), ["unbreakable", "is", "it"]);
+        assert_eq!(wrap("a b", 0), ["a", "b"]);
+    }
+
+    #[test]
+    fn what_is_there_is_seen() {
+        assert_eq!(bar(1.0, 1e6, 10), "█");
+        assert_eq!(bar(0.0, 1e6, 10), "");
+        assert_eq!(bar(2e6, 1e6, 3), "███");
+        assert_eq!(bar(1.0, 1.0, 0), "");
+        assert_eq!(
+            (fit("four", 4), fit("fours", 4)),
+            ("four".into(), "fou…".into())
+        );
+        assert_eq!(fit("x", 0), "");
+    }
+}

@@ -1,0 +1,181 @@
+//! The terminal: draws, reads keys, asks once a second, and leaves as it came.
+//!
+//! One task owns it all: the terminal, what is known, and the one question that is
+//! under way. The keys come from a thread, since reading them blocks.
+
+use std::io;
+use std::pin::pin;
+use std::time::Duration;
+
+use ratatui::DefaultTerminal;
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use super::draw::{Look, draw};
+use super::history::History;
+use super::view::View;
+use super::wire::Live;
+use super::{TopError, live};
+use crate::ask::{AskError, Asker};
+
+/// Between an answer and the next question.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// More keys than anybody presses between two frames.
+const KEYS: usize = 16;
+
+/// Shows the proxy until somebody has seen enough: q, Esc, Ctrl-C, or a signal.
+///
+/// An answer that fails to come is asked for again and again, but for the first:
+/// then the address is likely to be wrong.
+///
+/// # Errors
+///
+/// There was no first answer, or the terminal cannot be used. It is restored in
+/// every case, a panic too.
+pub async fn watch(asker: &Asker) -> Result<(), TopError> {
+    let mut history = History::new(live(asker, None).await?);
+    let look = Look::terminal(!no_color(std::env::var_os("NO_COLOR").as_deref()));
+    let mut ends = Ends::new().map_err(TopError::Terminal)?;
+    let mut screen = Screen::open().map_err(TopError::Terminal)?;
+    let mut keys = keys();
+    let mut answer = pin!(next(asker, history.since()));
+    loop {
+        screen.show(&View::of(&history), look)?;
+        tokio::select! {
+            key = keys.recv() => match key {
+                Some(Ok(event)) if is_end(&event) => return Ok(()),
+                // A resize: the next frame has the new size.
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(TopError::Terminal(error)),
+                None => return Ok(()),
+            },
+            () = ends.next() => return Ok(()),
+            answered = &mut answer => {
+                match answered {
+                    Ok(live) => history.take(live),
+                    Err(AskError::Unreachable { cause, .. } | AskError::Unknown { cause, .. }) => {
+                        history.lose(cause);
+                    }
+                    Err(error) => history.lose(error.to_string()),
+                }
+                answer.set(next(asker, history.since()));
+            }
+        }
+    }
+}
+
+async fn next(asker: &Asker, since: Option<u64>) -> Result<Live, AskError> {
+    sleep(PAUSE).await;
+    live(asker, since).await
+}
+
+/// The terminal, restored when this is dropped; `ratatui` does so on a panic.
+struct Screen(DefaultTerminal);
+
+impl Screen {
+    fn open() -> io::Result<Self> {
+        // The terminal may be half prepared.
+        ratatui::try_init()
+            .map(Self)
+            .inspect_err(|_| ratatui::restore())
+    }
+
+    fn show(&mut self, view: &View, look: Look) -> Result<(), TopError> {
+        let frame = self
+            .0
+            .draw(|frame| draw(view, look, frame.area(), frame.buffer_mut()));
+        frame.map(|_| ()).map_err(TopError::Terminal)
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        ratatui::restore();
+    }
+}
+
+/// Keys and resizes. The thread ends with the process, or when reading fails.
+fn keys() -> mpsc::Receiver<io::Result<Event>> {
+    let (sender, keys) = mpsc::channel(KEYS);
+    std::thread::spawn(move || {
+        loop {
+            let event = event::read();
+            let last = event.is_err();
+            if sender.blocking_send(event).is_err() || last {
+                return;
+            }
+        }
+    });
+    keys
+}
+
+fn is_end(event: &Event) -> bool {
+    let Event::Key(KeyEvent {
+        code,
+        modifiers,
+        kind: KeyEventKind::Press,
+        ..
+    }) = event
+    else {
+        return false;
+    };
+    match code {
+        KeyCode::Esc | KeyCode::Char('q' | 'Q') => true,
+        KeyCode::Char('c') => modifiers.contains(KeyModifiers::CONTROL),
+        _ => false,
+    }
+}
+
+/// The signals that end a process, so that the terminal is restored before.
+struct Ends([Signal; 3]);
+
+impl Ends {
+    fn new() -> io::Result<Self> {
+        Ok(Self([
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::hangup())?,
+        ]))
+    }
+
+    async fn next(&mut self) {
+        let [terminate, interrupt, hangup] = &mut self.0;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    }
+}
+
+/// Whether the environment asks for no colour (<https://no-color.org>).
+fn no_color(value: Option<&std::ffi::OsStr>) -> bool {
+    value.is_some_and(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(code: KeyCode, modifiers: KeyModifiers) -> bool {
+        is_end(&Event::Key(KeyEvent::new(code, modifiers)))
+    }
+
+    #[test]
+    fn q_escape_and_control_c_end_it() {
+        let (none, control) = (KeyModifiers::NONE, KeyModifiers::CONTROL);
+        assert!(key(KeyCode::Esc, none) && key(KeyCode::Char('q'), none));
+        assert!(key(KeyCode::Char('c'), control));
+        assert!(!key(KeyCode::Char('c'), none) && !key(KeyCode::Enter, none));
+        assert!(!is_end(&Event::Resize(80, 24)));
+    }
+
+    #[test]
+    fn an_empty_no_color_asks_for_nothing() {
+        assert!(no_color(Some("1".as_ref())));
+        assert!(!no_color(Some("".as_ref())) && !no_color(None));
+    }
+}

@@ -1,0 +1,113 @@
+//! `GET /live` and `GET /advice` as they are read.
+//!
+//! Members that are not known are ignored, and what only some answers have may be
+//! absent, so that the proxy may be of another version than the one who asks.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// `GET /live`.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Live {
+    pub version: String,
+    /// Both in seconds of Unix time.
+    pub now: f64,
+    pub started: f64,
+    pub ready: bool,
+    pub circuit: String,
+    pub limits: Limits,
+    pub current: Current,
+    pub seconds: Vec<Second>,
+    #[serde(default)]
+    pub sizes: Vec<Size>,
+    #[serde(default)]
+    pub failures: Vec<Failure>,
+    #[serde(default)]
+    pub advice: Vec<Advice>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Limits {
+    pub max_size: u64,
+    pub max_in_flight: u64,
+    #[serde(default)]
+    pub adaptive_in_flight: bool,
+    pub queue_jobs: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Current {
+    pub queue_jobs: u64,
+    pub in_flight: u64,
+    #[serde(default)]
+    pub connections: u64,
+}
+
+/// A second in which something happened.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Second {
+    /// Which one, in Unix time.
+    pub t: u64,
+    pub jobs: u64,
+    pub refused: u64,
+    pub batches: u64,
+    pub batch_jobs: u64,
+    pub fill: f64,
+    pub slots_busy: f64,
+    pub wait_p50_ms: Option<f64>,
+    pub wait_p99_ms: Option<f64>,
+    pub upstream_p50_ms: Option<f64>,
+    pub upstream_p99_ms: Option<f64>,
+    pub reasons: BTreeMap<String, u64>,
+    pub outcomes: BTreeMap<String, u64>,
+    pub retries: u64,
+    pub splits: u64,
+}
+
+/// Batches by size.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(super) struct Size {
+    pub from: u64,
+    pub to: u64,
+    pub batches: u64,
+}
+
+/// A batch that failed.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub(super) struct Failure {
+    pub t: f64,
+    pub batch_id: String,
+    pub size: u64,
+    pub outcome: String,
+    pub duration_ms: f64,
+}
+
+/// A sentence.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(super) struct Advice {
+    pub kind: Kind,
+    pub text: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Kind {
+    Problem,
+    Hint,
+    Good,
+    #[serde(other)]
+    Note,
+}
+
+impl Kind {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Problem => "problem",
+            Self::Hint => "hint",
+            Self::Good => "good",
+            Self::Note => "note",
+        }
+    }
+}
