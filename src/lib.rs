@@ -43,7 +43,8 @@
 //!
 //! # Who may know whom
 //!
-//! `main` → `app` → `http`, `processor`, `upstream` → `batcher` → tokio. `job`,
+//! `main` → `app` → `http`, `processor` → `observer` (`metrics`, `live`), `upstream`
+//! → `batcher` → tokio. `job`,
 //! `json`, `code`, `trace_context`, `window` and `config` are leaves. Nothing under
 //! `batcher` names JSON, HTTP or the type of an id, and nothing outside of `http`
 //! knows which status a caller gets. What decides stays pure, without I/O, clock
