@@ -92,7 +92,7 @@ pub struct Advice {
 /// What `top` takes.
 #[derive(Debug, Args)]
 pub struct Top {
-    /// Print one frame as plain text, as also when the output is no terminal
+    /// Print one frame as text, as where the output is no terminal
     #[arg(long)]
     pub once: bool,
     /// Whom to ask.

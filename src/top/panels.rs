@@ -285,7 +285,10 @@ pub(super) fn failures(view: &View, look: Look, _: u16) -> Lines {
     }
     let rows = view.failures.iter().map(|it| {
         let (when, took) = (ago(view.now - it.t), ms(Some(it.duration_ms)));
-        let jobs = format!("{} jobs", it.size);
+        let jobs = match it.size {
+            1 => "1 job".to_owned(),
+            size => format!("{size} jobs"),
+        };
         Line::from(vec![
             format!("{when:<14}").into(),
             styled(look, Tone::Problem, format!("{:<26}", it.outcome)),

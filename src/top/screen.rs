@@ -93,7 +93,10 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        ratatui::restore();
+        // A second time would put the cursor onto the panic's message.
+        if !std::thread::panicking() {
+            ratatui::restore();
+        }
     }
 }
 

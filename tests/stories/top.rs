@@ -74,7 +74,7 @@ async fn top_shows_what_has_happened() {
         &frame,
         &[
             "Batches that failed last",
-            " upstream-error            1 jobs ",
+            " upstream-error            1 job ",
         ],
     );
     let row = |name: &str| {
