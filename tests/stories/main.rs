@@ -50,6 +50,8 @@ mod splits;
 
 // Section 8: what an operator sees.
 mod admin;
+mod live;
+mod metrics;
 mod process;
 mod top;
 
