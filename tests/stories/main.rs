@@ -50,6 +50,7 @@ mod splits;
 
 // Section 8: what an operator sees.
 mod admin;
+mod dashboards;
 mod live;
 mod metrics;
 mod process;
