@@ -163,8 +163,9 @@ fn the_dashboard_can_be_imported() {
             panel["description"].as_str().unwrap().ends_with('.'),
             "{title}"
         );
-        for target in panel["targets"].as_array().unwrap() {
-            assert_eq!(target["datasource"]["uid"], "${datasource}", "{title}");
+        let targets = panel["targets"].as_array().unwrap();
+        for it in targets.iter().chain([panel]) {
+            assert_eq!(it["datasource"]["uid"], "${datasource}", "{title}");
         }
     }
 }
