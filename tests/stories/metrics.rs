@@ -411,7 +411,7 @@ async fn an_exhausted_budget_and_an_open_circuit_are_seen() {
     let env = [
         &SHORT[..],
         &[
-            ("MICROBATCH_RETRY__BUDGET", "0"),
+            ("MICROBATCH_RETRY__BUDGET", "0.1"),
             ("MICROBATCH_RETRY__BUDGET_MIN", "0"),
             ("MICROBATCH_CIRCUIT__FAILURES", "1"),
             ("MICROBATCH_CIRCUIT__OPEN_FOR", "60s"),
