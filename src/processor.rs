@@ -38,7 +38,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tracing::{debug, info};
+use tracing::{Instrument, debug, info};
 
 use crate::batcher;
 use crate::code::Code;
@@ -167,7 +167,8 @@ impl<C: Call> Processor<C> {
     /// Takes a batch that has a slot to the upstream and answers each member.
     pub async fn process(self: Arc<Self>, batch: Batch) {
         let trip = Trip::first(&batch, &self.observer);
-        self.travel(batch, trip).await;
+        let span = trip.span(&batch);
+        self.travel(batch, trip).instrument(span).await;
     }
 
     /// Boxed, since the halves of a batch that splits come here again.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tracing::warn;
+use tracing::{Instrument, warn};
 
 use super::answer::Failed;
 use super::outcome::JobResult;
@@ -21,11 +21,14 @@ impl<C: Call> Processor<C> {
         let half = batch.split();
         if !half.is_empty() {
             let (slot, trip) = (half.slot(), trip.of_half(&half));
-            tokio::spawn(Arc::clone(&self).travel_with(half, trip, slot));
+            let span = trip.span(&half);
+            let travel = Arc::clone(&self).travel_with(half, trip, slot);
+            tokio::spawn(travel.instrument(span));
         }
         batch.rest();
         let trip = trip.of_half(&batch);
-        self.travel_with(batch, trip, slot).await;
+        let span = trip.span(&batch);
+        self.travel_with(batch, trip, slot).instrument(span).await;
     }
 
     /// Sets out once there is a slot.

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use tokio::time::Instant;
-use tracing::{debug, warn};
+use tracing::field::Empty;
+use tracing::{Span, debug, debug_span, warn};
 use uuid::Uuid;
 
 use super::answer::Failed;
@@ -78,6 +79,26 @@ impl Trip {
         let mut trip = Self::new(half, self.earlier, &self.observer);
         trip.half_of = Some(self.tag.id);
         trip
+    }
+
+    /// What the log's lines about the batch stand in. It has the batch's place in
+    /// its trace, and links to those of its members' callers, which are other
+    /// traces but for a batch of one.
+    pub fn span(&self, batch: &Batch) -> Span {
+        let span = debug_span!(
+            "batch",
+            batch_id = %self.tag.id,
+            traceparent = %self.trace,
+            links = Empty
+        );
+        if !span.is_disabled() {
+            let links = batch.members().iter().filter_map(|it| it.item().trace());
+            let links: Vec<_> = links.map(ToString::to_string).collect();
+            if !links.is_empty() {
+                span.record("links", links.join(","));
+            }
+        }
+        span
     }
 
     /// An attempt begins, with the members that are left.

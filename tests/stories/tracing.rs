@@ -126,3 +126,30 @@ async fn several_members_get_a_new_trace() {
         assert_eq!(caller.answer().await.status, 200);
     }
 }
+
+#[tokio::test]
+async fn the_log_links_a_batch_to_its_callers_traces() {
+    let (proxy, mut upstream) = house("3").await;
+    let parent = format!("00-{TRACE}-{SPAN}-01");
+    let traced = proxy
+        .enqueue_request(job(1).header("traceparent", &parent))
+        .await;
+    let others = [
+        proxy.enqueue_request(job(2)).await,
+        proxy.enqueue_request(job(3)).await,
+    ];
+    let call = upstream.next().await;
+    let batch = Parent::of(&call);
+    let left = proxy.log.nth("batch left", 1).await;
+    let span = &left.0["span"];
+    assert_eq!(span["name"], "batch", "{left:?}");
+    assert_eq!(span["batch_id"], call.header("x-batch-id"), "{left:?}");
+    assert_eq!(span["links"], parent, "{left:?}");
+    // Its own place is in the trace that the upstream is told of.
+    assert_ne!(batch.trace, TRACE);
+    assert_eq!(span["traceparent"], call.header("traceparent"), "{left:?}");
+    call.echo();
+    for caller in [traced].into_iter().chain(others) {
+        assert_eq!(caller.answer().await.status, 200);
+    }
+}
