@@ -44,8 +44,9 @@
 //! # Who may know whom
 //!
 //! `main` → `app` → `http`, `processor` → `observer` (`metrics`, `live`), `upstream`
-//! → `batcher` → tokio. `job`,
-//! `json`, `code`, `trace_context`, `window` and `config` are leaves. Nothing under
+//! → `batcher` → tokio. `top` and `ask` speak to another process, and know of this
+//! one its names alone. `job`, `json`, `code`, `trace_context`, `window`, `sync` and
+//! `config` are leaves. Nothing under
 //! `batcher` names JSON, HTTP or the type of an id, and nothing outside of `http`
 //! knows which status a caller gets. What decides stays pure, without I/O, clock
 //! or tasks: the queue with its policy, correlation, backoff, budget, limit, and
