@@ -1,6 +1,6 @@
 //! Section 5 of the contract: an upstream that fails and fails is left alone.
 
-use crate::harness::{Answer, Call, Line, Proxy, ScriptedUpstream, eventually};
+use crate::harness::{Answer, Call, Line, Proxy, ScriptedUpstream, Signal, eventually, within};
 
 const JOB: &str = r#"{"id":"a"}"#;
 
@@ -240,4 +240,33 @@ async fn by_default_there_is_none() {
         .job(Call::echo)
         .await
         .is_result(r#"{"id":"a","result":null}"#);
+}
+
+#[tokio::test]
+async fn a_proxy_that_shuts_down_says_that_and_not_that_it_is_open() {
+    let mut house = House::start("50s", &[]).await;
+    let mut connection = house.proxy.keep_alive().await;
+    // Keeps the process until the story is told.
+    let held = house.proxy.enqueue(r#"{"id":"held"}"#).await;
+    let call = house.upstream.next().await;
+    house.opens().await;
+    let answer = connection.post(JOB).await;
+    answer.problem(503, "circuit-open", "no");
+    house.proxy.signal(Signal::TERM);
+    house.proxy.log.nth("draining", 1).await;
+    // It takes a moment until no more jobs are taken.
+    let answer = within("the word that it shuts down", async {
+        loop {
+            let answer = connection.post(JOB).await;
+            if answer.json()["code"] != "circuit-open" {
+                break answer;
+            }
+        }
+    })
+    .await;
+    answer.problem(503, "shutting-down", "no");
+    assert_eq!(answer.header("connection"), "close");
+    call.echo();
+    assert_eq!(held.answer().await.status, 200);
+    assert_eq!(house.proxy.exit_code().await, Some(0));
 }
