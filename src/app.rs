@@ -6,21 +6,22 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ::http::StatusCode;
 use thiserror::Error;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::info;
 
 use crate::advice;
 use crate::batcher::{self, Batcher};
-use crate::config::{self, Config, MaxInFlight};
-use crate::http::{self, Admin, Jobs, JobsInner, Limits, Setting};
+use crate::config::{self, Config, MaxInFlight, Threads};
+use crate::http::{self, Admin, Caller, Jobs, JobsInner, Limits, Setting};
 use crate::job::Job;
 use crate::listener::{accept, bind};
 use crate::metrics::Bounds;
@@ -32,6 +33,7 @@ use crate::upstream::budget::Budget;
 use crate::upstream::circuit::Circuit;
 use crate::upstream::limit;
 use crate::upstream::{self, Upstream};
+use crate::workers::Workers;
 
 /// The time for answers to be written once the last job is answered, and for
 /// members to be answered once they are given up.
@@ -50,6 +52,9 @@ pub enum StartError {
         /// The system's reason.
         error: io::Error,
     },
+    /// A thread to serve callers can't be had.
+    #[error("server.threads: can't start as many threads: {0}")]
+    Threads(io::Error),
     /// The HTTP client can't be set up.
     #[error("upstream: the HTTP client can't be set up: {0}")]
     Client(#[from] reqwest::Error),
@@ -60,6 +65,7 @@ pub enum StartError {
 pub struct App {
     jobs_listener: TcpListener,
     admin_listener: Option<TcpListener>,
+    workers: Workers,
     upstream: Upstream,
     config: Config,
 }
@@ -78,15 +84,17 @@ impl App {
     /// # Errors
     /// [`StartError`]; nothing is bound then.
     pub async fn bind(config: Config) -> Result<Self, StartError> {
-        let upstream = Upstream::new(upstream_settings(&config.upstream))?;
+        let upstream = Upstream::new(upstream_settings(&config))?;
         let jobs_listener = listen("server.listen", &config.server.listen).await?;
         let admin_listener = match &config.admin.listen {
             Some(address) => Some(listen("admin.listen", address).await?),
             None => None,
         };
+        let workers = Workers::start(threads(&config)).map_err(StartError::Threads)?;
         Ok(Self {
             jobs_listener,
             admin_listener,
+            workers,
             upstream,
             config,
         })
@@ -116,6 +124,7 @@ impl App {
         let Self {
             jobs_listener,
             admin_listener,
+            workers,
             upstream,
             config,
         } = self;
@@ -144,6 +153,7 @@ impl App {
             let processor = Arc::clone(&processor);
             processor.process(batch)
         });
+        let workers = Arc::new(workers);
         let ready = Arc::new(AtomicBool::new(true));
         let jobs = jobs(&config, &batcher, &observer, &circuit);
         let router = http::jobs_router(jobs.clone());
@@ -151,9 +161,25 @@ impl App {
         let read_timeout = config.server.read_timeout;
 
         let (stop_accepting, stopped) = watch::channel(false);
-        let accepting = tokio::spawn(accept(jobs_listener, stopped, move |stream| {
-            http::serve_jobs(stream, router.clone(), jobs.clone(), closed.clone())
-        }));
+        let batchers: Arc<[_]> = workers
+            .for_each(|number| match number {
+                0 => batcher.clone(),
+                _ => batcher.on_this_runtime(),
+            })
+            .into();
+        let crew = Arc::clone(&workers);
+        let accepting = accept(jobs_listener, stopped, move |stream| {
+            let (jobs, router, closed) = (jobs.clone(), router.clone(), closed.clone());
+            let batchers = Arc::clone(&batchers);
+            crew.spawn(async move |worker| {
+                // A socket that can't be watched is about to fail anyway.
+                if let Ok(stream) = TcpStream::from_std(stream) {
+                    let caller = Caller::new(jobs, &batchers[worker], router);
+                    http::serve_jobs(stream, caller, closed).await;
+                }
+            });
+        });
+        let accepting = tokio::spawn(accepting);
         // To the very end: the admin listener goes with the process.
         let (_admin_closing, admin_closed) = watch::channel(false);
         if let Some(listener) = admin_listener {
@@ -169,7 +195,12 @@ impl App {
             });
             let never = admin_closed.clone();
             tokio::spawn(accept(listener, never, move |stream| {
-                http::serve_admin(stream, router.clone(), read_timeout, admin_closed.clone())
+                let (router, closed) = (router.clone(), admin_closed.clone());
+                tokio::spawn(async move {
+                    if let Ok(stream) = TcpStream::from_std(stream) {
+                        http::serve_admin(stream, router, read_timeout, closed).await;
+                    }
+                });
             }));
         }
         info!("ready");
@@ -200,6 +231,7 @@ impl App {
         closing.send_replace(true);
         let last_words = Instant::now() + LAST_WORDS;
         let _ = timeout_at(deadline.max(last_words), closing.closed()).await;
+        drop(workers);
         Report { batcher, observer }
     }
 }
@@ -227,6 +259,14 @@ impl Report {
             cancelled = counts.cancelled_queued + counts.cancelled_in_flight,
             "done"
         );
+    }
+}
+
+fn threads(config: &Config) -> usize {
+    match config.server.threads {
+        Threads::Fixed(threads) => threads,
+        // Where the system does not tell, one is right for any machine.
+        Threads::Auto => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
     }
 }
 
@@ -325,8 +365,11 @@ fn batcher_settings(config: &Config) -> batcher::Settings {
     }
 }
 
-fn upstream_settings(config: &config::Upstream) -> upstream::Settings {
+fn upstream_settings(config: &Config) -> upstream::Settings {
+    let runtimes = threads(config);
+    let config = &config.upstream;
     upstream::Settings {
+        runtimes,
         url: config.url.clone(),
         headers: config.headers.clone(),
         timeout: config.timeout,

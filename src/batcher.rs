@@ -48,15 +48,24 @@
 //!   queued is answered [`Unanswered::Abandoned`].
 //! - While nothing waits, nothing runs: no timer, no polling.
 //!
+//! # Several runtimes
+//! One batcher may serve several runtimes, such as one for each thread: each has a
+//! handle of its own, from [`Batcher::on_this_runtime`]. Items of all of them share
+//! batches. A batch is processed on the runtime that filled it.
+//!
 //! # How it works
 //! One short lock guards the queue and the counts. Whoever changes something
 //! (submits the item that fills a batch, frees a slot, asks for a flush) takes
-//! the batches that may leave in the same step and spawns their processing. One
-//! task, the clock, sleeps until the next time anything could be due.
+//! the batches that may leave in the same step and spawns their processing. On
+//! each runtime one task, the clock, sleeps until the next time that it knows of
+//! anything to be due, and one, the postman, wakes callers for the others.
 
 mod batch;
 mod clock;
+mod desk;
 mod error;
+mod line;
+mod local;
 mod policy;
 mod queue;
 mod rate;
@@ -73,9 +82,7 @@ mod tests;
 use std::cell::Cell;
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
-use std::task::Waker;
 
-use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -88,9 +95,11 @@ pub use source::Source;
 pub use state::Snapshot;
 
 use crate::sync::{Mutex, MutexGuard, thread_local};
+use desk::Desk;
+use local::Local;
 use queue::Entry;
 use source::{Census, InHouse};
-use state::{Place, State, Work};
+use state::{Pending, State};
 
 /// What can be batched.
 pub trait Item: Send + 'static {
@@ -105,7 +114,7 @@ pub trait Item: Send + 'static {
 /// Gathers items of type `J` into batches and answers each with an `R`.
 ///
 /// A handle: clones are the same batcher.
-pub struct Batcher<J: Item, R: Send + 'static>(Arc<Shared<J, R>>);
+pub struct Batcher<J: Item, R: Send + 'static>(Arc<Local<J, R>>);
 
 type Processing = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -113,11 +122,9 @@ struct Shared<J: Item, R: Send + 'static> {
     settings: Settings,
     state: Mutex<State<J, R>>,
     process: Box<dyn Fn(Batch<J, R>) -> Processing + Send + Sync>,
-    /// Where batches are processed, whoever sends them.
-    runtime: Handle,
     census: Arc<Census>,
-    /// Wakes the clock.
-    clock: Arc<Notify>,
+    /// Where the runtimes are reached that it serves.
+    desks: Mutex<Vec<Arc<Desk>>>,
     /// Tells whoever waits for it that nothing is in the house.
     vacant: Notify,
 }
@@ -133,20 +140,28 @@ impl<J: Item, R: Send + 'static> Batcher<J, R> {
         F: Future<Output = ()> + Send + 'static,
     {
         let settings = settings.bounded();
-        let clock = Arc::new(Notify::new());
         let shared = Arc::new(Shared {
             state: Mutex::new(State::new(&settings, Instant::now())),
             settings,
             process: Box::new(move |batch| Box::pin(process(batch))),
-            runtime: Handle::current(),
             census: Arc::default(),
-            clock: Arc::clone(&clock),
+            desks: Mutex::default(),
             vacant: Notify::new(),
         });
-        shared
-            .runtime
-            .spawn(clock::run(Arc::downgrade(&shared), clock));
-        Self(shared)
+        Self(Arc::new(Desk::open(&shared)))
+    }
+
+    /// The same batcher for another runtime: what is submitted by this handle
+    /// leaves in the same batches; those that it fills are processed on the
+    /// runtime that this is called on, and its replies cost least when they are
+    /// awaited there. To be called once for each runtime. That the runtime ends
+    /// before the batcher does the other runtimes no harm.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with time enabled.
+    #[must_use]
+    pub fn on_this_runtime(&self) -> Self {
+        Self(Arc::new(Desk::open(&self.0.shared)))
     }
 
     /// Submits an item. The reply resolves when its result is there, or when
@@ -167,7 +182,8 @@ impl<J: Item, R: Send + 'static> Batcher<J, R> {
         in_house: Option<InHouse>,
     ) -> Result<Reply<J, R>, Refused<J>> {
         let (key, bytes) = (item.key(), item.bytes());
-        let settings = &self.0.settings;
+        let local = &self.0;
+        let settings = &local.shared.settings;
         if bytes + settings.item_overhead > settings.max_bytes || bytes > settings.queue_bytes {
             let reason = Refusal::TooLarge;
             return Err(Refused { item, reason });
@@ -175,30 +191,34 @@ impl<J: Item, R: Send + 'static> Batcher<J, R> {
         let now = Instant::now();
         let (answerer, seat) = seat::pair();
         let entry = Entry {
-            item: (item, answerer),
+            item: Pending {
+                item,
+                answerer,
+                desk: local.index,
+            },
             key,
             bytes,
             arrived: now,
             deadline,
         };
-        let mut state = self.0.lock();
+        let mut state = local.lock();
         if let Err(reason) = state.may_enter(settings, bytes, now) {
             drop(state);
-            let (item, _) = entry.item;
+            let item = entry.item.item;
             return Err(Refused { item, reason });
         }
         let source = in_house.as_ref().and_then(InHouse::source);
         let place = state.push(entry, source);
-        let work = state.advance_full(&self.0, now);
-        self.0.arm(&mut state, now);
+        let work = state.advance_full(local, now);
+        local.arm(&mut state, now);
         drop(state);
-        self.0.perform(work);
-        Ok(Reply::new(seat, place, Arc::clone(&self.0), in_house))
+        local.perform(work);
+        Ok(Reply::new(seat, place, Arc::clone(local), in_house))
     }
 
     /// A caller that submits one item at a time, see [`Source`].
     pub fn source(&self) -> Source<J, R> {
-        Source::new(self.clone(), Arc::clone(&self.0.census))
+        Source::new(self.clone(), Arc::clone(&self.0.shared.census))
     }
 
     /// Sends everything that waits at this moment, as slots allow, and tells how
@@ -228,7 +248,7 @@ impl<J: Item, R: Send + 'static> Batcher<J, R> {
     /// Waits until nothing is queued and no batch is in flight.
     pub async fn vacated(&self) {
         loop {
-            let mut vacant = std::pin::pin!(self.0.vacant.notified());
+            let mut vacant = std::pin::pin!(self.0.shared.vacant.notified());
             vacant.as_mut().enable();
             if self.0.lock().is_vacant() {
                 return;
@@ -252,13 +272,17 @@ impl<J: Item, R: Send + 'static> Batcher<J, R> {
 
     /// The counts at this moment.
     pub fn snapshot(&self) -> Snapshot {
-        let sources = self.0.census.open();
+        let sources = self.0.shared.census.open();
         self.0.lock().snapshot(sources)
+    }
+
+    fn is_adaptive(&self) -> bool {
+        self.0.shared.settings.wait == Wait::Adaptive
     }
 
     /// Looks again whether waiting still pays.
     fn reconsider(&self) {
-        if self.0.settings.wait == Wait::Adaptive {
+        if self.is_adaptive() {
             self.0.proceed(self.0.lock());
         }
     }
@@ -270,26 +294,9 @@ impl<J: Item, R: Send + 'static> Shared<J, R> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does all that is due now, and sets the clock for what is due next.
-    fn proceed(self: &Arc<Self>, mut state: MutexGuard<'_, State<J, R>>) {
-        let now = Instant::now();
-        let work = state.advance(self, now);
-        self.arm(&mut state, now);
-        self.announce(&state);
-        drop(state);
-        self.perform(work);
-    }
-
-    /// As [`proceed`](Self::proceed), by the clock: when it is to come again.
-    fn tick(self: &Arc<Self>) -> Option<Instant> {
-        let now = Instant::now();
-        let mut state = self.lock();
-        let work = state.advance(self, now);
-        let due = state.rearm(self, now);
-        self.announce(&state);
-        drop(state);
-        self.perform(work);
-        due
+    fn desks(&self) -> MutexGuard<'_, Vec<Arc<Desk>>> {
+        // Nothing panics while it is held.
+        self.desks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells whoever waits for it that nothing is in the house, if so.
@@ -298,66 +305,12 @@ impl<J: Item, R: Send + 'static> Shared<J, R> {
             self.vacant.notify_waiters();
         }
     }
-
-    /// A batch that rests wants a slot.
-    fn line_up(self: &Arc<Self>, place: Place<J, R>) {
-        let mut state = self.lock();
-        state.line_up(place);
-        self.proceed(state);
-    }
-
-    fn abandon(self: &Arc<Self>) {
-        let work = self.lock().clear();
-        self.perform(work);
-        self.vacant.notify_waiters();
-    }
-
-    /// There is no runtime any more: takes nothing, and answers what is queued.
-    fn end(self: &Arc<Self>) {
-        self.lock().close();
-        self.abandon();
-    }
-
-    /// Has the clock wake in time, and not at all if it will anyway.
-    fn arm(&self, state: &mut State<J, R>, now: Instant) {
-        if state.arm(self, now) {
-            self.clock.notify_one();
-        }
-    }
-
-    /// Carries out what was decided under the lock.
-    fn perform(self: &Arc<Self>, work: Work<J, R>) {
-        for (item, waker) in work.gone {
-            drop(item);
-            waker.into_iter().for_each(Waker::wake);
-        }
-        for (place, slot) in work.slots {
-            // Whoever does not want it any more frees it by dropping it.
-            drop(place.send(slot));
-        }
-        let _spawning = Spawning::enter();
-        for batch in work.batches {
-            let shared = Arc::clone(self);
-            // Inside of the task, so that a panic is that task's alone.
-            self.runtime
-                .spawn(async move { (shared.process)(batch).await });
-        }
-    }
-}
-
-impl<J: Item, R: Send + 'static> std::fmt::Debug for Shared<J, R> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Without the state, whose lock may be held.
-        f.debug_struct("Shared")
-            .field("settings", &self.settings)
-            .finish_non_exhaustive()
-    }
 }
 
 impl<J: Item, R: Send + 'static> Drop for Shared<J, R> {
     fn drop(&mut self) {
-        // The clock finds nobody there, and ends.
-        self.clock.notify_one();
+        // Its tasks find nobody there, and end.
+        self.desks().iter().for_each(|desk| desk.dismiss());
     }
 }
 
@@ -376,7 +329,7 @@ impl<J: Item, R: Send + 'static> std::fmt::Debug for Batcher<J, R> {
 /// One of the places for batches in flight; free again when dropped. See
 /// [`Batch::slot`].
 #[must_use = "a slot that is dropped is free again"]
-pub struct Slot<J: Item, R: Send + 'static>(Arc<Shared<J, R>>);
+pub struct Slot<J: Item, R: Send + 'static>(Arc<Local<J, R>>);
 
 impl<J: Item, R: Send + 'static> Drop for Slot<J, R> {
     fn drop(&mut self) {
@@ -386,9 +339,9 @@ impl<J: Item, R: Send + 'static> Drop for Slot<J, R> {
             // A runtime that has ended drops what it is given at once, and would
             // so be given batch after batch, each inside of the last. The clock
             // may be gone with it.
-            self.0.announce(&state);
+            self.0.shared.announce(&state);
             drop(state);
-            self.0.clock.notify_one();
+            self.0.wake_clock();
         } else {
             self.0.proceed(state);
         }

@@ -176,6 +176,7 @@ mod tests {
         let expected = [
             "config",
             "listen",
+            "threads",
             "max-body",
             "request-timeout",
             "admin-listen",

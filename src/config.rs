@@ -18,13 +18,13 @@
 //! stands in an error, a warning, [`Config::to_toml`] or a `Debug` text.
 
 mod address;
+mod count_or;
 mod duration;
 mod env;
 mod file;
 mod flags;
 mod fraction;
 mod headers;
-mod in_flight;
 mod kind;
 mod level;
 mod mistake;
@@ -45,8 +45,8 @@ use std::time::Duration;
 use url::Url;
 
 pub use address::connectable;
+pub use count_or::{MaxInFlight, Threads};
 pub use flags::Flags;
-pub use in_flight::MaxInFlight;
 pub use mistake::{Mistake, Mistakes, Origin};
 pub use schema::{
     Admin, Batch, Circuit, Config, Log, Queue, Retry, Server, Shutdown, Upstream, keys,

@@ -5,6 +5,7 @@
 
 mod admin;
 mod connection;
+mod headers;
 mod jobs;
 mod observe;
 pub mod problem;
@@ -13,14 +14,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode, Version};
+use axum::response::Response;
+use axum::routing::{any, get, post};
+use bytes::Bytes;
+use http_body_util::{Either, Full};
+use hyper::body::Incoming;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tower_http::catch_panic::CatchPanicLayer;
+use tower_service::Service;
 
-use crate::batcher::Batcher;
+use crate::batcher::{Batcher, Source};
 use crate::job::Job;
 use crate::observer::Observer;
 use crate::processor::outcome::JobResult;
@@ -77,14 +82,17 @@ impl std::ops::Deref for Jobs {
     }
 }
 
-/// The jobs listener's paths.
+/// Where jobs are posted.
+const JOBS: &str = "/jobs";
+
+/// The jobs listener's paths, but for `POST /jobs` itself, which is served ahead of
+/// them, see [`Caller::serve`].
 pub fn jobs_router(jobs: Jobs) -> Router {
     Router::new()
-        .route("/jobs", post(jobs::post).fallback(jobs::only_post))
+        .route(JOBS, any(jobs::only_post))
         .route("/healthz", get(admin::alive).fallback(jobs::only_get))
         .fallback(jobs::no_such_path)
         .with_state(jobs)
-        .layer(CatchPanicLayer::custom(panicked))
 }
 
 /// The admin listener's paths.
@@ -105,7 +113,6 @@ pub fn admin_router(admin: Admin) -> Router {
             )
         })
         .with_state(admin)
-        .layer(CatchPanicLayer::custom(panicked))
 }
 
 async fn only_post() -> Problem {
@@ -116,20 +123,61 @@ async fn only_get() -> Problem {
     Problem::method_not_allowed(GET)
 }
 
-fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
-    Problem::internal().into_response()
+/// The body of an answer: a job's result costs no box.
+type AnswerBody = Either<Full<Bytes>, Body>;
+
+/// Who sends jobs over one connection.
+pub struct Caller {
+    jobs: Jobs,
+    source: Source<Job, JobResult>,
+    others: Router,
+}
+
+impl Caller {
+    /// Somebody who has just connected. `others` are the paths of
+    /// [`jobs_router`]; what a caller's jobs fill is processed on the runtime of
+    /// `batcher`.
+    pub fn new(jobs: Jobs, batcher: &Batcher<Job, JobResult>, others: Router) -> Self {
+        let source = batcher.source();
+        Self {
+            jobs,
+            source,
+            others,
+        }
+    }
+
+    /// Answers one request.
+    pub async fn serve<B>(&self, request: Request<B>) -> Response<AnswerBody>
+    where
+        B: http_body::Body<Data = Bytes, Error: Into<axum::BoxError>> + Send + Unpin + 'static,
+    {
+        if request.version() == Version::HTTP_2 {
+            self.source.set_multiplexed();
+        }
+        if request.uri().path() == JOBS && request.method() == Method::POST {
+            return jobs::post(&self.jobs, &self.source, request).await;
+        }
+        routed(&self.others, request.map(Body::new)).await
+    }
+}
+
+async fn routed(router: &Router, request: Request<Body>) -> Response<AnswerBody> {
+    match router.clone().call(request).await {
+        Ok(response) => response.map(Either::Right),
+        Err(never) => match never {},
+    }
 }
 
 /// Serves one connection of the jobs listener until it ends, or once `closing`
 /// turns true after the answer it is at.
-pub async fn serve_jobs(
-    stream: TcpStream,
-    router: Router,
-    jobs: Jobs,
-    closing: watch::Receiver<bool>,
-) {
-    let source = Some(jobs.batcher.source());
-    connection::serve(stream, router, source, jobs.read_timeout, closing).await;
+pub async fn serve_jobs(stream: TcpStream, caller: Caller, closing: watch::Receiver<bool>) {
+    let read_timeout = caller.jobs.read_timeout;
+    let caller = Arc::new(caller);
+    let serve = move |request: Request<Incoming>| {
+        let caller = Arc::clone(&caller);
+        async move { caller.serve(request).await }
+    };
+    connection::serve(stream, serve, read_timeout, closing).await;
 }
 
 /// The same for the admin listener.
@@ -139,5 +187,9 @@ pub async fn serve_admin(
     read_timeout: Duration,
     closing: watch::Receiver<bool>,
 ) {
-    connection::serve(stream, router, None, read_timeout, closing).await;
+    let serve = move |request: Request<Incoming>| {
+        let router = router.clone();
+        async move { routed(&router, request.map(Body::new)).await }
+    };
+    connection::serve(stream, serve, read_timeout, closing).await;
 }

@@ -88,6 +88,7 @@ pub mod top;
 pub mod trace_context;
 pub mod upstream;
 pub mod window;
+pub mod workers;
 
 /// The README's example, compiled and run as a doctest.
 #[cfg(doctest)]

@@ -4,11 +4,11 @@
 //! turned away: what the system has taken in by then is served too.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
+use tokio::net::{TcpListener, TcpSocket, lookup_host};
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::warn;
@@ -52,14 +52,13 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Takes connections until `stop` turns true, each served by a task of its own.
-pub async fn accept<F>(
+/// Takes connections until `stop` turns true, and hands each to `serve`, bound to
+/// no runtime.
+pub async fn accept(
     listener: TcpListener,
     mut stop: watch::Receiver<bool>,
-    serve: impl Fn(TcpStream) -> F,
-) where
-    F: Future<Output = ()> + Send + 'static,
-{
+    serve: impl Fn(TcpStream),
+) {
     let failures = Seldom::default();
     let mut stopped = std::pin::pin!(async { drop(stop.wait_for(|&stop| stop).await) });
     loop {
@@ -67,10 +66,10 @@ pub async fn accept<F>(
             accepted = listener.accept() => accepted,
             () = &mut stopped => break,
         };
-        match accepted {
-            Ok((stream, _)) => {
+        match accepted.and_then(|(stream, _)| stream.into_std()) {
+            Ok(stream) => {
                 tune(&stream);
-                tokio::spawn(serve(stream));
+                serve(stream);
             }
             // The caller was gone before it was taken.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -84,7 +83,7 @@ pub async fn accept<F>(
     }
     for stream in backlog(listener) {
         tune(&stream);
-        tokio::spawn(serve(stream));
+        serve(stream);
     }
 }
 
@@ -95,7 +94,7 @@ fn backlog(listener: TcpListener) -> impl Iterator<Item = TcpStream> {
     let accepted = (0..BACKLOG).map_while(move |_| listener.as_ref()?.accept().ok());
     accepted.filter_map(|(stream, _)| {
         stream.set_nonblocking(true).ok()?;
-        TcpStream::from_std(stream).ok()
+        Some(stream)
     })
 }
 

@@ -11,7 +11,7 @@ use microbatch::ask::Asker;
 use microbatch::cli::{Ask, Cli, Command};
 use microbatch::config::{self, Flags, Loaded, Mistakes, NeedUpstream};
 use microbatch::{sample_upstream, telemetry, top};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 use url::Url;
@@ -47,7 +47,7 @@ enum End {
 }
 
 fn in_runtime(command: Command) -> anyhow::Result<ExitCode> {
-    let runtime = Runtime::new().context("can't start the runtime")?;
+    let runtime = runtime(&command).context("can't start the runtime")?;
     let end = runtime.block_on(run(command));
     // A name that is still being looked up must not hold up the end.
     runtime.shutdown_timeout(LAST_TASKS);
@@ -58,6 +58,14 @@ fn in_runtime(command: Command) -> anyhow::Result<ExitCode> {
             ExitCode::SUCCESS
         }
     })
+}
+
+/// What serves callers has threads of its own, see [`microbatch::workers`].
+fn runtime(command: &Command) -> io::Result<Runtime> {
+    match command {
+        Command::Upstream(_) => Runtime::new(),
+        _ => Builder::new_current_thread().enable_all().build(),
+    }
 }
 
 async fn run(command: Command) -> anyhow::Result<End> {

@@ -36,6 +36,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{Instrument, debug, info};
@@ -247,13 +248,14 @@ impl<C: Call> Processor<C> {
         trip: &mut Trip,
     ) -> Result<Result<Option<Response>, Failed>, NobodyLeft> {
         let array = encode::array(batch.members().iter().map(Member::item));
-        trip.set_out(batch, array.len());
+        trip.set_out(batch, array.iter().map(Bytes::len).sum());
         let started = Instant::now();
         let call = answer::call(&self.upstream, trip, array, self.policy.results);
         let answer = match self.attend(batch, trip, call).await {
             Ok(answer) => answer,
             Err(nobody_left) => return Err(self.given_up(batch, started, nobody_left)),
         };
+        trip.back();
         let answered = match answer {
             Answer::Results(status, body) => match self.deliver(batch, trip, &body, status) {
                 Ok(()) => Ok((status, None)),

@@ -45,14 +45,18 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// The most bytes of an answer's body.
     pub max_response: usize,
-    /// How many connections to keep, one for each batch in flight.
+    /// How many connections each runtime keeps, one for each batch in flight.
     pub connections: usize,
+    /// How many runtimes call it.
+    pub runtimes: usize,
 }
 
 /// One upstream.
 #[derive(Debug)]
 pub struct Upstream {
-    client: reqwest::Client,
+    /// One for each runtime, so that no call crosses over to a connection that
+    /// another thread serves.
+    clients: Box<[reqwest::Client]>,
     url: Url,
     headers: HeaderMap,
     timeout: Duration,
@@ -95,24 +99,28 @@ impl Upstream {
     /// Tests adapt the client: to HTTP/2 without TLS, to a root of their own.
     fn with(
         settings: Settings,
-        adapt: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+        adapt: impl Fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
     ) -> Result<Self, reqwest::Error> {
-        let builder = reqwest::Client::builder();
-        // The call is over when an upstream has answered, and its timeout with
-        // it. One that answers early and then reads no more would keep its
-        // connection, and what is left of the batch, for ever.
-        #[cfg(target_os = "linux")]
-        let builder = builder.tcp_user_timeout(settings.timeout);
-        let client = builder
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .no_proxy()
-            .retry(reqwest::retry::never())
-            .tcp_nodelay(true)
-            .connect_timeout(settings.connect_timeout)
-            .pool_max_idle_per_host(settings.connections)
-            .pool_idle_timeout(POOL_IDLE);
-        let client = adapt(client).build()?;
+        let client = || {
+            let builder = reqwest::Client::builder();
+            // The call is over when an upstream has answered, and its timeout with
+            // it. One that answers early and then reads no more would keep its
+            // connection, and what is left of the batch, for ever.
+            #[cfg(target_os = "linux")]
+            let builder = builder.tcp_user_timeout(settings.timeout);
+            let builder = builder
+                .redirect(reqwest::redirect::Policy::none())
+                .referer(false)
+                .no_proxy()
+                .retry(reqwest::retry::never())
+                .tcp_nodelay(true)
+                .connect_timeout(settings.connect_timeout)
+                .pool_max_idle_per_host(settings.connections)
+                .pool_idle_timeout(POOL_IDLE);
+            adapt(builder).build()
+        };
+        let clients = (0..settings.runtimes.max(1)).map(|_| client());
+        let clients = clients.collect::<Result<_, _>>()?;
         let agent = concat!("microbatch/", env!("CARGO_PKG_VERSION"));
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
@@ -123,7 +131,7 @@ impl Upstream {
         headers.extend(settings.headers);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Ok(Self {
-            client,
+            clients,
             url: settings.url,
             headers,
             timeout: settings.timeout,
@@ -132,44 +140,48 @@ impl Upstream {
     }
 }
 
+/// One batch, as it is sent.
+#[derive(Debug)]
+pub struct Outgoing<'a> {
+    /// The array of its jobs, in pieces that follow each other.
+    pub array: Vec<Bytes>,
+    /// `X-Batch-Id`.
+    pub batch_id: &'a HeaderValue,
+    /// `X-Batch-Size`.
+    pub batch_size: &'a HeaderValue,
+    /// Its place in a trace.
+    pub trace: &'a TraceContext,
+    /// Tells from the call on whether the upstream may have seen the batch.
+    pub sent: &'a Sent,
+    /// Which of the runtimes calls, from 0.
+    pub runtime: usize,
+}
+
 /// A way to call an upstream. [`Upstream`] is the one over HTTP; a simulation
 /// brings its own.
 pub trait Call: Send + Sync + 'static {
-    /// Posts one batch; returns when the head of the answer is there. `sent` tells
-    /// from then on whether the upstream may have seen the batch.
+    /// Posts one batch; returns when the head of the answer is there.
     ///
     /// # Errors
     /// [`CallError`]; the request is given up when the future is dropped.
-    fn post(
-        &self,
-        array: Bytes,
-        batch_id: &HeaderValue,
-        batch_size: &HeaderValue,
-        trace: &TraceContext,
-        sent: &Sent,
-    ) -> impl Future<Output = Result<Response, CallError>> + Send;
+    fn post(&self, batch: Outgoing<'_>)
+    -> impl Future<Output = Result<Response, CallError>> + Send;
 }
 
 impl Call for Upstream {
-    async fn post(
-        &self,
-        array: Bytes,
-        batch_id: &HeaderValue,
-        batch_size: &HeaderValue,
-        trace: &TraceContext,
-        sent: &Sent,
-    ) -> Result<Response, CallError> {
+    async fn post(&self, batch: Outgoing<'_>) -> Result<Response, CallError> {
         const BATCH_ID: HeaderName = HeaderName::from_static("x-batch-id");
         const BATCH_SIZE: HeaderName = HeaderName::from_static("x-batch-size");
+        let Outgoing { trace, sent, .. } = batch;
         let deadline = Instant::now() + self.timeout;
-        let mut request = self
-            .client
+        let client = &self.clients[batch.runtime % self.clients.len()];
+        let mut request = client
             .post(self.url.clone())
             .headers(self.headers.clone())
-            .header(BATCH_ID, batch_id)
-            .header(BATCH_SIZE, batch_size)
+            .header(BATCH_ID, batch.batch_id)
+            .header(BATCH_SIZE, batch.batch_size)
             .header("traceparent", trace.to_string())
-            .body(Witness::body(array, sent.clone()));
+            .body(Witness::body(batch.array, sent.clone()));
         if let Some(state) = trace.state() {
             request = request.header("tracestate", state);
         }

@@ -1,18 +1,19 @@
 //! A batch that has left: its members, and the slot it occupies.
 
 use std::sync::Arc;
-use std::task::Waker;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::desk::{Index, Waking};
 use super::error::Unanswered;
+use super::local::Local;
 use super::policy::FlushReason;
 use super::queue::{Entry, Load};
 use super::seat::{Answerer, Flight};
 use super::state::Pending;
-use super::{Batcher, Item, Shared, Slot};
+use super::{Batcher, Item, Slot};
 
 /// Items that left together, for a processor to answer one by one.
 ///
@@ -27,7 +28,7 @@ pub struct Batch<J: Item, R: Send + 'static> {
     reason: FlushReason,
     left: Instant,
     flight: Arc<Flight>,
-    shared: Arc<Shared<J, R>>,
+    local: Arc<Local<J, R>>,
     /// None while it rests.
     slot: Option<Slot<J, R>>,
 }
@@ -43,11 +44,16 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
         let members = entries
             .into_iter()
             .map(|entry| {
-                let (item, answerer) = entry.item;
+                let Pending {
+                    item,
+                    answerer,
+                    desk,
+                } = entry.item;
                 answerer.board(&flight, entry.bytes);
                 Member {
                     item,
                     answerer,
+                    desk,
                     bytes: entry.bytes,
                     arrived: entry.arrived,
                     deadline: entry.deadline,
@@ -59,7 +65,7 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
             reason,
             left,
             flight,
-            shared: Arc::clone(&slot.0),
+            local: Arc::clone(&slot.0),
             slot: Some(slot),
         }
     }
@@ -107,10 +113,13 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
         whose: impl Fn(&Member<J, R>) -> bool,
         mut answer: impl FnMut(&Member<J, R>) -> Result<R, Unanswered>,
     ) {
+        let mut waking = Waking::from(&self.local);
         if self.slot.is_some() {
             for member in self.members.extract_if(.., |member| whose(member)) {
                 let answer = answer(&member);
-                member.answerer.answer(answer);
+                if let Ok(Some(waker)) = member.answerer.answer(answer) {
+                    waking.wake(waker, member.desk);
+                }
             }
             return;
         }
@@ -120,19 +129,21 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
         let answers: Vec<_> = theirs.map(&mut answer).collect();
         let members = self.members.extract_if(.., |member| whose(member));
         let (mut wakers, mut leftovers) = (Vec::new(), Vec::new());
-        let mut state = self.shared.lock();
+        let mut state = self.local.lock();
         for (answer, member) in answers.into_iter().zip(members) {
-            match member.answerer.answer_quietly(answer) {
+            match member.answerer.answer(answer) {
                 Ok(waker) => {
-                    wakers.extend(waker);
+                    wakers.extend(waker.map(|waker| (waker, member.desk)));
                     state.end_rest(Load::one(member.bytes));
                     leftovers.push((member.item, None));
                 }
                 Err(answer) => leftovers.push((member.item, Some(answer))),
             }
         }
-        self.shared.proceed(state);
-        wakers.into_iter().for_each(Waker::wake);
+        self.local.proceed(state);
+        for (waker, desk) in wakers {
+            waking.wake(waker, desk);
+        }
     }
 
     /// The earliest deadline of the members.
@@ -151,7 +162,7 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
         let Some(slot) = self.slot.take() else {
             return;
         };
-        let mut state = self.shared.lock();
+        let mut state = self.local.lock();
         self.flight.set_rests(true);
         state.rest(self.load());
         drop(state);
@@ -163,12 +174,12 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
     /// before all who have not. It borrows nothing of the batch.
     pub fn slot(&self) -> impl Future<Output = Slot<J, R>> + Send + 'static {
         let (place, slot) = oneshot::channel();
-        self.shared.line_up(place);
-        let shared = Arc::clone(&self.shared);
+        self.local.line_up(place);
+        let local = Arc::clone(&self.local);
         async move {
             let slot = slot.await;
             // A place is given up only with the batcher, which is held here.
-            drop(shared);
+            drop(local);
             match slot {
                 Ok(slot) => slot,
                 Err(_) => std::future::pending().await,
@@ -179,10 +190,10 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
     /// Goes on with a slot, without the members whose callers have left.
     pub fn resume(&mut self, slot: Slot<J, R>) {
         if self.slot.is_none() {
-            let mut state = self.shared.lock();
+            let mut state = self.local.lock();
             self.flight.set_rests(false);
             state.rested(self.load());
-            self.shared.proceed(state);
+            self.local.proceed(state);
         }
         self.slot = Some(slot);
         self.forget_departed();
@@ -199,9 +210,9 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
     /// Says that the batch was not sent, right after it left: the next may leave
     /// as if this one had not.
     pub fn was_not_sent(&self) {
-        let mut state = self.shared.lock();
+        let mut state = self.local.lock();
         state.last_was_not_sent();
-        self.shared.proceed(state);
+        self.local.proceed(state);
     }
 
     /// Takes the later half of the members away into a batch of their own, which
@@ -214,10 +225,10 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
             reason: self.reason,
             left: self.left,
             flight: Arc::default(),
-            shared: Arc::clone(&self.shared),
+            local: Arc::clone(&self.local),
             slot: None,
         };
-        let mut state = self.shared.lock();
+        let mut state = self.local.lock();
         half.flight.set_rests(true);
         state.rest(half.load());
         if self.slot.is_none() {
@@ -241,9 +252,16 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
         awaited.map(|member| Load::one(member.bytes)).sum()
     }
 
+    /// Which of the batcher's runtimes it is processed on: 0 for the one that the
+    /// batcher was made on, 1 for the first of
+    /// [`on_this_runtime`](Batcher::on_this_runtime), and so on.
+    pub fn runtime(&self) -> usize {
+        self.local.index
+    }
+
     /// The batcher that the batch comes from.
     pub fn batcher(&self) -> Batcher<J, R> {
-        Batcher(Arc::clone(&self.shared))
+        Batcher(Arc::clone(&self.local))
     }
 
     /// A future that ends once no member is left whose caller waits. It borrows
@@ -259,9 +277,9 @@ impl<J: Item, R: Send + 'static> Drop for Batch<J, R> {
         // Members are answered before the slot is free.
         self.settle(|_| true, |_| Err(Unanswered::Dropped));
         if self.slot.is_none() {
-            let mut state = self.shared.lock();
+            let mut state = self.local.lock();
             state.rested(Load::default());
-            self.shared.proceed(state);
+            self.local.proceed(state);
         }
     }
 }
@@ -271,6 +289,8 @@ impl<J: Item, R: Send + 'static> Drop for Batch<J, R> {
 pub struct Member<J, R> {
     item: J,
     answerer: Answerer<R>,
+    /// Where its caller waits.
+    desk: Index,
     bytes: usize,
     arrived: Instant,
     deadline: Instant,

@@ -3,18 +3,30 @@
 //! Three rooms. *Ready*: the oldest waiting item of each key; a batch is taken
 //! from its front. *Held*: items whose key is already ready; each becomes ready
 //! when the one before it has gone. *Lobby*: items that found the queue full
-//! and wait for room, first come first in. Every room is ordered by ticket, and
-//! a ticket is a number that only grows.
+//! and wait for room, first come first in. Every room is ordered by number, and
+//! numbers only grow.
 //!
 //! Batches that rest before they are sent again take up room like the items
 //! they are made of, and are known here by their [`Load`] alone.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, hash_map};
+use std::hash::{BuildHasherDefault, Hasher};
 
+use slab::Slab;
 use tokio::time::Instant;
 
+use super::line::Line;
+
+/// How many items came before.
+pub(super) type Number = u64;
+
 /// An item's place in line.
-pub(super) type Ticket = u64;
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ticket {
+    pub number: Number,
+    /// Where it is kept.
+    at: usize,
+}
 
 /// One item that waits.
 #[derive(Debug)]
@@ -87,32 +99,47 @@ const LOBBY_JOBS: usize = 1_000;
 /// The same for their bytes.
 const LOBBY_BYTES: usize = 64 << 20;
 
+/// An entry with where it waits.
+#[derive(Debug)]
+struct Waiting<T> {
+    number: Number,
+    stage: Stage,
+    /// Its deadline comes before one of an earlier item.
+    early: bool,
+    entry: Entry<T>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Ready,
+    Held,
+    Lobby,
+}
+
 #[derive(Debug)]
 pub(super) struct Queue<T> {
     capacity_jobs: usize,
     capacity_bytes: usize,
     /// What a batch adds to the bytes of each of its entries.
     overhead: usize,
-    next: Ticket,
-    ready: BTreeMap<Ticket, Entry<T>>,
-    held: BTreeMap<Ticket, Entry<T>>,
-    lobby: BTreeMap<Ticket, Entry<T>>,
-    keys: HashMap<u64, Chain>,
+    next: Number,
+    /// All that wait. The rooms and deadlines name them by their places here.
+    waiting: Slab<Waiting<T>>,
+    ready: Line<Number>,
+    lobby: Line<Number>,
+    /// The keys of all in the queue proper, each with those held for it.
+    keys: HashMap<u64, BTreeMap<Number, usize>, BuildHasherDefault<KeyHasher>>,
     bytes: usize,
     ready_bytes: usize,
     lobby_bytes: usize,
     /// Of the batches that rest.
     resting: Load,
-    /// Of all that wait, the earliest first.
-    deadlines: BTreeSet<(Instant, Ticket)>,
+    /// Of all that wait but the early ones: nearly all have the same time to
+    /// stay, so that their deadlines come in the order of their arrivals.
+    deadlines: Line<(Instant, Number)>,
+    /// The early ones', each with the place of its item.
+    early: BTreeSet<(Instant, Number, usize)>,
     entered: u64,
-}
-
-/// The tickets of one key: one ready, the others held.
-#[derive(Debug)]
-struct Chain {
-    ready: Ticket,
-    held: BTreeSet<Ticket>,
 }
 
 impl<T> Queue<T> {
@@ -122,22 +149,23 @@ impl<T> Queue<T> {
             capacity_bytes,
             overhead,
             next: 0,
-            ready: BTreeMap::new(),
-            held: BTreeMap::new(),
-            lobby: BTreeMap::new(),
-            keys: HashMap::new(),
+            waiting: Slab::new(),
+            ready: Line::new(),
+            lobby: Line::new(),
+            keys: HashMap::default(),
             bytes: 0,
             ready_bytes: 0,
             lobby_bytes: 0,
             resting: Load::default(),
-            deadlines: BTreeSet::new(),
+            deadlines: Line::new(),
+            early: BTreeSet::new(),
             entered: 0,
         }
     }
 
     /// How many items wait in the queue proper.
     pub fn jobs(&self) -> usize {
-        self.ready.len() + self.held.len()
+        self.waiting.len() - self.lobby.len()
     }
 
     /// What takes up room: the queue proper, and the batches that rest.
@@ -171,20 +199,32 @@ impl<T> Queue<T> {
         self.entered
     }
 
-    /// The oldest item's ticket and arrival.
-    pub fn oldest(&self) -> Option<(Ticket, Instant)> {
-        let (&ticket, entry) = self.ready.first_key_value()?;
-        Some((ticket, entry.arrived))
+    /// The oldest item's number and arrival.
+    pub fn oldest(&self) -> Option<(Number, Instant)> {
+        let (number, at) = self.ready.first()?;
+        Some((number, self.waiting[at].entry.arrived))
     }
 
-    /// The ticket that the next item will get.
-    pub fn next_ticket(&self) -> Ticket {
+    /// The number that the next item will get.
+    pub fn next_number(&self) -> Number {
         self.next
     }
 
     /// The earliest deadline of all that wait.
     pub fn earliest_deadline(&self) -> Option<Instant> {
-        self.deadlines.first().map(|&(deadline, _)| deadline)
+        self.earliest().map(|(deadline, _)| deadline)
+    }
+
+    /// The same, with whose it is.
+    fn earliest(&self) -> Option<(Instant, Ticket)> {
+        let regular = self.deadlines.first();
+        let regular = regular.map(|((deadline, number), at)| (deadline, Ticket { number, at }));
+        let early = self.early.first();
+        let early = early.map(|&(deadline, number, at)| (deadline, Ticket { number, at }));
+        [regular, early]
+            .into_iter()
+            .flatten()
+            .min_by_key(|&(deadline, ticket)| (deadline, ticket.number))
     }
 
     /// Whether one more item of `bytes` may wait for room.
@@ -205,47 +245,63 @@ impl<T> Queue<T> {
 
     /// Lines an entry up, in the lobby where there is no room for it.
     pub fn push(&mut self, entry: Entry<T>) -> (Ticket, Room) {
-        let ticket = self.next;
+        let number = self.next;
         self.next += 1;
-        self.deadlines.insert((entry.deadline, ticket));
-        if self.has_room(entry.bytes) {
-            self.enter(ticket, entry);
+        let (bytes, deadline) = (entry.bytes, entry.deadline);
+        let enters = self.has_room(bytes);
+        let latest = self.deadlines.last();
+        let early = latest.is_some_and(|(latest, _)| deadline < latest);
+        let at = self.waiting.insert(Waiting {
+            number,
+            stage: Stage::Lobby,
+            early,
+            entry,
+        });
+        match early {
+            true => drop(self.early.insert((deadline, number, at))),
+            false => self.deadlines.join((deadline, number), at),
+        }
+        let ticket = Ticket { number, at };
+        if enters {
+            self.enter(ticket);
             (ticket, Room::Queue)
         } else {
-            self.lobby_bytes += entry.bytes;
-            self.lobby.insert(ticket, entry);
+            self.lobby_bytes += bytes;
+            self.lobby.join(number, at);
             (ticket, Room::Lobby)
         }
     }
 
-    fn enter(&mut self, ticket: Ticket, entry: Entry<T>) {
+    fn enter(&mut self, Ticket { number, at }: Ticket) {
+        let waiting = &mut self.waiting[at];
+        let bytes = waiting.entry.bytes;
         self.entered += 1;
-        self.bytes += entry.bytes;
-        if let Some(chain) = self.keys.get_mut(&entry.key) {
-            chain.held.insert(ticket);
-            self.held.insert(ticket, entry);
-        } else {
-            let held = BTreeSet::new();
-            self.keys.insert(
-                entry.key,
-                Chain {
-                    ready: ticket,
-                    held,
-                },
-            );
-            self.ready_bytes += entry.bytes;
-            self.ready.insert(ticket, entry);
+        self.bytes += bytes;
+        match self.keys.entry(waiting.entry.key) {
+            hash_map::Entry::Occupied(mut held) => {
+                waiting.stage = Stage::Held;
+                held.get_mut().insert(number, at);
+            }
+            hash_map::Entry::Vacant(key) => {
+                waiting.stage = Stage::Ready;
+                key.insert(BTreeMap::new());
+                self.ready_bytes += bytes;
+                self.ready.join(number, at);
+            }
         }
     }
 
     /// Lets in from the lobby, in order, as many as fit.
     fn admit(&mut self) {
-        while let Some((_, first)) = self.lobby.first_key_value()
-            && self.fits(first.bytes)
-            && let Some((ticket, entry)) = self.lobby.pop_first()
-        {
-            self.lobby_bytes -= entry.bytes;
-            self.enter(ticket, entry);
+        while let Some((number, at)) = self.lobby.first() {
+            let bytes = self.waiting[at].entry.bytes;
+            // The one at the door takes up no room yet.
+            if !self.fits(bytes) {
+                return;
+            }
+            self.lobby.pop();
+            self.lobby_bytes -= bytes;
+            self.enter(Ticket { number, at });
         }
     }
 
@@ -256,55 +312,67 @@ impl<T> Queue<T> {
         removed
     }
 
-    fn remove_only(&mut self, ticket: Ticket) -> Option<(Entry<T>, Room)> {
-        let removed = if let Some(entry) = self.lobby.remove(&ticket) {
-            self.lobby_bytes -= entry.bytes;
-            (entry, Room::Lobby)
-        } else if let Some(entry) = self.held.remove(&ticket) {
-            if let Some(chain) = self.keys.get_mut(&entry.key) {
-                chain.held.remove(&ticket);
+    fn remove_only(&mut self, Ticket { number, at }: Ticket) -> Option<(Entry<T>, Room)> {
+        let waits = self.waiting.get(at)?.number == number;
+        let Waiting {
+            stage,
+            early,
+            entry,
+            ..
+        } = waits.then(|| self.waiting.remove(at))?;
+        match early {
+            true => drop(self.early.remove(&(entry.deadline, number, at))),
+            false => drop(self.deadlines.leave((entry.deadline, number))),
+        }
+        let room = match stage {
+            Stage::Lobby => {
+                self.lobby.leave(number);
+                self.lobby_bytes -= entry.bytes;
+                Room::Lobby
             }
-            self.bytes -= entry.bytes;
-            (entry, Room::Queue)
-        } else {
-            let entry = self.ready.remove(&ticket)?;
-            self.bytes -= entry.bytes;
-            self.ready_bytes -= entry.bytes;
-            self.promote(entry.key);
-            (entry, Room::Queue)
+            Stage::Held => {
+                if let Some(held) = self.keys.get_mut(&entry.key) {
+                    held.remove(&number);
+                }
+                self.bytes -= entry.bytes;
+                Room::Queue
+            }
+            Stage::Ready => {
+                self.ready.leave(number);
+                self.bytes -= entry.bytes;
+                self.ready_bytes -= entry.bytes;
+                self.promote(entry.key);
+                Room::Queue
+            }
         };
-        self.deadlines.remove(&(removed.0.deadline, ticket));
-        Some(removed)
+        Some((entry, room))
     }
 
     /// After the ready entry of `key` has gone: the next of that key is ready.
     fn promote(&mut self, key: u64) {
-        let Some(chain) = self.keys.get_mut(&key) else {
+        let hash_map::Entry::Occupied(mut held) = self.keys.entry(key) else {
             return;
         };
-        match chain.held.pop_first() {
-            Some(ticket) => {
-                chain.ready = ticket;
-                if let Some(entry) = self.held.remove(&ticket) {
-                    self.ready_bytes += entry.bytes;
-                    self.ready.insert(ticket, entry);
-                }
+        match held.get_mut().pop_first() {
+            Some((number, at)) => {
+                let waiting = &mut self.waiting[at];
+                waiting.stage = Stage::Ready;
+                self.ready_bytes += waiting.entry.bytes;
+                self.ready.join(number, at);
             }
-            None => {
-                self.keys.remove(&key);
-            }
+            None => drop(held.remove()),
         }
     }
 
     /// What keeps the batch at the front from growing, if it is full.
     pub fn full(&self, max_size: usize, max_bytes: usize) -> Option<Full> {
         let ready_bytes = self.ready_bytes + self.ready.len() * self.overhead;
-        if self.ready.len() < max_size && ready_bytes <= max_bytes {
-            return None;
+        if ready_bytes <= max_bytes {
+            return (self.ready.len() >= max_size).then_some(Full::Size);
         }
         let mut bytes = 0;
-        for entry in self.ready.values().take(max_size) {
-            bytes += entry.bytes + self.overhead;
+        for at in self.ready.iter().take(max_size) {
+            bytes += self.waiting[at].entry.bytes + self.overhead;
             if bytes > max_bytes {
                 return Some(Full::Bytes);
             }
@@ -318,11 +386,15 @@ impl<T> Queue<T> {
         let mut taken = Vec::with_capacity(max_size.min(self.ready.len()));
         let mut bytes = 0;
         while taken.len() < max_size
-            && let Some(first) = self.ready.first_entry()
-            && bytes + first.get().bytes + (taken.len() + 1) * self.overhead <= max_bytes
+            && let Some((number, at)) = self.ready.first()
+            && bytes + self.waiting[at].entry.bytes + (taken.len() + 1) * self.overhead <= max_bytes
         {
-            let (ticket, entry) = first.remove_entry();
-            self.deadlines.remove(&(entry.deadline, ticket));
+            self.ready.pop();
+            let Waiting { early, entry, .. } = self.waiting.remove(at);
+            match early {
+                true => drop(self.early.remove(&(entry.deadline, number, at))),
+                false => drop(self.deadlines.leave((entry.deadline, number))),
+            }
             bytes += entry.bytes;
             taken.push(entry);
         }
@@ -342,7 +414,7 @@ impl<T> Queue<T> {
         let mut expired = Vec::new();
         // Nobody is let in before all have gone: who waits in the lobby and is
         // due as well was never accepted.
-        while let Some(&(deadline, ticket)) = self.deadlines.first()
+        while let Some((deadline, ticket)) = self.earliest()
             && deadline <= now
         {
             expired.extend(self.remove_only(ticket));
@@ -355,13 +427,35 @@ impl<T> Queue<T> {
 
     /// Takes out everything, oldest first.
     pub fn clear(&mut self) -> Vec<(Entry<T>, Room)> {
-        let tickets: BTreeSet<Ticket> = [&self.ready, &self.held, &self.lobby]
-            .into_iter()
-            .flat_map(BTreeMap::keys)
-            .copied()
+        let waiting = self.waiting.iter();
+        let mut tickets: Vec<Ticket> = waiting
+            .map(|(at, &Waiting { number, .. })| Ticket { number, at })
             .collect();
+        tickets.sort_unstable_by_key(|ticket| ticket.number);
         let gone = |ticket| self.remove_only(ticket);
         tickets.into_iter().filter_map(gone).collect()
+    }
+}
+
+/// Spreads keys, which are hashes or numbers already, over all bits: a multiply
+/// by 2⁶⁴ over the golden ratio (Knuth, The Art of Computer Programming, 6.4).
+/// Against keys that somebody chose to collide, the keys must be keyed hashes.
+#[derive(Debug, Default)]
+struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(self.0 ^ u64::from(byte));
+        }
+    }
+
+    fn write_u64(&mut self, key: u64) {
+        self.0 = key.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     }
 }
 

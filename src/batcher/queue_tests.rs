@@ -13,7 +13,7 @@ const OVERHEAD: usize = 2;
 /// An item is its own number; the rest the model must know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Waits {
-    ticket: Ticket,
+    number: Number,
     key: u64,
     bytes: usize,
     deadline: Instant,
@@ -90,7 +90,7 @@ impl Model {
         None
     }
 
-    fn remove(&mut self, gone: impl Fn(&Waits) -> bool) -> Vec<(Ticket, Room)> {
+    fn remove(&mut self, gone: impl Fn(&Waits) -> bool) -> Vec<(Number, Room)> {
         let mut removed = Vec::new();
         for (waits, room) in [
             (&mut self.queue, Room::Queue),
@@ -99,7 +99,7 @@ impl Model {
             removed.extend(
                 waits
                     .extract_if(.., |it| gone(it))
-                    .map(|it| (it.ticket, room)),
+                    .map(|it| (it.number, room)),
             );
         }
         self.admit();
@@ -132,7 +132,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn tickets(entries: &[(Entry<Ticket>, Room)]) -> Vec<(Ticket, Room)> {
+fn numbers(entries: &[(Entry<Number>, Room)]) -> Vec<(Number, Room)> {
     entries.iter().map(|(it, room)| (it.item, *room)).collect()
 }
 
@@ -144,25 +144,30 @@ proptest! {
         let mut now = Instant::now();
         let mut queue = Queue::new(JOBS, BYTES, OVERHEAD);
         let mut model = Model::default();
+        let mut tickets = Vec::new();
         for step in steps {
             match step {
                 Step::Push { key, bytes, lives } => {
-                    let ticket = queue.next_ticket();
+                    let number = queue.next_number();
                     let deadline = now + Duration::from_millis(lives);
-                    let waits = Waits { ticket, key, bytes, deadline };
+                    let waits = Waits { number, key, bytes, deadline };
                     let room = model.lobby.is_empty() && model.fits(bytes);
                     prop_assert_eq!(queue.has_room(bytes), room);
                     model.lobby.push(waits);
                     model.admit();
-                    let entry = Entry { item: ticket, key, bytes, arrived: now, deadline };
+                    let entry = Entry { item: number, key, bytes, arrived: now, deadline };
                     let at = if room { Room::Queue } else { Room::Lobby };
-                    prop_assert_eq!(queue.push(entry), (ticket, at));
+                    let (ticket, entered) = queue.push(entry);
+                    prop_assert_eq!((ticket.number, entered), (number, at));
+                    tickets.push(ticket);
                 }
                 Step::Remove { one_in } => {
                     let all = model.queue.iter().chain(&model.lobby);
-                    let ticket = all.map(|it| it.ticket).nth(one_in).unwrap_or(Ticket::MAX);
-                    let removed: Vec<_> = queue.remove(ticket).into_iter().collect();
-                    prop_assert_eq!(tickets(&removed), model.remove(|it| it.ticket == ticket));
+                    // Or one whose place may be another's by then.
+                    let number = all.map(|it| it.number).nth(one_in).unwrap_or_default();
+                    let ticket = tickets.get(number as usize);
+                    let removed: Vec<_> = ticket.and_then(|&it| queue.remove(it)).into_iter().collect();
+                    prop_assert_eq!(numbers(&removed), model.remove(|it| it.number == number));
                 }
                 Step::Take { max_size, max_bytes } => {
                     prop_assert_eq!(
@@ -172,13 +177,13 @@ proptest! {
                     let taken = queue.take(max_size, max_bytes);
                     let taken: Vec<_> = taken.iter().map(|it| it.item).collect();
                     let expected = model.take(max_size, max_bytes);
-                    let expected: Vec<_> = expected.iter().map(|it| it.ticket).collect();
+                    let expected: Vec<_> = expected.iter().map(|it| it.number).collect();
                     prop_assert_eq!(taken, expected);
                 }
                 Step::Pass { ms } => {
                     now += Duration::from_millis(ms);
-                    let mut expired = tickets(&queue.expire(now));
-                    expired.sort_by_key(|&(ticket, _)| ticket);
+                    let mut expired = numbers(&queue.expire(now));
+                    expired.sort_by_key(|&(number, _)| number);
                     prop_assert_eq!(expired, model.remove(|it| it.deadline <= now));
                 }
                 Step::Rest { jobs, bytes } => {
@@ -192,9 +197,9 @@ proptest! {
                 }
                 Step::Clear => {
                     // As when closing: nobody is let in any more.
-                    let cleared = tickets(&queue.clear());
-                    let queued = model.queue.drain(..).map(|it| (it.ticket, Room::Queue));
-                    let lobby = model.lobby.drain(..).map(|it| (it.ticket, Room::Lobby));
+                    let cleared = numbers(&queue.clear());
+                    let queued = model.queue.drain(..).map(|it| (it.number, Room::Queue));
+                    let lobby = model.lobby.drain(..).map(|it| (it.number, Room::Lobby));
                     prop_assert_eq!(cleared, queued.chain(lobby).collect::<Vec<_>>());
                 }
             }
@@ -203,8 +208,8 @@ proptest! {
             prop_assert_eq!(queue.lobby(), model.lobby.len());
             prop_assert_eq!(queue.entered(), model.entered);
             prop_assert_eq!(
-                queue.oldest().map(|(ticket, _)| ticket),
-                model.queue.first().map(|it| it.ticket)
+                queue.oldest().map(|(number, _)| number),
+                model.queue.first().map(|it| it.number)
             );
             let deadlines = model.queue.iter().chain(&model.lobby).map(|it| it.deadline);
             prop_assert_eq!(queue.earliest_deadline(), deadlines.min());
@@ -223,12 +228,13 @@ fn the_lobby_is_bounded_too() {
         arrived: now,
         deadline: now,
     };
+    let mut tickets = Vec::new();
     for item in 0..=LOBBY_JOBS as u64 {
         assert!(queue.lobby_has_room(10));
-        queue.push(entry(item));
+        tickets.push(queue.push(entry(item)).0);
     }
     assert!(!queue.lobby_has_room(10));
-    queue.remove(5);
+    queue.remove(tickets[5]);
     assert!(queue.lobby_has_room(LOBBY_BYTES - 10 * (LOBBY_JOBS - 1)));
     assert!(!queue.lobby_has_room(LOBBY_BYTES - 10 * (LOBBY_JOBS - 1) + 1));
     // Who enters the queue is no longer in the lobby.

@@ -4,11 +4,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use super::Item;
 use super::error::Unanswered;
+use super::local::Local;
 use super::queue::{Load, Room, Ticket};
 use super::seat::{self, Seat};
 use super::source::InHouse;
-use super::{Item, Shared};
 
 /// Resolves to the item's result. Dropping it is leaving: a queued item gives
 /// its place back at once; a batch in flight that all callers have left is told
@@ -18,7 +19,7 @@ pub struct Reply<J: Item, R: Send + 'static> {
     seat: Seat<R>,
     ticket: Ticket,
     room: Room,
-    shared: Arc<Shared<J, R>>,
+    local: Arc<Local<J, R>>,
     _in_house: Option<InHouse>,
 }
 
@@ -35,14 +36,14 @@ impl<J: Item, R: Send + 'static> Reply<J, R> {
     pub(super) fn new(
         seat: Seat<R>,
         (ticket, room): (Ticket, Room),
-        shared: Arc<Shared<J, R>>,
+        local: Arc<Local<J, R>>,
         in_house: Option<InHouse>,
     ) -> Self {
         Self {
             seat,
             ticket,
             room,
-            shared,
+            local,
             _in_house: in_house,
         }
     }
@@ -62,11 +63,11 @@ impl<J: Item, R: Send + 'static> Reply<J, R> {
 
     /// Takes the item out of the queue, if it is there still.
     fn withdraw(&self) -> bool {
-        let mut state = self.shared.lock();
+        let mut state = self.local.lock();
         let Some(withdrawn) = state.cancel(self.ticket) else {
             return false;
         };
-        self.shared.proceed(state);
+        self.local.proceed(state);
         // Before the answering end is dropped, which would answer.
         let _ = self.seat.leave();
         drop(withdrawn);
@@ -93,14 +94,14 @@ impl<J: Item, R: Send + 'static> Drop for Reply<J, R> {
             return;
         }
         // Under the lock, so that a batch that rests counts each member once.
-        let mut state = self.shared.lock();
+        let mut state = self.local.lock();
         let left = self.seat.leave();
         if left.loses_an_answer() {
             state.cancel_in_flight();
         }
         if let Some(bytes) = left.rested() {
             state.end_rest(Load::one(bytes));
-            self.shared.proceed(state);
+            self.local.proceed(state);
         } else {
             drop(state);
         }

@@ -63,18 +63,11 @@ impl<R> Answerer<R> {
         matches!(*lock(&self.0), State::Waiting(..))
     }
 
-    /// Answers, and wakes whoever waits.
-    pub fn answer(self, answer: Answer<R>) {
-        if let Ok(waker) = self.settle(answer) {
-            waker.into_iter().for_each(Waker::wake);
-        }
-    }
-
-    /// Answers, and hands back whom to wake, for use under a lock.
+    /// Answers, and hands back whom to wake.
     ///
     /// # Errors
     /// The answer, where nobody waits for it any more.
-    pub fn answer_quietly(self, answer: Answer<R>) -> Result<Option<Waker>, Answer<R>> {
+    pub fn answer(self, answer: Answer<R>) -> Result<Option<Waker>, Answer<R>> {
         self.settle(answer)
     }
 
@@ -226,7 +219,7 @@ mod tests {
     fn an_answer_is_taken_once() {
         let (answerer, seat) = pair();
         assert!(poll(&seat).is_pending());
-        answerer.answer(Ok(7));
+        assert!(answerer.answer(Ok(7)).is_ok());
         assert!(!seat.is_over());
         assert_eq!(poll(&seat), Poll::Ready(Ok(7)));
         assert!(seat.is_over() && !seat.leave().loses_an_answer());
@@ -241,7 +234,7 @@ mod tests {
             (Err(Unanswered::Closed), false),
         ] {
             let (answerer, seat) = pair();
-            answerer.answer(answer);
+            assert!(answerer.answer(answer).is_ok());
             assert_eq!(seat.leave().loses_an_answer(), lost);
         }
     }
@@ -257,7 +250,7 @@ mod tests {
     fn who_left_is_not_answered() {
         let (answerer, seat) = pair();
         assert!(seat.leave().loses_an_answer());
-        answerer.answer(Ok(7));
+        assert_eq!(answerer.answer(Ok(7)).unwrap_err(), Ok(7));
         assert!(seat.stage().is_none());
     }
 
@@ -271,7 +264,7 @@ mod tests {
         let mut emptied = std::pin::pin!(flight.emptied());
         let mut context = Context::from_waker(Waker::noop());
         assert!(emptied.as_mut().poll(&mut context).is_pending());
-        first.answer(Ok(()));
+        assert!(first.answer(Ok(())).is_ok());
         assert!(emptied.as_mut().poll(&mut context).is_pending());
         let _ = second_seat.leave();
         emptied.await;

@@ -74,8 +74,10 @@ impl<J: Item, R: Send + 'static> Source<J, R> {
     /// # Errors
     /// As [`Batcher::submit`].
     pub fn submit(&self, item: J, deadline: Instant) -> Result<Reply<J, R>, Refused<J>> {
-        self.batcher
-            .submit_from(item, deadline, Some(Tally::enter(&self.tally)))
+        // Nobody else asks who has an item in.
+        let in_house = self.batcher.is_adaptive();
+        let in_house = in_house.then(|| Tally::enter(&self.tally));
+        self.batcher.submit_from(item, deadline, in_house)
     }
 }
 

@@ -12,16 +12,23 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::batch::Batch;
+use super::desk::Index;
 use super::error::{Refusal, Unanswered};
+use super::local::Local;
 use super::policy::{Action, Company, FlushReason, View, decide};
-use super::queue::{Entry, Load, Queue, Room, Ticket};
+use super::queue::{Entry, Load, Number, Queue, Room, Ticket};
 use super::rate::{Arrivals, Departures};
 use super::seat::Answerer;
 use super::settings::{OnFull, Settings, Wait};
 use super::{Item, Shared, Slot};
 
 /// An item that waits, and the duty to answer it.
-pub(super) type Pending<J, R> = (J, Answerer<R>);
+pub(super) struct Pending<J, R> {
+    pub item: J,
+    pub answerer: Answerer<R>,
+    /// Where its caller waits.
+    pub desk: Index,
+}
 
 /// Where a batch that rests waits for its slot.
 pub(super) type Place<J, R> = oneshot::Sender<Slot<J, R>>;
@@ -35,8 +42,8 @@ pub(super) struct State<J: Item, R: Send + 'static> {
     resting: usize,
     /// Those of them that want a slot again, first come first served.
     returning: VecDeque<Place<J, R>>,
-    /// Items with a ticket below this one are to leave without waiting.
-    flush_below: Ticket,
+    /// Items with a number below this are to leave without waiting.
+    flush_below: Number,
     closing: bool,
     last_left: Option<Instant>,
     /// What that was before, in case the last has not been sent.
@@ -166,7 +173,7 @@ impl<J: Item, R: Send + 'static> State<J, R> {
 
     /// Everything that waits now is to leave; tells how many that is.
     pub fn flush(&mut self) -> usize {
-        self.flush_below = self.queue.next_ticket();
+        self.flush_below = self.queue.next_number();
         self.queue.jobs() + self.queue.lobby()
     }
 
@@ -273,26 +280,26 @@ impl<J: Item, R: Send + 'static> State<J, R> {
     }
 
     /// Does all that is due: expires, and takes the batches that may leave.
-    pub fn advance(&mut self, shared: &Arc<Shared<J, R>>, now: Instant) -> Work<J, R> {
+    pub fn advance(&mut self, local: &Arc<Local<J, R>>, now: Instant) -> Work<J, R> {
         let mut work = Work {
             batches: Vec::new(),
             slots: Vec::new(),
             gone: self.expire(now),
         };
         loop {
-            match self.next_action(shared, now) {
+            match self.next_action(&local.shared, now) {
                 Some(Action::Return) => {
                     let Some(place) = self.next_returning() else {
                         continue;
                     };
-                    work.slots.push((place, self.occupy_slot(shared, now)));
+                    work.slots.push((place, self.occupy_slot(local, now)));
                 }
                 Some(Action::Leave(reason)) => {
-                    let Some(entries) = self.take(shared) else {
+                    let Some(entries) = self.take(&local.shared) else {
                         return work;
                     };
                     self.departures.record(entries.len(), now);
-                    let slot = self.occupy_slot(shared, now);
+                    let slot = self.occupy_slot(local, now);
                     work.batches.push(Batch::new(entries, reason, now, slot));
                 }
                 Some(Action::Rest | Action::Until(_)) | None => return work,
@@ -303,11 +310,9 @@ impl<J: Item, R: Send + 'static> State<J, R> {
     /// As [`advance`](Self::advance), right after a push: only a full batch
     /// leaves now. Whatever else is due leaves by the clock, after one turn of
     /// the event loop, so that what arrived together leaves together.
-    pub fn advance_full(&mut self, shared: &Arc<Shared<J, R>>, now: Instant) -> Work<J, R> {
-        match self.next_action(shared, now) {
-            Some(Action::Leave(FlushReason::Size | FlushReason::Bytes)) => {
-                self.advance(shared, now)
-            }
+    pub fn advance_full(&mut self, local: &Arc<Local<J, R>>, now: Instant) -> Work<J, R> {
+        match self.next_action(&local.shared, now) {
+            Some(Action::Leave(FlushReason::Size | FlushReason::Bytes)) => self.advance(local, now),
             _ => Work {
                 batches: Vec::new(),
                 slots: Vec::new(),
@@ -336,7 +341,12 @@ impl<J: Item, R: Send + 'static> State<J, R> {
         self.armed
     }
 
-    /// When the clock will look by itself.
+    /// No clock looks by itself any more.
+    pub fn disarm(&mut self) {
+        self.armed = None;
+    }
+
+    /// When a clock will look by itself.
     #[cfg(test)]
     pub fn armed(&self) -> Option<Instant> {
         self.armed
@@ -367,7 +377,7 @@ impl<J: Item, R: Send + 'static> State<J, R> {
             full: self
                 .queue
                 .full(settings.max_size.max(1), settings.max_bytes),
-            flushing: oldest.is_some_and(|(ticket, _)| ticket < self.flush_below),
+            flushing: oldest.is_some_and(|(number, _)| number < self.flush_below),
             closing: self.closing,
             not_before: self.last_left.map(|left| left + settings.min_interval),
             max_wait: settings.max_wait,
@@ -394,11 +404,11 @@ impl<J: Item, R: Send + 'static> State<J, R> {
         std::iter::from_fn(|| self.returning.pop_front()).find(|place| !place.is_closed())
     }
 
-    fn occupy_slot(&mut self, shared: &Arc<Shared<J, R>>, now: Instant) -> Slot<J, R> {
+    fn occupy_slot(&mut self, local: &Arc<Local<J, R>>, now: Instant) -> Slot<J, R> {
         self.before_last = self.last_left.replace(now);
         self.in_flight += 1;
         self.slots_changed();
-        Slot(Arc::clone(shared))
+        Slot(Arc::clone(local))
     }
 
     fn expire(&mut self, now: Instant) -> Vec<(J, Option<Waker>)> {
@@ -421,8 +431,8 @@ fn answer<J, R>(
     reason: impl Fn(Room) -> Unanswered,
 ) -> Vec<(J, Option<Waker>)> {
     let answered = entries.into_iter().map(|(entry, room)| {
-        let (item, answerer) = entry.item;
-        let waker = answerer.answer_quietly(Err(reason(room)));
+        let Pending { item, answerer, .. } = entry.item;
+        let waker = answerer.answer(Err(reason(room)));
         // Nothing is lost by an answer that nobody waits for: it is an error.
         (item, waker.ok().flatten())
     });

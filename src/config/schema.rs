@@ -8,10 +8,10 @@ use http::HeaderMap;
 use url::Url;
 
 use super::address::{Address, OptionalAddress};
+use super::count_or::{MaxInFlight, SLOTS, THREADS, Threads};
 use super::duration::{DAY, HOUR, MILLISECOND, ZERO, time};
 use super::fraction::fraction;
 use super::headers::Headers;
-use super::in_flight::{MaxInFlight, Slots};
 use super::kind::{Kind, Raw, Wrong};
 use super::level::Level;
 use super::mistake::Origin;
@@ -28,6 +28,13 @@ settings! {
         /// Where jobs come in; port 0 is any free one
         listen: String = "127.0.0.1:8080", in Address,
             flag "--listen" "HOST:PORT", env "MICROBATCH_SERVER__LISTEN";
+
+        /// Threads that serve callers, or auto
+        ///
+        /// `"auto"` is one for each core that the process may use, a container's CPU quota
+        /// included.
+        threads: Threads = "auto", in THREADS,
+            flag "--threads" "N", env "MICROBATCH_SERVER__THREADS";
 
         /// Largest body of one job
         ///
@@ -112,7 +119,7 @@ settings! {
         ///
         /// `"adaptive"` finds out how many the upstream bears, from its latency and from what it
         /// turns away.
-        max_in_flight: MaxInFlight = "10", in Slots,
+        max_in_flight: MaxInFlight = "10", in SLOTS,
             flag "--max-in-flight" "N", env "MICROBATCH_UPSTREAM__MAX_IN_FLIGHT";
 
         /// Longest the upstream may take to answer a batch

@@ -50,6 +50,7 @@ impl Layers {
 /// Three values for each key but the headers, none its default, as TOML.
 const VALUES: &[(&str, [&str; 3])] = &[
     ("server.listen", ["\"h:1\"", "\"h:2\"", "\"h:3\""]),
+    ("server.threads", ["1", "\"auto\"", "3"]),
     ("server.max_body", ["\"1KiB\"", "\"2KiB\"", "3000"]),
     ("server.request_timeout", ["\"1m\"", "\"2m\"", "\"3m\""]),
     ("server.read_timeout", ["\"1s\"", "\"2s\"", "\"3s\""]),

@@ -6,42 +6,40 @@
 //! left open; one whose next head came in part together with the request before
 //! it counts as idle.
 
+use std::convert::Infallible;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Body;
-use axum::http::{Request, Version};
+use axum::http::{Request, Response, Version};
+use axum::response::IntoResponse;
+use http_body_util::Either;
 use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
-use tower_service::Service;
 
-use crate::batcher::Source;
-use crate::job::Job;
-use crate::processor::outcome::JobResult;
+use super::AnswerBody;
+use super::problem::Problem;
 
 /// Concurrent requests of one HTTP/2 connection: as many jobs as the default
 /// number of slots takes in full batches of the default size.
 const MAX_STREAMS: u32 = 1_000;
 
+/// Up to so many bytes, in pieces, are joined before they are written: the copy
+/// costs less than the pieces cost the system.
+const SHORT: usize = 1_024;
+
 /// The time to write a farewell to a caller whose head is overdue.
 const FAREWELL: Duration = Duration::from_millis(100);
-
-/// Who sent a request: put into its extensions.
-#[derive(Clone, Debug)]
-pub(super) struct Caller {
-    pub source: Arc<Source<Job, JobResult>>,
-}
 
 /// Where a connection's caller stands with the next request head.
 #[derive(Debug)]
@@ -93,21 +91,30 @@ impl Progress {
     }
 }
 
-/// Serves `stream` until it ends, or gracefully once `closing` turns true.
-pub(super) async fn serve(
+/// Serves `stream` until it ends, or gracefully once `closing` turns true, each
+/// request by `answer`.
+pub(super) async fn serve<F>(
     stream: TcpStream,
-    router: Router,
-    source: Option<Source<Job, JobResult>>,
+    answer: impl Fn(Request<Incoming>) -> F + Send + 'static,
     read_timeout: Duration,
-    mut closing: watch::Receiver<bool>,
-) {
+    closing: watch::Receiver<bool>,
+) where
+    F: Future<Output = Response<AnswerBody>> + Send + 'static,
+{
     let progress = Arc::new(Progress::new());
-    let service = TowerToHyperService::new(Requests {
-        router,
-        caller: source.map(|source| Caller {
-            source: Arc::new(source),
-        }),
-        progress: Arc::clone(&progress),
+    let serving = Arc::clone(&progress);
+    let service = service_fn(move |request: Request<Incoming>| {
+        serving.head_done(match request.version() {
+            Version::HTTP_2 => Progress::MULTIPLEXED,
+            _ => Progress::SERVING,
+        });
+        let (answer, progress) = (answer(request), Arc::clone(&serving));
+        async move {
+            let response = Guarded { answer }.await;
+            // The next head may come.
+            progress.turn(Progress::SERVING, Progress::IDLE);
+            Ok::<_, Infallible>(response)
+        }
     });
     let watched = Watched {
         stream,
@@ -124,7 +131,7 @@ pub(super) async fn serve(
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS);
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(watched), service));
-    let mut closing = std::pin::pin!(async { drop(closing.wait_for(|&closing| closing).await) });
+    let mut closing = std::pin::pin!(Closing::of(closing));
     let mut is_closing = false;
     let mut timer: Option<HeadTimer> = None;
     loop {
@@ -169,6 +176,43 @@ pub(super) async fn serve(
     }
 }
 
+pin_project_lite::pin_project! {
+    /// That the house closes. The connection's task polls it whenever anything
+    /// happens, and so it looks again only where it may have been woken.
+    struct Closing<F> {
+        #[pin]
+        closing: F,
+        flag: watch::Receiver<bool>,
+        polled: bool,
+    }
+}
+
+impl Closing<()> {
+    fn of(flag: watch::Receiver<bool>) -> Closing<impl Future<Output = ()>> {
+        let mut watched = flag.clone();
+        Closing {
+            closing: async move { drop(watched.wait_for(|&closing| closing).await) },
+            flag,
+            polled: false,
+        }
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Closing<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        // The waker of a task is always the same.
+        let nothing_new = *this.polled && matches!(this.flag.has_changed(), Ok(false));
+        if nothing_new {
+            return Poll::Pending;
+        }
+        *this.polled = true;
+        this.closing.poll(context)
+    }
+}
+
 /// By when a head is to be complete.
 #[derive(Clone, Copy)]
 struct HeadTimer {
@@ -210,56 +254,24 @@ impl<C: Future> Future for HeadAwaited<'_, C> {
     }
 }
 
-/// The router, told who is calling.
-#[derive(Clone)]
-struct Requests {
-    router: Router,
-    caller: Option<Caller>,
-    progress: Arc<Progress>,
-}
-
-impl Service<Request<Incoming>> for Requests {
-    type Response = <Router as Service<Request<Body>>>::Response;
-    type Error = <Router as Service<Request<Body>>>::Error;
-    type Future = Serving<<Router as Service<Request<Body>>>::Future>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        let multiplexed = request.version() == Version::HTTP_2;
-        self.progress.head_done(match multiplexed {
-            true => Progress::MULTIPLEXED,
-            false => Progress::SERVING,
-        });
-        let mut request = request.map(Body::new);
-        if let Some(caller) = &self.caller {
-            if multiplexed {
-                caller.source.set_multiplexed();
-            }
-            request.extensions_mut().insert(caller.clone());
-        }
-        Serving {
-            response: Box::pin(self.router.call(request)),
-            progress: Arc::clone(&self.progress),
-        }
+pin_project_lite::pin_project! {
+    /// An answer in the making; one that panics becomes a problem.
+    struct Guarded<F> {
+        #[pin]
+        answer: F,
     }
 }
 
-/// A request being served; the next head may come when it is done.
-struct Serving<F> {
-    response: Pin<Box<F>>,
-    progress: Arc<Progress>,
-}
-
-impl<F: Future> Future for Serving<F> {
+impl<F: Future<Output = Response<AnswerBody>>> Future for Guarded<F> {
     type Output = F::Output;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let response = ready!(self.response.as_mut().poll(context));
-        self.progress.turn(Progress::SERVING, Progress::IDLE);
-        Poll::Ready(response)
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let answer = self.project().answer;
+        // What panicked is not polled again.
+        catch_unwind(AssertUnwindSafe(|| answer.poll(context))).unwrap_or_else(|_| {
+            let problem = Problem::internal().into_response();
+            Poll::Ready(problem.map(Either::Right))
+        })
     }
 }
 
@@ -303,7 +315,17 @@ impl AsyncWrite for Watched {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let length: usize = slices.iter().map(|slice| slice.len()).sum();
+        if length > SHORT {
+            return Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        }
+        let mut joined = [0; SHORT];
+        let mut end = 0;
+        for slice in slices {
+            joined[end..end + slice.len()].copy_from_slice(slice);
+            end += slice.len();
+        }
+        Pin::new(&mut self.stream).poll_write(context, &joined[..end])
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -1,59 +1,65 @@
 //! `POST /jobs`: from a request to a job, and from its outcome to the answer.
 
+use std::fmt::Write as _;
+use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::BoxError;
 use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, ORIGIN};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::extract::State;
+use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use axum::http::{Request, Response, StatusCode};
+use axum::response::IntoResponse;
 use bytes::{Bytes, BytesMut};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout};
 use tracing::trace;
 
-use super::Jobs;
-use super::connection::Caller;
+use super::headers::Headers;
 use super::problem::Problem;
-use crate::batcher::{Reply, Stage, Unanswered};
+use super::{AnswerBody, Jobs};
+use crate::batcher::{Reply, Source, Stage, Unanswered};
 use crate::code::Code;
 use crate::job::{Job, JobId};
 use crate::processor::outcome::{Failure, JobOutcome, JobResult};
-use crate::trace_context::TraceContext;
 
-const PREFER: HeaderName = HeaderName::from_static("prefer");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 const BATCH_ID: HeaderName = HeaderName::from_static("x-batch-id");
 const BATCH_SIZE: HeaderName = HeaderName::from_static("x-batch-size");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// Answers one job.
-pub(super) async fn post(State(jobs): State<Jobs>, request: Request) -> Response {
+pub(super) async fn post<B>(
+    jobs: &Jobs,
+    source: &Source<Job, JobResult>,
+    request: Request<B>,
+) -> Response<AnswerBody>
+where
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
     let arrived = Instant::now();
-    let caller = request.extensions().get::<Caller>().cloned();
     let (head, body) = request.into_parts();
-    let wait = prefer_wait(&head.headers).unwrap_or(Duration::MAX);
+    let headers = Headers::of(&head.headers);
+    let wait = headers.prefer_wait().unwrap_or(Duration::MAX);
     let stay = wait.min(jobs.request_timeout);
-    let job = match read(&jobs, &head.headers, body, stay).await {
+    let job = match read(jobs, &headers, body, stay).await {
         Ok(job) => job,
         Err(problem) => return jobs.refuse(problem),
     };
+    // While the job waits nothing keeps the buffer that its connection read into.
+    drop(head);
     let id = job.id().clone();
     // Who shuts down says so, whatever the upstream is like.
-    if let Err(open) = jobs.circuit.admit(Instant::now())
+    if !jobs.circuit.is_closed()
+        && let Err(open) = jobs.circuit.admit(Instant::now())
         && !jobs.batcher.is_closed()
     {
         return jobs.refuse(Problem::circuit_open(open.retry_after).of(&id));
     }
-    let submitted = match &caller {
-        Some(caller) => caller.source.submit(job, arrived + stay),
-        None => jobs.batcher.submit(job, arrived + stay),
-    };
-    let mut waiting = match submitted {
-        Ok(reply) => Waiting::new(reply, &id, &jobs),
+    let mut waiting = match source.submit(job, arrived + stay) {
+        Ok(reply) => Waiting::new(reply, &id, jobs),
         Err(refused) => return jobs.refuse(Problem::from(refused.reason).of(&id)),
     };
     match waiting.answer().await {
@@ -66,45 +72,53 @@ pub(super) async fn post(State(jobs): State<Jobs>, request: Request) -> Response
             jobs.observer
                 .metrics
                 .answered(problem.code(), arrived.elapsed());
-            problem.into_response()
+            told(problem)
         }
     }
 }
 
+fn told(problem: Problem) -> Response<AnswerBody> {
+    problem.into_response().map(Either::Right)
+}
+
 /// `/jobs` by another method.
-pub(super) async fn only_post(State(jobs): State<Jobs>) -> Response {
-    jobs.refuse(Problem::method_not_allowed(super::POST))
+pub(super) async fn only_post(State(jobs): State<Jobs>) -> Response<Body> {
+    jobs.note(Problem::method_not_allowed(super::POST))
+        .into_response()
 }
 
 /// `/healthz` by another method.
-pub(super) async fn only_get(State(jobs): State<Jobs>) -> Response {
-    jobs.refuse(Problem::method_not_allowed(super::GET))
+pub(super) async fn only_get(State(jobs): State<Jobs>) -> Response<Body> {
+    jobs.note(Problem::method_not_allowed(super::GET))
+        .into_response()
 }
 
 /// Any other path.
-pub(super) async fn no_such_path(State(jobs): State<Jobs>) -> Response {
-    jobs.refuse(Problem::not_found("no such path; jobs go to POST /jobs"))
+pub(super) async fn no_such_path(State(jobs): State<Jobs>) -> Response<Body> {
+    let problem = Problem::not_found("no such path; jobs go to POST /jobs");
+    jobs.note(problem).into_response()
 }
 
 /// Reads a request's job, in the order of the contract: Content-Type, size,
 /// JSON, job.
-async fn read(
+async fn read<B>(
     jobs: &Jobs,
-    headers: &HeaderMap,
-    body: Body,
+    headers: &Headers<'_>,
+    body: B,
     stay: Duration,
-) -> Result<Job, Problem> {
-    check_content_type(headers).map_err(Problem::unsupported_media_type)?;
+) -> Result<Job, Problem>
+where
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
+    headers
+        .check_content_type()
+        .map_err(Problem::unsupported_media_type)?;
     let limit = jobs.max_body;
-    let announced = headers
-        .get(CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > limit as u64) {
+    if headers.length.is_some_and(|length| length > limit as u64) {
         return Err(Problem::job_too_large(limit));
     }
-    // No timer is set for a body that is there already.
     let patience = jobs.read_timeout.min(stay);
-    let body = match timeout(patience, gather(Limited::new(body, limit))).await {
+    let body = match in_time(patience, gather(Limited::new(body, limit))).await {
         Ok(Ok(body)) => body,
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             return Err(Problem::job_too_large(limit));
@@ -112,93 +126,51 @@ async fn read(
         Ok(Err(_)) => return Err(Problem::unreadable_body()),
         Err(_) => return Err(Problem::read_timeout()),
     };
-    Ok(Job::parse(&body)?.with_trace(trace_context(headers)))
+    Ok(Job::parse(&body)?.with_trace(headers.trace_context()))
 }
 
-/// The whole body in one piece. Its frames are not kept until the end: a body in
-/// chunks of one byte would take many times its size.
-async fn gather(mut body: Limited<Body>) -> Result<Bytes, BoxError> {
-    let mut only = Bytes::new();
+/// As [`timeout`], but without a timer for what is there already.
+async fn in_time<T>(patience: Duration, future: impl Future<Output = T>) -> Result<T, Elapsed> {
+    let mut future = std::pin::pin!(future);
+    match poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await {
+        Poll::Ready(output) => Ok(output),
+        Poll::Pending => timeout(patience, future).await,
+    }
+}
+
+/// The whole body in one piece, that belongs to nothing else.
+///
+/// Its frames are not kept until the end: a body in chunks of one byte would take
+/// many times its size, and a small one would hold on to the whole buffer that its
+/// connection read it into, which would need another for its next read.
+async fn gather<B>(mut body: Limited<B>) -> Result<Bytes, BoxError>
+where
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
+    // Nothing is resident of what never comes, whatever is announced.
+    let announced = http_body::Body::size_hint(&body)
+        .exact()
+        .unwrap_or_default();
     let mut all = BytesMut::new();
     while let Some(frame) = body.frame().await.transpose()? {
         // Trailers are nobody's business.
         let Ok(data) = frame.into_data() else {
             continue;
         };
-        if only.is_empty() && all.is_empty() {
-            only = data;
-        } else {
-            all.extend_from_slice(&std::mem::take(&mut only));
-            all.extend_from_slice(&data);
+        if all.is_empty() {
+            if data.len() >= OWN_BUFFER && data.len() as u64 == announced {
+                return Ok(data);
+            }
+            all.reserve(usize::try_from(announced).unwrap_or_default());
         }
+        all.extend_from_slice(&data);
     }
-    Ok(if all.is_empty() { only } else { all.freeze() })
+    Ok(all.freeze())
 }
 
-/// `application/json`, any `+json`, none, or what a bare `curl -d` says; but
-/// from a browser, which sends `Origin`, only a JSON type: all others it may
-/// send to a stranger's server without asking first (Fetch, "CORS-safelisted
-/// request-header").
-fn check_content_type(headers: &HeaderMap) -> Result<(), &'static str> {
-    let mut types = headers.get_all(CONTENT_TYPE).iter();
-    let content_type = types.next();
-    if types.next().is_some() {
-        return Err("the request has more than one Content-Type; send application/json");
-    }
-    let essence = content_type.map(|it| {
-        let it = it.as_bytes();
-        let end = it.iter().position(|&byte| byte == b';').unwrap_or(it.len());
-        it[..end].trim_ascii().to_ascii_lowercase()
-    });
-    let from_browser = headers.contains_key(ORIGIN);
-    match essence.as_deref() {
-        Some(b"application/json") => Ok(()),
-        Some(other) if is_plus_json(other) => Ok(()),
-        None | Some(b"application/x-www-form-urlencoded") if !from_browser => Ok(()),
-        _ if from_browser => {
-            Err("a request with an Origin header must say Content-Type: application/json")
-        }
-        _ => Err("this Content-Type is not taken; send application/json"),
-    }
-}
-
-/// A type and a subtype that ends in `+json` (RFC 6839).
-fn is_plus_json(essence: &[u8]) -> bool {
-    essence.ends_with(b"+json") && essence.iter().filter(|&&byte| byte == b'/').count() == 1
-}
-
-/// The seconds of `Prefer: wait=…` (RFC 7240, section 4.3); the first counts.
-fn prefer_wait(headers: &HeaderMap) -> Option<Duration> {
-    headers
-        .get_all(PREFER)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .find_map(|preference| {
-            let (name, value) = preference.split(';').next()?.split_once('=')?;
-            let value = value.trim().trim_matches('"');
-            name.trim().eq_ignore_ascii_case("wait").then_some(value)
-        })
-        .and_then(|seconds| seconds.parse().ok().map(Duration::from_secs))
-}
-
-fn trace_context(headers: &HeaderMap) -> Option<TraceContext> {
-    let mut parents = headers.get_all(TRACEPARENT).iter();
-    let context = TraceContext::parse(parents.next()?.to_str().ok()?)?;
-    if parents.next().is_some() {
-        return None;
-    }
-    // Several tracestate headers are one list (W3C Trace Context, 3.3.1.1).
-    let states: Vec<&str> = headers
-        .get_all(TRACESTATE)
-        .iter()
-        .filter_map(|state| state.to_str().ok())
-        .collect();
-    Some(match states.is_empty() {
-        true => context,
-        false => context.with_state(&states.join(",")),
-    })
-}
+/// A body from this size on, in bytes, is left in the buffer it was read into, if
+/// that has all of it.
+const OWN_BUFFER: usize = 4_096;
 
 /// A job whose answer is awaited. Tells the log when its caller leaves first.
 struct Waiting<'a> {
@@ -248,13 +220,18 @@ impl Drop for Waiting<'_> {
 
 impl Jobs {
     /// For a job that never entered the queue.
-    fn refuse(&self, problem: Problem) -> Response {
-        self.observer
-            .refused(problem.code(), self.batcher.snapshot());
-        problem.into_response()
+    fn refuse(&self, problem: Problem) -> Response<AnswerBody> {
+        told(self.note(problem))
     }
 
-    fn respond(&self, id: &JobId, arrived: Instant, result: JobResult) -> Response {
+    /// Counts what is answered to a request that was refused.
+    fn note(&self, problem: Problem) -> Problem {
+        self.observer
+            .refused(problem.code(), self.batcher.snapshot());
+        problem
+    }
+
+    fn respond(&self, id: &JobId, arrived: Instant, result: JobResult) -> Response<AnswerBody> {
         let JobResult {
             outcome,
             earlier,
@@ -274,15 +251,18 @@ impl Jobs {
                     json(own.unwrap_or(self.job_error_status), raw),
                 )
             }
-            JobOutcome::Taken => (Code::Ok, StatusCode::NO_CONTENT.into_response()),
+            JobOutcome::Taken => {
+                let response = StatusCode::NO_CONTENT.into_response();
+                (Code::Ok, response.map(Either::Right))
+            }
             JobOutcome::Failed(failure) => {
                 let problem = || {
                     let problem = Problem::from(&failure).after(earlier);
                     let problem = problem.of(id).in_batch(batch.id);
-                    match self.idempotent {
-                        true => problem.idempotent().into_response(),
-                        false => problem.into_response(),
-                    }
+                    told(match self.idempotent {
+                        true => problem.idempotent(),
+                        false => problem,
+                    })
                 };
                 (
                     failure.code(),
@@ -303,37 +283,38 @@ impl Jobs {
     }
 }
 
-fn json(status: StatusCode, body: Bytes) -> Response {
-    let mut response = Response::new(Body::from(body));
+fn json(status: StatusCode, body: Bytes) -> Response<AnswerBody> {
+    let mut response = Response::new(Either::Left(Full::from(body)));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, JSON);
     response
 }
 
 /// The upstream's own words for the only job of a batch that it refused.
-fn passed_through(failure: &Failure) -> Option<Response> {
+fn passed_through(failure: &Failure) -> Option<Response<AnswerBody>> {
     let Failure::Status(refusal) = failure else {
         return None;
     };
     let body = refusal.body.as_ref()?;
-    let mut response = Response::new(Body::from(body.bytes.clone()));
-    *response.status_mut() = StatusCode::from_u16(refusal.status).ok()?;
+    let mut response = json(
+        StatusCode::from_u16(refusal.status).ok()?,
+        body.bytes.clone(),
+    );
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, body.content_type.clone());
     Some(response)
 }
 
-/// Milliseconds, as Server Timing (W3C) has them.
+/// Milliseconds to the microsecond, as Server Timing (W3C) has them.
 fn server_timing(queued: Duration, upstream: Duration) -> Option<HeaderValue> {
-    let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
-    let timing = format!(
-        "queue;dur={:.3}, upstream;dur={:.3}",
-        ms(queued),
-        ms(upstream)
-    );
+    // Floating point would take longer than all else about the header.
+    let ms = |duration: Duration| (duration.as_millis(), duration.subsec_micros() % 1_000);
+    let ((queued, queued_us), (upstream, upstream_us)) = (ms(queued), ms(upstream));
+    let mut timing = String::with_capacity(64);
+    write!(
+        timing,
+        "queue;dur={queued}.{queued_us:03}, upstream;dur={upstream}.{upstream_us:03}"
+    )
+    .ok()?;
     HeaderValue::try_from(timing).ok()
 }
-
-#[cfg(test)]
-#[path = "jobs_tests.rs"]
-mod tests;

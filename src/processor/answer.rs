@@ -7,7 +7,7 @@ use super::Results;
 use super::outcome::{Failure, Passthrough, Refusal, code_of_status};
 use super::trip::Trip;
 use crate::code::Code;
-use crate::upstream::{Call, CallError, Response};
+use crate::upstream::{Call, CallError, Outgoing, Response};
 
 /// The longest body of a refusal that is handed on to a caller: under 64 KiB.
 const MAX_PASSTHROUGH: usize = 64 * 1024 - 1;
@@ -35,17 +35,18 @@ pub(super) struct Failed {
 pub(super) async fn call(
     upstream: &impl Call,
     trip: &Trip,
-    array: Bytes,
+    array: Vec<Bytes>,
     results: Results,
 ) -> Answer {
     let tag = trip.tag();
-    let posted = upstream.post(
+    let posted = upstream.post(Outgoing {
         array,
-        &tag.id_header,
-        &tag.size_header,
-        trip.trace(),
-        trip.sent(),
-    );
+        batch_id: &tag.id_header,
+        batch_size: &tag.size_header,
+        trace: trip.trace(),
+        sent: trip.sent(),
+        runtime: trip.runtime(),
+    });
     let mut response = match posted.await {
         Ok(response) => response,
         Err(error) => return Answer::from(error),

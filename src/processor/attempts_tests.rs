@@ -13,8 +13,8 @@ use super::outcome::Dispatched;
 use super::*;
 use crate::batcher::{Batcher, Reply, Settings};
 use crate::metrics::Bounds;
-use crate::trace_context::TraceContext;
-use crate::upstream::{CallError, Sent};
+
+use crate::upstream::{CallError, Outgoing, Sent};
 
 const MS: Duration = Duration::from_millis(1);
 /// Longer than anything that a test waits for.
@@ -34,20 +34,13 @@ struct Posted {
 }
 
 impl Call for ByHand {
-    async fn post(
-        &self,
-        array: Bytes,
-        batch_id: &HeaderValue,
-        _batch_size: &HeaderValue,
-        _trace: &TraceContext,
-        sent: &Sent,
-    ) -> Answered {
+    async fn post(&self, batch: Outgoing<'_>) -> Answered {
         let (answer, answered) = oneshot::channel();
         let posted = Posted {
             at: Instant::now(),
-            batch_id: batch_id.clone(),
-            array,
-            sent: sent.clone(),
+            batch_id: batch.batch_id.clone(),
+            array: batch.array.concat().into(),
+            sent: batch.sent.clone(),
             answer,
         };
         self.0.send(posted).ok().unwrap();

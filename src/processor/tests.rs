@@ -4,14 +4,13 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use http::HeaderValue;
 use tokio::time::{advance, sleep};
 
 use super::*;
 use crate::batcher::{Batcher, Reply, Settings};
 use crate::metrics::Bounds;
-use crate::trace_context::TraceContext;
-use crate::upstream::{CallError, Sent};
+
+use crate::upstream::{CallError, Outgoing};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);
@@ -36,21 +35,14 @@ impl Script {
 
 /// Once the script is over it answers 200, and each job itself.
 impl Call for Script {
-    async fn post(
-        &self,
-        array: Bytes,
-        _: &HeaderValue,
-        _: &HeaderValue,
-        _: &TraceContext,
-        sent: &Sent,
-    ) -> Result<Response, CallError> {
-        let text = String::from_utf8(array.to_vec()).unwrap();
+    async fn post(&self, batch: Outgoing<'_>) -> Result<Response, CallError> {
+        let text = String::from_utf8(batch.array.concat()).unwrap();
         let step = {
             let mut script = self.0.lock().unwrap();
             script.1.push(text.clone());
             script.0.pop_front().unwrap_or(says(200))
         };
-        assert!(sent.ask());
+        assert!(batch.sent.ask());
         sleep(step.0).await;
         let mut response = http::Response::builder().status(step.1);
         if let Some(seconds) = step.2 {

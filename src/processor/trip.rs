@@ -25,6 +25,8 @@ use crate::upstream::Sent;
 pub(super) struct Trip {
     observer: Arc<Observer>,
     batcher: Batcher<Job, JobResult>,
+    /// Where it is processed.
+    runtime: usize,
     reason: FlushReason,
     tag: Arc<BatchTag>,
     /// How many members the current attempt began with.
@@ -37,6 +39,8 @@ pub(super) struct Trip {
     sent: Sent,
     /// Since when the current one is under way.
     calling: Option<Instant>,
+    /// How long it took, once it is answered.
+    took: Option<Duration>,
     /// How long the upstream had the others.
     called: Duration,
     /// The batch that this one is a half of.
@@ -54,6 +58,7 @@ impl Trip {
         Self {
             observer: Arc::clone(observer),
             batcher: batch.batcher(),
+            runtime: batch.runtime(),
             reason: batch.reason(),
             tag: tag(Uuid::now_v7(), batch.len()),
             size: batch.len(),
@@ -62,6 +67,7 @@ impl Trip {
             attempt: 0,
             sent: Sent::default(),
             calling: None,
+            took: None,
             called: Duration::ZERO,
             half_of: None,
             earlier,
@@ -133,12 +139,18 @@ impl Trip {
         );
     }
 
+    /// The attempt is answered, or has failed: the clock stops.
+    pub fn back(&mut self) {
+        self.took = self.calling.map(|since| since.elapsed());
+    }
+
     /// The attempt has failed; the upstream saw so much of it.
     pub fn came_back(&mut self, dispatched: Dispatched) {
         self.earlier = self.earlier.max(dispatched);
         self.sent = Sent::default();
         self.called = self.upstream_had_it();
         self.calling = None;
+        self.took = None;
     }
 
     pub fn id(&self) -> Uuid {
@@ -147,6 +159,10 @@ impl Trip {
 
     pub fn tag(&self) -> &BatchTag {
         &self.tag
+    }
+
+    pub fn runtime(&self) -> usize {
+        self.runtime
     }
 
     pub fn size(&self) -> usize {
@@ -189,7 +205,8 @@ impl Trip {
 
     /// The time of all attempts, without the pauses between them.
     fn upstream_had_it(&self) -> Duration {
-        self.called + self.calling.map_or(Duration::ZERO, |since| since.elapsed())
+        let current = || self.calling.map(|since| since.elapsed());
+        self.called + self.took.or_else(current).unwrap_or_default()
     }
 
     pub fn failed(&self, member: &Member, failure: Failure) -> JobResult {

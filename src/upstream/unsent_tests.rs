@@ -384,7 +384,7 @@ async fn over_tls_the_upstreams_word_counts_as_well() {
         let listener = listener().await;
         let settings = settings("https", listener.local_addr().unwrap());
         let root = reqwest::Certificate::from_der(CERTIFICATE).unwrap();
-        let upstream = Upstream::with(settings, |it| it.tls_certs_only([root])).unwrap();
+        let upstream = Upstream::with(settings, |it| it.tls_certs_only([root.clone()])).unwrap();
         let server = async {
             let socket = listener.accept().await.unwrap().0;
             let socket = acceptor().accept(socket).await.unwrap();
@@ -412,6 +412,7 @@ fn settings(scheme: &str, addr: SocketAddr) -> Settings {
         connect_timeout: LONG,
         max_response: 1024,
         connections: 1,
+        runtimes: 1,
     }
 }
 
@@ -430,7 +431,15 @@ async fn call(upstream: &Upstream, body: Bytes) -> (Result<Response, CallError>,
     let (id, size) = (HeaderValue::from_static("b"), HeaderValue::from_static("1"));
     let trace = TraceContext::for_batch(std::iter::once(None));
     let sent = Sent::default();
-    let outcome = upstream.post(body, &id, &size, &trace, &sent).await;
+    let batch = Outgoing {
+        array: vec![body],
+        batch_id: &id,
+        batch_size: &size,
+        trace: &trace,
+        sent: &sent,
+        runtime: 0,
+    };
+    let outcome = upstream.post(batch).await;
     (outcome, sent.get())
 }
 

@@ -56,16 +56,25 @@ impl Sent {
 #[error("the call is over")]
 pub(super) struct Withdrawn;
 
-/// One chunk, announced by its exact length.
+/// Some pieces, announced by their exact length.
 pub(super) struct Witness {
-    bytes: Option<Bytes>,
+    pieces: std::vec::IntoIter<Bytes>,
+    /// The bytes of those that are left.
+    left: usize,
     sent: Sent,
 }
 
 impl Witness {
-    pub(super) fn body(bytes: Bytes, sent: Sent) -> reqwest::Body {
-        let bytes = Some(bytes);
-        reqwest::Body::wrap(Self { bytes, sent })
+    fn new(pieces: Vec<Bytes>, sent: Sent) -> Self {
+        Self {
+            left: pieces.iter().map(Bytes::len).sum(),
+            pieces: pieces.into_iter(),
+            sent,
+        }
+    }
+
+    pub(super) fn body(pieces: Vec<Bytes>, sent: Sent) -> reqwest::Body {
+        reqwest::Body::wrap(Self::new(pieces, sent))
     }
 }
 
@@ -80,15 +89,17 @@ impl Body for Witness {
         if !self.sent.ask() {
             return Poll::Ready(Some(Err(Withdrawn)));
         }
-        Poll::Ready(self.bytes.take().map(|bytes| Ok(Frame::data(bytes))))
+        let piece = self.pieces.next();
+        self.left -= piece.as_ref().map_or(0, Bytes::len);
+        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.bytes.is_none()
+        self.left == 0
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+        SizeHint::with_exact(self.left as u64)
     }
 }
 
@@ -99,14 +110,11 @@ mod tests {
     use super::*;
 
     fn asked_for(sent: &Sent) -> bool {
-        let bytes = Some(Bytes::from_static(b"[]"));
-        let mut witness = Witness {
-            bytes,
-            sent: sent.clone(),
-        };
+        let pieces = vec![Bytes::from_static(b"[]")];
+        let mut witness = Witness::new(pieces, sent.clone());
         let mut context = Context::from_waker(Waker::noop());
         let Poll::Ready(Some(frame)) = Pin::new(&mut witness).poll_frame(&mut context) else {
-            panic!("a body of one chunk");
+            panic!("a body of one piece");
         };
         frame.is_ok()
     }

@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response};
 use http_body_util::BodyExt;
+use microbatch::http::Caller;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
-use tower_service::Service;
 
 use crate::upstream::Oracle;
 
@@ -58,7 +57,7 @@ pub struct Manners {
 }
 
 /// One caller: job after job.
-pub async fn call(router: Router, oracle: Oracle, manners: Manners, seed: u64) -> Answers {
+pub async fn call(caller: Caller, oracle: Oracle, manners: Manners, seed: u64) -> Answers {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut seen = Answers::new();
     for _ in 0..manners.jobs {
@@ -77,7 +76,7 @@ pub async fn call(router: Router, oracle: Oracle, manners: Manners, seed: u64) -
         }
         let body = format!(r#"{{"id":{id},"body":"{secret}"}}"#);
         let request = request.body(Body::from(body)).unwrap();
-        let answer = router.clone().call(request);
+        let answer = caller.serve(request);
         let answer = if rng.random_bool(manners.leaves) {
             let patience = Duration::from_millis(rng.random_range(0..60));
             timeout(patience, answer).await.ok()
@@ -85,7 +84,7 @@ pub async fn call(router: Router, oracle: Oracle, manners: Manners, seed: u64) -
             Some(answer.await)
         };
         let outcome = match answer {
-            Some(Ok(answer)) => judge(answer, &id, &secret, &oracle, manners).await,
+            Some(answer) => judge(answer.map(Body::new), &id, &secret, &oracle, manners).await,
             None => "left",
         };
         *seen.entry(outcome).or_default() += 1;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use microbatch::batcher::{Batcher, OnFull, Settings, Wait};
-use microbatch::http::{JobsInner, jobs_router};
+use microbatch::http::{Caller, Jobs, JobsInner, jobs_router};
 use microbatch::job::Job;
 use microbatch::metrics::{self, Metrics};
 use microbatch::observer::Observer;
@@ -170,7 +170,8 @@ async fn schedule(seed: u64) -> Outcome {
         jobs,
         phase,
     } = build(&mut rng, &oracle, idempotent);
-    let router = jobs_router(jobs.into());
+    let jobs = Jobs::from(jobs);
+    let router = jobs_router(jobs.clone());
     let callers_count = rng.random_range(1..24);
     let manners = Manners {
         jobs: rng.random_range(1..12),
@@ -181,8 +182,8 @@ async fn schedule(seed: u64) -> Outcome {
     };
     let mut callers = JoinSet::new();
     for _ in 0..callers_count {
-        let (router, oracle) = (router.clone(), oracle.clone());
-        callers.spawn(callers::call(router, oracle, manners, rng.random()));
+        let caller = Caller::new(jobs.clone(), &batcher, router.clone());
+        callers.spawn(callers::call(caller, oracle.clone(), manners, rng.random()));
     }
     let mut outcome = Outcome {
         jobs: callers_count * manners.jobs,

@@ -4,11 +4,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::HeaderValue;
-use microbatch::trace_context::TraceContext;
 use microbatch::upstream::circuit::Circuit;
-use microbatch::upstream::{Call, CallError, Response, Sent};
+use microbatch::upstream::{Call, CallError, Outgoing, Response};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -193,7 +191,7 @@ impl SimulatedUpstream {
     }
 
     /// Reads a batch, which must be within its bounds.
-    fn read(&self, array: &Bytes, announced: &HeaderValue) -> Vec<Job> {
+    fn read(&self, array: &[u8], announced: &HeaderValue) -> Vec<Job> {
         assert!(array.len() <= self.bounds.max_bytes, "{}", array.len());
         let jobs: Vec<&RawValue> = serde_json::from_slice(array).expect("an array");
         assert!((1..=self.bounds.max_size).contains(&jobs.len()), "{jobs:?}");
@@ -261,17 +259,11 @@ fn element(job: &Job) -> String {
 }
 
 impl Call for SimulatedUpstream {
-    async fn post(
-        &self,
-        array: Bytes,
-        _batch_id: &HeaderValue,
-        batch_size: &HeaderValue,
-        _trace: &TraceContext,
-        sent: &Sent,
-    ) -> Result<Response, CallError> {
+    async fn post(&self, batch: Outgoing<'_>) -> Result<Response, CallError> {
+        let sent = batch.sent;
         assert_ne!(self.circuit.state(), "open", "sent all the same");
         let deadline = Instant::now() + TIMEOUT;
-        let jobs = self.read(&array, batch_size);
+        let jobs = self.read(&batch.array.concat(), batch.batch_size);
         let mut open = self.open();
         let deed = self.choose(jobs.len(), jobs.iter().any(|job| job.poisonous));
         let pause = |most: u64| {

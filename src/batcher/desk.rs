@@ -1,0 +1,197 @@
+//! Where one runtime is reached, and the two tasks that serve there.
+//!
+//! To wake a task of another thread takes a system call when that thread sleeps,
+//! and with runtimes of one thread each whenever it is another's. So the answers
+//! of a batch whose callers wait elsewhere are announced together: one letter
+//! with all their wakers to each desk, whose *postman* wakes them there. The
+//! other task is the [`clock`](super::clock).
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError, Weak};
+use std::task::Waker;
+
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+
+use super::local::Local;
+use super::{Item, Shared, clock};
+use crate::sync::{AtomicBool, Mutex, MutexGuard};
+
+/// Which of a batcher's desks. The first is that of the runtime that the batcher
+/// was made on.
+pub(super) type Index = usize;
+
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub runtime: Handle,
+    /// Wakes its clock.
+    pub clock: Notify,
+    /// Wakes its postman.
+    bell: Notify,
+    /// Whom the postman is to wake; `None` once there is no postman any more.
+    mail: Mutex<Option<Vec<Waker>>>,
+    /// Its runtime has ended.
+    closed: AtomicBool,
+}
+
+impl Desk {
+    /// Opens a desk at the runtime that this is called on.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with time enabled.
+    pub fn open<J: Item, R: Send + 'static>(shared: &Arc<Shared<J, R>>) -> Local<J, R> {
+        let runtime = Handle::current();
+        let desk = Arc::new(Self {
+            runtime: runtime.clone(),
+            clock: Notify::new(),
+            bell: Notify::new(),
+            mail: Mutex::new(Some(Vec::new())),
+            closed: AtomicBool::new(false),
+        });
+        let mut desks = shared.desks();
+        let index = desks.len();
+        desks.push(Arc::clone(&desk));
+        let home = Arc::clone(&desks[0]);
+        drop(desks);
+        let station = Station {
+            shared: Arc::downgrade(shared),
+            index,
+            desk: Arc::clone(&desk),
+            home: Arc::clone(&home),
+        };
+        runtime.spawn(clock::run(station));
+        runtime.spawn(deliver(Postman(Arc::clone(&desk)), Arc::downgrade(shared)));
+        Local {
+            shared: Arc::clone(shared),
+            index,
+            desk,
+            home,
+        }
+    }
+
+    /// Whether its runtime has ended.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
+    /// Has its two tasks look whether the batcher is still there.
+    pub fn dismiss(&self) {
+        self.clock.notify_one();
+        self.bell.notify_one();
+    }
+
+    /// Has these woken by the postman.
+    fn post(&self, wakers: Vec<Waker>) {
+        let mut mail = self.mail();
+        let Some(letters) = mail.as_mut() else {
+            drop(mail);
+            wakers.into_iter().for_each(Waker::wake);
+            return;
+        };
+        // Whoever has put something in has rung the bell.
+        let ring = letters.is_empty();
+        letters.extend(wakers);
+        drop(mail);
+        if ring {
+            self.bell.notify_one();
+        }
+    }
+
+    fn mail(&self) -> MutexGuard<'_, Option<Vec<Waker>>> {
+        // Nothing panics while it is held.
+        self.mail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A desk as its clock knows it. Dropped with the clock: then the runtime has
+/// ended, or the batcher.
+pub(super) struct Station<J: Item, R: Send + 'static> {
+    shared: Weak<Shared<J, R>>,
+    index: Index,
+    pub desk: Arc<Desk>,
+    home: Arc<Desk>,
+}
+
+impl<J: Item, R: Send + 'static> Station<J, R> {
+    /// The batcher as it is seen from here, while there is one.
+    pub fn local(&self) -> Option<Arc<Local<J, R>>> {
+        Some(Arc::new(Local {
+            shared: self.shared.upgrade()?,
+            index: self.index,
+            desk: Arc::clone(&self.desk),
+            home: Arc::clone(&self.home),
+        }))
+    }
+}
+
+impl<J: Item, R: Send + 'static> Drop for Station<J, R> {
+    fn drop(&mut self) {
+        let Some(local) = self.local() else {
+            return;
+        };
+        if Arc::ptr_eq(&self.desk, &self.home) {
+            local.end();
+        } else {
+            // Under the lock, so that whoever arms a clock after this sees it.
+            let mut state = local.lock();
+            self.desk.closed.store(true, Ordering::Relaxed);
+            state.disarm();
+            drop(state);
+            self.home.clock.notify_one();
+        }
+    }
+}
+
+/// Wakes whom a desk's mail names. What comes when it is gone is woken from afar.
+struct Postman(Arc<Desk>);
+
+async fn deliver<J: Item, R: Send + 'static>(postman: Postman, batcher: Weak<Shared<J, R>>) {
+    while batcher.strong_count() > 0 {
+        postman.0.bell.notified().await;
+        let letters = postman.0.mail().as_mut().map(std::mem::take);
+        letters.into_iter().flatten().for_each(Waker::wake);
+    }
+}
+
+impl Drop for Postman {
+    fn drop(&mut self) {
+        let letters = self.0.mail().take();
+        letters.into_iter().flatten().for_each(Waker::wake);
+    }
+}
+
+/// Wakes the callers of a batch: at once where they wait on this runtime, on
+/// others when it is dropped.
+pub(super) struct Waking<'a, J: Item, R: Send + 'static> {
+    local: &'a Local<J, R>,
+    elsewhere: Vec<(Index, Vec<Waker>)>,
+}
+
+impl<'a, J: Item, R: Send + 'static> Waking<'a, J, R> {
+    pub fn from(local: &'a Local<J, R>) -> Self {
+        Self {
+            local,
+            elsewhere: Vec::new(),
+        }
+    }
+
+    /// Wakes somebody whose item was submitted at the desk.
+    pub fn wake(&mut self, waker: Waker, desk: Index) {
+        if desk == self.local.index {
+            waker.wake();
+        } else if let Some((_, wakers)) = self.elsewhere.iter_mut().find(|(it, _)| *it == desk) {
+            wakers.push(waker);
+        } else {
+            self.elsewhere.push((desk, vec![waker]));
+        }
+    }
+}
+
+impl<J: Item, R: Send + 'static> Drop for Waking<'_, J, R> {
+    fn drop(&mut self) {
+        for (desk, wakers) in self.elsewhere.drain(..) {
+            let desk = Arc::clone(&self.local.shared.desks()[desk]);
+            desk.post(wakers);
+        }
+    }
+}
