@@ -30,6 +30,7 @@ use crate::job::Job;
 use crate::observer::Observer;
 use crate::processor::outcome::JobResult;
 use crate::upstream::circuit::Circuit;
+use jobs::Posted;
 use problem::Problem;
 
 pub use admin::Admin;
@@ -147,22 +148,36 @@ impl Caller {
     }
 
     /// Answers one request.
-    pub async fn serve<B>(&self, request: Request<B>) -> Response<AnswerBody>
+    pub fn serve<B>(
+        self: Arc<Self>,
+        request: Request<B>,
+    ) -> impl Future<Output = Response<AnswerBody>> + Send + 'static
     where
         B: http_body::Body<Data = Bytes, Error: Into<axum::BoxError>> + Send + Unpin + 'static,
     {
         if request.version() == Version::HTTP_2 {
             self.source.set_multiplexed();
         }
-        if request.uri().path() == JOBS && request.method() == Method::POST {
-            return jobs::post(&self.jobs, &self.source, request).await;
+        let is_job = request.uri().path() == JOBS && request.method() == Method::POST;
+        // What is asked for rarely must not make the future of every job larger.
+        let asked = match is_job {
+            true => Ok(Posted::new(request)),
+            false => Err(Box::pin(routed(
+                self.others.clone(),
+                request.map(Body::new),
+            ))),
+        };
+        async move {
+            match asked {
+                Ok(posted) => posted.answer(&self.jobs, &self.source).await,
+                Err(other) => other.await,
+            }
         }
-        routed(&self.others, request.map(Body::new)).await
     }
 }
 
-async fn routed(router: &Router, request: Request<Body>) -> Response<AnswerBody> {
-    match router.clone().call(request).await {
+async fn routed(mut router: Router, request: Request<Body>) -> Response<AnswerBody> {
+    match router.call(request).await {
         Ok(response) => response.map(Either::Right),
         Err(never) => match never {},
     }
@@ -173,10 +188,7 @@ async fn routed(router: &Router, request: Request<Body>) -> Response<AnswerBody>
 pub async fn serve_jobs(stream: TcpStream, caller: Caller, closing: watch::Receiver<bool>) {
     let read_timeout = caller.jobs.read_timeout;
     let caller = Arc::new(caller);
-    let serve = move |request: Request<Incoming>| {
-        let caller = Arc::clone(&caller);
-        async move { caller.serve(request).await }
-    };
+    let serve = move |request: Request<Incoming>| Arc::clone(&caller).serve(request);
     connection::serve(stream, serve, read_timeout, closing).await;
 }
 
@@ -187,9 +199,6 @@ pub async fn serve_admin(
     read_timeout: Duration,
     closing: watch::Receiver<bool>,
 ) {
-    let serve = move |request: Request<Incoming>| {
-        let router = router.clone();
-        async move { routed(&router, request.map(Body::new)).await }
-    };
+    let serve = move |request: Request<Incoming>| routed(router.clone(), request.map(Body::new));
     connection::serve(stream, serve, read_timeout, closing).await;
 }

@@ -9,6 +9,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
 
 use bytes::Bytes;
+use compact_str::CompactString;
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
@@ -52,7 +53,7 @@ impl Job {
         let id = match (shape, ids) {
             (Shape::Other, _) => return Err(JobError::NotAnObject),
             (Shape::Object, (None, _)) => return Err(JobError::NoId),
-            (Shape::Object, (Some(id), 1)) => JobId::parse(id, &raw)?,
+            (Shape::Object, (Some(id), 1)) => JobId::parse(id)?,
             (Shape::Object, _) => return Err(JobError::TwoIds),
         };
         Ok(Self {
@@ -65,8 +66,8 @@ impl Job {
 
     /// The same job, with the trace its caller belongs to.
     #[must_use]
-    pub fn with_trace(mut self, trace: Option<TraceContext>) -> Self {
-        self.trace = trace.map(Box::new);
+    pub fn with_trace(mut self, trace: Option<Box<TraceContext>>) -> Self {
+        self.trace = trace;
         self
     }
 
@@ -98,38 +99,36 @@ pub struct JobId(Repr);
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Repr {
-    /// UTF-8; a slice of the request where the string has no escapes.
-    String(Bytes),
+    /// Unescaped. A short one stands here itself: to share the request's memory
+    /// would cost more than to copy it.
+    String(CompactString),
     Integer(i128),
 }
 
 impl JobId {
-    /// Reads an id as written in JSON; `within` is the buffer that holds it,
-    /// whose memory the id then shares.
+    /// Reads an id as written in JSON.
     ///
     /// # Errors
     /// Any [`JobError`] that concerns the id's value.
-    pub fn parse(written: &str, within: &Bytes) -> Result<Self, JobError> {
+    pub fn parse(written: &str) -> Result<Self, JobError> {
         match written.as_bytes() {
             [b'"', inner @ .., b'"'] if !inner.contains(&b'\\') => {
-                Self::string(within.slice_ref(inner))
+                Self::string(&written[1..=inner.len()])
             }
             [b'"', ..] => {
                 let text: String =
                     serde_json::from_str(written).map_err(|_| JobError::LoneSurrogate)?;
-                Self::string(Bytes::from(text))
+                Self::string(&text)
             }
             [b'-' | b'0'..=b'9', ..] => Self::integer(written).map(Self),
             _ => Err(JobError::IdType),
         }
     }
 
-    fn string(text: Bytes) -> Result<Self, JobError> {
-        // Code points are the bytes that continue none.
-        let chars = text.iter().filter(|&&byte| byte & 0xC0 != 0x80).count();
-        match chars {
+    fn string(text: &str) -> Result<Self, JobError> {
+        match text.chars().count() {
             0 => Err(JobError::EmptyId),
-            1..=MAX_ID_CHARS => Ok(Self(Repr::String(text))),
+            1..=MAX_ID_CHARS => Ok(Self(Repr::String(text.into()))),
             _ => Err(JobError::IdTooLong),
         }
     }
@@ -155,7 +154,7 @@ impl JobId {
 impl Serialize for JobId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match &self.0 {
-            Repr::String(text) => serializer.serialize_str(&String::from_utf8_lossy(text)),
+            Repr::String(text) => serializer.serialize_str(text),
             Repr::Integer(n) => serializer.serialize_i128(*n),
         }
     }

@@ -80,6 +80,7 @@ pub mod listener;
 pub mod live;
 pub mod metrics;
 pub mod observer;
+mod patience;
 pub mod processor;
 pub mod sample_upstream;
 mod sync;

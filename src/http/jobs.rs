@@ -1,8 +1,6 @@
 //! `POST /jobs`: from a request to a job, and from its outcome to the answer.
 
 use std::fmt::Write as _;
-use std::future::poll_fn;
-use std::task::Poll;
 use std::time::Duration;
 
 use axum::BoxError;
@@ -13,8 +11,7 @@ use axum::http::{Request, Response, StatusCode};
 use axum::response::IntoResponse;
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
-use tokio::time::error::Elapsed;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tracing::trace;
 
 use super::headers::Headers;
@@ -23,6 +20,7 @@ use super::{AnswerBody, Jobs};
 use crate::batcher::{Reply, Source, Stage, Unanswered};
 use crate::code::Code;
 use crate::job::{Job, JobId};
+use crate::patience::in_time;
 use crate::processor::outcome::{Failure, JobOutcome, JobResult};
 
 const BATCH_ID: HeaderName = HeaderName::from_static("x-batch-id");
@@ -30,50 +28,90 @@ const BATCH_SIZE: HeaderName = HeaderName::from_static("x-batch-size");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// Answers one job.
-pub(super) async fn post<B>(
-    jobs: &Jobs,
-    source: &Source<Job, JobResult>,
-    request: Request<B>,
-) -> Response<AnswerBody>
+/// A request to do a job, without what its head says to no purpose here: while the
+/// job waits nothing keeps the buffer that its connection read into.
+pub(super) struct Posted<B> {
+    headers: Headers,
+    body: B,
+    arrived: Instant,
+}
+
+impl<B> Posted<B>
 where
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {
-    let arrived = Instant::now();
-    let (head, body) = request.into_parts();
-    let headers = Headers::of(&head.headers);
-    let wait = headers.prefer_wait().unwrap_or(Duration::MAX);
-    let stay = wait.min(jobs.request_timeout);
-    let job = match read(jobs, &headers, body, stay).await {
-        Ok(job) => job,
-        Err(problem) => return jobs.refuse(problem),
-    };
-    // While the job waits nothing keeps the buffer that its connection read into.
-    drop(head);
-    let id = job.id().clone();
-    // Who shuts down says so, whatever the upstream is like.
-    if !jobs.circuit.is_closed()
-        && let Err(open) = jobs.circuit.admit(Instant::now())
-        && !jobs.batcher.is_closed()
-    {
-        return jobs.refuse(Problem::circuit_open(open.retry_after).of(&id));
-    }
-    let mut waiting = match source.submit(job, arrived + stay) {
-        Ok(reply) => Waiting::new(reply, &id, jobs),
-        Err(refused) => return jobs.refuse(Problem::from(refused.reason).of(&id)),
-    };
-    match waiting.answer().await {
-        Ok(result) => jobs.respond(&id, arrived, result),
-        Err(reason) => {
-            let problem = Problem::from(reason).of(&id);
-            if !reason.had_entered() {
-                return jobs.refuse(problem);
-            }
-            jobs.observer
-                .metrics
-                .answered(problem.code(), arrived.elapsed());
-            told(problem)
+    /// Reads the head.
+    pub fn new(request: Request<B>) -> Self {
+        Self {
+            arrived: Instant::now(),
+            headers: Headers::of(request.headers()),
+            body: request.into_body(),
         }
+    }
+
+    /// Answers the job.
+    pub async fn answer(
+        self,
+        jobs: &Jobs,
+        source: &Source<Job, JobResult>,
+    ) -> Response<AnswerBody> {
+        let arrived = self.arrived;
+        let stay = self.headers.wait.unwrap_or(Duration::MAX);
+        let stay = stay.min(jobs.request_timeout);
+        let job = match self.read(jobs, stay).await {
+            Ok(job) => job,
+            Err(problem) => return jobs.refuse(problem),
+        };
+        let id = job.id().clone();
+        // Who shuts down says so, whatever the upstream is like.
+        if !jobs.circuit.is_closed()
+            && let Err(open) = jobs.circuit.admit(Instant::now())
+            && !jobs.batcher.is_closed()
+        {
+            return jobs.refuse(Problem::circuit_open(open.retry_after).of(&id));
+        }
+        let mut waiting = match source.submit(job, arrived + stay) {
+            Ok(reply) => Waiting::new(reply, &id, jobs),
+            Err(refused) => return jobs.refuse(Problem::from(refused.reason).of(&id)),
+        };
+        match waiting.answer().await {
+            Ok(result) => jobs.respond(&id, arrived, result),
+            Err(reason) => {
+                let problem = Problem::from(reason).of(&id);
+                if !reason.had_entered() {
+                    return jobs.refuse(problem);
+                }
+                jobs.observer
+                    .metrics
+                    .answered(problem.code(), arrived.elapsed());
+                told(problem)
+            }
+        }
+    }
+
+    /// Reads the job, in the order of the contract: Content-Type, size, JSON, job.
+    async fn read(self, jobs: &Jobs, stay: Duration) -> Result<Job, Problem> {
+        self.headers
+            .content_type
+            .map_err(Problem::unsupported_media_type)?;
+        let limit = jobs.max_body;
+        if self
+            .headers
+            .length
+            .is_some_and(|length| length > limit as u64)
+        {
+            return Err(Problem::job_too_large(limit));
+        }
+        let deadline = self.arrived + jobs.read_timeout.min(stay);
+        let body = match in_time(deadline, gather(Limited::new(self.body, limit))).await {
+            Ok(Ok(body)) => body,
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                return Err(Problem::job_too_large(limit));
+            }
+            Ok(Err(_)) => return Err(Problem::unreadable_body()),
+            Err(_) => return Err(Problem::read_timeout()),
+        };
+        Ok(Job::parse(&body)?.with_trace(self.headers.trace))
     }
 }
 
@@ -97,45 +135,6 @@ pub(super) async fn only_get(State(jobs): State<Jobs>) -> Response<Body> {
 pub(super) async fn no_such_path(State(jobs): State<Jobs>) -> Response<Body> {
     let problem = Problem::not_found("no such path; jobs go to POST /jobs");
     jobs.note(problem).into_response()
-}
-
-/// Reads a request's job, in the order of the contract: Content-Type, size,
-/// JSON, job.
-async fn read<B>(
-    jobs: &Jobs,
-    headers: &Headers<'_>,
-    body: B,
-    stay: Duration,
-) -> Result<Job, Problem>
-where
-    B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
-{
-    headers
-        .check_content_type()
-        .map_err(Problem::unsupported_media_type)?;
-    let limit = jobs.max_body;
-    if headers.length.is_some_and(|length| length > limit as u64) {
-        return Err(Problem::job_too_large(limit));
-    }
-    let patience = jobs.read_timeout.min(stay);
-    let body = match in_time(patience, gather(Limited::new(body, limit))).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            return Err(Problem::job_too_large(limit));
-        }
-        Ok(Err(_)) => return Err(Problem::unreadable_body()),
-        Err(_) => return Err(Problem::read_timeout()),
-    };
-    Ok(Job::parse(&body)?.with_trace(headers.trace_context()))
-}
-
-/// As [`timeout`], but without a timer for what is there already.
-async fn in_time<T>(patience: Duration, future: impl Future<Output = T>) -> Result<T, Elapsed> {
-    let mut future = std::pin::pin!(future);
-    match poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await {
-        Poll::Ready(output) => Ok(output),
-        Poll::Pending => timeout(patience, future).await,
-    }
 }
 
 /// The whole body in one piece, that belongs to nothing else.

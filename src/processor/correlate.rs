@@ -177,7 +177,7 @@ fn read(written: &str, answer: &Bytes) -> Read {
     );
     match (shape, id, ids) {
         (Ok(Shape::Object), Some(id), 1) => Read::Element(
-            JobId::parse(id, answer).ok(),
+            JobId::parse(id).ok(),
             Element {
                 raw: answer.slice_ref(written.as_bytes()),
                 error: is_error.then_some(ElementError { status }),

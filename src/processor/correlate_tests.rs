@@ -6,8 +6,7 @@ use proptest::sample::subsequence;
 use super::*;
 
 fn parse_id(written: &str) -> JobId {
-    let buffer = Bytes::copy_from_slice(written.as_bytes());
-    JobId::parse(std::str::from_utf8(&buffer).unwrap(), &buffer).unwrap()
+    JobId::parse(written).unwrap()
 }
 
 fn run(ids: &[&str], answer: &str) -> Result<Correlation, NotResults> {

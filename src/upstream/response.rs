@@ -5,9 +5,10 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::HeaderValue;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::CallError;
+use crate::patience::in_time;
 
 /// How much of an unwanted body is read so that the connection can be kept.
 const DISCARD: usize = 64 * 1024;
@@ -69,7 +70,7 @@ impl Response {
     pub async fn body_up_to(&mut self, limit: usize) -> Result<Bytes, CallError> {
         let limit = limit.min(self.limit);
         let deadline = self.deadline;
-        match timeout_at(deadline, self.read(limit)).await {
+        match in_time(deadline, self.read(limit)).await {
             Ok(body) => body,
             Err(_) => Err(CallError::Timeout),
         }

@@ -1,6 +1,7 @@
 //! Callers, and what every answer must be.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -57,7 +58,7 @@ pub struct Manners {
 }
 
 /// One caller: job after job.
-pub async fn call(caller: Caller, oracle: Oracle, manners: Manners, seed: u64) -> Answers {
+pub async fn call(caller: Arc<Caller>, oracle: Oracle, manners: Manners, seed: u64) -> Answers {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut seen = Answers::new();
     for _ in 0..manners.jobs {
@@ -76,7 +77,7 @@ pub async fn call(caller: Caller, oracle: Oracle, manners: Manners, seed: u64) -
         }
         let body = format!(r#"{{"id":{id},"body":"{secret}"}}"#);
         let request = request.body(Body::from(body)).unwrap();
-        let answer = caller.serve(request);
+        let answer = Arc::clone(&caller).serve(request);
         let answer = if rng.random_bool(manners.leaves) {
             let patience = Duration::from_millis(rng.random_range(0..60));
             timeout(patience, answer).await.ok()

@@ -182,7 +182,7 @@ async fn schedule(seed: u64) -> Outcome {
     };
     let mut callers = JoinSet::new();
     for _ in 0..callers_count {
-        let caller = Caller::new(jobs.clone(), &batcher, router.clone());
+        let caller = Arc::new(Caller::new(jobs.clone(), &batcher, router.clone()));
         callers.spawn(callers::call(caller, oracle.clone(), manners, rng.random()));
     }
     let mut outcome = Outcome {
