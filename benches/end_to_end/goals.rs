@@ -1,0 +1,247 @@
+//! The goals, one line each: what was measured, and whether that is within bounds.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+
+use crate::crowd::Crowd;
+use crate::median;
+use crate::process::Server;
+use crate::wrk::{Load, drive};
+
+/// Jobs in a batch, but where a goal says otherwise.
+const BATCH: &str = "--max-size 64";
+
+pub fn measure(rounds: usize, seconds: u32) -> Result<()> {
+    println!("| measure | figure | goal | |");
+    println!("|---|---|---|---|");
+    for callers in [64, 256] {
+        compare(callers, rounds, seconds)?;
+    }
+    latency(rounds, seconds)?;
+    queue_wait(rounds, seconds)?;
+    fill(seconds)?;
+    memory_per_job()?;
+    memory_of_a_batch()?;
+    idleness()
+}
+
+fn tell(measure: &str, figure: f64, unit: &str, goal: &str, reached: bool) {
+    let verdict = if reached { "reached" } else { "**missed**" };
+    println!("| {measure} | {figure:.2}{unit} | {goal} | {verdict} |");
+}
+
+fn at_most(measure: &str, figure: f64, unit: &str, most: f64) {
+    let reached = figure <= most;
+    tell(
+        measure,
+        figure,
+        unit,
+        &format!("≤ {most:.2}{unit}"),
+        reached,
+    );
+}
+
+/// One of those that are compared: µs of CPU per request, and requests per second.
+struct Contender {
+    name: &'static str,
+    server: Server,
+    cpu: Vec<f64>,
+    rate: Vec<f64>,
+}
+
+impl Contender {
+    fn new(name: &'static str, server: Server) -> Self {
+        let (cpu, rate) = (Vec::new(), Vec::new());
+        Self {
+            name,
+            server,
+            cpu,
+            rate,
+        }
+    }
+
+    fn round(&mut self, load: Load) -> Result<()> {
+        let before = self.server.cpu()?;
+        let run = drive(&self.server.address, load)?;
+        let took = self.server.cpu()? - before;
+        self.cpu.push(took.as_secs_f64() * 1e6 / run.requests);
+        self.rate.push(run.rate());
+        Ok(())
+    }
+}
+
+fn compare(callers: usize, rounds: usize, seconds: u32) -> Result<()> {
+    let upstream = Server::of_ours("upstream")?;
+    let folder = tempfile::tempdir()?;
+    let one = format!("{BATCH} --threads 1");
+    let mut contenders = vec![
+        Contender::new("floor", Server::of_ours("floor")?),
+        Contender::new("proxy", Server::proxy(&upstream.address, BATCH)?),
+        Contender::new("proxy, one thread", Server::proxy(&upstream.address, &one)?),
+    ];
+    match Server::nginx(&upstream.address, folder.path()) {
+        Ok(nginx) => contenders.push(Contender::new("nginx", nginx)),
+        Err(error) => eprintln!("without nginx: {error:#}"),
+    }
+    for _ in 0..rounds {
+        for contender in &mut contenders {
+            contender.round(Load::of(callers, seconds))?;
+        }
+    }
+    for it in &contenders {
+        let (cpu, rate) = (median(it.cpu.clone()), median(it.rate.clone()));
+        eprintln!(
+            "{callers} callers, {}: {cpu:.2} µs of CPU per job, {rate:.0} jobs/s",
+            it.name
+        );
+    }
+    // Of each round, so that what slows the machine for a while slows both.
+    let over = |of: &Contender, to: &Contender, figure: fn(&Contender) -> &[f64]| {
+        let pairs = figure(of).iter().zip(figure(to));
+        median(pairs.map(|(a, b)| a / b).collect())
+    };
+    let [floor, proxy, single, nginx @ ..] = &contenders[..] else {
+        unreachable!("three at least");
+    };
+    let cpu = |it| over(it, floor, |it| &it.cpu);
+    let most = if callers == 64 { 1.10 } else { 1.00 };
+    let of = |what: &str| format!("{what}, {callers} callers");
+    at_most(&of("CPU per job ÷ the floor's"), cpu(proxy), "", most);
+    at_most(&of("the same with `--threads 1`"), cpu(single), "", most);
+    for (name, it) in [
+        ("jobs/s ÷ the floor's", proxy),
+        ("the same with `--threads 1`", single),
+    ] {
+        let rate = over(it, floor, |it| &it.rate);
+        tell(&of(name), rate, "", "≥ 0.95", rate >= 0.95);
+    }
+    for nginx in nginx {
+        let cpu = over(proxy, nginx, |it| &it.cpu);
+        at_most(&of("CPU per job ÷ nginx's"), cpu, "", 0.65);
+    }
+    Ok(())
+}
+
+fn latency(rounds: usize, seconds: u32) -> Result<()> {
+    let upstream = Server::of_ours("upstream")?;
+    let proxy = Server::proxy(&upstream.address, "--wait adaptive")?;
+    let mut added = Vec::new();
+    for _ in 0..rounds {
+        let load = Load::of(1, seconds);
+        let direct = drive(
+            &upstream.address,
+            Load {
+                path: "/batch",
+                ..load
+            },
+        )?;
+        added.push(drive(&proxy.address, load)?.p50 - direct.p50);
+    }
+    let measure = "added latency, median, one caller, `wait = \"adaptive\"`";
+    at_most(measure, median(added), " µs", 100.0);
+    Ok(())
+}
+
+fn queue_wait(rounds: usize, seconds: u32) -> Result<()> {
+    let upstream = Server::of_ours("upstream")?;
+    let proxy = Server::proxy(&upstream.address, BATCH)?;
+    let saturated = drive(&proxy.address, Load::of(256, seconds))?.rate();
+    // So many callers as pause 0 to 20 ms between jobs and come to half of that.
+    let callers = (saturated / 2.0 * 0.013) as usize;
+    let load = Load {
+        pause: 20,
+        ..Load::of(callers, seconds)
+    };
+    let runs = (0..rounds).map(|_| drive(&proxy.address, load));
+    let runs = runs.collect::<Result<Vec<_>>>()?;
+    let share = median(runs.iter().map(|run| run.rate()).collect()) / saturated;
+    let p99 = median(runs.iter().map(|run| run.queued / 1e3).collect());
+    let measure = format!("p99 of the queue wait, `max_wait` 5 ms, at {share:.2} of the load");
+    at_most(&measure, p99, " ms", 7.0);
+    Ok(())
+}
+
+fn fill(seconds: u32) -> Result<()> {
+    let upstream = Server::sample("--delay 10ms")?;
+    let proxy = Server::proxy(&upstream.address, &format!("{BATCH} --max-in-flight 4"))?;
+    drive(&proxy.address, Load::of(256, seconds))?;
+    let jobs = proxy.metric("microbatch_batch_size_jobs_sum")?;
+    let batches = proxy.metric("microbatch_batch_size_jobs_count")?;
+    let full = 100.0 * jobs / batches / 64.0;
+    let measure = "fill of batches, upstream of 10 ms, 4 slots, 256 callers";
+    tell(measure, full, " %", "≥ 95 %", full >= 95.0);
+    Ok(())
+}
+
+fn memory_per_job() -> Result<()> {
+    const CALLERS: usize = 10_000;
+    let grown = |server: &Server, answered: bool| -> Result<f64> {
+        let before = server.memory("VmRSS")?;
+        let mut crowd = Crowd::connect(&server.address, CALLERS)?;
+        crowd.post(60)?;
+        if answered {
+            crowd.answered()?;
+        } else {
+            let until = Instant::now() + Duration::from_secs(20);
+            while server.metric("microbatch_queue_jobs")? < CALLERS as f64 {
+                ensure!(Instant::now() < until, "not all jobs came to wait");
+                sleep(Duration::from_millis(100));
+            }
+        }
+        Ok((server.memory("VmRSS")? - before) / CALLERS as f64)
+    };
+    let floor = grown(&Server::of_ours("floor")?, true)?;
+    let upstream = Server::of_ours("upstream")?;
+    let flags = "--max-size 100000 --max-bytes 64MiB --max-wait 1m --request-timeout 2m";
+    let proxy = grown(&Server::proxy(&upstream.address, flags)?, false)?;
+    eprintln!("memory: {proxy:.1} KiB per waiting job, {floor:.1} KiB per connection of the floor");
+    at_most(
+        "memory per waiting job ÷ the floor's per connection",
+        proxy / floor,
+        "",
+        1.25,
+    );
+    Ok(())
+}
+
+fn memory_of_a_batch() -> Result<()> {
+    const JOBS: usize = 100;
+    const BYTES: usize = 100 << 10;
+    let upstream = Server::of_ours("upstream")?;
+    let flags = "--max-size 100 --max-bytes 16MiB --max-wait 10s";
+    let proxy = Server::proxy(&upstream.address, flags)?;
+    let before = proxy.memory("VmRSS")?;
+    let mut crowd = Crowd::connect(&proxy.address, JOBS)?;
+    crowd.post(BYTES)?;
+    crowd.read(BYTES)?;
+    let peak = (proxy.memory("VmHWM")? - before) * 1024.0;
+    let in_flight = (JOBS * BYTES) as f64;
+    at_most(
+        "peak memory of 100 jobs of 100 KiB ÷ their bytes",
+        peak / in_flight,
+        "",
+        2.2,
+    );
+    Ok(())
+}
+
+fn idleness() -> Result<()> {
+    let upstream = Server::of_ours("upstream")?;
+    let proxy = Server::proxy(&upstream.address, "")?;
+    let mut crowd = Crowd::connect(&proxy.address, 1_000)?;
+    crowd.post(60)?;
+    crowd.answered()?;
+    sleep(Duration::from_secs(1));
+    let before = proxy.ticks()?;
+    sleep(Duration::from_secs(10));
+    let ticks = (proxy.ticks()? - before) as f64;
+    at_most(
+        "CPU of 10 s with 1,000 idle connections",
+        ticks,
+        " ticks",
+        0.0,
+    );
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! What the proxy costs beside the least that a server can cost, and beside nginx.
+//!
+//! ```sh
+//! cargo bench --bench end_to_end
+//! cargo bench --bench end_to_end -- --rounds 1 --seconds 1 --plot docs/performance.svg
+//! ```
+//!
+//! Everything that is measured runs as a process of its own: the *floor* (a bare
+//! axum server that reads the same request, finds the same id and echoes the job),
+//! nginx where it is installed, a fast upstream, and the release binary, each
+//! driven by wrk in turn. A figure is the median of its rounds; CPU is what the
+//! operating system has counted. It takes Linux and wrk.
+
+mod costs;
+mod crowd;
+mod goals;
+mod plot;
+mod process;
+mod servers;
+mod wrk;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Parser;
+
+/// Measures the proxy end to end.
+#[derive(Debug, Parser)]
+struct Options {
+    /// How many rounds each comparison has.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// How long each run of a comparison takes.
+    #[arg(long, default_value_t = 3)]
+    seconds: u32,
+    /// Where the plot of costs goes.
+    #[arg(long, default_value = "target/performance.svg")]
+    plot: PathBuf,
+    /// Leaves out how costs grow.
+    #[arg(long)]
+    goals_only: bool,
+    /// Said by cargo.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() -> Result<()> {
+    match std::env::args().nth(1).as_deref() {
+        Some("floor") => match servers::floor()? {},
+        Some("upstream") => match servers::upstream()? {},
+        _ => {}
+    }
+    let options = Options::parse();
+    crowd::allow_many_files()?;
+    goals::measure(options.rounds, options.seconds)?;
+    if !options.goals_only {
+        let curves = costs::measure(options.seconds)?;
+        plot::draw(&curves, &options.plot)?;
+        println!("\nPlot: {}", options.plot.display());
+    }
+    Ok(())
+}
+
+/// The middle one, or the mean of the two in the middle.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() % 2 {
+        _ if values.is_empty() => f64::NAN,
+        1 => values[middle],
+        _ => (values[middle - 1] + values[middle]) / 2.0,
+    }
+}

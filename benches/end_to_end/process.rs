@@ -1,0 +1,170 @@
+//! The servers as processes of their own, and what the operating system knows of them.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+/// Ends with this.
+pub struct Server {
+    child: Child,
+    /// Where it serves callers.
+    pub address: String,
+    /// Where it serves operators, if it does.
+    pub admin: Option<String>,
+}
+
+impl Server {
+    /// This executable, as the floor or as the upstream: it prints its address.
+    pub fn of_ours(role: &str) -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        let mut child = command.arg(role).stdout(Stdio::piped()).spawn()?;
+        let stdout = child.stdout.take().context("no output")?;
+        let mut address = String::new();
+        BufReader::new(stdout).read_line(&mut address)?;
+        let address = address.trim().to_owned();
+        Ok(Self {
+            child,
+            address,
+            admin: None,
+        })
+    }
+
+    /// The product in front of an upstream; its log tells its addresses.
+    pub fn proxy(upstream: &str, flags: &str) -> Result<Self> {
+        let url = format!("http://{upstream}/batch");
+        let flags = format!("--upstream {url} --admin-listen 127.0.0.1:0 {flags}");
+        Self::of_the_product(&flags)
+    }
+
+    /// The product's sample upstream, which can be slow.
+    pub fn sample(flags: &str) -> Result<Self> {
+        Self::of_the_product(&format!("upstream {flags}"))
+    }
+
+    fn of_the_product(flags: &str) -> Result<Self> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_microbatch"));
+        command
+            .args(flags.split_whitespace())
+            .args(["--listen", "127.0.0.1:0"])
+            .env("MICROBATCH_LOG__FORMAT", "json")
+            .stderr(Stdio::piped());
+        let mut child = command.spawn()?;
+        let mut log = BufReader::new(child.stderr.take().context("no log")?);
+        let mut said = String::new();
+        let line: serde_json::Value = loop {
+            let mut line = String::new();
+            ensure!(log.read_line(&mut line)? > 0, "it has ended: {said}");
+            match serde_json::from_str(&line) {
+                Ok(serde_json::Value::Object(fields)) if fields.contains_key("listen") => {
+                    break fields.into();
+                }
+                _ => said.push_str(&line),
+            }
+        };
+        // Whoever does not read its log must not hold it up.
+        thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+        let field = |name: &str| line[name].as_str().map(str::to_owned);
+        Ok(Self {
+            address: field("listen").context("no address")?,
+            admin: field("admin"),
+            child,
+        })
+    }
+
+    /// nginx, which forwards every job by itself over connections that it keeps.
+    pub fn nginx(upstream: &str, folder: &Path) -> Result<Self> {
+        let port = std::net::TcpListener::bind("127.0.0.1:0")?
+            .local_addr()?
+            .port();
+        let config = include_str!("nginx.conf")
+            .replace("PORT", &port.to_string())
+            .replace("UPSTREAM", upstream);
+        let file = folder.join("nginx.conf");
+        fs::write(&file, config)?;
+        let mut command = Command::new("nginx");
+        command.arg("-p").arg(folder).arg("-c").arg(&file);
+        let child = command.stderr(Stdio::null()).spawn()?;
+        let server = Self {
+            child,
+            address: format!("127.0.0.1:{port}"),
+            admin: None,
+        };
+        let until = Instant::now() + Duration::from_secs(5);
+        while TcpStream::connect(&server.address).is_err() {
+            ensure!(Instant::now() < until, "nginx does not listen");
+            thread::sleep(Duration::from_millis(10));
+        }
+        Ok(server)
+    }
+
+    /// The CPU time of all its threads and its children's, user and system.
+    pub fn cpu(&self) -> Result<Duration> {
+        let mut nanos = 0;
+        for pid in self.pids()? {
+            for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+                let stat = fs::read_to_string(task?.path().join("schedstat"))?;
+                let on_cpu = stat.split_whitespace().next().context("empty")?;
+                nanos += on_cpu.parse::<u64>()?;
+            }
+        }
+        Ok(Duration::from_nanos(nanos))
+    }
+
+    /// The same in the system's ticks of 10 ms, which it counts by itself.
+    pub fn ticks(&self) -> Result<u64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        let after_name = stat.rsplit(')').next().context("no name")?;
+        let times = after_name.split_whitespace().skip(11).take(2);
+        times.map(|ticks| Ok(ticks.parse::<u64>()?)).sum()
+    }
+
+    /// Resident memory in KiB: `VmRSS` is that of now, `VmHWM` the most so far.
+    pub fn memory(&self, which: &str) -> Result<f64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find(|line| line.starts_with(which));
+        let kib = line.and_then(|line| line.split_whitespace().nth(1));
+        Ok(kib.context("no such line")?.parse()?)
+    }
+
+    /// A metric without labels.
+    pub fn metric(&self, name: &str) -> Result<f64> {
+        let admin = self.admin.as_ref().context("no admin listener")?;
+        let mut stream = TcpStream::connect(admin)?;
+        write!(
+            stream,
+            "GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+        )?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        Ok(value.context("no such metric")?.trim().parse()?)
+    }
+
+    /// Its own process, and those that it has started.
+    fn pids(&self) -> Result<Vec<u32>> {
+        let own = self.child.id();
+        let children = fs::read_to_string(format!("/proc/{own}/task/{own}/children"))?;
+        let children = children.split_whitespace().map(str::parse);
+        let mut pids = children.collect::<Result<Vec<u32>, _>>()?;
+        pids.push(own);
+        Ok(pids)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Politely, so that nginx ends its workers too.
+        if let Some(pid) = rustix::process::Pid::from_raw(self.child.id() as i32) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        let _ = self.child.wait();
+    }
+}
