@@ -212,8 +212,11 @@ fn memory_of_a_batch() -> Result<()> {
     let upstream = Server::of_ours("upstream")?;
     let flags = "--max-size 100 --max-bytes 16MiB --max-wait 10s";
     let proxy = Server::proxy(&upstream.address, flags)?;
-    let before = proxy.memory("VmRSS")?;
     let mut crowd = Crowd::connect(&proxy.address, JOBS)?;
+    // What the connections take is there before.
+    crowd.post(60)?;
+    crowd.answered()?;
+    let before = proxy.memory("VmRSS")?;
     crowd.post(BYTES)?;
     crowd.read(BYTES)?;
     let peak = (proxy.memory("VmHWM")? - before) * 1024.0;

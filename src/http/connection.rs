@@ -34,6 +34,10 @@ use super::problem::Problem;
 /// number of slots takes in full batches of the default size.
 const MAX_STREAMS: u32 = 1_000;
 
+/// The largest head of a request, in bytes, and the most that is read at a time: a
+/// connection keeps the buffer it reads into, for however long it is open.
+const MAX_HEAD: usize = 16 * 1024;
+
 /// Up to so many bytes, in pieces, are joined before they are written: the copy
 /// costs less than the pieces cost the system.
 const SHORT: usize = 1_024;
@@ -125,7 +129,8 @@ pub(super) async fn serve<F>(
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(None);
+        .header_read_timeout(None)
+        .max_buf_size(MAX_HEAD);
     builder
         .http2()
         .timer(TokioTimer::new())

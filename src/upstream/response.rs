@@ -99,8 +99,11 @@ impl Response {
         if announced == Some(first.len() as u64) {
             return Ok(first);
         }
-        // Announced or not, memory follows what has really come.
-        let mut body = BytesMut::from(first);
+        // What is announced is set aside, but the system lends memory only for what
+        // really comes. To grow step by step would take it several times over.
+        let announced = announced.map_or(0, |length| usize::try_from(length).unwrap_or(limit));
+        let mut body = BytesMut::with_capacity(announced.max(first.len()));
+        body.extend_from_slice(&first);
         while body.len() <= limit {
             match self.chunk().await? {
                 Some(chunk) => body.extend_from_slice(&chunk),
