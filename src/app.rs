@@ -7,8 +7,8 @@
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use ::http::StatusCode;
@@ -16,7 +16,7 @@ use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::advice;
 use crate::batcher::{self, Batcher};
@@ -28,6 +28,7 @@ use crate::metrics::Bounds;
 use crate::observer::Observer;
 use crate::processor::outcome::JobResult;
 use crate::processor::{Phase, Policy, Processor, Results, encode};
+use crate::telemetry::Seldom;
 use crate::upstream::backoff::Backoff;
 use crate::upstream::budget::Budget;
 use crate::upstream::circuit::Circuit;
@@ -172,8 +173,7 @@ impl App {
             let (jobs, router, closed) = (jobs.clone(), router.clone(), closed.clone());
             let batchers = Arc::clone(&batchers);
             crew.spawn(async move |worker| {
-                // A socket that can't be watched is about to fail anyway.
-                if let Ok(stream) = TcpStream::from_std(stream) {
+                if let Some(stream) = watched(stream) {
                     let caller = Caller::new(jobs, &batchers[worker], router);
                     http::serve_jobs(stream, caller, closed).await;
                 }
@@ -197,7 +197,7 @@ impl App {
             tokio::spawn(accept(listener, never, move |stream| {
                 let (router, closed) = (router.clone(), admin_closed.clone());
                 tokio::spawn(async move {
-                    if let Ok(stream) = TcpStream::from_std(stream) {
+                    if let Some(stream) = watched(stream) {
                         http::serve_admin(stream, router, read_timeout, closed).await;
                     }
                 });
@@ -233,6 +233,21 @@ impl App {
         let _ = timeout_at(deadline.max(last_words), closing.closed()).await;
         drop(workers);
         Report { batcher, observer }
+    }
+}
+
+/// A connection on the runtime that this is called on. A system that has no means
+/// left to watch it loses the connection, not the proxy.
+fn watched(stream: std::net::TcpStream) -> Option<TcpStream> {
+    static FAILURES: LazyLock<Seldom> = LazyLock::new(Seldom::default);
+    match TcpStream::from_std(stream) {
+        Ok(stream) => Some(stream),
+        Err(error) => {
+            if FAILURES.now().is_some() {
+                warn!(%error, "can't watch a connection, closing it");
+            }
+            None
+        }
     }
 }
 

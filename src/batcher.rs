@@ -50,8 +50,9 @@
 //!
 //! # Several runtimes
 //! One batcher may serve several runtimes, such as one for each thread: each has a
-//! handle of its own, from [`Batcher::on_this_runtime`]. Items of all of them share
-//! batches. A batch is processed on the runtime that filled it.
+//! handle of its own, from [`Batcher::on_this_runtime`]. Items of all of them share batches. A batch is processed on the runtime
+//! that sent it: the one that filled it or found its wait to be over, or the one
+//! that had the slot before.
 //!
 //! # How it works
 //! One short lock guards the queue and the counts. Whoever changes something
@@ -72,6 +73,8 @@ mod rate;
 mod reply;
 #[cfg(test)]
 mod rest_tests;
+#[cfg(test)]
+mod runtimes_tests;
 mod seat;
 mod settings;
 mod source;
@@ -154,8 +157,9 @@ impl<J: Item, R: Send + 'static> Batcher<J, R> {
     /// The same batcher for another runtime: what is submitted by this handle
     /// leaves in the same batches; those that it fills are processed on the
     /// runtime that this is called on, and its replies cost least when they are
-    /// awaited there. To be called once for each runtime. That the runtime ends
-    /// before the batcher does the other runtimes no harm.
+    /// awaited there. To be called once for each runtime. When the runtime ends
+    /// before the batcher, the members of batches that are processed there are
+    /// answered [`Unanswered::Dropped`], and what is queued leaves by the others.
     ///
     /// # Panics
     /// Outside of a tokio runtime with time enabled.

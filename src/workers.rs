@@ -2,13 +2,14 @@
 //! stays there.
 //!
 //! A connection is served by one thread from its first byte to its last, so that
-//! a job costs no more than on a single thread: no task is stolen, no memory is
-//! freed by another thread, and no wake-up crosses over but for the answers of a
-//! batch, see [`crate::batcher`]. `app` starts them and hands them connections.
+//! a job costs hardly more than on a single thread: no task is stolen, and callers
+//! whose batch was processed by another thread are woken together, see
+//! [`crate::batcher`]. `app` starts them and hands them connections.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -92,21 +93,27 @@ impl Workers {
 
 impl Worker {
     fn start(number: usize) -> io::Result<Self> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel::<()>();
+        let (made, making) = mpsc::channel();
         let thread = thread::Builder::new().name(format!("worker-{number}"));
-        let joined = thread.spawn(move || {
+        // The runtime is made there, since it may not be dropped here.
+        let handle = thread.spawn(move || {
+            let runtime = match Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(made.send(Err(error))),
+            };
+            let _ = made.send(Ok(runtime.handle().clone()));
             // An error is what is waited for: the other end is dropped.
             let _ = runtime.block_on(stopped);
             runtime.shutdown_timeout(LAST_TASKS);
         })?;
+        let runtime = making.recv().map_err(io::Error::other)??;
         Ok(Self {
-            runtime: handle,
+            runtime,
             tasks: Arc::default(),
             thread: Some(Thread {
                 _stop: stop,
-                handle: joined,
+                handle,
             }),
         })
     }
@@ -145,6 +152,7 @@ mod tests {
     use std::collections::HashSet;
 
     use tokio::sync::mpsc;
+    use tokio::sync::oneshot::error::TryRecvError;
 
     use super::*;
 
@@ -198,14 +206,18 @@ mod tests {
     #[tokio::test]
     async fn what_runs_ends_with_the_workers() {
         let workers = Workers::start(2).unwrap();
-        let (held, released) = oneshot::channel::<()>();
-        workers.spawn(async |_| ());
-        workers.spawn(async move |_| {
+        let (held, mut released) = oneshot::channel::<()>();
+        let (began, beginning) = oneshot::channel();
+        // The first worker is this thread, which goes on.
+        workers.spawn(async |_| std::future::pending().await);
+        workers.spawn(async move |number| {
             let _held = held;
+            began.send(number).unwrap();
             std::future::pending().await
         });
+        assert_eq!(beginning.await, Ok(1));
+        assert_eq!(released.try_recv(), Err(TryRecvError::Empty));
         drop(workers);
-        // It runs on either; on this thread's own runtime it would go on.
-        drop(released);
+        assert_eq!(released.try_recv(), Err(TryRecvError::Closed));
     }
 }

@@ -188,13 +188,15 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
     }
 
     /// Goes on with a slot, without the members whose callers have left.
-    pub fn resume(&mut self, slot: Slot<J, R>) {
+    pub fn resume(&mut self, mut slot: Slot<J, R>) {
         if self.slot.is_none() {
             let mut state = self.local.lock();
             self.flight.set_rests(false);
             state.rested(self.load());
             self.local.proceed(state);
         }
+        // Whoever freed it, what follows it is this runtime's business.
+        slot.0 = Arc::clone(&self.local);
         self.slot = Some(slot);
         self.forget_departed();
     }
@@ -256,7 +258,7 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
     /// batcher was made on, 1 for the first of
     /// [`on_this_runtime`](Batcher::on_this_runtime), and so on.
     pub fn runtime(&self) -> usize {
-        self.local.index
+        self.local.place()
     }
 
     /// The batcher that the batch comes from.

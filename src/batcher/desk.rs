@@ -3,8 +3,9 @@
 //! To wake a task of another thread takes a system call when that thread sleeps,
 //! and with runtimes of one thread each whenever it is another's. So the answers
 //! of a batch whose callers wait elsewhere are announced together: one letter
-//! with all their wakers to each desk, whose *postman* wakes them there. The
-//! other task is the [`clock`](super::clock).
+//! with all their wakers to each desk, whose *postman* wakes them there. Who is
+//! answered without a batch, which is rare, is woken from afar. The other task is
+//! the [`clock`](super::clock).
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, Weak};
@@ -20,6 +21,9 @@ use crate::sync::{AtomicBool, Mutex, MutexGuard};
 /// Which of a batcher's desks. The first is that of the runtime that the batcher
 /// was made on.
 pub(super) type Index = usize;
+
+/// That first one's.
+pub(super) const HOME: Index = 0;
 
 #[derive(Debug)]
 pub(super) struct Desk {
@@ -51,7 +55,7 @@ impl Desk {
         let mut desks = shared.desks();
         let index = desks.len();
         desks.push(Arc::clone(&desk));
-        let home = Arc::clone(&desks[0]);
+        let home = Arc::clone(&desks[HOME]);
         drop(desks);
         let station = Station {
             shared: Arc::downgrade(shared),
@@ -132,11 +136,10 @@ impl<J: Item, R: Send + 'static> Drop for Station<J, R> {
         if Arc::ptr_eq(&self.desk, &self.home) {
             local.end();
         } else {
-            // Under the lock, so that whoever arms a clock after this sees it.
-            let mut state = local.lock();
+            // Whoever arms a clock does so under the batcher's lock. The first
+            // runtime's clock takes that lock after this: before it, an armed time
+            // is one that it will find; after it, this is seen.
             self.desk.closed.store(true, Ordering::Relaxed);
-            state.disarm();
-            drop(state);
             self.home.clock.notify_one();
         }
     }

@@ -1,8 +1,8 @@
 //! A batcher as it is seen from one runtime.
 //!
 //! A batch is processed on the runtime that sent it, and what is due later is
-//! done by the clock of the runtime that found out. Only callers who wait on
-//! another runtime are reached across, see [`desk`](super::desk).
+//! done by the clock of the runtime that found out. Callers who wait on another
+//! runtime are reached across, see [`desk`](super::desk).
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -10,7 +10,7 @@ use std::task::Waker;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::desk::{Desk, Index};
+use super::desk::{Desk, HOME, Index};
 use super::state::{Place, State, Work};
 use super::{Item, Shared, Spawning};
 use crate::sync::MutexGuard;
@@ -33,10 +33,18 @@ impl<J: Item, R: Send + 'static> Local<J, R> {
 
     /// Where work is done that is found here.
     fn desk(&self) -> &Desk {
+        match self.place() {
+            HOME => &self.home,
+            _ => &self.desk,
+        }
+    }
+
+    /// The number of that desk.
+    pub fn place(&self) -> Index {
         if self.desk.is_closed() {
-            &self.home
+            HOME
         } else {
-            &self.desk
+            self.index
         }
     }
 
@@ -55,7 +63,7 @@ impl<J: Item, R: Send + 'static> Local<J, R> {
         let now = Instant::now();
         let mut state = self.lock();
         let work = state.advance(self, now);
-        let due = state.rearm(&self.shared, now);
+        let due = state.rearm(&self.shared, self.index, now);
         self.shared.announce(&state);
         drop(state);
         self.perform(work);
@@ -81,9 +89,10 @@ impl<J: Item, R: Send + 'static> Local<J, R> {
         self.abandon();
     }
 
-    /// Has the clock wake in time, and not at all if one will anyway.
+    /// Has the clock here wake in time, and not at all if it will anyway. Another's
+    /// may be held up by what its thread is at.
     pub fn arm(&self, state: &mut State<J, R>, now: Instant) {
-        if state.arm(&self.shared, now) {
+        if state.arm(&self.shared, self.place(), now) {
             self.wake_clock();
         }
     }

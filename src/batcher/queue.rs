@@ -320,10 +320,7 @@ impl<T> Queue<T> {
             entry,
             ..
         } = waits.then(|| self.waiting.remove(at))?;
-        match early {
-            true => drop(self.early.remove(&(entry.deadline, number, at))),
-            false => drop(self.deadlines.leave((entry.deadline, number))),
-        }
+        self.forget_deadline(early, entry.deadline, Ticket { number, at });
         let room = match stage {
             Stage::Lobby => {
                 self.lobby.leave(number);
@@ -346,6 +343,14 @@ impl<T> Queue<T> {
             }
         };
         Some((entry, room))
+    }
+
+    fn forget_deadline(&mut self, early: bool, deadline: Instant, ticket: Ticket) {
+        let Ticket { number, at } = ticket;
+        match early {
+            true => drop(self.early.remove(&(deadline, number, at))),
+            false => drop(self.deadlines.leave((deadline, number))),
+        }
     }
 
     /// After the ready entry of `key` has gone: the next of that key is ready.
@@ -391,10 +396,7 @@ impl<T> Queue<T> {
         {
             self.ready.pop();
             let Waiting { early, entry, .. } = self.waiting.remove(at);
-            match early {
-                true => drop(self.early.remove(&(entry.deadline, number, at))),
-                false => drop(self.deadlines.leave((entry.deadline, number))),
-            }
+            self.forget_deadline(early, entry.deadline, Ticket { number, at });
             bytes += entry.bytes;
             taken.push(entry);
         }
@@ -445,7 +447,8 @@ struct KeyHasher(u64);
 
 impl Hasher for KeyHasher {
     fn finish(&self) -> u64 {
-        self.0
+        // The product's upper half is the mixed one, and a table goes by the lower.
+        self.0.rotate_left(32)
     }
 
     fn write(&mut self, bytes: &[u8]) {

@@ -50,8 +50,8 @@ pub(super) struct State<J: Item, R: Send + 'static> {
     before_last: Option<Instant>,
     arrivals: Arrivals,
     departures: Departures,
-    /// When the clock will look at this state by itself.
-    armed: Option<Instant>,
+    /// When each desk's clock will look at this state by itself.
+    armed: Vec<Option<Instant>>,
     cancelled_queued: u64,
     cancelled_in_flight: u64,
 }
@@ -135,7 +135,7 @@ impl<J: Item, R: Send + 'static> State<J, R> {
             before_last: None,
             arrivals: Arrivals::new(settings.max_wait * 4),
             departures: Departures::new(now),
-            armed: None,
+            armed: Vec::new(),
             cancelled_queued: 0,
             cancelled_in_flight: 0,
         }
@@ -321,35 +321,39 @@ impl<J: Item, R: Send + 'static> State<J, R> {
         }
     }
 
-    /// Sets the time at which the clock is to look; true if that is earlier
+    /// Sets the time at which a desk's clock is to look; true if that is earlier
     /// than it would by itself.
-    pub fn arm(&mut self, shared: &Shared<J, R>, now: Instant) -> bool {
+    pub fn arm(&mut self, shared: &Shared<J, R>, desk: Index, now: Instant) -> bool {
         let Some(due) = self.next_due(shared, now) else {
             return false;
         };
-        let earlier = self.armed.is_none_or(|armed| due < armed);
+        let armed = self.armed_at(desk);
+        let earlier = armed.is_none_or(|armed| due < armed);
         if earlier {
-            self.armed = Some(due);
+            *armed = Some(due);
         }
         earlier
     }
 
+    fn armed_at(&mut self, desk: Index) -> &mut Option<Instant> {
+        if self.armed.len() <= desk {
+            self.armed.resize(desk + 1, None);
+        }
+        &mut self.armed[desk]
+    }
+
     /// As [`arm`](Self::arm), by the clock itself, which then sleeps until the
     /// time this returns, or until it is woken.
-    pub fn rearm(&mut self, shared: &Shared<J, R>, now: Instant) -> Option<Instant> {
-        self.armed = self.next_due(shared, now);
-        self.armed
+    pub fn rearm(&mut self, shared: &Shared<J, R>, desk: Index, now: Instant) -> Option<Instant> {
+        let due = self.next_due(shared, now);
+        *self.armed_at(desk) = due;
+        due
     }
 
-    /// No clock looks by itself any more.
-    pub fn disarm(&mut self) {
-        self.armed = None;
-    }
-
-    /// When a clock will look by itself.
+    /// When a desk's clock will look by itself.
     #[cfg(test)]
-    pub fn armed(&self) -> Option<Instant> {
-        self.armed
+    pub fn armed(&self, desk: Index) -> Option<Instant> {
+        self.armed.get(desk).copied().flatten()
     }
 
     fn next_due(&self, shared: &Shared<J, R>, now: Instant) -> Option<Instant> {

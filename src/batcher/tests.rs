@@ -486,7 +486,7 @@ async fn who_fills_a_batch_sends_it() {
 #[tokio::test(start_paused = true)]
 async fn the_clock_comes_for_the_earliest_of_all() {
     let (batcher, _batches) = by_hand(Settings::default());
-    let armed = || batcher.0.lock().armed();
+    let armed = || batcher.0.lock().armed(0);
     let now = Instant::now();
     let _patient = submit(&batcher, 1);
     assert_eq!(armed(), Some(now + 5 * MS));
@@ -563,7 +563,7 @@ async fn nothing_runs_while_nothing_waits() {
         ..Settings::default()
     };
     let (batcher, mut batches) = by_hand(settings);
-    let armed = || batcher.0.lock().armed();
+    let armed = || batcher.0.lock().armed(0);
     tokio::task::yield_now().await;
     assert_eq!(armed(), None, "before the first item");
     let first = submit(&batcher, 1);

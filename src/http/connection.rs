@@ -25,6 +25,7 @@ use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep_until};
 
 use super::AnswerBody;
@@ -112,7 +113,9 @@ pub(super) async fn serve<F>(
             Version::HTTP_2 => Progress::MULTIPLEXED,
             _ => Progress::SERVING,
         });
-        let (answer, progress) = (answer(request), Arc::clone(&serving));
+        // None where it has panicked already.
+        let answer = catch_unwind(AssertUnwindSafe(|| answer(request))).ok();
+        let progress = Arc::clone(&serving);
         async move {
             let response = Guarded { answer }.await;
             // The next head may come.
@@ -196,7 +199,10 @@ impl Closing<()> {
     fn of(flag: watch::Receiver<bool>) -> Closing<impl Future<Output = ()>> {
         let mut watched = flag.clone();
         Closing {
-            closing: async move { drop(watched.wait_for(|&closing| closing).await) },
+            // Whatever the task has done before, a poll registers its waker.
+            closing: unconstrained(async move {
+                drop(watched.wait_for(|&closing| closing).await);
+            }),
             flag,
             polled: false,
         }
@@ -263,7 +269,7 @@ pin_project_lite::pin_project! {
     /// An answer in the making; one that panics becomes a problem.
     struct Guarded<F> {
         #[pin]
-        answer: F,
+        answer: Option<F>,
     }
 }
 
@@ -271,12 +277,12 @@ impl<F: Future<Output = Response<AnswerBody>>> Future for Guarded<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let answer = self.project().answer;
+        let panicked = || Poll::Ready(Problem::internal().into_response().map(Either::Right));
+        let Some(answer) = self.project().answer.as_pin_mut() else {
+            return panicked();
+        };
         // What panicked is not polled again.
-        catch_unwind(AssertUnwindSafe(|| answer.poll(context))).unwrap_or_else(|_| {
-            let problem = Problem::internal().into_response();
-            Poll::Ready(problem.map(Either::Right))
-        })
+        catch_unwind(AssertUnwindSafe(|| answer.poll(context))).unwrap_or_else(|_| panicked())
     }
 }
 

@@ -136,7 +136,7 @@ pub(super) async fn no_such_path(State(jobs): State<Jobs>) -> Response<Body> {
     jobs.note(problem).into_response()
 }
 
-/// The whole body in one piece, that belongs to nothing else.
+/// The whole body in one piece.
 ///
 /// Its frames are not kept until the end: a body in chunks of one byte would take
 /// many times its size, and a small one would hold on to the whole buffer that its
@@ -159,7 +159,7 @@ where
             if data.len() >= OWN_BUFFER && data.len() as u64 == announced {
                 return Ok(data);
             }
-            all.reserve(usize::try_from(announced).unwrap_or_default());
+            all.reserve(usize::try_from(announced).map_or(TRUSTED, |it| it.min(TRUSTED)));
         }
         all.extend_from_slice(&data);
     }
@@ -167,8 +167,11 @@ where
 }
 
 /// A body from this size on, in bytes, is left in the buffer it was read into, if
-/// that has all of it.
+/// that has all of it; the buffer may be up to four times as large.
 const OWN_BUFFER: usize = 4_096;
+
+/// The most, in bytes, that is set aside for a body on its mere announcement.
+const TRUSTED: usize = 64 * 1024;
 
 /// A job whose answer is awaited. Tells the log when its caller leaves first.
 struct Waiting<'a> {

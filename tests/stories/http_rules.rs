@@ -88,6 +88,16 @@ async fn no_such_method() {
     }
 }
 
+/// A connection keeps the buffer that it reads into, so that heads are bounded.
+#[tokio::test]
+async fn heads_up_to_sixteen_kibibytes() {
+    let house = House::open(&[], &[]).await;
+    for (length, status) in [(15 * 1024, 200), (17 * 1024, 431)] {
+        let request = Request::job(JOB).header("x-long", &"x".repeat(length));
+        assert_eq!(house.proxy.send(request).await.status, status, "{length}");
+    }
+}
+
 #[tokio::test]
 async fn healthz() {
     let house = House::open(&[], &[]).await;

@@ -22,6 +22,7 @@ mod adaptive;
 mod batch_request;
 mod batching;
 mod slots;
+mod threads;
 mod tracing;
 
 // Section 3: results come back.

@@ -162,3 +162,55 @@ fn nobody_waits_for_a_source_that_is_gone() {
         batcher.vacated().await;
     });
 }
+
+/// Callers at two desks share batches. Whoever waits at the other desk than the one
+/// that processes the batch is woken by letter, one for all of them: it must not
+/// come between the postman's last look and its sleep.
+#[test]
+fn callers_at_another_desk_are_woken_by_letter() {
+    explore(|| async {
+        let batcher = answering(Settings {
+            max_size: 3,
+            max_in_flight: 2,
+            ..settings()
+        });
+        let other = batcher.on_this_runtime();
+        let callers = (0..6).map(|key| {
+            let batcher = if key % 2 == 0 { &batcher } else { &other }.clone();
+            spawn(async move {
+                dawdle(2).await;
+                assert_eq!(submit(&batcher, key).await, Ok(own(key)));
+            })
+        });
+        join(callers.collect()).await;
+        drop(other);
+        settled(
+            batcher,
+            [Seen {
+                answered: 6,
+                ..Seen::default()
+            }],
+        )
+        .await;
+    });
+}
+
+/// The same while callers leave, and items leave by the clocks of both desks.
+#[test]
+fn two_clocks_miss_nothing() {
+    explore(|| async {
+        let batcher = answering(Settings {
+            max_wait: 5 * MS,
+            max_size: 3,
+            ..settings()
+        });
+        let other = batcher.on_this_runtime();
+        let callers = (0..5).map(|key| {
+            let batcher = if key % 2 == 0 { &batcher } else { &other }.clone();
+            spawn(call(batcher, key, NEVER))
+        });
+        let seen = join(callers.collect()).await;
+        drop(other);
+        settled(batcher, seen).await;
+    });
+}

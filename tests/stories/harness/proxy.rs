@@ -151,6 +151,15 @@ impl Proxy {
         size.expect("a size").parse().expect("a size in kB")
     }
 
+    /// How many of the process's threads have a name that begins so.
+    pub fn threads(&self, name: &str) -> usize {
+        let tasks = format!("/proc/{}/task", self.process_id());
+        let tasks = std::fs::read_dir(tasks).expect("the threads of a process");
+        let names = tasks.map(|task| std::fs::read_to_string(task?.path().join("comm")));
+        let names = names.map(|it| it.expect("a thread's name"));
+        names.filter(|it| it.starts_with(name)).count()
+    }
+
     /// How many files, pipes and sockets the process has open.
     pub fn open_files(&self) -> usize {
         let files = format!("/proc/{}/fd", self.process_id());
