@@ -1,0 +1,90 @@
+//! What the parts of a job's way cost, each alone: `cargo bench --bench parts`.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a benchmark that fails may say so at once"
+)]
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use divan::counter::ItemsCount;
+use divan::{Bencher, black_box};
+use microbatch::batcher::{Batch, Batcher, Settings};
+use microbatch::job::Job;
+use microbatch::processor::correlate::correlate;
+use microbatch::processor::encode;
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::Instant;
+
+/// Jobs in a batch.
+const SIZES: [usize; 4] = [8, 64, 512, 4_096];
+
+/// Bytes of a job's body.
+const BYTES: [usize; 4] = [100, 1 << 10, 10 << 10, 100 << 10];
+
+fn main() {
+    divan::main();
+}
+
+fn body(id: usize, bytes: usize) -> Bytes {
+    Bytes::from(format!(r#"{{"id":"{id}","body":"{}"}}"#, "x".repeat(bytes)))
+}
+
+fn jobs(count: usize, bytes: usize) -> Vec<Job> {
+    let bodies = (0..count).map(|id| body(id, bytes));
+    bodies.map(|body| Job::parse(&body).unwrap()).collect()
+}
+
+/// Finding the id, which checks all of the JSON.
+#[divan::bench(args = BYTES)]
+fn find_id(bencher: Bencher<'_, '_>, bytes: usize) {
+    let body = body(1, bytes);
+    bencher.bench(|| Job::parse(black_box(&body)));
+}
+
+/// Joining a batch of 64 by the size of its jobs: small ones are copied, large ones
+/// are not.
+#[divan::bench(args = BYTES)]
+fn join(bencher: Bencher<'_, '_>, bytes: usize) {
+    let jobs = jobs(64, bytes);
+    let bencher = bencher.counter(ItemsCount::new(64_usize));
+    bencher.bench(|| encode::array(black_box(&jobs).iter()));
+}
+
+/// Matching an answer's results to the jobs.
+#[divan::bench(args = SIZES)]
+fn match_results(bencher: Bencher<'_, '_>, size: usize) {
+    let jobs = jobs(size, 60);
+    let answer = Bytes::from(encode::array(jobs.iter()).concat());
+    let bencher = bencher.counter(ItemsCount::new(size));
+    bencher.bench(|| correlate(jobs.iter().map(Job::id), black_box(&answer)));
+}
+
+/// The batcher alone: each job in, one batch out, each answer back.
+#[divan::bench(args = SIZES)]
+fn queue(bencher: Bencher<'_, '_>, size: usize) {
+    let runtime: Runtime = Builder::new_current_thread().enable_time().build().unwrap();
+    let batcher = runtime.block_on(async {
+        let settings = Settings {
+            max_size: size,
+            max_bytes: 64 << 20,
+            max_wait: Duration::from_secs(3_600),
+            ..Settings::default()
+        };
+        Batcher::new(settings, |mut batch: Batch<Job, u64>| async move {
+            batch.answer_all(|member| member.item().key());
+        })
+    });
+    let bencher = bencher.counter(ItemsCount::new(size));
+    bencher.with_inputs(|| jobs(size, 60)).bench_values(|jobs| {
+        runtime.block_on(async {
+            let deadline = Instant::now() + Duration::from_secs(7_200);
+            let submit = |job| batcher.submit(job, deadline).unwrap();
+            let replies: Vec<_> = jobs.into_iter().map(submit).collect();
+            for reply in replies {
+                black_box(reply.await.unwrap());
+            }
+        });
+    });
+}
