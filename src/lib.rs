@@ -9,12 +9,15 @@
 //!    └──────────────── Reply (made together with the duty to answer) ◀───────┘ correlate, by id
 //! ```
 //!
-//! 1. [`http`] reads a bounded body; [`job::Job::parse`] finds its id without
+//! 1. One of the [`workers`] has the connection, from its first byte to its last.
+//!    [`http`] reads a bounded body there; [`job::Job::parse`] finds its id without
 //!    building a tree and keeps the bytes.
 //! 2. [`batcher::Source::submit`] makes the two ends of the wait at once. Full
 //!    means an error now, or with `on_full = "wait"` a place in the lobby.
 //! 3. The batcher's policy, a pure function of what waits, the clock and the
-//!    slots, says when a batch leaves; its members are chosen in that moment.
+//!    slots, says when a batch leaves; its members are chosen in that moment. The
+//!    jobs of all threads share batches; each is processed on the thread that sent
+//!    it.
 //! 4. [`processor`] owns the batch from there: joins the bytes, calls the
 //!    [`upstream`], matches results by id, answers every member. After a failure
 //!    it may send the batch again later, or in halves.
@@ -29,12 +32,14 @@
 //! | [`app`] | bind, run, and the order of the end |
 //! | [`config`] | flags over environment over file over defaults, and every mistake at once |
 //! | [`listener`] | a listening socket, closed without loss |
+//! | [`workers`] | the threads, each with a runtime of its own |
 //! | [`http`] | both listeners: paths, connections, jobs, problems, admin |
 //! | [`batcher`] | the queue and when a batch leaves; a library of its own |
 //! | [`processor`] | one batch to the answers of its members: encode, correlate, fail, retry or split |
 //! | [`upstream`] | the call: connections, times, limits; and what bounds calls: backoff, budget, circuit |
 //! | [`job`], [`json`], [`code`], [`trace_context`] | the words on the wire |
 //! | [`window`] | how much happened lately |
+//! | `patience` | timeouts without a timer for what is there already |
 //! | `sync` | the locks and atomics of the batcher, which `concurrency/` puts a checker's in place of |
 //! | [`observer`], [`metrics`], [`live`], [`advice`] | what happens: counted, kept for five minutes, put into words |
 //! | [`telemetry`] | what is logged |
@@ -45,8 +50,8 @@
 //!
 //! `main` → `app` → `http`, `processor` → `observer` (`metrics`, `live`), `upstream`
 //! → `batcher` → tokio. `top` and `ask` speak to another process, and know of this
-//! one its names alone. `job`, `json`, `code`, `trace_context`, `window`, `sync` and
-//! `config` are leaves. Nothing under
+//! one its names alone. `job`, `json`, `code`, `trace_context`, `window`, `patience`,
+//! `workers`, `sync` and `config` are leaves. Nothing under
 //! `batcher` names JSON, HTTP or the type of an id, and nothing outside of `http`
 //! knows which status a caller gets. What decides stays pure, without I/O, clock
 //! or tasks: the queue with its policy, correlation, backoff, budget, limit, and
@@ -63,7 +68,8 @@
 //! | no batch exceeds `max_size` or `max_bytes`, or has an id twice | `batcher::queue::tests::the_queue_does_as_the_model` |
 //! | everything that waits is bounded, before a retry too | `batcher::queue::tests::the_queue_does_as_the_model`, `stories::overload`, `stories::pauses` |
 //! | no batch harms another | `batcher::tests::who_drops_or_panics_has_answered`, `stories::slots` |
-//! | no wake-up is lost and nothing is counted twice, whoever runs when | `concurrency/tests/stories` |
+//! | no wake-up is lost and nothing is counted twice, whoever runs when | `concurrency/tests/stories`, `batcher::runtimes_tests` |
+//! | a job takes no memory that a request to an empty server does not | `tests/allocations.rs` |
 //! | nothing runs while nothing waits | `batcher::tests::nothing_runs_while_nothing_waits` |
 
 pub mod advice;

@@ -145,21 +145,22 @@ async fn gather<B>(mut body: Limited<B>) -> Result<Bytes, BoxError>
 where
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {
-    // Nothing is resident of what never comes, whatever is announced.
-    let announced = http_body::Body::size_hint(&body)
-        .exact()
-        .unwrap_or_default();
+    let announced = http_body::Body::size_hint(&body).exact();
+    let announced = announced.and_then(|it| usize::try_from(it).ok());
+    let announced = announced.unwrap_or_default();
     let mut all = BytesMut::new();
     while let Some(frame) = body.frame().await.transpose()? {
         // Trailers are nobody's business.
         let Ok(data) = frame.into_data() else {
             continue;
         };
-        if all.is_empty() {
-            if data.len() >= OWN_BUFFER && data.len() as u64 == announced {
-                return Ok(data);
-            }
-            all.reserve(usize::try_from(announced).map_or(TRUSTED, |it| it.min(TRUSTED)));
+        if all.is_empty() && data.len() >= OWN_BUFFER && data.len() == announced {
+            return Ok(data);
+        }
+        let needed = all.len() + data.len();
+        if all.capacity() < needed {
+            let room = announced.min(needed.saturating_mul(AHEAD)).max(needed);
+            all.reserve(room - all.len());
         }
         all.extend_from_slice(&data);
     }
@@ -170,8 +171,9 @@ where
 /// that has all of it; the buffer may be up to four times as large.
 const OWN_BUFFER: usize = 4_096;
 
-/// The most, in bytes, that is set aside for a body on its mere announcement.
-const TRUSTED: usize = 64 * 1024;
+/// How many times what has come is set aside for the rest of what is announced: a
+/// body that grows by doubling takes twice its size, and a mere announcement none.
+const AHEAD: usize = 16;
 
 /// A job whose answer is awaited. Tells the log when its caller leaves first.
 struct Waiting<'a> {
