@@ -45,6 +45,7 @@ fn one(
         .build_cartesian_2d((least..most(|it| it.at)).log_scale(), 0.0..highest)?;
     chart
         .configure_mesh()
+        .x_label_formatter(&|at| at.to_string())
         .y_desc("µs of CPU per job")
         .light_line_style(TRANSPARENT)
         .draw()?;
@@ -61,7 +62,7 @@ fn one(
     }
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::LowerRight)
+        .position(SeriesLabelPosition::UpperMiddle)
         .border_style(FLOOR)
         .draw()?;
     Ok(())

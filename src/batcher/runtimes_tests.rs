@@ -20,6 +20,13 @@ fn runtime() -> Runtime {
     Builder::new_current_thread().enable_time().build().unwrap()
 }
 
+/// Lets the clock of this runtime look, and fall asleep.
+async fn clock_sleeps() {
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// A batcher that answers each item with the thread that it was processed on.
 fn telling(settings: Settings) -> Batcher<Job, (ThreadId, usize)> {
     Batcher::new(settings, |mut batch| async move {
@@ -63,10 +70,14 @@ fn what_a_runtime_was_to_send_is_sent_by_the_first_once_it_has_ended() {
         max_wait: 20 * MS,
         ..Settings::default()
     };
-    let batcher = first.block_on(async { telling(settings) });
+    let batcher = first.block_on(async {
+        let batcher = telling(settings);
+        clock_sleeps().await;
+        batcher
+    });
     let there = other.block_on(async {
         let there = batcher.on_this_runtime();
-        tokio::task::yield_now().await;
+        clock_sleeps().await;
         there
     });
     // Its clock is to come for this one, and never runs again.
