@@ -343,3 +343,20 @@ impl AsyncWrite for Watched {
         self.stream.is_write_vectored()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_a_problem_whenever_it_comes() {
+        let later = async {
+            tokio::task::yield_now().await;
+            panic!("while it is answered")
+        };
+        for answer in [Some(later), None] {
+            let answer = Guarded { answer }.await;
+            assert_eq!(answer.status(), 500);
+        }
+    }
+}
