@@ -54,7 +54,7 @@ pub enum StartError {
         error: io::Error,
     },
     /// A thread to serve callers can't be had.
-    #[error("server.threads: can't start as many threads: {0}")]
+    #[error("server.threads: the system gives no thread for each; ask for fewer: {0}")]
     Threads(io::Error),
     /// The HTTP client can't be set up.
     #[error("upstream: the HTTP client can't be set up: {0}")]
@@ -231,6 +231,7 @@ impl App {
         closing.send_replace(true);
         let last_words = Instant::now() + LAST_WORDS;
         let _ = timeout_at(deadline.max(last_words), closing.closed()).await;
+        // Their threads end here; what is left on one may take a moment to notice.
         drop(workers);
         Report { batcher, observer }
     }

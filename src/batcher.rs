@@ -50,9 +50,9 @@
 //!
 //! # Several runtimes
 //! One batcher may serve several runtimes, such as one for each thread: each has a
-//! handle of its own, from [`Batcher::on_this_runtime`]. Items of all of them share batches. A batch is processed on the runtime
-//! that sent it: the one that filled it or found its wait to be over, or the one
-//! that had the slot before.
+//! handle of its own, from [`Batcher::on_this_runtime`]. Items of all of them share
+//! batches. A batch is processed on the runtime that sent it: the one that filled it
+//! or found its wait to be over, or the one that had the slot before.
 //!
 //! # How it works
 //! One short lock guards the queue and the counts. Whoever changes something
