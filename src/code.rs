@@ -82,6 +82,8 @@ codes! {
     ResultMissing = "result-missing",
     /// The answer has two different results for this job.
     ResultAmbiguous = "result-ambiguous",
+    /// The result for this job is not JSON.
+    ResultMalformed = "result-malformed",
     /// The upstream has failed so often that it is left alone for a while.
     CircuitOpen = "circuit-open",
     /// The proxy is shutting down.

@@ -9,7 +9,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
 
 use bytes::Bytes;
-use compact_str::CompactString;
+use compact_str::{CompactString, format_compact};
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
@@ -142,6 +142,19 @@ impl JobId {
                 Ok(Repr::Integer(n))
             }
             _ => Err(JobError::IdOutOfRange),
+        }
+    }
+
+    /// The id that looks the same but is of the other JSON type: `"7"` for 7, and 7
+    /// for `"7"`. Most strings have none.
+    pub fn of_other_type(&self) -> Option<Self> {
+        match &self.0 {
+            Repr::Integer(n) => Some(Self(Repr::String(format_compact!("{n}")))),
+            Repr::String(text) => {
+                let integer = Self(Self::integer(text).ok()?);
+                // `"007"` and `"+7"` are no integers as they are written.
+                (integer.to_string() == text.as_str()).then_some(integer)
+            }
         }
     }
 
@@ -292,6 +305,29 @@ mod tests {
         let (a, b) = (job(r#"{"id":"a"}"#), job(r#"{"id":"\u0061"}"#));
         assert_eq!((a.id(), a.key()), (b.id(), b.key()));
         assert_ne!(job(r#"{"id":1}"#).id(), job(r#"{"id":"1"}"#).id());
+    }
+
+    #[test]
+    fn an_id_and_its_twin_of_the_other_type() {
+        for (id, twin) in [
+            ("7", Some(r#""7""#)),
+            (r#""7""#, Some("7")),
+            ("-1", Some(r#""-1""#)),
+            (r#""18446744073709551615""#, Some("18446744073709551615")),
+            (r#""18446744073709551616""#, None),
+            (r#""007""#, None),
+            (r#""+7""#, None),
+            (r#""-0""#, None),
+            (r#""7.0""#, None),
+            (r#""a""#, None),
+        ] {
+            let other = JobId::parse(id).unwrap().of_other_type();
+            let told = other.as_ref().map(ToString::to_string);
+            assert_eq!(told.as_deref(), twin, "{id}");
+            if let Some(other) = other {
+                assert_eq!(other.of_other_type(), JobId::parse(id).ok(), "{id}");
+            }
+        }
     }
 
     #[test]

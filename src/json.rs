@@ -2,13 +2,16 @@
 //!
 //! Job intake and result correlation both read a few top-level members and
 //! carry the rest along untouched. The grammar is `serde_json`'s; what is ours
-//! is only which members are looked at, and the limit on nesting.
+//! is only which members are looked at, and the limit on nesting. [`scan`] tells
+//! the parts of an answer apart before anybody asks whether they are JSON.
+
+pub mod scan;
 
 use std::fmt;
 
 use bytes::Bytes;
 use memchr::memchr2_iter;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// How deep a job, or a result, may nest; its outermost object is level 1.
@@ -46,26 +49,6 @@ pub fn visit_members<'a>(
     };
     parser.end()?;
     Ok(shape)
-}
-
-/// Shows each element of the array that `json` is, as it is written, in order.
-/// Tells whether `json` is an array; the rest is as with [`visit_members`].
-///
-/// # Errors
-/// The parser's error; `found` may have been called before it was met.
-pub fn visit_elements<'a>(
-    json: &'a str,
-    found: impl FnMut(&'a str),
-) -> Result<bool, serde_json::Error> {
-    let mut parser = serde_json::Deserializer::from_str(json);
-    let is_array = json.trim_start_matches(is_space).starts_with('[');
-    if is_array {
-        parser.deserialize_seq(Elements(found))?;
-    } else {
-        parser.deserialize_ignored_any(IgnoredAny)?;
-    }
-    parser.end()?;
-    Ok(is_array)
 }
 
 /// Whether valid `json` nests deeper than `levels`.
@@ -132,26 +115,9 @@ impl<'de, F: FnMut(usize, &'de str)> Visitor<'de> for Members<'_, F> {
     }
 }
 
-struct Elements<F>(F);
-
-impl<'de, F: FnMut(&'de str)> Visitor<'de> for Elements<F> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut elements: A) -> Result<(), A::Error> {
-        while let Some(element) = elements.next_element::<&'de RawValue>()? {
-            (self.0)(element.get());
-        }
-        Ok(())
-    }
-}
-
 /// Which of the wanted names a member's name is, given as it is written. One
 /// with a lone surrogate is valid JSON, though none of them.
-fn position(written: &str, names: &[&str]) -> Option<usize> {
+pub fn position(written: &str, names: &[&str]) -> Option<usize> {
     let unescaped: String;
     let name = if written.contains('\\') {
         unescaped = serde_json::from_str(written).ok()?;

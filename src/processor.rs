@@ -257,7 +257,7 @@ impl<C: Call> Processor<C> {
         };
         trip.back();
         let answered = match answer {
-            Answer::Results(status, body) => match self.deliver(batch, trip, &body, status) {
+            Answer::Results(status, body) => match self.deliver(batch, trip, &body, status).await {
                 Ok(()) => Ok((status, None)),
                 Err(error) => Err(Failed {
                     failure: Failure::Malformed(status),

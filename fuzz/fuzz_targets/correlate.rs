@@ -1,8 +1,8 @@
 //! `correlate` on batches and answers that were made for each other, more or less.
 //!
 //! Any bytes are seldom the answer to any ids: here both are put together from parts, so that
-//! results, strangers, duplicates, errors and junk come in every mixture. The answer is always an
-//! array; what is none is for the target `answer`.
+//! results, strangers, duplicates, errors and junk come in every mixture, and some that are not
+//! JSON. The answer is always an array; what is none is for the target `answer`.
 
 #![no_main]
 
@@ -87,6 +87,10 @@ enum Value<'a> {
     LoneSurrogate,
     Array(u8),
     Object(u8),
+    /// Written by many, and no JSON.
+    NotANumber,
+    LineBreak,
+    LeadingZero(u8),
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -196,6 +200,9 @@ impl Value<'_> {
             Value::LoneSurrogate => "\"\\ud800\"".to_owned(),
             Value::Array(number) => format!("[{number}]"),
             Value::Object(number) => format!("{{\"id\":{number}}}"),
+            Value::NotANumber => "NaN".to_owned(),
+            Value::LineBreak => "\"\n\"".to_owned(),
+            Value::LeadingZero(number) => format!("0{number}"),
         }
     }
 }

@@ -7,6 +7,7 @@ use microbatch::processor::correlate::{
 };
 use serde_json::value::RawValue;
 
+use super::parts;
 use super::reading::{self, Id};
 
 /// A batch with an id of each sort, and with pairs that differ in their type alone.
@@ -25,9 +26,7 @@ const BATCH: [&str; 9] = [
 /// Why an answer holds no results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Refusal {
-    NotUtf8,
-    NotJson,
-    TooDeep,
+    Unreadable,
     NotAnArray,
 }
 
@@ -70,46 +69,99 @@ pub fn check<'a>(ids: impl IntoIterator<Item = &'a str>, answer: &[u8]) {
 
 /// The oracle.
 fn expect(ids: &[Id], answer: &[u8]) -> Result<Correlation, Refusal> {
-    let text = std::str::from_utf8(answer).map_err(|_| Refusal::NotUtf8)?;
-    let answer: &RawValue = serde_json::from_str(text).map_err(|_| Refusal::NotJson)?;
-    // The array is one level above the results.
-    if reading::deeper_than(reading::MAX_DEPTH + 1, answer) {
-        return Err(Refusal::TooDeep);
+    let answer = answer.strip_prefix("\u{feff}".as_bytes()).unwrap_or(answer);
+    if !answer.trim_ascii_start().starts_with(b"[") {
+        return Err(Refusal::NotAnArray);
     }
-    let elements = reading::elements(answer).ok_or(Refusal::NotAnArray)?;
+    let elements = parts::elements(answer).ok_or(Refusal::Unreadable)?;
 
     let mut unmatched = Unmatched::default();
-    let mut mine: Vec<Vec<Element>> = vec![Vec::new(); ids.len()];
+    let mut mine: Vec<Vec<Outcome>> = vec![Vec::new(); ids.len()];
+    let mut other_type = vec![false; ids.len()];
     for element in elements {
-        let Some(members) = reading::members(element) else {
-            unmatched.not_an_object += 1;
-            continue;
+        let raw = || Bytes::copy_from_slice(element);
+        let (id, outcome) = match sound(element) {
+            Some(value) => {
+                let Some(members) = reading::members(value) else {
+                    unmatched.not_an_object += 1;
+                    continue;
+                };
+                let named = |wanted: &'static [u8]| {
+                    let members = members.iter().filter(move |(name, _)| name.0 == wanted);
+                    members.map(|(_, value)| *value)
+                };
+                let id = match (named(b"id").next(), named(b"id").nth(1)) {
+                    (None, _) => {
+                        unmatched.no_id += 1;
+                        continue;
+                    }
+                    (Some(_), Some(_)) => {
+                        unmatched.two_ids += 1;
+                        continue;
+                    }
+                    (Some(id), None) => reading::id(id).ok(),
+                };
+                let error = error(named(b"error"), named(b"status").next_back());
+                (id, Outcome::Found(Element { raw: raw(), error }))
+            }
+            None => match odd_id(element) {
+                Some(id) => (Some(id), Outcome::Malformed(raw())),
+                None => {
+                    unmatched.malformed += 1;
+                    continue;
+                }
+            },
         };
-        let named = |wanted: &'static [u8]| {
-            let members = members.iter().filter(move |(name, _)| name.0 == wanted);
-            members.map(|(_, value)| *value)
-        };
-        let (id, more) = (named(b"id").next(), named(b"id").nth(1));
-        match (id, more) {
-            (None, _) => unmatched.no_id += 1,
-            (Some(_), Some(_)) => unmatched.two_ids += 1,
-            (Some(id), None) => {
-                let id = reading::id(id).ok();
-                match ids.iter().position(|known| Some(known) == id.as_ref()) {
-                    Some(job) => mine[job].push(Element {
-                        raw: Bytes::copy_from_slice(element.get().as_bytes()),
-                        error: error(named(b"error"), named(b"status").next_back()),
-                    }),
-                    None => unmatched.unknown_id += 1,
+        let place = |id: Option<&Id>| ids.iter().position(|known| Some(known) == id);
+        match place(id.as_ref()) {
+            Some(job) => mine[job].push(outcome),
+            None => {
+                unmatched.unknown_id += 1;
+                if let Some(job) = place(id.as_ref().and_then(twin).as_ref()) {
+                    other_type[job] = true;
                 }
             }
         }
     }
-    let outcomes = mine.into_iter().map(outcome).collect();
+    let outcomes = mine.into_iter().zip(other_type);
     Ok(Correlation {
-        outcomes,
+        outcomes: outcomes
+            .map(|(mine, other_type)| outcome(mine, other_type))
+            .collect(),
         unmatched,
     })
+}
+
+/// The element as JSON, if it is, and nests no deeper than it may.
+fn sound(element: &[u8]) -> Option<&RawValue> {
+    let value: &RawValue = serde_json::from_slice(element).ok()?;
+    (!reading::deeper_than(reading::MAX_DEPTH, value)).then_some(value)
+}
+
+/// The id of an element that is not JSON as a whole.
+fn odd_id(element: &[u8]) -> Option<Id> {
+    let members = parts::members(element)?;
+    let is_id = |name: &[u8]| {
+        let name: Result<reading::Text, _> = serde_json::from_slice(name);
+        name.is_ok_and(|name| name.0 == b"id")
+    };
+    let mut ids = members.into_iter().filter(|(name, _)| is_id(name));
+    let (_, id) = ids.next()?;
+    let id: &RawValue = serde_json::from_slice(id).ok()?;
+    reading::id(id).ok().filter(|_| ids.next().is_none())
+}
+
+/// The id of the other type that is written with the same characters.
+fn twin(id: &Id) -> Option<Id> {
+    match id {
+        Id::Integer(number) => Some(Id::Text(number.to_string())),
+        Id::Text(text) => {
+            let value: Box<RawValue> = RawValue::from_string(text.clone()).ok()?;
+            reading::id(&value)
+                .ok()
+                .filter(|id| matches!(id, Id::Integer(_)) && id.to_string() == *text)
+        }
+    }
 }
 
 /// What an element with these members says went wrong. The contract leaves open which of two
@@ -128,20 +180,18 @@ fn error<'a>(
     })
 }
 
-fn outcome(mut mine: Vec<Element>) -> Outcome {
+fn outcome(mut mine: Vec<Outcome>, other_type: bool) -> Outcome {
     mine.dedup();
     match mine.len() {
-        0 => Outcome::Missing,
-        1 => Outcome::Found(mine.remove(0)),
+        0 => Outcome::Missing { other_type },
+        1 => mine.remove(0),
         _ => Outcome::Ambiguous,
     }
 }
 
 fn kind(refused: &NotResults) -> Refusal {
     match refused {
-        NotResults::NotUtf8 => Refusal::NotUtf8,
-        NotResults::NotJson(_) => Refusal::NotJson,
-        NotResults::TooDeep => Refusal::TooDeep,
-        NotResults::NotAnArray => Refusal::NotAnArray,
+        NotResults::Unreadable(_) => Refusal::Unreadable,
+        NotResults::NotAnArray(_) => Refusal::NotAnArray,
     }
 }

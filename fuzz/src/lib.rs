@@ -14,5 +14,6 @@
 pub mod config;
 pub mod correlation;
 pub mod intake;
+mod parts;
 mod reading;
 pub mod trace_context;

@@ -297,12 +297,20 @@ impl From<&Failure> for Problem {
                 new("the upstream's answer is over the limit (upstream.max_response)")
                     .upstream_status(*status)
             }
-            Failure::ResultMissing(status) => {
-                new("the upstream's answer has no result with this job's id")
-                    .upstream_status(*status)
-            }
+            Failure::ResultMissing { status, other_type } => new(match other_type {
+                false => "the upstream's answer has no result with this job's id",
+                true => {
+                    "the upstream's answer has this job's id as another JSON type, a string for \
+                     an integer or an integer for a string; the upstream must return it as it came"
+                }
+            })
+            .upstream_status(*status),
             Failure::ResultAmbiguous(status) => {
                 new("the upstream's answer has different results with this job's id")
+                    .upstream_status(*status)
+            }
+            Failure::ResultMalformed(status) => {
+                new("the upstream's result for this job is not valid JSON, or is nested too deep")
                     .upstream_status(*status)
             }
         }
@@ -371,7 +379,8 @@ fn status_of(code: Code) -> StatusCode {
         | Code::UpstreamMalformed
         | Code::UpstreamResponseTooLarge
         | Code::ResultMissing
-        | Code::ResultAmbiguous => StatusCode::BAD_GATEWAY,
+        | Code::ResultAmbiguous
+        | Code::ResultMalformed => StatusCode::BAD_GATEWAY,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -406,6 +415,7 @@ fn title_of(code: Code) -> &'static str {
         Code::UpstreamResponseTooLarge => "Upstream answer too large",
         Code::ResultMissing => "Result missing",
         Code::ResultAmbiguous => "Result ambiguous",
+        Code::ResultMalformed => "Result malformed",
         Code::CircuitOpen => "Circuit open",
         Code::ShuttingDown => "Shutting down",
         Code::Internal => "Internal error",

@@ -6,6 +6,13 @@ use serde_json::Value;
 use super::*;
 use crate::processor::outcome::code_of_status;
 
+fn missing(other_type: bool) -> Failure {
+    Failure::ResultMissing {
+        status: 200,
+        other_type,
+    }
+}
+
 async fn document(problem: Problem) -> (Response<()>, Value) {
     let (head, body) = problem.into_response().into_parts();
     let body = body.collect().await.unwrap().to_bytes();
@@ -183,10 +190,12 @@ async fn the_table_of_errors() {
             "yes",
             false,
         ),
+        (of(missing(false)), 502, "result-missing", "yes", false),
+        (of(missing(true)), 502, "result-missing", "yes", false),
         (
-            of(Failure::ResultMissing(200)),
+            of(Failure::ResultMalformed(200)),
             502,
-            "result-missing",
+            "result-malformed",
             "yes",
             false,
         ),
@@ -322,7 +331,7 @@ async fn where_twice_does_no_harm_every_502_503_and_504_is_retryable() {
         (Failure::Timeout, true),
         (Failure::DeadlineExceeded { sent: true }, true),
         (Failure::Malformed(200), true),
-        (Failure::ResultMissing(200), true),
+        (missing(false), true),
         (refusal(500, 1), true),
         (refusal(504, 1), true),
         (refusal(401, 1), true),

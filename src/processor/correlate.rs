@@ -1,7 +1,8 @@
 //! An upstream's answer to the results of single jobs: by id, never by position.
 //!
 //! Pure: bytes in, one [`Outcome`] per job out, in the order of the ids given.
-//! Results are slices of the answer, byte for byte.
+//! Results are slices of the answer, byte for byte. Elements are told apart before
+//! they are read, so that one which is not JSON is its own job's misfortune.
 
 use std::collections::HashMap;
 
@@ -9,6 +10,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use crate::job::JobId;
+use crate::json::scan::{self, Part, Unreadable};
 use crate::json::{self, Shape};
 
 /// What the answer holds for one job.
@@ -17,9 +19,14 @@ pub enum Outcome {
     /// Its result.
     Found(Element),
     /// No result has its id.
-    Missing,
+    Missing {
+        /// One has it but for its JSON type: `"7"` for 7, or 7 for `"7"`.
+        other_type: bool,
+    },
     /// Several have, and they differ: a guess could deliver the wrong one.
     Ambiguous,
+    /// The one that has it is not JSON, or nests too deep; as it is written.
+    Malformed(Bytes),
 }
 
 /// A result as the upstream wrote it.
@@ -58,135 +65,274 @@ pub struct Unmatched {
     pub two_ids: usize,
     /// Not an object.
     pub not_an_object: usize,
+    /// Not JSON, and without an id that can be read.
+    pub malformed: usize,
 }
 
 impl Unmatched {
     /// What can be wrong with an element.
-    pub const KINDS: [&str; 4] = ["unknown-id", "no-id", "two-ids", "not-an-object"];
+    pub const KINDS: [&str; 5] = [
+        "unknown-id",
+        "no-id",
+        "two-ids",
+        "not-an-object",
+        "malformed",
+    ];
 
     /// How many there are of each of [`KINDS`](Self::KINDS).
-    pub fn by_kind(&self) -> [usize; 4] {
+    pub fn by_kind(&self) -> [usize; 5] {
         [
             self.unknown_id,
             self.no_id,
             self.two_ids,
             self.not_an_object,
+            self.malformed,
         ]
     }
 
     /// All of them.
     pub fn total(&self) -> usize {
-        self.unknown_id + self.no_id + self.two_ids + self.not_an_object
+        self.by_kind().iter().sum()
     }
 }
 
-/// Why an answer holds no results at all.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
+impl Correlation {
+    /// Whether any element belongs to any of the jobs.
+    pub fn matches_any(&self) -> bool {
+        let missing = |it: &Outcome| matches!(it, Outcome::Missing { .. });
+        !self.outcomes.iter().all(missing)
+    }
+}
+
+/// Why an answer holds no results at all. The texts are for the operator's log.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum NotResults {
-    /// Not UTF-8.
-    #[error("not UTF-8")]
-    NotUtf8,
-    /// Not JSON.
-    #[error("not JSON: {0}")]
-    NotJson(String),
-    /// A result nests too deep.
-    #[error("a result is nested deeper than {} levels", json::MAX_DEPTH)]
-    TooDeep,
-    /// JSON, but no array.
-    #[error("not an array")]
-    NotAnArray,
+    /// An array that can't be followed to its end.
+    #[error("an array whose elements can't be told apart: {0}")]
+    Unreadable(Unreadable),
+    /// Something else.
+    #[error("not an array but {0}")]
+    NotAnArray(Instead),
+}
+
+/// What stands in place of an array.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum Instead {
+    /// No bytes, or whitespace alone.
+    #[error("nothing")]
+    Nothing,
+    /// An object with an array in one of its members.
+    #[error("an object with an array in it: the results must be the whole answer")]
+    Wrapped,
+    /// Any other object.
+    #[error("an object")]
+    Object,
+    /// A string, a number, `true`, `false` or `null`.
+    #[error("a single value")]
+    Value,
+    /// Several documents.
+    #[error("several JSON documents, one after another")]
+    Several,
+    /// A page or another document with tags.
+    #[error("HTML or XML")]
+    Markup,
+    /// Bytes that gzip starts with (RFC 1952, 2.3.1).
+    #[error("compressed bytes (gzip)")]
+    Gzip,
+    /// None of these.
+    #[error("no JSON")]
+    Other,
+}
+
+/// The answer without what may stand before it: a byte order mark, which some
+/// writers put there and a parser may ignore (RFC 8259, section 8.1).
+fn without_mark(answer: &[u8]) -> &[u8] {
+    answer.strip_prefix(b"\xef\xbb\xbf").unwrap_or(answer)
 }
 
 /// Finds each id's result in `answer`. The ids are distinct.
 ///
 /// # Errors
-/// [`NotResults`] when the answer as a whole is not an array of JSON values; a
-/// single bad element is only counted.
+/// [`NotResults`] when the elements of the answer can't be told apart; a single
+/// bad one is its own job's outcome, or only counted.
 pub fn correlate<'a>(
-    ids: impl ExactSizeIterator<Item = &'a JobId>,
+    ids: impl Iterator<Item = &'a JobId>,
     answer: &Bytes,
 ) -> Result<Correlation, NotResults> {
-    let text = std::str::from_utf8(answer).map_err(|_| NotResults::NotUtf8)?;
-    let mut outcomes = vec![Outcome::Missing; ids.len()];
-    let index: HashMap<&JobId, usize> = ids.enumerate().map(|(i, id)| (id, i)).collect();
+    let text = without_mark(answer);
+    if text.trim_ascii_start().first() != Some(&b'[') {
+        return Err(NotResults::NotAnArray(Instead::of(text)));
+    }
+    let mut index = Index::of(ids);
+    let mut outcomes = vec![Outcome::Missing { other_type: false }; index.ids.len()];
     let mut unmatched = Unmatched::default();
-    let is_array = json::visit_elements(text, |written| {
-        let found = match read(written, answer) {
-            Read::Element(id, element) => id
-                .and_then(|id| index.get(&id))
-                .map(|&at| (&mut outcomes[at], element)),
+    scan::elements(text, |part| {
+        let raw = || answer.slice_ref(part.raw);
+        let (id, outcome) = match read(part) {
+            Read::Sound { id, error } => (id, Outcome::Found(Element { raw: raw(), error })),
+            Read::Malformed { id: Some(id) } => (Some(id), Outcome::Malformed(raw())),
+            Read::Malformed { id: None } => return unmatched.malformed += 1,
             Read::NoId => return unmatched.no_id += 1,
             Read::TwoIds => return unmatched.two_ids += 1,
             Read::NotAnObject => return unmatched.not_an_object += 1,
         };
-        match found {
-            Some((outcome, element)) => outcome.add(element),
-            None => unmatched.unknown_id += 1,
+        if let Some(at) = id.as_ref().and_then(|id| index.find(id)) {
+            return outcomes[at].add(outcome);
+        }
+        unmatched.unknown_id += 1;
+        let other = id.as_ref().and_then(JobId::of_other_type);
+        if let Some(at) = other.and_then(|id| index.find(&id))
+            && let Outcome::Missing { other_type } = &mut outcomes[at]
+        {
+            *other_type = true;
         }
     })
-    .map_err(|error| NotResults::NotJson(error.to_string()))?;
-    // The array stands around results that may nest as deep as their jobs did.
-    if json::deeper_than(json::MAX_DEPTH + 1, answer) {
-        return Err(NotResults::TooDeep);
-    }
-    if !is_array {
-        return Err(NotResults::NotAnArray);
-    }
+    .map_err(NotResults::Unreadable)?;
     Ok(Correlation {
         outcomes,
         unmatched,
     })
 }
 
+/// Finds a job by its id. Most answers come in the order of the jobs, where one
+/// comparison is enough.
+struct Index<'a> {
+    ids: Vec<&'a JobId>,
+    /// Where the next one is expected.
+    next: usize,
+    /// Made when the order is another for the first time.
+    by_id: Option<HashMap<&'a JobId, usize>>,
+}
+
+impl<'a> Index<'a> {
+    fn of(ids: impl Iterator<Item = &'a JobId>) -> Self {
+        Self {
+            ids: ids.collect(),
+            next: 0,
+            by_id: None,
+        }
+    }
+
+    fn find(&mut self, id: &JobId) -> Option<usize> {
+        let at = if self.ids.get(self.next) == Some(&id) {
+            self.next
+        } else {
+            let all = || self.ids.iter().enumerate().map(|(at, &id)| (id, at));
+            let by_id = self.by_id.get_or_insert_with(|| all().collect());
+            *by_id.get(id)?
+        };
+        self.next = at + 1;
+        Some(at)
+    }
+}
+
 impl Outcome {
-    fn add(&mut self, element: Element) {
-        *self = match std::mem::replace(self, Self::Missing) {
-            Self::Missing => Self::Found(element),
-            Self::Found(first) if first.raw == element.raw => Self::Found(first),
-            Self::Found(_) | Self::Ambiguous => Self::Ambiguous,
+    fn add(&mut self, other: Self) {
+        *self = match (std::mem::replace(self, Self::Ambiguous), other) {
+            (Self::Missing { .. }, first) => first,
+            (Self::Found(one), Self::Found(same)) if one.raw == same.raw => Self::Found(one),
+            (Self::Malformed(one), Self::Malformed(same)) if one == same => Self::Malformed(one),
+            _ => Self::Ambiguous,
         };
     }
 }
 
 enum Read {
     /// With an id that a job could have, or `None` for one that none can.
-    Element(Option<JobId>, Element),
+    Sound {
+        id: Option<JobId>,
+        error: Option<ElementError>,
+    },
+    /// Not JSON, or too deep; with its id where that can be read all the same.
+    Malformed {
+        id: Option<JobId>,
+    },
     NoId,
     TwoIds,
     NotAnObject,
 }
 
-fn read(written: &str, answer: &Bytes) -> Read {
+fn read(part: Part<'_>) -> Read {
+    let text = match std::str::from_utf8(part.raw) {
+        Ok(text) if part.depth <= json::MAX_DEPTH => text,
+        _ => return Read::Malformed { id: odd_id(part) },
+    };
     let (mut id, mut ids, mut is_error, mut status) = (None, 0, false, None);
-    let shape = json::visit_members(
-        written,
-        &["id", "error", "status"],
-        |name, value| match name {
-            0 => {
-                id = Some(value);
-                ids += 1;
-            }
-            1 => is_error |= !matches!(value, "null" | "\"\""),
-            _ => {
-                status = value
-                    .parse()
-                    .ok()
-                    .filter(|status| (400..=599).contains(status));
-            }
-        },
-    );
+    let shape = json::visit_members(text, &["id", "error", "status"], |name, value| match name {
+        0 => {
+            id = Some(value);
+            ids += 1;
+        }
+        1 => is_error |= !matches!(value, "null" | "\"\""),
+        _ => {
+            status = value
+                .parse()
+                .ok()
+                .filter(|status| (400..=599).contains(status));
+        }
+    });
     match (shape, id, ids) {
-        (Ok(Shape::Object), Some(id), 1) => Read::Element(
-            JobId::parse(id).ok(),
-            Element {
-                raw: answer.slice_ref(written.as_bytes()),
-                error: is_error.then_some(ElementError { status }),
-            },
-        ),
+        (Ok(Shape::Object), Some(id), 1) => Read::Sound {
+            id: JobId::parse(id).ok(),
+            error: is_error.then_some(ElementError { status }),
+        },
         (Ok(Shape::Object), None, _) => Read::NoId,
         (Ok(Shape::Object), ..) => Read::TwoIds,
-        (Ok(Shape::Other) | Err(_), ..) => Read::NotAnObject,
+        (Ok(Shape::Other), ..) => Read::NotAnObject,
+        (Err(_), ..) => Read::Malformed { id: odd_id(part) },
     }
+}
+
+/// The id of an element that is not JSON, where its members can be told apart, one
+/// is called `id`, and that is one.
+fn odd_id(part: Part<'_>) -> Option<JobId> {
+    let (mut id, mut ids) = (None, 0);
+    scan::members(part.raw, |name, value| {
+        let name = std::str::from_utf8(name).ok();
+        if name
+            .and_then(|name| json::position(name, &["id"]))
+            .is_some()
+        {
+            id = std::str::from_utf8(value.raw).ok();
+            ids += 1;
+        }
+    })
+    .ok()?;
+    let id = id.filter(|_| ids == 1)?;
+    // A string with a raw control character in it is none.
+    serde_json::from_str::<&serde_json::value::RawValue>(id).ok()?;
+    JobId::parse(id).ok()
+}
+
+impl Instead {
+    fn of(text: &[u8]) -> Self {
+        match text.trim_ascii() {
+            [] => Self::Nothing,
+            [b'{', ..] => Self::object(text),
+            [b'<', ..] => Self::Markup,
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            _ if is_json(text) => Self::Value,
+            _ => Self::Other,
+        }
+    }
+
+    /// What begins like an object.
+    fn object(text: &[u8]) -> Self {
+        let mut wrapped = false;
+        match scan::members(text, |_, value| wrapped |= value.raw.starts_with(b"[")) {
+            Ok(()) if wrapped => Self::Wrapped,
+            Ok(()) => Self::Object,
+            // The first has ended, and there is more.
+            Err(Unreadable::Byte { at }) if text[..at].trim_ascii_end().ends_with(b"}") => {
+                Self::Several
+            }
+            Err(_) => Self::Other,
+        }
+    }
+}
+
+fn is_json(text: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok()
 }
 
 #[cfg(test)]

@@ -58,24 +58,145 @@ fn several_elements_with_one_id() {
     assert_eq!(one(&format!("{same},{other},{same}")), Outcome::Ambiguous);
 }
 
+const MISSING: Outcome = Outcome::Missing { other_type: false };
+
+fn malformed(raw: &str) -> Outcome {
+    Outcome::Malformed(Bytes::copy_from_slice(raw.as_bytes()))
+}
+
+#[test]
+fn an_element_that_is_not_json_is_its_own_jobs_alone() {
+    let deep = |levels: usize| {
+        let (open, close) = ("[".repeat(levels - 1), "]".repeat(levels - 1));
+        format!(r#"{{"id":1,"x":{open}{close}}}"#)
+    };
+    for odd in [
+        r#"{"id":1,"x":NaN}"#,
+        r#"{"x":-Infinity,"id":1}"#,
+        r#"{"id":1,"x":Infinity}"#,
+        "{\"id\":1,\"x\":\"\n\"}",
+        r#"{"id":1,"x":01}"#,
+        r#"{"id":1,"x":'a'}"#,
+        r#"{"\u0069d":1,"x":"\x"}"#,
+        &deep(129),
+        &deep(100_000),
+    ] {
+        assert_eq!(one(odd), malformed(odd), "{odd:.100}");
+        let answer = format!(r#"[{{"id":2}},{odd},{{"id":3}}]"#);
+        let outcomes = run(&["2", "1", "3"], &answer).unwrap().outcomes;
+        let mates = [
+            found(r#"{"id":2}"#, None),
+            malformed(odd),
+            found(r#"{"id":3}"#, None),
+        ];
+        assert_eq!(outcomes, mates, "{odd:.100}");
+    }
+    assert_eq!(one(&deep(128)), found(&deep(128), None));
+    let cut = Bytes::from_static(b"[{\"id\":1,\"x\":\"\xe2\x82\"},{\"id\":2}]");
+    let ids = ["1", "2"].map(parse_id);
+    let outcomes = correlate(ids.iter(), &cut).unwrap().outcomes;
+    let expected = [
+        Outcome::Malformed(cut.slice(1..18)),
+        found(r#"{"id":2}"#, None),
+    ];
+    assert_eq!(outcomes, expected);
+}
+
+#[test]
+fn an_odd_element_whose_id_can_not_be_read_is_nobodys() {
+    for odd in [
+        r#"{"id":1,"id":1,"x":NaN}"#,
+        r#"{"id":NaN}"#,
+        r#"{"id":01}"#,
+        r#"{"id":"1,"x":1,"y":"}"#,
+        r#"{"x":NaN}"#,
+        r#"{id:1}"#,
+        r#"{"id":1,}"#,
+        r#"{"id":1 "x":2}"#,
+        "NaN",
+        "[NaN]",
+    ] {
+        let correlation = run(&["1"], &format!("[{odd}]")).unwrap();
+        assert_eq!(correlation.outcomes, [MISSING], "{odd}");
+        assert_eq!(correlation.unmatched.malformed, 1, "{odd}");
+        assert!(!correlation.matches_any());
+    }
+    // One that can be read, but is nobody's.
+    let stranger = run(&["1"], r#"[{"id":9,"x":NaN}]"#).unwrap();
+    assert_eq!(stranger.unmatched.unknown_id, 1);
+}
+
+#[test]
+fn an_odd_element_beside_others_of_its_id() {
+    let (sound, odd) = (r#"{"id":1}"#, r#"{"id":1,"x":NaN}"#);
+    for (elements, outcome) in [
+        ([sound, odd, ""], Outcome::Ambiguous),
+        ([odd, sound, ""], Outcome::Ambiguous),
+        ([odd, sound, odd], Outcome::Ambiguous),
+        ([odd, odd, ""], malformed(odd)),
+        ([odd, r#"{"id":1,"x": NaN}"#, ""], Outcome::Ambiguous),
+    ] {
+        let elements: Vec<_> = elements.into_iter().filter(|it| !it.is_empty()).collect();
+        assert_eq!(one(&elements.join(",")), outcome, "{elements:?}");
+    }
+}
+
+#[test]
+fn an_id_that_changed_its_type_is_told_to_its_job() {
+    for (id, element, other_type) in [
+        ("7", r#"{"id":"7"}"#, true),
+        (r#""7""#, r#"{"id":7}"#, true),
+        ("7", r#"{"id":"07"}"#, false),
+        ("7", r#"{"id":"8"}"#, false),
+        (r#""a""#, r#"{"id":"b"}"#, false),
+    ] {
+        let outcomes = run(&[id, "0"], &format!("[{element},{{\"id\":0}}]"))
+            .unwrap()
+            .outcomes;
+        assert_eq!(outcomes[0], Outcome::Missing { other_type }, "{element}");
+    }
+    // A result of its own is one, whatever else there is.
+    let elements = r#"{"id":"1"},{"id":1},{"id":"1"}"#;
+    assert_eq!(one(elements), found(r#"{"id":1}"#, None));
+}
+
+#[test]
+fn any_order_finds_each_job() {
+    let ids = ["1", "2", "3", "4"];
+    let element = |id: &&str| format!(r#"{{"id":{id}}}"#);
+    for order in [[0, 1, 2, 3], [3, 2, 1, 0], [1, 2, 3, 0], [0, 2, 1, 3]] {
+        let elements: Vec<_> = order.iter().map(|&at| element(&ids[at])).collect();
+        let outcomes = run(&ids, &format!("[{}]", elements.join(",")))
+            .unwrap()
+            .outcomes;
+        let expected: Vec<_> = ids.iter().map(|id| found(&element(id), None)).collect();
+        assert_eq!(outcomes, expected, "{order:?}");
+    }
+}
+
 #[test]
 fn elements_that_belong_to_nobody_are_counted_by_kind() {
     let answer = r#"[
         {"id":2}, {"id":"1"}, {"id":1.0}, {"id":null}, {"id":"\ud800"},
         {}, {"ID":1},
         {"id":1,"id":1}, {"id":1,"\u0069d":2},
-        1, "1", null, [{"id":1}]
+        1, "1", null, [{"id":1}],
+        NaN, {"x":01}
     ]"#;
     let correlation = run(&["1"], answer).unwrap();
-    assert_eq!(correlation.outcomes, [Outcome::Missing]);
+    assert_eq!(
+        correlation.outcomes,
+        [Outcome::Missing { other_type: true }]
+    );
     let unmatched = Unmatched {
         unknown_id: 5,
         no_id: 2,
         two_ids: 2,
         not_an_object: 4,
+        malformed: 2,
     };
     assert_eq!(correlation.unmatched, unmatched);
-    assert_eq!(unmatched.total(), 13);
+    assert_eq!(unmatched.total(), 15);
 }
 
 #[test]
@@ -87,24 +208,58 @@ fn ids_match_by_type_and_unescaped_text() {
         outcomes[..2],
         [Outcome::Found(_), Outcome::Found(_)]
     ));
-    assert_eq!(outcomes[2], Outcome::Missing);
+    assert_eq!(outcomes[2], Outcome::Missing { other_type: true });
 }
 
 #[test]
 fn what_is_no_array_holds_no_results() {
-    let not_json = |answer| matches!(run(&["1"], answer), Err(NotResults::NotJson(_)));
-    for answer in ["", "<html>", r#"[{"id":1}"#, r#"[{"id":1}] x"#, "[1,]"] {
-        assert!(not_json(answer), "{answer}");
+    use Instead::*;
+    let gzip: &[u8] = b"\x1f\x8b\x08\x00";
+    for (answer, instead) in [
+        (&b""[..], Nothing),
+        (b" \n", Nothing),
+        (b"<html>", Markup),
+        (gzip, Gzip),
+        (br#"{"id":1}"#, Object),
+        (b"{}", Object),
+        (br#"{"n":1,"results":[{"id":1}]}"#, Wrapped),
+        (b"{\"id\":1}\n{\"id\":2}\n", Several),
+        (br#"{"id":1"#, Other),
+        (br#""ok""#, Value),
+        (b"null", Value),
+        (b"1", Value),
+        (b"OK", Other),
+        (b"\xff\xfe[\0]\0", Other),
+    ] {
+        let ids = [parse_id("1")];
+        let found = correlate(ids.iter(), &Bytes::copy_from_slice(answer));
+        assert_eq!(found, Err(NotResults::NotAnArray(instead)), "{answer:?}");
     }
-    for answer in [r#"{"id":1}"#, r#""ok""#, "null", "1"] {
-        assert_eq!(run(&["1"], answer), Err(NotResults::NotAnArray), "{answer}");
+}
+
+#[test]
+fn an_array_that_can_not_be_followed_holds_no_results() {
+    for answer in [
+        r#"[{"id":1}"#,
+        r#"[{"id":1},"#,
+        r#"[{"id":1},]"#,
+        r#"[{"id":1}] x"#,
+        r#"[{"id":1}][]"#,
+        r#"[{"id":1} {"id":2}]"#,
+        r#"[{"id":1,"x":[}]"#,
+        r#"[{"id":1,"x":"]"#,
+        "[[[[",
+    ] {
+        let found = run(&["1"], answer);
+        assert!(matches!(found, Err(NotResults::Unreadable(_))), "{answer}");
     }
-    let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
-    assert!(run(&["1"], &deep(129)).is_ok());
-    assert_eq!(run(&["1"], &deep(130)), Err(NotResults::TooDeep));
-    let ids = [parse_id("1")];
-    let not_utf8 = Bytes::from_static(b"[{\"id\":1,\"x\":\"\xff\"}]");
-    assert_eq!(correlate(ids.iter(), &not_utf8), Err(NotResults::NotUtf8));
+}
+
+#[test]
+fn a_byte_order_mark_is_passed_over() {
+    let answer = "\u{feff}[{\"id\":1}]";
+    let outcomes = run(&["1"], answer).unwrap().outcomes;
+    assert_eq!(outcomes, [found(r#"{"id":1}"#, None)]);
 }
 
 /// One element of a made-up answer: for which of the jobs, which of its results.
@@ -165,7 +320,7 @@ proptest! {
                 .collect();
             matched += mine.len();
             let expected = match mine.split_first() {
-                None => Outcome::Missing,
+                None => MISSING,
                 Some((first, rest)) if rest.iter().all(|it| it == first) => found(first, None),
                 Some(_) => Outcome::Ambiguous,
             };
@@ -188,7 +343,7 @@ proptest! {
         for (job, outcome) in outcomes.iter().enumerate() {
             let expected = match results.contains(&job) {
                 true => found(&written(&Made::Result { job, version: 0 }), None),
-                false => Outcome::Missing,
+                false => MISSING,
             };
             prop_assert_eq!(outcome, &expected);
         }

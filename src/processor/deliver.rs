@@ -6,63 +6,66 @@ use tracing::warn;
 use super::correlate::{Correlation, NotResults, Outcome, correlate};
 use super::outcome::{Failure, JobOutcome};
 use super::trip::Trip;
-use super::{Batch, Processor};
+use super::{Batch, Member, Processor};
 use crate::code::Code;
+use crate::job::JobId;
+
+/// Answers from this size on, in bytes, are read on another thread: the one that
+/// serves callers would stand still for about 2 ms a megabyte.
+const LARGE: usize = 256 * 1024;
 
 impl<C> Processor<C> {
     /// Answers each member with its own result, or with the want of it.
     ///
     /// # Errors
     /// Where the answer holds no results at all; nobody is answered then.
-    pub(super) fn deliver(
+    pub(super) async fn deliver(
         &self,
         batch: &mut Batch,
         trip: &Trip,
         answer: &Bytes,
         status: u16,
     ) -> Result<(), NotResults> {
-        let ids = batch.members().iter().map(|member| member.item().id());
-        let correlation = correlate(ids, answer)?;
+        let correlation = read(batch.members(), answer).await?;
         self.warn_of_mismatch(trip, batch.len(), &correlation);
         trip.log(Code::Ok, "");
         let mut outcomes = correlation.outcomes.into_iter();
         batch.answer_all(|member| {
-            let outcome = match outcomes.next() {
-                Some(Outcome::Found(element)) => JobOutcome::Element {
-                    raw: element.raw,
-                    error: element.error,
-                },
-                Some(Outcome::Ambiguous) => JobOutcome::Failed(Failure::ResultAmbiguous(status)),
-                Some(Outcome::Missing) | None => JobOutcome::Failed(Failure::ResultMissing(status)),
-            };
-            trip.result(member, outcome)
+            let outcome = outcomes.next();
+            trip.result(member, JobOutcome::from_answer(outcome, status))
         });
         Ok(())
     }
 
     /// An upstream that mixes up its results would flood the log.
     fn warn_of_mismatch(&self, trip: &Trip, members: usize, correlation: &Correlation) {
-        let count = |wanted| {
-            correlation
-                .outcomes
-                .iter()
-                .filter(|&it| *it == wanted)
-                .count()
-        };
-        let (missing, ambiguous) = (count(Outcome::Missing), count(Outcome::Ambiguous));
+        let mut of = Mismatches::default();
+        for outcome in &correlation.outcomes {
+            match outcome {
+                Outcome::Found(_) => {}
+                Outcome::Missing { other_type } => {
+                    of.missing += 1;
+                    of.other_type += usize::from(*other_type);
+                }
+                Outcome::Ambiguous => of.ambiguous += 1,
+                Outcome::Malformed(_) => of.malformed += 1,
+            }
+        }
         let mut unmatched = correlation.unmatched;
         // The results of members that expired meanwhile are nobody's fault.
         let expired = trip.size() - members;
         unmatched.unknown_id = unmatched.unknown_id.saturating_sub(expired);
         self.observer.metrics.unmatched(&unmatched);
-        if missing + ambiguous + unmatched.total() > 0
+        if of.missing + of.ambiguous + of.malformed + unmatched.total() > 0
             && let Some(silent) = self.mismatches.now()
         {
             warn!(
                 batch_id = %trip.id(),
                 size = trip.size(),
-                missing,
-                ambiguous,
+                missing = of.missing,
+                id_of_another_type = of.other_type,
+                ambiguous = of.ambiguous,
+                malformed = of.malformed + unmatched.malformed,
                 unknown_id = unmatched.unknown_id,
                 no_id = unmatched.no_id,
                 two_ids = unmatched.two_ids,
@@ -71,5 +74,54 @@ impl<C> Processor<C> {
                 "unmatched results"
             );
         }
+    }
+}
+
+/// How many of a batch's jobs have no sound result, by the reason.
+#[derive(Default)]
+struct Mismatches {
+    missing: usize,
+    /// Of those that are missing.
+    other_type: usize,
+    ambiguous: usize,
+    malformed: usize,
+}
+
+/// What the answer holds for each member.
+async fn read(members: &[Member], answer: &Bytes) -> Result<Correlation, NotResults> {
+    let ids = members.iter().map(|member| member.item().id());
+    if answer.len() < LARGE {
+        return correlate(ids, answer);
+    }
+    let (ids, answer): (Vec<JobId>, _) = (ids.cloned().collect(), answer.clone());
+    let reading = tokio::task::spawn_blocking(move || correlate(ids.iter(), &answer));
+    match reading.await {
+        Ok(correlation) => correlation,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime ends, and this task with it.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
+impl JobOutcome {
+    /// What a 2xx answer with this status has for one job.
+    fn from_answer(outcome: Option<Outcome>, status: u16) -> Self {
+        Self::Failed(match outcome {
+            Some(Outcome::Found(element)) => {
+                return Self::Element {
+                    raw: element.raw,
+                    error: element.error,
+                };
+            }
+            Some(Outcome::Missing { other_type }) => Failure::ResultMissing { status, other_type },
+            Some(Outcome::Ambiguous) => Failure::ResultAmbiguous(status),
+            Some(Outcome::Malformed(_)) => Failure::ResultMalformed(status),
+            None => Failure::ResultMissing {
+                status,
+                other_type: false,
+            },
+        })
     }
 }

@@ -96,10 +96,17 @@ pub enum Failure {
     Malformed(u16),
     /// The answer is over the limit; with its status.
     ResponseTooLarge(u16),
-    /// No result for this job; with the status.
-    ResultMissing(u16),
+    /// No result for this job.
+    ResultMissing {
+        /// The upstream's status.
+        status: u16,
+        /// There is one with its id but for the JSON type.
+        other_type: bool,
+    },
     /// Different results for this job; with the status.
     ResultAmbiguous(u16),
+    /// The result for this job is not JSON; with the status.
+    ResultMalformed(u16),
 }
 
 /// An answer that is no success.
@@ -138,8 +145,9 @@ impl Failure {
             Self::Status(refusal) => refusal.code,
             Self::Malformed(_) => Code::UpstreamMalformed,
             Self::ResponseTooLarge(_) => Code::UpstreamResponseTooLarge,
-            Self::ResultMissing(_) => Code::ResultMissing,
+            Self::ResultMissing { .. } => Code::ResultMissing,
             Self::ResultAmbiguous(_) => Code::ResultAmbiguous,
+            Self::ResultMalformed(_) => Code::ResultMalformed,
         }
     }
 }
@@ -152,8 +160,9 @@ impl Failure {
             Self::Status(refusal) => Some(refusal.status),
             Self::Malformed(status)
             | Self::ResponseTooLarge(status)
-            | Self::ResultMissing(status)
-            | Self::ResultAmbiguous(status) => Some(*status),
+            | Self::ResultMissing { status, .. }
+            | Self::ResultAmbiguous(status)
+            | Self::ResultMalformed(status) => Some(*status),
             _ => None,
         }
     }
@@ -176,8 +185,9 @@ impl Failure {
             Self::Status(_)
             | Self::Malformed(_)
             | Self::ResponseTooLarge(_)
-            | Self::ResultMissing(_)
-            | Self::ResultAmbiguous(_) => Dispatched::Yes,
+            | Self::ResultMissing { .. }
+            | Self::ResultAmbiguous(_)
+            | Self::ResultMalformed(_) => Dispatched::Yes,
         }
     }
 
@@ -254,6 +264,11 @@ pub fn code_of_status(status: u16, size: usize) -> Code {
 mod tests {
     use super::*;
 
+    const MISSING: Failure = Failure::ResultMissing {
+        status: 200,
+        other_type: false,
+    };
+
     fn status(status: u16, size: usize) -> Failure {
         Failure::Status(Refusal {
             status,
@@ -290,8 +305,9 @@ mod tests {
                 [false, false],
                 Answered,
             ),
-            (Failure::ResultMissing(200), Yes, [false, false], Answered),
+            (MISSING, Yes, [false, false], Answered),
             (Failure::ResultAmbiguous(200), Yes, [false, false], Answered),
+            (Failure::ResultMalformed(200), Yes, [false, false], Answered),
             (Failure::CircuitOpen(5), No, [false, false], Answered),
         ] {
             let may = [false, true].map(|idempotent| failure.may_be_retried(idempotent));

@@ -67,8 +67,12 @@ fn problems() -> Vec<Problem> {
         Failure::Timeout,
         Failure::Malformed(200),
         Failure::ResponseTooLarge(200),
-        Failure::ResultMissing(200),
+        Failure::ResultMissing {
+            status: 200,
+            other_type: false,
+        },
         Failure::ResultAmbiguous(200),
+        Failure::ResultMalformed(200),
         refused(413, 1),
         refused(404, 1),
         refused(422, 2),

@@ -21,12 +21,16 @@ impl House {
 
     /// One batch of these ids, as JSON text, answered 200 with this body: the
     /// callers' answers, in the order of the ids.
-    pub async fn batch<const N: usize>(&mut self, ids: [&str; N], body: &str) -> [Answer; N] {
+    pub async fn batch<const N: usize>(
+        &mut self,
+        ids: [&str; N],
+        body: impl AsRef<[u8]>,
+    ) -> [Answer; N] {
         let mut callers = Vec::new();
         for id in ids {
             callers.push(self.proxy.enqueue(&format!(r#"{{"id":{id}}}"#)).await);
         }
-        self.upstream.next().await.ok(body.to_owned());
+        self.upstream.next().await.ok(body.as_ref().to_owned());
         let mut answers = Vec::new();
         for caller in callers {
             answers.push(caller.answer().await);
@@ -130,6 +134,75 @@ async fn an_id_of_the_other_type_is_another_id() {
     let [number, text] = house.batch(["1", r#""1""#], r#"[{"id":"1","r":2}]"#).await;
     missing(&number, 1);
     text.is_result(r#"{"id":"1","r":2}"#);
+}
+
+#[tokio::test]
+async fn an_id_that_came_back_as_another_type_is_named() {
+    let mut house = House::of(2, &[]).await;
+    let [one, two] = house
+        .batch(["7", r#""b""#], r#"[{"id":"7"},{"id":"B"}]"#)
+        .await;
+    let detail = |answer: &Answer| answer.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail(&one).contains("another JSON type"), "{one:?}");
+    assert!(!detail(&two).contains("another JSON type"), "{two:?}");
+    let warning = house.proxy.log.nth("unmatched results", 1).await;
+    assert_eq!(warning.number("id_of_another_type"), 1);
+}
+
+/// Results that are not JSON, each of job `"odd"`.
+const ODD: [&[u8]; 8] = [
+    br#"{"id":"odd","score":NaN}"#,
+    br#"{"score":-Infinity,"id":"odd"}"#,
+    br#"{"id":"odd","scores":[1,Infinity]}"#,
+    b"{\"id\":\"odd\",\"text\":\"\xe2\x82\"}",
+    b"{\"id\":\"odd\",\"text\":\"a\nb\"}",
+    b"{\"id\":\"odd\",\"text\":\"\0\"}",
+    br#"{"id":"odd","n":01}"#,
+    br#"{"id":"odd","text":"\x"}"#,
+];
+
+#[tokio::test]
+async fn an_odd_result_spoils_no_other() {
+    // With a circuit that one failed batch would open.
+    let env = [("MICROBATCH_CIRCUIT__FAILURES", "1")];
+    let mut house = House::of(3, &env).await;
+    for odd in ODD {
+        for at in 0..3 {
+            let mut results: Vec<&[u8]> = vec![br#"{"id":1,"r":1}"#, br#"{"id":2,"r":2}"#];
+            results.insert(at, odd);
+            let body = [&b"["[..], &results.join(&b','), b"]"].concat();
+            let ids = ["1", r#""odd""#, "2"];
+            let [one, poisoned, two] = house.batch(ids, body).await;
+            one.is_result(r#"{"id":1,"r":1}"#);
+            two.is_result(r#"{"id":2,"r":2}"#);
+            let problem = poisoned.problem(502, "result-malformed", "yes");
+            problem.has("id", "odd").has("upstream_status", 200);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_odd_result_without_an_id_is_missing() {
+    let body = r#"[{"ID":"b","r":NaN},{"id":"a"}]"#;
+    let [one, other] = a_and_b(body).await;
+    one.is_result(r#"{"id":"a"}"#);
+    missing(&other, "b");
+}
+
+#[tokio::test]
+async fn an_odd_result_beside_a_sound_one_is_ambiguous() {
+    let body = r#"[{"id":"b","r":NaN},{"id":"a"},{"id":"b"}]"#;
+    let [one, other] = a_and_b(body).await;
+    one.is_result(r#"{"id":"a"}"#);
+    other.problem(502, "result-ambiguous", "yes").has("id", "b");
+}
+
+#[tokio::test]
+async fn results_of_a_large_answer_arrive_as_those_of_a_small_one() {
+    let large = format!(r#"{{"id":"a","r":"{}"}}"#, "x".repeat(1 << 20));
+    let [one, other] = a_and_b(&format!(r#"[{{"id":"b"}},{large}]"#)).await;
+    one.is_result(&large);
+    other.is_result(r#"{"id":"b"}"#);
 }
 
 #[tokio::test]
