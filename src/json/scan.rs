@@ -178,11 +178,7 @@ impl<'a> Cursor<'a> {
                 }
                 b'[' => self.due.push(b']'),
                 b'{' => self.due.push(b'}'),
-                close @ (b']' | b'}') => {
-                    if self.due.pop() != Some(close) {
-                        return Err(Unreadable::Byte { at: self.at });
-                    }
-                }
+                close @ (b']' | b'}') => self.close(close)?,
                 _ => {}
             }
             self.at += 1;
@@ -190,6 +186,13 @@ impl<'a> Cursor<'a> {
             if self.due.is_empty() {
                 return Ok(depth);
             }
+        }
+    }
+
+    fn close(&mut self, bracket: u8) -> Result<(), Unreadable> {
+        match self.due.pop() {
+            Some(due) if due == bracket => Ok(()),
+            _ => Err(Unreadable::Byte { at: self.at }),
         }
     }
 
