@@ -42,7 +42,8 @@
 //! | `patience` | timeouts without a timer for what is there already |
 //! | `sync` | the locks and atomics of the batcher, which `concurrency/` puts a checker's in place of |
 //! | [`observer`], [`metrics`], [`live`], [`advice`] | what happens: counted, kept for five minutes, put into words |
-//! | [`telemetry`] | what is logged |
+//! | [`telemetry`] | what is logged, without waiting for whoever reads it |
+//! | [`printable`] | text of others, safe to look at |
 //! | [`ask`], [`top`] | the commands that ask a running proxy; the live page in a terminal |
 //! | [`sample_upstream`] | the upstream of `microbatch demo` and `microbatch upstream` |
 //!
@@ -51,7 +52,7 @@
 //! `main` → `app` → `http`, `processor` → `observer` (`metrics`, `live`), `upstream`
 //! → `batcher` → tokio. `top` and `ask` speak to another process, and know of this
 //! one its names alone. `job`, `json`, `code`, `trace_context`, `window`, `patience`,
-//! `workers`, `sync` and `config` are leaves. Nothing under
+//! `printable`, `workers`, `sync` and `config` are leaves. Nothing under
 //! `batcher` names JSON, HTTP or the type of an id, and nothing outside of `http`
 //! knows which status a caller gets. What decides stays pure, without I/O, clock
 //! or tasks: the queue with its policy, correlation, backoff, budget, limit, and
@@ -87,6 +88,7 @@ pub mod live;
 pub mod metrics;
 pub mod observer;
 mod patience;
+pub mod printable;
 pub mod processor;
 pub mod sample_upstream;
 mod sync;

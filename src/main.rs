@@ -27,7 +27,9 @@ const LAST_TASKS: Duration = Duration::from_millis(200);
 
 fn main() -> ExitCode {
     let command = Cli::parse().into_command();
-    match in_runtime(command) {
+    let ended = in_runtime(command);
+    telemetry::flush();
+    match ended {
         Ok(code) => code,
         Err(error) => {
             if let Some(mistakes) = error.downcast_ref::<Mistakes>() {
@@ -54,6 +56,8 @@ fn in_runtime(command: Command) -> anyhow::Result<ExitCode> {
     Ok(match end? {
         End::Code(code) => code,
         End::Served(report) => {
+            // Room for the last line, if somebody reads at all.
+            telemetry::flush();
             report.log();
             ExitCode::SUCCESS
         }
@@ -127,13 +131,21 @@ async fn demo(flags: &Flags) -> anyhow::Result<End> {
     loaded.config.upstream.url = Url::parse(&format!("http://{}/batch", sample.local_addr()))?;
     let app = start(&loaded).await?;
     let jobs = config::connectable(&app.jobs_address()?.to_string());
-    // Who closed its output does not want to know.
-    let _ = writeln!(
-        io::stdout(),
-        "Try it:\n\n  curl -i -X POST http://{jobs}/jobs -d '{{\"id\":\"1\",\"body\":\"hello\"}}'\n"
-    );
+    print(format!(
+        "Try it:\n\n  curl -i -X POST http://{jobs}/jobs -d '{{\"id\":\"1\",\"body\":\"hello\"}}'\n\n"
+    ))?;
     tokio::spawn(sample.run(std::future::pending()));
     Ok(End::Served(app.run(stop).await))
+}
+
+/// Prints while others are served: on a thread of its own, since whoever should read
+/// it may not.
+fn print(text: String) -> io::Result<()> {
+    let thread = std::thread::Builder::new().name("stdout".to_owned());
+    // Who closed its output does not want to know.
+    let printed = thread.spawn(move || io::stdout().write_all(text.as_bytes()))?;
+    drop(printed);
+    Ok(())
 }
 
 /// Binds, and says so with the settings in force.

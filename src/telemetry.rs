@@ -1,56 +1,100 @@
 //! Logs: to standard error, as text for people or JSON for machines.
+//!
+//! `main` sets the log up once, with [`init`]. It promises that logging never waits
+//! for whoever reads the log, and that a line is safe to look at whatever is in it.
 
-use std::io::{IsTerminal, stderr};
-use std::sync::Mutex;
-use std::sync::PoisonError;
+mod line;
+mod writer;
+
+use std::io::{self, IsTerminal, stderr};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
 use crate::config::{Log, LogFormat};
+use line::Lines;
+use writer::Writer;
 
 /// Why there is no log.
 #[derive(Debug, Error)]
 pub enum InitError {
     /// `log.level` says nothing that is known.
-    #[error("log.level: {0:?} is not a filter")]
-    Level(String),
+    #[error("log.level is not a filter")]
+    Level,
+    /// The system gives no thread to write it.
+    #[error("the system gives no thread to write the log: {0}")]
+    Thread(io::Error),
     /// There is one.
     #[error("the log was already set up")]
     Again,
 }
 
-/// Sends the process's log to standard error from here on.
+/// The process's log, once it is set up.
+static LOG: OnceLock<Writer> = OnceLock::new();
+
+/// The longest that [`flush`] waits for whoever reads the log.
+const FLUSH: Duration = Duration::from_millis(500);
+
+/// Sends the process's log to standard error from here on, a panic's words too.
 ///
 /// # Errors
-/// If `level` is no filter, or a log was set up before.
+/// If `level` is no filter, a log was set up before, or there is no thread for it.
 pub fn init(settings: &Log) -> Result<(), InitError> {
-    let targets = settings.level.parse::<Targets>();
-    let targets = targets.map_err(|_| InitError::Level(settings.level.clone()))?;
+    let targets = settings.level.parse().map_err(|_| InitError::Level)?;
     let terminal = stderr().is_terminal();
-    let json = match settings.format {
-        LogFormat::Json => true,
-        LogFormat::Text => false,
-        LogFormat::Auto => !terminal,
+    let lines = match settings.format {
+        LogFormat::Auto if !terminal => Lines::Json,
+        LogFormat::Json => Lines::Json,
+        LogFormat::Text | LogFormat::Auto => Lines::Text { colours: terminal },
     };
-    let lines = fmt::layer().with_writer(stderr);
-    let lines = if json {
-        lines.json().flatten_event(true).boxed()
-    } else {
-        lines.with_ansi(terminal).with_target(false).boxed()
-    };
+    let writer = Writer::start(stderr()).map_err(InitError::Thread)?;
+    LOG.set(writer.clone()).map_err(|_| InitError::Again)?;
+    let layer = fmt::layer()
+        .event_format(lines)
+        .fmt_fields(lines)
+        .with_writer(move || writer.clone());
     tracing_subscriber::registry()
-        .with(lines.with_filter(targets))
+        .with(layer.with_filter(told(&targets)))
         .try_init()
         .map_err(|_| InitError::Again)?;
     std::panic::set_hook(Box::new(|panic| {
         tracing::error!(%panic, "panicked");
     }));
     Ok(())
+}
+
+/// Waits until what was logged is written: for half a second at most, since whoever
+/// should read it may have stopped to.
+pub fn flush() {
+    if let Some(log) = LOG.get() {
+        log.flush(FLUSH);
+    }
+}
+
+/// How many lines of the log were dropped, since nobody read them in time.
+pub fn lines_dropped() -> u64 {
+    LOG.get().map_or(0, Writer::dropped)
+}
+
+/// What a filter lets through. A level without a target is ours: the libraries below
+/// tell of what callers and upstreams do at any level up to `warn`, as often as they
+/// do it, so they are told from `error` on, but for those that the filter names.
+fn told(filter: &Targets) -> Targets {
+    let ours = filter.default_level();
+    let others = ours.map_or(LevelFilter::ERROR, |it| it.min(LevelFilter::ERROR));
+    let named = filter
+        .iter()
+        .map(|(target, level)| (target.to_owned(), level));
+    let ours = ours.map(|level| (env!("CARGO_PKG_NAME").to_owned(), level));
+    Targets::new()
+        .with_default(others)
+        .with_targets(ours)
+        .with_targets(named)
 }
 
 /// Lets one of many equal warnings through now and then.
@@ -80,7 +124,47 @@ impl Seldom {
 
 #[cfg(test)]
 mod tests {
+    use tracing::Level;
+
     use super::*;
+
+    #[test]
+    fn libraries_are_told_from_errors_on_unless_a_filter_names_them() {
+        for (filter, target, expected) in [
+            ("info", "microbatch::app", LevelFilter::INFO),
+            ("trace", "microbatch", LevelFilter::TRACE),
+            ("trace", "h2::proto", LevelFilter::ERROR),
+            ("off", "microbatch", LevelFilter::OFF),
+            ("off", "h2", LevelFilter::OFF),
+            ("warn,h2=debug", "h2::proto", LevelFilter::DEBUG),
+            ("warn,h2=debug", "microbatch", LevelFilter::WARN),
+            ("warn,h2=debug", "hyper", LevelFilter::ERROR),
+            ("h2=off", "h2", LevelFilter::OFF),
+            ("warn,microbatch=debug", "microbatch", LevelFilter::DEBUG),
+            (
+                "info,microbatch::http=trace",
+                "microbatch::http::jobs",
+                LevelFilter::TRACE,
+            ),
+            (
+                "info,microbatch::http=trace",
+                "microbatch::app",
+                LevelFilter::INFO,
+            ),
+        ] {
+            let told = told(&filter.parse().unwrap());
+            for level in [
+                Level::ERROR,
+                Level::WARN,
+                Level::INFO,
+                Level::DEBUG,
+                Level::TRACE,
+            ] {
+                let enabled = told.would_enable(target, &level);
+                assert_eq!(enabled, level <= expected, "{filter}: {target} {level}");
+            }
+        }
+    }
 
     #[test]
     fn a_flood_is_one_warning() {

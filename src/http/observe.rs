@@ -19,6 +19,7 @@ use crate::advice::{self, Advice, Figures, advise};
 use crate::batcher::Snapshot;
 use crate::live::{FailedBatch, Second, Size};
 use crate::metrics::{Format, Gauges, exposition};
+use crate::telemetry;
 
 /// The live page, whole.
 const PAGE: &str = include_str!("page.html");
@@ -115,6 +116,7 @@ pub(super) async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> R
         batcher: admin.batcher.snapshot(),
         queue_capacity: admin.limits.queue_jobs,
         circuit_open: !admin.circuit.is_closed(),
+        log_lines_dropped: telemetry::lines_dropped(),
     };
     match exposition(&admin.observer, gauges, format) {
         Ok(text) => ([(CONTENT_TYPE, format.content_type())], text).into_response(),

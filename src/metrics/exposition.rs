@@ -32,6 +32,8 @@ pub struct Gauges {
     pub queue_capacity: usize,
     /// Whether jobs are refused because the upstream has failed too often.
     pub circuit_open: bool,
+    /// Lines of the log that nobody took in time.
+    pub log_lines_dropped: u64,
 }
 
 /// The two text formats that Prometheus reads.
@@ -370,6 +372,13 @@ impl Exposed {
                 "1 while jobs are refused because the upstream has failed too often",
             ),
             usize::from(self.gauges.circuit_open),
+        )?;
+        page.counter(
+            (
+                "log_lines_dropped",
+                "Lines of the log that were dropped, since stderr did not take them",
+            ),
+            self.gauges.log_lines_dropped,
         )
     }
 }

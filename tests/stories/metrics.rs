@@ -14,7 +14,7 @@ use crate::harness::{
 use crate::retries::{IDEMPOTENT, SHORT};
 
 /// Every name with its type and its labels.
-const METRICS: [(&str, &str, &[&str]); 23] = [
+const METRICS: [(&str, &str, &[&str]); 24] = [
     ("build_info", "gauge", &["version"]),
     ("jobs_accepted_total", "counter", &[]),
     ("jobs_total", "counter", &["outcome"]),
@@ -38,6 +38,7 @@ const METRICS: [(&str, &str, &[&str]); 23] = [
     ("splits_total", "counter", &["cause"]),
     ("results_unmatched_total", "counter", &["kind"]),
     ("circuit_open", "gauge", &[]),
+    ("log_lines_dropped_total", "counter", &[]),
 ];
 
 const BAD: &str = r#"{"id":7,"body":"bad"}"#;

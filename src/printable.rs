@@ -1,0 +1,65 @@
+//! Text of others, made safe to look at: no character of it steers a terminal,
+//! begins a line or turns the direction in which a line is read.
+//!
+//! The log, the commands that print what a proxy says, and the mistakes of a
+//! configuration show text that callers, upstreams and environments made up. They
+//! all go by [`is_unprintable`].
+
+use std::borrow::Cow;
+
+/// Whether a character is to be escaped wherever it is shown: a control character
+/// (C0, DEL, C1), a separator of lines or paragraphs, or one that sets the direction
+/// of what follows (Unicode Standard Annex 9, 2.1 to 2.6).
+pub fn is_unprintable(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{61c}'
+                | '\u{200e}'
+                | '\u{200f}'
+                | '\u{2028}'
+                | '\u{2029}'
+                | '\u{202a}'..='\u{202e}'
+                | '\u{2066}'..='\u{2069}'
+        )
+}
+
+/// The text with everything unprintable as `\n`, `\t` or `\u{1b}`.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_unprintable) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match is_unprintable(c) {
+            true => shown.extend(c.escape_default()),
+            false => shown.push(c),
+        }
+    }
+    Cow::Owned(shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_steers_a_reader_is_escaped_and_the_rest_stands() {
+        for (text, expected) in [
+            ("plain, ünïcode 漢字 🙂", "plain, ünïcode 漢字 🙂"),
+            ("a\nb\tc", "a\\nb\\tc"),
+            ("\u{1b}[31mred", "\\u{1b}[31mred"),
+            ("\u{7f}\u{9b}", "\\u{7f}\\u{9b}"),
+            (
+                "a\u{202e}b\u{2066}c\u{2069}",
+                "a\\u{202e}b\\u{2066}c\\u{2069}",
+            ),
+            (
+                "\u{200e}\u{200f}\u{61c}\u{2028}",
+                "\\u{200e}\\u{200f}\\u{61c}\\u{2028}",
+            ),
+        ] {
+            assert_eq!(printable(text), expected);
+        }
+    }
+}
