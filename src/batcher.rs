@@ -280,6 +280,13 @@ impl<J: Item, R: Send + 'static> Batcher<J, R> {
         self.0.lock().snapshot(sources)
     }
 
+    /// The same, and the most that there was of something since this was last asked,
+    /// which is told once: for the one who keeps such maxima over time.
+    pub fn observe(&self) -> Snapshot {
+        let sources = self.0.shared.census.open();
+        self.0.lock().observe(sources)
+    }
+
     fn is_adaptive(&self) -> bool {
         self.0.shared.settings.wait == Wait::Adaptive
     }

@@ -92,6 +92,41 @@ codes! {
     Internal = "internal",
 }
 
+impl Code {
+    /// Whether a request can be refused with it, before it is a job that waits.
+    pub fn refuses(self) -> bool {
+        self.only_refuses() || matches!(self, Self::CircuitOpen | Self::ShuttingDown)
+    }
+
+    /// Whether an accepted job can come to it.
+    pub fn ends_jobs(self) -> bool {
+        !self.only_refuses()
+    }
+
+    /// Whether a batch can come to it as a whole.
+    pub fn ends_batches(self) -> bool {
+        let alone = matches!(
+            self,
+            Self::JobError | Self::QueueTimeout | Self::ResultMissing | Self::ResultAmbiguous
+        );
+        self.ends_jobs() && !alone
+    }
+
+    fn only_refuses(self) -> bool {
+        matches!(
+            self,
+            Self::MalformedJson
+                | Self::NotFound
+                | Self::MethodNotAllowed
+                | Self::InvalidJob
+                | Self::UnsupportedMediaType
+                | Self::JobTooLarge
+                | Self::ReadTimeout
+                | Self::QueueFull
+        )
+    }
+}
+
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

@@ -70,6 +70,19 @@ impl Events {
             saturated: now.batcher.saturated,
         }
     }
+
+    /// The later of two moments: nothing is ever counted down. Threads note what they
+    /// counted in another order than they counted it, so a count may be older than
+    /// one that was noted before.
+    fn max(self, other: Self) -> Self {
+        Self {
+            accepted: self.accepted.max(other.accepted),
+            refused: self.refused.max(other.refused),
+            retries: self.retries.max(other.retries),
+            splits: self.splits.max(other.splits),
+            saturated: self.saturated.max(other.saturated),
+        }
+    }
 }
 
 /// What is counted elsewhere, at one moment.
@@ -79,6 +92,17 @@ pub struct Now {
     pub batcher: Snapshot,
     /// By the metrics.
     pub totals: Totals,
+}
+
+/// The last five minutes as they are at one moment.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// What was counted until then.
+    pub now: Now,
+    /// The oldest first.
+    pub seconds: Vec<Second>,
+    /// The batches that failed last, the newest first.
+    pub failures: Vec<FailedBatch>,
 }
 
 /// A batch that failed; never what was in it.
@@ -160,18 +184,23 @@ impl Live {
         self.lock().note(self.second(), now);
     }
 
-    /// The last five minutes, the oldest second first, and the batches that failed
-    /// last, the newest first.
-    pub fn read(&self, now: &Now) -> (Vec<Second>, Vec<FailedBatch>) {
+    /// The last five minutes, up to the moment that `now` tells of. It is asked while
+    /// nothing else is noted, so that the seconds add up to what it says.
+    pub fn read(&self, now: impl FnOnce() -> Now) -> Reading {
         let mut ring = self.lock();
-        if ring.seen.events == Events::of(now) {
+        let now = now();
+        if ring.seen.events == ring.seen.events.max(Events::of(&now)) {
             ring.put_down_answers(&now.totals);
         } else {
-            ring.note(self.second(), now);
+            ring.note(self.second(), &now);
         }
         let oldest = self.second().saturating_sub(SECONDS as u64);
         let seconds = ring.seconds.iter().filter(|it| it.t > oldest).cloned();
-        (seconds.collect(), ring.failures.iter().cloned().collect())
+        Reading {
+            seconds: seconds.collect(),
+            failures: ring.failures.iter().cloned().collect(),
+            now,
+        }
     }
 
     fn second(&self) -> u64 {
@@ -208,8 +237,8 @@ impl Ring {
         self.put_down_events(now);
         let newest = self.seconds.len() - 1;
         let second = &mut self.seconds[newest];
-        second.queue_jobs = second.queue_jobs.max(now.batcher.queued);
-        second.in_flight = second.in_flight.max(now.batcher.in_flight);
+        second.queue_jobs = second.queue_jobs.max(now.batcher.most_queued);
+        second.in_flight = second.in_flight.max(now.batcher.most_in_flight);
         second
     }
 
@@ -226,7 +255,8 @@ impl Ring {
             .zip(&mut self.seen.answered)
             .zip(&totals.answered)
         {
-            *outcome += now.saturating_sub(std::mem::replace(seen, *now));
+            *outcome += now.saturating_sub(*seen);
+            *seen = (*seen).max(*now);
         }
     }
 
@@ -235,13 +265,14 @@ impl Ring {
         let Some(second) = self.seconds.back_mut() else {
             return;
         };
-        let (before, now) = (self.seen.events, Events::of(now));
-        second.jobs += now.accepted.saturating_sub(before.accepted);
-        second.refused += now.refused.saturating_sub(before.refused);
-        second.retries += now.retries.saturating_sub(before.retries);
-        second.splits += now.splits.saturating_sub(before.splits);
+        let before = self.seen.events;
+        let now = before.max(Events::of(now));
+        second.jobs += now.accepted - before.accepted;
+        second.refused += now.refused - before.refused;
+        second.retries += now.retries - before.retries;
+        second.splits += now.splits - before.splits;
         self.seen.events = now;
-        self.put_down_saturated(now.saturated.saturating_sub(before.saturated));
+        self.put_down_saturated(now.saturated - before.saturated);
     }
 
     /// Slots may have been taken for longer than a second: each second that is kept

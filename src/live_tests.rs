@@ -53,7 +53,7 @@ impl House {
     }
 
     fn seconds(&self) -> Vec<Second> {
-        self.live.read(&self.now()).0
+        self.live.read(|| self.now()).seconds
     }
 }
 
@@ -129,8 +129,43 @@ async fn the_last_failures_are_kept_the_newest_first() {
             .live
             .batch_failed(Uuid::now_v7(), size, Code::UpstreamError, SECOND);
     }
-    let (_, failures) = house.live.read(&house.now());
+    let failures = house.live.read(|| house.now()).failures;
     let sizes: Vec<_> = failures.iter().map(|it| it.size).collect();
     assert_eq!(sizes, (6..=FAILURES + 5).rev().collect::<Vec<_>>());
     assert_eq!(failures[0].duration_ms, 1000.0);
+}
+
+/// Threads note in another order than they counted.
+#[tokio::test(start_paused = true)]
+async fn a_count_that_is_older_than_the_last_is_nothing_new() {
+    let mut house = House::new();
+    let older = {
+        house.batcher.accepted = 3;
+        house.answer(2);
+        house.now()
+    };
+    house.batcher.accepted = 10;
+    house.answer(7);
+    house.batcher.saturated = SECOND / 2;
+    for now in [&house.now(), &older, &house.now()] {
+        house.live.note(now);
+    }
+    house.live.read(|| older.clone());
+    let seconds = house.seconds();
+    let jobs: u64 = seconds.iter().map(|it| it.jobs).sum();
+    let answered: u64 = seconds.iter().map(oks).sum();
+    let busy: f64 = seconds.iter().map(Second::slots_busy).sum();
+    assert_eq!((jobs, answered, busy), (10, 9, 0.5));
+}
+
+/// The queue is empty whenever a batch of all that waited has left.
+#[tokio::test(start_paused = true)]
+async fn the_most_that_waited_is_not_what_waits_once_a_batch_has_left() {
+    let mut house = House::new();
+    (house.batcher.most_queued, house.batcher.most_in_flight) = (7, 2);
+    house.batch(7);
+    (house.batcher.most_queued, house.batcher.most_in_flight) = (0, 0);
+    house.batch(1);
+    let seconds = house.seconds();
+    assert_eq!((seconds[0].queue_jobs, seconds[0].in_flight), (7, 2));
 }

@@ -224,27 +224,30 @@ impl Metrics {
         }
     }
 
+    /// Accepted jobs that were answered, in the order of [`Code::ALL`]. Whoever finds
+    /// a job here finds it accepted in whatever it reads next.
+    pub fn answered_by_code(&self) -> Vec<u64> {
+        let counts = self.answered.0.iter();
+        counts.map(|it| it.load(Ordering::Acquire)).collect()
+    }
+
     /// What the live page sums up.
     pub fn totals(&self) -> Totals {
         Totals {
-            answered: self
-                .answered
-                .0
-                .iter()
-                .map(|it| it.load(Ordering::Relaxed))
-                .collect(),
+            answered: self.answered_by_code(),
             refused: self.refused.sum(),
             retries: self.total_retries(),
             splits: self.total_splits(),
         }
     }
 
-    /// Calls by the status of their answer, those that are not zero.
+    /// Calls by the status of their answer, those that are not zero, and those without
+    /// an answer.
     pub fn statuses(&self) -> impl Iterator<Item = (Option<usize>, u64)> + '_ {
         let counts = self.upstream_status.iter().enumerate();
         let counts = counts.map(|(status, count)| (status, count.load(Ordering::Relaxed)));
         counts
-            .filter(|&(_, count)| count > 0)
+            .filter(|&(status, count)| count > 0 || status == 0)
             .map(|(status, count)| ((status > 0).then_some(status), count))
     }
 
@@ -314,7 +317,8 @@ impl Default for ByCode {
 
 impl ByCode {
     fn add(&self, code: Code, count: u64) {
-        self.0[code as usize].fetch_add(count, Ordering::Relaxed);
+        // What a job came to before it is told with that, see `answered_by_code`.
+        self.0[code as usize].fetch_add(count, Ordering::Release);
     }
 
     fn sum(&self) -> u64 {
@@ -323,9 +327,15 @@ impl ByCode {
 
     /// Those that are not zero, in the order of [`Code::ALL`].
     pub fn counts(&self) -> impl Iterator<Item = (Code, u64)> + '_ {
+        self.counts_of(|_| false)
+    }
+
+    /// The same, and those that are expected though they be zero: a counter that
+    /// appears with its first event seems not to have risen (`increase()`).
+    fn counts_of(&self, expected: fn(Code) -> bool) -> impl Iterator<Item = (Code, u64)> + '_ {
         let counts = self.0.iter().map(|count| count.load(Ordering::Relaxed));
         let counts = Code::ALL.iter().copied().zip(counts);
-        counts.filter(|&(_, count)| count > 0)
+        counts.filter(move |&(code, count)| count > 0 || expected(code))
     }
 }
 

@@ -38,6 +38,10 @@ pub(super) struct State<J: Item, R: Send + 'static> {
     max_in_flight: usize,
     in_flight: usize,
     saturated: Saturation,
+    /// The most that waited, and the most batches in flight, since they were asked
+    /// for with [`State::observe`].
+    most_queued: usize,
+    most_in_flight: usize,
     /// Batches that have given their slots back for a while.
     resting: usize,
     /// Those of them that want a slot again, first come first served.
@@ -97,12 +101,16 @@ pub struct Snapshot {
     pub accepted: u64,
     /// Items that wait: in the queue, and in batches that rest.
     pub queued: usize,
+    /// The most that waited since the last [`Batcher::observe`](super::Batcher::observe).
+    pub most_queued: usize,
     /// Their bytes.
     pub queued_bytes: usize,
     /// Items that wait for room in the queue.
     pub waiting_for_room: usize,
     /// Batches in flight.
     pub in_flight: usize,
+    /// The most of them since the last [`Batcher::observe`](super::Batcher::observe).
+    pub most_in_flight: usize,
     /// How many there may be.
     pub max_in_flight: usize,
     /// How long every slot was taken, in all.
@@ -116,6 +124,15 @@ pub struct Snapshot {
     pub cancelled_in_flight: u64,
 }
 
+impl Snapshot {
+    /// With the most of either, where both were told once.
+    pub fn with_most_of(mut self, other: Self) -> Self {
+        self.most_queued = self.most_queued.max(other.most_queued);
+        self.most_in_flight = self.most_in_flight.max(other.most_in_flight);
+        self
+    }
+}
+
 impl<J: Item, R: Send + 'static> State<J, R> {
     pub fn new(settings: &Settings, now: Instant) -> Self {
         Self {
@@ -127,6 +144,8 @@ impl<J: Item, R: Send + 'static> State<J, R> {
             max_in_flight: settings.max_in_flight.max(1),
             in_flight: 0,
             saturated: Saturation::default(),
+            most_queued: 0,
+            most_in_flight: 0,
             resting: 0,
             returning: VecDeque::new(),
             flush_below: 0,
@@ -163,7 +182,13 @@ impl<J: Item, R: Send + 'static> State<J, R> {
     /// Lines an entry up that came from `source`, if that is known.
     pub fn push(&mut self, entry: Entry<Pending<J, R>>, source: Option<u64>) -> (Ticket, Room) {
         self.arrivals.record(entry.arrived, source);
-        self.queue.push(entry)
+        let place = self.queue.push(entry);
+        self.queue_grew();
+        place
+    }
+
+    fn queue_grew(&mut self) {
+        self.most_queued = self.most_queued.max(self.queue.load().jobs);
     }
 
     fn retry_after(&mut self, now: Instant) -> u64 {
@@ -204,6 +229,7 @@ impl<J: Item, R: Send + 'static> State<J, R> {
     pub fn rest(&mut self, load: Load) {
         self.resting += 1;
         self.queue.rest(load);
+        self.queue_grew();
     }
 
     /// Members of a batch that rests are answered or have left.
@@ -255,15 +281,25 @@ impl<J: Item, R: Send + 'static> State<J, R> {
         Snapshot {
             accepted: self.queue.entered(),
             queued: jobs,
+            most_queued: self.most_queued,
             queued_bytes: bytes,
             waiting_for_room: self.queue.lobby(),
             in_flight: self.in_flight,
+            most_in_flight: self.most_in_flight,
             max_in_flight: self.max_in_flight,
             saturated: self.saturated.total(Instant::now()),
             sources,
             cancelled_queued: self.cancelled_queued,
             cancelled_in_flight: self.cancelled_in_flight,
         }
+    }
+
+    /// A snapshot; what was the most until now is forgotten.
+    pub fn observe(&mut self, sources: usize) -> Snapshot {
+        let snapshot = self.snapshot(sources);
+        self.most_queued = snapshot.queued;
+        self.most_in_flight = snapshot.in_flight;
+        snapshot
     }
 
     /// Takes everything out, answered as abandoned.
@@ -411,6 +447,7 @@ impl<J: Item, R: Send + 'static> State<J, R> {
     fn occupy_slot(&mut self, local: &Arc<Local<J, R>>, now: Instant) -> Slot<J, R> {
         self.before_last = self.last_left.replace(now);
         self.in_flight += 1;
+        self.most_in_flight = self.most_in_flight.max(self.in_flight);
         self.slots_changed();
         Slot(Arc::clone(local))
     }

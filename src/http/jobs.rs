@@ -230,7 +230,7 @@ impl Jobs {
     /// Counts what is answered to a request that was refused.
     fn note(&self, problem: Problem) -> Problem {
         self.observer
-            .refused(problem.code(), self.batcher.snapshot());
+            .refused(problem.code(), self.batcher.observe());
         problem
     }
 

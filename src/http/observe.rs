@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use super::Admin;
 use crate::advice::{self, Advice, Figures, advise};
 use crate::batcher::Snapshot;
-use crate::live::{FailedBatch, Second, Size};
+use crate::live::{FailedBatch, Reading, Second, Size};
 use crate::metrics::{Format, Gauges, exposition};
 use crate::telemetry;
 
@@ -113,7 +113,7 @@ pub(super) async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> R
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
     let format = Format::accepted_by(accept.unwrap_or_default());
     let gauges = Gauges {
-        batcher: admin.batcher.snapshot(),
+        now: admin.observer.one_moment(|| admin.batcher.snapshot()),
         queue_capacity: admin.limits.queue_jobs,
         circuit_open: !admin.circuit.is_closed(),
         log_lines_dropped: telemetry::lines_dropped(),
@@ -127,8 +127,12 @@ pub(super) async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> R
 /// `GET /live`: what the page shows, or with `?since=<t>` no seconds before that.
 pub(super) async fn live(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Response {
     let since = query.as_deref().and_then(since).unwrap_or(0);
-    let batcher = admin.batcher.snapshot();
-    let (seconds, failures) = admin.read(batcher);
+    let Reading {
+        now,
+        seconds,
+        failures,
+    } = admin.read();
+    let batcher = now.batcher;
     let from = seconds.partition_point(|second| second.t <= since);
     let document = Document {
         version: env!("CARGO_PKG_VERSION"),
@@ -157,15 +161,14 @@ pub(super) async fn live(State(admin): State<Admin>, RawQuery(query): RawQuery) 
 
 /// `GET /advice`: what limits the proxy now, in words.
 pub(super) async fn advice(State(admin): State<Admin>) -> Response {
-    let batcher = admin.batcher.snapshot();
-    let (seconds, _) = admin.read(batcher);
-    json(&admin.advise(&seconds, batcher))
+    let Reading { now, seconds, .. } = admin.read();
+    json(&admin.advise(&seconds, now.batcher))
 }
 
 impl Admin {
-    fn read(&self, batcher: Snapshot) -> (Vec<Second>, Vec<FailedBatch>) {
-        let now = self.observer.now(batcher);
-        self.observer.live.read(&now)
+    fn read(&self) -> Reading {
+        let live = &self.observer.live;
+        live.read(|| self.observer.one_moment(|| self.batcher.observe()))
     }
 
     fn advise(&self, seconds: &[Second], batcher: Snapshot) -> Vec<Advice> {

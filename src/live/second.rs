@@ -27,7 +27,7 @@ pub struct Second {
     pub batch_jobs: u64,
     /// The sum of how full they were.
     pub(super) fill: f64,
-    /// The most jobs that waited when anything happened.
+    /// The most jobs that waited at any moment that is known of.
     pub queue_jobs: usize,
     /// The most batches in flight.
     pub in_flight: usize,

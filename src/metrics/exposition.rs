@@ -18,16 +18,17 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use super::{ByCode, Reading, SplitCause};
-use crate::batcher::{FlushReason, Snapshot};
+use super::{Reading, SplitCause};
+use crate::batcher::FlushReason;
 use crate::code::Code;
+use crate::live::Now;
 use crate::observer::Observer;
 
 /// What is not counted but looked up.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Gauges {
-    /// What the batcher holds.
-    pub batcher: Snapshot,
+    /// What the batcher holds, and the answered jobs at the same moment.
+    pub now: Now,
     /// `queue.max_jobs`.
     pub queue_capacity: usize,
     /// Whether jobs are refused because the upstream has failed too often.
@@ -167,13 +168,11 @@ impl Page<'_> {
     }
 }
 
-fn by_code<'a>(
+fn by_code(
     label: &'static str,
-    counts: &'a ByCode,
-) -> impl Iterator<Item = ([(&'static str, String); 1], u64)> + 'a {
-    counts
-        .counts()
-        .map(move |(code, count)| ([(label, code.as_str().to_owned())], count))
+    counts: impl Iterator<Item = (Code, u64)>,
+) -> impl Iterator<Item = ([(&'static str, String); 1], u64)> {
+    counts.map(move |(code, count)| ([(label, code.as_str().to_owned())], count))
 }
 
 fn when(queued: u64, in_flight: u64) -> impl Iterator<Item = ([(&'static str, String); 1], u64)> {
@@ -193,7 +192,11 @@ impl Collector for Exposed {
 
 impl Exposed {
     fn jobs(&self, page: &mut Page<'_>) -> fmt::Result {
-        let (metrics, batcher) = (&self.observer.metrics, self.gauges.batcher);
+        let (metrics, now) = (&self.observer.metrics, &self.gauges.now);
+        let answered = Code::ALL
+            .iter()
+            .copied()
+            .zip(now.totals.answered.iter().copied());
         page.family(
             ("build", "The running version"),
             MetricType::Info,
@@ -201,28 +204,34 @@ impl Exposed {
         )?;
         page.counter(
             ("jobs_accepted", "Jobs that entered the queue"),
-            batcher.accepted,
+            now.batcher.accepted,
         )?;
         page.counters(
             (
                 "jobs",
                 "Accepted jobs that were answered, by what they came to",
             ),
-            by_code("outcome", &metrics.answered),
+            by_code(
+                "outcome",
+                answered.filter(|&(code, count)| count > 0 || code.ends_jobs()),
+            ),
         )?;
         page.counters(
             (
                 "jobs_cancelled",
                 "Accepted jobs whose caller left, while queued or later",
             ),
-            when(batcher.cancelled_queued, batcher.cancelled_in_flight),
+            when(
+                now.batcher.cancelled_queued,
+                now.batcher.cancelled_in_flight,
+            ),
         )?;
         page.counters(
             (
                 "jobs_refused",
                 "Requests that never entered the queue, by problem",
             ),
-            by_code("code", &metrics.refused),
+            by_code("code", metrics.refused.counts_of(Code::refuses)),
         )?;
         page.histogram(
             (
@@ -234,7 +243,7 @@ impl Exposed {
     }
 
     fn queue(&self, page: &mut Page<'_>) -> fmt::Result {
-        let batcher = self.gauges.batcher;
+        let batcher = self.gauges.now.batcher;
         page.histogram(
             (
                 "queue_wait_seconds",
@@ -257,16 +266,17 @@ impl Exposed {
     }
 
     fn batches(&self, page: &mut Page<'_>) -> fmt::Result {
-        let (metrics, batcher) = (&self.observer.metrics, self.gauges.batcher);
+        let (metrics, batcher) = (&self.observer.metrics, self.gauges.now.batcher);
         let batches = FlushReason::ALL.iter().flat_map(|reason| {
-            let counts = metrics.batches[*reason as usize].counts();
+            let counts = metrics.batches[*reason as usize].counts_of(Code::ends_batches);
             let counts = counts.map(|(code, count)| (code.as_str(), count));
             let abandoned = metrics.batches_abandoned[*reason as usize].load(Ordering::Relaxed);
-            let abandoned = (abandoned > 0).then_some(("abandoned", abandoned));
-            counts.chain(abandoned).map(|(outcome, count)| {
-                let reason = ("reason", reason.as_str().to_owned());
-                ([reason, ("outcome", outcome.to_owned())], count)
-            })
+            counts
+                .chain([("abandoned", abandoned)])
+                .map(|(outcome, count)| {
+                    let reason = ("reason", reason.as_str().to_owned());
+                    ([reason, ("outcome", outcome.to_owned())], count)
+                })
         });
         page.counters(
             (

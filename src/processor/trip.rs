@@ -126,7 +126,7 @@ impl Trip {
             };
             let waited = batch.members().iter().map(|it| it.waited(self.left));
             self.observer
-                .batch_left(left, waited, self.batcher.snapshot());
+                .batch_left(left, waited, self.batcher.observe());
         }
         debug!(
             batch_id = %self.tag.id,
@@ -234,7 +234,7 @@ impl Trip {
             took: self.left.elapsed(),
             upstream: self.upstream_had_it(),
         };
-        self.observer.batch_ended(ended, self.batcher.snapshot());
+        self.observer.batch_ended(ended, self.batcher.observe());
         match outcome {
             Code::Ok => {
                 debug!(%batch_id, size, outcome = name, attempts, duration_ms, "batch done");

@@ -4,8 +4,11 @@ use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
+use tokio::task::JoinSet;
 
-use crate::harness::{Answer, LONG_WAIT, Proxy, Request, ScriptedUpstream, eventually};
+use crate::harness::{
+    Answer, KeepAlive, LONG_WAIT, Proxy, Request, Scrape, ScriptedUpstream, eventually,
+};
 use crate::metrics::eventful;
 
 async fn get(proxy: &Proxy, path: &str) -> Answer {
@@ -107,6 +110,91 @@ async fn the_last_minutes_add_up() {
         started <= now && *times.last().unwrap() as f64 <= now,
         "{times:?}, {now}"
     );
+}
+
+/// What the page adds up, the metrics count; each of their answers is of one moment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_figure_agrees_with_any_number_of_threads() {
+    const CALLERS: usize = 12;
+    const EACH: usize = 60;
+    for threads in ["1", "2", "4"] {
+        let mut upstream = ScriptedUpstream::start().await;
+        let quick = [
+            "--max-wait",
+            "1ms",
+            "--max-size",
+            "4",
+            "--max-in-flight",
+            "2",
+        ];
+        let flags = [&quick[..], &["--threads", threads, "--log-level", "info"]].concat();
+        let proxy = Proxy::start(&upstream.url(), &flags, &[]).await;
+        let echo = tokio::spawn(async move {
+            loop {
+                upstream.next_ever().await.echo();
+            }
+        });
+        let mut callers = JoinSet::new();
+        for caller in 0..CALLERS {
+            let addr = proxy.jobs_addr;
+            callers.spawn(async move {
+                let mut connection = KeepAlive::connect(addr).await;
+                for n in 0..EACH {
+                    let job = format!(r#"{{"id":"{caller} {n}"}}"#);
+                    assert_eq!(connection.post(job).await.status, 200);
+                }
+            });
+        }
+        let mut scrapes = 0;
+        while !callers.is_empty() {
+            let scrape = Scrape::of(&proxy).await;
+            let (house, waiting) = (scrape.in_the_house(), scrape.get("queue_jobs"));
+            assert!(
+                waiting <= house && house <= CALLERS as f64,
+                "{}",
+                scrape.text
+            );
+            scrapes += 1;
+            while let Some(ended) = callers.try_join_next() {
+                ended.expect("a caller that is answered");
+            }
+        }
+        assert!(scrapes > 1, "it was over before it was looked at");
+        echo.abort();
+        let (live, scrape) = (live(&proxy).await, Scrape::of(&proxy).await);
+        let jobs = (CALLERS * EACH) as u64;
+        assert_eq!(scrape.in_the_house(), 0.0, "{}", scrape.text);
+        assert_eq!(scrape.get("jobs_accepted_total"), jobs as f64);
+        for (pointer, sample) in [
+            ("/jobs", "jobs_accepted_total"),
+            ("/outcomes/ok", r#"jobs_total{outcome="ok"}"#),
+            ("/batches", "batch_size_jobs_count"),
+            ("/batch_jobs", "batch_size_jobs_sum"),
+        ] {
+            let told = sum(&live, pointer) as f64;
+            assert_eq!(told, scrape.get(sample), "{pointer}, {threads} threads");
+        }
+    }
+}
+
+/// A batch of all that waited leaves nothing behind, and yet they waited.
+#[tokio::test]
+async fn the_most_that_waited_is_shown_though_nothing_waits_any_more() {
+    let mut upstream = ScriptedUpstream::start().await;
+    let flags = [&LONG_WAIT[..], &["--max-size", "3"]].concat();
+    let proxy = Proxy::start(&upstream.url(), &flags, &[]).await;
+    let mut callers = Vec::new();
+    for id in 0..3 {
+        callers.push(proxy.enqueue(&format!(r#"{{"id":{id}}}"#)).await);
+    }
+    upstream.next().await.echo();
+    for caller in callers {
+        assert_eq!(caller.answer().await.status, 200);
+    }
+    let live = live(&proxy).await;
+    let seconds = live["seconds"].as_array().unwrap().iter();
+    let most = seconds.map(|it| it["queue_jobs"].as_u64().unwrap()).max();
+    assert_eq!(most, Some(3), "{live:#}");
 }
 
 #[tokio::test]

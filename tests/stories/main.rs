@@ -53,6 +53,7 @@ mod splits;
 mod admin;
 mod dashboards;
 mod live;
+mod logging;
 mod metrics;
 mod process;
 mod top;

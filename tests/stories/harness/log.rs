@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::within;
 
@@ -56,6 +56,7 @@ pub struct Log {
     lines: Arc<Mutex<Vec<Line>>>,
     /// How many lines there are, and whether the proxy has closed its stderr.
     progress: watch::Receiver<(usize, bool)>,
+    stop: Arc<Notify>,
 }
 
 impl Log {
@@ -64,9 +65,19 @@ impl Log {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (tell, progress) = watch::channel((0, false));
         let shelf = lines.clone();
+        let stop = Arc::new(Notify::new());
+        let stopped = stop.clone();
         tokio::spawn(async move {
             let mut reader = BufReader::new(stderr).lines();
-            while let Ok(Some(line)) = reader.next_line().await {
+            loop {
+                let line = tokio::select! {
+                    line = reader.next_line() => line,
+                    // The pipe stays open.
+                    () = stopped.notified() => return std::future::pending().await,
+                };
+                let Ok(Some(line)) = line else {
+                    break;
+                };
                 let value = serde_json::from_str(&line)
                     .unwrap_or_else(|_| serde_json::json!({ "not_json": line }));
                 let count = {
@@ -78,7 +89,16 @@ impl Log {
             }
             tell.send_modify(|progress| progress.1 = true);
         });
-        Self { lines, progress }
+        Self {
+            lines,
+            progress,
+            stop,
+        }
+    }
+
+    /// Reads no further, and keeps the proxy's stderr open.
+    pub fn stop_reading(&self) {
+        self.stop.notify_one();
     }
 
     /// The first line that `wanted` accepts, now or later. Fails the story when

@@ -96,6 +96,17 @@ impl RawClient {
         .await
     }
 
+    /// Reads until these bytes have come.
+    pub async fn until(&mut self, wanted: &[u8]) {
+        within("what the proxy is to say", async {
+            let mut last = Vec::new();
+            while !last.ends_with(wanted) {
+                last.push(self.socket.read_u8().await.expect("an open connection"));
+            }
+        })
+        .await;
+    }
+
     /// Reads until the proxy closes; a reset counts as closed.
     pub async fn until_closed(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
