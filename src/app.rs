@@ -23,7 +23,7 @@ use crate::batcher::{self, Batcher};
 use crate::config::{self, Config, MaxInFlight, Threads};
 use crate::http::{self, Admin, Caller, Jobs, JobsInner, Limits, Setting};
 use crate::job::Job;
-use crate::listener::{accept, bind};
+use crate::listener::{BindError, accept, bind};
 use crate::metrics::Bounds;
 use crate::observer::Observer;
 use crate::processor::outcome::JobResult;
@@ -44,14 +44,14 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 #[derive(Debug, Error)]
 pub enum StartError {
     /// A listener's address can't be taken.
-    #[error("{key}: can't listen on {address}: {error}")]
+    #[error("{key}: can't listen on {address}: {error}; {}", .error.way_out(key))]
     Listen {
         /// The setting that names it.
         key: &'static str,
         /// The address.
         address: String,
         /// The system's reason.
-        error: io::Error,
+        error: BindError,
     },
     /// A thread to serve callers can't be had.
     #[error("server.threads: the system gives no thread for each; ask for fewer: {0}")]

@@ -5,10 +5,12 @@
 
 use std::time::Duration;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::config::{Flags, parse_duration};
+use crate::config::{Flags, Locator, SHOWN, cut, parse_duration};
+use crate::printable::printable;
 use crate::sample_upstream;
 
 const SETTINGS: &str = "\
@@ -18,7 +20,7 @@ All settings: config/microbatch.toml, or `microbatch check`. Flags override envi
 /// HTTP micro-batching proxy: single jobs in, one JSON array upstream, each caller its own answer
 #[derive(Debug, Parser)]
 #[command(name = "microbatch", version, args_conflicts_with_subcommands = true)]
-#[command(disable_help_subcommand = true, after_help = SETTINGS, term_width = 100)]
+#[command(after_help = SETTINGS, term_width = 100)]
 pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -31,6 +33,27 @@ impl Cli {
     pub fn into_command(self) -> Command {
         self.command.unwrap_or(Command::Serve(self.flags))
     }
+}
+
+/// The error with no more of an argument that is not ours than [`SHOWN`] characters: it may be a
+/// secret that a shell put in the wrong place.
+pub fn bounded(mut error: clap::Error) -> clap::Error {
+    let mut odd = vec![ContextKind::InvalidValue, ContextKind::InvalidSubcommand];
+    if error.kind() == ErrorKind::UnknownArgument {
+        odd.push(ContextKind::InvalidArg);
+    }
+    for kind in odd {
+        let Some(ContextValue::String(text)) = error.get(kind) else {
+            continue;
+        };
+        if let Some(part) = cut(text, SHOWN) {
+            let part = format!("{}…", printable(part));
+            error.insert(kind, ContextValue::String(part));
+            // The tip has all of it again.
+            error.insert(ContextKind::Suggested, ContextValue::None);
+        }
+    }
+    error
 }
 
 /// What to do.
@@ -60,8 +83,8 @@ pub enum Command {
     },
 }
 
-/// What the commands take that ask a running proxy: the settings, to find `admin.listen` as the
-/// proxy did.
+/// What the commands take that ask a running proxy: what it takes to find `admin.listen` as the proxy
+/// did.
 #[derive(Debug, Args)]
 pub struct Ask {
     /// Longest the answer may take, 2s by default
@@ -73,9 +96,9 @@ pub struct Ask {
     )]
     #[arg(value_parser = parse_duration)]
     pub timeout: Duration,
-    /// The flags of the settings.
+    /// Where it is.
     #[command(flatten)]
-    pub flags: Flags,
+    pub proxy: Locator,
 }
 
 /// What `advice` takes.
@@ -125,23 +148,89 @@ mod tests {
 
     #[test]
     fn the_settings_are_taken_by_every_command_that_loads_them() {
-        for words in ["", "serve", "demo", "check", "healthcheck", "advice", "top"] {
+        for words in ["", "serve", "demo", "check"] {
             let given = parse(&format!("{words} --max-size 7 --upstream http://h/")).unwrap();
             let flags = match given {
                 Command::Serve(flags) if ["", "serve"].contains(&words) => flags,
                 Command::Demo(flags) if words == "demo" => flags,
                 Command::Check(flags) if words == "check" => flags,
-                Command::Healthcheck(ask) if words == "healthcheck" => ask.flags,
-                Command::Advice(given) if words == "advice" => given.ask.flags,
-                Command::Top(given) if words == "top" => given.ask.flags,
                 other => panic!("{words}: {other:?}"),
             };
             assert_eq!(max_size(&flags), 7, "{words}");
         }
-        for words in ["upstream --max-size 7", "completions --max-size 7 bash"] {
-            let error = parse(words).unwrap_err();
+        for words in [
+            "upstream",
+            "completions bash",
+            "healthcheck",
+            "advice",
+            "top",
+        ] {
+            let error = parse(&format!("{words} --max-size 7")).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::UnknownArgument, "{words}");
         }
+    }
+
+    #[test]
+    fn who_asks_a_proxy_says_where_it_is_and_no_more() {
+        for words in ["healthcheck", "advice", "top"] {
+            let ask = match parse(&format!("{words} --admin-listen h:1")).unwrap() {
+                Command::Healthcheck(ask) => ask,
+                Command::Advice(given) => given.ask,
+                Command::Top(given) => given.ask,
+                other => panic!("{words}: {other:?}"),
+            };
+            let loaded = load(&ask.proxy.0, std::iter::empty(), NeedUpstream::No).unwrap();
+            assert_eq!(
+                loaded.config.admin.listen.as_deref(),
+                Some("h:1"),
+                "{words}"
+            );
+            let mut command = Cli::command();
+            let command = command.find_subcommand_mut(words).unwrap();
+            let flags: Vec<_> = command
+                .get_arguments()
+                .filter_map(clap::Arg::get_long)
+                .collect();
+            let own = |flag: &&str| !["json", "once"].contains(flag);
+            let flags: Vec<_> = flags.into_iter().filter(own).collect();
+            assert_eq!(flags, ["timeout", "config", "admin-listen"], "{words}");
+        }
+    }
+
+    #[test]
+    fn help_is_a_command_too() {
+        for words in ["help", "help top"] {
+            let error = parse(words).unwrap_err();
+            assert_eq!(
+                (error.kind(), error.exit_code()),
+                (ErrorKind::DisplayHelp, 0)
+            );
+        }
+    }
+
+    #[test]
+    fn an_argument_that_is_not_ours_is_not_shown_whole() {
+        for words in [
+            "sk-live-0123456789abcdef",
+            "--sk-live-0123456789abcdef",
+            "serve sk-live-0123456789abcdef",
+            "completions sk-live-0123456789abcdef",
+            "completions --sk-live-0123456789abcdef",
+            "top --timeout sk-live-0123456789abcdef",
+            "upstream --delay sk-live-0123456789abcdef",
+            "--max-size sk-live-0123456789abcdef",
+            "--log-level sk-live-0123456789abcdef",
+            "--wait sk-live-0123456789abcdef",
+        ] {
+            let error = bounded(parse(words).unwrap_err()).to_string();
+            assert!(!error.contains("89abcdef"), "{error}");
+            assert!(error.contains("sk-live-"), "{error}");
+        }
+        // What is ours stands.
+        let error = bounded(parse("--queue-max-job 7").unwrap_err()).to_string();
+        assert!(error.contains("--queue-max-job"), "{error}");
+        let error = bounded(parse("--shutdown-timeout").unwrap_err()).to_string();
+        assert!(error.contains("--shutdown-timeout"), "{error}");
     }
 
     #[test]

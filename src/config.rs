@@ -14,7 +14,8 @@
 //! mistake    places and what is wrong there   suggest    "did you mean …?"
 //! ```
 //!
-//! No secret (`upstream.headers`, user information and query values of `upstream.url`) ever
+//! No secret (`upstream.headers`; of `upstream.url` user information, query values and what looks like
+//! a key in the path) ever
 //! stands in an error, a warning, [`Config::to_toml`] or a `Debug` text.
 
 mod address;
@@ -46,7 +47,7 @@ use url::Url;
 
 pub use address::connectable;
 pub use count_or::{MaxInFlight, Threads};
-pub use flags::Flags;
+pub use flags::{Flags, Locator};
 pub use mistake::{Mistake, Mistakes, Origin};
 pub use schema::{
     Admin, Batch, Circuit, Config, Log, Queue, Retry, Server, Shutdown, Upstream, keys,
@@ -54,6 +55,8 @@ pub use schema::{
 pub use table::KeyInfo;
 pub use target::redacted;
 pub use word::{LogFormat, OnFull, Results, Wait};
+
+pub(crate) use kind::{SHOWN, cut};
 
 use kind::{Kind, Raw};
 use schema::Draft;
@@ -134,6 +137,7 @@ pub fn load(
         mistakes.extend(together::refused(&draft));
     }
     let mut warnings = together::doubtful(&draft);
+    warnings.extend(env.doubtful());
     warnings.extend(unused);
     match draft.finish() {
         Some(config) if mistakes.is_empty() => Ok(Loaded { config, warnings }),

@@ -8,11 +8,13 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
+use thiserror::Error;
 use tokio::net::{TcpListener, TcpSocket, lookup_host};
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::warn;
 
+use crate::config::keys;
 use crate::telemetry::Seldom;
 
 /// How many connections the system takes in while we are busy. It may allow
@@ -26,11 +28,34 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 /// The pause after the system refused to hand out another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Why an address can't be listened on.
+#[derive(Debug, Error)]
+#[error(transparent)]
+pub struct BindError(#[from] io::Error);
+
+impl BindError {
+    /// What to do about it, where the address is this setting's.
+    pub fn way_out(&self, key: &str) -> String {
+        let first = match self.0.kind() {
+            io::ErrorKind::AddrInUse => "stop what listens there, or ",
+            io::ErrorKind::AddrNotAvailable => "it is no address of this machine: ",
+            io::ErrorKind::PermissionDenied => "a port below 1024 may take privileges: ",
+            _ => "",
+        };
+        let flag = keys()
+            .iter()
+            .find(|it| it.key == key)
+            .and_then(|it| it.flag);
+        let flag = flag.map(|flag| format!("{flag} or ")).unwrap_or_default();
+        format!("{first}give another address with {flag}{key}")
+    }
+}
+
 /// Listens on the first of a name's addresses that can be taken.
 ///
 /// # Errors
 /// The system's, for the last address tried.
-pub async fn bind(address: &str) -> io::Result<TcpListener> {
+pub async fn bind(address: &str) -> Result<TcpListener, BindError> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in lookup_host(address).await? {
         match listen(address) {
@@ -38,7 +63,7 @@ pub async fn bind(address: &str) -> io::Result<TcpListener> {
             Err(error) => last = error,
         }
     }
-    Err(last)
+    Err(last.into())
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {

@@ -8,8 +8,9 @@ use anyhow::Context;
 use clap::{CommandFactory, Parser};
 use microbatch::app::{App, Report};
 use microbatch::ask::Asker;
-use microbatch::cli::{Ask, Cli, Command};
+use microbatch::cli::{self, Ask, Cli, Command};
 use microbatch::config::{self, Flags, Loaded, Mistakes, NeedUpstream};
+use microbatch::printable::printable_json;
 use microbatch::{sample_upstream, telemetry, top};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -26,7 +27,10 @@ const EX_INTERRUPTED: i32 = 130;
 const LAST_TASKS: Duration = Duration::from_millis(200);
 
 fn main() -> ExitCode {
-    let command = Cli::parse().into_command();
+    let command = match Cli::try_parse() {
+        Ok(given) => given.into_command(),
+        Err(error) => cli::bounded(error).exit(),
+    };
     let ended = in_runtime(command);
     telemetry::flush();
     match ended {
@@ -82,11 +86,11 @@ async fn run(command: Command) -> anyhow::Result<End> {
         Command::Advice(advice) => {
             let asker = asker(&advice.ask)?;
             let said = if advice.json {
-                asker.body(top::ADVICE).await?
+                printable_json(&asker.body(top::ADVICE).await?)
             } else {
-                top::advice(&asker).await?.into_bytes()
+                top::advice(&asker).await?
             };
-            io::stdout().write_all(&said)?;
+            io::stdout().write_all(said.as_bytes())?;
         }
         Command::Top(given) => {
             let asker = asker(&given.ask)?;
@@ -185,7 +189,7 @@ fn check(loaded: &Loaded) -> anyhow::Result<()> {
 
 /// Who asks the proxy that these settings are of.
 fn asker(ask: &Ask) -> anyhow::Result<Asker> {
-    let loaded = load(&ask.flags, NeedUpstream::No)?;
+    let loaded = load(&ask.proxy.0, NeedUpstream::No)?;
     Ok(Asker::new(
         loaded.config.admin.listen.as_deref(),
         ask.timeout,

@@ -39,9 +39,32 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// A document of JSON with everything unprintable in its strings as `\u001b`, which
+/// means the same (RFC 8259, 7).
+pub fn printable_json(document: &[u8]) -> String {
+    let mut shown = String::with_capacity(document.len());
+    for c in String::from_utf8_lossy(document).chars() {
+        match c {
+            '\n' => shown.push(c),
+            c if is_unprintable(c) => shown.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_document_means_the_same() {
+        let document = "[\"a\u{202e}b\", \"\\n\"]\n";
+        let shown = printable_json(document.as_bytes());
+        assert_eq!(shown, "[\"a\\u202eb\", \"\\n\"]\n");
+        let values = [document, &shown].map(|it| serde_json::from_str::<Vec<String>>(it).unwrap());
+        assert_eq!(values[0], values[1]);
+    }
 
     #[test]
     fn what_steers_a_reader_is_escaped_and_the_rest_stands() {

@@ -84,9 +84,7 @@ async fn live(asker: &Asker, since: Option<u64>) -> Result<Live, AskError> {
 
 fn lines(advice: &[Advice]) -> String {
     advice.iter().fold(String::new(), |mut lines, one| {
-        // Whoever answers at that address does not get to move the cursor.
-        let text = one.text.replace(char::is_control, " ");
-        let _ = writeln!(lines, "{}: {text}", one.kind.as_str());
+        let _ = writeln!(lines, "{}: {}", one.kind.as_str(), one.text);
         lines
     })
 }
@@ -97,9 +95,9 @@ mod tests {
 
     #[test]
     fn a_sentence_is_a_line_and_no_more() {
-        let advice = r#"[{"kind":"hint","text":"a\nb\u001b[2J","setting":null,"new":1},
+        let advice = r#"[{"kind":"hint","text":"a\nb\u001b[2J\u202e","setting":null,"new":1},
             {"kind":"grave","text":"c"}]"#;
         let advice: Vec<Advice> = serde_json::from_str(advice).unwrap();
-        assert_eq!(lines(&advice), "hint: a b [2J\nnote: c\n");
+        assert_eq!(lines(&advice), "hint: a\\nb\\u{1b}[2J\\u{202e}\nnote: c\n");
     }
 }

@@ -600,7 +600,7 @@ warning: queue.max_bytes = 512KiB (m.toml:2) is less than batch.max_bytes = 1MiB
 fn a_secret_never_shows() {
     let fine = Check::new()
         .file(
-            "[upstream]\nurl = \"http://u:s3cret@h/?t=s3cret\"\n[upstream.headers]\nA = \"s3cret\"",
+            "[upstream]\nurl = \"http://u:s3cret@h/v3/s3cret-0123456789?t=s3cret\"\n[upstream.headers]\nA = \"s3cret\"",
         )
         .env("MICROBATCH_UPSTREAM__HEADERS", "{ B = \"s3cret\" }")
         .args(&["--upstream-header", "C: s3cret", "--queue-max-jobs", "1"])
@@ -618,6 +618,63 @@ fn a_secret_never_shows() {
     }
 }
 
+/// Wherever it was put by mistake, no more of it shows than it takes to find it.
+#[test]
+fn a_misplaced_secret_is_not_shown_whole() {
+    const TOKEN: &str = "sk-live-0123456789abcdefghijklmnopqrstuvwxyz0123456789";
+    const NUMBER: &str = "99999999999999999999999999999999999999999999999999";
+    for key in keys().iter().filter(|key| key.key != "upstream.headers") {
+        for (value, end) in [(TOKEN, "456789"), (NUMBER, "99999999999999999999")] {
+            let (section, name) = (key.section(), key.name());
+            let texts = [
+                format!("[{section}]\n{name} = \"{value}\""),
+                format!("[{section}]\n{name} = [\"{value}\"]"),
+                format!("[{section}]\n{name} = {value}"),
+            ];
+            let in_file = texts.iter().map(|text| Check::new().file(text));
+            let in_environment = Check::new().env(key.env, value);
+            for check in in_file.chain([in_environment]) {
+                let answer = check.run();
+                assert_eq!(answer.code, Some(78), "{}", key.key);
+                let said = answer.stdout + &answer.stderr;
+                assert!(!said.contains(end), "{said}");
+            }
+        }
+    }
+    let names = [
+        format!("{TOKEN} = 1"),
+        format!("[{TOKEN}]"),
+        format!("[log]\n{TOKEN} = 1"),
+        format!("[upstream.headers]\n\"{TOKEN} \" = \"x\""),
+    ];
+    let in_file = names.iter().map(|text| Check::new().file(text));
+    let name = format!("MICROBATCH_LOG__{TOKEN}");
+    let in_environment = Check::new().env(&name, "x");
+    for check in in_file.chain([in_environment]) {
+        let answer = check.run();
+        assert_eq!(answer.code, Some(78));
+        assert!(!answer.stderr.contains("456789\""), "{}", answer.stderr);
+        assert!(!answer.stderr.contains("z0123456789"), "{}", answer.stderr);
+    }
+}
+
+#[test]
+fn a_variable_with_one_underscore_too_few_is_warned_about() {
+    let answer = Check::with_upstream("")
+        .env("MICROBATCH_BATCH_MAX_SIZE", "7")
+        .env("MICROBATCH_SERVICE_HOST", "10.0.0.1")
+        .run()
+        .fine();
+    let expected = "warning: MICROBATCH_BATCH_MAX_SIZE is not read: did you mean \
+                    MICROBATCH_BATCH__MAX_SIZE, with two underscores?\n";
+    assert_eq!(answer.stderr, expected);
+    assert!(
+        answer.stdout.contains("max_size = 100"),
+        "{}",
+        answer.stdout
+    );
+}
+
 #[test]
 fn completions_are_printed_for_a_shell() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_microbatch"));
@@ -626,4 +683,14 @@ fn completions_are_printed_for_a_shell() {
     assert!(output.status.success());
     assert!(script.contains("--queue-max-jobs") && script.contains("healthcheck"));
     assert!(script.contains("complete -F _microbatch"));
+    // A flag that takes a word offers its words, and none a file that it has no use for.
+    let after = |flag: &str| {
+        let (_, rest) = script.split_once(&format!("{flag})\n")).expect("the flag");
+        let (completion, _) = rest.split_once("return 0").expect("its end");
+        completion.to_owned()
+    };
+    assert!(after("--log-format").contains("auto text json"));
+    assert!(after("--wait").contains("fixed adaptive"));
+    assert!(!after("--max-size").contains("compgen -f"));
+    assert!(after("--config").contains("compgen -f"));
 }

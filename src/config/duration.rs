@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
-use super::kind::{Kind, Wrong, quoted, shown, type_of};
+use super::kind::{Kind, Wrong, quoted, shown, shown_number, type_of};
 
 /// A span of time within a range, written with its unit.
 pub(crate) struct Time(RangeInclusive<Duration>);
@@ -87,6 +87,7 @@ pub(crate) fn spelled(time: Duration) -> String {
 }
 
 fn needs_unit(number: &str) -> Wrong {
+    let number = shown_number(number);
     format!("{number} has no unit; write \"{number}ms\" or \"{number}s\"").into()
 }
 

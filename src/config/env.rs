@@ -1,7 +1,8 @@
 //! The layer of the environment: `MICROBATCH_BATCH__MAX_SIZE=64`.
 //!
 //! Only a variable that names one of our sections is ours. Kubernetes sets
-//! `MICROBATCH_SERVICE_HOST` and the like for a service called `microbatch`.
+//! `MICROBATCH_SERVICE_HOST` and the like for a service called `microbatch`. One that is a key of
+//! ours with one underscore too few is not read either, but told of.
 
 use std::ffi::{OsStr, OsString};
 
@@ -9,32 +10,53 @@ use super::kind::Raw;
 use super::mistake::{Mistake, Origin};
 use super::schema::{Draft, SECTIONS, keys};
 use super::suggest::unknown_key;
+use super::table::KeyInfo;
 
 /// Names the configuration file where no `--config` does.
 pub(crate) const FILE: &str = "MICROBATCH_CONFIG";
 
 const PREFIX: &str = "MICROBATCH_";
 
-/// The variables that are ours, by name.
-pub(crate) struct Environment(Vec<(OsString, OsString)>);
+/// What the environment has of ours.
+pub(crate) struct Environment {
+    /// The variables that are ours, by name.
+    ours: Vec<(OsString, OsString)>,
+    /// The variables that only seem to be, with the keys that may be meant.
+    near: Vec<(OsString, &'static KeyInfo)>,
+}
 
 impl Environment {
     pub(crate) fn new(variables: impl Iterator<Item = (OsString, OsString)>) -> Self {
-        let ours = |(name, _): &(OsString, _)| name == FILE || parts(name).is_some();
-        let mut ours: Vec<_> = variables.filter(ours).collect();
+        let (mut ours, mut near) = (Vec::new(), Vec::new());
+        for (name, value) in variables {
+            if name == FILE || parts(&name).is_some() {
+                ours.push((name, value));
+            } else if let Some(key) = meant(&name) {
+                near.push((name, key));
+            }
+        }
         ours.sort();
-        Environment(ours)
+        near.sort_by_key(|(_, key)| key.env);
+        Environment { ours, near }
+    }
+
+    /// What is not read, though it was surely meant to be.
+    pub(crate) fn doubtful(&self) -> impl Iterator<Item = String> + '_ {
+        self.near.iter().map(|(name, key)| {
+            let (name, env) = (name.display(), key.env);
+            format!("{name} is not read: did you mean {env}, with two underscores?")
+        })
     }
 
     /// The file that [`FILE`] names.
     pub(crate) fn file(&self) -> Option<&OsStr> {
-        let named = self.0.iter().find(|(name, _)| name == FILE);
+        let named = self.ours.iter().find(|(name, _)| name == FILE);
         named.map(|(_, value)| value.as_os_str())
     }
 
     /// Lays the variables over the draft.
     pub(crate) fn lay(&self, draft: &mut Draft, mistakes: &mut Vec<Mistake>) {
-        for (name, value) in &self.0 {
+        for (name, value) in &self.ours {
             let Some((section, key)) = parts(name) else {
                 continue;
             };
@@ -73,6 +95,12 @@ fn parts(name: &OsStr) -> Option<(String, String)> {
     Some(((*ours).to_owned(), key.to_owned()))
 }
 
+/// The key whose variable this would be with one underscore more.
+fn meant(name: &OsStr) -> Option<&'static KeyInfo> {
+    let slip = |key: &&KeyInfo| name == key.env.replace("__", "_").as_str();
+    keys().iter().find(slip)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,5 +121,24 @@ mod tests {
         ] {
             assert_eq!(parts(OsStr::new(name)).is_some(), ours, "{name}");
         }
+    }
+
+    #[test]
+    fn one_underscore_too_few_is_told_of() {
+        let names = [
+            "MICROBATCH_UPSTREAM_URL",
+            "MICROBATCH_BATCH_MAX_SIZE",
+            "MICROBATCH_BATCH__MAX_SIZE",
+            "MICROBATCH_SERVICE_HOST",
+            "MICROBATCH_SERVER_PORT_80_TCP",
+            "MICROBATCH_BATCH_MAX__SIZE",
+        ];
+        let variables = names.iter().map(|name| ((*name).into(), "s3cret".into()));
+        let doubtful: Vec<_> = Environment::new(variables).doubtful().collect();
+        let expected = [
+            "MICROBATCH_BATCH_MAX_SIZE is not read: did you mean MICROBATCH_BATCH__MAX_SIZE, with two underscores?",
+            "MICROBATCH_UPSTREAM_URL is not read: did you mean MICROBATCH_UPSTREAM__URL, with two underscores?",
+        ];
+        assert_eq!(doubtful, expected);
     }
 }

@@ -8,9 +8,9 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::path::PathBuf;
 
-use clap::builder::{TypedValueParser, ValueParser};
+use clap::builder::{PossibleValue, TypedValueParser, ValueParser};
 use clap::error::ErrorKind;
-use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches, ValueHint};
 
 use super::kind::Raw;
 use super::mistake::Origin;
@@ -49,17 +49,74 @@ impl fmt::Debug for Flags {
     }
 }
 
+/// The few flags that say where a running proxy's admin listener is: the same as its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Locator(pub Flags);
+
+/// The settings among them.
+fn locates(key: &KeyInfo) -> bool {
+    key.key == "admin.listen"
+}
+
+fn every(_: &KeyInfo) -> bool {
+    true
+}
+
+/// Adds the flags of the keys that are wanted.
+fn augment(command: Command, wanted: fn(&KeyInfo) -> bool) -> Command {
+    let file = Arg::new(CONFIG)
+        .long(CONFIG)
+        .value_name("FILE")
+        .value_parser(ValueParser::path_buf())
+        .help("Configuration file (TOML) [env: MICROBATCH_CONFIG]");
+    let flagged = keys().iter().filter(|key| wanted(key));
+    let flagged = flagged.filter_map(|key| Some((key, key.flag?)));
+    command
+        .arg(file)
+        .args(flagged.map(|(key, flag)| argument(key, flag)))
+}
+
+impl Flags {
+    fn update(&mut self, matches: &ArgMatches, wanted: fn(&KeyInfo) -> bool) {
+        if let Some(path) = matches.get_one::<PathBuf>(CONFIG) {
+            self.config = Some(path.clone());
+        }
+        let flagged = keys()
+            .iter()
+            .filter(|key| key.flag.is_some() && wanted(key));
+        for key in flagged {
+            let texts = matches.get_many::<String>(key.key).into_iter().flatten();
+            self.given.extend(texts.map(|text| (key, text.clone())));
+        }
+    }
+}
+
+impl Args for Locator {
+    fn augment_args(command: Command) -> Command {
+        augment(command, locates)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Locator {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
+        let mut locator = Self::default();
+        locator.update_from_arg_matches(matches)?;
+        Ok(locator)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
+        self.0.update(matches, locates);
+        Ok(())
+    }
+}
+
 impl Args for Flags {
     fn augment_args(command: Command) -> Command {
-        let file = Arg::new(CONFIG)
-            .long(CONFIG)
-            .value_name("FILE")
-            .value_parser(ValueParser::path_buf())
-            .help("Configuration file (TOML) [env: MICROBATCH_CONFIG]");
-        let flagged = keys().iter().filter_map(|key| Some((key, key.flag?)));
-        command
-            .arg(file)
-            .args(flagged.map(|(key, flag)| argument(key, flag)))
+        augment(command, every)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -75,13 +132,7 @@ impl FromArgMatches for Flags {
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
-        if let Some(path) = matches.get_one::<PathBuf>(CONFIG) {
-            self.config = Some(path.clone());
-        }
-        for key in keys().iter().filter(|key| key.flag.is_some()) {
-            let texts = matches.get_many::<String>(key.key).into_iter().flatten();
-            self.given.extend(texts.map(|text| (key, text.clone())));
-        }
+        self.update(matches, every);
         Ok(())
     }
 }
@@ -98,6 +149,9 @@ fn argument(key: &'static KeyInfo, flag: &'static str) -> Arg {
         .long(flag.trim_start_matches('-'))
         .value_name(key.value_name)
         .value_parser(Checked(key))
+        .hide_possible_values(true)
+        // None of them is a file's name, which a shell would offer otherwise.
+        .value_hint(ValueHint::Other)
         .action(if repeatable {
             ArgAction::Append
         } else {
@@ -113,6 +167,13 @@ struct Checked(&'static KeyInfo);
 
 impl TypedValueParser for Checked {
     type Value = String;
+
+    /// The words that the flag takes, for a shell to offer: those of `auto|text|json`.
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let words = self.0.value_name;
+        let words = words.contains('|').then(|| words.split('|'))?;
+        Some(Box::new(words.map(PossibleValue::new)))
+    }
 
     fn parse_ref(
         &self,

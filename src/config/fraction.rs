@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use toml::de::DeValue;
 
-use super::kind::{Kind, Wrong, shown, type_of};
+use super::kind::{Kind, Wrong, shown, shown_number, type_of};
 
 /// A share within a range, without a unit.
 pub(crate) struct Fraction(RangeInclusive<f64>);
@@ -54,8 +54,11 @@ impl Kind for Fraction {
             }
         };
         match written.parse() {
-            Ok(number) => self.in_range(number, written),
-            Err(_) => Err(format!("must be {}, not {written}", self.allowed()).into()),
+            Ok(number) => self.in_range(number, &shown_number(written)),
+            Err(_) => {
+                let found = shown_number(written);
+                Err(format!("must be {}, not {found}", self.allowed()).into())
+            }
         }
     }
 

@@ -8,6 +8,8 @@ use std::ops::Range;
 
 use toml::de::DeValue;
 
+use crate::printable::printable;
+
 /// Reads and prints the values of a setting.
 pub(crate) trait Kind {
     /// What the setting is in the running program.
@@ -106,13 +108,30 @@ pub(crate) fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
 
+/// The most characters of an odd value that an error shows: enough to find it again, too few to
+/// use it where it is a secret that was put in the wrong place.
+pub(crate) const SHOWN: usize = 16;
+
 /// The text of a value in an error: quoted, escaped, and cut where it is long.
 pub(crate) fn shown(text: &str) -> String {
-    const LONGEST: usize = 40;
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{:?}…", &text[..end]),
+    match cut(text, SHOWN) {
+        Some(part) => format!("{part:?}…"),
         None => format!("{text:?}"),
     }
+}
+
+/// The same without quotes, for a number as it is written.
+pub(crate) fn shown_number(text: &str) -> String {
+    match cut(text, SHOWN) {
+        Some(part) => format!("{}…", printable(part)),
+        None => printable(text).into_owned(),
+    }
+}
+
+/// The first characters of a text that has more.
+pub(crate) fn cut(text: &str, longest: usize) -> Option<&str> {
+    let (end, _) = text.char_indices().nth(longest)?;
+    Some(&text[..end])
 }
 
 #[cfg(test)]
@@ -162,8 +181,14 @@ mod tests {
     #[test]
     fn a_shown_value_is_escaped_and_cut() {
         assert_eq!(shown("a\nb"), r#""a\nb""#);
-        assert_eq!(shown(&"x".repeat(41)), format!("{:?}…", "x".repeat(40)));
-        assert_eq!(shown(&"é".repeat(40)), format!("{:?}", "é".repeat(40)));
+        assert_eq!(shown("a\u{202e}b"), r#""a\u{202e}b""#);
+        assert_eq!(shown(&"x".repeat(17)), format!("{:?}…", "x".repeat(16)));
+        assert_eq!(shown(&"é".repeat(16)), format!("{:?}", "é".repeat(16)));
+        assert_eq!(
+            shown_number(&"1".repeat(17)),
+            format!("{}…", "1".repeat(16))
+        );
+        assert_eq!(shown_number("-1.5"), "-1.5");
     }
 
     #[test]

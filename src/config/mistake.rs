@@ -3,7 +3,12 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::kind::shown;
+use super::kind::cut;
+use crate::printable::{is_unprintable, printable};
+
+/// The most characters of a name that are shown; ours are shorter, and one that is none of ours may
+/// be a secret in the wrong place.
+const LONGEST_NAME: usize = 48;
 
 /// The place a value stands in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +35,7 @@ impl fmt::Display for Origin {
         match self {
             Origin::Default => f.write_str("default"),
             Origin::File { path, line } => {
-                f.write_str(&one_line(&path.display().to_string()))?;
+                f.write_str(&quoted_if_odd(&path.display().to_string()))?;
                 line.map_or(Ok(()), |line| write!(f, ":{line}"))
             }
             Origin::Env(name) => f.write_str(&one_line(name)),
@@ -84,12 +89,20 @@ impl fmt::Display for Mistakes {
     }
 }
 
-/// A name from outside, quoted and escaped where it could break the line or the terminal.
+/// A name from outside, cut where it is long, and quoted and escaped where it could break the line
+/// or the terminal.
 fn one_line(name: &str) -> String {
-    if name.chars().any(char::is_control) {
-        return shown(name);
+    match cut(name, LONGEST_NAME) {
+        Some(part) => format!("{}…", quoted_if_odd(part)),
+        None => quoted_if_odd(name),
     }
-    name.to_owned()
+}
+
+fn quoted_if_odd(name: &str) -> String {
+    match name.contains(is_unprintable) {
+        true => format!("\"{}\"", printable(name)),
+        false => name.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -119,5 +132,7 @@ mod tests {
         assert_eq!(mistake(Some(Origin::Flag("--a")), "x.y"), "--a: x.y: wrong");
         assert_eq!(mistake(None, ""), "wrong");
         assert_eq!(mistake(None, "a\n\u{1b}[31m"), "\"a\\n\\u{1b}[31m\": wrong");
+        let long = "x".repeat(49);
+        assert_eq!(mistake(None, &long), format!("{}…: wrong", &long[1..]));
     }
 }

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use toml::de::DeValue;
 
-use super::kind::{Kind, Wrong, shown, string, type_of};
+use super::kind::{Kind, Wrong, shown, shown_number, string, type_of};
 
 /// A whole number within a range, without a unit.
 pub(crate) struct Count<T> {
@@ -53,7 +53,14 @@ impl<T: TryFrom<u64> + ToString> Kind for Count<T> {
             .ok()
             .filter(|number| self.range.contains(number))
             .and_then(|number| T::try_from(number).ok())
-            .ok_or_else(|| format!("must be {}, not {integer}", self.allowed()).into())
+            .ok_or_else(|| {
+                format!(
+                    "must be {}, not {}",
+                    self.allowed(),
+                    shown_number(&integer.to_string())
+                )
+                .into()
+            })
     }
 
     fn print(&self, value: &T) -> String {

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use bytesize::ByteSize;
 use toml::de::DeValue;
 
-use super::kind::{Kind, Wrong, quoted, shown, type_of};
+use super::kind::{Kind, Wrong, quoted, shown, shown_number, type_of};
 
 /// A size in bytes within a range.
 pub(crate) struct Size(RangeInclusive<u64>);
@@ -56,7 +56,11 @@ impl Kind for Size {
                     Ok(bytes) => self.in_range(bytes),
                     Err(_) => {
                         let (min, max) = (spelled(*self.0.start()), spelled(*self.0.end()));
-                        Err(format!("must be from {min} to {max}, not {number}").into())
+                        Err(format!(
+                            "must be from {min} to {max}, not {}",
+                            shown_number(&number.to_string())
+                        )
+                        .into())
                     }
                 }
             }

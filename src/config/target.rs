@@ -6,7 +6,8 @@ use url::Url;
 use super::kind::{Kind, Wrong, quoted, string};
 
 /// An `http` or `https` URL with a host. It is never shown in an error, and never printed with
-/// its user information or the values of its query.
+/// what of it may be a secret: its user information, the values of its query, and segments of its
+/// path that look like keys.
 pub(crate) struct Target;
 
 /// What stands in place of a secret.
@@ -47,8 +48,13 @@ impl Kind for Target {
     }
 }
 
-/// The URL with `***` for its user, its password and every value of its query. A part of the
-/// query without `=` could be a secret itself, so it goes whole.
+/// The shortest segment of a path that may be a key, in characters. Providers that put one there
+/// (`/v3/KEY`) have longer ones.
+const KEY: usize = 16;
+
+/// The URL with `***` for its user, its password, every value of its query, and every segment of
+/// its path of [`KEY`] characters or more with letters and digits among them. A part of the query
+/// without `=` could be a secret itself, so it goes whole.
 pub fn redacted(url: &Url) -> Url {
     let mut shown = url.clone();
     // Both setters fail only where a URL has no host, and then there is nothing to hide.
@@ -58,11 +64,26 @@ pub fn redacted(url: &Url) -> Url {
     if url.password().is_some() {
         let _ = shown.set_password(Some(REDACTED));
     }
+    if url.path().split('/').any(may_be_a_key) {
+        let segments = url
+            .path()
+            .split('/')
+            .map(|segment| match may_be_a_key(segment) {
+                true => REDACTED,
+                false => segment,
+            });
+        shown.set_path(&segments.collect::<Vec<_>>().join("/"));
+    }
     if let Some(query) = url.query() {
         let pairs: Vec<_> = query.split('&').map(redacted_pair).collect();
         shown.set_query(Some(&pairs.join("&")));
     }
     shown
+}
+
+fn may_be_a_key(segment: &str) -> bool {
+    let has = |kind: fn(char) -> bool| segment.contains(kind);
+    segment.chars().count() >= KEY && has(char::is_alphabetic) && has(char::is_numeric)
 }
 
 fn redacted_pair(pair: &str) -> String {
@@ -127,6 +148,17 @@ mod tests {
                 "http://h/?key=***&&k=***&x=***",
             ),
             ("https://h/p", "https://h/p"),
+            (
+                "http://h/v3/9aa3d95b3bc440fa88ea12eaa4456161",
+                "http://h/v3/***",
+            ),
+            ("http://h/bot123:0123456789abcde/send", "http://h/***/send"),
+            ("http://h/0123456789abcdef", "http://h/***"),
+            ("http://h/0123456789abcde/", "http://h/0123456789abcde/"),
+            (
+                "http://h/only-letters-and-signs/0123456789012345/a/",
+                "http://h/only-letters-and-signs/0123456789012345/a/",
+            ),
         ] {
             assert_eq!(from_text(&Target, url), Ok(format!("{expected:?}")));
             assert_eq!(from_text(&Target, expected), Ok(format!("{expected:?}")));

@@ -213,7 +213,10 @@ fn what_is_printed_reads_back_as_the_same_configuration() {
 fn no_debug_text_holds_a_secret() {
     let layers = Layers::default()
         .file("upstream.url = \"http://s3cret:s3cret@h/?s3cret=k\"")
-        .env("MICROBATCH_UPSTREAM__URL", "http://user:s3cret@h/?k=s3cret")
+        .env(
+            "MICROBATCH_UPSTREAM__URL",
+            "http://user:s3cret@h/s3cret-0123456789/?k=s3cret",
+        )
         .flag("--upstream-header", "Authorization: s3cret");
     let loaded = layers.load(NeedUpstream::Yes).unwrap();
     for text in [

@@ -5,16 +5,34 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+
+use crate::printable::printable;
+
+/// A text of whoever answers at that address, who does not get to move the cursor.
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Ok(printable(&text).into_owned())
+}
+
+/// Counts by such texts.
+fn counts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, u64>, D::Error> {
+    let counts = BTreeMap::<String, u64>::deserialize(deserializer)?.into_iter();
+    Ok(counts
+        .map(|(name, count)| (printable(&name).into_owned(), count))
+        .collect())
+}
 
 /// `GET /live`.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Live {
+    #[serde(deserialize_with = "text")]
     pub version: String,
     /// Both in seconds of Unix time.
     pub now: f64,
     pub started: f64,
     pub ready: bool,
+    #[serde(deserialize_with = "text")]
     pub circuit: String,
     pub limits: Limits,
     pub current: Current,
@@ -60,7 +78,9 @@ pub(super) struct Second {
     pub wait_p99_ms: Option<f64>,
     pub upstream_p50_ms: Option<f64>,
     pub upstream_p99_ms: Option<f64>,
+    #[serde(deserialize_with = "counts")]
     pub reasons: BTreeMap<String, u64>,
+    #[serde(deserialize_with = "counts")]
     pub outcomes: BTreeMap<String, u64>,
     pub retries: u64,
     pub splits: u64,
@@ -78,8 +98,10 @@ pub(super) struct Size {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub(super) struct Failure {
     pub t: f64,
+    #[serde(deserialize_with = "text")]
     pub batch_id: String,
     pub size: u64,
+    #[serde(deserialize_with = "text")]
     pub outcome: String,
     pub duration_ms: f64,
 }
@@ -88,6 +110,7 @@ pub(super) struct Failure {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(super) struct Advice {
     pub kind: Kind,
+    #[serde(deserialize_with = "text")]
     pub text: String,
 }
 

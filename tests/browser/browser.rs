@@ -32,14 +32,19 @@ const FLAGS: [&str; 12] = [
     "--window-size=1600,1200",
 ];
 
-/// Says so where there is none.
+/// Says so where there is none, and fails where `CI` is set.
 pub fn has_browser() -> bool {
     let missing: Vec<_> = ["chromium", "chromedriver"]
         .into_iter()
         .filter(|name| find(name).is_none())
         .collect();
     if !missing.is_empty() {
-        println!("skipped: there is no {}", missing.join(" and no "));
+        let missing = missing.join(" and no ");
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "there is no {missing}, and CI is set"
+        );
+        println!("skipped: there is no {missing}");
     }
     missing.is_empty()
 }

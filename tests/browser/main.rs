@@ -1,7 +1,8 @@
 //! The live page in a real browser, before the real binary and under load.
 //!
 //! Skipped, with a word, where there is no Chromium or no chromedriver (Debian:
-//! `apt-get install chromium chromium-driver`). The picture in `docs` is taken by
+//! `apt-get install chromium chromium-driver`); where `CI` is set that is a failure.
+//! The picture in `docs` is taken by
 //!
 //! ```sh
 //! cargo test --test browser -- --ignored the_picture_of_the_readme

@@ -198,8 +198,8 @@ fn every_line_with_flags_is_understood() {
             cli::Command::Serve(flags) | cli::Command::Check(flags) => (flags, NeedUpstream::Yes),
             cli::Command::Demo(flags) => (flags, NeedUpstream::No),
             cli::Command::Upstream(_) => (Flags::default(), NeedUpstream::No),
-            cli::Command::Top(given) => (given.ask.flags, NeedUpstream::No),
-            cli::Command::Advice(given) => (given.ask.flags, NeedUpstream::No),
+            cli::Command::Top(given) => (given.ask.proxy.0, NeedUpstream::No),
+            cli::Command::Advice(given) => (given.ask.proxy.0, NeedUpstream::No),
             other => panic!("{line}: {other:?}"),
         };
         config::load(&flags, env.into_iter(), need)

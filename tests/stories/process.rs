@@ -37,6 +37,14 @@ async fn an_address_that_is_taken_is_named_with_its_setting() {
         let address = if key == "admin.listen" { admin } else { listen };
         let expected = format!("microbatch: {key}: can't listen on {address}: ");
         assert!(said.contains(&expected), "{said}");
+        let flag = if key == "admin.listen" {
+            "--admin-listen"
+        } else {
+            "--listen"
+        };
+        let way_out =
+            format!("; stop what listens there, or give another address with {flag} or {key}\n");
+        assert!(said.ends_with(&way_out), "{said}");
     }
 }
 
