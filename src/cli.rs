@@ -35,7 +35,7 @@ impl Cli {
     }
 }
 
-/// The error with no more of an argument that is not ours than [`SHOWN`] characters: it may be a
+/// The error with no more of an argument that is not ours than a few characters: it may be a
 /// secret that a shell put in the wrong place.
 pub fn bounded(mut error: clap::Error) -> clap::Error {
     let mut odd = vec![ContextKind::InvalidValue, ContextKind::InvalidSubcommand];

@@ -107,7 +107,11 @@ impl Code {
     pub fn ends_batches(self) -> bool {
         let alone = matches!(
             self,
-            Self::JobError | Self::QueueTimeout | Self::ResultMissing | Self::ResultAmbiguous
+            Self::JobError
+                | Self::QueueTimeout
+                | Self::ResultMissing
+                | Self::ResultAmbiguous
+                | Self::ResultMalformed
         );
         self.ends_jobs() && !alone
     }

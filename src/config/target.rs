@@ -53,7 +53,7 @@ impl Kind for Target {
 const KEY: usize = 16;
 
 /// The URL with `***` for its user, its password, every value of its query, and every segment of
-/// its path of [`KEY`] characters or more with letters and digits among them. A part of the query
+/// its path of 16 characters or more with letters and digits among them. A part of the query
 /// without `=` could be a secret itself, so it goes whole.
 pub fn redacted(url: &Url) -> Url {
     let mut shown = url.clone();
