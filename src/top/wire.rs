@@ -82,6 +82,9 @@ pub(super) struct Failure {
     pub size: u64,
     pub outcome: String,
     pub duration_ms: f64,
+    /// The beginning of the answer, where there was one and it is shown.
+    #[serde(default)]
+    pub excerpt: Option<String>,
 }
 
 /// A sentence.
