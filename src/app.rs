@@ -33,6 +33,7 @@ use crate::upstream::backoff::Backoff;
 use crate::upstream::budget::Budget;
 use crate::upstream::circuit::Circuit;
 use crate::upstream::limit;
+use crate::upstream::size::Size;
 use crate::upstream::{self, Upstream};
 use crate::workers::Workers;
 
@@ -264,6 +265,7 @@ impl Report {
     /// Logs it. To be called when nothing else is left that might log.
     pub fn log(&self) {
         let Self { batcher, observer } = self;
+        observer.failures.tell_rest();
         let metrics = &observer.metrics;
         let counts = batcher.snapshot();
         info!(
@@ -350,6 +352,11 @@ fn policy(config: &Config) -> Policy {
             cap: config.retry.cap,
         },
         patience: config.upstream.timeout.min(config.server.request_timeout),
+        largest: Size {
+            jobs: config.batch.max_size,
+            bytes: config.batch.max_bytes - encode::BYTES_PER_ARRAY,
+        },
+        excerpts: config.log.upstream_errors,
     }
 }
 

@@ -62,6 +62,7 @@
 //! anything to be due, and one, the postman, wakes callers for the others.
 
 mod batch;
+mod cap;
 mod clock;
 mod desk;
 mod error;
@@ -73,6 +74,7 @@ mod rate;
 mod reply;
 #[cfg(test)]
 mod rest_tests;
+mod returning;
 #[cfg(test)]
 mod runtimes_tests;
 mod seat;
@@ -90,6 +92,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 pub use batch::{Batch, Member};
+pub use cap::{Cap, Ceiling};
 pub use error::{Refusal, Refused, Unanswered};
 pub use policy::FlushReason;
 pub use reply::{Reply, Stage};
@@ -274,6 +277,14 @@ impl<J: Item, R: Send + 'static> Batcher<J, R> {
         self.0.proceed(state);
     }
 
+    /// Keeps batches below the configured bounds from here on, until the cap's times
+    /// are over or the next one is set.
+    pub fn cap(&self, cap: Cap) {
+        let mut state = self.0.lock();
+        state.cap(cap);
+        self.0.proceed(state);
+    }
+
     /// The counts at this moment.
     pub fn snapshot(&self) -> Snapshot {
         let sources = self.0.shared.census.open();
@@ -340,21 +351,25 @@ impl<J: Item, R: Send + 'static> std::fmt::Debug for Batcher<J, R> {
 /// One of the places for batches in flight; free again when dropped. See
 /// [`Batch::slot`].
 #[must_use = "a slot that is dropped is free again"]
-pub struct Slot<J: Item, R: Send + 'static>(Arc<Local<J, R>>);
+pub struct Slot<J: Item, R: Send + 'static> {
+    local: Arc<Local<J, R>>,
+    /// Whether it was given to a half of a batch that was split.
+    half: bool,
+}
 
 impl<J: Item, R: Send + 'static> Drop for Slot<J, R> {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
-        state.free_slot();
+        let mut state = self.local.lock();
+        state.free_slot(self.half);
         if Spawning::is_on() {
             // A runtime that has ended drops what it is given at once, and would
             // so be given batch after batch, each inside of the last. The clock
             // may be gone with it.
-            self.0.shared.announce(&state);
+            self.local.shared.announce(&state);
             drop(state);
-            self.0.wake_clock();
+            self.local.wake_clock();
         } else {
-            self.0.proceed(state);
+            self.local.proceed(state);
         }
     }
 }

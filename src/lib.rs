@@ -36,13 +36,13 @@
 //! | [`http`] | both listeners: paths, connections, jobs, problems, admin |
 //! | [`batcher`] | the queue and when a batch leaves; a library of its own |
 //! | [`processor`] | one batch to the answers of its members: encode, correlate, fail, retry or split |
-//! | [`upstream`] | the call: connections, times, limits; and what bounds calls: backoff, budget, circuit |
+//! | [`upstream`] | the call: connections, times, limits; and what bounds calls: backoff, budget, circuit, limit, latency, size |
 //! | [`job`], [`json`], [`code`], [`trace_context`] | the words on the wire |
 //! | [`window`] | how much happened lately |
 //! | `patience` | timeouts without a timer for what is there already |
 //! | `sync` | the locks and atomics of the batcher, which `concurrency/` puts a checker's in place of |
 //! | [`observer`], [`metrics`], [`live`], [`advice`] | what happens: counted, kept for five minutes, put into words |
-//! | [`telemetry`] | what is logged, without waiting for whoever reads it |
+//! | [`telemetry`], [`throttle`] | what is logged, without waiting for whoever reads it, and how much |
 //! | [`printable`] | text of others, safe to look at |
 //! | [`ask`], [`top`] | the commands that ask a running proxy; the live page in a terminal |
 //! | [`sample_upstream`] | the upstream of `microbatch demo` and `microbatch upstream` |
@@ -51,8 +51,8 @@
 //!
 //! `main` → `app` → `http`, `processor` → `observer` (`metrics`, `live`), `upstream`
 //! → `batcher` → tokio. `top` and `ask` speak to another process, and know of this
-//! one its names alone. `job`, `json`, `code`, `trace_context`, `window`, `patience`,
-//! `printable`, `workers`, `sync` and `config` are leaves. Nothing under
+//! one its names alone. `job`, `json`, `code`, `trace_context`, `window`, `throttle`,
+//! `patience`, `printable`, `workers`, `sync` and `config` are leaves. Nothing under
 //! `batcher` names JSON, HTTP or the type of an id, and nothing outside of `http`
 //! knows which status a caller gets. What decides stays pure, without I/O, clock
 //! or tasks: the queue with its policy, correlation, backoff, budget, limit, and
@@ -68,6 +68,7 @@
 //! | no job waits for company longer than `max_wait` while a slot is free | `batcher::policy::tests::the_table_of_reasons`, `batcher::tests::company_is_waited_for_from_the_first_arrival_on` |
 //! | no batch exceeds `max_size` or `max_bytes`, or has an id twice | `batcher::queue::tests::the_queue_does_as_the_model` |
 //! | everything that waits is bounded, before a retry too | `batcher::queue::tests::the_queue_does_as_the_model`, `stories::overload`, `stories::pauses` |
+//! | each call is counted once and told to circuit and limit, whoever is left | `simulation`, `stories::attempts`, `processor::tests` |
 //! | no batch harms another | `batcher::tests::who_drops_or_panics_has_answered`, `stories::slots` |
 //! | no wake-up is lost and nothing is counted twice, whoever runs when | `concurrency/tests/stories`, `batcher::runtimes_tests` |
 //! | a job takes no memory that a request to an empty server does not | `tests/allocations.rs` |
@@ -93,6 +94,7 @@ pub mod processor;
 pub mod sample_upstream;
 mod sync;
 pub mod telemetry;
+pub mod throttle;
 pub mod top;
 pub mod trace_context;
 pub mod upstream;

@@ -5,6 +5,7 @@
 //! it happens in, under one short lock per batch. A second in which nothing
 //! happened does not exist.
 
+mod answer;
 mod second;
 mod spread;
 
@@ -20,6 +21,7 @@ use crate::batcher::{FlushReason, Snapshot};
 use crate::code::Code;
 use crate::metrics::Totals;
 
+pub use answer::FailedAnswer;
 pub use second::{Second, Size};
 pub use spread::Spread;
 
@@ -118,6 +120,9 @@ pub struct FailedBatch {
     pub outcome: &'static str,
     /// From leaving to failing, in milliseconds.
     pub duration_ms: f64,
+    /// What is to be seen of the answer, where there was one.
+    #[serde(flatten)]
+    pub answer: Option<FailedAnswer>,
 }
 
 /// A batch that leaves.
@@ -166,13 +171,21 @@ impl Live {
     }
 
     /// A batch has failed.
-    pub fn batch_failed(&self, batch_id: Uuid, size: usize, outcome: Code, took: Duration) {
+    pub fn batch_failed(
+        &self,
+        batch_id: Uuid,
+        size: usize,
+        outcome: Code,
+        took: Duration,
+        answer: Option<FailedAnswer>,
+    ) {
         let failed = FailedBatch {
             t: self.date(),
             batch_id,
             size,
             outcome: outcome.as_str(),
             duration_ms: took.as_micros() as f64 / 1e3,
+            answer,
         };
         let mut ring = self.lock();
         ring.failures.truncate(FAILURES - 1);

@@ -125,9 +125,10 @@ async fn slots_that_were_taken_for_long_were_so_in_every_second() {
 async fn the_last_failures_are_kept_the_newest_first() {
     let house = House::new();
     for size in 1..=FAILURES + 5 {
+        let id = Uuid::now_v7();
         house
             .live
-            .batch_failed(Uuid::now_v7(), size, Code::UpstreamError, SECOND);
+            .batch_failed(id, size, Code::UpstreamError, SECOND, None);
     }
     let failures = house.live.read(|| house.now()).failures;
     let sizes: Vec<_> = failures.iter().map(|it| it.size).collect();

@@ -67,6 +67,7 @@ pub struct Metrics {
     batch_jobs: Histogram,
     batch_bytes: Histogram,
     batch_fill: Histogram,
+    /// By [`CallOutcome`].
     upstream_duration: Box<[Histogram]>,
     upstream_status: Box<[AtomicU64]>,
     retries: AtomicU64,
@@ -119,6 +120,44 @@ impl SplitCause {
     }
 }
 
+/// What one call to the upstream came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallOutcome {
+    /// An answer, or the want of one.
+    Ended(Code),
+    /// Every caller left before that.
+    Abandoned,
+}
+
+impl CallOutcome {
+    /// Every outcome there is, in the order of [`index`](Self::index).
+    fn all() -> impl Iterator<Item = Self> {
+        let ended = Code::ALL.iter().map(|code| Self::Ended(*code));
+        ended.chain([Self::Abandoned])
+    }
+
+    fn index(self) -> usize {
+        match self {
+            Self::Ended(code) => code as usize,
+            Self::Abandoned => Code::ALL.len(),
+        }
+    }
+
+    /// Its name as a label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ended(code) => code.as_str(),
+            Self::Abandoned => "abandoned",
+        }
+    }
+}
+
+impl From<Code> for CallOutcome {
+    fn from(code: Code) -> Self {
+        Self::Ended(code)
+    }
+}
+
 /// A batch that leaves.
 #[derive(Clone, Copy, Debug)]
 pub struct Left {
@@ -146,7 +185,7 @@ impl Metrics {
             batch_jobs: Histogram::new(powers(0, bounds.max_size), 1.0),
             batch_bytes: Histogram::new(powers(6, bounds.max_bytes), 1.0),
             batch_fill: Histogram::new((1..=10).map(|tenth| tenth * 100), FILL),
-            upstream_duration: Code::ALL.iter().map(|_| times()).collect(),
+            upstream_duration: CallOutcome::all().map(|_| times()).collect(),
             upstream_status: (0..STATUSES).map(|_| AtomicU64::new(0)).collect(),
             retries: AtomicU64::new(0),
             budget_exhausted: AtomicU64::new(0),
@@ -193,8 +232,8 @@ impl Metrics {
     }
 
     /// One call to the upstream came to that, with this status if it was answered.
-    pub fn call_ended(&self, outcome: Code, status: Option<u16>, took: Duration) {
-        self.upstream_duration[outcome as usize].observe(nanos(took));
+    pub fn call_ended(&self, outcome: CallOutcome, status: Option<u16>, took: Duration) {
+        self.upstream_duration[outcome.index()].observe(nanos(took));
         // 0 stands for none.
         let status = usize::from(status.unwrap_or(0)).min(STATUSES - 1);
         self.upstream_status[status].fetch_add(1, Ordering::Relaxed);

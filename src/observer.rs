@@ -1,14 +1,16 @@
 //! Whoever makes something happen tells it here, once: it is counted in the metrics
 //! and noted in the last five minutes.
 
-use std::time::Duration;
+mod failures;
 
-use uuid::Uuid;
+use std::time::Duration;
 
 use crate::batcher::{FlushReason, Snapshot};
 use crate::code::Code;
 use crate::live::{self, Live, Now};
 use crate::metrics::{self, Bounds, Metrics, SplitCause};
+
+pub use failures::{FailedBatch, FailureLog};
 
 /// What has happened in this process.
 #[derive(Debug)]
@@ -17,6 +19,8 @@ pub struct Observer {
     pub metrics: Metrics,
     /// Lately.
     pub live: Live,
+    /// The lines of failed batches.
+    pub failures: FailureLog,
 }
 
 /// A batch that leaves for the first time.
@@ -33,16 +37,12 @@ pub struct Left {
 /// A batch whose members are answered.
 #[derive(Clone, Copy, Debug)]
 pub struct Ended {
-    /// Its id.
-    pub id: Uuid,
     /// How many jobs were in it.
     pub jobs: usize,
     /// Why it left.
     pub reason: FlushReason,
     /// What it came to.
     pub outcome: Code,
-    /// How long that took since it left.
-    pub took: Duration,
     /// How long the upstream had it.
     pub upstream: Duration,
 }
@@ -57,6 +57,7 @@ impl Observer {
         Self {
             metrics: Metrics::new(bounds),
             live: Live::new(),
+            failures: FailureLog::default(),
         }
     }
 
@@ -118,16 +119,24 @@ impl Observer {
 
     /// A batch's members are answered.
     pub fn batch_ended(&self, ended: Ended, batcher: Snapshot) {
-        let Ended {
-            jobs,
-            took,
-            upstream,
-            ..
-        } = ended;
         self.metrics.batch_ended(ended.reason, ended.outcome);
-        self.live.batch_ended(jobs, upstream, &self.now(batcher));
-        if ended.outcome != Code::Ok {
-            self.live.batch_failed(ended.id, jobs, ended.outcome, took);
+        let now = self.now(batcher);
+        self.live.batch_ended(ended.jobs, ended.upstream, &now);
+    }
+
+    /// A batch has failed; `told` if the log is to tell so.
+    pub fn batch_failed(&self, failed: &FailedBatch, told: bool) {
+        let FailedBatch {
+            id,
+            jobs,
+            outcome,
+            took,
+            ..
+        } = *failed;
+        let answer = failed.answer.clone();
+        self.live.batch_failed(id, jobs, outcome, took, answer);
+        if told {
+            self.failures.tell(failed);
         }
     }
 

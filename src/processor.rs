@@ -19,12 +19,14 @@
 //! ```
 
 mod answer;
+mod attempt;
 #[cfg(test)]
 mod attempts_tests;
 mod attend;
 pub mod correlate;
 mod deliver;
 pub mod encode;
+mod learning;
 pub mod outcome;
 mod retry;
 mod split;
@@ -33,28 +35,31 @@ mod tests;
 mod trip;
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tracing::{Instrument, debug, info};
+use tracing::Instrument;
 
 use crate::batcher;
 use crate::code::Code;
 use crate::job::Job;
+use crate::live::FailedAnswer;
 use crate::observer::Observer;
 use crate::telemetry::Seldom;
 use crate::upstream::backoff::Backoff;
 use crate::upstream::budget::Budget;
-use crate::upstream::circuit::{Circuit, Pass, Verdict};
-use crate::upstream::limit::{self, Limit};
+use crate::upstream::circuit::{Circuit, Permit};
+use crate::upstream::size::Size;
 use crate::upstream::{Call, Response, Upstream};
 use answer::{Answer, Failed};
+use attempt::{Attempt, End};
 use attend::NobodyLeft;
+use learning::Learning;
 use outcome::{Failure, JobOutcome, JobResult};
-use retry::Next;
+use retry::{Next, Reservation};
 use trip::Trip;
 
 /// A batch of jobs.
@@ -97,10 +102,11 @@ pub struct Policy {
     /// As long as anybody waits for the upstream: the shorter of the limits on a
     /// call and on a job's stay.
     pub patience: Duration,
+    /// The largest batch that is sent.
+    pub largest: Size,
+    /// Whether the log and the live page show what a failed answer said.
+    pub excerpts: bool,
 }
-
-/// What share of the patience with the upstream is most of it.
-const MOST: f64 = 0.8;
 
 /// How far the process's life has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -119,14 +125,11 @@ pub struct Processor<C = Upstream> {
     upstream: C,
     policy: Policy,
     budget: Mutex<Budget>,
-    circuit: Arc<Circuit>,
-    /// None where the number of slots is fixed.
-    limit: Option<Mutex<Limit>>,
+    learning: Arc<Learning>,
     phase: watch::Receiver<Phase>,
     observer: Arc<Observer>,
     mismatches: Seldom,
     exhausted: Seldom,
-    changes: Seldom,
     too_large: Seldom,
 }
 
@@ -141,27 +144,30 @@ impl<C: Call> Processor<C> {
         phase: watch::Receiver<Phase>,
         observer: Arc<Observer>,
     ) -> Self {
+        let (largest, patience) = (policy.largest, policy.patience);
+        let learning = Learning::new(circuit, Arc::clone(&observer), largest, patience);
         Self {
             upstream,
             policy,
             budget: Mutex::new(budget),
-            circuit,
-            limit: None,
+            learning: Arc::new(learning),
             phase,
             observer,
             mismatches: Seldom::default(),
             exhausted: Seldom::default(),
-            changes: Seldom::default(),
             too_large: Seldom::default(),
         }
     }
 
     /// The same processor, which finds out how many batches the upstream bears at
     /// once, and has the batcher keep to it. The batcher must start with
-    /// [`limit::START`] slots.
+    /// [`limit::START`](crate::upstream::limit::START) slots.
     #[must_use]
     pub fn adaptive(mut self) -> Self {
-        self.limit = Some(Mutex::new(Limit::new()));
+        let (largest, patience) = (self.policy.largest, self.policy.patience);
+        let circuit = Arc::clone(&self.learning.circuit);
+        let learning = Learning::new(circuit, Arc::clone(&self.observer), largest, patience);
+        self.learning = Arc::new(learning.adaptive());
         self
     }
 
@@ -179,18 +185,24 @@ impl<C: Call> Processor<C> {
         mut trip: Trip,
     ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(async move {
-            let pass = match self.circuit.enter(Instant::now()) {
-                Ok(pass) => pass,
+            if !self.learning.allows(size(&batch)) {
+                batch.was_not_sent();
+                trip.log_split_unsent();
+                return self.split(batch, &trip).await;
+            }
+            let permit = match self.learning.circuit.enter(Instant::now()) {
+                Ok(permit) => permit,
                 Err(open) => {
                     batch.was_not_sent();
-                    return trip.fail(&mut batch, &Failure::CircuitOpen(open.retry_after), "");
+                    let failure = Failure::CircuitOpen(open.retry_after);
+                    return trip.fail(&mut batch, &failure);
                 }
             };
-            self.budget().sent(Instant::now());
-            match self.attempts(&mut batch, &mut trip, pass).await {
+            self.budget_sent();
+            match self.attempts(&mut batch, &mut trip, permit).await {
                 // Everybody is answered; the slot is taken until the call is over.
-                Ok(End::Answered(response)) => discard(response).await,
-                Ok(End::Split) => self.split(batch, &trip).await,
+                Ok(Way::Answered(response)) => discard(response).await,
+                Ok(Way::Split) => self.split(batch, &trip).await,
                 Err(nobody_left) => trip.log_nobody_left(nobody_left),
             }
         })
@@ -201,42 +213,38 @@ impl<C: Call> Processor<C> {
         &self,
         batch: &mut Batch,
         trip: &mut Trip,
-        pass: Pass,
-    ) -> Result<End, NobodyLeft> {
+        permit: Permit,
+    ) -> Result<Way, NobodyLeft> {
+        let (mut permit, mut retry) = (permit, None);
         loop {
-            let mut failed = match self.attempt(batch, trip).await {
-                Ok(Ok(leftover)) => {
-                    pass.tell(Verdict::Answered, Instant::now());
-                    return Ok(End::Answered(leftover));
-                }
-                Ok(Err(failed)) => failed,
-                Err(nobody_left) => {
-                    if nobody_left == NobodyLeft::InVain {
-                        pass.tell(Verdict::Failed, Instant::now());
-                    }
-                    return Err(nobody_left);
-                }
+            let mut failed = match self.attempt(batch, trip, permit, retry).await? {
+                Ok(leftover) => return Ok(Way::Answered(leftover)),
+                Err(failed) => failed,
             };
-            match self.next(batch, trip, &failed.failure, &pass) {
-                Next::Retry(at) => {
+            match self.next(batch, trip, &failed.failure) {
+                Next::Retry(at, reservation) => {
                     trip.log_retry(&failed, at);
-                    // Other batches may have opened the circuit meanwhile.
-                    if self.pause(batch, trip, &mut failed, at).await? && self.circuit.is_closed() {
-                        continue;
+                    if self.pause(batch, trip, &mut failed, at).await? {
+                        if !self.learning.allows(size(batch)) {
+                            trip.log_split_unsent();
+                            return Ok(Way::Split);
+                        }
+                        // Other batches may have opened the circuit meanwhile.
+                        if let Some(again) = self.learning.circuit.enter_closed(Instant::now()) {
+                            (permit, retry) = (again, Some(reservation));
+                            continue;
+                        }
                     }
                 }
                 Next::Split => {
-                    // It was answered; whoever is to blame is in one of the halves.
-                    pass.tell(Verdict::Answered, Instant::now());
                     self.log_split(trip, &failed);
                     self.attend(batch, trip, discard(failed.response)).await?;
-                    return Ok(End::Split);
+                    return Ok(Way::Split);
                 }
                 Next::Fail => {}
             }
-            pass.tell(failed.failure.verdict(), Instant::now());
-            trip.fail(batch, &failed.failure, &failed.cause);
-            return Ok(End::Answered(failed.response));
+            self.fail(batch, trip, failed).await;
+            return Ok(Way::Answered(None));
         }
     }
 
@@ -246,102 +254,88 @@ impl<C: Call> Processor<C> {
         &self,
         batch: &mut Batch,
         trip: &mut Trip,
+        permit: Permit,
+        retry: Option<Reservation<'_>>,
     ) -> Result<Result<Option<Response>, Failed>, NobodyLeft> {
         let array = encode::array(batch.members().iter().map(Member::item));
         trip.set_out(batch, array.iter().map(Bytes::len).sum());
-        let started = Instant::now();
+        let attempt = Attempt::begin(&self.learning, batch.batcher(), size(batch), permit, retry);
         let call = answer::call(&self.upstream, trip, array, self.policy.results);
         let answer = match self.attend(batch, trip, call).await {
             Ok(answer) => answer,
-            Err(nobody_left) => return Err(self.given_up(batch, started, nobody_left)),
+            Err(nobody_left) => {
+                attempt.end(End::Abandoned(nobody_left));
+                return Err(nobody_left);
+            }
         };
         trip.back();
         let answered = match answer {
-            Answer::Results(status, body) => match self.deliver(batch, trip, &body, status).await {
-                Ok(()) => Ok((status, None)),
-                Err(error) => Err(Failed {
-                    failure: Failure::Malformed(status),
-                    cause: error.to_string(),
-                    response: None,
-                }),
-            },
+            Answer::Results(response, body) => {
+                let status = response.status();
+                match self.deliver(batch, trip, &body, status).await {
+                    Ok(()) => Ok((status, None)),
+                    Err(error) => Err(Failed::malformed(&response, &body, &error)),
+                }
+            }
             Answer::Taken(response) => {
-                trip.log(Code::Ok, "");
+                trip.log(Code::Ok);
                 batch.answer_all(|member| trip.result(member, JobOutcome::Taken));
                 Ok((response.status(), Some(response)))
             }
             Answer::Failed(failed) => Err(failed),
         };
-        let (outcome, status, load) = match &answered {
-            Ok((status, _)) => (Code::Ok, Some(*status), limit::Outcome::Answered),
+        match &answered {
+            Ok((status, _)) => attempt.end(End::Answered(*status)),
             Err(Failed { failure, .. }) => {
                 trip.came_back(failure.dispatched());
-                (failure.code(), failure.status(), failure.load())
+                attempt.end(match self.splits(trip, failure) {
+                    true => End::Split(failure),
+                    false => End::Failed(failure),
+                });
             }
-        };
-        let took = started.elapsed();
-        self.observer.metrics.call_ended(outcome, status, took);
-        self.learn(batch, started, load);
+        }
         Ok(answered.map(|(_, leftover)| leftover))
     }
 
-    /// A call was given up since nobody waits for it any more. Where the upstream
-    /// had it for most of the time that anybody may wait, that is a timeout, though
-    /// the callers' clocks were a little ahead of the call's. A caller in a hurry
-    /// can't make it one.
-    fn given_up(&self, batch: &Batch, started: Instant, why: NobodyLeft) -> NobodyLeft {
-        let took = started.elapsed();
-        if why != NobodyLeft::Expired {
-            return why;
-        }
-        let code = Code::DeadlineExceeded;
-        self.observer.metrics.call_ended(code, None, took);
-        if took < self.policy.patience.mul_f64(MOST) {
-            return why;
-        }
-        self.learn(batch, started, limit::Outcome::Overloaded);
-        NobodyLeft::InVain
-    }
-
-    /// Adapts the number of slots to how a call ended, while it still has its own.
-    fn learn(&self, batch: &Batch, started: Instant, outcome: limit::Outcome) {
-        let Some(limit) = &self.limit else {
-            return;
+    /// Answers everyone with the failure. What the upstream said about it is read
+    /// after that, which may take it a moment.
+    async fn fail(&self, batch: &mut Batch, trip: &Trip, failed: Failed) {
+        let Failed {
+            failure,
+            cause,
+            answer,
+            response,
+        } = failed;
+        trip.count(failure.code());
+        batch.answer_all(|member| trip.failed(member, failure.clone()));
+        let beginning = match response {
+            Some(response) => response.beginning(FailedAnswer::BYTES).await,
+            None => Bytes::new(),
         };
-        let batcher = batch.batcher();
-        // Locked to the end, so that the batcher gets the changes in their order.
-        let mut limit = limit.lock().unwrap_or_else(PoisonError::into_inner);
-        let from = limit.current();
-        let change = limit.record(limit::Call {
-            started,
-            ended: Instant::now(),
-            in_flight: batcher.snapshot().in_flight,
-            outcome,
+        let answer = answer.map(|answer| match self.policy.excerpts {
+            true => answer.with_body(&beginning),
+            false => answer.without_body(),
         });
-        let Some(to) = change else {
-            return;
-        };
-        batcher.set_max_in_flight(to);
-        drop(limit);
-        match self.changes.now() {
-            Some(silent) => info!(from, to, changes_not_told = silent, "slots changed"),
-            None => debug!(from, to, "slots changed"),
-        }
-    }
-
-    fn budget(&self) -> MutexGuard<'_, Budget> {
-        // Nothing panics while it is held.
-        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+        trip.log_failed(failure.code(), &cause, answer);
     }
 }
 
 /// How a batch's way ended that not everybody left.
-enum End {
+enum Way {
     /// Everybody is answered; the rest of the upstream's answer is still to be
     /// read.
     Answered(Option<Response>),
     /// Its halves go on.
     Split,
+}
+
+/// How large a batch is, as the batcher counts it.
+fn size(batch: &Batch) -> Size {
+    let bytes = batch.members().iter().map(|it| it.item().raw().len());
+    Size {
+        jobs: batch.len(),
+        bytes: bytes.map(|bytes| bytes + encode::BYTES_PER_JOB).sum(),
+    }
 }
 
 /// Reads what is left of an answer, so that its connection serves again.

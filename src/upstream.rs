@@ -7,8 +7,10 @@
 pub mod backoff;
 pub mod budget;
 pub mod circuit;
+pub mod latency;
 pub mod limit;
 mod response;
+pub mod size;
 mod unsent;
 mod witness;
 

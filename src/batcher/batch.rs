@@ -31,6 +31,8 @@ pub struct Batch<J: Item, R: Send + 'static> {
     local: Arc<Local<J, R>>,
     /// None while it rests.
     slot: Option<Slot<J, R>>,
+    /// Whether it is what a split has left of a larger one.
+    half: bool,
 }
 
 impl<J: Item, R: Send + 'static> Batch<J, R> {
@@ -65,8 +67,9 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
             reason,
             left,
             flight,
-            local: Arc::clone(&slot.0),
+            local: Arc::clone(&slot.local),
             slot: Some(slot),
+            half: false,
         }
     }
 
@@ -171,10 +174,11 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
 
     /// Lines up for a slot, with other batches that rest and ahead of what is
     /// queued; resolves when it is there. Whoever lines up before it rests goes
-    /// before all who have not. It borrows nothing of the batch.
+    /// before all who have not. Halves of batches that were split leave one slot to
+    /// others, where there is more than one. It borrows nothing of the batch.
     pub fn slot(&self) -> impl Future<Output = Slot<J, R>> + Send + 'static {
         let (place, slot) = oneshot::channel();
-        self.local.line_up(place);
+        self.local.line_up(place, self.half);
         let local = Arc::clone(&self.local);
         async move {
             let slot = slot.await;
@@ -196,7 +200,7 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
             self.local.proceed(state);
         }
         // Whoever freed it, what follows it is this runtime's business.
-        slot.0 = Arc::clone(&self.local);
+        slot.local = Arc::clone(&self.local);
         self.slot = Some(slot);
         self.forget_departed();
     }
@@ -222,6 +226,7 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
     #[must_use = "dropped, its members are answered as forgotten"]
     pub fn split(&mut self) -> Self {
         let members = self.members.split_off(self.members.len().div_ceil(2));
+        self.half = true;
         let half = Self {
             members,
             reason: self.reason,
@@ -229,6 +234,7 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
             flight: Arc::default(),
             local: Arc::clone(&self.local),
             slot: None,
+            half: true,
         };
         let mut state = self.local.lock();
         half.flight.set_rests(true);

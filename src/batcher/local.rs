@@ -11,7 +11,8 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::desk::{Desk, HOME, Index};
-use super::state::{Place, State, Work};
+use super::returning::Place;
+use super::state::{State, Work};
 use super::{Item, Shared, Spawning};
 use crate::sync::MutexGuard;
 
@@ -71,9 +72,9 @@ impl<J: Item, R: Send + 'static> Local<J, R> {
     }
 
     /// A batch that rests wants a slot.
-    pub fn line_up(self: &Arc<Self>, place: Place<J, R>) {
+    pub fn line_up(self: &Arc<Self>, place: Place<J, R>, half: bool) {
         let mut state = self.lock();
-        state.line_up(place);
+        state.line_up(place, half);
         self.proceed(state);
     }
 

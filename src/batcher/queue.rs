@@ -205,6 +205,12 @@ impl<T> Queue<T> {
         Some((number, self.waiting[at].entry.arrived))
     }
 
+    /// What the oldest item adds to the bytes of a batch.
+    pub fn first_bytes(&self) -> Option<usize> {
+        let (_, at) = self.ready.first()?;
+        Some(self.waiting[at].entry.bytes + self.overhead)
+    }
+
     /// The number that the next item will get.
     pub fn next_number(&self) -> Number {
         self.next

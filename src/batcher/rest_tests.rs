@@ -320,3 +320,46 @@ async fn the_number_of_slots_can_change() {
     answer(third);
     assert_eq!(keys(&next(&mut batches).await), [4]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn halves_leave_one_slot_to_others() {
+    let (batcher, mut batches) = by_hand(Settings {
+        max_size: 2,
+        max_in_flight: 2,
+        ..Settings::default()
+    });
+    let _replies = [1, 2].map(|key| submit(&batcher, key));
+    let mut first = next(&mut batches).await;
+    let mut second = first.split();
+    let (one, mut other) = (first.slot(), Box::pin(second.slot()));
+    first.rest();
+    first.resume(soon("a slot", one).await);
+    sleep(10 * MS).await;
+    assert!(poll(other.as_mut()).is_pending());
+    assert_eq!(batcher.snapshot().in_flight, 1);
+    // A new batch has the slot that is left.
+    let _new = [3, 4].map(|key| submit(&batcher, key));
+    let new = next(&mut batches).await;
+    assert_eq!(keys(&new), [3, 4]);
+    answer(new);
+    // The other half has the one that the first gives back.
+    answer(first);
+    second.resume(soon("a slot", other).await);
+    answer(second);
+    soon("everything to be over", batcher.vacated()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_there_is_one_slot_the_halves_go_first() {
+    let (batcher, mut batches) = one_slot();
+    let _replies = [1, 2, 3, 4].map(|key| submit(&batcher, key));
+    let mut first = next(&mut batches).await;
+    let mut second = first.split();
+    let (one, other) = (first.slot(), second.slot());
+    first.rest();
+    first.resume(soon("a slot", one).await);
+    answer(first);
+    second.resume(soon("a slot", other).await);
+    answer(second);
+    assert_eq!(keys(&next(&mut batches).await), [3, 4]);
+}

@@ -3,21 +3,21 @@
 //! A step decides and takes out; what it decided is carried out as [`Work`]
 //! after the lock is released. The time is told by the caller.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::batch::Batch;
+use super::cap::Cap;
 use super::desk::Index;
 use super::error::{Refusal, Unanswered};
 use super::local::Local;
 use super::policy::{Action, Company, FlushReason, View, decide};
 use super::queue::{Entry, Load, Number, Queue, Room, Ticket};
 use super::rate::{Arrivals, Departures};
+use super::returning::{Place, Returning};
 use super::seat::Answerer;
 use super::settings::{OnFull, Settings, Wait};
 use super::{Item, Shared, Slot};
@@ -30,13 +30,14 @@ pub(super) struct Pending<J, R> {
     pub desk: Index,
 }
 
-/// Where a batch that rests waits for its slot.
-pub(super) type Place<J, R> = oneshot::Sender<Slot<J, R>>;
-
 pub(super) struct State<J: Item, R: Send + 'static> {
     queue: Queue<Pending<J, R>>,
     max_in_flight: usize,
     in_flight: usize,
+    /// Those of them that are halves of a batch that was split.
+    halves: usize,
+    /// Below the configured bounds.
+    cap: Cap,
     saturated: Saturation,
     /// The most that waited, and the most batches in flight, since they were asked
     /// for with [`State::observe`].
@@ -44,8 +45,8 @@ pub(super) struct State<J: Item, R: Send + 'static> {
     most_in_flight: usize,
     /// Batches that have given their slots back for a while.
     resting: usize,
-    /// Those of them that want a slot again, first come first served.
-    returning: VecDeque<Place<J, R>>,
+    /// Those of them that want a slot again.
+    returning: Returning<J, R>,
     /// Items with a number below this are to leave without waiting.
     flush_below: Number,
     closing: bool,
@@ -143,11 +144,13 @@ impl<J: Item, R: Send + 'static> State<J, R> {
             ),
             max_in_flight: settings.max_in_flight.max(1),
             in_flight: 0,
+            halves: 0,
+            cap: Cap::default(),
             saturated: Saturation::default(),
             most_queued: 0,
             most_in_flight: 0,
             resting: 0,
-            returning: VecDeque::new(),
+            returning: Returning::new(),
             flush_below: 0,
             closing: false,
             last_left: None,
@@ -215,8 +218,13 @@ impl<J: Item, R: Send + 'static> State<J, R> {
         self.slots_changed();
     }
 
-    pub fn free_slot(&mut self) {
+    pub fn cap(&mut self, cap: Cap) {
+        self.cap = cap;
+    }
+
+    pub fn free_slot(&mut self, half: bool) {
         self.in_flight -= 1;
+        self.halves -= usize::from(half);
         self.slots_changed();
     }
 
@@ -249,10 +257,9 @@ impl<J: Item, R: Send + 'static> State<J, R> {
         self.last_left = self.before_last;
     }
 
-    /// A batch that rests wants a slot.
-    pub fn line_up(&mut self, place: Place<J, R>) {
-        self.returning.retain(|place| !place.is_closed());
-        self.returning.push_back(place);
+    /// A batch that rests wants a slot, as a half of one that was split or not.
+    pub fn line_up(&mut self, place: Place<J, R>, half: bool) {
+        self.returning.join(place, half);
     }
 
     /// The caller of a queued item has left. `None` if its batch left first.
@@ -325,17 +332,17 @@ impl<J: Item, R: Send + 'static> State<J, R> {
         loop {
             match self.next_action(&local.shared, now) {
                 Some(Action::Return) => {
-                    let Some(place) = self.next_returning() else {
+                    let Some((place, half)) = self.returning.next(self.halves_may()) else {
                         continue;
                     };
-                    work.slots.push((place, self.occupy_slot(local, now)));
+                    work.slots.push((place, self.occupy_slot(local, half, now)));
                 }
                 Some(Action::Leave(reason)) => {
-                    let Some(entries) = self.take(&local.shared) else {
+                    let Some(entries) = self.take(&local.shared, now) else {
                         return work;
                     };
                     self.departures.record(entries.len(), now);
-                    let slot = self.occupy_slot(local, now);
+                    let slot = self.occupy_slot(local, false, now);
                     work.batches.push(Batch::new(entries, reason, now, slot));
                 }
                 Some(Action::Rest | Action::Until(_)) | None => return work,
@@ -411,12 +418,11 @@ impl<J: Item, R: Send + 'static> State<J, R> {
             return None;
         }
         let oldest = self.queue.oldest();
+        let (max_size, max_bytes) = self.bounds(settings, now);
         let view = View {
-            returning: self.returning.iter().any(|place| !place.is_closed()),
+            returning: self.returning.wants_slot(self.halves_may()),
             oldest: oldest.map(|(_, arrived)| arrived),
-            full: self
-                .queue
-                .full(settings.max_size.max(1), settings.max_bytes),
+            full: self.queue.full(max_size, max_bytes),
             flushing: oldest.is_some_and(|(number, _)| number < self.flush_below),
             closing: self.closing,
             not_before: self.last_left.map(|left| left + settings.min_interval),
@@ -431,25 +437,35 @@ impl<J: Item, R: Send + 'static> State<J, R> {
         Some(decide(&view, now))
     }
 
-    fn take(&mut self, shared: &Shared<J, R>) -> Option<Vec<Entry<Pending<J, R>>>> {
-        let settings = &shared.settings;
-        let entries = self
-            .queue
-            .take(settings.max_size.max(1), settings.max_bytes);
+    fn take(&mut self, shared: &Shared<J, R>, now: Instant) -> Option<Vec<Entry<Pending<J, R>>>> {
+        let (max_size, max_bytes) = self.bounds(&shared.settings, now);
+        // The first leaves whatever its size.
+        let first = self.queue.first_bytes().unwrap_or_default();
+        let entries = self.queue.take(max_size, max_bytes.max(first));
         (!entries.is_empty()).then_some(entries)
     }
 
-    /// The next batch that has rested and still wants a slot.
-    fn next_returning(&mut self) -> Option<Place<J, R>> {
-        std::iter::from_fn(|| self.returning.pop_front()).find(|place| !place.is_closed())
+    /// The most items and bytes of a batch.
+    fn bounds(&self, settings: &Settings, now: Instant) -> (usize, usize) {
+        self.cap.bounds(settings.max_size, settings.max_bytes, now)
     }
 
-    fn occupy_slot(&mut self, local: &Arc<Local<J, R>>, now: Instant) -> Slot<J, R> {
+    /// Whether a half of a batch may have a slot that is free: they leave one to
+    /// others, where there is more than one.
+    fn halves_may(&self) -> bool {
+        self.halves < self.max_in_flight.saturating_sub(1).max(1)
+    }
+
+    fn occupy_slot(&mut self, local: &Arc<Local<J, R>>, half: bool, now: Instant) -> Slot<J, R> {
         self.before_last = self.last_left.replace(now);
         self.in_flight += 1;
         self.most_in_flight = self.most_in_flight.max(self.in_flight);
+        self.halves += usize::from(half);
         self.slots_changed();
-        Slot(Arc::clone(local))
+        Slot {
+            local: Arc::clone(local),
+            half,
+        }
     }
 
     fn expire(&mut self, now: Instant) -> Vec<(J, Option<Waker>)> {

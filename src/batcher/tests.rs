@@ -635,3 +635,45 @@ async fn every_item_is_accounted_for_under_contention() {
     );
     assert_eq!((now.queued, now.queued_bytes, now.in_flight), (0, 0, 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_cap_keeps_batches_small_for_a_while_and_holds_no_item_up() {
+    let (batcher, mut batches) = by_hand(Settings {
+        max_size: 4,
+        max_bytes: 100,
+        max_wait: FAR,
+        ..Settings::default()
+    });
+    let until = Instant::now() + 60_000 * MS;
+    let ceiling = |most| Some(Ceiling { most, until });
+    let deadline = Instant::now() + 2 * FAR;
+    let sized = |key, bytes| batcher.submit(Job(key, bytes), deadline).unwrap();
+    batcher.cap(Cap {
+        items: ceiling(2),
+        bytes: ceiling(10),
+    });
+    let _replies = [sized(1, 1), sized(2, 1)];
+    let batch = batches.recv().await.unwrap();
+    assert_eq!(
+        (keys(&batch), batch.reason()),
+        (vec![1, 2], FlushReason::Size)
+    );
+    let _replies = [sized(3, 6), sized(4, 6)];
+    let batch = batches.recv().await.unwrap();
+    assert_eq!(
+        (keys(&batch), batch.reason()),
+        (vec![3], FlushReason::Bytes)
+    );
+    // Larger than any batch may be, it leaves alone and at once.
+    let _reply = sized(5, 50);
+    let batch = batches.recv().await.unwrap();
+    assert_eq!(keys(&batch), [4]);
+    let batch = batches.recv().await.unwrap();
+    assert_eq!(
+        (keys(&batch), batch.reason()),
+        (vec![5], FlushReason::Bytes)
+    );
+    advance(60_000 * MS).await;
+    let _replies = [6, 7, 8, 9].map(|key| sized(key, 20));
+    assert_eq!(keys(&batches.recv().await.unwrap()), [6, 7, 8, 9]);
+}

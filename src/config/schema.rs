@@ -196,7 +196,7 @@ settings! {
 
     /// `[circuit]`: when jobs are refused because the upstream is down.
     circuit: Circuit {
-        /// Failed batches in a row that open the circuit; 0 for never
+        /// Failed calls in a row that open the circuit; 0 for never
         ///
         /// Failed is: not reached, no answer in time, connection lost, 5xx, not JSON.
         failures: u32 = "0", in count(0..=1_000_000),
@@ -227,6 +227,11 @@ settings! {
         /// Auto is text on a terminal, else json
         format: LogFormat = "auto", in LOG_FORMAT,
             flag "--log-format" "auto|text|json", env "MICROBATCH_LOG__FORMAT";
+
+        /// Whether the log and the live page show the first characters of an answer that
+        /// failed a whole batch
+        upstream_errors: bool = "true", in Switch,
+            env "MICROBATCH_LOG__UPSTREAM_ERRORS";
     }
 }
 

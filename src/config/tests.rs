@@ -87,6 +87,7 @@ const VALUES: &[(&str, [&str; 3])] = &[
     ("shutdown.timeout", ["\"1s\"", "0", "\"3s\""]),
     ("log.level", ["\"warn\"", "\"error\"", "\"debug,h2=off\""]),
     ("log.format", ["\"text\"", "\"json\"", "\"text\""]),
+    ("log.upstream_errors", ["false", "true", "false"]),
 ];
 
 #[test]

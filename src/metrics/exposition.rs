@@ -18,7 +18,7 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use super::{Reading, SplitCause};
+use super::{CallOutcome, Reading, SplitCause};
 use crate::batcher::FlushReason;
 use crate::code::Code;
 use crate::live::Now;
@@ -325,10 +325,10 @@ impl Exposed {
             ),
             MetricType::Histogram,
             |mut it| {
-                for (code, histogram) in Code::ALL.iter().zip(&metrics.upstream_duration) {
+                for (outcome, histogram) in CallOutcome::all().zip(&metrics.upstream_duration) {
                     let reading = histogram.read();
                     if reading.count > 0 {
-                        it.encode_family(&[("outcome", code.as_str())])?
+                        it.encode_family(&[("outcome", outcome.as_str())])?
                             .encode_histogram::<NoLabelSet>(
                                 reading.sum,
                                 reading.count,

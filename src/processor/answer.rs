@@ -4,9 +4,11 @@ use bytes::Bytes;
 use http::HeaderValue;
 
 use super::Results;
+use super::correlate::NotResults;
 use super::outcome::{Failure, Passthrough, Refusal, code_of_status};
 use super::trip::Trip;
 use crate::code::Code;
+use crate::live::FailedAnswer;
 use crate::upstream::{Call, CallError, Outgoing, Response};
 
 /// The longest body of a refusal that is handed on to a caller: under 64 KiB.
@@ -14,8 +16,8 @@ const MAX_PASSTHROUGH: usize = 64 * 1024 - 1;
 
 /// What one call came to.
 pub(super) enum Answer {
-    /// A success, with its status and body.
-    Results(u16, Bytes),
+    /// A success, and its body.
+    Results(Response, Bytes),
     /// A success whose body is not read for results.
     Taken(Response),
     /// No success.
@@ -27,6 +29,8 @@ pub(super) struct Failed {
     pub failure: Failure,
     /// For the log.
     pub cause: String,
+    /// What is to be seen of the answer, if there was one.
+    pub answer: Option<FailedAnswer>,
     /// What of the answer is still to be read.
     pub response: Option<Response>,
 }
@@ -49,7 +53,7 @@ pub(super) async fn call(
     });
     let mut response = match posted.await {
         Ok(response) => response,
-        Err(error) => return Answer::from(error),
+        Err(error) => return Answer::Failed(Failed::from(error)),
     };
     let status = response.status();
     if !(200..=299).contains(&status) {
@@ -59,12 +63,15 @@ pub(super) async fn call(
         return Answer::Taken(response);
     }
     match response.body().await {
-        Ok(body) => Answer::Results(status, body),
-        Err(error) => Answer::from(error),
+        Ok(body) => Answer::Results(response, body),
+        Err(error) => Answer::Failed(Failed {
+            answer: Some(seen(&response)),
+            ..Failed::from(error)
+        }),
     }
 }
 
-impl From<CallError> for Answer {
+impl From<CallError> for Failed {
     fn from(error: CallError) -> Self {
         let failure = match &error {
             CallError::Unreachable(_) | CallError::Refused(_) => Failure::Unreachable,
@@ -73,12 +80,29 @@ impl From<CallError> for Answer {
             CallError::Timeout => Failure::Timeout,
             CallError::TooLarge(status) => Failure::ResponseTooLarge(*status),
         };
-        Self::Failed(Failed {
+        Self {
             failure,
             cause: error.to_string(),
+            answer: None,
             response: None,
-        })
+        }
     }
+}
+
+impl Failed {
+    /// A success whose body holds no results.
+    pub fn malformed(response: &Response, body: &[u8], error: &NotResults) -> Self {
+        Self {
+            failure: Failure::Malformed(response.status()),
+            cause: error.to_string(),
+            answer: Some(seen(response).with_body(body)),
+            response: None,
+        }
+    }
+}
+
+fn seen(response: &Response) -> FailedAnswer {
+    FailedAnswer::new(response.status(), response.headers())
 }
 
 /// What an answer that is no success means; reads its body where the one caller
@@ -87,6 +111,7 @@ async fn refusal(mut response: Response, size: usize) -> Failed {
     let status = response.status();
     let code = code_of_status(status, size);
     let retry_after = response.retry_after();
+    let mut answer = seen(&response);
     let mut body = None;
     if code == Code::UpstreamRejectedJob
         && response.is_plain()
@@ -105,6 +130,9 @@ async fn refusal(mut response: Response, size: usize) -> Failed {
                 bytes,
             });
     }
+    if let Some(body) = &body {
+        answer = answer.with_body(&body.bytes);
+    }
     let refusal = Refusal {
         status,
         code,
@@ -114,6 +142,7 @@ async fn refusal(mut response: Response, size: usize) -> Failed {
     Failed {
         failure: Failure::Status(refusal),
         cause: format!("status {status}"),
+        answer: Some(answer),
         response: Some(response),
     }
 }

@@ -125,6 +125,11 @@ impl Rules {
                 cap: 4000 * MS,
             },
             patience: FAR,
+            largest: Size {
+                jobs: self.size,
+                bytes: 1 << 20,
+            },
+            excerpts: true,
         };
         let (sender, calls) = mpsc::unbounded_channel();
         let budget = Budget::new(0.0, self.budget, Instant::now());
@@ -352,4 +357,83 @@ async fn a_split_tells_the_circuit_that_the_upstream_answered() {
     // Where one job may be to blame, its half will tell.
     assert!(!opens(3, &[500], 500, [500, 500]).await);
     assert!(opens(2, &[500], 500, [500, 500]).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_whose_callers_leave_in_the_pause_costs_no_budget() {
+    let mut house = Rules {
+        budget: 1,
+        ..Rules::default()
+    }
+    .house();
+    let leaves = house.job(1);
+    house.next().await.status(503, Some(30));
+    sleep(MS).await;
+    drop(leaves);
+    sleep(MS).await;
+    let other = house.job(2);
+    house.next().await.status(503, None);
+    assert_eq!(house.takes().await, r#"[{"id":2}]"#);
+    assert!(was_taken(other).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_half_as_large_as_what_was_refused_meanwhile_is_split_without_a_call() {
+    let mut house = Rules {
+        size: 4,
+        ..Rules::default()
+    }
+    .house();
+    let replies = [1, 2, 3, 4].map(|id| house.job(id));
+    let mut sizes = Vec::new();
+    for _ in 0..6 {
+        let call = house.next().await;
+        let jobs = call.array.iter().filter(|byte| **byte == b'{').count();
+        sizes.push(jobs);
+        match jobs {
+            1 => call.take(),
+            _ => call.status(413, None),
+        }
+    }
+    assert_eq!(sizes, [4, 2, 1, 1, 1, 1]);
+    for reply in replies {
+        assert!(was_taken(reply).await);
+    }
+    // And for a minute none leaves with so many.
+    let replies = [1, 2].map(|id| house.job(id));
+    for _ in 0..2 {
+        house.next().await.take();
+    }
+    for reply in replies {
+        assert!(was_taken(reply).await);
+    }
+    sleep(60_000 * MS).await;
+    let _replies = [1, 2, 3, 4].map(|id| house.job(id));
+    let array = house.takes().await;
+    assert_eq!(array, r#"[{"id":1},{"id":2},{"id":3},{"id":4}]"#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn halves_leave_a_slot_to_new_batches() {
+    let mut house = Rules {
+        size: 4,
+        slots: 2,
+        split_on: vec![400],
+        ..Rules::default()
+    }
+    .house();
+    let _replies = [1, 2, 3, 4].map(|id| house.job(id));
+    house.next().await.status(400, None);
+    let half = house.next().await;
+    assert_eq!(half.array, r#"[{"id":1},{"id":2}]"#);
+    // The other half waits, though a slot is free.
+    sleep(MS).await;
+    assert!(house.calls.try_recv().is_err());
+    let _new = [5, 6, 7, 8].map(|id| house.job(id));
+    assert_eq!(
+        house.takes().await,
+        r#"[{"id":5},{"id":6},{"id":7},{"id":8}]"#
+    );
+    half.take();
+    assert_eq!(house.takes().await, r#"[{"id":3},{"id":4}]"#);
 }

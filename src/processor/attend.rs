@@ -11,8 +11,6 @@ use super::{Batch, Member, Phase, Processor};
 pub(super) enum NobodyLeft {
     /// Every member's deadline came.
     Expired,
-    /// The same, with the upstream at work for as long as anybody may wait for it.
-    InVain,
     /// The process could not wait any longer.
     GivenUp {
         /// Whether the upstream may have seen them.

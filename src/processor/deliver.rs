@@ -28,7 +28,7 @@ impl<C> Processor<C> {
     ) -> Result<(), NotResults> {
         let correlation = read(batch.members(), answer).await?;
         self.warn_of_mismatch(trip, batch.len(), &correlation);
-        trip.log(Code::Ok, "");
+        trip.log(Code::Ok);
         let mut outcomes = correlation.outcomes.into_iter();
         batch.answer_all(|member| {
             let outcome = outcomes.next();

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::correlate::ElementError;
 use crate::code::Code;
-use crate::upstream::circuit::Verdict;
+use crate::upstream::circuit::Signal;
 use crate::upstream::limit;
 
 /// A job's share of its batch's outcome.
@@ -234,15 +234,15 @@ impl Failure {
     }
 
     /// What it tells of the upstream's health.
-    pub fn verdict(&self) -> Verdict {
+    pub fn signal(&self) -> Signal {
         match self {
             Self::Unreachable
             | Self::ConnectTimeout
             | Self::Disconnected
             | Self::Timeout
-            | Self::Malformed(_) => Verdict::Failed,
-            Self::Status(refusal) if (500..=599).contains(&refusal.status) => Verdict::Failed,
-            _ => Verdict::Answered,
+            | Self::Malformed(_) => Signal::Failed,
+            Self::Status(refusal) if (500..=599).contains(&refusal.status) => Signal::Failed,
+            _ => Signal::Answered,
         }
     }
 }
@@ -281,9 +281,9 @@ mod tests {
     #[test]
     fn what_each_failure_means() {
         use Dispatched::*;
-        use Verdict::{Answered, Failed};
+        use Signal::{Answered, Failed};
         // Dispatched; retried by default and if idempotent; what the circuit learns.
-        for (failure, dispatched, retried, verdict) in [
+        for (failure, dispatched, retried, signal) in [
             (Failure::Unreachable, No, [true, true], Failed),
             (Failure::ConnectTimeout, No, [true, true], Failed),
             (Failure::Disconnected, Unknown, [false, true], Failed),
@@ -311,8 +311,8 @@ mod tests {
             (Failure::CircuitOpen(5), No, [false, false], Answered),
         ] {
             let may = [false, true].map(|idempotent| failure.may_be_retried(idempotent));
-            let found = (failure.dispatched(), may, failure.verdict());
-            assert_eq!(found, (dispatched, retried, verdict), "{failure:?}");
+            let found = (failure.dispatched(), may, failure.signal());
+            assert_eq!(found, (dispatched, retried, signal), "{failure:?}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! What is done about a failure, and the pause before a batch is sent again.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
@@ -12,31 +14,66 @@ use crate::batcher::Slot;
 use crate::job::Job;
 use crate::processor::outcome::JobResult;
 use crate::upstream::Call;
-use crate::upstream::circuit::Pass;
+use crate::upstream::budget::Budget;
 
 /// What is to be done about a failure.
-pub(super) enum Next {
+pub(super) enum Next<'a> {
     /// Its members are answered with it.
     Fail,
     /// The batch is sent again, not before then.
-    Retry(Instant),
+    Retry(Instant, Reservation<'a>),
     /// The batch is sent again in halves.
     Split,
 }
 
+/// A retry within the budget. It counts when it is spent; dropped, it was not sent.
+#[derive(Debug)]
+#[must_use = "a retry that is sent is to be spent"]
+pub(super) struct Reservation<'a>(Option<&'a Mutex<Budget>>);
+
+impl<'a> Reservation<'a> {
+    fn within(budget: &'a Mutex<Budget>, now: Instant) -> Option<Self> {
+        let within = lock(budget).reserve(now);
+        within.then(|| Self(Some(budget)))
+    }
+
+    /// The retry is sent.
+    pub fn spend(mut self, now: Instant) {
+        if let Some(budget) = self.0.take() {
+            lock(budget).spend(now);
+        }
+    }
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        if let Some(budget) = self.0.take() {
+            lock(budget).give_back();
+        }
+    }
+}
+
+fn lock(budget: &Mutex<Budget>) -> MutexGuard<'_, Budget> {
+    // Nothing panics while it is held.
+    budget.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl<C: Call> Processor<C> {
+    /// A batch leaves for the first time.
+    pub(super) fn budget_sent(&self) {
+        lock(&self.budget).sent(Instant::now());
+    }
+
+    /// Whether the batch goes on in halves after this.
+    pub(super) fn splits(&self, trip: &Trip, failure: &Failure) -> bool {
+        failure.calls_for_a_split(trip.size(), &self.policy.split_on)
+    }
+
     /// Decides. A retry is within the attempts, the budget and somebody's time, and
-    /// neither against an open circuit nor after the drain has begun. A probe is
-    /// one call: it has decided.
-    pub(super) fn next(
-        &self,
-        batch: &mut Batch,
-        trip: &Trip,
-        failure: &Failure,
-        pass: &Pass,
-    ) -> Next {
+    /// neither against an open circuit nor after the drain has begun.
+    pub(super) fn next(&self, batch: &mut Batch, trip: &Trip, failure: &Failure) -> Next<'_> {
         let policy = &self.policy;
-        if failure.calls_for_a_split(trip.size(), &policy.split_on) {
+        if self.splits(trip, failure) {
             return Next::Split;
         }
         // Nobody is left to retry for whose caller has gone.
@@ -52,23 +89,19 @@ impl<C: Call> Processor<C> {
                 if failure.may_be_retried(policy.idempotent)
                     && trip.attempt() < policy.max_attempts
                     && *self.phase.borrow() == Phase::Running
-                    && !pass.is_probe()
-                    && self.circuit.is_closed()
-                    && self.within_budget(trip, now) =>
+                    && self.learning.circuit.is_closed() =>
             {
-                Next::Retry(at)
+                let reserved = self.reserve(trip, now);
+                reserved.map_or(Next::Fail, |it| Next::Retry(at, it))
             }
             _ => Next::Fail,
         }
     }
 
-    fn within_budget(&self, trip: &Trip, now: Instant) -> bool {
-        let mut budget = self.budget();
-        if budget.take(now) {
-            return true;
-        }
+    fn reserve(&self, trip: &Trip, now: Instant) -> Option<Reservation<'_>> {
+        let reservation = Reservation::within(&self.budget, now);
         // Who has switched retries off knows.
-        if !budget.is_off() {
+        if reservation.is_none() && !lock(&self.budget).is_off() {
             self.observer.metrics.budget_exhausted();
             if let Some(silent) = self.exhausted.now() {
                 warn!(
@@ -78,7 +111,7 @@ impl<C: Call> Processor<C> {
                 );
             }
         }
-        false
+        reservation
     }
 
     /// Waits until then without a slot, and then for a slot. Whoever would not

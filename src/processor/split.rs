@@ -17,8 +17,8 @@ impl<C: Call> Processor<C> {
     /// Each half has its place in line for a slot before the slot of the whole is
     /// free, so that nothing younger goes first.
     pub(super) async fn split(self: Arc<Self>, mut batch: Batch, trip: &Trip) {
-        let slot = batch.slot();
         let half = batch.split();
+        let slot = batch.slot();
         if !half.is_empty() {
             let (slot, trip) = (half.slot(), trip.of_half(&half));
             let span = trip.span(&half);

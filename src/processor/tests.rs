@@ -9,6 +9,7 @@ use tokio::time::{advance, sleep};
 use super::*;
 use crate::batcher::{Batcher, Reply, Settings};
 use crate::metrics::Bounds;
+use crate::upstream::limit;
 
 use crate::upstream::{CallError, Outgoing};
 
@@ -18,6 +19,9 @@ const MS: Duration = Duration::from_millis(1);
 /// What the upstream does to one call: after so long it answers this.
 #[derive(Clone, Copy)]
 struct Step(Duration, u16, Option<u64>);
+
+/// A status that no upstream says: the call panics.
+const PANICS: u16 = 0;
 
 /// At once.
 fn says(status: u16) -> Step {
@@ -44,6 +48,7 @@ impl Call for Script {
         };
         assert!(batch.sent.ask());
         sleep(step.0).await;
+        assert_ne!(step.1, PANICS, "a panic that the test asked for");
         let mut response = http::Response::builder().status(step.1);
         if let Some(seconds) = step.2 {
             response = response.header("retry-after", seconds);
@@ -86,10 +91,19 @@ struct Open {
     batcher: Batcher<Job, JobResult>,
     script: Script,
     circuit: Arc<Circuit>,
+    observer: Arc<Observer>,
     _phase: watch::Sender<Phase>,
 }
 
 impl House {
+    fn without_circuit() -> Self {
+        let failures = 0;
+        Self {
+            failures,
+            ..Self::default()
+        }
+    }
+
     fn open(self, script: impl IntoIterator<Item = Step>) -> Open {
         let steps = Script::default();
         steps.0.lock().unwrap().0.extend(script);
@@ -102,6 +116,11 @@ impl House {
             max_attempts: 3,
             backoff: Backoff { base: MS, cap: MS },
             patience: 5 * SECOND,
+            largest: Size {
+                jobs: self.settings.max_size,
+                bytes: self.settings.max_bytes,
+            },
+            excerpts: true,
         };
         let budget = Budget::new(1.0, 100, Instant::now());
         let observer = Arc::new(Observer::new(Bounds {
@@ -115,7 +134,7 @@ impl House {
             budget,
             Arc::clone(&circuit),
             current,
-            observer,
+            Arc::clone(&observer),
         );
         let processor = Arc::new(match self.adaptive {
             true => processor.adaptive(),
@@ -126,6 +145,7 @@ impl House {
             batcher: Batcher::new(self.settings, process),
             script: steps,
             circuit,
+            observer,
             _phase: phase,
         }
     }
@@ -135,6 +155,21 @@ impl Open {
     fn job(&self, id: &str, stays: Duration) -> Reply<Job, JobResult> {
         let job = Job::parse(&Bytes::from(format!(r#"{{"id":"{id}"}}"#))).unwrap();
         self.batcher.submit(job, Instant::now() + stays).unwrap()
+    }
+
+    /// A caller who leaves after so long.
+    async fn leaves(&self, id: &str, after: Duration) {
+        let reply = self.job(id, 50 * SECOND);
+        sleep(after).await;
+        drop(reply);
+        // Whoever is told of it has its turn.
+        sleep(MS).await;
+    }
+
+    /// Calls that ended, by status.
+    fn calls_counted(&self) -> Vec<(Option<usize>, u64)> {
+        let counts = self.observer.metrics.statuses();
+        counts.filter(|&(_, count)| count > 0).collect()
     }
 
     /// One job alone, from beginning to end.
@@ -210,7 +245,7 @@ async fn a_probe_is_one_call() {
 async fn who_expired_is_in_no_second_attempt() {
     // The batch is to be sent again just when its slot comes free, and that is just
     // when one of its members has no time left.
-    let mut house = House::default();
+    let mut house = House::without_circuit();
     house.settings.max_size = 2;
     let house = house.open([says(503), Step(SECOND, 200, None)]);
     let start = Instant::now();
@@ -274,7 +309,8 @@ async fn an_upstream_that_outlasts_every_caller_gets_fewer_calls() {
 
 #[tokio::test(start_paused = true)]
 async fn the_upstream_had_it_for_its_calls_and_not_for_the_pauses() {
-    let house = House::default().open([Step(SECOND, 503, Some(20)), Step(2 * SECOND, 200, None)]);
+    let house = House::without_circuit();
+    let house = house.open([Step(SECOND, 503, Some(20)), Step(2 * SECOND, 200, None)]);
     let start = Instant::now();
     let result = house.job("a", 50 * SECOND).await.unwrap();
     assert_eq!(code(&result), Code::Ok);
@@ -284,7 +320,7 @@ async fn the_upstream_had_it_for_its_calls_and_not_for_the_pauses() {
 
 #[tokio::test(start_paused = true)]
 async fn nobody_who_left_is_retried_for() {
-    let mut house = House::default();
+    let mut house = House::without_circuit();
     house.settings.max_size = 2;
     let house = house.open([Step(SECOND, 503, Some(1))]);
     let leaves = house.job("leaves", 50 * SECOND);
@@ -294,4 +330,120 @@ async fn nobody_who_left_is_retried_for() {
     // The one that is left has no time for another attempt.
     assert_eq!(code(&hasty.await.unwrap()), Code::UpstreamOverloaded);
     assert_eq!(house.script.calls().len(), 1);
+}
+
+/// An upstream that takes 20 ms, and then hangs.
+fn hangs(house: House) -> Open {
+    let hangs = Step(100 * SECOND, 200, None);
+    house.open([[Step(20 * MS, 200, None)].as_slice(), &[hangs; 40]].concat())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hanging_upstream_opens_the_circuit_though_its_callers_leave_first() {
+    let house = hangs(House {
+        failures: 2,
+        ..House::default()
+    });
+    assert_eq!(house.outcome("a").await, Code::Ok);
+    for id in ["b", "c"] {
+        assert_eq!(house.circuit.state(), "closed");
+        house.leaves(id, 500 * MS).await;
+    }
+    assert_eq!(house.circuit.state(), "open");
+    assert_eq!(house.calls_counted(), [(None, 2), (Some(200), 1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hanging_upstream_gets_fewer_calls_though_its_callers_leave_first() {
+    let mut house = House {
+        failures: 0,
+        adaptive: true,
+        ..House::default()
+    };
+    house.settings.max_in_flight = limit::START;
+    let house = hangs(house);
+    assert_eq!(house.outcome("a").await, Code::Ok);
+    house.leaves("b", 500 * MS).await;
+    assert!(house.batcher.snapshot().max_in_flight < limit::START);
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_who_leave_an_upstream_that_is_as_slow_as_ever_teach_nothing() {
+    // Ten times what is usual, and 100 ms where it is quick.
+    for (usual, leaves) in [(20 * MS, 190 * MS), (MS, 90 * MS), (SECOND, 3 * SECOND)] {
+        let hangs = Step(100 * SECOND, 200, None);
+        let house = House::default().open([Step(usual, 200, None), hangs, hangs]);
+        assert_eq!(house.outcome("a").await, Code::Ok);
+        for id in ["b", "c"] {
+            house.leaves(id, leaves).await;
+        }
+        assert_eq!(house.circuit.state(), "closed", "{usual:?}");
+        // Each is counted all the same.
+        assert_eq!(house.calls_counted(), [(None, 2), (Some(200), 1)]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_an_unknown_upstream_only_most_of_the_time_that_anybody_waits_tells() {
+    let hangs = Step(100 * SECOND, 200, None);
+    let house = House::default().open([hangs; 9]);
+    house.leaves("a", 3900 * MS).await;
+    assert_eq!(house.circuit.state(), "closed");
+    house.leaves("b", 4100 * MS).await;
+    assert_eq!(house.circuit.state(), "open");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_is_told_of_before_the_pause_that_its_callers_leave_in() {
+    let house = House {
+        failures: 3,
+        ..House::default()
+    };
+    let house = house.open([Step(Duration::ZERO, 503, Some(20)); 3]);
+    for id in ["a", "b", "c"] {
+        assert_eq!(house.circuit.state(), "closed");
+        house.leaves(id, SECOND).await;
+    }
+    assert_eq!(house.circuit.state(), "open");
+    assert_eq!(house.calls_counted(), [(Some(503), 3)]);
+    // Nothing was sent again.
+    assert_eq!(house.observer.metrics.total_retries(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_attempt_at_one_batch_counts() {
+    let house = House {
+        failures: 3,
+        ..House::default()
+    };
+    let house = house.open([says(503), says(503), says(503)]);
+    assert_eq!(house.outcome("a").await, Code::UpstreamOverloaded);
+    assert_eq!(house.circuit.state(), "open");
+    assert_eq!(house.calls_counted(), [(Some(503), 3)]);
+    assert_eq!(house.observer.metrics.total_retries(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_panics_is_counted_and_a_probe_that_does_is_not_lost() {
+    let house = House::default().open([says(500), says(PANICS), says(200)]);
+    assert_eq!(house.outcome("a").await, Code::UpstreamError);
+    advance(6 * SECOND).await;
+    let panicked = house.job("b", 50 * SECOND).await;
+    assert!(panicked.is_err(), "{panicked:?}");
+    assert_eq!(house.circuit.state(), "open");
+    assert_eq!(house.outcome("c").await, Code::Ok);
+    assert_eq!(house.circuit.state(), "closed");
+    let counted = [(None, 1), (Some(200), 1), (Some(500), 1)];
+    assert_eq!(house.calls_counted(), counted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_hangs_leaves_the_circuit_open_though_its_caller_leaves() {
+    let hangs = Step(100 * SECOND, 200, None);
+    let house = House::default().open([Step(20 * MS, 200, None), says(500), hangs]);
+    assert_eq!(house.outcome("a").await, Code::Ok);
+    assert_eq!(house.outcome("b").await, Code::UpstreamError);
+    advance(6 * SECOND).await;
+    house.leaves("c", 500 * MS).await;
+    assert!(house.circuit.admit(Instant::now()).is_err());
 }

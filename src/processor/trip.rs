@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use tokio::time::Instant;
 use tracing::field::Empty;
-use tracing::{Span, debug, debug_span, warn};
+use tracing::{Span, debug, debug_span};
 use uuid::Uuid;
 
 use super::answer::Failed;
@@ -17,7 +17,8 @@ use super::{Batch, Member};
 use crate::batcher::{Batcher, FlushReason};
 use crate::code::Code;
 use crate::job::Job;
-use crate::observer::{Ended, Left, Observer};
+use crate::live::FailedAnswer;
+use crate::observer::{Ended, FailedBatch, Left, Observer};
 use crate::trace_context::TraceContext;
 use crate::upstream::Sent;
 
@@ -213,58 +214,82 @@ impl Trip {
         self.result(member, JobOutcome::Failed(failure))
     }
 
-    /// Answers everyone with the failure.
-    pub fn fail(&self, batch: &mut Batch, failure: &Failure, cause: &str) {
-        self.log(failure.code(), cause);
+    /// Answers everyone with a failure for which nothing was sent.
+    pub fn fail(&self, batch: &mut Batch, failure: &Failure) {
+        self.log(failure.code());
         batch.answer_all(|member| self.failed(member, failure.clone()));
     }
 
-    /// One line for each batch, aloud where it failed. Batches that an open
-    /// circuit holds back would flood the log: its own lines tell of them.
-    pub fn log(&self, outcome: Code, cause: &str) {
+    /// Counts the batch's end, once.
+    pub fn count(&self, outcome: Code) {
         self.told.store(true, Ordering::Relaxed);
-        let (batch_id, size, attempts) = (self.tag.id, self.size, self.attempt);
-        let duration_ms = self.duration_ms();
-        let name = outcome.as_str();
         let ended = Ended {
-            id: batch_id,
-            jobs: size,
+            jobs: self.size,
             reason: self.reason,
             outcome,
-            took: self.left.elapsed(),
             upstream: self.upstream_had_it(),
         };
         self.observer.batch_ended(ended, self.batcher.observe());
+    }
+
+    /// Counts the end of a batch that did not fail by itself, and logs it. Batches
+    /// that an open circuit holds back would flood the log: its own lines tell of
+    /// them.
+    pub fn log(&self, outcome: Code) {
+        self.count(outcome);
+        let (batch_id, size, attempts) = (self.tag.id, self.size, self.attempt);
+        let (name, duration_ms) = (outcome.as_str(), self.duration_ms());
         match outcome {
             Code::Ok => {
                 debug!(%batch_id, size, outcome = name, attempts, duration_ms, "batch done");
             }
-            Code::CircuitOpen => debug!(%batch_id, size, outcome = name, "batch not sent"),
-            _ => {
-                warn!(%batch_id, size, outcome = name, attempts, duration_ms, cause, "batch failed");
+            Code::CircuitOpen => {
+                debug!(%batch_id, size, outcome = name, "batch not sent");
+                self.observer
+                    .batch_failed(&self.failure(outcome, "", None), false);
             }
+            _ => self.log_failed(outcome, "", None),
+        }
+    }
+
+    /// Logs a batch that failed, whose end is counted.
+    pub fn log_failed(&self, outcome: Code, cause: &str, answer: Option<FailedAnswer>) {
+        let failed = self.failure(outcome, cause, answer);
+        self.observer.batch_failed(&failed, true);
+    }
+
+    fn failure(&self, outcome: Code, cause: &str, answer: Option<FailedAnswer>) -> FailedBatch {
+        FailedBatch {
+            id: self.tag.id,
+            jobs: self.size,
+            outcome,
+            attempts: self.attempt,
+            took: self.left.elapsed(),
+            cause: cause.to_owned(),
+            answer,
         }
     }
 
     pub fn log_nobody_left(&self, why: NobodyLeft) {
-        match why {
-            NobodyLeft::Expired | NobodyLeft::InVain => {
-                self.log(Code::DeadlineExceeded, "every member's deadline passed");
-            }
+        let (outcome, cause) = match why {
+            NobodyLeft::Expired => (Code::DeadlineExceeded, "every member's deadline passed"),
             NobodyLeft::GivenUp { sent } => {
-                self.log(Failure::GivenUp { sent }.code(), "shutdown.timeout")
+                let failure = Failure::GivenUp { sent };
+                (failure.code(), "shutdown.timeout")
             }
             NobodyLeft::Departed => {
                 self.told.store(true, Ordering::Relaxed);
                 self.observer.batch_abandoned(self.reason);
                 let (batch_id, size) = (self.tag.id, self.size);
                 debug!(%batch_id, size, outcome = "abandoned", "batch done");
+                return;
             }
-        }
+        };
+        self.count(outcome);
+        self.log_failed(outcome, cause, None);
     }
 
     pub fn log_retry(&self, failed: &Failed, at: Instant) {
-        self.observer.metrics.retried();
         let pause = at.saturating_duration_since(Instant::now());
         debug!(
             batch_id = %self.tag.id,
@@ -290,6 +315,14 @@ impl Trip {
         );
     }
 
+    /// Its size was refused meanwhile, so that it goes on in halves without a call.
+    pub fn log_split_unsent(&self) {
+        self.told.store(true, Ordering::Relaxed);
+        self.observer.split(Some(413));
+        let (batch_id, size) = (self.tag.id, self.size);
+        debug!(%batch_id, size, "batch is split before it is sent: larger ones were refused");
+    }
+
     /// To the microsecond; more digits are noise.
     fn duration_ms(&self) -> f64 {
         self.left.elapsed().as_micros() as f64 / 1e3
@@ -300,7 +333,8 @@ impl Drop for Trip {
     fn drop(&mut self) {
         // A batch whose processing panicked has failed like any other.
         if !self.told.load(Ordering::Relaxed) && std::thread::panicking() {
-            self.log(Code::Internal, "its processing panicked");
+            self.count(Code::Internal);
+            self.log_failed(Code::Internal, "its processing panicked", None);
         }
     }
 }

@@ -293,6 +293,7 @@ pub(super) fn failures(view: &View, look: Look, _: u16) -> Lines {
             format!("{when:<14}").into(),
             styled(look, Tone::Problem, format!("{:<26}", it.outcome)),
             format!("{jobs:<10}{took:<9}{}", it.batch_id).into(),
+            format!("  {}", it.excerpt.as_deref().unwrap_or_default()).into(),
         ])
     });
     titled(look, "Batches that failed last", rows.collect())

@@ -104,6 +104,9 @@ pub(super) struct Failure {
     #[serde(deserialize_with = "text")]
     pub outcome: String,
     pub duration_ms: f64,
+    /// The beginning of the answer, where there was one and it is shown.
+    #[serde(default)]
+    pub excerpt: Option<String>,
 }
 
 /// A sentence.

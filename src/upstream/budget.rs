@@ -4,6 +4,9 @@
 //! time, or a few whatever the load, if that is more. A share of 0.2 means that
 //! an upstream which fails everything gets 1.2 times the calls, not
 //! `retry.max_attempts` times.
+//!
+//! A retry is decided on before its pause and sent after it, if its callers are
+//! still there: it is reserved first, and counts once it is sent.
 
 use tokio::time::Instant;
 
@@ -18,6 +21,8 @@ pub struct Budget {
     /// One second more, since the oldest is over in part only: no 10 s whatever
     /// have more retries in them than allowed.
     retries: Window<11>,
+    /// Retries that are to be sent and are within bounds.
+    reserved: u64,
 }
 
 impl Budget {
@@ -28,6 +33,7 @@ impl Budget {
             least: u64::from(least),
             batches: Window::new(now),
             retries: Window::new(now),
+            reserved: 0,
         }
     }
 
@@ -41,16 +47,27 @@ impl Budget {
         self.batches.add(1, now);
     }
 
-    /// Whether one more retry is within the budget, which then counts.
-    pub fn take(&mut self, now: Instant) -> bool {
+    /// Whether one more retry is within the budget, which then is
+    /// [`spend`](Self::spend)'s or [`give_back`](Self::give_back)'s to settle.
+    #[must_use]
+    pub fn reserve(&mut self, now: Instant) -> bool {
         let batches = self.batches.sum(now);
         // Rounded down: a share of a retry is none.
         let allowed = ((batches as f64 * self.share) as u64).max(self.least);
-        let within = self.retries.sum(now) < allowed;
-        if within {
-            self.retries.add(1, now);
-        }
+        let within = self.retries.sum(now) + self.reserved < allowed;
+        self.reserved += u64::from(within);
         within
+    }
+
+    /// A retry that was reserved is sent.
+    pub fn spend(&mut self, now: Instant) {
+        self.reserved = self.reserved.saturating_sub(1);
+        self.retries.add(1, now);
+    }
+
+    /// A retry that was reserved is not sent after all.
+    pub fn give_back(&mut self) {
+        self.reserved = self.reserved.saturating_sub(1);
     }
 }
 
@@ -60,8 +77,33 @@ mod tests {
 
     use super::*;
 
+    /// Sends a retry, if it is within the budget.
+    fn sends(budget: &mut Budget, now: Instant) -> bool {
+        let within = budget.reserve(now);
+        if within {
+            budget.spend(now);
+        }
+        within
+    }
+
     fn taken(budget: &mut Budget, now: Instant) -> u64 {
-        (0..1000).filter(|_| budget.take(now)).count() as u64
+        (0..1000).filter(|_| sends(budget, now)).count() as u64
+    }
+
+    #[test]
+    fn a_retry_that_is_not_sent_takes_nothing_from_the_budget() {
+        let now = Instant::now();
+        let mut budget = Budget::new(0.0, 2, now);
+        assert!(budget.reserve(now) && budget.reserve(now));
+        assert!(!budget.reserve(now), "both are to be sent");
+        budget.give_back();
+        assert!(budget.reserve(now));
+        // Nothing is forgotten of one that is sent late.
+        let later = now + Duration::from_secs(60);
+        budget.spend(later);
+        budget.give_back();
+        assert!(budget.reserve(later));
+        assert!(!budget.reserve(later));
     }
 
     #[test]
@@ -95,7 +137,7 @@ mod tests {
             let mut taken = Vec::new();
             for tenth in first..1000 {
                 let now = start + Duration::from_millis(tenth * 100);
-                if budget.take(now) {
+                if sends(&mut budget, now) {
                     taken.push(now);
                 }
             }

@@ -7,8 +7,8 @@
 //!    └───────────────────────────┴──────────────────────┴──────────┘
 //! ```
 //!
-//! `http` asks before a job is queued, the processor before a batch is sent. A
-//! batch has a [`Pass`] while it is on its way; a pass dropped without a verdict
+//! `http` asks before a job is queued, the processor before each call. A call has a
+//! [`Permit`] while it is under way; a permit dropped without a signal
 //! (everybody left, a panic) is as if it had never been given, so that a probe
 //! can't be lost.
 
@@ -19,6 +19,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use crate::throttle::{Admission, Throttle};
+
+/// How many changes of state are told one by one …
+const LINES: u32 = 10;
+
+/// … within this time.
+const SPAN: Duration = Duration::from_secs(10);
+
 /// One upstream's circuit breaker.
 #[derive(Debug)]
 pub struct Circuit {
@@ -27,9 +35,10 @@ pub struct Circuit {
     open_for: Duration,
     /// Spares the lock while there is nothing to refuse.
     closed: AtomicBool,
-    /// How often it has opened, changed under the lock: tells old passes from new.
+    /// How often it has opened, changed under the lock: tells old permits from new.
     openings: AtomicU64,
     state: Mutex<State>,
+    changes: Mutex<Throttle<()>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,9 +59,9 @@ pub struct Open {
     pub retry_after: u64,
 }
 
-/// What a batch tells of the upstream's health.
+/// What a call tells of the upstream's health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Signal {
     /// It answered, be it with a refusal of its own.
     Answered,
     /// It did not, or with a failure.
@@ -69,6 +78,7 @@ impl Circuit {
             closed: AtomicBool::new(true),
             openings: AtomicU64::new(0),
             state: Mutex::new(State::Closed(0)),
+            changes: Mutex::new(Throttle::new(LINES, SPAN)),
         }
     }
 
@@ -93,20 +103,25 @@ impl Circuit {
     ///
     /// # Errors
     /// As [`admit`](Self::admit).
-    pub fn enter(self: &Arc<Self>, now: Instant) -> Result<Pass, Open> {
+    pub fn enter(self: &Arc<Self>, now: Instant) -> Result<Permit, Open> {
         self.admit(now)?;
         let mut state = self.lock();
         let probe = match *state {
             State::Closed(_) => false,
             State::Open { until } if until <= now => {
                 *state = State::Probing;
-                info!("circuit probing: one batch is let through");
+                if let Some(untold) = self.is_told(now) {
+                    info!(
+                        changes_not_told = untold,
+                        "circuit probing: one batch is let through"
+                    );
+                }
                 true
             }
             State::Open { until } => return Err(Open::until(until, now)),
             State::Probing => return Err(Open { retry_after: 1 }),
         };
-        Ok(Pass {
+        Ok(Permit {
             circuit: Arc::clone(self),
             openings: self.openings.load(Ordering::Relaxed),
             probe,
@@ -123,7 +138,13 @@ impl Circuit {
         }
     }
 
-    /// Whether a batch that has its pass already may be sent once more.
+    /// A permit for a batch that was sent before, which goes no further where the
+    /// circuit has opened since.
+    pub fn enter_closed(self: &Arc<Self>, now: Instant) -> Option<Permit> {
+        self.is_closed().then(|| self.enter(now).ok()).flatten()
+    }
+
+    /// Whether everything may be sent.
     pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)
     }
@@ -131,6 +152,16 @@ impl Circuit {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing panics while it is held.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a change of state is told now, and how many were not; an upstream that
+    /// has it change without end would flood the log.
+    fn is_told(&self, now: Instant) -> Option<u64> {
+        let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        match changes.admit((), now) {
+            Admission::Told(untold) => Some(untold.total()),
+            Admission::Counted(_) => None,
+        }
     }
 
     fn open(&self, state: &mut State, now: Instant) {
@@ -157,10 +188,10 @@ impl Open {
     }
 }
 
-/// That a batch may be sent.
+/// That a call may be made.
 #[derive(Debug)]
-#[must_use = "a pass without a verdict teaches the circuit nothing"]
-pub struct Pass {
+#[must_use = "a permit without a signal teaches the circuit nothing"]
+pub struct Permit {
     circuit: Arc<Circuit>,
     /// The circuit's when it was given.
     openings: u64,
@@ -168,47 +199,53 @@ pub struct Pass {
     told: bool,
 }
 
-impl Pass {
-    /// Whether this batch decides on an open circuit.
+impl Permit {
+    /// Whether this call decides on an open circuit.
     pub fn is_probe(&self) -> bool {
         self.probe
     }
 
-    /// What the batch came to. Of batches that were on their way before the
+    /// What the call came to. Of calls that were under way before the
     /// circuit opened nothing is learned any more, even once it is closed again.
-    pub fn tell(mut self, verdict: Verdict, now: Instant) {
+    pub fn tell(mut self, signal: Signal, now: Instant) {
         self.told = true;
         let circuit = &self.circuit;
         let mut state = circuit.lock();
         if self.openings != circuit.openings.load(Ordering::Relaxed) {
             return;
         }
-        match (*state, verdict) {
-            (State::Closed(_), Verdict::Answered) => *state = State::Closed(0),
-            (State::Closed(failed), Verdict::Failed) => {
+        match (*state, signal) {
+            (State::Closed(_), Signal::Answered) => *state = State::Closed(0),
+            (State::Closed(failed), Signal::Failed) => {
                 let failed = failed.saturating_add(1);
                 *state = State::Closed(failed);
                 if circuit.failures > 0 && failed >= circuit.failures {
                     circuit.open(&mut state, now);
-                    let open_for = humantime::format_duration(circuit.open_for);
-                    warn!(failures = failed, %open_for, "circuit open");
+                    if let Some(untold) = circuit.is_told(now) {
+                        let open_for = humantime::format_duration(circuit.open_for);
+                        warn!(failures = failed, %open_for, changes_not_told = untold, "circuit open");
+                    }
                 }
             }
-            (State::Probing, Verdict::Answered) if self.probe => {
+            (State::Probing, Signal::Answered) if self.probe => {
                 circuit.close(&mut state);
-                info!("circuit closed");
+                if let Some(untold) = circuit.is_told(now) {
+                    info!(changes_not_told = untold, "circuit closed");
+                }
             }
-            (State::Probing, Verdict::Failed) if self.probe => {
+            (State::Probing, Signal::Failed) if self.probe => {
                 circuit.open(&mut state, now);
-                let open_for = humantime::format_duration(circuit.open_for);
-                warn!(%open_for, "circuit stays open: the probe failed");
+                if let Some(untold) = circuit.is_told(now) {
+                    let open_for = humantime::format_duration(circuit.open_for);
+                    warn!(%open_for, changes_not_told = untold, "circuit stays open: the probe failed");
+                }
             }
             (State::Open { .. } | State::Probing, _) => {}
         }
     }
 }
 
-impl Drop for Pass {
+impl Drop for Permit {
     fn drop(&mut self) {
         if self.probe && !self.told {
             let mut state = self.circuit.lock();
@@ -224,7 +261,7 @@ impl Drop for Pass {
 
 #[cfg(test)]
 mod tests {
-    use super::Verdict::{Answered, Failed};
+    use super::Signal::{Answered, Failed};
     use super::*;
 
     const OPEN_FOR: Duration = Duration::from_millis(4500);
@@ -233,8 +270,8 @@ mod tests {
         Arc::new(Circuit::new(failures, OPEN_FOR))
     }
 
-    fn batch(circuit: &Arc<Circuit>, verdict: Verdict, now: Instant) {
-        circuit.enter(now).unwrap().tell(verdict, now);
+    fn batch(circuit: &Arc<Circuit>, signal: Signal, now: Instant) {
+        circuit.enter(now).unwrap().tell(signal, now);
     }
 
     fn open(failures: u32, now: Instant) -> Arc<Circuit> {
@@ -274,7 +311,7 @@ mod tests {
 
     #[test]
     fn one_probe_decides() {
-        for (verdict, is_open) in [(Answered, false), (Failed, true)] {
+        for (signal, is_open) in [(Answered, false), (Failed, true)] {
             let now = Instant::now();
             let circuit = open(2, now);
             let later = now + OPEN_FOR;
@@ -285,7 +322,7 @@ mod tests {
             let busy = Some(Open { retry_after: 1 });
             assert_eq!(circuit.enter(later).err(), busy);
             assert_eq!(circuit.admit(later).err(), busy);
-            probe.tell(verdict, later);
+            probe.tell(signal, later);
             assert_eq!(circuit.admit(later).is_err(), is_open);
             if !is_open {
                 // It starts to count anew.

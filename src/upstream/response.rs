@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::HeaderValue;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue};
 use tokio::time::Instant;
 
 use super::CallError;
@@ -50,6 +50,11 @@ impl Response {
         self.inner.headers().get(CONTENT_TYPE)
     }
 
+    /// The headers.
+    pub fn headers(&self) -> &HeaderMap {
+        self.inner.headers()
+    }
+
     /// The seconds that `Retry-After` asks to wait.
     pub fn retry_after(&self) -> Option<u64> {
         retry_after(self.inner.headers().get(RETRY_AFTER)?.to_str().ok()?)
@@ -85,6 +90,23 @@ impl Response {
         }
         // Whatever goes wrong concerns nobody any more.
         let _ = self.body_up_to(DISCARD).await;
+    }
+
+    /// As [`discard`](Self::discard), and returns as many bytes of the body's
+    /// beginning as came in the time for that.
+    pub async fn beginning(mut self, most: usize) -> Bytes {
+        let deadline = self.deadline.min(Instant::now() + DISCARD_TIME);
+        let mut beginning = BytesMut::new();
+        let mut read = 0;
+        // Whatever goes wrong concerns nobody any more.
+        while read <= DISCARD
+            && let Ok(Ok(Some(chunk))) = in_time(deadline, self.chunk()).await
+        {
+            read += chunk.len();
+            let wanted = most.saturating_sub(beginning.len()).min(chunk.len());
+            beginning.extend_from_slice(&chunk[..wanted]);
+        }
+        beginning.freeze()
     }
 
     async fn read(&mut self, limit: usize) -> Result<Bytes, CallError> {

@@ -11,7 +11,8 @@ use microbatch::http::Caller;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
-use tokio::time::{sleep, timeout};
+use tokio::sync::watch;
+use tokio::time::sleep;
 
 use crate::upstream::Oracle;
 
@@ -46,6 +47,9 @@ pub const ANSWERS: &[&str] = &[
 /// What the callers saw, by outcome, and who left without an answer.
 pub type Answers = BTreeMap<&'static str, u64>;
 
+/// Longer than anybody waits.
+const FOR_EVER: Duration = Duration::from_secs(24 * 3600);
+
 /// How all the callers of a schedule are.
 #[derive(Clone, Copy, Debug)]
 pub struct Manners {
@@ -57,8 +61,15 @@ pub struct Manners {
     pub idempotent: bool,
 }
 
-/// One caller: job after job.
-pub async fn call(caller: Arc<Caller>, oracle: Oracle, manners: Manners, seed: u64) -> Answers {
+/// One caller: job after job. Whenever the `exodus` changes, everybody leaves who
+/// waits.
+pub async fn call(
+    caller: Arc<Caller>,
+    oracle: Oracle,
+    manners: Manners,
+    mut exodus: watch::Receiver<()>,
+    seed: u64,
+) -> Answers {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut seen = Answers::new();
     for _ in 0..manners.jobs {
@@ -78,11 +89,16 @@ pub async fn call(caller: Arc<Caller>, oracle: Oracle, manners: Manners, seed: u
         let body = format!(r#"{{"id":{id},"body":"{secret}"}}"#);
         let request = request.body(Body::from(body)).unwrap();
         let answer = Arc::clone(&caller).serve(request);
-        let answer = if rng.random_bool(manners.leaves) {
-            let patience = Duration::from_millis(rng.random_range(0..60));
-            timeout(patience, answer).await.ok()
-        } else {
-            Some(answer.await)
+        let leaves = match rng.random_bool(manners.leaves) {
+            true => Duration::from_millis(rng.random_range(0..60)),
+            false => FOR_EVER,
+        };
+        exodus.mark_unchanged();
+        let answer = tokio::select! {
+            biased;
+            answer = answer => Some(answer),
+            () = sleep(leaves) => None,
+            Ok(()) = exodus.changed() => None,
         };
         let outcome = match answer {
             Some(answer) => judge(answer.map(Body::new), &id, &secret, &oracle, manners).await,

@@ -17,6 +17,7 @@ use microbatch::upstream::backoff::Backoff;
 use microbatch::upstream::budget::Budget;
 use microbatch::upstream::circuit::Circuit;
 use microbatch::upstream::limit;
+use microbatch::upstream::size::Size;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::runtime::Builder;
@@ -28,7 +29,7 @@ use crate::callers::{self, Answers, Manners};
 use crate::upstream::{Bounds, Fate, Oracle, SimulatedUpstream, TIMEOUT};
 
 /// What befalls the house.
-pub const EVENTS: &[&str] = &["closed early", "drained", "flushed", "given up"];
+pub const EVENTS: &[&str] = &["all left", "closed early", "drained", "flushed", "given up"];
 
 /// What came of one schedule, or of many.
 #[derive(Debug, Default)]
@@ -117,6 +118,11 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> House {
             cap: Duration::from_millis(rng.random_range(50..200)),
         },
         patience: TIMEOUT,
+        largest: Size {
+            jobs: bounds.max_size,
+            bytes: settings.max_bytes,
+        },
+        excerpts: true,
     };
     let failures = [0, 0, 0, 1, 3][rng.random_range(0..5)];
     let circuit = Arc::new(Circuit::new(failures, Duration::from_millis(150)));
@@ -180,10 +186,13 @@ async fn schedule(seed: u64) -> Outcome {
         hurries: [0.0, 0.2][rng.random_range(0..2)],
         idempotent,
     };
+    let (exodus, _) = watch::channel(());
     let mut callers = JoinSet::new();
     for _ in 0..callers_count {
         let caller = Arc::new(Caller::new(jobs.clone(), &batcher, router.clone()));
-        callers.spawn(callers::call(caller, oracle.clone(), manners, rng.random()));
+        let (oracle, all_leave) = (oracle.clone(), exodus.subscribe());
+        let calls = callers::call(caller, oracle, manners, all_leave, rng.random());
+        callers.spawn(calls);
     }
     let mut outcome = Outcome {
         jobs: callers_count * manners.jobs,
@@ -206,9 +215,15 @@ async fn schedule(seed: u64) -> Outcome {
                     Some(one) => answers.push(one.expect("a caller")),
                     None => break,
                 },
-                () = flush => {
-                    batcher.flush();
-                    event("flushed");
+                () = flush => match rng.random_bool(0.3) {
+                    true => {
+                        exodus.send_replace(());
+                        event("all left");
+                    }
+                    false => {
+                        batcher.flush();
+                        event("flushed");
+                    }
                 }
             }
         }
@@ -254,6 +269,11 @@ fn balance(
         "{counts:?} {}",
         metrics.outcomes()
     );
+    // Each call is counted once, however it ended.
+    let calls: u64 = outcome.deeds.values().sum();
+    let abandoned = outcome.deeds.get("is abandoned").copied();
+    let counted: u64 = metrics.statuses().map(|(_, count)| count).sum();
+    assert_eq!(counted, calls - abandoned.unwrap_or_default());
     let got: u64 = outcome.answers.values().sum();
     assert_eq!(got, outcome.jobs, "an answer too many or too few");
     let left = outcome.answers.get("left").copied().unwrap_or_default();

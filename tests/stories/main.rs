@@ -30,6 +30,7 @@ mod answers;
 mod results;
 
 // Section 4: every error is one problem, for one caller.
+mod failed_answers;
 mod upstream_early;
 mod upstream_failures;
 mod upstream_malformed;
@@ -37,6 +38,7 @@ mod upstream_reuse;
 mod upstream_status;
 
 // Sections 5 and 6: deadlines, splitting, overload and shutdown.
+mod attempts;
 mod circuit;
 mod deadlines;
 mod http2_upstream;

@@ -179,7 +179,11 @@ async fn everything_is_counted_once() {
         ("batch_fill_ratio_count", 6.0),
         ("batch_fill_ratio_sum", 4.0),
         ("in_flight_limit", 10.0),
-        // Calls that ended: all but the one that was given up.
+        // Every call, and the one that was given up as such.
+        (
+            r#"upstream_duration_seconds_count{outcome="abandoned"}"#,
+            1.0,
+        ),
         (r#"upstream_duration_seconds_count{outcome="ok"}"#, 4.0),
         (
             r#"upstream_duration_seconds_count{outcome="upstream-error"}"#,
@@ -200,7 +204,7 @@ async fn everything_is_counted_once() {
         (r#"upstream_requests_total{status="200"}"#, 4.0),
         (r#"upstream_requests_total{status="400"}"#, 2.0),
         (r#"upstream_requests_total{status="500"}"#, 1.0),
-        (r#"upstream_requests_total{status="none"}"#, 1.0),
+        (r#"upstream_requests_total{status="none"}"#, 2.0),
         ("retries_total", 1.0),
         (r#"splits_total{cause="status"}"#, 1.0),
         (r#"results_unmatched_total{kind="unknown-id"}"#, 1.0),
@@ -438,7 +442,7 @@ async fn an_exhausted_budget_and_an_open_circuit_are_seen() {
         &[
             ("MICROBATCH_RETRY__BUDGET", "0.1"),
             ("MICROBATCH_RETRY__BUDGET_MIN", "0"),
-            ("MICROBATCH_CIRCUIT__FAILURES", "1"),
+            ("MICROBATCH_CIRCUIT__FAILURES", "2"),
             ("MICROBATCH_CIRCUIT__OPEN_FOR", "60s"),
         ],
     ]
@@ -446,8 +450,11 @@ async fn an_exhausted_budget_and_an_open_circuit_are_seen() {
     let proxy = Proxy::start(&upstream.url(), &["--max-wait", "0"], &env).await;
     assert_eq!(Scrape::of(&proxy).await.get("circuit_open"), 0.0);
     upstream.kill().await;
-    let answer = proxy.post(r#"{"id":1}"#).await;
-    answer.problem(502, "upstream-unreachable", "no");
+    // The second opens the circuit, so that no retry is thought of.
+    for _ in 0..2 {
+        let answer = proxy.post(r#"{"id":1}"#).await;
+        answer.problem(502, "upstream-unreachable", "no");
+    }
     let scrape = has(&proxy, "circuit_open", 1.0).await;
     assert_eq!(scrape.get("retry_budget_exhausted_total"), 1.0);
     assert_eq!(scrape.get("retries_total"), 0.0);

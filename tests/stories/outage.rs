@@ -56,6 +56,7 @@ async fn answers_then_failures_then_answers_again() {
 async fn the_same_with_a_circuit() {
     let mut upstream = ScriptedUpstream::start().await;
     let env = [
+        ("MICROBATCH_RETRY__MAX_ATTEMPTS", "1"),
         ("MICROBATCH_CIRCUIT__FAILURES", "5"),
         ("MICROBATCH_CIRCUIT__OPEN_FOR", "500ms"),
     ];
@@ -95,4 +96,40 @@ async fn the_same_with_a_circuit() {
     assert_eq!(proxy.exit_code().await, Some(0));
     let done = proxy.log.last().await;
     assert_eq!(done.number("accepted"), done.number("answered"));
+}
+
+#[tokio::test]
+async fn an_outage_is_a_few_lines_and_a_count() {
+    const FAILURES: u64 = 300;
+    let mut upstream = ScriptedUpstream::start().await;
+    let env = [("MICROBATCH_RETRY__MAX_ATTEMPTS", "1")];
+    let flags = ["--max-wait", "0", "--log-level", "info"];
+    let mut proxy = Proxy::start(&upstream.url(), &flags, &env).await;
+    upstream.kill().await;
+    let start = Instant::now();
+    let mut connection = proxy.keep_alive().await;
+    for _ in 0..FAILURES {
+        let answer = connection.post(r#"{"id":1}"#).await;
+        answer.problem(502, "upstream-unreachable", "no");
+    }
+    drop(connection);
+    proxy.signal(Signal::TERM);
+    assert_eq!(proxy.exit_code().await, Some(0));
+    // What was only counted is told at the end, before the last line.
+    let done = proxy.log.last().await;
+    assert_eq!(done.outcome("upstream-unreachable"), FAILURES);
+    let counted = std::cell::Cell::new(0);
+    let lines = proxy.log.count(|line| {
+        if line.message() == "more batches failed" {
+            counted.set(counted.get() + line.number("batches"));
+            assert_eq!(line.outcomes().len(), 1, "{line:?}");
+        }
+        true
+    }) as u64;
+    let counted = counted.get();
+    let told = proxy.log.count(|line| line.message() == "batch failed") as u64;
+    assert_eq!(told + counted, FAILURES);
+    let windows = start.elapsed().as_secs() / 10 + 1;
+    assert!(told <= 10 * windows, "{told} in {windows}");
+    assert!(lines <= 20 * windows + 10, "{lines} in {windows}");
 }

@@ -1,0 +1,77 @@
+//! Batches that have rested and want a slot again, first come first served.
+//!
+//! They go before what is queued, since their items are older. Halves of a batch
+//! that was split can be many, and each may split again: they leave one slot to
+//! others, where there is more than one, so that new batches go on beside them.
+
+use std::collections::VecDeque;
+
+use tokio::sync::oneshot;
+
+use super::{Item, Slot};
+
+/// Where a batch that rests waits for its slot.
+pub(super) type Place<J, R> = oneshot::Sender<Slot<J, R>>;
+
+/// The places in line.
+pub(super) struct Returning<J: Item, R: Send + 'static> {
+    next: u64,
+    whole: VecDeque<(u64, Place<J, R>)>,
+    halves: VecDeque<(u64, Place<J, R>)>,
+}
+
+impl<J: Item, R: Send + 'static> Returning<J, R> {
+    pub fn new() -> Self {
+        Self {
+            next: 0,
+            whole: VecDeque::new(),
+            halves: VecDeque::new(),
+        }
+    }
+
+    /// Lines up, as a half or not.
+    pub fn join(&mut self, place: Place<J, R>, half: bool) {
+        let line = match half {
+            true => &mut self.halves,
+            false => &mut self.whole,
+        };
+        // Places that were given up are not kept.
+        line.retain(|(_, place)| !place.is_closed());
+        line.push_back((self.next, place));
+        self.next += 1;
+    }
+
+    /// Whether anybody may have a slot that is free.
+    pub fn wants_slot(&self, halves_may: bool) -> bool {
+        let is_open = |(_, place): &(u64, Place<J, R>)| !place.is_closed();
+        self.whole.iter().any(is_open) || halves_may && self.halves.iter().any(is_open)
+    }
+
+    /// The first in line that may have a slot, and whether it is a half.
+    pub fn next(&mut self, halves_may: bool) -> Option<(Place<J, R>, bool)> {
+        let whole = first(&mut self.whole);
+        let half = first(&mut self.halves).filter(|_| halves_may);
+        let is_half = match (whole, half) {
+            (Some(whole), Some(half)) => half < whole,
+            (whole, _) => whole.is_none(),
+        };
+        let line = match is_half {
+            true if !halves_may => return None,
+            true => &mut self.halves,
+            false => &mut self.whole,
+        };
+        line.pop_front().map(|(_, place)| (place, is_half))
+    }
+}
+
+/// The number of the first that has not given its place up.
+fn first<P, S>(line: &mut VecDeque<(u64, oneshot::Sender<Slot<P, S>>)>) -> Option<u64>
+where
+    P: Item,
+    S: Send + 'static,
+{
+    while line.front().is_some_and(|(_, place)| place.is_closed()) {
+        line.pop_front();
+    }
+    line.front().map(|(number, _)| *number)
+}

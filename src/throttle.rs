@@ -1,0 +1,157 @@
+//! Keeps lines of the log that others can provoke to a few in a time.
+//!
+//! A pure value, told the time: so many lines are told one by one in a window of
+//! time that the first of them opens; of the others it keeps the counts, by what
+//! they are about, and hands them out once the window is over. `Seldom` in
+//! [`telemetry`](crate::telemetry) is the plainer one, for lines of one kind of
+//! which the first is enough.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Bounds how often things are told.
+#[derive(Clone, Debug)]
+pub struct Throttle<K> {
+    most: u32,
+    span: Duration,
+    /// When the window ends; `None` before the first.
+    ends: Option<Instant>,
+    told: u32,
+    untold: Counts<K>,
+}
+
+/// How often each thing happened that was not told of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counts<K>(BTreeMap<K, u64>);
+
+/// What is to be done about one line.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Admission<K> {
+    /// It is told, and before it what was not told in the last window, if anything.
+    Told(Counts<K>),
+    /// It is counted. The first in a window says when that ends, for somebody to
+    /// [`take`](Throttle::take) the counts then.
+    Counted(Option<Instant>),
+}
+
+impl<K: Copy + Ord> Throttle<K> {
+    /// At most `most` lines within `span`.
+    pub fn new(most: u32, span: Duration) -> Self {
+        Self {
+            most,
+            span,
+            ends: None,
+            told: 0,
+            untold: Counts(BTreeMap::new()),
+        }
+    }
+
+    /// Whether a line about `kind` is told now.
+    pub fn admit(&mut self, kind: K, now: Instant) -> Admission<K> {
+        if self.ends.is_none_or(|ends| ends <= now) {
+            self.ends = Some(now + self.span);
+            self.told = 1;
+            return Admission::Told(self.take_all());
+        }
+        if self.told < self.most {
+            self.told += 1;
+            return Admission::Told(Counts(BTreeMap::new()));
+        }
+        let first = self.untold.is_empty();
+        *self.untold.0.entry(kind).or_default() += 1;
+        Admission::Counted(self.ends.filter(|_| first))
+    }
+
+    /// What was not told in a window that is over.
+    pub fn take(&mut self, now: Instant) -> Counts<K> {
+        match self.ends {
+            Some(ends) if ends <= now => self.take_all(),
+            _ => Counts(BTreeMap::new()),
+        }
+    }
+
+    /// What was not told so far.
+    pub fn take_all(&mut self) -> Counts<K> {
+        Counts(std::mem::take(&mut self.untold.0))
+    }
+}
+
+impl<K> Counts<K> {
+    /// Whether there is nothing to tell.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many those are.
+    pub fn total(&self) -> u64 {
+        self.0.values().sum()
+    }
+}
+
+/// As `upstream-timeout=3 upstream-error=12`.
+impl<K: fmt::Display> fmt::Display for Counts<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, (kind, count)) in self.0.iter().enumerate() {
+            let space = if i == 0 { "" } else { " " };
+            write!(f, "{space}{kind}={count}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPAN: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn so_many_are_told_and_the_others_counted() {
+        let start = Instant::now();
+        let later = |seconds| start + Duration::from_secs(seconds);
+        let mut throttle = Throttle::new(2, SPAN);
+        let told = |admission| match admission {
+            Admission::Told(counts) => Some(counts.to_string()),
+            Admission::Counted(_) => None,
+        };
+        assert_eq!(told(throttle.admit('a', later(0))), Some(String::new()));
+        assert_eq!(told(throttle.admit('b', later(1))), Some(String::new()));
+        // Only the first of them asks for the window's end.
+        assert_eq!(
+            throttle.admit('b', later(2)),
+            Admission::Counted(Some(later(10)))
+        );
+        assert_eq!(throttle.admit('a', later(3)), Admission::Counted(None));
+        assert_eq!(throttle.admit('b', later(9)), Admission::Counted(None));
+        assert!(throttle.take(later(9)).is_empty());
+        let counts = throttle.take(later(10));
+        assert_eq!((counts.to_string(), counts.total()), ("a=1 b=2".into(), 3));
+        assert!(throttle.take(later(10)).is_empty());
+        assert_eq!(told(throttle.admit('a', later(10))), Some(String::new()));
+    }
+
+    #[test]
+    fn what_nobody_took_is_told_with_the_next() {
+        let start = Instant::now();
+        let mut throttle = Throttle::new(1, SPAN);
+        throttle.admit('a', start);
+        throttle.admit('a', start);
+        throttle.admit('c', start);
+        let Admission::Told(counts) = throttle.admit('b', start + SPAN) else {
+            panic!("a new window");
+        };
+        assert_eq!(counts.to_string(), "a=1 c=1");
+    }
+
+    #[test]
+    fn a_flood_is_as_many_lines_as_windows() {
+        let start = Instant::now();
+        let mut throttle = Throttle::new(10, SPAN);
+        let flood = (0..60_000).map(|ms| start + Duration::from_millis(ms));
+        let told = flood.filter(|now| matches!(throttle.admit((), *now), Admission::Told(_)));
+        assert_eq!(told.count(), 6 * 10);
+    }
+}
