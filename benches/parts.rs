@@ -61,6 +61,39 @@ fn match_results(bencher: Bencher<'_, '_>, size: usize) {
     bencher.bench(|| correlate(jobs.iter().map(Job::id), black_box(&answer)));
 }
 
+/// One job in and out again while that many wait and a full batch of them is held up
+/// by `min_interval`: what it costs does not depend on how many they are.
+#[divan::bench(args = [100, 5_000, 50_000])]
+fn submit_while_held_up(bencher: Bencher<'_, '_>, waiting: usize) {
+    let runtime: Runtime = Builder::new_current_thread().enable_time().build().unwrap();
+    let far = Duration::from_secs(3_600);
+    let batcher = runtime.block_on(async {
+        let settings = Settings {
+            max_size: waiting,
+            max_bytes: 50 * waiting,
+            max_wait: far,
+            min_interval: far,
+            queue_jobs: 2 * waiting + 1,
+            queue_bytes: usize::MAX,
+            ..Settings::default()
+        };
+        Batcher::new(settings, |mut batch: Batch<Job, u64>| async move {
+            batch.answer_all(|member| member.item().key());
+        })
+    });
+    let jobs = jobs(2 * waiting + 1, 20);
+    let (first, held_up) = jobs.split_at(1);
+    runtime.block_on(async {
+        let deadline = Instant::now() + 2 * far;
+        let submit = |job: &Job| batcher.submit(job.clone(), deadline).unwrap();
+        let one = submit(&first[0]);
+        batcher.flush();
+        one.await.unwrap();
+        let _replies: Vec<_> = held_up.iter().map(submit).collect();
+        bencher.bench_local(|| drop(black_box(submit(&first[0]))));
+    });
+}
+
 /// The batcher alone: each job in, one batch out, each answer back.
 #[divan::bench(args = SIZES)]
 fn queue(bencher: Bencher<'_, '_>, size: usize) {

@@ -77,6 +77,8 @@ pub struct Figures {
     pub upstream_ms: [f64; 2],
     /// The most jobs that waited.
     pub queue_jobs: usize,
+    /// Jobs that a batch left without because it had another of the same id.
+    pub kept_apart: u64,
     /// Batches sent again.
     pub retries: u64,
     /// Batches split.
@@ -126,6 +128,7 @@ impl Figures {
             wait_ms: quantiles(&wait),
             upstream_ms: quantiles(&upstream),
             queue_jobs: seconds.iter().map(|it| it.queue_jobs).max().unwrap_or(0),
+            kept_apart: sum(|it| it.kept_apart),
             retries: sum(|it| it.retries),
             splits: sum(|it| it.splits),
             slots: now.max_in_flight,
@@ -177,6 +180,7 @@ pub fn advise(figures: &Figures, limits: &Limits) -> Vec<Advice> {
         failures,
         full_queue,
         busy_slots,
+        equal_ids,
         retries,
         splits,
         lonely_waits,
@@ -313,6 +317,19 @@ fn busy_slots(figures: &Figures, limits: &Limits) -> Option<Advice> {
             ms(wait)
         );
         say(Kind::Problem, Some("upstream.max_in_flight"), text)
+    })
+}
+
+fn equal_ids(figures: &Figures, _: &Limits) -> Option<Advice> {
+    let apart = share(figures.kept_apart as f64, figures.jobs as f64);
+    (apart >= 0.01).then(|| {
+        let text = format!(
+            "{} jobs had to wait for another of the same `id`, {} of those that came: two jobs of \
+             one `id` never share a batch. Give each job an `id` of its own.",
+            figures.kept_apart,
+            percent(apart)
+        );
+        say(Kind::Hint, None, text)
     })
 }
 

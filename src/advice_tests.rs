@@ -28,6 +28,7 @@ fn figures() -> Figures {
         wait_ms: [3.0, 5.2],
         upstream_ms: [9.0, 20.0],
         queue_jobs: 60,
+        kept_apart: 0,
         retries: 0,
         splits: 0,
         slots: 10,
@@ -78,6 +79,16 @@ fn every_rule_has_its_sentence() {
             Kind::Problem,
             Some("circuit.failures"),
             "The circuit is open: the upstream has failed `circuit.failures` times in a row, and jobs are refused until a probing batch is answered. Look at the last failed batches.",
+        ),
+        (
+            Figures {
+                kept_apart: 4_500,
+                ..base()
+            },
+            limits(),
+            Kind::Hint,
+            None,
+            "4500 jobs had to wait for another of the same `id`, 75 % of those that came: two jobs of one `id` never share a batch. Give each job an `id` of its own.",
         ),
         (
             Figures {

@@ -41,7 +41,10 @@
 //!   A processor that panics or forgets a member answers
 //!   [`Unanswered::Dropped`].
 //! - No batch exceeds `max_size` or `max_bytes`, or holds two equal keys.
-//! - No item waits longer than `max_wait` for company while a slot is free.
+//! - No item waits longer than `max_wait` for company while a slot is free, nor
+//!   longer than half of the time until its deadline.
+//! - Items of one key, of which a batch takes one, fill no more than a tenth of the
+//!   queue while they wait for one another.
 //! - An item whose deadline has come is answered at once while it is queued;
 //!   from then on it is the processor's, see [`Batch::answer_expired`].
 //! - When the runtime ends that the batcher was made on, it is closed and what is
@@ -51,8 +54,9 @@
 //! # Several runtimes
 //! One batcher may serve several runtimes, such as one for each thread: each has a
 //! handle of its own, from [`Batcher::on_this_runtime`]. Items of all of them share
-//! batches. A batch is processed on the runtime that sent it: the one that filled it
-//! or found its wait to be over, or the one that had the slot before.
+//! batches. A batch is processed on the runtime that sent it (the one that filled it
+//! or found its wait to be over, or that had the slot before), unless fewer are under
+//! way on another: then there.
 //!
 //! # How it works
 //! One short lock guards the queue and the counts. Whoever changes something
@@ -66,11 +70,16 @@ mod cap;
 mod clock;
 mod desk;
 mod error;
+mod keys;
 mod line;
 mod local;
+#[cfg(test)]
+mod many_runtimes_tests;
 mod policy;
 mod queue;
 mod rate;
+#[cfg(test)]
+mod reentry_tests;
 mod reply;
 #[cfg(test)]
 mod rest_tests;
@@ -83,6 +92,8 @@ mod source;
 mod state;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod waiting_tests;
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -101,7 +112,7 @@ pub use source::Source;
 pub use state::Snapshot;
 
 use crate::sync::{Mutex, MutexGuard, thread_local};
-use desk::Desk;
+use desk::{Desk, UnderWay};
 use local::Local;
 use queue::Entry;
 use source::{Census, InHouse};
@@ -113,7 +124,8 @@ pub trait Item: Send + 'static {
     /// ids that meet by chance are only kept apart for nothing.
     fn key(&self) -> u64;
 
-    /// The item's size in bytes.
+    /// The item's size in bytes, no more than there really are: the sizes of all
+    /// that wait are summed up.
     fn bytes(&self) -> usize;
 }
 
@@ -158,11 +170,13 @@ impl<J: Item, R: Send + 'static> Batcher<J, R> {
     }
 
     /// The same batcher for another runtime: what is submitted by this handle
-    /// leaves in the same batches; those that it fills are processed on the
-    /// runtime that this is called on, and its replies cost least when they are
-    /// awaited there. To be called once for each runtime. When the runtime ends
-    /// before the batcher, the members of batches that are processed there are
-    /// answered [`Unanswered::Dropped`], and what is queued leaves by the others.
+    /// leaves in the same batches; a share of them is processed on the runtime that
+    /// this is called on, and its replies cost least when they are awaited there.
+    /// Called again on one runtime it gives another handle to the same.
+    ///
+    /// The runtime must be run until it ends. When that is before the batcher, the
+    /// members of batches that are processed there are answered
+    /// [`Unanswered::Dropped`], and what is queued leaves by the others.
     ///
     /// # Panics
     /// Outside of a tokio runtime with time enabled.
@@ -176,8 +190,9 @@ impl<J: Item, R: Send + 'static> Batcher<J, R> {
     ///
     /// # Errors
     /// [`Refused`] hands the item back when the queue is full (and
-    /// [`OnFull::Reject`] in force), when the item is too large for any batch, or
-    /// after [`close`](Self::close).
+    /// [`OnFull::Reject`] in force), when too many items wait for others of their
+    /// keys, when the item is too large for any batch, or after
+    /// [`close`](Self::close).
     pub fn submit(&self, item: J, deadline: Instant) -> Result<Reply<J, R>, Refused<J>> {
         self.submit_from(item, deadline, None)
     }
@@ -191,7 +206,8 @@ impl<J: Item, R: Send + 'static> Batcher<J, R> {
         let (key, bytes) = (item.key(), item.bytes());
         let local = &self.0;
         let settings = &local.shared.settings;
-        if bytes + settings.item_overhead > settings.max_bytes || bytes > settings.queue_bytes {
+        let in_batch = bytes.checked_add(settings.item_overhead);
+        if in_batch.is_none_or(|it| it > settings.max_bytes) || bytes > settings.queue_bytes {
             let reason = Refusal::TooLarge;
             return Err(Refused { item, reason });
         }
@@ -209,7 +225,7 @@ impl<J: Item, R: Send + 'static> Batcher<J, R> {
             deadline,
         };
         let mut state = local.lock();
-        if let Err(reason) = state.may_enter(settings, bytes, now) {
+        if let Err(reason) = state.may_enter(settings, (key, bytes), now) {
             drop(state);
             let item = entry.item.item;
             return Err(Refused { item, reason });
@@ -217,8 +233,8 @@ impl<J: Item, R: Send + 'static> Batcher<J, R> {
         let source = in_house.as_ref().and_then(InHouse::source);
         let place = state.push(entry, source);
         let work = state.advance_full(local, now);
-        local.arm(&mut state, now);
-        drop(state);
+        let earlier = local.arm(&mut state, now);
+        local.release(state, earlier);
         local.perform(work);
         Ok(Reply::new(seat, place, Arc::clone(local), in_house))
     }
@@ -320,19 +336,13 @@ impl<J: Item, R: Send + 'static> Shared<J, R> {
         // Nothing panics while it is held.
         self.desks.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// Tells whoever waits for it that nothing is in the house, if so.
-    fn announce(&self, state: &State<J, R>) {
-        if state.is_vacant() {
-            self.vacant.notify_waiters();
-        }
-    }
 }
 
 impl<J: Item, R: Send + 'static> Drop for Shared<J, R> {
     fn drop(&mut self) {
         // Its tasks find nobody there, and end.
-        self.desks().iter().for_each(|desk| desk.dismiss());
+        let desks = std::mem::take(&mut *self.desks());
+        desks.iter().for_each(|desk| desk.dismiss());
     }
 }
 
@@ -355,19 +365,45 @@ pub struct Slot<J: Item, R: Send + 'static> {
     local: Arc<Local<J, R>>,
     /// Whether it was given to a half of a batch that was split.
     half: bool,
+    /// That its batch is processed there; none once it is free.
+    under_way: Option<UnderWay>,
+}
+
+impl<J: Item, R: Send + 'static> Slot<J, R> {
+    fn new(local: Arc<Local<J, R>>, half: bool) -> Self {
+        let under_way = Some(UnderWay::at(&local.desk));
+        Self {
+            local,
+            half,
+            under_way,
+        }
+    }
+
+    fn local(&self) -> &Arc<Local<J, R>> {
+        &self.local
+    }
+
+    /// Its batch is processed there. What another batcher has given stays that
+    /// one's, to be free there: here it was never taken.
+    fn move_to(&mut self, local: &Arc<Local<J, R>>) {
+        if Arc::ptr_eq(&self.local.shared, &local.shared) {
+            self.under_way = Some(UnderWay::at(&local.desk));
+            self.local = Arc::clone(local);
+        }
+    }
 }
 
 impl<J: Item, R: Send + 'static> Drop for Slot<J, R> {
     fn drop(&mut self) {
+        // Before what takes its place looks where that is.
+        self.under_way = None;
         let mut state = self.local.lock();
         state.free_slot(self.half);
         if Spawning::is_on() {
             // A runtime that has ended drops what it is given at once, and would
             // so be given batch after batch, each inside of the last. The clock
             // may be gone with it.
-            self.local.shared.announce(&state);
-            drop(state);
-            self.local.wake_clock();
+            self.local.release(state, true);
         } else {
             self.local.proceed(state);
         }

@@ -17,7 +17,7 @@
 //! 3. The batcher's policy, a pure function of what waits, the clock and the
 //!    slots, says when a batch leaves; its members are chosen in that moment. The
 //!    jobs of all threads share batches; each is processed on the thread that sent
-//!    it.
+//!    it, or on one that has fewer under way.
 //! 4. [`processor`] owns the batch from there: joins the bytes, calls the
 //!    [`upstream`], matches results by id, answers every member. After a failure
 //!    it may send the batch again later, or in halves.
@@ -65,12 +65,14 @@
 //! | every accepted job gets exactly one answer | `batcher::tests::every_item_is_accounted_for_under_contention`, `simulation`, `stories::accounting` |
 //! | no result reaches another job's caller | `processor::correlate::tests::each_job_gets_its_own_result_or_none`, `simulation`, `stories::accounting` |
 //! | nothing is sent twice that may have been done, unless that does no harm | `simulation`, `stories::retries` |
-//! | no job waits for company longer than `max_wait` while a slot is free | `batcher::policy::tests::the_table_of_reasons`, `batcher::tests::company_is_waited_for_from_the_first_arrival_on` |
+//! | no job waits for company longer than `max_wait`, or half of its time, while a slot is free | `batcher::policy::tests::the_table_of_reasons`, `batcher::waiting_tests::where_slots_are_free_nobody_expires`, `batcher::tests::company_is_waited_for_from_the_first_arrival_on` |
 //! | no batch exceeds `max_size` or `max_bytes`, or has an id twice | `batcher::queue::tests::the_queue_does_as_the_model` |
 //! | everything that waits is bounded, before a retry too | `batcher::queue::tests::the_queue_does_as_the_model`, `stories::overload`, `stories::pauses` |
 //! | each call is counted once and told to circuit and limit, whoever is left | `simulation`, `stories::attempts`, `processor::tests` |
 //! | no batch harms another | `batcher::tests::who_drops_or_panics_has_answered`, `stories::slots` |
-//! | no wake-up is lost and nothing is counted twice, whoever runs when | `concurrency/tests/stories`, `batcher::runtimes_tests` |
+//! | no wake-up is lost and nothing is counted twice, whoever runs when | `concurrency/tests/stories`, `batcher::runtimes_tests`, `batcher::many_runtimes_tests` |
+//! | no lock is held while a waker of others runs | `batcher::reentry_tests` |
+//! | one id can't fill the queue | `batcher::waiting_tests`, `stories::overload` |
 //! | a job takes no memory that a request to an empty server does not | `tests/allocations.rs` |
 //! | nothing runs while nothing waits | `batcher::tests::nothing_runs_while_nothing_waits` |
 

@@ -57,6 +57,7 @@ struct Seen {
 struct Events {
     accepted: u64,
     refused: u64,
+    kept_apart: u64,
     retries: u64,
     splits: u64,
     saturated: Duration,
@@ -67,6 +68,7 @@ impl Events {
         Self {
             accepted: now.batcher.accepted,
             refused: now.totals.refused,
+            kept_apart: now.batcher.kept_apart,
             retries: now.totals.retries,
             splits: now.totals.splits,
             saturated: now.batcher.saturated,
@@ -80,6 +82,7 @@ impl Events {
         Self {
             accepted: self.accepted.max(other.accepted),
             refused: self.refused.max(other.refused),
+            kept_apart: self.kept_apart.max(other.kept_apart),
             retries: self.retries.max(other.retries),
             splits: self.splits.max(other.splits),
             saturated: self.saturated.max(other.saturated),
@@ -282,6 +285,7 @@ impl Ring {
         let now = before.max(Events::of(now));
         second.jobs += now.accepted - before.accepted;
         second.refused += now.refused - before.refused;
+        second.kept_apart += now.kept_apart - before.kept_apart;
         second.retries += now.retries - before.retries;
         second.splits += now.splits - before.splits;
         self.seen.events = now;

@@ -1,4 +1,7 @@
 //! What `tokio::runtime` is here: it knows what it was given, and can end.
+//!
+//! All tasks run by turns on one thread, whatever runtime they were given to: which
+//! one that is has a meaning to the batcher alone.
 
 use std::cell::RefCell;
 
@@ -9,6 +12,8 @@ use shuttle::future::JoinHandle;
 #[derive(Default)]
 struct Runtime {
     ended: bool,
+    /// Which one [`Handle::current`] is at.
+    current: usize,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -18,12 +23,17 @@ std::thread_local! {
 
 /// Where tasks are spawned.
 #[derive(Clone, Debug)]
-pub struct Handle(());
+pub struct Handle(usize);
 
 impl Handle {
-    /// The one runtime there is.
+    /// The runtime that this is called on, see [`at`].
     pub fn current() -> Self {
-        Self(())
+        Self(RUNTIME.with_borrow(|it| it.current))
+    }
+
+    /// Tells the runtimes apart.
+    pub fn id(&self) -> usize {
+        self.0
     }
 
     /// Spawns a task; after the end its future is dropped at once, as tokio does.
@@ -40,7 +50,15 @@ impl Handle {
     }
 }
 
-/// Ends the runtime: tasks are dropped where they wait, each when its turn comes.
+/// Does something on another runtime than the first, which is 0. It must not wait.
+pub fn at<T>(runtime: usize, something: impl FnOnce() -> T) -> T {
+    let before = RUNTIME.with_borrow_mut(|it| std::mem::replace(&mut it.current, runtime));
+    let done = something();
+    RUNTIME.with_borrow_mut(|it| it.current = before);
+    done
+}
+
+/// Ends the runtimes: tasks are dropped where they wait, each when its turn comes.
 pub fn end() {
     let tasks = RUNTIME.with_borrow_mut(|it| {
         it.ended = true;

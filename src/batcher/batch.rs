@@ -11,7 +11,7 @@ use super::error::Unanswered;
 use super::local::Local;
 use super::policy::FlushReason;
 use super::queue::{Entry, Load};
-use super::seat::{Answerer, Flight};
+use super::seat::{Answerer, Flight, Stage};
 use super::state::Pending;
 use super::{Batcher, Item, Slot};
 
@@ -51,7 +51,8 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
                     answerer,
                     desk,
                 } = entry.item;
-                answerer.board(&flight, entry.bytes);
+                // From the queue, which is no batch that could be told.
+                let _ = answerer.board(&flight, entry.bytes);
                 Member {
                     item,
                     answerer,
@@ -67,7 +68,7 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
             reason,
             left,
             flight,
-            local: Arc::clone(&slot.local),
+            local: Arc::clone(slot.local()),
             slot: Some(slot),
             half: false,
         }
@@ -120,8 +121,8 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
         if self.slot.is_some() {
             for member in self.members.extract_if(.., |member| whose(member)) {
                 let answer = answer(&member);
-                if let Ok(Some(waker)) = member.answerer.answer(answer) {
-                    waking.wake(waker, member.desk);
+                if let Ok(caller) = member.answerer.answer(answer) {
+                    waking.wake(caller, member.desk);
                 }
             }
             return;
@@ -131,12 +132,12 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
         let theirs = self.members.iter().filter(|member| whose(member));
         let answers: Vec<_> = theirs.map(&mut answer).collect();
         let members = self.members.extract_if(.., |member| whose(member));
-        let (mut wakers, mut leftovers) = (Vec::new(), Vec::new());
+        let (mut callers, mut leftovers) = (Vec::new(), Vec::new());
         let mut state = self.local.lock();
         for (answer, member) in answers.into_iter().zip(members) {
             match member.answerer.answer(answer) {
-                Ok(waker) => {
-                    wakers.extend(waker.map(|waker| (waker, member.desk)));
+                Ok(caller) => {
+                    callers.push((caller, member.desk));
                     state.end_rest(Load::one(member.bytes));
                     leftovers.push((member.item, None));
                 }
@@ -144,8 +145,8 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
             }
         }
         self.local.proceed(state);
-        for (waker, desk) in wakers {
-            waking.wake(waker, desk);
+        for (caller, desk) in callers {
+            waking.wake(caller, desk);
         }
     }
 
@@ -199,8 +200,8 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
             state.rested(self.load());
             self.local.proceed(state);
         }
-        // Whoever freed it, what follows it is this runtime's business.
-        slot.local = Arc::clone(&self.local);
+        // Whoever freed it, it is this runtime that has a batch more.
+        slot.move_to(&self.local);
         self.slot = Some(slot);
         self.forget_departed();
     }
@@ -243,11 +244,19 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
             // They have counted as waiting already.
             state.end_rest(half.load());
         }
-        for member in &half.members {
-            member.answerer.board(&half.flight, member.bytes);
-        }
+        let board = |member: &Member<J, R>| member.answerer.board(&half.flight, member.bytes);
+        let stages: Vec<_> = half.members.iter().filter_map(board).collect();
         drop(state);
+        stages.iter().for_each(Stage::leave);
         half
+    }
+
+    /// Has it processed on another runtime, before anybody has got to know of it.
+    pub(super) fn move_to(&mut self, local: Arc<Local<J, R>>) {
+        if let Some(slot) = &mut self.slot {
+            slot.move_to(&local);
+        }
+        self.local = local;
     }
 
     /// The members that are waited for. Under the batcher's lock this is what

@@ -15,8 +15,9 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use super::local::Local;
+use super::seat::Caller;
 use super::{Item, Shared, clock};
-use crate::sync::{AtomicBool, Mutex, MutexGuard};
+use crate::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard};
 
 /// Which of a batcher's desks. The first is that of the runtime that the batcher
 /// was made on.
@@ -36,46 +37,54 @@ pub(super) struct Desk {
     mail: Mutex<Option<Vec<Waker>>>,
     /// Its runtime has ended.
     closed: AtomicBool,
+    /// Batches that are processed there and have a slot.
+    under_way: AtomicUsize,
 }
 
 impl Desk {
-    /// Opens a desk at the runtime that this is called on.
+    /// The desk at the runtime that this is called on; opened if there is none yet.
     ///
     /// # Panics
     /// Outside of a tokio runtime with time enabled.
     pub fn open<J: Item, R: Send + 'static>(shared: &Arc<Shared<J, R>>) -> Local<J, R> {
         let runtime = Handle::current();
-        let desk = Arc::new(Self {
-            runtime: runtime.clone(),
-            clock: Notify::new(),
-            bell: Notify::new(),
-            mail: Mutex::new(Some(Vec::new())),
-            closed: AtomicBool::new(false),
-        });
         let mut desks = shared.desks();
-        let index = desks.len();
-        desks.push(Arc::clone(&desk));
-        let home = Arc::clone(&desks[HOME]);
-        drop(desks);
-        let station = Station {
-            shared: Arc::downgrade(shared),
-            index,
-            desk: Arc::clone(&desk),
-            home: Arc::clone(&home),
-        };
-        runtime.spawn(clock::run(station));
-        runtime.spawn(deliver(Postman(Arc::clone(&desk)), Arc::downgrade(shared)));
-        Local {
+        let known = |desk: &Arc<Self>| desk.runtime.id() == runtime.id() && !desk.is_closed();
+        let known = desks.iter().position(known);
+        let index = known.unwrap_or(desks.len());
+        if known.is_none() {
+            desks.push(Arc::new(Self {
+                runtime: runtime.clone(),
+                clock: Notify::new(),
+                bell: Notify::new(),
+                mail: Mutex::new(Some(Vec::new())),
+                closed: AtomicBool::new(false),
+                under_way: AtomicUsize::new(0),
+            }));
+        }
+        let local = Local {
             shared: Arc::clone(shared),
             index,
-            desk,
-            home,
+            desk: Arc::clone(&desks[index]),
+            home: Arc::clone(&desks[HOME]),
+        };
+        drop(desks);
+        if known.is_none() {
+            let postman = Postman(Arc::clone(&local.desk));
+            runtime.spawn(clock::run(Station::of(&local)));
+            runtime.spawn(deliver(postman, Arc::downgrade(shared)));
         }
+        local
     }
 
     /// Whether its runtime has ended.
     pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)
+    }
+
+    /// How many batches are processed there that have a slot.
+    pub fn under_way(&self) -> usize {
+        self.under_way.load(Ordering::Relaxed)
     }
 
     /// Has its two tasks look whether the batcher is still there.
@@ -107,6 +116,22 @@ impl Desk {
     }
 }
 
+/// A batch with a slot that is processed at a desk, until it is dropped.
+pub(super) struct UnderWay(Arc<Desk>);
+
+impl UnderWay {
+    pub fn at(desk: &Arc<Desk>) -> Self {
+        desk.under_way.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(desk))
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// A desk as its clock knows it. Dropped with the clock: then the runtime has
 /// ended, or the batcher.
 pub(super) struct Station<J: Item, R: Send + 'static> {
@@ -117,6 +142,15 @@ pub(super) struct Station<J: Item, R: Send + 'static> {
 }
 
 impl<J: Item, R: Send + 'static> Station<J, R> {
+    fn of(local: &Local<J, R>) -> Self {
+        Self {
+            shared: Arc::downgrade(&local.shared),
+            index: local.index,
+            desk: Arc::clone(&local.desk),
+            home: Arc::clone(&local.home),
+        }
+    }
+
     /// The batcher as it is seen from here, while there is one.
     pub fn local(&self) -> Option<Arc<Local<J, R>>> {
         Some(Arc::new(Local {
@@ -179,7 +213,10 @@ impl<'a, J: Item, R: Send + 'static> Waking<'a, J, R> {
     }
 
     /// Wakes somebody whose item was submitted at the desk.
-    pub fn wake(&mut self, waker: Waker, desk: Index) {
+    pub fn wake(&mut self, caller: Caller, desk: Index) {
+        let Some(waker) = caller.into_waker() else {
+            return;
+        };
         if desk == self.local.index {
             waker.wake();
         } else if let Some((_, wakers)) = self.elsewhere.iter_mut().find(|(it, _)| *it == desk) {

@@ -32,6 +32,13 @@ pub enum Refusal {
         /// The seconds until there should be room for one more, 1 to 60.
         retry_after: u64,
     },
+    /// The queue has room, but none for one more item that waits for another of
+    /// its key: such items may take up a tenth of it.
+    #[error("too many items wait for others of their keys; room is expected in {retry_after} s")]
+    KeyFull {
+        /// The seconds until there should be room for one more, 1 to 60.
+        retry_after: u64,
+    },
     /// The item alone exceeds what a batch or the queue may hold.
     #[error("the item is larger than a batch may be")]
     TooLarge,

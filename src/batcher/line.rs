@@ -42,11 +42,6 @@ impl<K: Copy + Ord> Line<K> {
         Some((key, at?))
     }
 
-    /// What stands there, from the first place on.
-    pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
-        self.places.iter().filter_map(|&(_, at)| at)
-    }
-
     /// The last place, be it a gap.
     pub fn last(&self) -> Option<K> {
         self.places.back().map(|&(key, _)| key)
@@ -156,7 +151,6 @@ mod tests {
                 prop_assert_eq!(line.first(), model.first_key_value().map(|(&k, &v)| (k, v)));
                 prop_assert_eq!(line.len(), model.len());
                 prop_assert_eq!(line.is_empty(), model.is_empty());
-                prop_assert!(line.iter().eq(model.values().copied()));
                 prop_assert!(line.places.len() <= 2 * model.len() + FEW + 1);
             }
         }

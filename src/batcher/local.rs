@@ -1,17 +1,18 @@
 //! A batcher as it is seen from one runtime.
 //!
-//! A batch is processed on the runtime that sent it, and what is due later is
-//! done by the clock of the runtime that found out. Callers who wait on another
-//! runtime are reached across, see [`desk`](super::desk).
+//! A batch is processed on the runtime that sent it, or on one that has fewer under
+//! way; what is due later is done by the clock of the runtime that found out.
+//! Callers who wait on another runtime are reached across, see
+//! [`desk`](super::desk).
 
 use std::sync::Arc;
-use std::task::Waker;
 
-use tokio::runtime::Handle;
 use tokio::time::Instant;
 
+use super::batch::Batch;
 use super::desk::{Desk, HOME, Index};
 use super::returning::Place;
+use super::seat::Caller;
 use super::state::{State, Work};
 use super::{Item, Shared, Spawning};
 use crate::sync::MutexGuard;
@@ -53,10 +54,23 @@ impl<J: Item, R: Send + 'static> Local<J, R> {
     pub fn proceed(self: &Arc<Self>, mut state: MutexGuard<'_, State<J, R>>) {
         let now = Instant::now();
         let work = state.advance(self, now);
-        self.arm(&mut state, now);
-        self.shared.announce(&state);
-        drop(state);
+        let earlier = self.arm(&mut state, now);
+        self.release(state, earlier);
         self.perform(work);
+    }
+
+    /// Releases the lock, then tells whom it concerns what was found under it: that
+    /// the clock here is to wake `earlier`, and that nothing is in the house. Who is
+    /// woken runs code of others, and may come back for the lock.
+    pub fn release(&self, state: MutexGuard<'_, State<J, R>>, earlier: bool) {
+        let vacant = state.is_vacant();
+        drop(state);
+        if earlier {
+            self.wake_clock();
+        }
+        if vacant {
+            self.shared.vacant.notify_waiters();
+        }
     }
 
     /// As [`proceed`](Self::proceed), by the clock: when it is to come again.
@@ -65,8 +79,7 @@ impl<J: Item, R: Send + 'static> Local<J, R> {
         let mut state = self.lock();
         let work = state.advance(self, now);
         let due = state.rearm(&self.shared, self.index, now);
-        self.shared.announce(&state);
-        drop(state);
+        self.release(state, false);
         self.perform(work);
         due
     }
@@ -90,12 +103,10 @@ impl<J: Item, R: Send + 'static> Local<J, R> {
         self.abandon();
     }
 
-    /// Has the clock here wake in time, and not at all if it will anyway. Another's
-    /// may be held up by what its thread is at.
-    pub fn arm(&self, state: &mut State<J, R>, now: Instant) {
-        if state.arm(&self.shared, self.place(), now) {
-            self.wake_clock();
-        }
+    /// Sets the clock here; true if it is to wake earlier than it would by itself.
+    /// Another's may be held up by what its thread is at.
+    pub fn arm(&self, state: &mut State<J, R>, now: Instant) -> bool {
+        state.arm(&self.shared, self.place(), now)
     }
 
     pub fn wake_clock(&self) {
@@ -104,25 +115,52 @@ impl<J: Item, R: Send + 'static> Local<J, R> {
 
     /// Carries out what was decided under the lock.
     pub fn perform(self: &Arc<Self>, work: Work<J, R>) {
-        for (item, waker) in work.gone {
+        for (item, caller) in work.gone {
             drop(item);
-            waker.into_iter().for_each(Waker::wake);
+            caller.into_iter().for_each(Caller::wake);
         }
+        drop(work.unwanted);
         for (place, slot) in work.slots {
             // Whoever does not want it any more frees it by dropping it.
             drop(place.send(slot));
         }
         let _spawning = Spawning::enter();
         for batch in work.batches {
-            let shared = Arc::clone(&self.shared);
-            // Inside of the task, so that a panic is that task's alone.
-            self.runtime()
-                .spawn(async move { (shared.process)(batch).await });
+            self.spawn(batch);
         }
     }
 
-    fn runtime(&self) -> &Handle {
-        &self.desk().runtime
+    fn spawn(self: &Arc<Self>, mut batch: Batch<J, R>) {
+        let shared = Arc::clone(&self.shared);
+        let (index, desk) = self.lightest();
+        if index != self.index {
+            batch.move_to(Arc::new(Self {
+                shared: Arc::clone(&self.shared),
+                index,
+                desk: Arc::clone(&desk),
+                home: Arc::clone(&self.home),
+            }));
+        }
+        // Inside of the task, so that a panic is that task's alone.
+        desk.runtime
+            .spawn(async move { (shared.process)(batch).await });
+    }
+
+    /// Where a batch is processed that is found here: here, but where fewer are
+    /// under way if there are any. Slots that stayed where they are freed would
+    /// leave all the work to the runtimes that had them first.
+    fn lightest(&self) -> (Index, Arc<Desk>) {
+        let here = self.place();
+        let desks = self.shared.desks();
+        let open = desks.iter().enumerate().filter(|(_, it)| !it.is_closed());
+        let others = open.map(|(index, desk)| (desk.under_way(), index));
+        // The batch itself is under way here by its slot.
+        let own = usize::from(here == self.index);
+        let index = match others.min() {
+            Some((fewest, there)) if fewest + own < desks[here].under_way() => there,
+            _ => here,
+        };
+        (index, Arc::clone(&desks[index]))
     }
 }
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::queue::Full;
 use super::settings::Wait;
 
 /// Why a batch left.
@@ -17,7 +16,8 @@ pub enum FlushReason {
     Size,
     /// The next item would have exceeded the batch's bytes.
     Bytes,
-    /// The oldest item had waited as long as any may.
+    /// The oldest item had waited as long as any may, or some item half of the
+    /// time until its deadline.
     Wait,
     /// Nobody was worth waiting for.
     Idle,
@@ -58,8 +58,11 @@ pub(super) struct View {
     pub returning: bool,
     /// When the oldest item arrived; `None` while nothing waits.
     pub oldest: Option<Instant>,
-    /// What keeps the batch at the front from growing.
-    pub full: Option<Full>,
+    /// When the first of those has waited enough that wait less than `max_wait`,
+    /// their deadlines being that near.
+    pub hurried: Option<Instant>,
+    /// Whether the batch at the front can't grow.
+    pub full: bool,
     /// The oldest item was there when somebody asked for a flush.
     pub flushing: bool,
     /// The batcher is closing.
@@ -90,6 +93,8 @@ pub(super) enum Action {
     Rest,
     /// A batch that has rested leaves again.
     Return,
+    /// A batch leaves that is full, of items or of bytes.
+    LeaveFull,
     /// A batch leaves, for this reason.
     Leave(FlushReason),
     /// Nothing before this time, unless something changes.
@@ -100,6 +105,12 @@ pub(super) enum Action {
 /// estimate speaks of has evidently stopped. A Poisson stream is silent that
 /// long by chance once in e⁴ ≈ 55 times.
 const SILENCE_IN_GAPS: u32 = 4;
+
+/// How long an item waits for company at most: half of the time until its deadline
+/// where that is less than `max_wait`, so that the other half is the upstream's.
+pub(super) fn longest_wait(arrived: Instant, deadline: Instant, max_wait: Duration) -> Duration {
+    (deadline.saturating_duration_since(arrived) / 2).min(max_wait)
+}
 
 /// Decides. The order of the checks is the order of the contract's table, but
 /// that `Drain` goes first: from then on size and wait no longer matter.
@@ -122,13 +133,11 @@ pub(super) fn decide(view: &View, now: Instant) -> Action {
 /// What is to be done about what waits since `oldest`.
 fn next_batch(view: &View, oldest: Instant, now: Instant) -> Action {
     let latest = oldest + view.max_wait;
+    let latest = view.hurried.map_or(latest, |hurried| latest.min(hurried));
     let action = if view.closing {
         Action::Leave(FlushReason::Drain)
-    } else if let Some(full) = view.full {
-        Action::Leave(match full {
-            Full::Size => FlushReason::Size,
-            Full::Bytes => FlushReason::Bytes,
-        })
+    } else if view.full {
+        Action::LeaveFull
     } else if now >= latest {
         Action::Leave(FlushReason::Wait)
     } else if view.wait == Wait::Adaptive
@@ -174,7 +183,8 @@ mod tests {
         View {
             returning: false,
             oldest: Some(now - 5 * MS),
-            full: None,
+            hurried: None,
+            full: false,
             flushing: false,
             closing: false,
             not_before: None,
@@ -190,7 +200,7 @@ mod tests {
 
     #[test]
     fn the_table_of_reasons() {
-        use Action::{Leave, Rest, Return, Until};
+        use Action::{Leave, LeaveFull, Rest, Return, Until};
         let now = Instant::now();
         let base = view(now);
         let overdue = Some(now - 10 * MS);
@@ -207,22 +217,7 @@ mod tests {
                 Rest,
             ),
             ("there is time", base, Until(now + 5 * MS)),
-            (
-                "full",
-                View {
-                    full: Some(Full::Size),
-                    ..base
-                },
-                Leave(FlushReason::Size),
-            ),
-            (
-                "bytes",
-                View {
-                    full: Some(Full::Bytes),
-                    ..base
-                },
-                Leave(FlushReason::Bytes),
-            ),
+            ("full", View { full: true, ..base }, LeaveFull),
             (
                 "waited",
                 View {
@@ -230,6 +225,30 @@ mod tests {
                     ..base
                 },
                 Leave(FlushReason::Wait),
+            ),
+            (
+                "another's deadline is near",
+                View {
+                    hurried: Some(later),
+                    ..base
+                },
+                Until(later),
+            ),
+            (
+                "another's deadline is as near as it may be",
+                View {
+                    hurried: Some(now),
+                    ..base
+                },
+                Leave(FlushReason::Wait),
+            ),
+            (
+                "another's deadline is near, but the oldest waits no longer for it",
+                View {
+                    hurried: Some(now + 8 * MS),
+                    ..base
+                },
+                Until(now + 5 * MS),
             ),
             (
                 "no wait at all",
@@ -259,11 +278,11 @@ mod tests {
             (
                 "full goes before waited",
                 View {
-                    full: Some(Full::Size),
+                    full: true,
                     oldest: overdue,
                     ..base
                 },
-                Leave(FlushReason::Size),
+                LeaveFull,
             ),
             (
                 "waited goes before flush",
@@ -278,7 +297,7 @@ mod tests {
                 "closing goes before full",
                 View {
                     closing: true,
-                    full: Some(Full::Size),
+                    full: true,
                     ..base
                 },
                 Leave(FlushReason::Drain),
@@ -287,7 +306,7 @@ mod tests {
                 "who returns goes first",
                 View {
                     returning: true,
-                    full: Some(Full::Size),
+                    full: true,
                     closing: true,
                     ..base
                 },
@@ -335,8 +354,21 @@ mod tests {
     }
 
     #[test]
+    fn half_of_a_short_time_is_the_upstreams() {
+        let now = Instant::now();
+        for (time, waits) in [(0, 0), (1, 0), (10, 5), (19, 9), (20, 10), (1_000, 10)] {
+            let micros = Duration::from_micros;
+            let longest = longest_wait(now, now + micros(time), micros(10));
+            let half = micros(time) / 2;
+            assert_eq!(longest, half.min(micros(10)), "{time} µs");
+            assert_eq!(longest.as_micros(), waits);
+        }
+        assert_eq!(longest_wait(now, now - MS, MS), Duration::ZERO);
+    }
+
+    #[test]
     fn the_adaptive_wait() {
-        use Action::{Leave, Until};
+        use Action::{Leave, LeaveFull, Until};
         let now = Instant::now();
         let adaptive = View {
             wait: Wait::Adaptive,
@@ -376,12 +408,20 @@ mod tests {
                 Until(now + 2 * MS),
             ),
             (
+                "nor than a deadline allows",
+                View {
+                    hurried: Some(now + MS),
+                    ..company(true, None, 0)
+                },
+                Until(now + MS),
+            ),
+            (
                 "full goes first",
                 View {
-                    full: Some(Full::Size),
+                    full: true,
                     ..company(false, None, 0)
                 },
-                Leave(FlushReason::Size),
+                LeaveFull,
             ),
             (
                 "waited goes first",

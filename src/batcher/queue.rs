@@ -6,16 +6,23 @@
 //! and wait for room, first come first in. Every room is ordered by number, and
 //! numbers only grow.
 //!
+//! Of each key the oldest is its *leader*, all others are *followers*: they wait
+//! for one another, whatever room they are in. What all followers may take up is
+//! bounded, so that one key can fill neither the queue nor the lobby.
+//!
 //! Batches that rest before they are sent again take up room like the items
 //! they are made of, and are known here by their [`Load`] alone.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, hash_map};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::BTreeSet;
+use std::time::Duration;
 
 use slab::Slab;
 use tokio::time::Instant;
 
+use super::keys::{Keys, Rank};
 use super::line::Line;
+use super::policy::longest_wait;
+use super::settings::Settings;
 
 /// How many items came before.
 pub(super) type Number = u64;
@@ -67,6 +74,12 @@ impl Load {
     pub fn one(bytes: usize) -> Self {
         Self { jobs: 1, bytes }
     }
+
+    /// Whether one more item of `bytes` keeps it within the bounds.
+    pub fn has_room_for(self, bytes: usize, bounds: Self) -> bool {
+        let all = self.bytes.checked_add(bytes);
+        self.jobs < bounds.jobs && all.is_some_and(|all| all <= bounds.bytes)
+    }
 }
 
 impl std::ops::AddAssign for Load {
@@ -99,13 +112,20 @@ const LOBBY_JOBS: usize = 1_000;
 /// The same for their bytes.
 const LOBBY_BYTES: usize = 64 << 20;
 
+/// Followers take up at most one part in this many of the queue, or as much as
+/// one full batch if that is more.
+const FOLLOWERS_SHARE: usize = 10;
+
 /// An entry with where it waits.
 #[derive(Debug)]
 struct Waiting<T> {
     number: Number,
     stage: Stage,
+    rank: Rank,
     /// Its deadline comes before one of an earlier item.
     early: bool,
+    /// Until when it waits for company, if not as long as any may.
+    hurried: Option<Instant>,
     entry: Entry<T>,
 }
 
@@ -116,22 +136,53 @@ enum Stage {
     Lobby,
 }
 
+/// The most that may be in each room.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    queue: Load,
+    lobby: Load,
+    followers: Load,
+}
+
+impl Bounds {
+    fn of(settings: &Settings) -> Self {
+        let queue = Load {
+            jobs: settings.queue_jobs.max(1),
+            bytes: settings.queue_bytes,
+        };
+        Self {
+            queue,
+            lobby: Load {
+                jobs: queue.jobs.max(LOBBY_JOBS),
+                bytes: queue.bytes.max(LOBBY_BYTES),
+            },
+            followers: Load {
+                jobs: (queue.jobs / FOLLOWERS_SHARE).max(settings.max_size),
+                bytes: (queue.bytes / FOLLOWERS_SHARE).max(settings.max_bytes),
+            },
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Queue<T> {
-    capacity_jobs: usize,
-    capacity_bytes: usize,
+    bounds: Bounds,
     /// What a batch adds to the bytes of each of its entries.
     overhead: usize,
+    max_wait: Duration,
     next: Number,
     /// All that wait. The rooms and deadlines name them by their places here.
     waiting: Slab<Waiting<T>>,
     ready: Line<Number>,
     lobby: Line<Number>,
-    /// The keys of all in the queue proper, each with those held for it.
-    keys: HashMap<u64, BTreeMap<Number, usize>, BuildHasherDefault<KeyHasher>>,
+    keys: Keys,
     bytes: usize,
     ready_bytes: usize,
     lobby_bytes: usize,
+    /// All that wait for another of their key, wherever.
+    followers: Load,
+    /// How many were ever passed over on account of their key.
+    kept_apart: u64,
     /// Of the batches that rest.
     resting: Load,
     /// Of all that wait but the early ones: nearly all have the same time to
@@ -139,28 +190,50 @@ pub(super) struct Queue<T> {
     deadlines: Line<(Instant, Number)>,
     /// The early ones', each with the place of its item.
     early: BTreeSet<(Instant, Number, usize)>,
+    /// Until when those wait for company at most whose time is too short for
+    /// `max_wait`.
+    hurried: BTreeSet<(Instant, Number)>,
     entered: u64,
+    /// How often an entry was looked at.
+    #[cfg(test)]
+    visits: std::cell::Cell<u64>,
 }
 
 impl<T> Queue<T> {
-    pub fn new(capacity_jobs: usize, capacity_bytes: usize, overhead: usize) -> Self {
+    pub fn new(settings: &Settings) -> Self {
         Self {
-            capacity_jobs,
-            capacity_bytes,
-            overhead,
+            bounds: Bounds::of(settings),
+            overhead: settings.item_overhead,
+            max_wait: settings.max_wait,
             next: 0,
             waiting: Slab::new(),
             ready: Line::new(),
             lobby: Line::new(),
-            keys: HashMap::default(),
+            keys: Keys::default(),
             bytes: 0,
             ready_bytes: 0,
             lobby_bytes: 0,
+            followers: Load::default(),
+            kept_apart: 0,
             resting: Load::default(),
             deadlines: Line::new(),
             early: BTreeSet::new(),
+            hurried: BTreeSet::new(),
             entered: 0,
+            #[cfg(test)]
+            visits: std::cell::Cell::new(0),
         }
+    }
+
+    fn at(&self, at: usize) -> &Waiting<T> {
+        #[cfg(test)]
+        self.visits.set(self.visits.get() + 1);
+        &self.waiting[at]
+    }
+
+    #[cfg(test)]
+    pub fn visits(&self) -> u64 {
+        self.visits.get()
     }
 
     /// How many items wait in the queue proper.
@@ -199,10 +272,22 @@ impl<T> Queue<T> {
         self.entered
     }
 
+    /// How many were ever kept apart from a batch by their keys: it left without
+    /// them though there was room, or took younger ones.
+    pub fn kept_apart(&self) -> u64 {
+        self.kept_apart
+    }
+
     /// The oldest item's number and arrival.
     pub fn oldest(&self) -> Option<(Number, Instant)> {
         let (number, at) = self.ready.first()?;
-        Some((number, self.waiting[at].entry.arrived))
+        Some((number, self.at(at).entry.arrived))
+    }
+
+    /// The first time at which one of those that wait for company less than
+    /// `max_wait`, their deadlines being that near, has waited enough.
+    pub fn hurried(&self) -> Option<Instant> {
+        self.hurried.first().map(|&(time, _)| time)
     }
 
     /// What the oldest item adds to the bytes of a batch.
@@ -235,8 +320,11 @@ impl<T> Queue<T> {
 
     /// Whether one more item of `bytes` may wait for room.
     pub fn lobby_has_room(&self, bytes: usize) -> bool {
-        self.lobby.len() < self.capacity_jobs.max(LOBBY_JOBS)
-            && self.lobby_bytes + bytes <= self.capacity_bytes.max(LOBBY_BYTES)
+        let lobby = Load {
+            jobs: self.lobby.len(),
+            bytes: self.lobby_bytes,
+        };
+        lobby.has_room_for(bytes, self.bounds.lobby)
     }
 
     /// Whether one more item of `bytes` may enter at once.
@@ -244,9 +332,14 @@ impl<T> Queue<T> {
         self.lobby.is_empty() && self.fits(bytes)
     }
 
+    /// Whether one more item of this key may wait, the others of its key
+    /// considered.
+    pub fn may_follow(&self, key: u64, bytes: usize) -> bool {
+        self.followers.has_room_for(bytes, self.bounds.followers) || !self.keys.contains(key)
+    }
+
     fn fits(&self, bytes: usize) -> bool {
-        let load = self.load();
-        load.jobs < self.capacity_jobs && load.bytes + bytes <= self.capacity_bytes
+        self.load().has_room_for(bytes, self.bounds.queue)
     }
 
     /// Lines an entry up, in the lobby where there is no room for it.
@@ -257,15 +350,28 @@ impl<T> Queue<T> {
         let enters = self.has_room(bytes);
         let latest = self.deadlines.last();
         let early = latest.is_some_and(|(latest, _)| deadline < latest);
+        let waits = longest_wait(entry.arrived, deadline, self.max_wait);
+        let hurried = (waits < self.max_wait).then(|| entry.arrived + waits);
+        let key = entry.key;
         let at = self.waiting.insert(Waiting {
             number,
             stage: Stage::Lobby,
+            rank: Rank::Leader,
             early,
+            hurried,
             entry,
         });
         match early {
             true => drop(self.early.insert((deadline, number, at))),
             false => self.deadlines.join((deadline, number), at),
+        }
+        if let Some(time) = hurried {
+            self.hurried.insert((time, number));
+        }
+        let rank = self.keys.join(key, number, at);
+        if rank == Rank::Follower {
+            self.waiting[at].rank = rank;
+            self.followers += Load::one(bytes);
         }
         let ticket = Ticket { number, at };
         if enters {
@@ -283,24 +389,23 @@ impl<T> Queue<T> {
         let bytes = waiting.entry.bytes;
         self.entered += 1;
         self.bytes += bytes;
-        match self.keys.entry(waiting.entry.key) {
-            hash_map::Entry::Occupied(mut held) => {
-                waiting.stage = Stage::Held;
-                held.get_mut().insert(number, at);
-            }
-            hash_map::Entry::Vacant(key) => {
-                waiting.stage = Stage::Ready;
-                key.insert(BTreeMap::new());
-                self.ready_bytes += bytes;
-                self.ready.join(number, at);
-            }
+        match waiting.rank {
+            Rank::Follower => waiting.stage = Stage::Held,
+            Rank::Leader => self.make_ready(number, at),
         }
+    }
+
+    fn make_ready(&mut self, number: Number, at: usize) {
+        let waiting = &mut self.waiting[at];
+        waiting.stage = Stage::Ready;
+        self.ready_bytes += waiting.entry.bytes;
+        self.ready.join(number, at);
     }
 
     /// Lets in from the lobby, in order, as many as fit.
     fn admit(&mut self) {
         while let Some((number, at)) = self.lobby.first() {
-            let bytes = self.waiting[at].entry.bytes;
+            let bytes = self.at(at).entry.bytes;
             // The one at the door takes up no room yet.
             if !self.fits(bytes) {
                 return;
@@ -320,13 +425,11 @@ impl<T> Queue<T> {
 
     fn remove_only(&mut self, Ticket { number, at }: Ticket) -> Option<(Entry<T>, Room)> {
         let waits = self.waiting.get(at)?.number == number;
+        let removed = waits.then(|| self.waiting.remove(at))?;
+        self.forget_times(&removed, at);
         let Waiting {
-            stage,
-            early,
-            entry,
-            ..
-        } = waits.then(|| self.waiting.remove(at))?;
-        self.forget_deadline(early, entry.deadline, Ticket { number, at });
+            stage, rank, entry, ..
+        } = removed;
         let room = match stage {
             Stage::Lobby => {
                 self.lobby.leave(number);
@@ -334,9 +437,6 @@ impl<T> Queue<T> {
                 Room::Lobby
             }
             Stage::Held => {
-                if let Some(held) = self.keys.get_mut(&entry.key) {
-                    held.remove(&number);
-                }
                 self.bytes -= entry.bytes;
                 Room::Queue
             }
@@ -344,77 +444,90 @@ impl<T> Queue<T> {
                 self.ready.leave(number);
                 self.bytes -= entry.bytes;
                 self.ready_bytes -= entry.bytes;
-                self.promote(entry.key);
                 Room::Queue
             }
         };
+        match rank {
+            Rank::Leader => self.succeed(entry.key),
+            Rank::Follower => {
+                self.keys.leave(entry.key, number);
+                self.followers -= Load::one(entry.bytes);
+            }
+        }
         Some((entry, room))
     }
 
-    fn forget_deadline(&mut self, early: bool, deadline: Instant, ticket: Ticket) {
-        let Ticket { number, at } = ticket;
-        match early {
+    fn forget_times(&mut self, removed: &Waiting<T>, at: usize) {
+        let (number, deadline) = (removed.number, removed.entry.deadline);
+        match removed.early {
             true => drop(self.early.remove(&(deadline, number, at))),
             false => drop(self.deadlines.leave((deadline, number))),
         }
+        if let Some(time) = removed.hurried {
+            self.hurried.remove(&(time, number));
+        }
     }
 
-    /// After the ready entry of `key` has gone: the next of that key is ready.
-    fn promote(&mut self, key: u64) {
-        let hash_map::Entry::Occupied(mut held) = self.keys.entry(key) else {
+    /// After the leader of `key` has gone: the next of that key leads, and is
+    /// ready if it was held.
+    fn succeed(&mut self, key: u64) {
+        let Some((number, at)) = self.keys.succeed(key) else {
             return;
         };
-        match held.get_mut().pop_first() {
-            Some((number, at)) => {
-                let waiting = &mut self.waiting[at];
-                waiting.stage = Stage::Ready;
-                self.ready_bytes += waiting.entry.bytes;
-                self.ready.join(number, at);
-            }
-            None => drop(held.remove()),
+        let waiting = &mut self.waiting[at];
+        waiting.rank = Rank::Leader;
+        self.followers -= Load::one(waiting.entry.bytes);
+        if waiting.stage == Stage::Held {
+            self.make_ready(number, at);
         }
     }
 
-    /// What keeps the batch at the front from growing, if it is full.
-    pub fn full(&self, max_size: usize, max_bytes: usize) -> Option<Full> {
+    /// Whether the batch at the front can't grow.
+    pub fn is_full(&self, max_size: usize, max_bytes: usize) -> bool {
         let ready_bytes = self.ready_bytes + self.ready.len() * self.overhead;
-        if ready_bytes <= max_bytes {
-            return (self.ready.len() >= max_size).then_some(Full::Size);
-        }
-        let mut bytes = 0;
-        for at in self.ready.iter().take(max_size) {
-            bytes += self.waiting[at].entry.bytes + self.overhead;
-            if bytes > max_bytes {
-                return Some(Full::Bytes);
-            }
-        }
-        Some(Full::Size)
+        self.ready.len() >= max_size || ready_bytes > max_bytes
     }
 
     /// Takes a batch: from the oldest on, one of each key, until `max_size`
-    /// are taken or the next would exceed `max_bytes`.
-    pub fn take(&mut self, max_size: usize, max_bytes: usize) -> Vec<Entry<T>> {
+    /// are taken or the next would exceed `max_bytes`. Tells which of the two it
+    /// was, if one was.
+    pub fn take(&mut self, max_size: usize, max_bytes: usize) -> (Vec<Entry<T>>, Option<Full>) {
         let mut taken = Vec::with_capacity(max_size.min(self.ready.len()));
-        let mut bytes = 0;
-        while taken.len() < max_size
-            && let Some((number, at)) = self.ready.first()
-            && bytes + self.waiting[at].entry.bytes + (taken.len() + 1) * self.overhead <= max_bytes
-        {
+        let (mut bytes, mut last) = (0, 0);
+        let full = loop {
+            if taken.len() == max_size {
+                break Some(Full::Size);
+            }
+            let Some((number, at)) = self.ready.first() else {
+                break None;
+            };
+            let overhead = (taken.len() + 1) * self.overhead;
+            if bytes + self.at(at).entry.bytes + overhead > max_bytes {
+                break Some(Full::Bytes);
+            }
             self.ready.pop();
-            let Waiting { early, entry, .. } = self.waiting.remove(at);
-            self.forget_deadline(early, entry.deadline, Ticket { number, at });
-            bytes += entry.bytes;
-            taken.push(entry);
-        }
+            let removed = self.waiting.remove(at);
+            self.forget_times(&removed, at);
+            bytes += removed.entry.bytes;
+            last = number;
+            taken.push(removed.entry);
+        };
         self.bytes -= bytes;
         self.ready_bytes -= bytes;
+        // The batch had room for all that were in the queue, or took what came
+        // after them.
+        let passed_below = match full {
+            Some(_) => last,
+            None => self.lobby.first().map_or(self.next, |(number, _)| number),
+        };
         // Only once the batch is complete: promoted earlier, a later item of a
         // key would be taken into the batch of the earlier one.
         for entry in &taken {
-            self.promote(entry.key);
+            self.kept_apart += self.keys.pass(entry.key, passed_below);
+            self.succeed(entry.key);
         }
         self.admit();
-        taken
+        (taken, full)
     }
 
     /// Takes out all whose deadline has come, the earliest first.
@@ -442,29 +555,6 @@ impl<T> Queue<T> {
         tickets.sort_unstable_by_key(|ticket| ticket.number);
         let gone = |ticket| self.remove_only(ticket);
         tickets.into_iter().filter_map(gone).collect()
-    }
-}
-
-/// Spreads keys, which are hashes or numbers already, over all bits: a multiply
-/// by 2⁶⁴ over the golden ratio (Knuth, The Art of Computer Programming, 6.4).
-/// Against keys that somebody chose to collide, the keys must be keyed hashes.
-#[derive(Debug, Default)]
-struct KeyHasher(u64);
-
-impl Hasher for KeyHasher {
-    fn finish(&self) -> u64 {
-        // The product's upper half is the mixed one, and a table goes by the lower.
-        self.0.rotate_left(32)
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_u64(self.0 ^ u64::from(byte));
-        }
-    }
-
-    fn write_u64(&mut self, key: u64) {
-        self.0 = key.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     }
 }
 

@@ -9,6 +9,21 @@ use super::*;
 const JOBS: usize = 6;
 const BYTES: usize = 60;
 const OVERHEAD: usize = 2;
+const MAX_WAIT: Duration = Duration::from_millis(12);
+/// What followers may take up: one full batch, which is more than a tenth.
+const FOLLOWERS: Load = Load { jobs: 3, bytes: 40 };
+
+fn settings() -> Settings {
+    Settings {
+        queue_jobs: JOBS,
+        queue_bytes: BYTES,
+        item_overhead: OVERHEAD,
+        max_wait: MAX_WAIT,
+        max_size: FOLLOWERS.jobs,
+        max_bytes: FOLLOWERS.bytes,
+        ..Settings::default()
+    }
+}
 
 /// An item is its own number; the rest the model must know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +31,18 @@ struct Waits {
     number: Number,
     key: u64,
     bytes: usize,
+    arrived: Instant,
     deadline: Instant,
+    /// A batch has left without it on account of its key.
+    kept_apart: bool,
+}
+
+impl Waits {
+    /// Half of its time, where that is less than `max_wait`.
+    fn hurried(&self) -> Option<Instant> {
+        let half = (self.deadline - self.arrived) / 2;
+        (half < MAX_WAIT).then(|| self.arrived + half)
+    }
 }
 
 #[derive(Default)]
@@ -26,6 +52,7 @@ struct Model {
     /// The bytes of each item of a batch that rests.
     resting: Vec<usize>,
     entered: u64,
+    kept_apart: u64,
 }
 
 impl Model {
@@ -62,6 +89,22 @@ impl Model {
         ready
     }
 
+    fn all(&self) -> impl Iterator<Item = &Waits> {
+        self.queue.iter().chain(&self.lobby)
+    }
+
+    /// All but the oldest of each key.
+    fn may_follow(&self, key: u64, bytes: usize) -> bool {
+        let (mut keys, mut load) = (Vec::new(), Load::one(bytes));
+        for it in self.all() {
+            match keys.contains(&it.key) {
+                true => load += Load::one(it.bytes),
+                false => keys.push(it.key),
+            }
+        }
+        !keys.contains(&key) || load.jobs <= FOLLOWERS.jobs && load.bytes <= FOLLOWERS.bytes
+    }
+
     fn take(&mut self, max_size: usize, max_bytes: usize) -> Vec<Waits> {
         let mut taken: Vec<Waits> = Vec::new();
         for it in self.ready() {
@@ -72,8 +115,26 @@ impl Model {
             taken.push(it);
         }
         self.queue.retain(|it| !taken.contains(it));
+        let full = self.was_full(&taken, max_size, max_bytes);
+        for it in &mut self.queue {
+            let passed = taken.last().is_some_and(|last| it.number < last.number) || !full;
+            let mate = taken.iter().any(|other| other.key == it.key);
+            if mate && passed && !it.kept_apart {
+                it.kept_apart = true;
+                self.kept_apart += 1;
+            }
+        }
         self.admit();
         taken
+    }
+
+    /// Whether a batch had room for no more, as far as one can tell by what would
+    /// have been the next.
+    fn was_full(&self, taken: &[Waits], max_size: usize, max_bytes: usize) -> bool {
+        let keys: Vec<_> = taken.iter().map(|it| it.key).collect();
+        let next = self.queue.iter().find(|it| !keys.contains(&it.key));
+        let bytes: usize = taken.iter().map(|it| it.bytes + OVERHEAD).sum();
+        taken.len() == max_size || next.is_some_and(|it| bytes + it.bytes + OVERHEAD > max_bytes)
     }
 
     fn full(&self, max_size: usize, max_bytes: usize) -> Option<Full> {
@@ -142,7 +203,7 @@ proptest! {
     #[test]
     fn the_queue_does_as_the_model(steps in prop::collection::vec(step(), 1..60)) {
         let mut now = Instant::now();
-        let mut queue = Queue::new(JOBS, BYTES, OVERHEAD);
+        let mut queue = Queue::new(&settings());
         let mut model = Model::default();
         let mut tickets = Vec::new();
         for step in steps {
@@ -150,12 +211,17 @@ proptest! {
                 Step::Push { key, bytes, lives } => {
                     let number = queue.next_number();
                     let deadline = now + Duration::from_millis(lives);
-                    let waits = Waits { number, key, bytes, deadline };
+                    prop_assert_eq!(queue.may_follow(key, bytes), model.may_follow(key, bytes));
+                    if !model.may_follow(key, bytes) {
+                        continue;
+                    }
+                    let arrived = now;
+                    let waits = Waits { number, key, bytes, arrived, deadline, kept_apart: false };
                     let room = model.lobby.is_empty() && model.fits(bytes);
                     prop_assert_eq!(queue.has_room(bytes), room);
                     model.lobby.push(waits);
                     model.admit();
-                    let entry = Entry { item: number, key, bytes, arrived: now, deadline };
+                    let entry = Entry { item: number, key, bytes, arrived, deadline };
                     let at = if room { Room::Queue } else { Room::Lobby };
                     let (ticket, entered) = queue.push(entry);
                     prop_assert_eq!((ticket.number, entered), (number, at));
@@ -170,11 +236,10 @@ proptest! {
                     prop_assert_eq!(numbers(&removed), model.remove(|it| it.number == number));
                 }
                 Step::Take { max_size, max_bytes } => {
-                    prop_assert_eq!(
-                        queue.full(max_size, max_bytes),
-                        model.full(max_size, max_bytes)
-                    );
-                    let taken = queue.take(max_size, max_bytes);
+                    let full = model.full(max_size, max_bytes);
+                    prop_assert_eq!(queue.is_full(max_size, max_bytes), full.is_some());
+                    let (taken, found) = queue.take(max_size, max_bytes);
+                    prop_assert_eq!(found, full);
                     let taken: Vec<_> = taken.iter().map(|it| it.item).collect();
                     let expected = model.take(max_size, max_bytes);
                     let expected: Vec<_> = expected.iter().map(|it| it.number).collect();
@@ -211,15 +276,21 @@ proptest! {
                 queue.oldest().map(|(number, _)| number),
                 model.queue.first().map(|it| it.number)
             );
-            let deadlines = model.queue.iter().chain(&model.lobby).map(|it| it.deadline);
+            let deadlines = model.all().map(|it| it.deadline);
             prop_assert_eq!(queue.earliest_deadline(), deadlines.min());
+            prop_assert_eq!(queue.hurried(), model.all().filter_map(Waits::hurried).min());
+            prop_assert_eq!(queue.kept_apart(), model.kept_apart);
         }
     }
 }
 
 #[test]
 fn the_lobby_is_bounded_too() {
-    let mut queue = Queue::new(1, 10, 0);
+    let mut queue = Queue::new(&Settings {
+        queue_jobs: 1,
+        queue_bytes: 10,
+        ..Settings::default()
+    });
     let now = Instant::now();
     let entry = |item: u64| Entry {
         item,
@@ -240,4 +311,35 @@ fn the_lobby_is_bounded_too() {
     // Who enters the queue is no longer in the lobby.
     queue.take(1, 10);
     assert!(queue.lobby_has_room(LOBBY_BYTES - 10 * (LOBBY_JOBS - 2)));
+}
+
+/// So that submitting costs no more while a full batch waits for its time.
+#[test]
+fn whether_a_batch_is_full_is_known_without_looking_at_what_waits() {
+    const MANY: u64 = 50_000;
+    let mut queue = Queue::new(&Settings {
+        queue_jobs: MANY as usize,
+        ..Settings::default()
+    });
+    let now = Instant::now();
+    for item in 0..MANY {
+        queue.push(Entry {
+            item,
+            key: item,
+            bytes: 10,
+            arrived: now,
+            deadline: now + MAX_WAIT,
+        });
+    }
+    let visits = queue.visits();
+    for (max_size, max_bytes, full) in [
+        (MANY as usize, usize::MAX, true),
+        (MANY as usize + 1, usize::MAX, false),
+        (MANY as usize, 10 * MANY as usize - 1, true),
+        (MANY as usize + 1, 10 * MANY as usize, false),
+    ] {
+        assert_eq!(queue.is_full(max_size, max_bytes), full);
+    }
+    assert_eq!(queue.visits(), visits);
+    assert!(visits <= MANY, "each looked at once when it came, at most");
 }

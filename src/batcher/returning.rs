@@ -18,6 +18,9 @@ pub(super) struct Returning<J: Item, R: Send + 'static> {
     next: u64,
     whole: VecDeque<(u64, Place<J, R>)>,
     halves: VecDeque<(u64, Place<J, R>)>,
+    /// Places that were given up: with one goes the waker of the task that waited
+    /// for it, which may do anything, and so not under the batcher's lock.
+    unwanted: Vec<Place<J, R>>,
 }
 
 impl<J: Item, R: Send + 'static> Returning<J, R> {
@@ -26,6 +29,7 @@ impl<J: Item, R: Send + 'static> Returning<J, R> {
             next: 0,
             whole: VecDeque::new(),
             halves: VecDeque::new(),
+            unwanted: Vec::new(),
         }
     }
 
@@ -35,10 +39,17 @@ impl<J: Item, R: Send + 'static> Returning<J, R> {
             true => &mut self.halves,
             false => &mut self.whole,
         };
-        // Places that were given up are not kept.
-        line.retain(|(_, place)| !place.is_closed());
+        // Closed ones go one by one, so that the order of the others stays.
+        while let Some(at) = line.iter().position(|(_, place)| place.is_closed()) {
+            self.unwanted.extend(line.remove(at).map(|(_, place)| place));
+        }
         line.push_back((self.next, place));
         self.next += 1;
+    }
+
+    /// Takes out the places that were given up, to be dropped outside of the lock.
+    pub fn unwanted(&mut self) -> Vec<Place<J, R>> {
+        std::mem::take(&mut self.unwanted)
     }
 
     /// Whether anybody may have a slot that is free.
@@ -49,8 +60,8 @@ impl<J: Item, R: Send + 'static> Returning<J, R> {
 
     /// The first in line that may have a slot, and whether it is a half.
     pub fn next(&mut self, halves_may: bool) -> Option<(Place<J, R>, bool)> {
-        let whole = first(&mut self.whole);
-        let half = first(&mut self.halves).filter(|_| halves_may);
+        let whole = first(&mut self.whole, &mut self.unwanted);
+        let half = first(&mut self.halves, &mut self.unwanted).filter(|_| halves_may);
         let is_half = match (whole, half) {
             (Some(whole), Some(half)) => half < whole,
             (whole, _) => whole.is_none(),
@@ -65,13 +76,16 @@ impl<J: Item, R: Send + 'static> Returning<J, R> {
 }
 
 /// The number of the first that has not given its place up.
-fn first<P, S>(line: &mut VecDeque<(u64, oneshot::Sender<Slot<P, S>>)>) -> Option<u64>
+fn first<P, S>(
+    line: &mut VecDeque<(u64, Place<P, S>)>,
+    unwanted: &mut Vec<Place<P, S>>,
+) -> Option<u64>
 where
     P: Item,
     S: Send + 'static,
 {
     while line.front().is_some_and(|(_, place)| place.is_closed()) {
-        line.pop_front();
+        unwanted.extend(line.pop_front().map(|(_, place)| place));
     }
     line.front().map(|(number, _)| *number)
 }

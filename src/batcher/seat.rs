@@ -3,6 +3,9 @@
 //! [`pair`] makes both. The answering end can't be lost: dropped, it answers
 //! [`Unanswered::Dropped`]. The waiting end can leave at any time, and the
 //! batch it has joined, if any, is told so.
+//!
+//! A waker is its maker's code, to be cloned, woken and dropped: all three happen
+//! outside of locks, since it may come back to the batcher.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -17,7 +20,10 @@ type Answer<R> = Result<R, Unanswered>;
 
 /// Makes both ends.
 pub(super) fn pair<R>() -> (Answerer<R>, Seat<R>) {
-    let state = Arc::new(Mutex::new(State::Waiting(Stage::Queued, None)));
+    let state = Arc::new(Mutex::new(State::Waiting(Caller {
+        stage: Stage::Queued,
+        waker: None,
+    })));
     (Answerer(Arc::clone(&state)), Seat(state))
 }
 
@@ -32,10 +38,51 @@ pub(super) enum Stage {
 
 #[derive(Debug)]
 enum State<R> {
-    Waiting(Stage, Option<Waker>),
+    Waiting(Caller),
     Answered(Answer<R>),
     /// The answer was taken, or nobody waits for it any more.
     Over,
+}
+
+impl<R> State<R> {
+    /// The answer, where none is to come any more.
+    fn take(&mut self) -> Option<Answer<R>> {
+        match std::mem::replace(self, Self::Over) {
+            Self::Answered(answer) => Some(answer),
+            Self::Over => Some(Err(Unanswered::Dropped)),
+            waiting => {
+                *self = waiting;
+                None
+            }
+        }
+    }
+}
+
+/// A caller that waits, or has just ceased to, which its batch is told when this is
+/// dropped. To be woken and dropped outside of locks.
+#[derive(Debug)]
+#[must_use = "somebody may wait to be woken"]
+pub(super) struct Caller {
+    stage: Stage,
+    waker: Option<Waker>,
+}
+
+impl Caller {
+    /// Wakes it, if it sleeps.
+    pub fn wake(self) {
+        self.into_waker().into_iter().for_each(Waker::wake);
+    }
+
+    /// How to wake it, if it sleeps.
+    pub fn into_waker(mut self) -> Option<Waker> {
+        self.waker.take()
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        self.stage.leave();
+    }
 }
 
 fn lock<R>(state: &Mutex<State<R>>) -> MutexGuard<'_, State<R>> {
@@ -48,13 +95,16 @@ fn lock<R>(state: &Mutex<State<R>>) -> MutexGuard<'_, State<R>> {
 pub(super) struct Answerer<R>(Arc<Mutex<State<R>>>);
 
 impl<R> Answerer<R> {
-    /// Puts the item of this many bytes into a batch, and out of the one it may
-    /// have been in.
-    pub fn board(&self, flight: &Arc<Flight>, bytes: usize) {
-        if let State::Waiting(stage, _) = &mut *lock(&self.0) {
-            flight.live.fetch_add(1, Ordering::Relaxed);
-            let before = std::mem::replace(stage, Stage::InFlight(Arc::clone(flight), bytes));
-            before.over();
+    /// Puts the item of this many bytes into a batch, and hands back where it was,
+    /// to be [left](Stage::leave) outside of locks.
+    pub fn board(&self, flight: &Arc<Flight>, bytes: usize) -> Option<Stage> {
+        match &mut *lock(&self.0) {
+            State::Waiting(caller) => {
+                flight.live.fetch_add(1, Ordering::Relaxed);
+                let stage = Stage::InFlight(Arc::clone(flight), bytes);
+                Some(std::mem::replace(&mut caller.stage, stage))
+            }
+            _ => None,
         }
     }
 
@@ -67,29 +117,29 @@ impl<R> Answerer<R> {
     ///
     /// # Errors
     /// The answer, where nobody waits for it any more.
-    pub fn answer(self, answer: Answer<R>) -> Result<Option<Waker>, Answer<R>> {
+    pub fn answer(self, answer: Answer<R>) -> Result<Caller, Answer<R>> {
         self.settle(answer)
     }
 
-    fn settle(&self, answer: Answer<R>) -> Result<Option<Waker>, Answer<R>> {
+    fn settle(&self, answer: Answer<R>) -> Result<Caller, Answer<R>> {
         let mut state = lock(&self.0);
-        if !matches!(*state, State::Waiting(..)) {
-            return Err(answer);
+        match std::mem::replace(&mut *state, State::Over) {
+            State::Waiting(caller) => {
+                *state = State::Answered(answer);
+                Ok(caller)
+            }
+            settled => {
+                *state = settled;
+                Err(answer)
+            }
         }
-        let before = std::mem::replace(&mut *state, State::Answered(answer));
-        drop(state);
-        let State::Waiting(stage, waker) = before else {
-            return Ok(None);
-        };
-        stage.over();
-        Ok(waker)
     }
 }
 
 impl<R> Drop for Answerer<R> {
     fn drop(&mut self) {
-        if let Ok(waker) = self.settle(Err(Unanswered::Dropped)) {
-            waker.into_iter().for_each(Waker::wake);
+        if let Ok(caller) = self.settle(Err(Unanswered::Dropped)) {
+            caller.wake();
         }
     }
 }
@@ -102,37 +152,39 @@ impl<R> Seat<R> {
     /// Takes the answer when it is there. Not to be polled again after that.
     pub fn poll(&self, context: &mut Context<'_>) -> Poll<Answer<R>> {
         let mut state = lock(&self.0);
-        match &mut *state {
-            State::Waiting(_, waker) => {
-                match waker {
-                    Some(known) => known.clone_from(context.waker()),
-                    None => *waker = Some(context.waker().clone()),
-                }
-                Poll::Pending
-            }
-            State::Over => Poll::Ready(Err(Unanswered::Dropped)),
-            State::Answered(_) => match std::mem::replace(&mut *state, State::Over) {
-                State::Answered(answer) => Poll::Ready(answer),
-                _ => Poll::Pending,
-            },
+        if let Some(answer) = state.take() {
+            return Poll::Ready(answer);
         }
+        if let State::Waiting(caller) = &*state
+            && let Some(waker) = &caller.waker
+            && waker.will_wake(context.waker())
+        {
+            return Poll::Pending;
+        }
+        drop(state);
+        let mut waker = Some(context.waker().clone());
+        let mut state = lock(&self.0);
+        let answer = state.take();
+        if let State::Waiting(caller) = &mut *state {
+            std::mem::swap(&mut caller.waker, &mut waker);
+        }
+        drop(state);
+        // The one before, or the new one where the answer has come meanwhile.
+        drop(waker);
+        answer.map_or(Poll::Pending, Poll::Ready)
     }
 
     /// How far the item has come; `None` once it is answered.
     pub fn stage(&self) -> Option<Stage> {
         match &*lock(&self.0) {
-            State::Waiting(stage, _) => Some(stage.clone()),
+            State::Waiting(caller) => Some(caller.stage.clone()),
             _ => None,
         }
     }
 
     /// Gives up waiting.
     pub fn leave(&self) -> Left<R> {
-        let before = std::mem::replace(&mut *lock(&self.0), State::Over);
-        if let State::Waiting(stage, _) = &before {
-            stage.over();
-        }
-        Left(before)
+        Left(std::mem::replace(&mut *lock(&self.0), State::Over))
     }
 
     /// Whether the answer was taken.
@@ -141,8 +193,8 @@ impl<R> Seat<R> {
     }
 }
 
-/// What somebody left behind. Dropped outside of locks, since there may be an
-/// answer in it.
+/// What somebody left behind. Dropped outside of locks: there may be an answer in
+/// it, and its batch is told then.
 #[must_use = "an answer may be lost"]
 pub(super) struct Left<R>(State<R>);
 
@@ -161,14 +213,18 @@ impl<R> Left<R> {
     /// The bytes of an item whose batch rests, so that it counted as waiting.
     pub fn rested(&self) -> Option<usize> {
         match &self.0 {
-            State::Waiting(Stage::InFlight(flight, bytes), _) if flight.rests() => Some(*bytes),
+            State::Waiting(caller) => match &caller.stage {
+                Stage::InFlight(flight, bytes) if flight.rests() => Some(*bytes),
+                _ => None,
+            },
             _ => None,
         }
     }
 }
 
 impl Stage {
-    fn over(&self) {
+    /// Tells the batch that it has one caller less. Outside of locks.
+    pub fn leave(&self) {
         if let Self::InFlight(flight, _) = self
             && flight.live.fetch_sub(1, Ordering::AcqRel) == 1
         {
@@ -209,6 +265,11 @@ impl Flight {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Weak, mpsc};
+    use std::task::Wake;
+    use std::thread;
+    use std::time::Duration;
+
     use super::*;
 
     fn poll<R>(seat: &Seat<R>) -> Poll<Answer<R>> {
@@ -252,6 +313,38 @@ mod tests {
         assert!(seat.leave().loses_an_answer());
         assert_eq!(answerer.answer(Ok(7)).unwrap_err(), Ok(7));
         assert!(seat.stage().is_none());
+    }
+
+    /// Looks at the seat when it is dropped.
+    struct Looks(Weak<Seat<u64>>);
+
+    impl Wake for Looks {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    impl Drop for Looks {
+        fn drop(&mut self) {
+            self.0.upgrade().map(|seat| seat.stage());
+        }
+    }
+
+    #[test]
+    fn a_waker_may_look_at_the_seat_when_it_is_dropped() {
+        // Where it can't hang the test.
+        let (ended, end) = mpsc::channel();
+        thread::spawn(move || {
+            let (answerer, seat) = pair();
+            let seat = Arc::new(seat);
+            for _ in 0..2 {
+                let waker = Waker::from(Arc::new(Looks(Arc::downgrade(&seat))));
+                let first = seat.poll(&mut Context::from_waker(&waker));
+                assert!(first.is_pending());
+            }
+            drop(answerer.answer(Ok(7)));
+            ended.send(poll(&seat)).unwrap();
+        });
+        let polled = end.recv_timeout(Duration::from_secs(60));
+        assert_eq!(polled, Ok(Poll::Ready(Ok(7))), "it waits for itself");
     }
 
     #[tokio::test]

@@ -13,8 +13,9 @@ pub struct Settings {
     pub max_bytes: usize,
     /// What a batch adds to each item, such as a separator. Default 0.
     pub item_overhead: usize,
-    /// The longest an item waits for company while a slot is free. Zero sends
-    /// after one turn of the event loop. A day at most. Default 5 ms.
+    /// The longest an item waits for company while a slot is free; half of the time
+    /// until its deadline where that is less. Zero sends after one turn of the event
+    /// loop. A day at most. Default 5 ms.
     pub max_wait: Duration,
     /// Whether to wait that long always, or only while it can pay.
     pub wait: Wait,
@@ -23,8 +24,14 @@ pub struct Settings {
     /// The least time between two batches leaving, a day at most. Default none.
     pub min_interval: Duration,
     /// The most items that wait, at least 1. Default 10,000.
+    ///
+    /// Of those that wait while another of their key does, the lobby included, a
+    /// tenth of this, or one full batch if that is more: with one key, or a few,
+    /// nobody can fill the queue for all. One more is refused at once, with
+    /// [`OnFull::Wait`] too.
     pub queue_jobs: usize,
-    /// The most bytes that wait. Default 64 MiB.
+    /// The most bytes that wait; of those that wait for another of their key a
+    /// tenth, or one full batch. Default 64 MiB.
     pub queue_bytes: usize,
     /// What happens to an item that finds the queue full.
     pub on_full: OnFull,

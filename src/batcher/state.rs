@@ -4,7 +4,6 @@
 //! after the lock is released. The time is told by the caller.
 
 use std::sync::Arc;
-use std::task::Waker;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -15,10 +14,10 @@ use super::desk::Index;
 use super::error::{Refusal, Unanswered};
 use super::local::Local;
 use super::policy::{Action, Company, FlushReason, View, decide};
-use super::queue::{Entry, Load, Number, Queue, Room, Ticket};
+use super::queue::{Entry, Full, Load, Number, Queue, Room, Ticket};
 use super::rate::{Arrivals, Departures};
 use super::returning::{Place, Returning};
-use super::seat::Answerer;
+use super::seat::{Answerer, Caller};
 use super::settings::{OnFull, Settings, Wait};
 use super::{Item, Shared, Slot};
 
@@ -91,8 +90,21 @@ pub(super) struct Work<J: Item, R: Send + 'static> {
     pub batches: Vec<Batch<J, R>>,
     /// Slots for batches that have rested.
     pub slots: Vec<(Place<J, R>, Slot<J, R>)>,
+    /// Places that nobody wants.
+    pub unwanted: Vec<Place<J, R>>,
     /// Items whose callers were answered under the lock, and whom to wake.
-    pub gone: Vec<(J, Option<Waker>)>,
+    pub gone: Vec<(J, Option<Caller>)>,
+}
+
+impl<J: Item, R: Send + 'static> Work<J, R> {
+    fn new(gone: Vec<(J, Option<Caller>)>) -> Self {
+        Self {
+            batches: Vec::new(),
+            slots: Vec::new(),
+            unwanted: Vec::new(),
+            gone,
+        }
+    }
 }
 
 /// The counts of a batcher at one moment.
@@ -108,6 +120,9 @@ pub struct Snapshot {
     pub queued_bytes: usize,
     /// Items that wait for room in the queue.
     pub waiting_for_room: usize,
+    /// Items that were ever kept apart from a batch by their keys: it left without
+    /// them though there was room, or took later ones.
+    pub kept_apart: u64,
     /// Batches in flight.
     pub in_flight: usize,
     /// The most of them since the last [`Batcher::observe`](super::Batcher::observe).
@@ -137,11 +152,7 @@ impl Snapshot {
 impl<J: Item, R: Send + 'static> State<J, R> {
     pub fn new(settings: &Settings, now: Instant) -> Self {
         Self {
-            queue: Queue::new(
-                settings.queue_jobs.max(1),
-                settings.queue_bytes,
-                settings.item_overhead,
-            ),
+            queue: Queue::new(settings),
             max_in_flight: settings.max_in_flight.max(1),
             in_flight: 0,
             halves: 0,
@@ -163,22 +174,24 @@ impl<J: Item, R: Send + 'static> State<J, R> {
         }
     }
 
-    /// Whether an item of `bytes` may be pushed.
+    /// Whether an item of this key and size may be pushed.
     pub fn may_enter(
         &mut self,
         settings: &Settings,
-        bytes: usize,
+        (key, bytes): (u64, usize),
         now: Instant,
     ) -> Result<(), Refusal> {
+        let waits = settings.on_full == OnFull::Wait;
         if self.closing {
             Err(Refusal::Closed)
-        } else if self.queue.has_room(bytes)
-            || settings.on_full == OnFull::Wait && self.queue.lobby_has_room(bytes)
-        {
-            Ok(())
-        } else {
+        } else if !(self.queue.has_room(bytes) || waits && self.queue.lobby_has_room(bytes)) {
             let retry_after = self.retry_after(now);
             Err(Refusal::Full { retry_after })
+        } else if !self.queue.may_follow(key, bytes) {
+            let retry_after = self.retry_after(now);
+            Err(Refusal::KeyFull { retry_after })
+        } else {
+            Ok(())
         }
     }
 
@@ -291,6 +304,7 @@ impl<J: Item, R: Send + 'static> State<J, R> {
             most_queued: self.most_queued,
             queued_bytes: bytes,
             waiting_for_room: self.queue.lobby(),
+            kept_apart: self.queue.kept_apart(),
             in_flight: self.in_flight,
             most_in_flight: self.most_in_flight,
             max_in_flight: self.max_in_flight,
@@ -312,42 +326,42 @@ impl<J: Item, R: Send + 'static> State<J, R> {
     /// Takes everything out, answered as abandoned.
     pub fn clear(&mut self) -> Work<J, R> {
         let cleared = self.queue.clear();
-        Work {
-            batches: Vec::new(),
-            slots: Vec::new(),
-            gone: answer(cleared, |room| match room {
-                Room::Queue => Unanswered::Abandoned,
-                Room::Lobby => Unanswered::Closed,
-            }),
-        }
+        Work::new(answer(cleared, |room| match room {
+            Room::Queue => Unanswered::Abandoned,
+            Room::Lobby => Unanswered::Closed,
+        }))
     }
 
     /// Does all that is due: expires, and takes the batches that may leave.
     pub fn advance(&mut self, local: &Arc<Local<J, R>>, now: Instant) -> Work<J, R> {
-        let mut work = Work {
-            batches: Vec::new(),
-            slots: Vec::new(),
-            gone: self.expire(now),
-        };
+        let mut work = Work::new(self.expire(now));
         loop {
-            match self.next_action(&local.shared, now) {
+            let reason = match self.next_action(&local.shared, now) {
                 Some(Action::Return) => {
-                    let Some((place, half)) = self.returning.next(self.halves_may()) else {
-                        continue;
-                    };
-                    work.slots.push((place, self.occupy_slot(local, half, now)));
+                    if let Some((place, half)) = self.returning.next(self.halves_may()) {
+                        work.slots.push((place, self.occupy_slot(local, half, now)));
+                    }
+                    continue;
                 }
-                Some(Action::Leave(reason)) => {
-                    let Some(entries) = self.take(&local.shared, now) else {
-                        return work;
-                    };
-                    self.departures.record(entries.len(), now);
-                    let slot = self.occupy_slot(local, false, now);
-                    work.batches.push(Batch::new(entries, reason, now, slot));
-                }
-                Some(Action::Rest | Action::Until(_)) | None => return work,
+                Some(Action::LeaveFull) => None,
+                Some(Action::Leave(reason)) => Some(reason),
+                Some(Action::Rest | Action::Until(_)) | None => break,
+            };
+            let (entries, full) = self.take(&local.shared, now);
+            if entries.is_empty() {
+                break;
             }
+            let reason = reason.unwrap_or(match full {
+                Some(Full::Size) => FlushReason::Size,
+                // None where the first alone is over a cap.
+                Some(Full::Bytes) | None => FlushReason::Bytes,
+            });
+            self.departures.record(entries.len(), now);
+            let slot = self.occupy_slot(local, false, now);
+            work.batches.push(Batch::new(entries, reason, now, slot));
         }
+        work.unwanted = self.returning.unwanted();
+        work
     }
 
     /// As [`advance`](Self::advance), right after a push: only a full batch
@@ -355,12 +369,8 @@ impl<J: Item, R: Send + 'static> State<J, R> {
     /// the event loop, so that what arrived together leaves together.
     pub fn advance_full(&mut self, local: &Arc<Local<J, R>>, now: Instant) -> Work<J, R> {
         match self.next_action(&local.shared, now) {
-            Some(Action::Leave(FlushReason::Size | FlushReason::Bytes)) => self.advance(local, now),
-            _ => Work {
-                batches: Vec::new(),
-                slots: Vec::new(),
-                gone: Vec::new(),
-            },
+            Some(Action::LeaveFull) => self.advance(local, now),
+            _ => Work::new(Vec::new()),
         }
     }
 
@@ -393,6 +403,12 @@ impl<J: Item, R: Send + 'static> State<J, R> {
         due
     }
 
+    /// How often what waits was looked at.
+    #[cfg(test)]
+    pub fn visits(&self) -> u64 {
+        self.queue.visits()
+    }
+
     /// When a desk's clock will look by itself.
     #[cfg(test)]
     pub fn armed(&self, desk: Index) -> Option<Instant> {
@@ -401,7 +417,7 @@ impl<J: Item, R: Send + 'static> State<J, R> {
 
     fn next_due(&self, shared: &Shared<J, R>, now: Instant) -> Option<Instant> {
         let leave = match self.next_action(shared, now) {
-            Some(Action::Leave(_) | Action::Return) => Some(now),
+            Some(Action::LeaveFull | Action::Leave(_) | Action::Return) => Some(now),
             Some(Action::Until(time)) => Some(time),
             Some(Action::Rest) | None => None,
         };
@@ -422,7 +438,8 @@ impl<J: Item, R: Send + 'static> State<J, R> {
         let view = View {
             returning: self.returning.wants_slot(self.halves_may()),
             oldest: oldest.map(|(_, arrived)| arrived),
-            full: self.queue.full(max_size, max_bytes),
+            hurried: self.queue.hurried(),
+            full: self.queue.is_full(max_size, max_bytes),
             flushing: oldest.is_some_and(|(number, _)| number < self.flush_below),
             closing: self.closing,
             not_before: self.last_left.map(|left| left + settings.min_interval),
@@ -437,12 +454,15 @@ impl<J: Item, R: Send + 'static> State<J, R> {
         Some(decide(&view, now))
     }
 
-    fn take(&mut self, shared: &Shared<J, R>, now: Instant) -> Option<Vec<Entry<Pending<J, R>>>> {
+    fn take(
+        &mut self,
+        shared: &Shared<J, R>,
+        now: Instant,
+    ) -> (Vec<Entry<Pending<J, R>>>, Option<Full>) {
         let (max_size, max_bytes) = self.bounds(&shared.settings, now);
         // The first leaves whatever its size.
         let first = self.queue.first_bytes().unwrap_or_default();
-        let entries = self.queue.take(max_size, max_bytes.max(first));
-        (!entries.is_empty()).then_some(entries)
+        self.queue.take(max_size, max_bytes.max(first))
     }
 
     /// The most items and bytes of a batch.
@@ -462,13 +482,10 @@ impl<J: Item, R: Send + 'static> State<J, R> {
         self.most_in_flight = self.most_in_flight.max(self.in_flight);
         self.halves += usize::from(half);
         self.slots_changed();
-        Slot {
-            local: Arc::clone(local),
-            half,
-        }
+        Slot::new(Arc::clone(local), half)
     }
 
-    fn expire(&mut self, now: Instant) -> Vec<(J, Option<Waker>)> {
+    fn expire(&mut self, now: Instant) -> Vec<(J, Option<Caller>)> {
         if self.queue.earliest_deadline().is_none_or(|it| now < it) {
             return Vec::new();
         }
@@ -486,12 +503,11 @@ impl<J: Item, R: Send + 'static> State<J, R> {
 fn answer<J, R>(
     entries: Vec<(Entry<Pending<J, R>>, Room)>,
     reason: impl Fn(Room) -> Unanswered,
-) -> Vec<(J, Option<Waker>)> {
+) -> Vec<(J, Option<Caller>)> {
     let answered = entries.into_iter().map(|(entry, room)| {
         let Pending { item, answerer, .. } = entry.item;
-        let waker = answerer.answer(Err(reason(room)));
         // Nothing is lost by an answer that nobody waits for: it is an error.
-        (item, waker.ok().flatten())
+        (item, answerer.answer(Err(reason(room))).ok())
     });
     answered.collect()
 }

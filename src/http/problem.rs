@@ -220,6 +220,13 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Full { retry_after } => queue_full(retry_after),
+            Refusal::KeyFull { retry_after } => Self::new(
+                Code::QueueFull,
+                "too many jobs wait for others of the same id, since two jobs of one id never \
+                 share a batch; nothing was sent: give each job an id of its own, or try again \
+                 after the time in Retry-After",
+            )
+            .retry_after(retry_after),
             Refusal::Closed => shutting_down(),
             Refusal::TooLarge => Self::new(
                 Code::JobTooLarge,

@@ -34,6 +34,7 @@ fn refusal(status: u16, size: usize) -> Failure {
 #[tokio::test]
 async fn the_table_of_errors() {
     let full = Refusal::Full { retry_after: 7 };
+    let key_full = Refusal::KeyFull { retry_after: 7 };
     let expired = Unanswered::Expired { retry_after: 7 };
     let never_in = Unanswered::Full { retry_after: 7 };
     let malformed = JobError::Malformed("here".to_owned());
@@ -72,6 +73,7 @@ async fn the_table_of_errors() {
         ),
         (Problem::read_timeout(), 408, "read-timeout", "no", false),
         (Problem::from(full), 503, "queue-full", "no", true),
+        (Problem::from(key_full), 503, "queue-full", "no", true),
         (Problem::from(never_in), 503, "queue-full", "no", true),
         (Problem::from(expired), 503, "queue-timeout", "no", true),
         (Problem::circuit_open(5), 503, "circuit-open", "no", true),

@@ -43,6 +43,8 @@ pub struct Second {
     pub(super) outcomes: Vec<u64>,
     /// Batches by size: of 2^i to 2^(i+1) - 1 jobs.
     pub(super) sizes: [u64; SIZES],
+    /// Jobs that a batch left without because it had another of the same id.
+    pub kept_apart: u64,
     /// Batches sent again.
     pub retries: u64,
     /// Batches split.
@@ -66,6 +68,7 @@ impl Second {
             reasons: [0; FlushReason::ALL.len()],
             outcomes: vec![0; Code::ALL.len()],
             sizes: [0; SIZES],
+            kept_apart: 0,
             retries: 0,
             splits: 0,
         }

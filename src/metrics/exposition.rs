@@ -233,6 +233,13 @@ impl Exposed {
             ),
             by_code("code", metrics.refused.counts_of(Code::refuses)),
         )?;
+        page.counter(
+            (
+                "jobs_kept_apart",
+                "Jobs that a batch left without because it had another of the same id, once each",
+            ),
+            self.gauges.now.batcher.kept_apart,
+        )?;
         page.histogram(
             (
                 "job_duration_seconds",
@@ -256,6 +263,13 @@ impl Exposed {
             batcher.queued,
         )?;
         page.gauge(("queue_bytes", "Their bytes"), batcher.queued_bytes)?;
+        page.gauge(
+            (
+                "queue_waiting_for_room_jobs",
+                "Jobs that found the queue full and wait for room (queue.on_full = \"wait\")",
+            ),
+            batcher.waiting_for_room,
+        )?;
         page.gauge(
             (
                 "queue_capacity_jobs",

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Caller, H2c, LONG_WAIT, Proxy, RawClient, Request, ScriptedUpstream};
+use crate::harness::{Caller, H2c, LONG_WAIT, Proxy, RawClient, Request, Scrape, ScriptedUpstream};
 
 async fn house(flags: &[&str]) -> (Proxy, ScriptedUpstream) {
     let upstream = ScriptedUpstream::start().await;
@@ -52,18 +52,18 @@ async fn deadline_passed_while_queued() {
 }
 
 #[tokio::test]
-async fn deadline_passed_while_nobody_else_waits() {
+async fn a_near_deadline_has_the_batch_leave_in_time() {
     let (proxy, mut upstream) = house(&LONG_WAIT).await;
-    let answer = proxy.send(hasty("hasty")).await;
-    answer.problem(503, "queue-timeout", "no");
-    proxy.flush().await;
-    // The next batch is of the living alone.
-    let later = proxy.enqueue_request(job("later")).await;
-    proxy.flush().await;
+    let patient = proxy.enqueue_request(job("patient")).await;
+    let hasty = proxy.enqueue_request(hasty("hasty")).await;
     let call = upstream.next().await;
-    assert_eq!(call.ids(), ["later"]);
+    assert_eq!(call.ids(), ["patient", "hasty"]);
     call.echo();
-    later.answer().await.is_result(&echo("later"));
+    hasty.answer().await.is_result(&echo("hasty"));
+    patient.answer().await.is_result(&echo("patient"));
+    let scrape = Scrape::of(&proxy).await;
+    let left = r#"batches_total{outcome="ok",reason="wait"}"#;
+    assert_eq!(scrape.get(left), 1.0);
 }
 
 #[tokio::test]
@@ -175,8 +175,8 @@ async fn prefer_is_read_among_other_preferences() {
     let ask = |prefer| Caller::spawn(proxy.jobs_addr, job("a").header("prefer", prefer));
     for (caller, prefer) in prefers.map(ask).into_iter().zip(prefers) {
         let answer = caller.answer().await;
-        assert_eq!(answer.status, 503, "{prefer}: {answer:?}");
-        answer.problem(503, "queue-timeout", "no");
+        assert_eq!(answer.status, 504, "{prefer}: {answer:?}");
+        answer.problem(504, "deadline-exceeded", "unknown");
     }
 }
 

@@ -14,16 +14,18 @@ use crate::harness::{
 use crate::retries::{IDEMPOTENT, SHORT};
 
 /// Every name with its type and its labels.
-const METRICS: [(&str, &str, &[&str]); 24] = [
+const METRICS: [(&str, &str, &[&str]); 26] = [
     ("build_info", "gauge", &["version"]),
     ("jobs_accepted_total", "counter", &[]),
     ("jobs_total", "counter", &["outcome"]),
     ("jobs_refused_total", "counter", &["code"]),
     ("jobs_cancelled_total", "counter", &["when"]),
+    ("jobs_kept_apart_total", "counter", &[]),
     ("job_duration_seconds", "histogram", &[]),
     ("queue_wait_seconds", "histogram", &[]),
     ("queue_jobs", "gauge", &[]),
     ("queue_bytes", "gauge", &[]),
+    ("queue_waiting_for_room_jobs", "gauge", &[]),
     ("queue_capacity_jobs", "gauge", &[]),
     ("batches_total", "counter", &["outcome", "reason"]),
     ("batch_size_jobs", "histogram", &[]),

@@ -1,6 +1,8 @@
 //! Section 6 of the contract: a queue that is full.
 
-use crate::harness::{Answer, Caller, LONG_WAIT, Problem, Proxy, Request, ScriptedUpstream};
+use crate::harness::{
+    Answer, Caller, LONG_WAIT, Problem, Proxy, Request, Scrape, ScriptedUpstream,
+};
 
 async fn house(flags: &[&str], env: &[(&str, &str)]) -> (Proxy, ScriptedUpstream) {
     let upstream = ScriptedUpstream::start().await;
@@ -134,14 +136,70 @@ async fn a_caller_that_leaves_gives_its_place_back_at_once() {
 
 #[tokio::test]
 async fn an_expired_job_gives_its_place_back() {
-    let flags = [&LONG_WAIT[..], &["--queue-max-jobs", "1"]].concat();
+    let flags = ["--max-in-flight", "1", "--queue-max-jobs", "1"];
     let (proxy, mut upstream) = house(&flags, &[]).await;
+    let first = enqueue(&proxy, ["first"]).await;
+    let busy = upstream.next().await;
     let answer = proxy.send(job("hasty").header("prefer", "wait=1")).await;
     answer.problem(503, "queue-timeout", "no");
     let next = enqueue(&proxy, ["next"]).await;
-    proxy.flush().await;
+    busy.echo();
     upstream.next().await.echo();
+    all_ok(first).await;
     all_ok(next).await;
+}
+
+#[tokio::test]
+async fn jobs_of_one_id_leave_room_for_others() {
+    for on_full in ["reject", "wait"] {
+        let flags = ["--max-size", "2", "--queue-max-jobs", "50"];
+        let flags = [&LONG_WAIT[..], &flags, &["--max-in-flight", "1"]].concat();
+        let (proxy, mut upstream) = house(&flags, &[("MICROBATCH_QUEUE__ON_FULL", on_full)]).await;
+        let first = enqueue(&proxy, ["x", "y"]).await;
+        let busy = upstream.next().await;
+        // One leads them, and a tenth of the queue may follow.
+        let same = enqueue(&proxy, ["same"; 6]).await;
+        let problem = full(&proxy.send(job("same")).await, "same");
+        let detail = problem.get("detail").as_str().unwrap();
+        assert!(detail.contains("an id of its own"), "{detail}");
+        let others = enqueue(&proxy, ["a", "b", "c"]).await;
+        busy.echo();
+        all_ok(first).await;
+        // Each batch has one of them, and the others are passed.
+        for ids in [["same", "a"], ["same", "b"], ["same", "c"]] {
+            let call = upstream.next().await;
+            assert_eq!(call.ids(), ids);
+            call.echo();
+        }
+        all_ok(others).await;
+        proxy.flush().await;
+        for _ in 0..3 {
+            upstream.next().await.echo();
+        }
+        all_ok(same).await;
+        let kept_apart = Scrape::of(&proxy).await.get("jobs_kept_apart_total");
+        assert_eq!(kept_apart, 5.0);
+    }
+}
+
+#[tokio::test]
+async fn jobs_that_wait_for_room_are_shown() {
+    let (proxy, mut upstream) = narrow().await;
+    let mut callers = enqueue(&proxy, ["a"]).await;
+    let busy = upstream.next().await;
+    callers.extend(enqueue(&proxy, ["b"]).await);
+    for (id, n) in [("c", 1), ("d", 2)] {
+        callers.push(Caller::spawn(proxy.jobs_addr, job(id)));
+        proxy.log.nth("job waits for room", n).await;
+    }
+    let gauge = || async { Scrape::of(&proxy).await.get("queue_waiting_for_room_jobs") };
+    assert_eq!(gauge().await, 2.0);
+    busy.echo();
+    for _ in 0..3 {
+        upstream.next().await.echo();
+    }
+    all_ok(callers).await;
+    assert_eq!(gauge().await, 0.0);
 }
 
 #[tokio::test]

@@ -11,8 +11,8 @@ use shuttle::rand::{Rng, thread_rng};
 
 pub const MS: Duration = Duration::from_millis(1);
 
-/// Never comes: whatever waits for this hangs.
-pub const NEVER: Duration = HORIZON.saturating_mul(2);
+/// Never comes, nor does half of it: whatever waits for this hangs.
+pub const NEVER: Duration = HORIZON.saturating_mul(4);
 
 /// A key and a size.
 #[derive(Debug)]

@@ -1,10 +1,14 @@
 //! Nobody sleeps through what is due. Where a story's times are `NEVER`, no timer
 //! makes up for a wake-up that is lost: it hangs, and that is the failure.
 
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
-use microbatch_concurrency::batcher::{Batcher, Settings, Unanswered, Wait};
+use microbatch_concurrency::batcher::{Batcher, OnFull, Settings, Unanswered, Wait};
 use microbatch_concurrency::explore::explore;
+use microbatch_concurrency::runtime;
 use microbatch_concurrency::time::Instant;
 use shuttle::future::yield_now;
 use shuttle::thread;
@@ -174,7 +178,7 @@ fn callers_at_another_desk_are_woken_by_letter() {
             max_in_flight: 2,
             ..settings()
         });
-        let other = batcher.on_this_runtime();
+        let other = runtime::at(1, || batcher.on_this_runtime());
         let callers = (0..6).map(|key| {
             let batcher = if key % 2 == 0 { &batcher } else { &other }.clone();
             spawn(async move {
@@ -204,7 +208,7 @@ fn two_clocks_miss_nothing() {
             max_size: 3,
             ..settings()
         });
-        let other = batcher.on_this_runtime();
+        let other = runtime::at(1, || batcher.on_this_runtime());
         let callers = (0..5).map(|key| {
             let batcher = if key % 2 == 0 { &batcher } else { &other }.clone();
             spawn(call(batcher, key, NEVER))
@@ -212,5 +216,86 @@ fn two_clocks_miss_nothing() {
         let seen = join(callers.collect()).await;
         drop(other);
         settled(batcher, seen).await;
+    });
+}
+
+/// Items of one key wait for one another beside others, one slot is taken, and
+/// deadlines are near: each that leaves must have the next of its key seen to, by
+/// whichever clock, and no caller may be told twice or never.
+#[test]
+fn items_of_one_key_wait_for_one_another_and_for_nobody_else() {
+    explore(|| async {
+        let batcher = answering(Settings {
+            max_size: 3,
+            queue_jobs: 2,
+            on_full: OnFull::Wait,
+            ..settings()
+        });
+        let other = runtime::at(1, || batcher.on_this_runtime());
+        let callers = (0..6).map(|n| {
+            let batcher = if n % 2 == 0 { &batcher } else { &other }.clone();
+            // Half of the time that they have is the longest they wait.
+            let patience = if n % 3 == 0 { 4 * MS } else { 8 * MS };
+            spawn(call(batcher, u64::from(n > 3), patience))
+        });
+        let seen = join(callers.collect()).await;
+        drop(other);
+        settled(batcher, seen).await;
+    });
+}
+
+/// Each batch goes where fewest are under way, while slots are freed and taken at
+/// both runtimes. The counts they go by could be left wrong, or a batch be handed
+/// on while it is already answered.
+#[test]
+fn batches_move_between_runtimes() {
+    explore(|| async {
+        let batcher = Batcher::new(
+            Settings {
+                max_size: 1,
+                max_in_flight: 3,
+                ..settings()
+            },
+            |mut batch: TestBatch| async move {
+                assert!(batch.runtime() < 2);
+                if choose(3) == 0 {
+                    let slot = batch.slot();
+                    batch.rest();
+                    batch.resume(slot.await);
+                }
+                dawdle(2).await;
+                answer(batch);
+            },
+        );
+        let other = runtime::at(1, || batcher.on_this_runtime());
+        let callers = (0..5).map(|key| spawn(call(other.clone(), key, NEVER)));
+        let seen = join(callers.collect()).await;
+        drop(other);
+        settled(batcher, seen).await;
+    });
+}
+
+/// A caller's task moves while the answer comes: whichever waker it has last is the
+/// one that must be woken.
+#[test]
+fn a_caller_that_changes_its_waker_is_woken_by_the_last() {
+    explore(|| async {
+        let (batcher, mut batches) = by_hand(Settings {
+            max_size: 1,
+            ..settings()
+        });
+        let mut reply = submit(&batcher, 1);
+        let batch = batches.recv().await.unwrap();
+        let answerer = spawn(async move { answer(batch) });
+        let polled = poll_fn(|context| Poll::Ready(Pin::new(&mut reply).poll(context))).await;
+        let waits = spawn(async move {
+            match polled {
+                Poll::Ready(answer) => answer,
+                Poll::Pending => reply.await,
+            }
+        });
+        assert_eq!(waits.await.unwrap(), Ok(own(1)));
+        answerer.await.unwrap();
+        batcher.vacated().await;
     });
 }

@@ -1,0 +1,105 @@
+//! Who of those that wait have the same key: one leads, the others follow it in
+//! the order of their numbers.
+
+use std::collections::{BTreeMap, HashMap, hash_map};
+use std::hash::{BuildHasherDefault, Hasher};
+
+use super::queue::Number;
+
+/// Whether an item waits for another of its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rank {
+    /// It is the oldest of its key.
+    Leader,
+    /// An older one of its key waits.
+    Follower,
+}
+
+/// The keys of all that wait, each with those that follow its leader.
+#[derive(Debug, Default)]
+pub(super) struct Keys(HashMap<u64, Followers, BuildHasherDefault<KeyHasher>>);
+
+#[derive(Debug, Default)]
+struct Followers {
+    /// The place of each.
+    places: BTreeMap<Number, usize>,
+    /// Those with a number below this were counted as passed over.
+    passed_below: Number,
+}
+
+impl Keys {
+    /// Whether any item of the key waits.
+    pub fn contains(&self, key: u64) -> bool {
+        self.0.contains_key(&key)
+    }
+
+    /// An item comes that is younger than all others.
+    pub fn join(&mut self, key: u64, number: Number, at: usize) -> Rank {
+        match self.0.entry(key) {
+            hash_map::Entry::Occupied(mut followers) => {
+                followers.get_mut().places.insert(number, at);
+                Rank::Follower
+            }
+            hash_map::Entry::Vacant(vacant) => {
+                vacant.insert(Followers::default());
+                Rank::Leader
+            }
+        }
+    }
+
+    /// A follower leaves.
+    pub fn leave(&mut self, key: u64, number: Number) {
+        if let Some(followers) = self.0.get_mut(&key) {
+            followers.places.remove(&number);
+        }
+    }
+
+    /// The leader has left: who leads in its place.
+    pub fn succeed(&mut self, key: u64) -> Option<(Number, usize)> {
+        let hash_map::Entry::Occupied(mut followers) = self.0.entry(key) else {
+            return None;
+        };
+        let next = followers.get_mut().places.pop_first();
+        if next.is_none() {
+            followers.remove();
+        }
+        next
+    }
+
+    /// Followers with a number below `below` are passed over; how many of them
+    /// are so for the first time.
+    pub fn pass(&mut self, key: u64, below: Number) -> u64 {
+        let Some(followers) = self.0.get_mut(&key) else {
+            return 0;
+        };
+        let from = followers.passed_below;
+        if from >= below {
+            return 0;
+        }
+        followers.passed_below = below;
+        followers.places.range(from..below).count() as u64
+    }
+}
+
+/// Spreads keys, which are hashes or numbers already, over all bits: a multiply
+/// by 2⁶⁴ over the golden ratio (Knuth, The Art of Computer Programming, 6.4).
+/// Against keys that somebody chose to collide, the keys must be keyed hashes.
+#[derive(Debug, Default)]
+struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        // The product's upper half is the mixed one, and a table goes by the lower.
+        self.0.rotate_left(32)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(self.0 ^ u64::from(byte));
+        }
+    }
+
+    fn write_u64(&mut self, key: u64) {
+        self.0 = key.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+}
