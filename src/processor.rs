@@ -257,14 +257,17 @@ impl<C: Call> Processor<C> {
         };
         trip.back();
         let answered = match answer {
-            Answer::Results(status, body) => match self.deliver(batch, trip, &body, status).await {
-                Ok(()) => Ok((status, None)),
-                Err(error) => Err(Failed {
-                    failure: Failure::Malformed(status),
-                    cause: error.to_string(),
-                    response: None,
-                }),
-            },
+            Answer::Results(mut response, body) => {
+                let status = response.status();
+                match self.deliver(batch, trip, &body, &mut response).await {
+                    Ok(()) => Ok((status, None)),
+                    Err(error) => Err(Failed {
+                        failure: Failure::Malformed(status),
+                        cause: error.to_string(),
+                        response: None,
+                    }),
+                }
+            }
             Answer::Taken(response) => {
                 trip.log(Code::Ok, "");
                 batch.answer_all(|member| trip.result(member, JobOutcome::Taken));

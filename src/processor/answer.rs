@@ -14,8 +14,9 @@ const MAX_PASSTHROUGH: usize = 64 * 1024 - 1;
 
 /// What one call came to.
 pub(super) enum Answer {
-    /// A success, with its status and body.
-    Results(u16, Bytes),
+    /// A success, with its body. The connection that it came on is kept for other
+    /// calls when the response is dropped, unless it is suspect by then.
+    Results(Response, Bytes),
     /// A success whose body is not read for results.
     Taken(Response),
     /// No success.
@@ -59,7 +60,7 @@ pub(super) async fn call(
         return Answer::Taken(response);
     }
     match response.body().await {
-        Ok(body) => Answer::Results(status, body),
+        Ok(body) => Answer::Results(response, body),
         Err(error) => Answer::from(error),
     }
 }
@@ -71,6 +72,7 @@ impl From<CallError> for Answer {
             CallError::ConnectTimeout => Failure::ConnectTimeout,
             CallError::Disconnected(_) => Failure::Disconnected,
             CallError::Timeout => Failure::Timeout,
+            CallError::Foreign(status) => Failure::Malformed(*status),
             CallError::TooLarge(status) => Failure::ResponseTooLarge(*status),
         };
         Self::Failed(Failed {

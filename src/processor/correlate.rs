@@ -54,6 +54,13 @@ pub struct Correlation {
     pub unmatched: Unmatched,
 }
 
+impl Correlation {
+    /// Whether there is nothing for any of the ids.
+    pub fn is_for_nobody(&self) -> bool {
+        self.outcomes.iter().all(|it| *it == Outcome::Missing)
+    }
+}
+
 /// How many elements belong to nobody, by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unmatched {

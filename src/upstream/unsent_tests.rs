@@ -383,8 +383,10 @@ async fn over_tls_the_upstreams_word_counts_as_well() {
     for reset in [false, true] {
         let listener = listener().await;
         let settings = settings("https", listener.local_addr().unwrap());
-        let root = reqwest::Certificate::from_der(CERTIFICATE).unwrap();
-        let upstream = Upstream::with(settings, |it| it.tls_certs_only([root.clone()])).unwrap();
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from(CERTIFICATE)).unwrap();
+        let adapt = |it: &mut Adapt| it.roots = Some(roots.clone());
+        let upstream = Upstream::with(settings, &adapt).unwrap();
         let server = async {
             let socket = listener.accept().await.unwrap().0;
             let socket = acceptor().accept(socket).await.unwrap();
@@ -411,6 +413,8 @@ fn settings(scheme: &str, addr: SocketAddr) -> Settings {
         timeout: LONG,
         connect_timeout: LONG,
         max_response: 1024,
+        idle_timeout: LONG,
+        max_connection_age: Duration::ZERO,
         connections: 1,
         runtimes: 1,
     }
@@ -423,7 +427,7 @@ fn upstream(scheme: &str, addr: SocketAddr) -> Upstream {
 /// Without TLS there is nothing to choose HTTP/2 by, so it is said.
 fn http2_upstream(listener: &TcpListener) -> Upstream {
     let settings = settings("http", listener.local_addr().unwrap());
-    Upstream::with(settings, |it| it.http2_prior_knowledge()).unwrap()
+    Upstream::with(settings, &|it| it.plain = connect::Version::Http2).unwrap()
 }
 
 /// What became of one call, and whether its body was asked for.
@@ -460,6 +464,7 @@ fn name(error: &CallError) -> &'static str {
         CallError::Refused(_) => "Refused",
         CallError::Disconnected(_) => "Disconnected",
         CallError::Timeout => "Timeout",
+        CallError::Foreign(_) => "Foreign",
         CallError::TooLarge(_) => "TooLarge",
     }
 }
