@@ -105,6 +105,11 @@ impl Connector {
         })
     }
 
+    /// Whether HTTP/2 is spoken whatever the upstream says.
+    pub fn speaks_http2(&self) -> bool {
+        self.tls.is_none() && self.plain == Version::Http2
+    }
+
     pub async fn connect(&self) -> Result<Connected, ConnectError> {
         // Always ready.
         let connecting = self.tcp.clone().call(self.target.clone());

@@ -6,7 +6,7 @@
 //! well brings its connection back; any other way it is gone, over HTTP/2 with the
 //! calls that are still under way on it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep_until};
 
 use super::chain;
-use super::connect::{ConnectError, Connector};
+use super::connect::{self, ConnectError, Connector};
 use super::connection::{Connection, Life, NoAnswer};
 use super::response::{Ended, Origin};
 use super::socket::Track;
@@ -39,6 +39,10 @@ pub(super) struct Pool {
     limits: Limits,
     /// How many connections the pools of an upstream have made.
     made: Arc<AtomicU64>,
+    /// Whether the upstream spoke HTTP/2 of late.
+    speaks_http2: AtomicBool,
+    /// Where it does one connection is made at a time, and serves all.
+    connecting: tokio::sync::Mutex<()>,
     state: Mutex<State>,
 }
 
@@ -87,9 +91,11 @@ struct Share {
 impl Pool {
     pub fn new(connector: Connector, limits: Limits, made: Arc<AtomicU64>) -> Arc<Self> {
         Arc::new(Self {
-            connector,
             limits,
             made,
+            speaks_http2: AtomicBool::new(connector.speaks_http2()),
+            connector,
+            connecting: tokio::sync::Mutex::default(),
             state: Mutex::default(),
         })
     }
@@ -113,7 +119,16 @@ impl Pool {
     /// A new connection; or over HTTP/2 the one that another call has made
     /// meanwhile.
     pub async fn connect(self: &Arc<Self>) -> Result<Lease, ConnectError> {
+        let mut _turn = None;
+        if self.speaks_http2.load(Ordering::Relaxed) {
+            _turn = Some(self.connecting.lock().await);
+            if let Some(lease) = self.kept() {
+                return Ok(lease);
+            }
+        }
         let connected = self.connector.connect().await?;
+        let speaks_http2 = connected.version == connect::Version::Http2;
+        self.speaks_http2.store(speaks_http2, Ordering::Relaxed);
         let life = self.life(Instant::now());
         let connection = Connection::open(connected, life).await;
         let connection = connection.map_err(|error| ConnectError::Failed(chain(&error)))?;
