@@ -38,8 +38,8 @@ use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 use url::{Position, Url};
 
-use connect::{Adapt, ConnectError, Connector};
 pub use connect::SetupError;
+use connect::{Adapt, ConnectError, Connector};
 use connection::NoAnswer;
 use pool::{Lease, Limits, Pool};
 use response::BATCH_ID;

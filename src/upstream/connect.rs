@@ -14,11 +14,11 @@ use http::Uri;
 use hyper_util::client::legacy::connect::HttpConnector;
 use rustls_platform_verifier::Verifier;
 use thiserror::Error;
+use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{self, ClientConfig};
-use tokio_rustls::TlsConnector;
 use tower_service::Service;
 use url::Url;
 

@@ -223,7 +223,10 @@ mod tests {
         let second = Duration::from_secs(1);
         let life = |ends, idle| Life { ends, idle };
         let soon = now + second;
-        assert_eq!(life(None, 4 * second).idle_until(now), Some(now + 4 * second));
+        assert_eq!(
+            life(None, 4 * second).idle_until(now),
+            Some(now + 4 * second)
+        );
         assert_eq!(life(Some(soon), 4 * second).idle_until(now), Some(soon));
         assert_eq!(life(Some(now), second).idle_until(now), None);
         assert_eq!(life(None, Duration::ZERO).idle_until(now), None);

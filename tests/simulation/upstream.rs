@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::HeaderValue;
-use microbatch::upstream::circuit::Circuit;
 use http_body_util::Full;
+use microbatch::upstream::circuit::Circuit;
 use microbatch::upstream::{Call, CallError, Ended, Origin, Outgoing, Response};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;

@@ -30,11 +30,13 @@ mod answers;
 mod results;
 
 // Section 4: every error is one problem, for one caller.
+mod upstream_connections;
 mod upstream_early;
 mod upstream_failures;
 mod upstream_malformed;
 mod upstream_reuse;
 mod upstream_status;
+mod upstream_strays;
 
 // Sections 5 and 6: deadlines, splitting, overload and shutdown.
 mod circuit;
