@@ -349,7 +349,10 @@ struct Text(String);
 
 impl Write for Text {
     fn write_str(&mut self, more: &str) -> std::fmt::Result {
-        let room = more.floor_char_boundary(MAX_TEXT - self.0.len());
+        let mut room = more.len().min(MAX_TEXT - self.0.len());
+        while !more.is_char_boundary(room) {
+            room -= 1;
+        }
         self.0.push_str(&more[..room]);
         match room == more.len() {
             true => Ok(()),

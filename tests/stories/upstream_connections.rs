@@ -1,7 +1,7 @@
 //! Section 5 of the contract: how long a connection to the upstream is kept, idle
 //! and busy.
 
-use crate::harness::{Proxy, Wire, WireUpstream};
+use crate::harness::{Proxy, Wire, WireUpstream, within};
 
 const JOB: &str = r#"{"id":"a"}"#;
 const RESULTS: &str = r#"[{"id":"a"}]"#;
@@ -68,12 +68,14 @@ async fn a_busy_connection_is_renewed_within_its_greatest_age() {
     let first = job(&proxy, &mut upstream, &Wire::answer(RESULTS)).await;
     let peer = first.peer;
     upstream.keep(first);
-    // As long as it takes, but never idle for long.
-    loop {
-        let wire = job(&proxy, &mut upstream, &Wire::answer(RESULTS)).await;
-        if wire.peer != peer {
-            break;
+    let renewed = async {
+        loop {
+            let wire = job(&proxy, &mut upstream, &Wire::answer(RESULTS)).await;
+            if wire.peer != peer {
+                break;
+            }
+            upstream.keep(wire);
         }
-        upstream.keep(wire);
-    }
+    };
+    within("a new connection", renewed).await;
 }
