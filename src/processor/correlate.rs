@@ -57,7 +57,9 @@ pub struct Correlation {
 impl Correlation {
     /// Whether there is nothing for any of the ids.
     pub fn is_for_nobody(&self) -> bool {
-        self.outcomes.iter().all(|it| *it == Outcome::Missing)
+        self.outcomes
+            .iter()
+            .all(|it| matches!(it, Outcome::Missing { .. }))
     }
 }
 
