@@ -59,7 +59,7 @@ pub enum StartError {
     Threads(io::Error),
     /// The HTTP client can't be set up.
     #[error("upstream: the HTTP client can't be set up: {0}")]
-    Client(#[from] reqwest::Error),
+    Client(#[from] upstream::SetupError),
 }
 
 /// A proxy whose listeners are bound.
@@ -398,6 +398,8 @@ fn upstream_settings(config: &Config) -> upstream::Settings {
         timeout: config.timeout,
         connect_timeout: config.connect_timeout,
         max_response: config.max_response,
+        idle_timeout: config.idle_timeout,
+        max_connection_age: config.max_connection_age,
         connections: match config.max_in_flight {
             MaxInFlight::Fixed(slots) => slots,
             MaxInFlight::Adaptive => limit::MAX,

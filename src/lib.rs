@@ -63,7 +63,7 @@
 //! | always | held by |
 //! |---|---|
 //! | every accepted job gets exactly one answer | `batcher::tests::every_item_is_accounted_for_under_contention`, `simulation`, `stories::accounting` |
-//! | no result reaches another job's caller | `processor::correlate::tests::each_job_gets_its_own_result_or_none`, `simulation`, `stories::accounting` |
+//! | no result reaches another job's caller | `processor::correlate::tests::each_job_gets_its_own_result_or_none`, `simulation`, `stories::accounting`, `stories::upstream_strays` |
 //! | nothing is sent twice that may have been done, unless that does no harm | `simulation`, `stories::retries` |
 //! | no job waits for company longer than `max_wait`, or half of its time, while a slot is free | `batcher::policy::tests::the_table_of_reasons`, `batcher::waiting_tests::where_slots_are_free_nobody_expires`, `batcher::tests::company_is_waited_for_from_the_first_arrival_on` |
 //! | no batch exceeds `max_size` or `max_bytes`, or has an id twice | `batcher::queue::tests::the_queue_does_as_the_model` |

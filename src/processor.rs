@@ -270,9 +270,9 @@ impl<C: Call> Processor<C> {
         };
         trip.back();
         let answered = match answer {
-            Answer::Results(response, body) => {
+            Answer::Results(mut response, body) => {
                 let status = response.status();
-                match self.deliver(batch, trip, &body, status).await {
+                match self.deliver(batch, trip, &body, &mut response).await {
                     Ok(()) => Ok((status, None)),
                     Err(error) => Err(Failed::malformed(&response, &body, &error)),
                 }

@@ -3,35 +3,57 @@
 //! The processor calls it. It knows connections, times and limits; it does not
 //! know what a job is. Redirects are not followed, no proxy is taken from the
 //! environment, and nothing is decompressed, since nothing asks for that.
+//!
+//! ```text
+//! Upstream ──lease──▶ pool ──▶ connection ──▶ HTTP library ──▶ socket ──▶ TCP, under TLS
+//!    ▲                 ▲                                         │
+//!    └─── Response ────┘ whole, cut or suspect       track ◀─────┘ what was written
+//! ```
 
 pub mod backoff;
 pub mod budget;
 pub mod circuit;
+mod connect;
+mod connection;
 pub mod latency;
 pub mod limit;
+mod pool;
 mod response;
 pub mod size;
+mod socket;
 mod unsent;
 mod witness;
 
+use std::fmt::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::HeaderMap;
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
+use http::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, USER_AGENT,
+};
+use http::{HeaderMap, Method, Request, Uri, Version};
+use percent_encoding::percent_decode_str;
 use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
-use url::Url;
+use url::{Position, Url};
 
-pub use response::Response;
+pub use connect::SetupError;
+use connect::{Adapt, ConnectError, Connector};
+use connection::NoAnswer;
+use pool::{Lease, Limits, Pool};
+use response::BATCH_ID;
+pub use response::{Ended, Origin, Response};
 use unsent::Unsent;
 pub use witness::Sent;
 use witness::Witness;
 
 use crate::trace_context::TraceContext;
 
-/// How long an idle connection is kept for the next batch.
-const POOL_IDLE: Duration = Duration::from_secs(90);
+/// The longest text about an error, in bytes: part of it may be the upstream's.
+const MAX_TEXT: usize = 512;
 
 /// Where and how to call.
 #[derive(Clone, Debug)]
@@ -47,6 +69,11 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// The most bytes of an answer's body.
     pub max_response: usize,
+    /// How long a connection is kept without a call.
+    pub idle_timeout: Duration,
+    /// How long a connection is given new calls at most; zero for as long as it
+    /// lasts.
+    pub max_connection_age: Duration,
     /// How many connections each runtime keeps, one for each batch in flight.
     pub connections: usize,
     /// How many runtimes call it.
@@ -58,9 +85,13 @@ pub struct Settings {
 pub struct Upstream {
     /// One for each runtime, so that no call crosses over to a connection that
     /// another thread serves.
-    clients: Box<[reqwest::Client]>,
-    url: Url,
+    pools: Box<[Arc<Pool>]>,
+    /// What a request is for, over HTTP/1.1 and over HTTP/2.
+    path: Uri,
+    url: Uri,
+    host: HeaderValue,
     headers: HeaderMap,
+    connect_timeout: Duration,
     timeout: Duration,
     max_response: usize,
 }
@@ -74,6 +105,10 @@ pub enum CallError {
     /// Connecting took longer than it, or the whole call, may: nothing was sent.
     #[error("connecting took too long")]
     ConnectTimeout,
+    /// An answer that is not this call's, with its status. Its connection is not
+    /// used again.
+    #[error("an answer to another batch, with status {0}")]
+    Foreign(u16),
     /// The upstream said over HTTP/2 that it had not begun, and never will: it
     /// refused the stream, or went away without it.
     #[error("the upstream turned the call away unprocessed: {0}")]
@@ -93,53 +128,72 @@ impl Upstream {
     /// Prepares to call; nothing is connected yet.
     ///
     /// # Errors
-    /// When the TLS library can't be set up or the system's roots can't be read.
-    pub fn new(settings: Settings) -> Result<Self, reqwest::Error> {
-        Self::with(settings, |client| client)
+    /// [`SetupError`], when the TLS library can't be set up, the system's roots
+    /// can't be read, or the URL can't be called.
+    pub fn new(settings: Settings) -> Result<Self, SetupError> {
+        Self::with(settings, &|_| {})
     }
 
-    /// Tests adapt the client: to HTTP/2 without TLS, to a root of their own.
-    fn with(
-        settings: Settings,
-        adapt: impl Fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
-    ) -> Result<Self, reqwest::Error> {
-        let client = || {
-            let builder = reqwest::Client::builder();
-            // The call is over when an upstream has answered, and its timeout with
-            // it. One that answers early and then reads no more would keep its
-            // connection, and what is left of the batch, for ever.
-            #[cfg(target_os = "linux")]
-            let builder = builder.tcp_user_timeout(settings.timeout);
-            let builder = builder
-                .redirect(reqwest::redirect::Policy::none())
-                .referer(false)
-                .no_proxy()
-                .retry(reqwest::retry::never())
-                .tcp_nodelay(true)
-                .connect_timeout(settings.connect_timeout)
-                .pool_max_idle_per_host(settings.connections)
-                .pool_idle_timeout(POOL_IDLE);
-            adapt(builder).build()
+    /// Tests adapt the connector: to HTTP/2 without TLS, to a root of their own.
+    fn with(settings: Settings, adapt: &dyn Fn(&mut Adapt)) -> Result<Self, SetupError> {
+        let given = &settings.url;
+        let wrong = |error: &dyn std::error::Error| SetupError::Url(error.to_string());
+        let authority = &given[Position::BeforeHost..Position::AfterPort];
+        let path = &given[Position::BeforePath..Position::AfterQuery];
+        let url = format!("{}://{authority}{path}", given.scheme());
+        let url = Uri::try_from(url).map_err(|error| wrong(&error))?;
+        let limits = Limits {
+            idle: settings.idle_timeout,
+            age: settings.max_connection_age,
+            idle_connections: settings.connections,
         };
-        let clients = (0..settings.runtimes.max(1)).map(|_| client());
-        let clients = clients.collect::<Result<_, _>>()?;
-        let agent = concat!("microbatch/", env!("CARGO_PKG_VERSION"));
-        let mut headers = HeaderMap::new();
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        headers.insert(USER_AGENT, HeaderValue::from_static(agent));
-        for name in settings.headers.keys() {
-            headers.remove(name);
-        }
-        headers.extend(settings.headers);
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let connector = Connector::new(given, url.clone(), settings.timeout, adapt)?;
+        let made = Arc::default();
+        let pool = |_| Pool::new(connector.clone(), limits, Arc::clone(&made));
         Ok(Self {
-            clients,
-            url: settings.url,
-            headers,
+            pools: (0..settings.runtimes.max(1)).map(pool).collect(),
+            path: Uri::try_from(path).map_err(|error| wrong(&error))?,
+            url,
+            host: HeaderValue::try_from(authority).map_err(|error| wrong(&error))?,
+            headers: headers(given, settings.headers),
+            connect_timeout: settings.connect_timeout,
             timeout: settings.timeout,
             max_response: settings.max_response,
         })
     }
+}
+
+/// What every request says. Given headers win over the proxy's own, but for the
+/// type of what it sends.
+fn headers(url: &Url, given: HeaderMap) -> HeaderMap {
+    let agent = concat!("microbatch/", env!("CARGO_PKG_VERSION"));
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    headers.insert(USER_AGENT, HeaderValue::from_static(agent));
+    if let Some(credentials) = credentials(url) {
+        headers.insert(AUTHORIZATION, credentials);
+    }
+    for name in given.keys() {
+        headers.remove(name);
+    }
+    headers.extend(given);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers
+}
+
+/// The URL's user information as a header (RFC 7617).
+fn credentials(url: &Url) -> Option<HeaderValue> {
+    let (user, password) = (url.username(), url.password());
+    if user.is_empty() && password.is_none() {
+        return None;
+    }
+    let mut pair: Vec<u8> = percent_decode_str(user).collect();
+    pair.push(b':');
+    pair.extend(percent_decode_str(password.unwrap_or_default()));
+    let text = format!("Basic {}", STANDARD.encode(pair));
+    let mut value = HeaderValue::try_from(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 /// One batch, as it is sent.
@@ -172,53 +226,139 @@ pub trait Call: Send + Sync + 'static {
 
 impl Call for Upstream {
     async fn post(&self, batch: Outgoing<'_>) -> Result<Response, CallError> {
-        const BATCH_ID: HeaderName = HeaderName::from_static("x-batch-id");
-        const BATCH_SIZE: HeaderName = HeaderName::from_static("x-batch-size");
-        let Outgoing { trace, sent, .. } = batch;
         let deadline = Instant::now() + self.timeout;
-        let client = &self.clients[batch.runtime % self.clients.len()];
-        let mut request = client
-            .post(self.url.clone())
-            .headers(self.headers.clone())
-            .header(BATCH_ID, batch.batch_id)
-            .header(BATCH_SIZE, batch.batch_size)
-            .header("traceparent", trace.to_string())
-            .body(Witness::body(batch.array, sent.clone()));
-        if let Some(state) = trace.state() {
-            request = request.header("tracestate", state);
+        let pool = &self.pools[batch.runtime % self.pools.len()];
+        loop {
+            let mut lease = match pool.kept() {
+                Some(lease) => lease,
+                None => self.connect(pool, batch.sent, deadline).await?,
+            };
+            let (request, length) = self.request(&batch, lease.version());
+            let answered = timeout_at(deadline, lease.call(request, length)).await;
+            let Ok(answered) = answered else {
+                lease.end(Ended::Suspect);
+                return Err(match batch.sent.withdraw() {
+                    true => CallError::ConnectTimeout,
+                    false => CallError::Timeout,
+                });
+            };
+            let error = match answered {
+                Ok(response) => {
+                    lease.heed(response.headers());
+                    let origin = Box::new(lease);
+                    let (id, limit) = (batch.batch_id, self.max_response);
+                    return Response::new(response, id, limit, deadline, origin);
+                }
+                Err(NoAnswer::Returned(error)) => error,
+                Err(NoAnswer::Failed(error)) => {
+                    if lease.is_unwritten() {
+                        batch.sent.take_back();
+                    }
+                    error
+                }
+            };
+            let is_kept = lease.is_kept();
+            let gone = lease.end_with(&error);
+            // It may have ended while nobody used it; that is nobody's failure.
+            if is_kept && gone && !batch.sent.get() {
+                continue;
+            }
+            return Err(CallError::without_answer(&error, !batch.sent.withdraw()));
         }
-        match timeout_at(deadline, request.send()).await {
-            Ok(Ok(response)) => Ok(Response::new(response, self.max_response, deadline)),
-            Ok(Err(error)) => Err(CallError::without_answer(error, !sent.withdraw())),
-            Err(_) if sent.withdraw() => Err(CallError::ConnectTimeout),
-            Err(_) => Err(CallError::Timeout),
+    }
+}
+
+impl Upstream {
+    async fn connect(
+        &self,
+        pool: &Arc<Pool>,
+        sent: &Sent,
+        deadline: Instant,
+    ) -> Result<Lease, CallError> {
+        let until = deadline.min(Instant::now() + self.connect_timeout);
+        let error = match timeout_at(until, pool.connect()).await {
+            Ok(Ok(lease)) => return Ok(lease),
+            Ok(Err(ConnectError::Failed(text))) => CallError::Unreachable(text),
+            Ok(Err(ConnectError::Timeout)) | Err(_) => CallError::ConnectTimeout,
+        };
+        sent.withdraw();
+        Err(error)
+    }
+
+    /// The request, and the length of its body.
+    fn request(&self, batch: &Outgoing<'_>, version: Version) -> (Request<Witness>, usize) {
+        const BATCH_SIZE: HeaderName = HeaderName::from_static("x-batch-size");
+        const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+        const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+        let body = Witness::new(batch.array.clone(), batch.sent.clone());
+        let length = batch.array.iter().map(Bytes::len).sum();
+        let mut request = Request::new(body);
+        *request.method_mut() = Method::POST;
+        let headers = request.headers_mut();
+        headers.clone_from(&self.headers);
+        headers.insert(BATCH_ID, batch.batch_id.clone());
+        headers.insert(BATCH_SIZE, batch.batch_size.clone());
+        if let Ok(trace) = HeaderValue::try_from(batch.trace.to_string()) {
+            headers.insert(TRACEPARENT, trace);
         }
+        if let Some(Ok(state)) = batch.trace.state().map(HeaderValue::try_from) {
+            headers.insert(TRACESTATE, state);
+        }
+        *request.uri_mut() = match version {
+            Version::HTTP_2 => self.url.clone(),
+            _ => {
+                request.headers_mut().insert(HOST, self.host.clone());
+                self.path.clone()
+            }
+        };
+        *request.version_mut() = version;
+        (request, length)
     }
 }
 
 impl CallError {
     /// Of a call that ended before the head of an answer.
-    fn without_answer(error: reqwest::Error, asked: bool) -> Self {
-        let error = error.without_url();
-        match unsent::proof(&error, asked) {
-            Some(Unsent::Unasked) if error.is_timeout() => Self::ConnectTimeout,
-            Some(Unsent::Unasked) => Self::Unreachable(chain(&error)),
-            Some(Unsent::Refused | Unsent::GoneAway) => Self::Refused(chain(&error)),
-            None => Self::Disconnected(chain(&error)),
+    fn without_answer(error: &hyper::Error, asked: bool) -> Self {
+        match unsent::proof(error, asked) {
+            Some(Unsent::Unasked) => Self::Unreachable(chain(error)),
+            Some(Unsent::Refused | Unsent::GoneAway) => Self::Refused(chain(error)),
+            None => Self::disconnected(error),
         }
     }
 
-    /// Of an answer that broke off: whatever the upstream says then, it was at
-    /// work.
-    fn within_answer(error: reqwest::Error) -> Self {
-        Self::Disconnected(chain(&error.without_url()))
+    /// Of a connection that broke off: within an answer, whatever the upstream says
+    /// then, it was at work.
+    fn disconnected(error: &(dyn std::error::Error + 'static)) -> Self {
+        Self::Disconnected(chain(error))
     }
 }
 
-/// An error with all its causes, which say what really happened.
-fn chain(error: &dyn std::error::Error) -> String {
-    std::iter::successors(Some(error), |error| error.source())
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
+/// An error with all its causes, which say what really happened, as far as there is
+/// room: part of it may be the upstream's own words.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = Text(String::new());
+    for (n, cause) in std::iter::successors(Some(error), |error| error.source()).enumerate() {
+        let separator = if n > 0 { ": " } else { "" };
+        if write!(text, "{separator}{cause}").is_err() {
+            break;
+        }
+    }
+    text.0
+}
+
+/// Text that takes no more than it may.
+struct Text(String);
+
+impl Write for Text {
+    fn write_str(&mut self, more: &str) -> std::fmt::Result {
+        let mut room = more.len().min(MAX_TEXT - self.0.len());
+        while !more.is_char_boundary(room) {
+            room -= 1;
+        }
+        self.0.push_str(&more[..room]);
+        match room == more.len() {
+            true => Ok(()),
+            false => Err(std::fmt::Error),
+        }
+    }
 }

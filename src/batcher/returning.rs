@@ -41,7 +41,8 @@ impl<J: Item, R: Send + 'static> Returning<J, R> {
         };
         // Closed ones go one by one, so that the order of the others stays.
         while let Some(at) = line.iter().position(|(_, place)| place.is_closed()) {
-            self.unwanted.extend(line.remove(at).map(|(_, place)| place));
+            self.unwanted
+                .extend(line.remove(at).map(|(_, place)| place));
         }
         line.push_back((self.next, place));
         self.next += 1;

@@ -134,6 +134,20 @@ settings! {
         max_response: usize = "16MiB", in size(2..=GIB),
             env "MICROBATCH_UPSTREAM__MAX_RESPONSE";
 
+        /// Longest a connection to the upstream is kept without a batch
+        ///
+        /// Shorter than the upstream keeps it, or a batch may meet its end. Where the upstream
+        /// announces less (`Keep-Alive: timeout=`), it is given up before that.
+        idle_timeout: Duration = "4s", in time(MILLISECOND..=HOUR),
+            env "MICROBATCH_UPSTREAM__IDLE_TIMEOUT";
+
+        /// Longest a connection to the upstream is given new batches; 0 for no limit
+        ///
+        /// So that DNS is asked again, and new replicas behind a balancer get their share.
+        /// Connections are renewed one after the other within this time.
+        max_connection_age: Duration = "1m", in time(ZERO..=DAY),
+            env "MICROBATCH_UPSTREAM__MAX_CONNECTION_AGE";
+
         /// Header sent with every batch (repeatable)
         ///
         /// Every value is marked sensitive and never printed. Layers add up by header name.

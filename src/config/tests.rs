@@ -71,6 +71,8 @@ const VALUES: &[(&str, [&str; 3])] = &[
     ("upstream.timeout", ["\"1s\"", "\"2s\"", "\"3s\""]),
     ("upstream.connect_timeout", ["\"2s\"", "\"3s\"", "\"4s\""]),
     ("upstream.max_response", ["\"1KiB\"", "\"2KiB\"", "3000"]),
+    ("upstream.idle_timeout", ["\"2s\"", "\"3s\"", "\"5s\""]),
+    ("upstream.max_connection_age", ["0", "\"3s\"", "\"5s\""]),
     ("upstream.results", ["\"none\"", "\"by-id\"", "\"none\""]),
     ("upstream.job_error_status", ["400", "500", "599"]),
     ("upstream.idempotent", ["true", "false", "true"]),

@@ -16,7 +16,8 @@ const MAX_PASSTHROUGH: usize = 64 * 1024 - 1;
 
 /// What one call came to.
 pub(super) enum Answer {
-    /// A success, and its body.
+    /// A success, with its body. The connection that it came on is kept for other
+    /// calls when the response is dropped, unless it is suspect by then.
     Results(Response, Bytes),
     /// A success whose body is not read for results.
     Taken(Response),
@@ -78,6 +79,7 @@ impl From<CallError> for Failed {
             CallError::ConnectTimeout => Failure::ConnectTimeout,
             CallError::Disconnected(_) => Failure::Disconnected,
             CallError::Timeout => Failure::Timeout,
+            CallError::Foreign(status) => Failure::Malformed(*status),
             CallError::TooLarge(status) => Failure::ResponseTooLarge(*status),
         };
         Self {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderValue;
+use http_body_util::Full;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
@@ -61,9 +62,10 @@ impl Posted {
         if let Some(seconds) = retry_after {
             response = response.header("retry-after", seconds);
         }
-        let response = response.body(reqwest::Body::from("")).unwrap();
-        let response = Response::new(response.into(), 0, Instant::now() + FAR);
-        self.answer.send(Ok(response)).unwrap();
+        let response = response.body(Full::<Bytes>::default()).unwrap();
+        let until = Instant::now() + FAR;
+        let response = Response::new(response, &self.batch_id, 0, until, Box::new(()));
+        self.answer.send(response).unwrap();
     }
 
     /// Takes the jobs; see [`Results::None`].

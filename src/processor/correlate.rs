@@ -54,6 +54,15 @@ pub struct Correlation {
     pub unmatched: Unmatched,
 }
 
+impl Correlation {
+    /// Whether there is nothing for any of the ids.
+    pub fn is_for_nobody(&self) -> bool {
+        self.outcomes
+            .iter()
+            .all(|it| matches!(it, Outcome::Missing { .. }))
+    }
+}
+
 /// How many elements belong to nobody, by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unmatched {
@@ -93,14 +102,6 @@ impl Unmatched {
     /// All of them.
     pub fn total(&self) -> usize {
         self.by_kind().iter().sum()
-    }
-}
-
-impl Correlation {
-    /// Whether any element belongs to any of the jobs.
-    pub fn matches_any(&self) -> bool {
-        let missing = |it: &Outcome| matches!(it, Outcome::Missing { .. });
-        !self.outcomes.iter().all(missing)
     }
 }
 

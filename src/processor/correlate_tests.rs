@@ -119,7 +119,7 @@ fn an_odd_element_whose_id_can_not_be_read_is_nobodys() {
         let correlation = run(&["1"], &format!("[{odd}]")).unwrap();
         assert_eq!(correlation.outcomes, [MISSING], "{odd}");
         assert_eq!(correlation.unmatched.malformed, 1, "{odd}");
-        assert!(!correlation.matches_any());
+        assert!(correlation.is_for_nobody());
     }
     // One that can be read, but is nobody's.
     let stranger = run(&["1"], r#"[{"id":9,"x":NaN}]"#).unwrap();

@@ -9,13 +9,16 @@ use super::trip::Trip;
 use super::{Batch, Member, Processor};
 use crate::code::Code;
 use crate::job::JobId;
+use crate::upstream::Response;
 
 /// Answers from this size on, in bytes, are read on another thread: the one that
 /// serves callers would stand still for about 2 ms a megabyte.
 const LARGE: usize = 256 * 1024;
 
 impl<C> Processor<C> {
-    /// Answers each member with its own result, or with the want of it.
+    /// Answers each member with its own result, or with the want of it. An answer
+    /// without a result for any of them may be another batch's: all that follow on
+    /// its connection would be too, so that it is not used again.
     ///
     /// # Errors
     /// Where the answer holds no results at all; nobody is answered then.
@@ -24,9 +27,19 @@ impl<C> Processor<C> {
         batch: &mut Batch,
         trip: &Trip,
         answer: &Bytes,
-        status: u16,
+        response: &mut Response,
     ) -> Result<(), NotResults> {
-        let correlation = read(batch.members(), answer).await?;
+        let status = response.status();
+        let correlation = match read(batch.members(), answer).await {
+            Ok(correlation) => correlation,
+            Err(error) => {
+                response.suspect();
+                return Err(error);
+            }
+        };
+        if correlation.is_for_nobody() {
+            response.suspect();
+        }
         self.warn_of_mismatch(trip, batch.len(), &correlation);
         trip.log(Code::Ok);
         let mut outcomes = correlation.outcomes.into_iter();

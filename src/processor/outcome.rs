@@ -251,6 +251,8 @@ impl Failure {
 pub fn code_of_status(status: u16, size: usize) -> Code {
     match status {
         401 | 403 | 407 => Code::UpstreamAuth,
+        // Of a connection, not of a batch: servers say it to one that was idle.
+        408 => Code::UpstreamError,
         429 | 503 => Code::UpstreamOverloaded,
         413 if size == 1 => Code::UpstreamTooLarge,
         400..=499 if size == 1 => Code::UpstreamRejectedJob,
@@ -365,6 +367,7 @@ mod tests {
             (403, UpstreamAuth, UpstreamAuth),
             (404, UpstreamRejectedJob, UpstreamRejectedBatch),
             (407, UpstreamAuth, UpstreamAuth),
+            (408, UpstreamError, UpstreamError),
             (413, UpstreamTooLarge, UpstreamRejectedBatch),
             (422, UpstreamRejectedJob, UpstreamRejectedBatch),
             (429, UpstreamOverloaded, UpstreamOverloaded),

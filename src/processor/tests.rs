@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use http_body_util::Full;
 use tokio::time::{advance, sleep};
 
 use super::*;
@@ -54,9 +55,9 @@ impl Call for Script {
             response = response.header("retry-after", seconds);
         }
         let body = if step.1 == 200 { text } else { String::new() };
-        let response = response.body(reqwest::Body::from(body)).unwrap();
+        let response = response.body(Full::from(body)).unwrap();
         let deadline = Instant::now() + 60 * SECOND;
-        Ok(Response::new(response.into(), 1 << 20, deadline))
+        Response::new(response, batch.batch_id, 1 << 20, deadline, Box::new(()))
     }
 }
 

@@ -9,7 +9,7 @@
 //! | refused, unreachable, unknown to DNS | the body was never asked for |
 //! | connecting took too long | the same; [`Sent::withdraw`](super::Sent::withdraw) keeps it so |
 //! | TLS failed | the same: a request needs a connection that is through with TLS |
-//! | a kept connection was closed before the request was written | the same: the HTTP library gives the request back whole, and `hyper-util` sends it on another connection by itself |
+//! | a kept connection was closed before the request was written | the same: the HTTP library gives the request back whole; or the body was asked for, and the connection's socket, which counts what the system takes, took nothing of it: [`Sent::take_back`](super::Sent). [`Upstream`](super::Upstream) sends it on another connection then |
 //! | HTTP/2: `RST_STREAM` with `REFUSED_STREAM` | the upstream says so, [`Unsent::Refused`] |
 //! | HTTP/2: `GOAWAY` with a last stream below ours | the upstream says so, [`Unsent::GoneAway`] |
 //! | HTTP/2: any other reset; `GOAWAY` that covers our stream, then the end of the connection | not known, so sent |
@@ -45,7 +45,7 @@ pub(super) enum Unsent {
 /// The proof that a call was not processed, if there is one. `error` is what the
 /// client gave in place of the head of an answer, `asked` whether anybody has
 /// asked for the body.
-pub(super) fn proof(error: &reqwest::Error, asked: bool) -> Option<Unsent> {
+pub(super) fn proof(error: &hyper::Error, asked: bool) -> Option<Unsent> {
     if !asked {
         return Some(Unsent::Unasked);
     }
@@ -61,12 +61,10 @@ pub(super) fn proof(error: &reqwest::Error, asked: bool) -> Option<Unsent> {
     refused.then_some(Unsent::Refused)
 }
 
-/// What ended our HTTP/2 stream. The chain is `reqwest`, `hyper-util`, `hyper`,
-/// `h2`; at another place an error of `h2` may be about something else.
-fn stream_error(error: &reqwest::Error) -> Option<&h2::Error> {
-    let connection = error.source()?.source()?;
-    let connection = connection.downcast_ref::<hyper::Error>()?;
-    connection.source()?.downcast_ref()
+/// What ended our HTTP/2 stream: the direct cause. At another place an error of
+/// `h2` may be about something else.
+fn stream_error(error: &hyper::Error) -> Option<&h2::Error> {
+    error.source()?.downcast_ref()
 }
 
 #[cfg(test)]

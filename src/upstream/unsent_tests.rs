@@ -138,27 +138,33 @@ async fn a_kept_connection_that_was_closed_while_idle_is_not_used_again() {
     assert_eq!(failure(&upstream, SMALL).await, ("Unreachable", false));
 }
 
+/// Nothing of it was written there, so that it is sent on another one.
 #[tokio::test]
-async fn a_kept_connection_that_closes_as_the_request_goes_out_may_have_been_sent() {
-    let listener = listener().await;
-    let upstream = upstream("http", listener.local_addr().unwrap());
-    let (accepted, first) = tokio::join!(
-        async {
-            let mut socket = listener.accept().await.unwrap().0;
-            answer(&mut socket).await;
-            socket
-        },
-        success(&upstream)
-    );
-    first.unwrap();
-    // Without a turn of the event loop before the next call, the client can't
-    // know.
-    accepted.set_zero_linger().unwrap();
-    drop(accepted);
-    tokio::spawn(async move { answer(&mut listener.accept().await.unwrap().0).await });
-    match call(&upstream, SMALL).await {
-        (Ok(_), sent) => assert!(sent, "on another connection"),
-        (Err(error), sent) => assert_eq!((name(&error), sent), ("Disconnected", true)),
+async fn a_kept_connection_that_has_ended_or_spoken_meanwhile_is_not_written_to() {
+    for meanwhile in ["a reset", "an end", "an answer"] {
+        let listener = listener().await;
+        let upstream = upstream("http", listener.local_addr().unwrap());
+        let (accepted, first) = tokio::join!(
+            async {
+                let mut socket = listener.accept().await.unwrap().0;
+                answer(&mut socket).await;
+                socket
+            },
+            success(&upstream)
+        );
+        first.unwrap();
+        // Without a turn of the event loop before the next call, only the system
+        // can tell.
+        match meanwhile {
+            "a reset" => accepted.set_zero_linger().unwrap(),
+            "an end" => {}
+            _ => assert!(accepted.try_write(b"HTTP/1.1 200 OK\r\n\r\n").is_ok()),
+        }
+        let accepted = (meanwhile == "an answer").then_some(accepted);
+        tokio::spawn(async move { answer(&mut listener.accept().await.unwrap().0).await });
+        let (outcome, sent) = call(&upstream, SMALL).await;
+        assert!(outcome.is_ok() && sent, "{meanwhile}: {outcome:?}");
+        drop(accepted);
     }
 }
 
@@ -377,14 +383,48 @@ async fn a_kept_http2_connection_that_said_goodbye_while_idle_is_not_used_again(
     }
 }
 
+/// Whether the other end lives is asked while a call is under way.
+#[tokio::test]
+async fn a_silent_http2_connection_is_lost_long_before_the_calls_time_is_up() {
+    let listener = listener().await;
+    let upstream = http2_upstream(&listener);
+    let (mut connection, first) = tokio::join!(
+        async {
+            let mut connection = http2_connection(&listener).await;
+            let (stream, _) = connection.request().await;
+            connection.answer(stream).await;
+            connection
+        },
+        success(&upstream)
+    );
+    first.unwrap();
+    // From here on nothing comes from the other end, so that time may pass.
+    tokio::time::pause();
+    let began = Instant::now();
+    let (failure, _) = tokio::join!(failure(&upstream, SMALL), connection.request());
+    assert_eq!(failure, ("Disconnected", true));
+    let took = began.elapsed();
+    assert!((14..=16).contains(&took.as_secs()), "{took:?}");
+}
+
+#[tokio::test]
+async fn an_http2_answer_that_names_another_batch_is_foreign() {
+    let verdict = http2(async |it| it.whole_head(1, b"200", true).await).await;
+    assert_eq!(verdict, "Foreign");
+    let verdict = http2(async |it| it.whole_head(1, b"408", false).await).await;
+    assert_eq!(verdict, "ok");
+}
+
 /// As the product speaks HTTP/2: chosen by ALPN.
 #[tokio::test]
 async fn over_tls_the_upstreams_word_counts_as_well() {
     for reset in [false, true] {
         let listener = listener().await;
         let settings = settings("https", listener.local_addr().unwrap());
-        let root = reqwest::Certificate::from_der(CERTIFICATE).unwrap();
-        let upstream = Upstream::with(settings, |it| it.tls_certs_only([root.clone()])).unwrap();
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from(CERTIFICATE)).unwrap();
+        let adapt = |it: &mut Adapt| it.roots = Some(roots.clone());
+        let upstream = Upstream::with(settings, &adapt).unwrap();
         let server = async {
             let socket = listener.accept().await.unwrap().0;
             let socket = acceptor().accept(socket).await.unwrap();
@@ -402,6 +442,18 @@ async fn over_tls_the_upstreams_word_counts_as_well() {
     }
 }
 
+#[test]
+fn what_an_error_says_is_bounded() {
+    let error = std::io::Error::other("é".repeat(1 << 20));
+    let text = chain(&error);
+    assert!(
+        text.len() <= MAX_TEXT && text.len() > MAX_TEXT - 2,
+        "{}",
+        text.len()
+    );
+    assert_eq!(chain(&std::io::Error::other("short")), "short");
+}
+
 // Calling
 
 fn settings(scheme: &str, addr: SocketAddr) -> Settings {
@@ -411,6 +463,8 @@ fn settings(scheme: &str, addr: SocketAddr) -> Settings {
         timeout: LONG,
         connect_timeout: LONG,
         max_response: 1024,
+        idle_timeout: LONG,
+        max_connection_age: Duration::ZERO,
         connections: 1,
         runtimes: 1,
     }
@@ -423,7 +477,7 @@ fn upstream(scheme: &str, addr: SocketAddr) -> Upstream {
 /// Without TLS there is nothing to choose HTTP/2 by, so it is said.
 fn http2_upstream(listener: &TcpListener) -> Upstream {
     let settings = settings("http", listener.local_addr().unwrap());
-    Upstream::with(settings, |it| it.http2_prior_knowledge()).unwrap()
+    Upstream::with(settings, &|it| it.plain = connect::Version::Http2).unwrap()
 }
 
 /// What became of one call, and whether its body was asked for.
@@ -460,6 +514,7 @@ fn name(error: &CallError) -> &'static str {
         CallError::Refused(_) => "Refused",
         CallError::Disconnected(_) => "Disconnected",
         CallError::Timeout => "Timeout",
+        CallError::Foreign(_) => "Foreign",
         CallError::TooLarge(_) => "TooLarge",
     }
 }

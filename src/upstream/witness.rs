@@ -26,7 +26,8 @@ pub struct Sent(Arc<AtomicU8>);
 
 impl Sent {
     /// True from when the HTTP library first asks for the body, which it does
-    /// once it has a connection.
+    /// once it has a connection, unless the connection proves that nothing was
+    /// written.
     pub fn get(&self) -> bool {
         self.0.load(Ordering::Acquire) == ASKED
     }
@@ -38,9 +39,18 @@ impl Sent {
     }
 
     /// Makes sure that the body is not sent from here on; false if it may have
-    /// been. [`get`](Self::get) keeps its value for good.
+    /// been.
     pub fn withdraw(&self) -> bool {
         self.settle(WITHDRAWN) == WITHDRAWN
+    }
+
+    /// What was asked for has provably not left this process, nor will: it counts
+    /// as if nobody had asked.
+    pub(super) fn take_back(&self) {
+        // A call has one attempt at a time to ask for it; this is its last word.
+        let _ = self
+            .0
+            .compare_exchange(ASKED, UNASKED, Ordering::AcqRel, Ordering::Acquire);
     }
 
     /// The first to settle it decides; returns what it was or is settled to.
@@ -65,16 +75,12 @@ pub(super) struct Witness {
 }
 
 impl Witness {
-    fn new(pieces: Vec<Bytes>, sent: Sent) -> Self {
+    pub(super) fn new(pieces: Vec<Bytes>, sent: Sent) -> Self {
         Self {
             left: pieces.iter().map(Bytes::len).sum(),
             pieces: pieces.into_iter(),
             sent,
         }
-    }
-
-    pub(super) fn body(pieces: Vec<Bytes>, sent: Sent) -> reqwest::Body {
-        reqwest::Body::wrap(Self::new(pieces, sent))
     }
 }
 

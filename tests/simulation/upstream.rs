@@ -1,12 +1,13 @@
 //! An upstream that misbehaves by chance, and remembers what it really did.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::HeaderValue;
+use http_body_util::Full;
 use microbatch::upstream::circuit::Circuit;
-use microbatch::upstream::{Call, CallError, Outgoing, Response};
+use microbatch::upstream::{Call, CallError, Ended, Origin, Outgoing, Response};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -36,6 +37,9 @@ pub const DEEDS: &[&str] = &[
     "is silent",
     "makes the proxy panic",
     "is down",
+    "answers twice",
+    "says 408 too late",
+    "answers for another batch",
     "is abandoned",
 ];
 
@@ -74,8 +78,55 @@ struct State {
     deeds: BTreeMap<&'static str, u64>,
     in_flight: usize,
     last_left: Option<Instant>,
+    /// The connections that the proxy keeps.
+    kept: Vec<Connection>,
     /// A job that no batch with it in survives, where batches are bisected.
     poison: u64,
+}
+
+/// A connection, with what is said on it and not yet heard.
+#[derive(Default)]
+struct Connection {
+    said: VecDeque<Said>,
+    /// Whether an answer to another call has come on it that shows.
+    is_shifted: bool,
+}
+
+/// An answer.
+#[derive(Clone)]
+struct Said {
+    status: u16,
+    retry_after: bool,
+    body: String,
+    /// The batch that it is for, where it says so.
+    batch_id: Option<HeaderValue>,
+    ids: Vec<String>,
+}
+
+/// A connection with a call on it.
+struct Line {
+    oracle: Oracle,
+    connection: Mutex<Connection>,
+}
+
+impl std::fmt::Debug for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Line")
+    }
+}
+
+impl Origin for Line {
+    fn is_early(&self) -> bool {
+        false
+    }
+
+    fn ended(self: Box<Self>, how: Ended) {
+        let connection = self.connection.into_inner().unwrap();
+        if how == Ended::Whole {
+            assert!(!connection.is_shifted, "kept after another call's answer");
+            self.oracle.with(|it| it.kept.push(connection));
+        }
+    }
 }
 
 pub struct SimulatedUpstream {
@@ -101,6 +152,7 @@ impl Oracle {
             deeds: BTreeMap::new(),
             in_flight: 0,
             last_left: None,
+            kept: Vec::new(),
             poison,
         })))
     }
@@ -243,8 +295,13 @@ impl SimulatedUpstream {
             } else if size > 3 && it.rng.random_bool(0.3) {
                 "says 413"
             } else if bad {
-                // All but the first, which is no fault, and the last two.
-                DEEDS[it.rng.random_range(1..DEEDS.len() - 2)]
+                // All but the first, which is no fault, and those that come by
+                // themselves.
+                let at = it.rng.random_range(1..DEEDS.len());
+                match DEEDS[at] {
+                    "is down" | "is abandoned" | "answers for another batch" => "answers twice",
+                    deed => deed,
+                }
             } else {
                 "answers all"
             };
@@ -306,7 +363,7 @@ impl Call for SimulatedUpstream {
                 tokio::time::sleep_until(deadline).await;
                 Err(CallError::Timeout)
             }
-            _ => Ok(self.answer(deed, &jobs, deadline)),
+            _ => self.answer(deed, &jobs, batch.batch_id, deadline),
         };
         open.ended = true;
         answer
@@ -314,8 +371,73 @@ impl Call for SimulatedUpstream {
 }
 
 impl SimulatedUpstream {
+    /// What comes back on a connection: what it says, unless another answer is before
+    /// that.
+    fn answer(
+        &self,
+        deed: &str,
+        jobs: &[Job],
+        batch_id: &HeaderValue,
+        deadline: Instant,
+    ) -> Result<Response, CallError> {
+        let mut connection = self.oracle.with(|it| it.kept.pop()).unwrap_or_default();
+        assert!(!connection.is_shifted, "used after another call's answer");
+        let mut said = self.say(deed, jobs);
+        if self.oracle.with(|it| it.rng.random_bool(0.5)) {
+            said.batch_id = Some(batch_id.clone());
+        }
+        connection.said.push_back(said.clone());
+        match deed {
+            // Without a name of its batch only its ids tell it from the next call's.
+            "answers twice" => connection.said.push_back(Said {
+                batch_id: Some(batch_id.clone()),
+                ..said
+            }),
+            "says 408 too late" => connection.said.push_back(Said {
+                status: 408,
+                retry_after: false,
+                body: String::new(),
+                batch_id: None,
+                ids: Vec::new(),
+            }),
+            _ => {}
+        }
+        let mut heard = connection.said.pop_front().unwrap();
+        let is_own = heard.batch_id.as_ref().is_none_or(|it| it == batch_id) && heard.status != 408;
+        if !is_own {
+            let is_known = jobs.iter().any(|job| heard.ids.contains(&job.id));
+            connection.is_shifted = true;
+            self.oracle.with(|it| {
+                *it.deeds.entry("answers for another batch").or_default() += 1;
+                if !is_known && it.rng.random_bool(0.5) {
+                    heard.batch_id = None;
+                }
+            });
+        }
+        let line = Line {
+            oracle: self.oracle.clone(),
+            connection: Mutex::new(connection),
+        };
+        let mut response = http::Response::builder().status(heard.status);
+        if heard.retry_after {
+            response = response.header("retry-after", "1");
+        }
+        if let Some(id) = &heard.batch_id {
+            response = response.header("x-batch-id", id);
+        }
+        let response = response.body(Full::from(heard.body)).unwrap();
+        Response::new(response, batch_id, LIMIT, deadline, Box::new(line))
+    }
+
     /// What it says, having done what it says or worse.
-    fn answer(&self, deed: &str, jobs: &[Job], deadline: Instant) -> Response {
+    fn say(&self, deed: &str, jobs: &[Job]) -> Said {
+        let said = |status, retry_after, body| Said {
+            status,
+            retry_after,
+            body,
+            batch_id: None,
+            ids: jobs.iter().map(|job| job.id.clone()).collect(),
+        };
         if let Some(status) = deed.strip_prefix("says ").and_then(|it| it.parse().ok()) {
             // A 500 or a gateway's 502 and 504 may come after the work, but not where
             // they are said to have no effect.
@@ -324,7 +446,7 @@ impl SimulatedUpstream {
                 self.oracle.did(jobs.iter().take(n));
             }
             let retry_after = self.oracle.with(|it| it.rng.random_bool(0.2));
-            return response(status, retry_after, "no".to_owned(), deadline);
+            return said(status, retry_after, "no".to_owned());
         }
         self.oracle.did(jobs.iter());
         let mut elements: Vec<String> = jobs.iter().map(element).collect();
@@ -359,17 +481,8 @@ impl SimulatedUpstream {
             "says too much" => format!("[{}]", " ".repeat(LIMIT)),
             _ => format!("[{}]", elements.join(",")),
         };
-        response(200, false, body, deadline)
+        said(200, false, body)
     }
 }
 
 const LIMIT: usize = 1 << 16;
-
-fn response(status: u16, retry_after: bool, body: String, deadline: Instant) -> Response {
-    let mut response = http::Response::builder().status(status);
-    if retry_after {
-        response = response.header("retry-after", "1");
-    }
-    let response = response.body(reqwest::Body::from(body)).unwrap();
-    Response::new(response.into(), LIMIT, deadline)
-}

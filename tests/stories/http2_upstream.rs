@@ -62,13 +62,19 @@ impl Upstream {
 
     /// The proxy before it, which reads no results: what the frames say is enough.
     async fn proxy(&self) -> Proxy {
+        self.proxy_with(&[]).await
+    }
+
+    async fn proxy_with(&self, flags: &[&str]) -> Proxy {
         let url = format!("https://{}/batch", self.listener.local_addr().unwrap());
         let env = [
             ("SSL_CERT_FILE", ROOTS),
+            ("MICROBATCH_SERVER__THREADS", "1"),
             ("MICROBATCH_UPSTREAM__RESULTS", "none"),
             ("MICROBATCH_RETRY__BASE", "1ms"),
         ];
-        Proxy::start(&url, &["--max-wait", "0"], &env).await
+        let flags = [&["--max-wait", "0"], flags].concat();
+        Proxy::start(&url, &flags, &env).await
     }
 }
 
@@ -150,5 +156,46 @@ async fn what_may_have_been_done_is_not_sent_again() {
         let answer = caller.answer().await;
         answer.problem(502, "upstream-disconnected", "unknown");
         assert_eq!(proxy.log.nth("batch failed", 1).await.number("attempts"), 1);
+    }
+}
+
+/// No word on the connection, which stays open: one on which a call timed out is
+/// not used again.
+#[tokio::test]
+async fn after_a_timeout_the_next_batch_has_a_new_connection() {
+    let upstream = Upstream::start().await;
+    let proxy = upstream.proxy_with(&["--upstream-timeout", "3s"]).await;
+    let caller = proxy.enqueue(JOB).await;
+    let mut silent = upstream.accept().await;
+    silent.request().await;
+    let answer = caller.answer().await;
+    answer.problem(504, "upstream-timeout", "unknown");
+    let caller = proxy.enqueue(JOB).await;
+    let mut connection = upstream.accept().await;
+    let (stream, _) = connection.request().await;
+    connection.answer(stream).await;
+    assert_eq!(caller.answer().await.status, 204);
+    silent.closed().await;
+}
+
+#[tokio::test]
+async fn after_an_answer_to_another_batch_the_next_one_has_a_new_connection() {
+    for (status, other, code) in [
+        (b"200", true, "upstream-malformed"),
+        (b"408", false, "upstream-error"),
+    ] {
+        let upstream = Upstream::start().await;
+        let proxy = upstream.proxy().await;
+        let caller = proxy.enqueue(JOB).await;
+        let mut stray = upstream.accept().await;
+        let (stream, _) = stray.request().await;
+        stray.whole_head(stream, status, other).await;
+        caller.answer().await.problem(502, code, "yes");
+        let caller = proxy.enqueue(JOB).await;
+        let mut connection = upstream.accept().await;
+        let (stream, _) = connection.request().await;
+        connection.answer(stream).await;
+        assert_eq!(caller.answer().await.status, 204);
+        stray.closed().await;
     }
 }

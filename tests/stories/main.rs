@@ -31,11 +31,13 @@ mod results;
 
 // Section 4: every error is one problem, for one caller.
 mod failed_answers;
+mod upstream_connections;
 mod upstream_early;
 mod upstream_failures;
 mod upstream_malformed;
 mod upstream_reuse;
 mod upstream_status;
+mod upstream_strays;
 
 // Sections 5 and 6: deadlines, splitting, overload and shutdown.
 mod attempts;

@@ -77,6 +77,44 @@ async fn an_early_200_or_413_is_the_answer() {
     goes_on(&proxy, &mut upstream).await;
 }
 
+/// As a server does that refuses by the head alone: what it said is on its way when
+/// the rest of the batch meets a reset.
+#[tokio::test]
+async fn a_refusal_unread_and_a_closed_connection_are_that_refusal() {
+    let (proxy, mut upstream) = house().await;
+    for (status, code, answered) in [
+        ("413 Content Too Large", "upstream-too-large", 413),
+        ("401 Unauthorized", "upstream-auth", 502),
+        ("429 Too Many Requests", "upstream-overloaded", 503),
+        ("503 Service Unavailable", "upstream-overloaded", 503),
+    ] {
+        for close in ["", "Connection: close"] {
+            for _ in 0..3 {
+                let (caller, mut wire) = half_sent(&proxy, &mut upstream).await;
+                let said = match close {
+                    "" => Wire::answer("no"),
+                    close => Wire::answer_with(close, "no"),
+                };
+                wire.write(said.replacen("200 OK", status, 1)).await;
+                // With all of the batch unread.
+                drop(wire);
+                caller.answer().await.problem(answered, code, "yes");
+            }
+        }
+    }
+    goes_on(&proxy, &mut upstream).await;
+}
+
+/// Nothing is said before it closes.
+#[tokio::test]
+async fn a_connection_closed_unread_is_lost() {
+    let (proxy, mut upstream) = house().await;
+    let (caller, wire) = half_sent(&proxy, &mut upstream).await;
+    drop(wire);
+    let answer = caller.answer().await;
+    answer.problem(502, "upstream-disconnected", "unknown");
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn an_early_answer_and_no_more_reading_hold_no_connection() {

@@ -211,8 +211,18 @@ async fn interim_answers_are_skipped() {
 #[tokio::test]
 async fn interim_answers_without_end() {
     let flood = Play::Flood(b"HTTP/1.1 100 Continue\r\n\r\n".repeat(100));
-    let answer = played(vec![Play::Read, flood]).await;
-    answer.problem(504, "upstream-timeout", "unknown");
+    broken(&played(vec![Play::Read, flood]).await);
+}
+
+#[tokio::test]
+async fn up_to_16_interim_answers_are_skipped() {
+    let interim = "HTTP/1.1 102 Processing\r\n\r\n";
+    let last = "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n[{\"id\":\"a\"}]";
+    let answer = played(Play::answer(format!("{}{last}", interim.repeat(16)))).await;
+    answer.is_result(JOB);
+    // All that came is read before there is more to read.
+    let more = Play::Write(interim.repeat(17).into());
+    broken(&played(vec![Play::Read, more, Play::Stall]).await);
 }
 
 #[tokio::test]

@@ -72,6 +72,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             .await;
     }
 
+    /// An answer without a body, with this status; it may name another batch.
+    pub async fn whole_head(&mut self, stream: u32, status: &[u8; 3], other: bool) {
+        // Literal fields, not indexed (RFC 7541, section 6.2.2).
+        let mut head = [b"\x08\x03", &status[..]].concat();
+        if other {
+            head.extend(b"\x00\x0ax-batch-id\x05other");
+        }
+        self.write(HEADERS, END_STREAM | END_HEADERS, stream, &head)
+            .await;
+    }
+
     pub async fn answer(&mut self, stream: u32) {
         self.head(stream).await;
         self.write(DATA, END_STREAM, stream, b"[]").await;

@@ -114,13 +114,19 @@ async fn play(mut socket: TcpStream, plays: Vec<Play>) -> Option<()> {
 
 /// Reads a head and as much body as its `Content-Length` says: the body.
 async fn read_request(socket: &mut TcpStream) -> Option<Vec<u8>> {
-    let mut body = vec![0; read_head(socket).await?];
+    let mut body = vec![0; read_head(socket).await?.length];
     socket.read_exact(&mut body).await.ok()?;
     Some(body)
 }
 
-/// Reads a head alone: its `Content-Length`.
-pub(super) async fn read_head(socket: &mut TcpStream) -> Option<usize> {
+/// What a batch's head says.
+pub(super) struct Head {
+    pub length: usize,
+    pub batch_id: String,
+}
+
+/// Reads a head alone.
+pub(super) async fn read_head(socket: &mut TcpStream) -> Option<Head> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(socket.read_u8().await.ok()?);
@@ -128,9 +134,16 @@ pub(super) async fn read_head(socket: &mut TcpStream) -> Option<usize> {
     let head = String::from_utf8(head)
         .expect("a head in ASCII")
         .to_ascii_lowercase();
-    let mut lines = head.lines();
-    let length = lines
-        .find_map(|line| line.strip_prefix("content-length:"))
-        .unwrap_or("0");
-    Some(length.trim().parse().expect("a length"))
+    let said = |name| {
+        let value = head.lines().find_map(|line| line.strip_prefix(name));
+        value.unwrap_or_default().trim()
+    };
+    let length = said("content-length:");
+    Some(Head {
+        length: match length {
+            "" => 0,
+            length => length.parse().expect("a length"),
+        },
+        batch_id: said("x-batch-id:").to_owned(),
+    })
 }

@@ -25,6 +25,10 @@ pub struct Wire {
     socket: TcpStream,
     /// How long the batch is.
     pub length: usize,
+    /// The batch's `X-Batch-Id`.
+    pub batch_id: String,
+    /// The proxy's end, which tells connections apart.
+    pub peer: SocketAddr,
 }
 
 impl WireUpstream {
@@ -72,8 +76,14 @@ impl Drop for WireUpstream {
 }
 
 async fn hear(mut socket: TcpStream, desk: mpsc::UnboundedSender<Wire>) {
-    if let Some(length) = read_head(&mut socket).await {
-        let _ = desk.send(Wire { socket, length });
+    if let Some(head) = read_head(&mut socket).await {
+        let peer = socket.peer_addr().expect("a peer");
+        let _ = desk.send(Wire {
+            socket,
+            length: head.length,
+            batch_id: head.batch_id,
+            peer,
+        });
     }
 }
 
@@ -96,6 +106,11 @@ impl Wire {
     pub fn answer(body: &str) -> String {
         let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: ";
         format!("{head}{}\r\n\r\n{body}", body.len())
+    }
+
+    /// The same with one header more.
+    pub fn answer_with(header: &str, body: &str) -> String {
+        Self::answer(body).replacen("\r\n", &format!("\r\n{header}\r\n"), 1)
     }
 
     /// Closes the sending side alone.

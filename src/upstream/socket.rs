@@ -1,0 +1,205 @@
+//! A TCP connection that a failed write does not end before its answer is read,
+//! and that knows what was written since its current call began.
+//!
+//! An upstream that refuses a batch unread answers and closes; the rest of the
+//! batch meets a reset. HTTP libraries end a connection with the first write that
+//! fails, and what the upstream said before is lost. Here a write that fails is
+//! dropped, with all that follow, and reading goes on to the end.
+//!
+//! [`connect`](super::connect) makes one, below TLS; a
+//! [`Connection`](super::connection::Connection) asks its [`Track`] about a call.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+
+use socket2::SockRef;
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// The most interim answers (1xx) to one call.
+pub(super) const MAX_INTERIM: u32 = 16;
+
+/// How many bytes one connection reads before it makes way for others.
+const TURN: usize = 128 * 1024;
+
+/// A call's connection gave out before anything of the call was written: it had
+/// ended, or held bytes of an answer that cannot be the call's.
+#[derive(Debug, Error)]
+#[error("the connection was no longer good")]
+struct Stale;
+
+/// The upstream sends interim answers without end.
+#[derive(Debug, Error)]
+#[error("more than {MAX_INTERIM} interim answers")]
+struct Flooded;
+
+/// What is known of a connection's bytes. Shared by its socket, within the HTTP
+/// library, and those who call over it.
+#[derive(Debug, Default)]
+pub(super) struct Track {
+    /// Bytes that the system took since the call began.
+    written: AtomicU64,
+    /// Interim answers to the call.
+    interim: AtomicU32,
+    /// Whether the next write is the call's first, before which the upstream has
+    /// nothing to say.
+    first: AtomicBool,
+    /// Whether a write has failed.
+    broken: AtomicBool,
+}
+
+impl Track {
+    /// A call begins that has the connection for itself; `silent` says that the
+    /// upstream has nothing to say before.
+    pub fn begin(&self, silent: bool) {
+        self.written.store(0, Ordering::Relaxed);
+        self.interim.store(0, Ordering::Relaxed);
+        self.first.store(silent, Ordering::Relaxed);
+    }
+
+    /// Whether nothing of the call has left this process, nor will: its
+    /// connection has failed before.
+    pub fn is_unwritten(&self) -> bool {
+        self.written.load(Ordering::Relaxed) == 0 && self.is_broken()
+    }
+
+    /// Whether a write has failed. Such a connection serves no other call.
+    pub fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
+    }
+
+    /// Whether less than `length` bytes of the call are written.
+    pub fn has_written_less_than(&self, length: usize) -> bool {
+        self.written.load(Ordering::Relaxed) < length as u64
+    }
+
+    /// An interim answer has come.
+    pub fn count_interim(&self) {
+        self.interim.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn wrote(&self, bytes: usize) {
+        self.written.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+}
+
+/// The connection itself.
+#[derive(Debug)]
+pub(super) struct Socket {
+    tcp: TcpStream,
+    track: Arc<Track>,
+    /// What may be read before others have their turn.
+    turn: usize,
+}
+
+impl Socket {
+    pub fn new(tcp: TcpStream) -> (Self, Arc<Track>) {
+        let track = Arc::new(Track::default());
+        let socket = Self {
+            tcp,
+            track: Arc::clone(&track),
+            turn: 0,
+        };
+        (socket, track)
+    }
+
+    /// Writes, if it still can.
+    fn write(
+        &mut self,
+        length: usize,
+        write: impl FnOnce(Pin<&mut TcpStream>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        let track = &self.track;
+        if track.first.swap(false, Ordering::Relaxed) && !is_silent(&self.tcp) {
+            track.broken.store(true, Ordering::Relaxed);
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::NotConnected, Stale)));
+        }
+        if track.is_broken() {
+            return Poll::Ready(Ok(length));
+        }
+        match ready!(write(Pin::new(&mut self.tcp))) {
+            Ok(written) => {
+                track.wrote(written);
+                Poll::Ready(Ok(written))
+            }
+            Err(error) => {
+                track.broken.store(true, Ordering::Relaxed);
+                match track.is_unwritten() {
+                    // What it may have said before is no answer to the call.
+                    true => Poll::Ready(Err(error)),
+                    false => Poll::Ready(Ok(length)),
+                }
+            }
+        }
+    }
+}
+
+/// Whether the other end has neither spoken nor closed. Asks the system, since the
+/// event loop may not have come round to it.
+fn is_silent(tcp: &TcpStream) -> bool {
+    let peeked = SockRef::from(tcp).peek(&mut [std::mem::MaybeUninit::uninit()]);
+    peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.track.interim.load(Ordering::Relaxed) > MAX_INTERIM {
+            return Poll::Ready(Err(io::Error::other(Flooded)));
+        }
+        if self.turn > TURN {
+            self.turn = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        let Poll::Ready(read) = Pin::new(&mut self.tcp).poll_read(context, buffer) else {
+            self.turn = 0;
+            return Poll::Pending;
+        };
+        let bytes = buffer.filled().len() - before;
+        self.turn += bytes;
+        Poll::Ready(read)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.write(bytes.len(), |tcp| tcp.poll_write(context, bytes))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let length = slices.iter().map(|slice| slice.len()).sum();
+        self.write(length, |tcp| tcp.poll_write_vectored(context, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tcp.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.track.is_broken() {
+            true => Poll::Ready(Ok(())),
+            false => Pin::new(&mut self.tcp).poll_shutdown(context),
+        }
+    }
+}
