@@ -149,8 +149,8 @@ pub struct Outgoing<'a> {
     pub batch_id: &'a HeaderValue,
     /// `X-Batch-Size`.
     pub batch_size: &'a HeaderValue,
-    /// Its place in a trace.
-    pub trace: &'a TraceContext,
+    /// Its place in a trace, where it has one.
+    pub trace: Option<&'a TraceContext>,
     /// Tells from the call on whether the upstream may have seen the batch.
     pub sent: &'a Sent,
     /// Which of the runtimes calls, from 0.
@@ -180,10 +180,12 @@ impl Call for Upstream {
             .headers(self.headers.clone())
             .header(BATCH_ID, batch.batch_id)
             .header(BATCH_SIZE, batch.batch_size)
-            .header("traceparent", trace.to_string())
             .body(Witness::body(batch.array, sent.clone()));
-        if let Some(state) = trace.state() {
-            request = request.header("tracestate", state);
+        if let Some(trace) = trace {
+            request = request.header("traceparent", trace.to_string());
+            if let Some(state) = trace.state() {
+                request = request.header("tracestate", state);
+            }
         }
         match timeout_at(deadline, request.send()).await {
             Ok(Ok(response)) => Ok(Response::new(response, self.max_response, deadline)),
