@@ -9,6 +9,19 @@ use super::trip::Trip;
 use super::{Batch, Processor};
 use crate::code::Code;
 
+/// An answer up to this size, in bytes, is kept whole for any of its results: what a
+/// copy costs is more than what it would give back.
+const SMALL: usize = 64 * 1024;
+
+/// A result as it is kept until its caller takes it: in memory of its own where it
+/// would hold on to an answer of more than twice its size.
+fn apart(result: Bytes, answer: &Bytes) -> Bytes {
+    match answer.len() > SMALL && result.len() < answer.len() / 2 {
+        true => Bytes::copy_from_slice(&result),
+        false => result,
+    }
+}
+
 impl<C> Processor<C> {
     /// Answers each member with its own result, or with the want of it.
     ///
@@ -29,7 +42,7 @@ impl<C> Processor<C> {
         batch.answer_all(|member| {
             let outcome = match outcomes.next() {
                 Some(Outcome::Found(element)) => JobOutcome::Element {
-                    raw: element.raw,
+                    raw: apart(element.raw, answer),
                     error: element.error,
                 },
                 Some(Outcome::Ambiguous) => JobOutcome::Failed(Failure::ResultAmbiguous(status)),
@@ -70,6 +83,29 @@ impl<C> Processor<C> {
                 batches_not_warned_of = silent,
                 "unmatched results"
             );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_results_are_copied_out_of_large_answers() {
+        for (answer, result, copied) in [
+            (SMALL, 1, false),
+            (SMALL + 1, 1, true),
+            (1 << 20, (1 << 19) - 1, true),
+            (1 << 20, 1 << 19, false),
+            (1 << 20, 1 << 20, false),
+        ] {
+            let answer = Bytes::from(vec![b'x'; answer]);
+            let result = answer.slice(..result);
+            let kept = apart(result.clone(), &answer);
+            assert_eq!(kept, result);
+            let is_copy = kept.as_ptr() != result.as_ptr();
+            assert_eq!(is_copy, copied, "{} of {}", result.len(), answer.len());
         }
     }
 }
