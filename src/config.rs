@@ -25,6 +25,7 @@ mod file;
 mod flags;
 mod fraction;
 mod headers;
+mod hosts;
 mod kind;
 mod level;
 mod mistake;

@@ -32,6 +32,8 @@ pub struct Gauges {
     pub queue_capacity: usize,
     /// Whether jobs are refused because the upstream has failed too often.
     pub circuit_open: bool,
+    /// Bytes of bodies that are being received and of answers that are not taken.
+    pub buffered: usize,
 }
 
 /// The two text formats that Prometheus reads.
@@ -245,6 +247,13 @@ impl Exposed {
             batcher.queued,
         )?;
         page.gauge(("queue_bytes", "Their bytes"), batcher.queued_bytes)?;
+        page.gauge(
+            (
+                "buffered_bytes",
+                "Bytes of bodies being received and of answers not taken yet (server.max_buffered)",
+            ),
+            self.gauges.buffered,
+        )?;
         page.gauge(
             (
                 "queue_capacity_jobs",

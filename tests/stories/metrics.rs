@@ -14,7 +14,7 @@ use crate::harness::{
 use crate::retries::{IDEMPOTENT, SHORT};
 
 /// Every name with its type and its labels.
-const METRICS: [(&str, &str, &[&str]); 23] = [
+const METRICS: [(&str, &str, &[&str]); 24] = [
     ("build_info", "gauge", &["version"]),
     ("jobs_accepted_total", "counter", &[]),
     ("jobs_total", "counter", &["outcome"]),
@@ -24,6 +24,7 @@ const METRICS: [(&str, &str, &[&str]); 23] = [
     ("queue_wait_seconds", "histogram", &[]),
     ("queue_jobs", "gauge", &[]),
     ("queue_bytes", "gauge", &[]),
+    ("buffered_bytes", "gauge", &[]),
     ("queue_capacity_jobs", "gauge", &[]),
     ("batches_total", "counter", &["outcome", "reason"]),
     ("batch_size_jobs", "histogram", &[]),
