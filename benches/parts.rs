@@ -12,6 +12,7 @@ use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use microbatch::batcher::{Batch, Batcher, Settings};
 use microbatch::job::Job;
+use microbatch::json::MAX_DEPTH;
 use microbatch::processor::correlate::correlate;
 use microbatch::processor::encode;
 use tokio::runtime::{Builder, Runtime};
@@ -33,14 +34,16 @@ fn body(id: usize, bytes: usize) -> Bytes {
 
 fn jobs(count: usize, bytes: usize) -> Vec<Job> {
     let bodies = (0..count).map(|id| body(id, bytes));
-    bodies.map(|body| Job::parse(&body).unwrap()).collect()
+    bodies
+        .map(|body| Job::parse(&body, MAX_DEPTH).unwrap())
+        .collect()
 }
 
 /// Finding the id, which checks all of the JSON.
 #[divan::bench(args = BYTES)]
 fn find_id(bencher: Bencher<'_, '_>, bytes: usize) {
     let body = body(1, bytes);
-    bencher.bench(|| Job::parse(black_box(&body)));
+    bencher.bench(|| Job::parse(black_box(&body), MAX_DEPTH));
 }
 
 /// Joining a batch of 64 by the size of its jobs: small ones are copied, large ones

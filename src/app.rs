@@ -21,7 +21,7 @@ use tracing::{info, warn};
 use crate::advice;
 use crate::batcher::{self, Batcher};
 use crate::config::{self, Config, MaxInFlight, Threads};
-use crate::http::{self, Admin, Caller, Jobs, JobsInner, Limits, Setting};
+use crate::http::{self, Admin, Buffered, Caller, HostNames, Jobs, JobsInner, Limits, Setting};
 use crate::job::Job;
 use crate::listener::{BindError, accept, bind};
 use crate::metrics::Bounds;
@@ -158,6 +158,7 @@ impl App {
         let workers = Arc::new(workers);
         let ready = Arc::new(AtomicBool::new(true));
         let jobs = jobs(&config, &batcher, &observer, &circuit);
+        let buffered = Arc::clone(&jobs.buffered);
         let router = http::jobs_router(jobs.clone());
         let (closing, closed) = watch::channel(false);
         let read_timeout = config.server.read_timeout;
@@ -193,13 +194,17 @@ impl App {
                 advice: advice_limits(&config),
                 observer: Arc::clone(&observer),
                 circuit: Arc::clone(&circuit),
+                buffered,
             });
+            let listen = config.admin.listen.as_deref().unwrap_or_default();
+            let hosts = HostNames::new(&config.admin.hosts, listen);
             let never = admin_closed.clone();
             tokio::spawn(accept(listener, never, move |stream| {
                 let (router, closed) = (router.clone(), admin_closed.clone());
+                let hosts = hosts.clone();
                 tokio::spawn(async move {
                     if let Some(stream) = watched(stream) {
-                        http::serve_admin(stream, router, read_timeout, closed).await;
+                        http::serve_admin(stream, router, hosts, read_timeout, closed).await;
                     }
                 });
             }));
@@ -298,7 +303,10 @@ fn jobs(
     Jobs::from(JobsInner {
         batcher: batcher.clone(),
         observer: Arc::clone(observer),
+        hosts: HostNames::new(&config.server.hosts, &config.server.listen),
+        buffered: Buffered::new(config.server.max_buffered, config.server.max_body),
         max_body: config.server.max_body,
+        max_depth: config.server.max_depth,
         request_timeout: config.server.request_timeout,
         read_timeout: config.server.read_timeout,
         timing: config.server.timing,

@@ -32,6 +32,12 @@ codes! {
     Ok = "ok",
     /// The caller got its result, which is an error of the job itself.
     JobError = "job-error",
+    /// A request that HTTP does not allow: no `Host`, or two.
+    InvalidRequest = "invalid-request",
+    /// The request is for a host that is not this one.
+    Misdirected = "misdirected",
+    /// A web page of another origin asks for what only this one may.
+    ForeignOrigin = "foreign-origin",
     /// The body is not JSON.
     MalformedJson = "malformed-json",
     /// No such path.
@@ -46,6 +52,8 @@ codes! {
     JobTooLarge = "job-too-large",
     /// The body did not arrive in time.
     ReadTimeout = "read-timeout",
+    /// More is in memory than may be, and the body was left unread for too long.
+    Overloaded = "overloaded",
     /// The queue is full.
     QueueFull = "queue-full",
     /// The deadline passed while the job was queued.

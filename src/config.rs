@@ -26,6 +26,7 @@ mod file;
 mod flags;
 mod fraction;
 mod headers;
+mod hosts;
 mod kind;
 mod level;
 mod mistake;

@@ -4,22 +4,27 @@
 //! [`serve_admin`].
 
 mod admin;
+mod answer_body;
+mod authority;
+mod buffered;
 mod connection;
 mod headers;
 mod jobs;
 mod observe;
 pub mod problem;
 
+use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::http::header::{HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{Method, Request, StatusCode, Version};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use bytes::Bytes;
-use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -30,10 +35,14 @@ use crate::job::Job;
 use crate::observer::Observer;
 use crate::processor::outcome::JobResult;
 use crate::upstream::circuit::Circuit;
-use jobs::Posted;
+use authority::{HostError, Rules};
+use jobs::{Posted, Uncounted};
 use problem::Problem;
 
 pub use admin::Admin;
+pub use answer_body::AnswerBody;
+pub use authority::HostNames;
+pub use buffered::Buffered;
 pub use observe::{Limits, Setting};
 
 /// `Allow` of a path that is read.
@@ -53,8 +62,14 @@ pub struct JobsInner {
     pub batcher: Batcher<Job, JobResult>,
     /// Who is told what becomes of them.
     pub observer: Arc<Observer>,
+    /// The names it answers to on loopback.
+    pub hosts: HostNames,
+    /// What is in memory before a job is queued and after it is answered.
+    pub buffered: Arc<Buffered>,
     /// The largest body, in bytes.
     pub max_body: usize,
+    /// How deep a job may nest, in levels.
+    pub max_depth: usize,
     /// The longest a job may stay.
     pub request_timeout: Duration,
     /// The longest a body, or the head before it, may take to arrive.
@@ -124,12 +139,18 @@ async fn only_get() -> Problem {
     Problem::method_not_allowed(GET)
 }
 
-/// The body of an answer: a job's result costs no box.
-type AnswerBody = Either<Full<Bytes>, Body>;
+/// What every answer says, whatever it is: it is what its `Content-Type` says, and
+/// no browser is to guess anything else.
+fn mark<B>(response: &mut Response<B>) {
+    const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+}
 
 /// Who sends jobs over one connection.
 pub struct Caller {
     jobs: Jobs,
+    rules: Rules,
     source: Source<Job, JobResult>,
     others: Router,
 }
@@ -141,6 +162,7 @@ impl Caller {
     pub fn new(jobs: Jobs, batcher: &Batcher<Job, JobResult>, others: Router) -> Self {
         let source = batcher.source();
         Self {
+            rules: Rules::of(&jobs.hosts, None),
             jobs,
             source,
             others,
@@ -158,47 +180,76 @@ impl Caller {
         if request.version() == Version::HTTP_2 {
             self.source.set_multiplexed();
         }
+        let uncounted = Uncounted::new(&self.jobs);
         let is_job = request.uri().path() == JOBS && request.method() == Method::POST;
         // What is asked for rarely must not make the future of every job larger.
-        let asked = match is_job {
-            true => Ok(Posted::new(request)),
-            false => Err(Box::pin(routed(
-                self.others.clone(),
-                request.map(Body::new),
-            ))),
+        let asked = match self.rules.check(&request) {
+            Err(error) => Asked::Refused(error),
+            Ok(()) if is_job => Asked::Posted(Posted::new(request)),
+            Ok(()) => {
+                let others = self.others.clone();
+                Asked::Other(Box::pin(routed(others, request.map(Body::new))))
+            }
         };
+        drop(uncounted);
         async move {
+            let mut uncounted = Uncounted::new(&self.jobs);
             match asked {
-                Ok(posted) => posted.answer(&self.jobs, &self.source).await,
-                Err(other) => other.await,
+                Asked::Posted(posted) => posted.answer(&mut uncounted, &self.source).await,
+                Asked::Refused(error) => self.jobs.refuse(Problem::from(error)),
+                Asked::Other(other) => other.await,
             }
         }
     }
 }
 
+/// What a request comes to.
+enum Asked<B, F> {
+    Posted(Posted<B>),
+    Refused(HostError),
+    Other(Pin<Box<F>>),
+}
+
 async fn routed(mut router: Router, request: Request<Body>) -> Response<AnswerBody> {
     match router.call(request).await {
-        Ok(response) => response.map(Either::Right),
+        Ok(response) => response.map(AnswerBody::from),
         Err(never) => match never {},
     }
 }
 
 /// Serves one connection of the jobs listener until it ends, or once `closing`
 /// turns true after the answer it is at.
-pub async fn serve_jobs(stream: TcpStream, caller: Caller, closing: watch::Receiver<bool>) {
+pub async fn serve_jobs(stream: TcpStream, mut caller: Caller, closing: watch::Receiver<bool>) {
     let read_timeout = caller.jobs.read_timeout;
+    caller.rules = Rules::of(&caller.jobs.hosts, local(&stream));
     let caller = Arc::new(caller);
     let serve = move |request: Request<Incoming>| Arc::clone(&caller).serve(request);
     connection::serve(stream, serve, read_timeout, closing).await;
 }
 
-/// The same for the admin listener.
+/// The same for the admin listener, which answers to these names on loopback.
 pub async fn serve_admin(
     stream: TcpStream,
     router: Router,
+    hosts: HostNames,
     read_timeout: Duration,
     closing: watch::Receiver<bool>,
 ) {
-    let serve = move |request: Request<Incoming>| routed(router.clone(), request.map(Body::new));
+    let rules = Rules::of(&hosts, local(&stream)).with_own_origin();
+    let serve = move |request: Request<Incoming>| {
+        let checked = rules.check(&request);
+        let router = router.clone();
+        async move {
+            match checked {
+                Ok(()) => routed(router, request.map(Body::new)).await,
+                Err(error) => Problem::from(error).into_response().map(AnswerBody::from),
+            }
+        }
+    };
     connection::serve(stream, serve, read_timeout, closing).await;
+}
+
+/// Where a connection has reached us.
+fn local(stream: &TcpStream) -> Option<IpAddr> {
+    stream.local_addr().ok().map(|address| address.ip())
 }

@@ -8,6 +8,13 @@ use std::fmt;
 /// The `sampled` bit of the trace flags, the only one version 00 defines.
 const SAMPLED: u8 = 1;
 
+/// The longest `tracestate` that is carried along, in bytes: as much as every vendor
+/// is to bear (section 3.3.1.5).
+const MAX_STATE: usize = 512;
+
+/// The most members of a `tracestate` (section 3.3.1.1).
+const MAX_STATE_MEMBERS: usize = 32;
+
 /// A trace, a place in it, and what its vendors wish to carry along.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceContext {
@@ -38,10 +45,11 @@ impl TraceContext {
         })
     }
 
-    /// The same context with its `tracestate`, carried as it came.
+    /// The same context with its `tracestate`, carried as it came; one that is not
+    /// valid, or too long, is left behind.
     #[must_use]
     pub fn with_state(mut self, tracestate: &str) -> Self {
-        self.state = Some(tracestate.into());
+        self.state = is_state(tracestate).then(|| tracestate.into());
         self
     }
 
@@ -59,28 +67,25 @@ impl TraceContext {
         }
     }
 
-    /// The context of a batch with these members' contexts.
+    /// The context of a batch with these members' contexts; none where no member has
+    /// one, since a trace that nobody follows is none.
     ///
     /// A batch of one goes on in its member's trace, as a new span. Any other
     /// batch belongs to no one member and starts a trace; it is sampled if a
-    /// member's is, or if no member says anything of sampling.
-    pub fn for_batch<'a>(mut members: impl ExactSizeIterator<Item = Option<&'a Self>>) -> Self {
-        if members.len() == 1
-            && let Some(Some(only)) = members.next()
-        {
-            return only.next_span();
+    /// member's is.
+    pub fn for_batch<'a>(members: impl ExactSizeIterator<Item = Option<&'a Self>>) -> Option<Self> {
+        let is_alone = members.len() == 1;
+        let mut traced = members.flatten();
+        let first = traced.next()?;
+        if is_alone {
+            return Some(first.next_span());
         }
-        let (mut told, mut sampled) = (false, false);
-        for member in members.flatten() {
-            told = true;
-            sampled |= member.sampled;
-        }
-        Self {
+        Some(Self {
             trace_id: u128::from(random_nonzero()) << 64 | u128::from(random_nonzero()),
             span_id: random_nonzero(),
-            sampled: sampled || !told,
+            sampled: first.sampled || traced.any(|member| member.sampled),
             state: None,
-        }
+        })
     }
 }
 
@@ -101,6 +106,53 @@ fn hex(text: &str, digits: usize) -> Option<u128> {
     (text.len() == digits && text.bytes().all(lower_hex))
         .then(|| u128::from_str_radix(text, 16).ok())
         .flatten()
+}
+
+/// Whether this is a list of distinct keys with values (section 3.3.1) that may be
+/// carried along.
+fn is_state(text: &str) -> bool {
+    let members = text.split(',').map(|it| it.trim_matches([' ', '\t']));
+    // An empty one is allowed, and says nothing.
+    let members: Vec<_> = members.filter(|it| !it.is_empty()).collect();
+    let mut keys = Vec::with_capacity(members.len().min(MAX_STATE_MEMBERS));
+    !members.is_empty()
+        && members.len() <= MAX_STATE_MEMBERS
+        && text.len() <= MAX_STATE
+        && members.iter().all(|member| {
+            let Some((key, value)) = member.split_once('=') else {
+                return false;
+            };
+            let is_new = !keys.contains(&key);
+            keys.push(key);
+            is_new && is_state_key(key) && is_state_value(value)
+        })
+}
+
+/// A vendor, or a vendor's tenant before an `@` (section 3.3.1.3.1).
+fn is_state_key(key: &str) -> bool {
+    let part = |text: &str, first: fn(u8) -> bool, longest: usize| {
+        let mut bytes = text.bytes();
+        text.len() <= longest
+            && bytes.next().is_some_and(first)
+            && bytes.all(|byte| lower(byte) || byte.is_ascii_digit() || b"_-*/".contains(&byte))
+    };
+    fn lower(byte: u8) -> bool {
+        byte.is_ascii_lowercase()
+    }
+    fn lower_or_digit(byte: u8) -> bool {
+        byte.is_ascii_lowercase() || byte.is_ascii_digit()
+    }
+    match key.split_once('@') {
+        None => part(key, lower, 256),
+        Some((tenant, system)) => part(tenant, lower_or_digit, 241) && part(system, lower, 14),
+    }
+}
+
+/// Printable characters but for `,` and `=` (section 3.3.1.3.2); the blanks around
+/// were trimmed.
+fn is_state_value(value: &str) -> bool {
+    let allowed = |byte: u8| matches!(byte, b' '..=b'~') && byte != b',' && byte != b'=';
+    (1..=256).contains(&value.len()) && value.bytes().all(allowed)
 }
 
 fn random_nonzero() -> u64 {
@@ -142,7 +194,7 @@ mod tests {
     #[test]
     fn a_batch_of_one_stays_in_its_trace_as_a_new_span() {
         let caller = TraceContext::parse(VALID).unwrap().with_state("a=1");
-        let batch = TraceContext::for_batch([Some(&caller)].into_iter());
+        let batch = TraceContext::for_batch([Some(&caller)].into_iter()).unwrap();
         assert_eq!(batch.trace_id, caller.trace_id);
         assert_ne!(batch.span_id, caller.span_id);
         assert_eq!((batch.sampled, batch.state()), (true, Some("a=1")));
@@ -155,12 +207,62 @@ mod tests {
         for (members, is_sampled) in [
             (vec![Some(&sampled), Some(&not)], true),
             (vec![Some(&not), None], false),
-            (vec![None, None], true),
-            (vec![None], true),
+            (vec![None, Some(&not), Some(&sampled)], true),
         ] {
-            let batch = TraceContext::for_batch(members.into_iter());
+            let batch = TraceContext::for_batch(members.into_iter()).unwrap();
             assert_ne!(batch.trace_id, sampled.trace_id);
             assert_eq!((batch.sampled, batch.state()), (is_sampled, None));
+        }
+    }
+
+    #[test]
+    fn a_batch_of_untraced_members_has_no_trace() {
+        for members in [vec![], vec![None], vec![None, None]] {
+            assert_eq!(TraceContext::for_batch(members.into_iter()), None);
+        }
+    }
+
+    #[test]
+    fn the_table_of_states() {
+        let member =
+            |key: usize, value: usize| format!("{}={}", "k".repeat(key), "v".repeat(value));
+        let many = |count: usize| (0..count).map(|n| format!("k{n}=v")).collect::<Vec<_>>();
+        let long = |value| format!("a={},b={}", "v".repeat(256), "v".repeat(value));
+        for (state, valid) in [
+            ("a=1", true),
+            ("rojo=00f067aa0ba902b7,congo=t61rcWkgMzE", true),
+            ("a=1, b=2 ,\tc=3", true),
+            ("a=1,,b=2,", true),
+            ("a=x y", true),
+            ("0tenant-_*/@sys-_*/1=x", true),
+            (&member(256, 1), true),
+            (&member(1, 256), true),
+            (&many(32).join(","), true),
+            (&long(251), true),
+            ("", false),
+            (",", false),
+            ("a", false),
+            ("a=", false),
+            ("=1", false),
+            ("a=1=2", false),
+            ("A=1", false),
+            ("1=1", false),
+            ("a b=1", false),
+            ("a@=1", false),
+            ("@a=1", false),
+            ("a@1=1", false),
+            ("a@b@c=1", false),
+            ("a=1,a=2", false),
+            ("a=\u{7f}", false),
+            ("a=é", false),
+            (&member(257, 1), false),
+            (&member(1, 257), false),
+            (&many(33).join(","), false),
+            (&long(252), false),
+        ] {
+            let context = TraceContext::parse(VALID).unwrap().with_state(state);
+            let expected = valid.then_some(state);
+            assert_eq!(context.state(), expected, "{} bytes: {state}", state.len());
         }
     }
 }

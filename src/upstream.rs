@@ -205,8 +205,8 @@ pub struct Outgoing<'a> {
     pub batch_id: &'a HeaderValue,
     /// `X-Batch-Size`.
     pub batch_size: &'a HeaderValue,
-    /// Its place in a trace.
-    pub trace: &'a TraceContext,
+    /// Its place in a trace, where it has one.
+    pub trace: Option<&'a TraceContext>,
     /// Tells from the call on whether the upstream may have seen the batch.
     pub sent: &'a Sent,
     /// Which of the runtimes calls, from 0.
@@ -298,11 +298,12 @@ impl Upstream {
         headers.clone_from(&self.headers);
         headers.insert(BATCH_ID, batch.batch_id.clone());
         headers.insert(BATCH_SIZE, batch.batch_size.clone());
-        if let Ok(trace) = HeaderValue::try_from(batch.trace.to_string()) {
-            headers.insert(TRACEPARENT, trace);
-        }
-        if let Some(Ok(state)) = batch.trace.state().map(HeaderValue::try_from) {
-            headers.insert(TRACESTATE, state);
+        if let Some(trace) = batch.trace {
+            headers.extend(
+                HeaderValue::try_from(trace.to_string()).map(|parent| (TRACEPARENT, parent)),
+            );
+            let state = trace.state().map(HeaderValue::try_from);
+            headers.extend(state.and_then(Result::ok).map(|state| (TRACESTATE, state)));
         }
         *request.uri_mut() = match version {
             Version::HTTP_2 => self.url.clone(),

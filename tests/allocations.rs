@@ -17,6 +17,7 @@ use axum::routing::post;
 use microbatch::app::App;
 use microbatch::config::{self, Flags, NeedUpstream};
 use microbatch::job::Job;
+use microbatch::json::MAX_DEPTH;
 use tokio::runtime::Builder;
 
 #[global_allocator]
@@ -64,7 +65,7 @@ fn a_job_takes_no_memory_that_an_empty_server_does_not() {
 }
 
 async fn echo(body: Bytes) -> impl IntoResponse {
-    let job = Job::parse(&body).unwrap();
+    let job = Job::parse(&body, MAX_DEPTH).unwrap();
     ([(CONTENT_TYPE, "application/json")], job.raw().clone())
 }
 
@@ -102,7 +103,7 @@ fn per_request(start: impl FnOnce(SocketAddr)) -> f64 {
 fn job(id: usize) -> String {
     let job = format!(r#"{{"id":"{id}","body":"{}"}}"#, "x".repeat(60));
     format!(
-        "POST /jobs HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\n\
+        "POST /jobs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
          content-length: {}\r\n\r\n{job}",
         job.len()
     )

@@ -441,7 +441,7 @@ fn mistakes_of_the_environment_name_the_variable() {
         (
             "MICROBATCH_ADMIN__X",
             "1",
-            "admin.x: unknown key; known are MICROBATCH_ADMIN__LISTEN",
+            "admin.x: unknown key; known are MICROBATCH_ADMIN__LISTEN, MICROBATCH_ADMIN__HOSTS",
         ),
         (
             "MICROBATCH_SERVER__READ_TIMEOUT",
@@ -534,6 +534,11 @@ fn what_cannot_work_together_is_refused_with_both_places() {
             "queue.max_bytes = 255KiB (m.toml:1) is less than server.max_body = 256KiB (default): the largest job could never wait; raise queue.max_bytes or lower server.max_body",
         ),
         (
+            "server.max_buffered = \"16MiB\"",
+            &[],
+            "server.max_buffered = 16MiB (m.toml:1) is less than server.max_body = 256KiB (default) and upstream.max_response = 16MiB (default) together: one body and one answer must fit; raise server.max_buffered or lower one of the two",
+        ),
+        (
             "retry.base = \"2s\"",
             &[],
             "retry.base = 2s (m.toml:1) is more than retry.cap = 1s (default): no pause before a retry may be longer than the cap; lower retry.base or raise retry.cap",
@@ -559,6 +564,9 @@ fn what_just_works_together_is_taken() {
         .fine();
     Check::with_upstream("retry.base = \"1s\"").run().fine();
     Check::with_upstream("queue.max_bytes = \"256KiB\"")
+        .run()
+        .fine();
+    Check::with_upstream("server.max_buffered = 17039360")
         .run()
         .fine();
     Check::with_upstream("server.listen = \"h:0\"\nadmin.listen = \"h:0\"")

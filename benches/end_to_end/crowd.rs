@@ -33,7 +33,7 @@ impl Crowd {
         for (id, caller) in self.0.iter_mut().enumerate() {
             let job = format!(r#"{{"id":{id},"body":"{body}"}}"#);
             let head = format!(
-                "POST /jobs HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+                "POST /jobs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
                  content-length: {}\r\n\r\n",
                 job.len()
             );

@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::serve::ListenerExt;
 use microbatch::job::Job;
+use microbatch::json::MAX_DEPTH;
 use tokio::net::TcpListener;
 
 /// The largest body, far above any batch of the benchmark.
@@ -31,7 +32,7 @@ pub fn upstream() -> anyhow::Result<Infallible> {
 }
 
 async fn echo_job(body: Bytes) -> Response {
-    match Job::parse(&body) {
+    match Job::parse(&body, MAX_DEPTH) {
         Ok(job) => json(job.raw().clone()),
         Err(error) => (StatusCode::UNPROCESSABLE_ENTITY, error.to_string()).into_response(),
     }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use microbatch::job::Job;
+use microbatch::json::MAX_DEPTH;
 use microbatch::processor::correlate::{
     Correlation, Element, ElementError, NotResults, Outcome, Unmatched, correlate,
 };
@@ -52,7 +53,7 @@ pub fn check<'a>(ids: impl IntoIterator<Item = &'a str>, answer: &[u8]) {
             && !known.contains(&id)
         {
             let body = Bytes::from(format!("{{\"id\":{written}}}"));
-            jobs.push(Job::parse(&body).expect("an id makes a job"));
+            jobs.push(Job::parse(&body, MAX_DEPTH).expect("an id makes a job"));
             known.push(id);
         }
     }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use microbatch::job::{Job, JobError};
+use microbatch::json::MAX_DEPTH;
 use serde_json::value::RawValue;
 
 use super::reading::{self, Id, NoId};
@@ -22,7 +23,7 @@ enum Refusal {
 /// Where it does not.
 pub fn check(body: &[u8]) {
     let shared = Bytes::copy_from_slice(body);
-    match (Job::parse(&shared), read(body)) {
+    match (Job::parse(&shared, MAX_DEPTH), read(body)) {
         (Ok(job), Ok((id, raw))) => {
             assert_eq!(job.id().to_string(), id.to_string(), "another id");
             assert_eq!(job.raw(), raw, "not the caller's bytes");
@@ -38,7 +39,8 @@ pub fn check(body: &[u8]) {
 /// An id is the same however it is spelled, and whatever stands around it.
 fn check_alone(job: &Job) {
     let body = format!("{{\"id\":{}}}", job.id());
-    let alone = Job::parse(&Bytes::from(body)).expect("an id that was taken is taken again");
+    let alone =
+        Job::parse(&Bytes::from(body), MAX_DEPTH).expect("an id that was taken is taken again");
     assert_eq!((alone.id(), alone.key()), (job.id(), job.key()));
 }
 

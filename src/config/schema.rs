@@ -12,6 +12,7 @@ use super::count_or::{MaxInFlight, SLOTS, THREADS, Threads};
 use super::duration::{DAY, HOUR, MILLISECOND, ZERO, time};
 use super::fraction::fraction;
 use super::headers::Headers;
+use super::hosts::HostNames;
 use super::kind::{Kind, Raw, Wrong};
 use super::level::Level;
 use super::mistake::Origin;
@@ -42,6 +43,19 @@ settings! {
         max_body: usize = "256KiB", in size(1..=GIB),
             flag "--max-body" "SIZE", env "MICROBATCH_SERVER__MAX_BODY";
 
+        /// Levels that a job may nest, itself the first
+        ///
+        /// For an upstream whose parser bears less than the proxy's.
+        max_depth: usize = "128", in count(1..=128),
+            env "MICROBATCH_SERVER__MAX_DEPTH";
+
+        /// Most memory for bodies being received and answers not taken
+        ///
+        /// In bytes, over all callers. Over it bodies are left unread, and refused after
+        /// `read_timeout`. One body and one answer must fit.
+        max_buffered: usize = "256MiB", in size(1..=64 * GIB),
+            env "MICROBATCH_SERVER__MAX_BUFFERED";
+
         /// Longest a job may stay, arrival to answer
         request_timeout: Duration = "30s", in time(MILLISECOND..=DAY),
             flag "--request-timeout" "DURATION", env "MICROBATCH_SERVER__REQUEST_TIMEOUT";
@@ -56,6 +70,13 @@ settings! {
         /// Answer with a Server-Timing header
         timing: bool = "true", in Switch,
             env "MICROBATCH_SERVER__TIMING";
+
+        /// Host names to answer to on loopback, besides localhost
+        ///
+        /// A request to a loopback address for any other name is refused with 421: a web page can
+        /// point a name of its own there.
+        hosts: Vec<String> = "[]", in HostNames,
+            env "MICROBATCH_SERVER__HOSTS";
     }
 
     /// `[admin]`: the listener for operators.
@@ -63,6 +84,10 @@ settings! {
         /// Health, settings and flush; "" for nowhere
         listen: Option<String> = "127.0.0.1:8081", in OptionalAddress,
             flag "--admin-listen" "HOST:PORT", env "MICROBATCH_ADMIN__LISTEN";
+
+        /// Host names to answer to on loopback, besides localhost
+        hosts: Vec<String> = "[]", in HostNames,
+            env "MICROBATCH_ADMIN__HOSTS";
     }
 
     /// `[batch]`: when a batch leaves, and how large it may be.

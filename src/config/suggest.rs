@@ -80,7 +80,11 @@ mod tests {
                 "timeout",
                 "unknown key; did you mean upstream.timeout?",
             ),
-            ("admin", "colour", "unknown key; known are admin.listen"),
+            (
+                "admin",
+                "colour",
+                "unknown key; known are admin.listen, admin.hosts",
+            ),
         ] {
             assert_eq!(
                 unknown_key(section, name, |key| key.key.to_owned()),

@@ -14,6 +14,7 @@ use super::{duration, size};
 /// What cannot work together.
 pub(crate) fn refused(draft: &Draft) -> Vec<Mistake> {
     let (server, batch, queue) = (&draft.server, &draft.batch, &draft.queue);
+    let upstream = &draft.upstream;
     let mut found = Vec::new();
     if let Some((body, array)) = both(&server.max_body, &batch.max_bytes)
         && body.saturating_add(2) > *array
@@ -43,6 +44,18 @@ pub(crate) fn refused(draft: &Draft) -> Vec<Mistake> {
              lower server.max_body",
             bytes("queue.max_bytes", &queue.max_bytes),
             bytes("server.max_body", &server.max_body),
+        ));
+    }
+    if let Some((body, answer)) = both(&server.max_body, &upstream.max_response)
+        && let Some(room) = &server.max_buffered.value
+        && *room < body.saturating_add(*answer)
+    {
+        found.push(format!(
+            "{} is less than {} and {} together: one body and one answer must fit; raise \
+             server.max_buffered or lower one of the two",
+            bytes("server.max_buffered", &server.max_buffered),
+            bytes("server.max_body", &server.max_body),
+            bytes("upstream.max_response", &upstream.max_response),
         ));
     }
     if let Some((base, cap)) = both(&draft.retry.base, &draft.retry.cap)

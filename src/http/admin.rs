@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 
-use super::observe::{Limits, Setting};
+use super::Buffered;
+use super::observe::{Limits, NO_STORE, Setting};
 use crate::advice;
 use crate::batcher::Batcher;
 use crate::job::Job;
@@ -35,6 +36,8 @@ pub struct Admin {
     pub observer: Arc<Observer>,
     /// Whether the upstream is worth asking.
     pub circuit: Arc<Circuit>,
+    /// What is in memory before a job is queued and after it is answered.
+    pub buffered: Arc<Buffered>,
 }
 
 impl Admin {
@@ -60,13 +63,19 @@ pub(super) async fn ready(State(admin): State<Admin>) -> Response {
 
 /// `GET /config`.
 pub(super) async fn config(State(admin): State<Admin>) -> Response {
-    let toml = [(CONTENT_TYPE, "application/toml; charset=utf-8")];
-    (toml, admin.config.to_string()).into_response()
+    let headers = [
+        (CONTENT_TYPE, "application/toml; charset=utf-8"),
+        (CACHE_CONTROL, NO_STORE),
+    ];
+    (headers, admin.config.to_string()).into_response()
 }
 
 /// `POST /flush`: sends what waits, and answers before it has gone.
 pub(super) async fn flush(State(admin): State<Admin>) -> Response {
     let jobs = admin.batcher.flush();
-    let json = [(CONTENT_TYPE, "application/json")];
-    (json, format!("{{\"jobs\":{jobs}}}\n")).into_response()
+    let headers = [
+        (CONTENT_TYPE, "application/json"),
+        (CACHE_CONTROL, NO_STORE),
+    ];
+    (headers, format!("{{\"jobs\":{jobs}}}\n")).into_response()
 }

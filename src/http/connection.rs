@@ -17,7 +17,6 @@ use std::time::Duration;
 
 use axum::http::{Request, Response, Version};
 use axum::response::IntoResponse;
-use http_body_util::Either;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -28,8 +27,8 @@ use tokio::sync::watch;
 use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep_until};
 
-use super::AnswerBody;
 use super::problem::Problem;
+use super::{AnswerBody, mark};
 
 /// Concurrent requests of one HTTP/2 connection: as many jobs as the default
 /// number of slots takes in full batches of the default size.
@@ -117,7 +116,8 @@ pub(super) async fn serve<F>(
         let answer = catch_unwind(AssertUnwindSafe(|| answer(request))).ok();
         let progress = Arc::clone(&serving);
         async move {
-            let response = Guarded { answer }.await;
+            let mut response = Guarded { answer }.await;
+            mark(&mut response);
             // The next head may come.
             progress.turn(Progress::SERVING, Progress::IDLE);
             Ok::<_, Infallible>(response)
@@ -277,7 +277,7 @@ impl<F: Future<Output = Response<AnswerBody>>> Future for Guarded<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let panicked = || Poll::Ready(Problem::internal().into_response().map(Either::Right));
+        let panicked = || Poll::Ready(Problem::internal().into_response().map(AnswerBody::from));
         let Some(answer) = self.project().answer.as_pin_mut() else {
             return panicked();
         };

@@ -6,7 +6,9 @@
 use std::time::Duration;
 
 use axum::http::HeaderMap;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, ORIGIN};
+use axum::http::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, ORIGIN,
+};
 
 use crate::trace_context::TraceContext;
 
@@ -19,6 +21,8 @@ const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 pub(super) struct Headers {
     /// Whether its `Content-Type` is taken; else what is wrong with it.
     pub content_type: Result<(), &'static str>,
+    /// The first `Content-Encoding` that says anything, if one does.
+    pub encoding: Option<Box<str>>,
     /// Its `Content-Length`.
     pub length: Option<u64>,
     /// The time of `Prefer: wait=…`.
@@ -30,13 +34,15 @@ pub(super) struct Headers {
 impl Headers {
     pub fn of(all: &HeaderMap) -> Self {
         let (mut content_type, mut types, mut from_browser) = (None, 0, false);
-        let (mut length, mut prefers, mut traced) = (None, false, false);
+        let (mut length, mut encoded, mut prefers, mut traced) = (None, false, false, false);
         for (name, value) in all {
             if name == CONTENT_TYPE {
                 content_type = Some(value);
                 types += 1;
             } else if name == CONTENT_LENGTH {
                 length = value.to_str().ok().and_then(|it| it.parse().ok());
+            } else if name == CONTENT_ENCODING {
+                encoded = true;
             } else if name == ORIGIN {
                 from_browser = true;
             } else if name == PREFER {
@@ -50,6 +56,7 @@ impl Headers {
                 0 | 1 => check_content_type(content_type, from_browser),
                 _ => Err("the request has more than one Content-Type; send application/json"),
             },
+            encoding: encoded.then(|| encoding(all)).flatten(),
             length,
             wait: prefers.then(|| prefer_wait(all)).flatten(),
             trace: traced.then(|| trace_context(all)).flatten().map(Box::new),
@@ -57,9 +64,30 @@ impl Headers {
     }
 }
 
-/// `application/json`, any `+json`, none, or what a bare `curl -d` says; but from a
-/// browser, which sends `Origin`, only a JSON type: all others it may send to a
-/// stranger's server without asking first (Fetch, "CORS-safelisted request-header").
+/// The longest name of an encoding that is repeated to its caller, in characters.
+const LONGEST_ENCODING: usize = 32;
+
+/// What the body is encoded with (RFC 9110, section 8.4), but for `identity`, which is
+/// nothing.
+fn encoding(all: &HeaderMap) -> Option<Box<str>> {
+    let values = all.get_all(CONTENT_ENCODING).iter();
+    let codings = values.flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
+    let mut codings = codings.map(<[u8]>::trim_ascii);
+    let coding = codings.find(|it| !it.is_empty() && !it.eq_ignore_ascii_case(b"identity"))?;
+    let shown = coding.escape_ascii().to_string();
+    Some(
+        shown
+            .chars()
+            .take(LONGEST_ENCODING)
+            .collect::<String>()
+            .into(),
+    )
+}
+
+/// `application/json`, any `+json`, none, or what a bare `curl -d` or `fetch` says;
+/// but from a browser, which sends `Origin`, only a JSON type: all others it may send
+/// to a stranger's server without asking first (Fetch, "CORS-safelisted
+/// request-header").
 fn check_content_type(
     content_type: Option<&HeaderValue>,
     from_browser: bool,
@@ -76,7 +104,7 @@ fn check_content_type(
             Err("a request with an Origin header must say Content-Type: application/json")
         }
         None => Ok(()),
-        Some(it) if is(it, "application/x-www-form-urlencoded") => Ok(()),
+        Some(it) if is(it, "application/x-www-form-urlencoded") || is(it, "text/plain") => Ok(()),
         Some(_) => Err("this Content-Type is not taken; send application/json"),
     }
 }
@@ -103,10 +131,10 @@ fn trace_context(all: &HeaderMap) -> Option<TraceContext> {
     }
     // Several tracestate headers are one list (W3C Trace Context, 3.3.1.1).
     let states = all.get_all(TRACESTATE).iter();
-    let states: Vec<&str> = states.filter_map(|state| state.to_str().ok()).collect();
-    Some(match states.is_empty() {
-        true => context,
-        false => context.with_state(&states.join(",")),
+    let states: Result<Vec<&str>, _> = states.map(|state| state.to_str()).collect();
+    Some(match states {
+        Ok(states) => context.with_state(&states.join(",")),
+        Err(_) => context,
     })
 }
 

@@ -20,11 +20,14 @@ fn content_types_with_and_without_an_origin() {
         (Some("application/vnd.api+json ; v=1"), true, true),
         (None, true, false),
         (Some("application/x-www-form-urlencoded"), true, false),
-        (Some("text/plain"), false, false),
+        (Some("text/plain"), true, false),
+        (Some("Text/Plain;charset=UTF-8"), true, false),
+        (Some("text/html"), false, false),
         (Some("multipart/form-data; boundary=x"), false, false),
         (Some("application/jsonp"), false, false),
         (Some("+json"), false, false),
-        (Some("text/plain; x=application/json"), false, false),
+        (Some("text/plain; x=application/json"), true, false),
+        (Some("text/plain, application/json"), false, false),
         (Some(""), false, false),
     ] {
         let mut pairs: Vec<_> = content_type
@@ -41,6 +44,29 @@ fn content_types_with_and_without_an_origin() {
         ("content-type", "text/plain"),
     ];
     assert!(Headers::of(&headers(&two)).content_type.is_err());
+}
+
+#[test]
+fn an_encoding_that_says_anything_is_named() {
+    let long = "x".repeat(1_000);
+    let long: &'static str = long.leak();
+    for (values, expected) in [
+        (&[][..], None),
+        (&["identity"], None),
+        (&["Identity, identity", ""], None),
+        (&["gzip"], Some("gzip")),
+        (&["identity", "br"], Some("br")),
+        (&["identity, zstd;x"], Some("zstd;x")),
+        (&["a\"\\"], Some("a\\\"\\\\")),
+        (&[long], Some(&long[..LONGEST_ENCODING])),
+    ] {
+        let pairs: Vec<_> = values
+            .iter()
+            .map(|&value| ("content-encoding", value))
+            .collect();
+        let encoding = Headers::of(&headers(&pairs)).encoding;
+        assert_eq!(encoding.as_deref(), expected, "{values:?}");
+    }
 }
 
 #[test]

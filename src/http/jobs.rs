@@ -9,10 +9,11 @@ use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use axum::http::{Request, Response, StatusCode};
 use axum::response::IntoResponse;
 use bytes::{Bytes, BytesMut};
-use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::Instant;
 use tracing::trace;
 
+use super::buffered::Charge;
 use super::headers::Headers;
 use super::problem::Problem;
 use super::{AnswerBody, Jobs};
@@ -51,13 +52,15 @@ where
     /// Answers the job.
     pub async fn answer(
         self,
-        jobs: &Jobs,
+        uncounted: &mut Uncounted<'_>,
         source: &Source<Job, JobResult>,
     ) -> Response<AnswerBody> {
+        let jobs = uncounted.jobs;
         let arrived = self.arrived;
         let stay = self.headers.wait.unwrap_or(Duration::MAX);
         let stay = stay.min(jobs.request_timeout);
-        let job = match self.read(jobs, stay).await {
+        let mut charge = jobs.buffered.charge(0);
+        let job = match self.read(jobs, stay, &mut charge).await {
             Ok(job) => job,
             Err(problem) => return jobs.refuse(problem),
         };
@@ -73,7 +76,12 @@ where
             Ok(reply) => Waiting::new(reply, &id, jobs),
             Err(refused) => return jobs.refuse(Problem::from(refused.reason).of(&id)),
         };
-        match waiting.answer().await {
+        // From here on the queue counts it.
+        drop(charge);
+        uncounted.stage = CountedBy::Batcher;
+        let answer = waiting.answer().await;
+        uncounted.stage = CountedBy::Outcome(arrived);
+        match answer {
             Ok(result) => jobs.respond(&id, arrived, result),
             Err(reason) => {
                 let problem = Problem::from(reason).of(&id);
@@ -89,10 +97,13 @@ where
     }
 
     /// Reads the job, in the order of the contract: Content-Type, size, JSON, job.
-    async fn read(self, jobs: &Jobs, stay: Duration) -> Result<Job, Problem> {
+    async fn read(self, jobs: &Jobs, stay: Duration, charge: &mut Charge) -> Result<Job, Problem> {
         self.headers
             .content_type
             .map_err(Problem::unsupported_media_type)?;
+        if let Some(encoding) = self.headers.encoding {
+            return Err(Problem::unsupported_encoding(&encoding));
+        }
         let limit = jobs.max_body;
         if self
             .headers
@@ -102,20 +113,21 @@ where
             return Err(Problem::job_too_large(limit));
         }
         let deadline = self.arrived + jobs.read_timeout.min(stay);
-        let body = match in_time(deadline, gather(Limited::new(self.body, limit))).await {
+        let body = match in_time(deadline, gather(Limited::new(self.body, limit), charge)).await {
             Ok(Ok(body)) => body,
             Ok(Err(error)) if error.is::<LengthLimitError>() => {
                 return Err(Problem::job_too_large(limit));
             }
             Ok(Err(_)) => return Err(Problem::unreadable_body()),
+            Err(_) if charge.is_waiting() => return Err(Problem::overloaded()),
             Err(_) => return Err(Problem::read_timeout()),
         };
-        Ok(Job::parse(&body)?.with_trace(self.headers.trace))
+        Ok(Job::parse(&body, jobs.max_depth)?.with_trace(self.headers.trace))
     }
 }
 
 fn told(problem: Problem) -> Response<AnswerBody> {
-    problem.into_response().map(Either::Right)
+    problem.into_response().map(AnswerBody::from)
 }
 
 /// `/jobs` by another method.
@@ -136,12 +148,12 @@ pub(super) async fn no_such_path(State(jobs): State<Jobs>) -> Response<Body> {
     jobs.note(problem).into_response()
 }
 
-/// The whole body in one piece.
+/// The whole body in one piece, charged with what comes.
 ///
 /// Its frames are not kept until the end: a body in chunks of one byte would take
 /// many times its size, and a small one would hold on to the whole buffer that its
 /// connection read it into, which would need another for its next read.
-async fn gather<B>(mut body: Limited<B>) -> Result<Bytes, BoxError>
+async fn gather<B>(mut body: Limited<B>, charge: &mut Charge) -> Result<Bytes, BoxError>
 where
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {
@@ -149,11 +161,18 @@ where
     let announced = announced.and_then(|it| usize::try_from(it).ok());
     let announced = announced.unwrap_or_default();
     let mut all = BytesMut::new();
-    while let Some(frame) = body.frame().await.transpose()? {
+    while !http_body::Body::is_end_stream(&body) {
+        let left = http_body::Body::size_hint(&body).upper();
+        let left = left.and_then(|it| usize::try_from(it).ok());
+        charge.room(left.unwrap_or(PIECE).min(PIECE)).await;
+        let Some(frame) = body.frame().await.transpose()? else {
+            break;
+        };
         // Trailers are nobody's business.
         let Ok(data) = frame.into_data() else {
             continue;
         };
+        charge.received(data.len());
         if all.is_empty() && data.len() >= OWN_BUFFER && data.len() == announced {
             return Ok(data);
         }
@@ -166,6 +185,9 @@ where
     }
     Ok(all.freeze())
 }
+
+/// The most that is read of a body at a time, in bytes, as connections do.
+const PIECE: usize = 16 * 1024;
 
 /// A body from this size on, in bytes, is left in the buffer it was read into, if
 /// that has all of it; the buffer may be up to four times as large.
@@ -223,7 +245,7 @@ impl Drop for Waiting<'_> {
 
 impl Jobs {
     /// For a job that never entered the queue.
-    fn refuse(&self, problem: Problem) -> Response<AnswerBody> {
+    pub(super) fn refuse(&self, problem: Problem) -> Response<AnswerBody> {
         told(self.note(problem))
     }
 
@@ -243,7 +265,7 @@ impl Jobs {
             upstream,
         } = result;
         let (code, mut response) = match outcome {
-            JobOutcome::Element { raw, error: None } => (Code::Ok, json(StatusCode::OK, raw)),
+            JobOutcome::Element { raw, error: None } => (Code::Ok, self.json(StatusCode::OK, raw)),
             JobOutcome::Element {
                 raw,
                 error: Some(error),
@@ -251,12 +273,12 @@ impl Jobs {
                 let own = error.status.and_then(|it| StatusCode::from_u16(it).ok());
                 (
                     Code::JobError,
-                    json(own.unwrap_or(self.job_error_status), raw),
+                    self.json(own.unwrap_or(self.job_error_status), raw),
                 )
             }
             JobOutcome::Taken => {
                 let response = StatusCode::NO_CONTENT.into_response();
-                (Code::Ok, response.map(Either::Right))
+                (Code::Ok, response.map(AnswerBody::from))
             }
             JobOutcome::Failed(failure) => {
                 let problem = || {
@@ -269,7 +291,7 @@ impl Jobs {
                 };
                 (
                     failure.code(),
-                    passed_through(&failure).unwrap_or_else(problem),
+                    self.passed_through(&failure).unwrap_or_else(problem),
                 )
             }
         };
@@ -284,28 +306,64 @@ impl Jobs {
         }
         response
     }
+
+    fn json(&self, status: StatusCode, body: Bytes) -> Response<AnswerBody> {
+        let charge = self.buffered.charge(body.len());
+        let mut response = Response::new(AnswerBody::result(body, charge));
+        *response.status_mut() = status;
+        response.headers_mut().insert(CONTENT_TYPE, JSON);
+        response
+    }
+
+    /// The upstream's own words for the only job of a batch that it refused.
+    fn passed_through(&self, failure: &Failure) -> Option<Response<AnswerBody>> {
+        let Failure::Status(refusal) = failure else {
+            return None;
+        };
+        let body = refusal.body.as_ref()?;
+        let status = StatusCode::from_u16(refusal.status).ok()?;
+        let mut response = self.json(status, body.bytes.clone());
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, body.content_type.clone());
+        Some(response)
+    }
 }
 
-fn json(status: StatusCode, body: Bytes) -> Response<AnswerBody> {
-    let mut response = Response::new(Either::Left(Full::from(body)));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, JSON);
-    response
+/// A request until its answer is counted: one whose handler panics is counted too.
+pub(super) struct Uncounted<'a> {
+    jobs: &'a Jobs,
+    stage: CountedBy,
 }
 
-/// The upstream's own words for the only job of a batch that it refused.
-fn passed_through(failure: &Failure) -> Option<Response<AnswerBody>> {
-    let Failure::Status(refusal) = failure else {
-        return None;
-    };
-    let body = refusal.body.as_ref()?;
-    let mut response = json(
-        StatusCode::from_u16(refusal.status).ok()?,
-        body.bytes.clone(),
-    );
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, body.content_type.clone());
-    Some(response)
+/// Who counts how a request ends.
+enum CountedBy {
+    /// It is refused unless its job is taken.
+    Refusal,
+    /// Its job is in: its reply, when dropped, tells that its caller has left.
+    Batcher,
+    /// Its job is done, and arrived then.
+    Outcome(Instant),
+}
+
+impl<'a> Uncounted<'a> {
+    pub fn new(jobs: &'a Jobs) -> Self {
+        let stage = CountedBy::Refusal;
+        Self { jobs, stage }
+    }
+}
+
+impl Drop for Uncounted<'_> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let (jobs, code) = (self.jobs, Code::Internal);
+        match self.stage {
+            CountedBy::Refusal => jobs.observer.refused(code, jobs.batcher.snapshot()),
+            CountedBy::Batcher => {}
+            CountedBy::Outcome(arrived) => jobs.observer.metrics.answered(code, arrived.elapsed()),
+        }
+    }
 }
 
 /// Milliseconds, as Server Timing (W3C) has them.
@@ -331,7 +389,83 @@ fn push_ms(text: &mut String, duration: Duration) {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+    use std::pin::Pin;
+    use std::sync::Arc;
+    use std::task::{Context, Poll};
+
+    use super::super::{Buffered, Caller, HostNames, JobsInner, jobs_router};
     use super::*;
+    use crate::batcher::{Batcher, Settings};
+    use crate::metrics::Bounds;
+    use crate::observer::Observer;
+    use crate::upstream::circuit::Circuit;
+
+    fn jobs() -> Jobs {
+        let bounds = Bounds {
+            max_size: 1,
+            max_bytes: 1,
+        };
+        Jobs::from(JobsInner {
+            batcher: Batcher::new(Settings::default(), async |_| ()),
+            observer: Arc::new(Observer::new(bounds)),
+            hosts: HostNames::default(),
+            buffered: Buffered::new(1_000, 100),
+            max_body: 100,
+            max_depth: 1,
+            request_timeout: Duration::from_secs(1),
+            read_timeout: Duration::from_secs(1),
+            timing: false,
+            idempotent: false,
+            circuit: Arc::new(Circuit::new(0, Duration::ZERO)),
+            job_error_status: StatusCode::UNPROCESSABLE_ENTITY,
+        })
+    }
+
+    /// A body that the handler panics over.
+    struct Panics;
+
+    impl http_body::Body for Panics {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+            panic!("in the handler")
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_whose_handler_panics_is_counted_once() {
+        let jobs = jobs();
+        let caller = Caller::new(jobs.clone(), &jobs.batcher, jobs_router(jobs.clone()));
+        let request = Request::post("/jobs").header("host", "localhost");
+        let answer = Arc::new(caller).serve(request.body(Panics).unwrap());
+        assert!(tokio::spawn(answer).await.unwrap_err().is_panic());
+        let metrics = &jobs.observer.metrics;
+        assert_eq!(metrics.refusals().to_string(), "internal=1");
+        assert_eq!(metrics.outcomes().to_string(), "");
+        assert_eq!(jobs.buffered.bytes(), 0);
+
+        // One whose job was taken is the batcher's to count, until it is answered.
+        for (stage, outcomes) in [
+            (CountedBy::Batcher, ""),
+            (CountedBy::Outcome(Instant::now()), "internal=1"),
+        ] {
+            let jobs = jobs.clone();
+            let handler = async move {
+                let _uncounted = Uncounted { jobs: &jobs, stage };
+                panic!("in the handler")
+            };
+            let panicked: Result<(), _> = tokio::spawn(handler).await;
+            assert!(panicked.unwrap_err().is_panic());
+            assert_eq!(metrics.outcomes().to_string(), outcomes);
+        }
+        drop(Uncounted::new(&jobs));
+        assert_eq!(metrics.refusals().to_string(), "internal=1");
+    }
 
     #[test]
     fn times_are_told_to_the_microsecond() {

@@ -4,8 +4,7 @@ use std::sync::LazyLock;
 
 use axum::extract::{RawQuery, State};
 use axum::http::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
-    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -23,6 +22,10 @@ use crate::telemetry;
 
 /// The live page, whole.
 const PAGE: &str = include_str!("page.html");
+
+/// `Cache-Control` of what an operator is told: it is of the moment, and nobody
+/// else's.
+pub(super) const NO_STORE: &str = "no-store";
 
 /// What the page may do: run its own script and style, and ask us.
 static POLICY: LazyLock<String> = LazyLock::new(|| {
@@ -100,7 +103,6 @@ pub(super) async fn page() -> Response {
     let headers = [
         (CONTENT_TYPE, "text/html; charset=utf-8"),
         (CONTENT_SECURITY_POLICY, POLICY.as_str()),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (X_FRAME_OPTIONS, "DENY"),
         (REFERRER_POLICY, "no-referrer"),
         (CACHE_CONTROL, "no-cache"),
@@ -117,9 +119,16 @@ pub(super) async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> R
         queue_capacity: admin.limits.queue_jobs,
         circuit_open: !admin.circuit.is_closed(),
         log_lines_dropped: telemetry::lines_dropped(),
+        buffered: admin.buffered.bytes(),
     };
     match exposition(&admin.observer, gauges, format) {
-        Ok(text) => ([(CONTENT_TYPE, format.content_type())], text).into_response(),
+        Ok(text) => {
+            let headers = [
+                (CONTENT_TYPE, format.content_type()),
+                (CACHE_CONTROL, NO_STORE),
+            ];
+            (headers, text).into_response()
+        }
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
@@ -189,7 +198,7 @@ fn since(query: &str) -> Option<u64> {
 fn json(value: &impl Serialize) -> Response {
     let headers = [
         (CONTENT_TYPE, "application/json"),
-        (CACHE_CONTROL, "no-store"),
+        (CACHE_CONTROL, NO_STORE),
     ];
     match serde_json::to_vec(value) {
         Ok(body) => (headers, body).into_response(),

@@ -4,12 +4,13 @@
 use std::borrow::Cow;
 
 use axum::body::Body;
-use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::authority::HostError;
 use crate::batcher::{Refusal, Unanswered};
 use crate::code::Code;
 use crate::job::{JobError, JobId};
@@ -18,6 +19,10 @@ use crate::processor::outcome::{self, Dispatched, Failure};
 /// `Retry-After` of a proxy that is shutting down: whoever takes its place is
 /// there soon, and another replica is there now.
 const SHUTTING_DOWN_RETRY_AFTER: u64 = 1;
+
+/// `Retry-After` of a proxy that holds as much in memory as it may: what callers
+/// send and take keeps it moving.
+const OVERLOADED_RETRY_AFTER: u64 = 1;
 
 /// What went wrong for one caller, and what it may do about it.
 #[derive(Clone, Debug)]
@@ -33,6 +38,7 @@ pub struct Problem {
     pointer: Option<&'static str>,
     retry_after: Option<u64>,
     allow: Option<&'static str>,
+    accept_encoding: Option<&'static str>,
 }
 
 /// The members of the problem document, in the order they are written.
@@ -71,7 +77,30 @@ impl Problem {
             pointer: None,
             retry_after: None,
             allow: None,
+            accept_encoding: None,
         }
+    }
+
+    /// For a request that HTTP itself does not allow.
+    pub fn invalid_request(detail: &'static str) -> Self {
+        Self::new(Code::InvalidRequest, detail)
+    }
+
+    /// For a host that is none of this listener's.
+    pub fn misdirected() -> Self {
+        Self::new(
+            Code::Misdirected,
+            "the Host of the request is not one of this proxy; on loopback use localhost or an IP \
+             address, or name it in server.hosts or admin.hosts",
+        )
+    }
+
+    /// For what a web page of another origin posts.
+    pub fn foreign_origin() -> Self {
+        Self::new(
+            Code::ForeignOrigin,
+            "the Origin of the request is not its Host; pages of other origins may not post here",
+        )
     }
 
     /// For a path that does not exist.
@@ -93,6 +122,27 @@ impl Problem {
     /// For a Content-Type that is not taken.
     pub fn unsupported_media_type(detail: &'static str) -> Self {
         Self::new(Code::UnsupportedMediaType, detail)
+    }
+
+    /// For a `Content-Encoding`, which is none that is taken.
+    pub fn unsupported_encoding(encoding: &str) -> Self {
+        Self {
+            accept_encoding: Some("identity"),
+            ..Self::new(
+                Code::UnsupportedMediaType,
+                format!("Content-Encoding {encoding} is not taken; send the job uncompressed"),
+            )
+        }
+    }
+
+    /// For a body that was left unread because too much is in memory.
+    pub fn overloaded() -> Self {
+        Self::new(
+            Code::Overloaded,
+            "too much is being received and sent (server.max_buffered); nothing was sent to the \
+             upstream, try again after the time in Retry-After",
+        )
+        .retry_after(OVERLOADED_RETRY_AFTER)
     }
 
     /// For a body over the limit.
@@ -138,6 +188,11 @@ impl Problem {
                 "the proxy made a mistake; its log says more",
             )
         }
+    }
+
+    /// The status it is answered with.
+    pub fn status(&self) -> StatusCode {
+        self.status
     }
 
     /// The problem's code.
@@ -200,6 +255,16 @@ impl Problem {
     fn upstream_status(mut self, status: u16) -> Self {
         self.upstream_status = Some(status);
         self
+    }
+}
+
+impl From<HostError> for Problem {
+    fn from(error: HostError) -> Self {
+        match error {
+            HostError::Invalid(detail) => Self::invalid_request(detail),
+            HostError::Misdirected => Self::misdirected(),
+            HostError::ForeignOrigin => Self::foreign_origin(),
+        }
     }
 }
 
@@ -361,14 +426,17 @@ impl From<&outcome::Refusal> for Problem {
 fn status_of(code: Code) -> StatusCode {
     match code {
         Code::Ok => StatusCode::OK,
-        Code::MalformedJson => StatusCode::BAD_REQUEST,
+        Code::InvalidRequest | Code::MalformedJson => StatusCode::BAD_REQUEST,
+        Code::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+        Code::ForeignOrigin => StatusCode::FORBIDDEN,
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::ReadTimeout => StatusCode::REQUEST_TIMEOUT,
         Code::JobTooLarge | Code::UpstreamTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Code::InvalidJob | Code::JobError => StatusCode::UNPROCESSABLE_ENTITY,
-        Code::QueueFull
+        Code::Overloaded
+        | Code::QueueFull
         | Code::QueueTimeout
         | Code::UpstreamOverloaded
         | Code::CircuitOpen
@@ -397,6 +465,9 @@ fn title_of(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::JobError => "Job failed",
+        Code::InvalidRequest => "Invalid request",
+        Code::Misdirected => "Misdirected request",
+        Code::ForeignOrigin => "Foreign origin",
         Code::MalformedJson => "Malformed JSON",
         Code::NotFound => "Not found",
         Code::MethodNotAllowed => "Method not allowed",
@@ -404,6 +475,7 @@ fn title_of(code: Code) -> &'static str {
         Code::UnsupportedMediaType => "Unsupported media type",
         Code::JobTooLarge => "Job too large",
         Code::ReadTimeout => "Request too slow",
+        Code::Overloaded => "Overloaded",
         Code::QueueFull => "Queue full",
         Code::QueueTimeout => "Timed out in the queue",
         Code::DeadlineExceeded => "Deadline exceeded",
@@ -458,6 +530,9 @@ impl IntoResponse for Problem {
         }
         if let Some(allow) = self.allow {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
+        }
+        if let Some(encodings) = self.accept_encoding {
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(encodings));
         }
         if self.code == Code::ShuttingDown {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));

@@ -41,6 +41,29 @@ async fn the_table_of_errors() {
     let of = |failure: Failure| Problem::from(&failure);
     for (problem, status, code, dispatched, retryable) in [
         (Problem::from(malformed), 400, "malformed-json", "no", false),
+        (
+            Problem::invalid_request("no"),
+            400,
+            "invalid-request",
+            "no",
+            false,
+        ),
+        (Problem::misdirected(), 421, "misdirected", "no", false),
+        (
+            Problem::foreign_origin(),
+            403,
+            "foreign-origin",
+            "no",
+            false,
+        ),
+        (
+            Problem::unsupported_encoding("gzip"),
+            415,
+            "unsupported-media-type",
+            "no",
+            false,
+        ),
+        (Problem::overloaded(), 503, "overloaded", "no", true),
         (Problem::not_found("no"), 404, "not-found", "no", false),
         (
             Problem::method_not_allowed("GET"),
@@ -249,7 +272,7 @@ async fn the_table_of_errors() {
         let expected = match code {
             "queue-full" | "queue-timeout" => Some("7"),
             "circuit-open" => Some("5"),
-            "shutting-down" | "upstream-overloaded" => Some("1"),
+            "overloaded" | "shutting-down" | "upstream-overloaded" => Some("1"),
             _ => None,
         };
         let retry_after = head.headers().get(RETRY_AFTER);
@@ -263,7 +286,11 @@ async fn the_table_of_errors() {
 
 #[tokio::test]
 async fn what_is_known_is_told() {
-    let id = crate::job::Job::parse(&bytes::Bytes::from_static(br#"{"id":"a\"b"}"#)).unwrap();
+    let id = crate::job::Job::parse(
+        &bytes::Bytes::from_static(br#"{"id":"a\"b"}"#),
+        crate::json::MAX_DEPTH,
+    )
+    .unwrap();
     let batch = Uuid::now_v7();
     let problem = Problem::from(&refusal(500, 2)).of(id.id()).in_batch(batch);
     let (_, document) = document(problem).await;

@@ -35,6 +35,8 @@ pub struct Gauges {
     pub circuit_open: bool,
     /// Lines of the log that nobody took in time.
     pub log_lines_dropped: u64,
+    /// Bytes of bodies that are being received and of answers that are not taken.
+    pub buffered: usize,
 }
 
 /// The two text formats that Prometheus reads.
@@ -269,6 +271,13 @@ impl Exposed {
                 "Jobs that found the queue full and wait for room (queue.on_full = \"wait\")",
             ),
             batcher.waiting_for_room,
+        )?;
+        page.gauge(
+            (
+                "buffered_bytes",
+                "Bytes of bodies being received and of answers not taken yet (server.max_buffered)",
+            ),
+            self.gauges.buffered,
         )?;
         page.gauge(
             (

@@ -15,6 +15,19 @@ use crate::upstream::Response;
 /// serves callers would stand still for about 2 ms a megabyte.
 const LARGE: usize = 256 * 1024;
 
+/// An answer up to this size, in bytes, is kept whole for any of its results: what a
+/// copy costs is more than what it would give back.
+const SMALL: usize = 64 * 1024;
+
+/// A result as it is kept until its caller takes it: in memory of its own where it
+/// would hold on to an answer of more than twice its size.
+fn apart(result: Bytes, answer: &Bytes) -> Bytes {
+    match answer.len() > SMALL && result.len() < answer.len() / 2 {
+        true => Bytes::copy_from_slice(&result),
+        false => result,
+    }
+}
+
 impl<C> Processor<C> {
     /// Answers each member with its own result, or with the want of it. An answer
     /// without a result for any of them may be another batch's: all that follow on
@@ -44,8 +57,11 @@ impl<C> Processor<C> {
         trip.log(Code::Ok);
         let mut outcomes = correlation.outcomes.into_iter();
         batch.answer_all(|member| {
-            let outcome = outcomes.next();
-            trip.result(member, JobOutcome::from_answer(outcome, status))
+            let mut outcome = JobOutcome::from_answer(outcomes.next(), status);
+            if let JobOutcome::Element { raw, .. } = &mut outcome {
+                *raw = apart(std::mem::take(raw), answer);
+            }
+            trip.result(member, outcome)
         });
         Ok(())
     }
@@ -136,5 +152,28 @@ impl JobOutcome {
                 other_type: false,
             },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_results_are_copied_out_of_large_answers() {
+        for (answer, result, copied) in [
+            (SMALL, 1, false),
+            (SMALL + 1, 1, true),
+            (1 << 20, (1 << 19) - 1, true),
+            (1 << 20, 1 << 19, false),
+            (1 << 20, 1 << 20, false),
+        ] {
+            let answer = Bytes::from(vec![b'x'; answer]);
+            let result = answer.slice(..result);
+            let kept = apart(result.clone(), &answer);
+            assert_eq!(kept, result);
+            let is_copy = kept.as_ptr() != result.as_ptr();
+            assert_eq!(is_copy, copied, "{} of {}", result.len(), answer.len());
+        }
     }
 }

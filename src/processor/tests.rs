@@ -154,7 +154,11 @@ impl House {
 
 impl Open {
     fn job(&self, id: &str, stays: Duration) -> Reply<Job, JobResult> {
-        let job = Job::parse(&Bytes::from(format!(r#"{{"id":"{id}"}}"#))).unwrap();
+        let job = Job::parse(
+            &Bytes::from(format!(r#"{{"id":"{id}"}}"#)),
+            crate::json::MAX_DEPTH,
+        )
+        .unwrap();
         self.batcher.submit(job, Instant::now() + stays).unwrap()
     }
 

@@ -33,7 +33,8 @@ pub(super) struct Trip {
     /// How many members the current attempt began with.
     size: usize,
     left: Instant,
-    trace: TraceContext,
+    /// Where a member has one.
+    trace: Option<TraceContext>,
     /// The attempts made, the current one included.
     attempt: u32,
     /// Whether the upstream may have seen the current one.
@@ -88,14 +89,14 @@ impl Trip {
         trip
     }
 
-    /// What the log's lines about the batch stand in. It has the batch's place in
-    /// its trace, and links to those of its members' callers, which are other
-    /// traces but for a batch of one.
+    /// What the log's lines about the batch stand in. Where a member has a trace, it
+    /// has the batch's place in its own, and links to those of its members' callers,
+    /// which are other traces but for a batch of one.
     pub fn span(&self, batch: &Batch) -> Span {
         let span = debug_span!(
             "batch",
             batch_id = %self.tag.id,
-            traceparent = %self.trace,
+            traceparent = self.trace.as_ref().map(tracing::field::display),
             links = Empty
         );
         if !span.is_disabled() {
@@ -113,7 +114,7 @@ impl Trip {
         self.attempt += 1;
         self.calling = Some(Instant::now());
         if self.attempt > 1 {
-            self.trace = self.trace.next_span();
+            self.trace = self.trace.as_ref().map(TraceContext::next_span);
         }
         if batch.len() != self.size {
             self.size = batch.len();
@@ -174,8 +175,8 @@ impl Trip {
         self.attempt
     }
 
-    pub fn trace(&self) -> &TraceContext {
-        &self.trace
+    pub fn trace(&self) -> Option<&TraceContext> {
+        self.trace.as_ref()
     }
 
     pub fn sent(&self) -> &Sent {

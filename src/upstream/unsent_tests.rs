@@ -483,13 +483,12 @@ fn http2_upstream(listener: &TcpListener) -> Upstream {
 /// What became of one call, and whether its body was asked for.
 async fn call(upstream: &Upstream, body: Bytes) -> (Result<Response, CallError>, bool) {
     let (id, size) = (HeaderValue::from_static("b"), HeaderValue::from_static("1"));
-    let trace = TraceContext::for_batch(std::iter::once(None));
     let sent = Sent::default();
     let batch = Outgoing {
         array: vec![body],
         batch_id: &id,
         batch_size: &size,
-        trace: &trace,
+        trace: None,
         sent: &sent,
         runtime: 0,
     };

@@ -9,6 +9,7 @@ use microbatch::batcher;
 use microbatch::code::Code;
 use microbatch::http::problem::Problem;
 use microbatch::job::Job;
+use microbatch::json::MAX_DEPTH;
 use microbatch::processor::outcome::{Failure, Refusal, code_of_status};
 use serde_json::Value;
 
@@ -83,10 +84,15 @@ fn problems() -> Vec<Problem> {
         refused(500, 1),
         refused(302, 1),
     ];
-    let jobs = [&b"{"[..], b"[]"].map(|body| Job::parse(&Bytes::from_static(body)).unwrap_err());
+    let jobs = [&b"{"[..], b"[]"]
+        .map(|body| Job::parse(&Bytes::from_static(body), MAX_DEPTH).unwrap_err());
     let mut problems: Vec<_> = failures.iter().map(Problem::from).collect();
     problems.extend(jobs.map(Problem::from));
     problems.extend([
+        Problem::invalid_request("here"),
+        Problem::misdirected(),
+        Problem::foreign_origin(),
+        Problem::overloaded(),
         Problem::not_found("there"),
         Problem::method_not_allowed("POST"),
         Problem::unsupported_media_type("that"),

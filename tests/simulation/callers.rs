@@ -82,7 +82,7 @@ pub async fn call(
         let secret = format!("{:032x}", rng.random::<u128>());
         let padding = "-".repeat(rng.random_range(0..40));
         let secret = format!("{secret}{padding}");
-        let mut request = Request::post("/jobs");
+        let mut request = Request::post("/jobs").header("host", "localhost");
         if rng.random_bool(manners.hurries) {
             request = request.header("prefer", "wait=1");
         }

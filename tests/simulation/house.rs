@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use microbatch::batcher::{Batcher, OnFull, Settings, Wait};
-use microbatch::http::{Caller, Jobs, JobsInner, jobs_router};
+use microbatch::http::{Buffered, Caller, HostNames, Jobs, JobsInner, jobs_router};
 use microbatch::job::Job;
+use microbatch::json::MAX_DEPTH;
 use microbatch::metrics::{self, Metrics};
 use microbatch::observer::Observer;
 use microbatch::processor::outcome::JobResult;
@@ -150,7 +151,10 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> House {
     let jobs = JobsInner {
         batcher: batcher.clone(),
         observer: Arc::clone(&observer),
+        hosts: HostNames::default(),
+        buffered: Buffered::new(600, 140),
         max_body: 140,
+        max_depth: MAX_DEPTH,
         request_timeout: Duration::from_millis([150, 700, 3000][rng.random_range(0..3)]),
         read_timeout: Duration::from_secs(1),
         timing: true,

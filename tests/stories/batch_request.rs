@@ -29,7 +29,7 @@ async fn a_batch_has_exactly_these_headers() {
     let call = upstream.next().await;
     let mut names: Vec<_> = call.headers.keys().map(|name| name.as_str()).collect();
     names.sort_unstable();
-    let expected = "accept content-length content-type host traceparent user-agent x-batch-id \
+    let expected = "accept content-length content-type host user-agent x-batch-id \
                     x-batch-size";
     assert_eq!(names.join(" "), expected);
     assert_eq!(call.header("host"), upstream.addr().to_string());

@@ -100,7 +100,7 @@ async fn an_empty_body_is_malformed() {
         .problem(400, "malformed-json", "no");
     let mut client = house.raw().await;
     client
-        .write("POST /jobs HTTP/1.1\r\nHost: proxy\r\n\r\n")
+        .write("POST /jobs HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .await;
     client.answer().await.problem(400, "malformed-json", "no");
     house.goes_on().await;

@@ -5,7 +5,7 @@ use crate::harness::Request;
 use crate::http_rules::{House, JOB, echo};
 
 #[tokio::test]
-async fn json_or_no_type_or_what_bare_curl_sends_is_taken() {
+async fn json_or_no_type_or_what_bare_curl_and_fetch_send_is_taken() {
     let house = House::open(&[], &[]).await;
     for kind in [
         "application/json",
@@ -17,6 +17,8 @@ async fn json_or_no_type_or_what_bare_curl_sends_is_taken() {
         "application/problem+JSON",
         "application/x-www-form-urlencoded",
         "application/x-www-form-urlencoded; charset=utf-8",
+        "text/plain",
+        "text/plain;charset=UTF-8",
     ] {
         let request = Request::untyped(JOB).header("content-type", kind);
         let answer = house.proxy.send(request).await;
@@ -37,8 +39,6 @@ async fn json_or_no_type_or_what_bare_curl_sends_is_taken() {
 async fn any_other_type_is_refused() {
     let house = House::open(&[], &[]).await;
     for kind in [
-        "text/plain",
-        "text/plain; charset=utf-8",
         "text/html",
         "application/xml",
         "application/octet-stream",
@@ -47,7 +47,7 @@ async fn any_other_type_is_refused() {
         "application/x-ndjson",
         "application/x-json",
         "multipart/form-data; boundary=x",
-        "text/plain; a=application/json",
+        "text/html; a=application/json",
         "text/plain, application/json",
         "json",
         "*/*",
@@ -59,6 +59,36 @@ async fn any_other_type_is_refused() {
         assert_eq!(answer.status, 415, "{kind}: {answer:?}");
         answer.problem(415, "unsupported-media-type", "no");
     }
+}
+
+#[tokio::test]
+async fn an_encoded_body_is_refused_by_the_name_of_its_encoding() {
+    let house = House::open(&["--max-body", "100"], &[]).await;
+    // Compressed or not, and before its size is looked at.
+    let bodies: [&[u8]; 3] = [b"\x1f\x8b\x08", JOB.as_bytes(), &[b' '; 101]];
+    for body in bodies {
+        let request = Request::job(body.to_vec()).header("content-encoding", "gzip");
+        let answer = house.proxy.send(request).await;
+        let problem = answer.problem(415, "unsupported-media-type", "no");
+        let detail = problem.get("detail").as_str().unwrap();
+        assert!(detail.contains("Content-Encoding gzip"), "{detail}");
+        assert_eq!(answer.header("accept-encoding"), "identity");
+    }
+    let several = Request::job(JOB)
+        .header("content-encoding", "identity")
+        .header("content-encoding", "zstd, br");
+    let answer = house.proxy.send(several).await;
+    let problem = answer.problem(415, "unsupported-media-type", "no");
+    assert!(problem.get("detail").as_str().unwrap().contains("zstd"));
+    // The type is looked at first.
+    let typed = Request::untyped(JOB)
+        .header("content-type", "text/html")
+        .header("content-encoding", "gzip");
+    let answer = house.proxy.send(typed).await;
+    answer.problem(415, "unsupported-media-type", "no");
+    assert_eq!(answer.header("accept-encoding"), "");
+    let identity = Request::job(JOB).header("content-encoding", "Identity");
+    house.proxy.send(identity).await.is_result(&echo("1"));
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use crate::harness::{RawClient, Siege};
 
 /// A job of its own in a whole request, by length or in chunks.
 fn request(id: &str, chunked: bool) -> String {
-    let head = "POST /jobs HTTP/1.1\r\nHost: p\r\nContent-Type: application/json\r\n";
+    let head = "POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
     let job = format!(r#"{{"id":"{id}","body":[1,2]}}"#);
     let length = job.len();
     match chunked {
@@ -104,15 +104,15 @@ async fn garbage_and_tls_on_the_plain_port() {
 async fn heads_beyond_measure() {
     let siege = Siege::of("huge heads", &[], &[]).await;
     let million = "a".repeat(1 << 20);
-    let start = "POST /jobs HTTP/1.1\r\nHost: p\r\n";
+    let start = "POST /jobs HTTP/1.1\r\nHost: localhost\r\n";
     let job = "Content-Length: 8\r\n\r\n{\"id\":1}";
     let heads = [
         format!("{start}X-Huge: {million}\r\n{job}"),
         format!("{start}{million}: 1\r\n{job}"),
         format!("{start}{}{job}", "X-Many: 1\r\n".repeat(10_000)),
-        format!("POST /jobs?{million} HTTP/1.1\r\nHost: p\r\n{job}"),
-        format!("{million} /jobs HTTP/1.1\r\nHost: p\r\n{job}"),
-        format!("POST /jobs HTTP/1.1 {million}\r\nHost: p\r\n{job}"),
+        format!("POST /jobs?{million} HTTP/1.1\r\nHost: localhost\r\n{job}"),
+        format!("{million} /jobs HTTP/1.1\r\nHost: localhost\r\n{job}"),
+        format!("POST /jobs HTTP/1.1 {million}\r\nHost: localhost\r\n{job}"),
     ];
     let mut attack = JoinSet::new();
     for head in heads.iter().cycle().take(10 * heads.len()) {

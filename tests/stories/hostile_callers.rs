@@ -40,7 +40,7 @@ async fn slow_heads_are_cut_off() {
     let siege = Siege::impatient("slow heads").await;
     let mut slow = JoinSet::new();
     for n in 0..200 {
-        let start = ["", "POST /jobs HTTP/1.1\r\nHost: p\r\nX-Slow: "][n % 2];
+        let start = ["", "POST /jobs HTTP/1.1\r\nHost: localhost\r\nX-Slow: "][n % 2];
         slow.spawn(drip(siege.addr(), start.to_owned()));
     }
     for said in siege.during(slow.join_all()).await {
@@ -54,7 +54,7 @@ async fn slow_bodies_are_cut_off() {
     let siege = Siege::impatient("slow bodies").await;
     let mut slow = JoinSet::new();
     for _ in 0..200 {
-        let start = "POST /jobs HTTP/1.1\r\nHost: p\r\nContent-Length: 100000\r\n\r\n{";
+        let start = "POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n{";
         slow.spawn(drip(siege.addr(), start.to_owned()));
     }
     for said in siege.during(slow.join_all()).await {
@@ -97,7 +97,7 @@ async fn ten_thousand_idle_connections() {
                 // never longer than a hundred.
                 if n % 100 == 0 {
                     client
-                        .write("GET /healthz HTTP/1.1\r\nHost: p\r\n\r\n")
+                        .write("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
                         .await;
                     assert_eq!(client.answer().await.status, 200);
                 }
@@ -192,7 +192,7 @@ async fn a_pipelined_flood_is_answered_in_order() {
     let one = |id: &str, n: usize| {
         let job = format!(r#"{{"id":"{id} {n}","body":{n}}}"#);
         let length = job.len();
-        format!("POST /jobs HTTP/1.1\r\nHost: p\r\nContent-Length: {length}\r\n\r\n{job}")
+        format!("POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{job}")
     };
     let attack = async |id: &str| {
         let (mut writer, mut reader) = RawClient::two_handed(siege.addr()).await;

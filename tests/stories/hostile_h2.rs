@@ -28,7 +28,12 @@ pub fn hello() -> Vec<u8> {
 
 /// `POST /jobs` (RFC 7541: by the static table, nothing indexed).
 fn post(stream: u32, flags: u8) -> Vec<u8> {
-    frame(HEADERS, flags, stream, b"\x83\x86\x04\x05/jobs\x01\x01p")
+    frame(
+        HEADERS,
+        flags,
+        stream,
+        b"\x83\x86\x04\x05/jobs\x01\x09localhost",
+    )
 }
 
 /// The streams that a caller opens, in order.

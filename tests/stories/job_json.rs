@@ -1,5 +1,6 @@
 //! Section 1 of the contract: a job is a JSON object, checked, and left as it is.
 
+use crate::http_rules;
 use crate::intake::House;
 
 #[tokio::test]
@@ -151,4 +152,20 @@ async fn a_job_nests_128_levels_and_no_more() {
         house.refuses(job, 400, "malformed-json").await;
     }
     house.nothing_was_sent();
+}
+
+#[tokio::test]
+async fn a_job_nests_as_deep_as_it_may() {
+    let env = [("MICROBATCH_SERVER__MAX_DEPTH", "3")];
+    let house = http_rules::House::open(&[], &env).await;
+    for (body, status) in [("[[]]", 200), ("[[[]]]", 400), ("\"[[[[\"", 200)] {
+        let job = format!(r#"{{"id":1,"body":{body}}}"#);
+        let answer = house.proxy.post(job).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+        if status == 400 {
+            let problem = answer.problem(400, "malformed-json", "no");
+            let detail = problem.get("detail").as_str().unwrap();
+            assert!(detail.contains("3 levels"), "{detail}");
+        }
+    }
 }

@@ -11,8 +11,11 @@ mod harness;
 
 // Section 1 of the contract: a job comes in.
 mod body_size;
+mod browsers;
+mod buffered;
 mod content_types;
 mod framing;
+mod host;
 mod http_rules;
 mod intake;
 mod job_json;

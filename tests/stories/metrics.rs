@@ -14,7 +14,7 @@ use crate::harness::{
 use crate::retries::{IDEMPOTENT, SHORT};
 
 /// Every name with its type and its labels.
-const METRICS: [(&str, &str, &[&str]); 26] = [
+const METRICS: [(&str, &str, &[&str]); 27] = [
     ("build_info", "gauge", &["version"]),
     ("jobs_accepted_total", "counter", &[]),
     ("jobs_total", "counter", &["outcome"]),
@@ -26,6 +26,7 @@ const METRICS: [(&str, &str, &[&str]); 26] = [
     ("queue_jobs", "gauge", &[]),
     ("queue_bytes", "gauge", &[]),
     ("queue_waiting_for_room_jobs", "gauge", &[]),
+    ("buffered_bytes", "gauge", &[]),
     ("queue_capacity_jobs", "gauge", &[]),
     ("batches_total", "counter", &["outcome", "reason"]),
     ("batch_size_jobs", "histogram", &[]),

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::harness::{
-    Answer, Call, Deaf, Line, Play, Proxy, RawUpstream, Reserved, ScriptedUpstream,
+    Answer, Call, Deaf, Line, Play, Proxy, RawUpstream, Request, Reserved, ScriptedUpstream,
 };
 
 pub const JOB: &str = r#"{"id":"a"}"#;
@@ -179,7 +179,9 @@ async fn where_twice_does_no_harm_it_is() {
     for (deed, does, ..) in SEEN {
         let (proxy, mut upstream) =
             house(&["--upstream-timeout", patience(deed)], &[IDEMPOTENT]).await;
-        let caller = proxy.enqueue(JOB).await;
+        let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let request = Request::job(JOB).header("traceparent", parent);
+        let caller = proxy.enqueue_request(request).await;
         let first = upstream.next().await;
         let id = first.header("x-batch-id").to_owned();
         let trace = first.header("traceparent").to_owned();

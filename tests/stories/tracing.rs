@@ -25,7 +25,10 @@ struct Parent {
 
 impl Parent {
     fn of(call: &Call) -> Self {
-        let text = call.header("traceparent");
+        Self::read(call.header("traceparent"))
+    }
+
+    fn read(text: &str) -> Self {
         let parts: Vec<_> = text.split('-').collect();
         let [version, trace, span, flags] = parts[..] else {
             panic!("four parts: {text:?}")
@@ -47,13 +50,18 @@ impl Parent {
     }
 }
 
-async fn one_member(request: Request) -> (Parent, Option<String>, Answer) {
+/// A header of a call, where it has one.
+fn header(call: &Call, name: &str) -> Option<String> {
+    let present = call.headers.contains_key(name);
+    present.then(|| call.header(name).to_owned())
+}
+
+/// What a batch of this one job is sent with: `traceparent` and `tracestate`.
+async fn one_member(request: Request) -> (Option<String>, Option<String>, Answer) {
     let (proxy, mut upstream) = house("1").await;
     let caller = Caller::spawn(proxy.jobs_addr, request);
     let call = upstream.next().await;
-    let parent = Parent::of(&call);
-    let state = call.headers.contains_key("tracestate");
-    let state = state.then(|| call.header("tracestate").to_owned());
+    let (parent, state) = (header(&call, "traceparent"), header(&call, "tracestate"));
     call.echo();
     (parent, state, caller.answer().await)
 }
@@ -65,6 +73,7 @@ async fn one_member_keeps_its_trace_with_a_new_span() {
             .header("traceparent", &format!("00-{TRACE}-{SPAN}-{flags}"))
             .header("tracestate", "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE");
         let (parent, state, answer) = one_member(request).await;
+        let parent = Parent::read(&parent.expect("a traceparent"));
         assert_eq!((&*parent.trace, &*parent.flags), (TRACE, flags));
         assert_ne!(parent.span, SPAN);
         assert_eq!(
@@ -76,12 +85,46 @@ async fn one_member_keeps_its_trace_with_a_new_span() {
 }
 
 #[tokio::test]
-async fn one_member_without_a_trace_gets_a_new_one() {
-    let (one, state, _) = one_member(job(1)).await;
-    assert_eq!(state, None);
-    let (other, _, _) = one_member(job(1)).await;
-    assert_ne!(one.trace, other.trace);
-    assert_ne!(one.span, other.span);
+async fn untraced_callers_make_no_trace() {
+    let (parent, state, answer) = one_member(job(1).header("tracestate", "a=b")).await;
+    assert_eq!((parent, state, answer.status), (None, None, 200));
+
+    let (proxy, mut upstream) = house("2").await;
+    let callers = [
+        proxy.enqueue_request(job(1)).await,
+        proxy.enqueue_request(job(2)).await,
+    ];
+    let call = upstream.next().await;
+    assert_eq!(header(&call, "traceparent"), None);
+    // The log makes none up either.
+    let left = proxy.log.nth("batch left", 1).await;
+    let span = left.0["span"].as_object().expect("a span");
+    assert!(!span.contains_key("traceparent") && !span.contains_key("links"));
+    call.echo();
+    for caller in callers {
+        assert_eq!(caller.answer().await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_state_that_is_not_valid_or_too_long_stays_behind() {
+    let parent = format!("00-{TRACE}-{SPAN}-01");
+    let state_of = |length: usize| format!("a={},b={}", "v".repeat(256), "v".repeat(length - 261));
+    for (state, carried) in [
+        (state_of(512), true),
+        (state_of(513), false),
+        ("a=b,a=c".to_owned(), false),
+        ("A=b".to_owned(), false),
+        ("a".to_owned(), false),
+    ] {
+        let request = job(1)
+            .header("traceparent", &parent)
+            .header("tracestate", &state);
+        let (sent, sent_state, answer) = one_member(request).await;
+        assert_eq!(Parent::read(&sent.expect("a traceparent")).trace, TRACE);
+        assert_eq!(sent_state, carried.then_some(state));
+        assert_eq!(answer.status, 200);
+    }
 }
 
 #[tokio::test]
@@ -102,8 +145,7 @@ async fn a_trace_that_is_not_valid_is_not_continued() {
             .header("traceparent", &bad)
             .header("tracestate", "a=b");
         let (parent, state, answer) = one_member(request).await;
-        assert_ne!(parent.trace, TRACE, "{bad}");
-        assert_eq!(state, None, "{bad}");
+        assert_eq!((parent, state), (None, None), "{bad}");
         assert_eq!(answer.status, 200, "{bad}");
     }
 }

@@ -19,6 +19,8 @@ pub struct Request {
     method: String,
     path: String,
     headers: Vec<(String, String)>,
+    /// Whom it takes the proxy for, where not for its address.
+    host: Option<String>,
     body: Bytes,
 }
 
@@ -30,6 +32,7 @@ impl Request {
             method,
             path,
             headers: Vec::new(),
+            host: None,
             body: Bytes::new(),
         }
     }
@@ -61,6 +64,12 @@ impl Request {
         self
     }
 
+    /// The same request to a proxy of that name.
+    pub fn for_host(self, host: &str) -> Self {
+        let host = Some(host.to_owned());
+        Self { host, ..self }
+    }
+
     /// The `id` in the body, which must be JSON.
     pub fn job_id(&self) -> Value {
         let job: Value = serde_json::from_slice(&self.body).expect("a job in JSON");
@@ -69,11 +78,12 @@ impl Request {
 
     /// In absolute form for h2c, which wants an authority; `Host` otherwise.
     fn build(self, addr: SocketAddr, absolute: bool) -> hyper::Request<Full<Bytes>> {
+        let host = self.host.unwrap_or_else(|| addr.to_string());
         let mut request = hyper::Request::builder().method(self.method.as_str());
         request = if absolute {
-            request.uri(format!("http://{addr}{}", self.path))
+            request.uri(format!("http://{host}{}", self.path))
         } else {
-            request.uri(self.path).header("host", addr.to_string())
+            request.uri(self.path).header("host", host)
         };
         for (name, value) in self.headers {
             request = request.header(name, value);

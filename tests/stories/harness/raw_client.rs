@@ -46,7 +46,7 @@ impl RawClient {
     /// Sends `POST /jobs` as JSON with these further header lines, each ending
     /// in CRLF, and this much of a body.
     pub async fn post(&mut self, headers: &str, body: impl AsRef<[u8]>) {
-        let head = "POST /jobs HTTP/1.1\r\nHost: proxy\r\nContent-Type: application/json\r\n";
+        let head = "POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
         let head = format!("{head}{headers}\r\n");
         self.write([head.as_bytes(), body.as_ref()].concat()).await;
     }

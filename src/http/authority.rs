@@ -1,0 +1,338 @@
+//! Which `Host` and which `Origin` a request may have.
+//!
+//! Both listeners ask here before anything else, `POST /jobs` included. A web page
+//! can point a name of its own at 127.0.0.1 (DNS rebinding): its browser then takes
+//! the proxy for the page's own server, and only the `Host` tells. And a page may
+//! send a plain form anywhere, which only the `Origin` tells.
+//!
+//! A sound request costs no allocation here.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use axum::http::header::{HOST, ORIGIN};
+use axum::http::{HeaderMap, Method, Request, Version};
+use thiserror::Error;
+
+/// The names that a listener answers to on loopback, besides `localhost` and IP
+/// addresses; in lower case.
+#[derive(Clone, Debug, Default)]
+pub struct HostNames(Arc<[String]>);
+
+impl HostNames {
+    /// Those that are configured, and the one to listen on if that is a name.
+    pub fn new(configured: &[String], listen: &str) -> Self {
+        let own = listen.rsplit_once(':').map(|(host, _)| host);
+        let own = own.map(str::to_ascii_lowercase).into_iter();
+        Self(configured.iter().cloned().chain(own).collect())
+    }
+
+    fn contain(&self, name: &str) -> bool {
+        self.0.iter().any(|own| own.eq_ignore_ascii_case(name))
+    }
+}
+
+/// Why a request is not answered.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum HostError {
+    /// HTTP itself does not allow it.
+    #[error("{0}")]
+    Invalid(&'static str),
+    /// Its host is none of this listener's.
+    #[error("the Host of the request is not one of this proxy")]
+    Misdirected,
+    /// A page of another origin asks for what is not to be read but done.
+    #[error("the Origin of the request is not its Host")]
+    ForeignOrigin,
+}
+
+/// The rules of one connection.
+#[derive(Clone, Debug)]
+pub(super) struct Rules {
+    /// The names it may be called by; `None` for any.
+    names: Option<HostNames>,
+    /// Whether a `POST` from a page of another origin is refused.
+    own_origin: bool,
+}
+
+impl Rules {
+    /// Those of a connection that reached us at this address, as far as the system
+    /// tells. Only on loopback it is known which names are ours.
+    pub fn of(names: &HostNames, local: Option<IpAddr>) -> Self {
+        let loopback = local.is_some_and(|it| it.to_canonical().is_loopback());
+        Self {
+            names: loopback.then(|| names.clone()),
+            own_origin: false,
+        }
+    }
+
+    /// The same, where a `POST` must not come from a page of another origin.
+    pub fn with_own_origin(self) -> Self {
+        Self {
+            own_origin: true,
+            ..self
+        }
+    }
+
+    /// Whether the request may be answered at all.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check<B>(&self, request: &Request<B>) -> Result<(), HostError> {
+        let host = host_of(request)?;
+        if let (Some(names), Some(host)) = (&self.names, host)
+            && !host.is_address()
+            && !host.name.eq_ignore_ascii_case("localhost")
+            && !names.contain(host.name)
+        {
+            return Err(HostError::Misdirected);
+        }
+        if self.own_origin && request.method() == Method::POST {
+            let mut origins = request.headers().get_all(ORIGIN).iter();
+            let own = |origin: &[u8]| host.is_some_and(|host| host.is_origin(origin));
+            if !origins.all(|origin| own(origin.as_bytes())) {
+                return Err(HostError::ForeignOrigin);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The host that a request is for; `None` only where HTTP/1.0 names none.
+///
+/// RFC 9112, section 3.2: exactly one valid `Host` in HTTP/1.1, which counts for
+/// nothing where the target names the host itself. RFC 9113, section 8.3.1: in HTTP/2
+/// `:authority`, and a `Host` beside it must say the same.
+fn host_of<B>(request: &Request<B>) -> Result<Option<Host<'_>>, HostError> {
+    let header = one_host(request.headers(), request.version())?;
+    let target = request.uri().authority().map(|it| it.as_str().as_bytes());
+    let target = target.map(read).transpose()?;
+    match (target, header) {
+        (Some(target), Some(header)) if request.version() == Version::HTTP_2 => {
+            let same = target.whole.eq_ignore_ascii_case(header.whole);
+            match same {
+                true => Ok(Some(target)),
+                false => Err(HostError::Invalid("Host and :authority differ")),
+            }
+        }
+        (None, None) if request.version() == Version::HTTP_2 => Err(HostError::Invalid(
+            "the request has no :authority; name the host that it is for",
+        )),
+        (target, header) => Ok(target.or(header)),
+    }
+}
+
+fn one_host(headers: &HeaderMap, version: Version) -> Result<Option<Host<'_>>, HostError> {
+    let mut hosts = headers.get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (_, Some(_)) => Err(HostError::Invalid(
+            "the request has more than one Host header; send one",
+        )),
+        (None, None) if version == Version::HTTP_11 => Err(HostError::Invalid(
+            "the request has no Host header; HTTP/1.1 requires one",
+        )),
+        (host, None) => host.map(|host| read(host.as_bytes())).transpose(),
+    }
+}
+
+fn read(written: &[u8]) -> Result<Host<'_>, HostError> {
+    const MALFORMED: HostError =
+        HostError::Invalid("the Host is malformed; it is a name or an address, and a port");
+    Host::parse(written).ok_or(MALFORMED)
+}
+
+/// A host with its port, as it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Host<'a> {
+    whole: &'a str,
+    /// Without the port, and without the dot that a full name may end with.
+    name: &'a str,
+}
+
+impl<'a> Host<'a> {
+    /// Reads `uri-host [":" port]` (RFC 9110, section 7.2); `None` where it is
+    /// anything else, or empty.
+    fn parse(written: &'a [u8]) -> Option<Self> {
+        let whole = std::str::from_utf8(written).ok()?;
+        let end = match whole.strip_prefix('[') {
+            Some(_) => whole.find(']')? + 1,
+            None => whole.find(':').unwrap_or(whole.len()),
+        };
+        let (name, port) = whole.split_at(end);
+        let port_is_valid = match port.strip_prefix(':') {
+            Some(digits) => {
+                digits.bytes().all(|it| it.is_ascii_digit())
+                    && (digits.is_empty() || digits.parse::<u16>().is_ok())
+            }
+            None => port.is_empty(),
+        };
+        let name_is_valid = match name.strip_prefix('[') {
+            Some(address) => address[..address.len() - 1].parse::<Ipv6Addr>().is_ok(),
+            None => !name.is_empty() && name.bytes().all(may_be_in_a_name),
+        };
+        let name = name.strip_suffix('.').unwrap_or(name);
+        (port_is_valid && name_is_valid).then_some(Self { whole, name })
+    }
+
+    fn is_address(&self) -> bool {
+        self.name.starts_with('[') || self.name.parse::<Ipv4Addr>().is_ok()
+    }
+
+    /// Whether a page of this origin is served by this host. Whether it got there
+    /// encrypted cannot be told behind a proxy that ends TLS.
+    fn is_origin(&self, origin: &[u8]) -> bool {
+        let http = origin.strip_prefix(b"http://");
+        let rest = http.or_else(|| origin.strip_prefix(b"https://"));
+        rest.is_some_and(|rest| rest.eq_ignore_ascii_case(self.whole.as_bytes()))
+    }
+}
+
+/// `reg-name` (RFC 3986, section 3.2.2).
+fn may_be_in_a_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::problem::Problem;
+    use super::*;
+
+    fn request(version: Version, target: &str, headers: &[(&str, &str)]) -> Request<()> {
+        let mut request = Request::post(target).version(version);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap()
+    }
+
+    /// What the rules of a connection to loopback say: 200 where it may go on.
+    fn status(request: &Request<()>) -> u16 {
+        let names = HostNames::new(&["proxy.internal".to_owned()], "My-Host:8080");
+        let rules = Rules::of(&names, Some(Ipv4Addr::LOCALHOST.into())).with_own_origin();
+        let error = rules.check(request).err();
+        error.map_or(200, |it| Problem::from(it).status().as_u16())
+    }
+
+    #[test]
+    fn the_table_of_hosts() {
+        for (host, expected) in [
+            ("localhost", 200),
+            ("LocalHost:8080", 200),
+            ("localhost.", 200),
+            ("localhost:", 200),
+            ("127.0.0.1", 200),
+            ("127.0.0.1:8080", 200),
+            ("192.0.2.7:80", 200),
+            ("[::1]", 200),
+            ("[::1]:8080", 200),
+            ("[::ffff:127.0.0.1]:8080", 200),
+            ("proxy.internal:8080", 200),
+            ("PROXY.internal.:8080", 200),
+            ("my-host", 200),
+            ("rebound.example:8080", 421),
+            ("localhost.rebound.example", 421),
+            ("evil.localhost", 421),
+            ("127.0.0.1.nip.io", 421),
+            ("2130706433", 421),
+            ("127.1", 421),
+            ("%6cocalhost", 421),
+            ("", 400),
+            (":8080", 400),
+            ("localhost:x", 400),
+            ("localhost:65536", 400),
+            ("localhost:+80", 400),
+            ("::1", 400),
+            ("[::1", 400),
+            ("[::1]x", 400),
+            ("[localhost]", 400),
+            ("[]", 400),
+            ("user@localhost", 400),
+            ("localhost/evil", 400),
+            ("local host", 400),
+            ("localhost, evil", 400),
+        ] {
+            let request = request(Version::HTTP_11, "/jobs", &[("host", host)]);
+            assert_eq!(status(&request), expected, "{host:?}");
+        }
+    }
+
+    #[test]
+    fn the_table_of_versions() {
+        let (own, foreign) = (("host", "localhost"), ("host", "rebound.example"));
+        for (version, target, headers, expected) in [
+            (Version::HTTP_11, "/", &[][..], 400),
+            (Version::HTTP_11, "/", &[own, own], 400),
+            (Version::HTTP_11, "/", &[own, foreign], 400),
+            (Version::HTTP_10, "/", &[], 200),
+            (Version::HTTP_10, "/", &[own], 200),
+            (Version::HTTP_10, "/", &[own, own], 400),
+            (Version::HTTP_10, "/", &[foreign], 421),
+            // The target goes before the header, which must be there all the same.
+            (Version::HTTP_11, "http://localhost/", &[foreign], 200),
+            (Version::HTTP_11, "http://rebound.example/", &[own], 421),
+            (Version::HTTP_11, "http://localhost/", &[], 400),
+            (Version::HTTP_2, "http://localhost:1/", &[], 200),
+            (Version::HTTP_2, "http://localhost/", &[own], 200),
+            (Version::HTTP_2, "http://rebound.example/", &[], 421),
+            (Version::HTTP_2, "http://localhost/", &[foreign], 400),
+            (Version::HTTP_2, "http://user@localhost/", &[], 400),
+            (Version::HTTP_2, "/", &[own], 200),
+            (Version::HTTP_2, "/", &[foreign], 421),
+            (Version::HTTP_2, "/", &[], 400),
+        ] {
+            let request = request(version, target, headers);
+            assert_eq!(
+                status(&request),
+                expected,
+                "{version:?} {target} {headers:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_table_of_origins() {
+        for (host, origins, expected) in [
+            ("localhost:8081", &[][..], 200),
+            ("localhost:8081", &["http://localhost:8081"], 200),
+            ("localhost:8081", &["https://LOCALHOST:8081"], 200),
+            ("127.0.0.1:8081", &["http://localhost:8081"], 403),
+            ("localhost:8081", &["http://localhost"], 403),
+            ("localhost:8081", &["http://localhost:8082"], 403),
+            ("localhost:8081", &["http://evil.example"], 403),
+            ("localhost:8081", &["null"], 403),
+            ("localhost:8081", &[""], 403),
+            (
+                "localhost:8081",
+                &["http://localhost:8081", "http://evil.example"],
+                403,
+            ),
+            ("rebound.example", &["http://rebound.example"], 421),
+        ] {
+            let host = [("host", host)].into_iter();
+            let headers = host.chain(origins.iter().map(|it| ("origin", *it)));
+            let request = request(Version::HTTP_11, "/flush", &headers.collect::<Vec<_>>());
+            assert_eq!(status(&request), expected, "{request:?}");
+        }
+    }
+
+    #[test]
+    fn other_addresses_may_have_any_name() {
+        let foreign = request(Version::HTTP_11, "/", &[("host", "any.example")]);
+        let names = HostNames::default();
+        for (address, refused) in [
+            (Some("127.0.0.1"), true),
+            (Some("127.8.9.1"), true),
+            (Some("::1"), true),
+            (Some("::ffff:127.0.0.1"), true),
+            (Some("192.0.2.7"), false),
+            (Some("::ffff:192.0.2.7"), false),
+            (None, false),
+        ] {
+            let address = address.map(|it| it.parse().unwrap());
+            let rules = Rules::of(&names, address);
+            assert_eq!(rules.check(&foreign).is_err(), refused, "{address:?}");
+            let none = request(Version::HTTP_11, "/", &[]);
+            assert!(rules.check(&none).is_err(), "{address:?}");
+        }
+    }
+}
