@@ -4,10 +4,10 @@
 //! [`serve_admin`].
 
 mod admin;
-mod connection;
 mod headers;
 mod jobs;
 mod observe;
+mod panics;
 pub mod problem;
 
 use std::sync::Arc;
@@ -20,17 +20,18 @@ use axum::response::Response;
 use axum::routing::{any, get, post};
 use bytes::Bytes;
 use http_body_util::{Either, Full};
-use hyper::body::Incoming;
-use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tower_service::Service;
 
 use crate::batcher::{Batcher, Source};
 use crate::job::Job;
 use crate::observer::Observer;
 use crate::processor::outcome::JobResult;
+use crate::server::connections::Permit;
+use crate::server::{self, RequestBody};
 use crate::upstream::circuit::Circuit;
 use jobs::Posted;
+use panics::guarded;
 use problem::Problem;
 
 pub use admin::Admin;
@@ -183,22 +184,23 @@ async fn routed(mut router: Router, request: Request<Body>) -> Response<AnswerBo
     }
 }
 
-/// Serves one connection of the jobs listener until it ends, or once `closing`
-/// turns true after the answer it is at.
-pub async fn serve_jobs(stream: TcpStream, caller: Caller, closing: watch::Receiver<bool>) {
-    let read_timeout = caller.jobs.read_timeout;
+/// Serves one connection of the jobs listener until it ends.
+pub async fn serve_jobs<S>(stream: S, caller: Caller, limits: server::Limits, permit: Permit)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let caller = Arc::new(caller);
-    let serve = move |request: Request<Incoming>| Arc::clone(&caller).serve(request);
-    connection::serve(stream, serve, read_timeout, closing).await;
+    let serve = move |request| guarded(|| Arc::clone(&caller).serve(request));
+    server::serve(stream, serve, limits, permit).await;
 }
 
 /// The same for the admin listener.
-pub async fn serve_admin(
-    stream: TcpStream,
-    router: Router,
-    read_timeout: Duration,
-    closing: watch::Receiver<bool>,
-) {
-    let serve = move |request: Request<Incoming>| routed(router.clone(), request.map(Body::new));
-    connection::serve(stream, serve, read_timeout, closing).await;
+pub async fn serve_admin<S>(stream: S, router: Router, limits: server::Limits, permit: Permit)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let serve = move |request: Request<RequestBody>| {
+        guarded(|| routed(router.clone(), request.map(Body::new)))
+    };
+    server::serve(stream, serve, limits, permit).await;
 }

@@ -31,9 +31,9 @@
 //! | [`cli`] | commands and flags |
 //! | [`app`] | bind, run, and the order of the end |
 //! | [`config`] | flags over environment over file over defaults, and every mistake at once |
-//! | [`listener`] | a listening socket, closed without loss |
+//! | [`server`] | connections of callers: accepted, bounded, ended in order, whatever is served on them |
 //! | [`workers`] | the threads, each with a runtime of its own |
-//! | [`http`] | both listeners: paths, connections, jobs, problems, admin |
+//! | [`http`] | both listeners: paths, jobs, problems, admin |
 //! | [`batcher`] | the queue and when a batch leaves; a library of its own |
 //! | [`processor`] | one batch to the answers of its members: encode, correlate, fail, retry or split |
 //! | [`upstream`] | the call: connections, times, limits; and what bounds calls: backoff, budget, circuit |
@@ -49,14 +49,14 @@
 //!
 //! # Who may know whom
 //!
-//! `main` → `app` → `http`, `processor` → `observer` (`metrics`, `live`), `upstream`
+//! `main` → `app` → `http` → `server`, `processor` → `observer` (`metrics`, `live`), `upstream`
 //! → `batcher` → tokio. `top` and `ask` speak to another process, and know of this
 //! one its names alone. `job`, `json`, `code`, `trace_context`, `window`, `patience`,
 //! `printable`, `workers`, `sync` and `config` are leaves. Nothing under
 //! `batcher` names JSON, HTTP or the type of an id, and nothing outside of `http`
 //! knows which status a caller gets. What decides stays pure, without I/O, clock
-//! or tasks: the queue with its policy, correlation, backoff, budget, limit, and
-//! the advice.
+//! or tasks: the queue with its policy, correlation, backoff, budget, limit, a
+//! connection's guard, and the advice.
 //!
 //! # Invariants, and the tests that hold them
 //!
@@ -69,6 +69,8 @@
 //! | no batch exceeds `max_size` or `max_bytes`, or has an id twice | `batcher::queue::tests::the_queue_does_as_the_model` |
 //! | everything that waits is bounded, before a retry too | `batcher::queue::tests::the_queue_does_as_the_model`, `stories::overload`, `stories::pauses` |
 //! | no batch harms another | `batcher::tests::who_drops_or_panics_has_answered`, `stories::slots` |
+//! | what one caller holds of connections is bounded, and a caller that leaves is noticed | `server::guard::tests`, `stories::connections`, `stories::hostile_h2` |
+//! | a refusal arrives, and no request is met by a closed connection | `stories::refused_bodies`, `stories::drain` |
 //! | no wake-up is lost and nothing is counted twice, whoever runs when | `concurrency/tests/stories`, `batcher::runtimes_tests` |
 //! | a job takes no memory that a request to an empty server does not | `tests/allocations.rs` |
 //! | nothing runs while nothing waits | `batcher::tests::nothing_runs_while_nothing_waits` |
@@ -83,7 +85,6 @@ pub mod config;
 pub mod http;
 pub mod job;
 pub mod json;
-pub mod listener;
 pub mod live;
 pub mod metrics;
 pub mod observer;
@@ -91,6 +92,7 @@ mod patience;
 pub mod printable;
 pub mod processor;
 pub mod sample_upstream;
+pub mod server;
 mod sync;
 pub mod telemetry;
 pub mod top;

@@ -11,11 +11,13 @@ mod harness;
 
 // Section 1 of the contract: a job comes in.
 mod body_size;
+mod connections;
 mod content_types;
 mod framing;
 mod http_rules;
 mod intake;
 mod job_json;
+mod refused_bodies;
 
 // Section 2: a batch goes out.
 mod adaptive;
@@ -39,6 +41,7 @@ mod upstream_status;
 // Sections 5 and 6: deadlines, splitting, overload and shutdown.
 mod circuit;
 mod deadlines;
+mod drain;
 mod http2_upstream;
 mod limit;
 mod outage;
