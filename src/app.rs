@@ -5,7 +5,7 @@
 //! not ready, delay, no new jobs, no new connections, drain, give up, done.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -20,14 +20,18 @@ use tracing::{info, warn};
 
 use crate::advice;
 use crate::batcher::{self, Batcher};
-use crate::config::{self, Config, MaxInFlight, Threads};
-use crate::http::{self, Admin, Buffered, Caller, HostNames, Jobs, JobsInner, Limits, Setting};
+use crate::config::{self, Config, MaxConnections, MaxInFlight, Threads};
+use crate::http::{
+    self, Admin, Buffered, Caller, HostNames, Jobs, JobsInner, Limits, Operator, Setting,
+};
 use crate::job::Job;
-use crate::listener::{BindError, accept, bind};
 use crate::metrics::Bounds;
 use crate::observer::Observer;
 use crate::processor::outcome::JobResult;
 use crate::processor::{Phase, Policy, Processor, Results, encode};
+use crate::server::connections::Connections;
+use crate::server::listener::{BindError, accept, bind};
+use crate::server::{self, files};
 use crate::telemetry::Seldom;
 use crate::upstream::backoff::Backoff;
 use crate::upstream::budget::Budget;
@@ -40,6 +44,9 @@ use crate::workers::Workers;
 /// The time for answers to be written once the last job is answered, and for
 /// members to be answered once they are given up.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// The time after that for callers to have read what they were told.
+const LAST_READS: Duration = Duration::from_millis(400);
 
 /// Why the proxy can't start.
 #[derive(Debug, Error)]
@@ -160,9 +167,8 @@ impl App {
         let jobs = jobs(&config, &batcher, &observer, &circuit);
         let buffered = Arc::clone(&jobs.buffered);
         let router = http::jobs_router(jobs.clone());
-        let (closing, closed) = watch::channel(false);
-        let read_timeout = config.server.read_timeout;
-
+        let server_limits = server_limits(&config);
+        let connections = Connections::new(max_connections(&config));
         let (stop_accepting, stopped) = watch::channel(false);
         let batchers: Arc<[_]> = workers
             .for_each(|number| match number {
@@ -171,19 +177,21 @@ impl App {
             })
             .into();
         let crew = Arc::clone(&workers);
-        let accepting = accept(jobs_listener, stopped, move |stream| {
-            let (jobs, router, closed) = (jobs.clone(), router.clone(), closed.clone());
+        let places = Arc::clone(&connections);
+        let accepting = accept(jobs_listener, places, stopped, move |stream, permit| {
+            let (jobs, router) = (jobs.clone(), router.clone());
             let batchers = Arc::clone(&batchers);
             crew.spawn(async move |worker| {
                 if let Some(stream) = watched(stream) {
-                    let caller = Caller::new(jobs, &batchers[worker], router);
-                    http::serve_jobs(stream, caller, closed).await;
+                    let caller = Caller::new(jobs, &batchers[worker], router, local(&stream));
+                    http::serve_jobs(stream, caller, server_limits, permit).await;
                 }
             });
         });
         let accepting = tokio::spawn(accepting);
+        let operators = Connections::new(files::OPERATORS);
         // To the very end: the admin listener goes with the process.
-        let (_admin_closing, admin_closed) = watch::channel(false);
+        let (_never, to_the_end) = watch::channel(false);
         if let Some(listener) = admin_listener {
             let router = http::admin_router(Admin {
                 batcher: batcher.clone(),
@@ -198,21 +206,29 @@ impl App {
             });
             let listen = config.admin.listen.as_deref().unwrap_or_default();
             let hosts = HostNames::new(&config.admin.hosts, listen);
-            let never = admin_closed.clone();
-            tokio::spawn(accept(listener, never, move |stream| {
-                let (router, closed) = (router.clone(), admin_closed.clone());
-                let hosts = hosts.clone();
-                tokio::spawn(async move {
-                    if let Some(stream) = watched(stream) {
-                        http::serve_admin(stream, router, hosts, read_timeout, closed).await;
-                    }
-                });
-            }));
+            let places = Arc::clone(&operators);
+            tokio::spawn(accept(
+                listener,
+                places,
+                to_the_end,
+                move |stream, permit| {
+                    let (router, hosts) = (router.clone(), hosts.clone());
+                    tokio::spawn(async move {
+                        if let Some(stream) = watched(stream) {
+                            let operator = Operator::new(router, &hosts, local(&stream));
+                            http::serve_admin(stream, operator, server_limits, permit).await;
+                        }
+                    });
+                },
+            ));
         }
         info!("ready");
 
         stop.await;
         ready.store(false, Ordering::Relaxed);
+        // Callers go elsewhere, answer by answer, before this is closed to them.
+        connections.close();
+        operators.close();
         info!(
             delay = %humantime::format_duration(config.shutdown.delay),
             "draining"
@@ -225,7 +241,7 @@ impl App {
         phase.send_replace(Phase::Draining);
         stop_accepting.send_replace(true);
         // Its end is the listener's: whoever is in the backlog has been taken.
-        let _ = accepting.await;
+        let _ = timeout_at(deadline, accepting).await;
         if timeout_at(deadline, batcher.vacated()).await.is_err() {
             batcher.abandon();
             phase.send_replace(Phase::GivingUp);
@@ -234,9 +250,10 @@ impl App {
         }
         // A request that is still coming in is refused when it is there. Whoever
         // neither sends nor reads by then does not hold up the end.
-        closing.send_replace(true);
+        connections.end();
         let last_words = Instant::now() + LAST_WORDS;
-        let _ = timeout_at(deadline.max(last_words), closing.closed()).await;
+        let _ = timeout_at(deadline.max(last_words), connections.vacated()).await;
+        let _ = timeout(LAST_READS, connections.closed()).await;
         // Their threads end here; what is left on one may take a moment to notice.
         drop(workers);
         Report { batcher, observer }
@@ -256,6 +273,11 @@ fn watched(stream: std::net::TcpStream) -> Option<TcpStream> {
             None
         }
     }
+}
+
+/// Where a connection has reached us.
+fn local(stream: &TcpStream) -> Option<IpAddr> {
+    stream.local_addr().ok().map(|address| address.ip())
 }
 
 /// How many jobs were answered, by outcome: what a proxy says last.
@@ -290,6 +312,24 @@ fn threads(config: &Config) -> usize {
         Threads::Fixed(threads) => threads,
         // Where the system does not tell, one is right for any machine.
         Threads::Auto => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+    }
+}
+
+fn server_limits(config: &Config) -> server::Limits {
+    server::Limits {
+        read_timeout: config.server.read_timeout,
+        idle_timeout: config.server.idle_timeout,
+        write_timeout: config.server.write_timeout,
+        max_body: config.server.max_body,
+    }
+}
+
+fn max_connections(config: &Config) -> usize {
+    // Also where callers get a fixed number: the upstream takes some too.
+    let files = files::raise_limit();
+    match config.server.max_connections {
+        MaxConnections::Fixed(connections) => connections,
+        MaxConnections::Auto => files::for_callers(files, upstream_settings(config).connections),
     }
 }
 

@@ -47,7 +47,7 @@ use std::time::Duration;
 use url::Url;
 
 pub use address::connectable;
-pub use count_or::{MaxInFlight, Threads};
+pub use count_or::{MaxConnections, MaxInFlight, Threads};
 pub use flags::{Flags, Locator};
 pub use mistake::{Mistake, Mistakes, Origin};
 pub use schema::{

@@ -7,10 +7,10 @@ mod admin;
 mod answer_body;
 mod authority;
 mod buffered;
-mod connection;
 mod headers;
 mod jobs;
 mod observe;
+mod panics;
 pub mod problem;
 
 use std::net::IpAddr;
@@ -25,18 +25,19 @@ use axum::http::{Method, Request, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use bytes::Bytes;
-use hyper::body::Incoming;
-use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tower_service::Service;
 
 use crate::batcher::{Batcher, Source};
 use crate::job::Job;
 use crate::observer::Observer;
 use crate::processor::outcome::JobResult;
+use crate::server::connections::Permit;
+use crate::server::{self, RequestBody};
 use crate::upstream::circuit::Circuit;
 use authority::{HostError, Rules};
 use jobs::{Posted, Uncounted};
+use panics::guarded;
 use problem::Problem;
 
 pub use admin::Admin;
@@ -141,10 +142,12 @@ async fn only_get() -> Problem {
 
 /// What every answer says, whatever it is: it is what its `Content-Type` says, and
 /// no browser is to guess anything else.
-fn mark<B>(response: &mut Response<B>) {
+async fn marked<B>(answer: impl Future<Output = Response<B>>) -> Response<B> {
     const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+    let mut response = answer.await;
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+    response
 }
 
 /// Who sends jobs over one connection.
@@ -158,11 +161,16 @@ pub struct Caller {
 impl Caller {
     /// Somebody who has just connected. `others` are the paths of
     /// [`jobs_router`]; what a caller's jobs fill is processed on the runtime of
-    /// `batcher`.
-    pub fn new(jobs: Jobs, batcher: &Batcher<Job, JobResult>, others: Router) -> Self {
+    /// `batcher`. The connection has reached us at `local`.
+    pub fn new(
+        jobs: Jobs,
+        batcher: &Batcher<Job, JobResult>,
+        others: Router,
+        local: Option<IpAddr>,
+    ) -> Self {
         let source = batcher.source();
         Self {
-            rules: Rules::of(&jobs.hosts, None),
+            rules: Rules::of(&jobs.hosts, local),
             jobs,
             source,
             others,
@@ -217,39 +225,48 @@ async fn routed(mut router: Router, request: Request<Body>) -> Response<AnswerBo
     }
 }
 
-/// Serves one connection of the jobs listener until it ends, or once `closing`
-/// turns true after the answer it is at.
-pub async fn serve_jobs(stream: TcpStream, mut caller: Caller, closing: watch::Receiver<bool>) {
-    let read_timeout = caller.jobs.read_timeout;
-    caller.rules = Rules::of(&caller.jobs.hosts, local(&stream));
+/// Serves one connection of the jobs listener until it ends.
+pub async fn serve_jobs<S>(stream: S, caller: Caller, limits: server::Limits, permit: Permit)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let caller = Arc::new(caller);
-    let serve = move |request: Request<Incoming>| Arc::clone(&caller).serve(request);
-    connection::serve(stream, serve, read_timeout, closing).await;
+    let serve = move |request| marked(guarded(|| Arc::clone(&caller).serve(request)));
+    server::serve(stream, serve, limits, permit).await;
 }
 
-/// The same for the admin listener, which answers to these names on loopback.
-pub async fn serve_admin(
-    stream: TcpStream,
+/// An operator who has just connected.
+pub struct Operator {
+    rules: Rules,
     router: Router,
-    hosts: HostNames,
-    read_timeout: Duration,
-    closing: watch::Receiver<bool>,
-) {
-    let rules = Rules::of(&hosts, local(&stream)).with_own_origin();
-    let serve = move |request: Request<Incoming>| {
+}
+
+impl Operator {
+    /// Somebody who has reached us at `local`, where we answer to these names.
+    /// `router` are the paths of [`admin_router`].
+    pub fn new(router: Router, hosts: &HostNames, local: Option<IpAddr>) -> Self {
+        Self {
+            rules: Rules::of(hosts, local).with_own_origin(),
+            router,
+        }
+    }
+}
+
+/// The same for the admin listener.
+pub async fn serve_admin<S>(stream: S, operator: Operator, limits: server::Limits, permit: Permit)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let Operator { rules, router } = operator;
+    let serve = move |request: Request<RequestBody>| {
         let checked = rules.check(&request);
         let router = router.clone();
-        async move {
+        marked(guarded(|| async move {
             match checked {
                 Ok(()) => routed(router, request.map(Body::new)).await,
                 Err(error) => Problem::from(error).into_response().map(AnswerBody::from),
             }
-        }
+        }))
     };
-    connection::serve(stream, serve, read_timeout, closing).await;
-}
-
-/// Where a connection has reached us.
-fn local(stream: &TcpStream) -> Option<IpAddr> {
-    stream.local_addr().ok().map(|address| address.ip())
+    server::serve(stream, serve, limits, permit).await;
 }

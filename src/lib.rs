@@ -31,9 +31,9 @@
 //! | [`cli`] | commands and flags |
 //! | [`app`] | bind, run, and the order of the end |
 //! | [`config`] | flags over environment over file over defaults, and every mistake at once |
-//! | [`listener`] | a listening socket, closed without loss |
+//! | [`server`] | connections of callers: accepted, bounded, ended in order, whatever is served on them |
 //! | [`workers`] | the threads, each with a runtime of its own |
-//! | [`http`] | both listeners: paths, connections, jobs, problems, admin |
+//! | [`http`] | both listeners: paths, jobs, problems, admin |
 //! | [`batcher`] | the queue and when a batch leaves; a library of its own |
 //! | [`processor`] | one batch to the answers of its members: encode, correlate, fail, retry or split |
 //! | [`upstream`] | the call: connections, times, limits; and what bounds calls: backoff, budget, circuit, limit, latency, size |
@@ -49,14 +49,14 @@
 //!
 //! # Who may know whom
 //!
-//! `main` → `app` → `http`, `processor` → `observer` (`metrics`, `live`), `upstream`
+//! `main` → `app` → `http` → `server`, `processor` → `observer` (`metrics`, `live`), `upstream`
 //! → `batcher` → tokio. `top` and `ask` speak to another process, and know of this
 //! one its names alone. `job`, `json`, `code`, `trace_context`, `window`, `throttle`,
 //! `patience`, `printable`, `workers`, `sync` and `config` are leaves. Nothing under
 //! `batcher` names JSON, HTTP or the type of an id, and nothing outside of `http`
 //! knows which status a caller gets. What decides stays pure, without I/O, clock
-//! or tasks: the queue with its policy, correlation, backoff, budget, limit, and
-//! the advice.
+//! or tasks: the queue with its policy, correlation, backoff, budget, limit, a
+//! connection's guard, and the advice.
 //!
 //! # Invariants, and the tests that hold them
 //!
@@ -70,6 +70,9 @@
 //! | everything that waits is bounded, before a retry too | `batcher::queue::tests::the_queue_does_as_the_model`, `stories::overload`, `stories::pauses` |
 //! | each call is counted once and told to circuit and limit, whoever is left | `simulation`, `stories::attempts`, `processor::tests` |
 //! | no batch harms another | `batcher::tests::who_drops_or_panics_has_answered`, `stories::slots` |
+//! | what one caller holds of connections is bounded, and a caller that leaves is noticed | `server::guard::tests`, `stories::connections`, `stories::hostile_h2` |
+//! | bodies being read and answers not taken are bounded together | `http::buffered::tests`, `stories::buffered` |
+//! | a refusal arrives, and no request is met by a closed connection | `stories::refused_bodies`, `stories::drain` |
 //! | no wake-up is lost and nothing is counted twice, whoever runs when | `concurrency/tests/stories`, `batcher::runtimes_tests`, `batcher::many_runtimes_tests` |
 //! | no lock is held while a waker of others runs | `batcher::reentry_tests` |
 //! | one id can't fill the queue | `batcher::waiting_tests`, `stories::overload` |
@@ -86,7 +89,6 @@ pub mod config;
 pub mod http;
 pub mod job;
 pub mod json;
-pub mod listener;
 pub mod live;
 pub mod metrics;
 pub mod observer;
@@ -94,6 +96,7 @@ mod patience;
 pub mod printable;
 pub mod processor;
 pub mod sample_upstream;
+pub mod server;
 mod sync;
 pub mod telemetry;
 pub mod throttle;

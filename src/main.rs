@@ -214,10 +214,17 @@ async fn ask_ready(asker: &Asker) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Resolves at the first SIGTERM or SIGINT; the second ends the process.
+/// Resolves at the first SIGTERM or SIGINT; the second ends the process. A SIGHUP,
+/// which a terminal sends that closes, never does.
 fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send> {
     let mut terminate = signal(SignalKind::terminate()).context("can't listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("can't listen for SIGINT")?;
+    let mut hang_up = signal(SignalKind::hangup()).context("can't listen for SIGHUP")?;
+    tokio::spawn(async move {
+        while hang_up.recv().await.is_some() {
+            info!("SIGHUP: settings are read at start alone, nothing is reloaded");
+        }
+    });
     Ok(async move {
         either(&mut terminate, &mut interrupt).await;
         tokio::spawn(async move {

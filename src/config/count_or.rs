@@ -25,6 +25,27 @@ pub enum Threads {
     Auto,
 }
 
+/// How many connections callers may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MaxConnections {
+    /// This many.
+    Fixed(usize),
+    /// As many as the process may have open files, less what it needs itself.
+    Auto,
+}
+
+/// A whole number from 1 to 10,000,000, or `"auto"`.
+pub(crate) const CONNECTIONS: CountOr<MaxConnections> = CountOr {
+    range: 1..=10_000_000,
+    word: "auto",
+    fixed: MaxConnections::Fixed,
+    other: MaxConnections::Auto,
+    number: |value| match value {
+        MaxConnections::Fixed(connections) => Some(*connections),
+        MaxConnections::Auto => None,
+    },
+};
+
 /// A whole number from 1 to 10,000, or `"adaptive"`.
 pub(crate) const SLOTS: CountOr<MaxInFlight> = CountOr {
     range: 1..=10_000,
@@ -142,6 +163,8 @@ mod tests {
         round_trips(&SLOTS, "adaptive");
         round_trips(&THREADS, "8");
         round_trips(&THREADS, "auto");
+        round_trips(&CONNECTIONS, "1000");
+        round_trips(&CONNECTIONS, "auto");
         let wrong = "must be a whole number from 1 to 1024, not \"0\"; or \"auto\"";
         assert_eq!(from_text(&THREADS, "0"), Err(wrong.to_owned()));
     }

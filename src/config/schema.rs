@@ -8,7 +8,7 @@ use http::HeaderMap;
 use url::Url;
 
 use super::address::{Address, OptionalAddress};
-use super::count_or::{MaxInFlight, SLOTS, THREADS, Threads};
+use super::count_or::{CONNECTIONS, MaxConnections, MaxInFlight, SLOTS, THREADS, Threads};
 use super::duration::{DAY, HOUR, MILLISECOND, ZERO, time};
 use super::fraction::fraction;
 use super::headers::Headers;
@@ -62,10 +62,29 @@ settings! {
 
         /// Longest a caller may take to send a head, and then a body
         ///
-        /// The time for a head starts with the connection, later with the head's first byte: a
-        /// connection that is idle between two requests is left open.
+        /// The time for a head starts with the connection, later with the head's first byte.
         read_timeout: Duration = "10s", in time(MILLISECOND..=DAY),
             env "MICROBATCH_SERVER__READ_TIMEOUT";
+
+        /// Longest a connection may be idle between two requests
+        ///
+        /// On HTTP/2: without streams.
+        idle_timeout: Duration = "1m 15s", in time(MILLISECOND..=DAY),
+            env "MICROBATCH_SERVER__IDLE_TIMEOUT";
+
+        /// Longest a caller may take nothing of an answer
+        ///
+        /// Then its connection ends, on HTTP/2 the answer's stream.
+        write_timeout: Duration = "30s", in time(MILLISECOND..=DAY),
+            env "MICROBATCH_SERVER__WRITE_TIMEOUT";
+
+        /// Most connections of callers, or auto
+        ///
+        /// One more waits, and the one that has been idle for longest makes room. `"auto"` is what
+        /// the process may have of open files (its soft limit is raised to the hard one), less 64
+        /// and two for each slot.
+        max_connections: MaxConnections = "auto", in CONNECTIONS,
+            env "MICROBATCH_SERVER__MAX_CONNECTIONS";
 
         /// Answer with a Server-Timing header
         timing: bool = "true", in Switch,

@@ -440,7 +440,7 @@ mod tests {
     #[tokio::test]
     async fn a_request_whose_handler_panics_is_counted_once() {
         let jobs = jobs();
-        let caller = Caller::new(jobs.clone(), &jobs.batcher, jobs_router(jobs.clone()));
+        let caller = Caller::new(jobs.clone(), &jobs.batcher, jobs_router(jobs.clone()), None);
         let request = Request::post("/jobs").header("host", "localhost");
         let answer = Arc::new(caller).serve(request.body(Panics).unwrap());
         assert!(tokio::spawn(answer).await.unwrap_err().is_panic());

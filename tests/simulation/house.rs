@@ -193,7 +193,7 @@ async fn schedule(seed: u64) -> Outcome {
     let (exodus, _) = watch::channel(());
     let mut callers = JoinSet::new();
     for _ in 0..callers_count {
-        let caller = Arc::new(Caller::new(jobs.clone(), &batcher, router.clone()));
+        let caller = Arc::new(Caller::new(jobs.clone(), &batcher, router.clone(), None));
         let (oracle, all_leave) = (oracle.clone(), exodus.subscribe());
         let calls = callers::call(caller, oracle, manners, all_leave, rng.random());
         callers.spawn(calls);

@@ -1,40 +1,11 @@
 //! Callers that abuse HTTP/2 (RFC 9113), frame by frame, and the others who
 //! are served meanwhile.
 
+use crate::harness::h2::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE, frame,
+    hello, post,
+};
 use crate::harness::{RawClient, Siege, eventually};
-
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-pub const PING: u8 = 6;
-const WINDOW_UPDATE: u8 = 8;
-const CONTINUATION: u8 = 9;
-
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-
-pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).expect("a short frame");
-    let (length, stream) = (length.to_be_bytes(), stream.to_be_bytes());
-    [&length[1..], &[kind, flags], &stream, payload].concat()
-}
-
-/// The preface and empty settings.
-pub fn hello() -> Vec<u8> {
-    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-    [preface, frame(SETTINGS, 0, 0, &[])].concat()
-}
-
-/// `POST /jobs` (RFC 7541: by the static table, nothing indexed).
-fn post(stream: u32, flags: u8) -> Vec<u8> {
-    frame(
-        HEADERS,
-        flags,
-        stream,
-        b"\x83\x86\x04\x05/jobs\x01\x09localhost",
-    )
-}
 
 /// The streams that a caller opens, in order.
 fn streams(count: u32) -> impl Iterator<Item = u32> {
@@ -73,7 +44,7 @@ async fn a_flood_of_streams() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_jobs_on_one_connection() {
-    const MANY: u32 = 1_500;
+    const MANY: u32 = 500;
     let siege = Siege::of("h2 job flood", &[], &[]).await;
     let jobs: Vec<u8> = streams(MANY)
         .flat_map(|stream| {
@@ -87,7 +58,7 @@ async fn a_flood_of_jobs_on_one_connection() {
     // Those that may be open at once are served, the others refused.
     eventually("the jobs at the upstream", || async {
         let served = streams(MANY).filter(|stream| siege.seen(&format!("flood {stream}")) == 1);
-        (served.count() >= 1_000).then_some(())
+        (served.count() >= 100).then_some(())
     })
     .await;
     drop(held);

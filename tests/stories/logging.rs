@@ -1,8 +1,8 @@
 //! Section 8 of the contract: the log never holds anybody up, and nobody outside
 //! decides how much is in it.
 
+use crate::harness::h2::{PING, frame, hello};
 use crate::harness::{Proxy, RawClient, Request, Scrape, ScriptedUpstream, Signal};
-use crate::hostile_h2::{PING, frame, hello};
 
 /// The acknowledgement of a PING (RFC 9113, 6.7).
 const ACK: u8 = 1;

@@ -13,12 +13,14 @@ mod harness;
 mod body_size;
 mod browsers;
 mod buffered;
+mod connections;
 mod content_types;
 mod framing;
 mod host;
 mod http_rules;
 mod intake;
 mod job_json;
+mod refused_bodies;
 
 // Section 2: a batch goes out.
 mod adaptive;
@@ -46,6 +48,7 @@ mod upstream_strays;
 mod attempts;
 mod circuit;
 mod deadlines;
+mod drain;
 mod http2_upstream;
 mod limit;
 mod outage;

@@ -6,6 +6,7 @@
 //! was waited for.
 
 mod client;
+pub mod h2;
 mod log;
 mod ports;
 mod problem;

@@ -43,7 +43,27 @@ impl Proxy {
     /// Starts the proxy before `upstream_url`, with more flags and environment
     /// variables, on ports of its own, and waits until it is ready.
     pub async fn start(upstream_url: &str, flags: &[&str], env: &[(&str, &str)]) -> Self {
-        let mut command = command();
+        Self::start_by(command(), upstream_url, flags, env).await
+    }
+
+    /// The same for a process that may have no more than so many files open.
+    pub async fn start_with_files(files: usize, upstream_url: &str, flags: &[&str]) -> Self {
+        let binary = command();
+        let binary = binary.as_std().get_program();
+        let mut limited = Command::new("sh");
+        limited.env_clear().stdin(Stdio::null()).kill_on_drop(true);
+        limited.arg("-c");
+        limited.arg(format!("ulimit -n {files} && exec \"$0\" \"$@\""));
+        limited.arg(binary);
+        Self::start_by(limited, upstream_url, flags, &[]).await
+    }
+
+    async fn start_by(
+        mut command: Command,
+        upstream_url: &str,
+        flags: &[&str],
+        env: &[(&str, &str)],
+    ) -> Self {
         command.args([
             "serve",
             "--listen",

@@ -7,7 +7,7 @@ use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufStream};
 use tokio::net::TcpStream;
 
-use super::{Answer, within};
+use super::{Answer, h2, within};
 
 /// A connection to the proxy. Dropping it closes.
 pub struct RawClient {
@@ -36,11 +36,21 @@ impl RawClient {
     /// Sends these bytes. That the proxy may have closed is no failure here:
     /// what it said before counts.
     pub async fn write(&mut self, bytes: impl AsRef<[u8]>) {
+        let _ = self.try_write(bytes).await;
+    }
+
+    /// Sends all of these bytes, which the proxy must take.
+    pub async fn write_all(&mut self, bytes: impl AsRef<[u8]>) {
+        assert!(self.try_write(bytes).await, "the proxy takes all");
+    }
+
+    /// Sends these bytes; whether the system took them.
+    pub async fn try_write(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         let write = async {
             self.socket.write_all(bytes.as_ref()).await?;
             self.socket.flush().await
         };
-        let _ = within("room to write", write).await;
+        within("room to write", write).await.is_ok()
     }
 
     /// Sends `POST /jobs` as JSON with these further header lines, each ending
@@ -105,6 +115,40 @@ impl RawClient {
             }
         })
         .await;
+    }
+
+    /// Reads one frame of HTTP/2: its kind, stream and payload; none where the
+    /// proxy closes, or has reset the connection.
+    pub async fn frame(&mut self) -> Option<(u8, u32, Vec<u8>)> {
+        within("a frame", async {
+            let mut head = [0; 9];
+            self.socket.read_exact(&mut head).await.ok()?;
+            let [a, b, c, kind, _, stream @ ..] = head;
+            let length = u32::from_be_bytes([0, a, b, c]);
+            let mut payload = vec![0; length.try_into().expect("a length")];
+            self.socket.read_exact(&mut payload).await.ok()?;
+            Some((kind, u32::from_be_bytes(stream), payload))
+        })
+        .await
+    }
+
+    /// Opens HTTP/2 with these settings, and takes the proxy's and its window: only
+    /// then may more than 64 KiB be sent.
+    pub async fn greet(&mut self, settings: &[u8]) {
+        self.write(h2::hello_with(settings)).await;
+        self.frame_of(h2::SETTINGS).await;
+        self.write(h2::frame(h2::SETTINGS, h2::ACK, 0, &[])).await;
+        self.frame_of(h2::WINDOW_UPDATE).await;
+    }
+
+    /// Reads frames up to the first of this kind: its stream and payload.
+    pub async fn frame_of(&mut self, wanted: u8) -> (u32, Vec<u8>) {
+        loop {
+            let (kind, stream, payload) = self.frame().await.expect("an open connection");
+            if kind == wanted {
+                return (stream, payload);
+            }
+        }
     }
 
     /// Reads until the proxy closes; a reset counts as closed.

@@ -14,6 +14,11 @@ use super::{KeepAlive, Line, Proxy, RawClient, ScriptedUpstream, Signal};
 const GOOD: usize = 4;
 /// How many answers each of them wants at least.
 const EACH: usize = 25;
+/// What an attack may make the slowest answer but one in a hundred: so many times
+/// what it was in the same run before the attack,
+const TIMES: u32 = 4;
+/// or this, since what was short before may be long by chance.
+const CHANCE: Duration = Duration::from_millis(500);
 
 /// A proxy that sends each job at once, before an upstream that echoes.
 pub struct Siege {
@@ -21,12 +26,14 @@ pub struct Siege {
     name: &'static str,
     /// How often the upstream has seen each id, as JSON text.
     seen: Arc<Mutex<HashMap<String, u32>>>,
+    /// The most that a good answer may take, but for one in a hundred.
+    bound: Duration,
     _upstream: JoinSet<()>,
 }
 
 impl Siege {
     /// The `name` is for what is printed: the good callers' latencies before
-    /// and under the attack. They are figures to read, never to assert.
+    /// and under the attack.
     pub async fn of(name: &'static str, flags: &[&str], env: &[(&str, &str)]) -> Self {
         let mut upstream = ScriptedUpstream::start().await;
         // Writing a line for each job and frame would be what is measured.
@@ -45,13 +52,15 @@ impl Siege {
                 call.echo();
             }
         });
-        let siege = Self {
+        let mut siege = Self {
             proxy,
             name,
             seen,
+            bound: Duration::MAX,
             _upstream: echoing,
         };
-        siege.good("quiet", std::future::ready(())).await;
+        let (p99, ()) = siege.good("quiet", std::future::ready(())).await;
+        siege.bound = CHANCE.max(p99 * TIMES);
         siege
     }
 
@@ -76,15 +85,15 @@ impl Siege {
 
     /// The good callers are answered, each its own, while the attack goes on.
     pub async fn during<T>(&self, attack: impl Future<Output = T>) -> T {
-        self.good("attack", attack).await
+        self.good("attack", attack).await.1
     }
 
     /// The same while an attack that has begun holds on.
     pub async fn goes_on(&self) {
-        self.good("attack", std::future::ready(())).await;
+        self.during(std::future::ready(())).await;
     }
 
-    async fn good<T>(&self, when: &str, meanwhile: impl Future<Output = T>) -> T {
+    async fn good<T>(&self, when: &str, meanwhile: impl Future<Output = T>) -> (Duration, T) {
         let over = Arc::new(AtomicBool::new(false));
         let mut callers = JoinSet::new();
         for n in 0..GOOD {
@@ -97,7 +106,9 @@ impl Siege {
         let ms = |part: usize| times[(times.len() - 1) * part / 100].as_secs_f64() * 1e3;
         let (name, count, p50, p99) = (self.name, times.len(), ms(50), ms(99));
         eprintln!("{name}, {when}: {count} good answers, p50 {p50:.1} ms, p99 {p99:.1} ms");
-        outcome
+        let p99 = times[(times.len() - 1) * 99 / 100];
+        assert!(p99 <= self.bound, "{name}: over {:?}", self.bound);
+        (p99, outcome)
     }
 
     /// Runs an attack and asserts that the proxy's memory has grown by less

@@ -5,8 +5,10 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use socket2::{SockRef, TcpKeepalive};
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpSocket, lookup_host};
@@ -14,6 +16,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::warn;
 
+use super::connections::{Connections, Permit};
 use crate::config::keys;
 use crate::telemetry::Seldom;
 
@@ -78,13 +81,25 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Takes connections until `stop` turns true, and hands each to `serve`, bound to
-/// no runtime.
+/// no runtime. One more than `connections` has places for waits, and others in the
+/// backlog.
 pub async fn accept(
     listener: TcpListener,
+    connections: Arc<Connections>,
     mut stop: watch::Receiver<bool>,
-    serve: impl Fn(TcpStream),
+    serve: impl Fn(TcpStream, Permit),
 ) {
     let failures = Seldom::default();
+    let failed = async |error: io::Error| match reaction(&error) {
+        Reaction::Next => {}
+        Reaction::Pause => {
+            if failures.now().is_some() {
+                warn!(%error, "can't accept connections, trying on");
+            }
+            connections.make_room();
+            sleep(ACCEPT_PAUSE).await;
+        }
+    };
     let mut stopped = std::pin::pin!(async { drop(stop.wait_for(|&stop| stop).await) });
     loop {
         let accepted = tokio::select! {
@@ -92,35 +107,60 @@ pub async fn accept(
             () = &mut stopped => break,
         };
         match accepted.and_then(|(stream, _)| stream.into_std()) {
-            Ok(stream) => {
-                tune(&stream);
-                serve(stream);
-            }
-            // The caller was gone before it was taken.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-            Err(error) => {
-                if failures.now().is_some() {
-                    warn!(%error, "can't accept connections, trying on");
-                }
-                sleep(ACCEPT_PAUSE).await;
-            }
+            // It is known by now that somebody waits for the place.
+            Ok(stream) => hand_over(stream, connections.place().await, &serve),
+            Err(error) => failed(error).await,
         }
     }
-    for stream in backlog(listener) {
-        tune(&stream);
-        serve(stream);
+    let Ok(listener) = listener.into_std() else {
+        return;
+    };
+    // Who is connected by then is served too; no more than there can be, so that a
+    // flood can't hold up the end.
+    for _ in 0..BACKLOG {
+        match listener.accept() {
+            Ok((stream, _)) => hand_over(stream, connections.place().await, &serve),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) => failed(error).await,
+        }
     }
 }
 
-/// Who is connected and was not taken yet; no more than there can be, so that a
-/// flood can't hold up the end.
-fn backlog(listener: TcpListener) -> impl Iterator<Item = TcpStream> {
-    let listener = listener.into_std().ok();
-    let accepted = (0..BACKLOG).map_while(move |_| listener.as_ref()?.accept().ok());
-    accepted.filter_map(|(stream, _)| {
-        stream.set_nonblocking(true).ok()?;
-        Some(stream)
-    })
+fn hand_over(stream: TcpStream, permit: Permit, serve: &impl Fn(TcpStream, Permit)) {
+    if stream.set_nonblocking(true).is_ok() {
+        tune(&stream);
+        serve(stream, permit);
+    }
+}
+
+/// What to do after an error of accept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reaction {
+    /// It is about one caller, who has gone: take the next.
+    Next,
+    /// The system lacks something, which the next attempt would too.
+    Pause,
+}
+
+fn reaction(error: &io::Error) -> Reaction {
+    match Errno::from_io_error(error) {
+        // What accept(2) has of the new socket's network is like a caller that
+        // has gone.
+        Some(
+            Errno::CONNABORTED
+            | Errno::INTR
+            | Errno::AGAIN
+            | Errno::PROTO
+            | Errno::NOPROTOOPT
+            | Errno::OPNOTSUPP
+            | Errno::NETDOWN
+            | Errno::NETUNREACH
+            | Errno::HOSTDOWN
+            | Errno::HOSTUNREACH
+            | Errno::PERM,
+        ) => Reaction::Next,
+        _ => Reaction::Pause,
+    }
 }
 
 /// An answer must not wait for an acknowledgement, and a caller that vanished
@@ -133,4 +173,25 @@ fn tune(stream: &TcpStream) {
         .with_retries(4);
     let _ = stream.set_nodelay(true);
     let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caller_that_has_gone_is_no_reason_to_pause() {
+        for (errno, expected) in [
+            (Errno::CONNABORTED, Reaction::Next),
+            (Errno::INTR, Reaction::Next),
+            (Errno::PROTO, Reaction::Next),
+            (Errno::MFILE, Reaction::Pause),
+            (Errno::NFILE, Reaction::Pause),
+            (Errno::NOBUFS, Reaction::Pause),
+            (Errno::NOMEM, Reaction::Pause),
+        ] {
+            assert_eq!(reaction(&io::Error::from(errno)), expected, "{errno:?}");
+        }
+        assert_eq!(reaction(&io::Error::other("odd")), Reaction::Pause);
+    }
 }

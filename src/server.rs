@@ -1,0 +1,121 @@
+//! Connections of callers, from the listening socket to the last byte: what one
+//! caller can hold is bounded here, whatever is served.
+//!
+//! `app` binds the sockets and has [`listener::accept`] hand each connection to a
+//! worker, where `http` gives it to [`serve`] with what answers its requests. The
+//! HTTP library speaks HTTP/1.1 and HTTP/2; what it leaves open is done around it:
+//!
+//! - [`guard`] says by when a connection has to get on: with a head, after idling,
+//!   with taking an answer. It is pure; [`drive`] acts on it with one timer.
+//! - [`io`] is between the library and the socket: it notes what happens there,
+//!   notices a caller that has left while its job is done, and counts frames.
+//! - [`exchange`] is one request and its answer: what was not read of the one, and
+//!   the pieces and the `Connection: close` of the other. [`streams`] resets an
+//!   HTTP/2 stream whose answer is not taken.
+//! - [`linger`] closes in stages, so that a last answer arrives.
+//! - [`connections`] bounds how many there are, and tells them of the end.
+//!
+//! It is generic over what it serves and over the stream it is served on.
+
+pub mod connections;
+mod drive;
+mod exchange;
+pub mod files;
+mod frames;
+mod guard;
+mod io;
+mod linger;
+pub mod listener;
+mod progress;
+mod streams;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::BoxError;
+use axum::http::{Request, Response};
+use bytes::Bytes;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::oneshot;
+
+use connections::Permit;
+use drive::Drive;
+use exchange::Exchange;
+pub use exchange::RequestBody;
+use guard::Guard;
+use io::Watched;
+use linger::linger;
+use progress::Progress;
+use streams::Streams;
+
+/// Concurrent requests of one HTTP/2 connection.
+const MAX_STREAMS: u32 = 100;
+
+/// What an HTTP/2 stream may keep of its answer in the library's buffer, in bytes.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// The largest head of a request, in bytes, and the most that is read at a time: a
+/// connection keeps the buffer it reads into, for however long it is open.
+const MAX_HEAD: usize = 16 * 1024;
+
+/// What bounds one connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The longest a head may take to arrive.
+    pub read_timeout: Duration,
+    /// The longest a connection may be idle between two requests, on HTTP/2
+    /// without streams.
+    pub idle_timeout: Duration,
+    /// The longest a caller may take nothing of an answer.
+    pub write_timeout: Duration,
+    /// How much of a request that was refused is read and thrown away, in bytes,
+    /// if that is more than 8 MiB.
+    pub max_body: usize,
+}
+
+/// Serves `stream` until it ends, each request by `answer`.
+pub async fn serve<S, F, B>(
+    stream: S,
+    answer: impl Fn(Request<RequestBody>) -> F + Send + 'static,
+    limits: Limits,
+    permit: Permit,
+) where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    let connections = Arc::clone(permit.connections());
+    let progress = Arc::new(Progress::new(Arc::clone(&connections)));
+    let (give_back, given_back) = oneshot::channel();
+    let member = connections.enter(&progress);
+    let exchange = Exchange::new(Arc::clone(&progress), limits.max_body);
+    let service = service_fn(move |request| exchange.answer(request, &answer));
+    let mut builder = Builder::new(Streams::new(Arc::clone(&progress), limits.write_timeout));
+    // The time for a head is the guard's business, without a timer for each request.
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .max_buf_size(MAX_HEAD);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_send_buf_size(SEND_BUFFER);
+    let watched = Watched::new(stream, Arc::clone(&progress), give_back);
+    {
+        let connection = builder.serve_connection(TokioIo::new(watched), service);
+        let guard = Guard::new(limits);
+        // How it ended is no event of ours.
+        Drive::new(connection, |it| it.graceful_shutdown(), guard, progress).await;
+    }
+    // What it held is free by here; only the socket is left.
+    drop(member);
+    if let Ok(returned) = given_back.await {
+        Box::pin(linger(returned, limits.max_body, connections.is_closing())).await;
+    }
+    drop(permit);
+}

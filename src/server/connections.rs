@@ -1,0 +1,187 @@
+//! The connections of one listener: how many there may be, whose place is needed,
+//! and that the process ends.
+//!
+//! Each takes a [`Permit`] before it is served. One too many waits for a place, and
+//! those after it in the system's backlog; meanwhile the connection that has been
+//! idle for longest is closed to make room.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use slab::Slab;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::timeout;
+
+use super::progress::Progress;
+
+/// How long a connection is idle at least before it has to make room.
+const IDLE: Duration = Duration::from_millis(100);
+
+/// How often a place is looked for while there is none.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// How far the end of the process has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(super) enum Phase {
+    /// Not begun.
+    Open,
+    /// Every answer is its connection's last.
+    Closing,
+    /// Everybody is answered: who is silent is waited for no more.
+    Ending,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Connections {
+    places: Arc<Semaphore>,
+    phase: AtomicU8,
+    members: Mutex<Slab<Arc<Progress>>>,
+    /// Its receivers are those that are served.
+    served: watch::Sender<()>,
+    /// Its receivers are those whose socket is open.
+    open: watch::Sender<()>,
+    /// What times are told from.
+    start: Instant,
+}
+
+/// A place for one connection; free again when dropped.
+#[derive(Debug)]
+pub struct Permit {
+    connections: Arc<Connections>,
+    _place: OwnedSemaphorePermit,
+    _open: watch::Receiver<()>,
+}
+
+impl Permit {
+    pub(super) fn connections(&self) -> &Arc<Connections> {
+        &self.connections
+    }
+}
+
+impl Connections {
+    /// At most so many.
+    pub fn new(most: usize) -> Arc<Self> {
+        Arc::new(Self {
+            places: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
+            phase: AtomicU8::new(Phase::Open as u8),
+            members: Mutex::default(),
+            served: watch::Sender::new(()),
+            open: watch::Sender::new(()),
+            start: Instant::now(),
+        })
+    }
+
+    /// A place, as soon as there is one: while there is none, idle connections
+    /// make room.
+    pub async fn place(self: &Arc<Self>) -> Permit {
+        loop {
+            let place = match Arc::clone(&self.places).try_acquire_owned() {
+                Ok(place) => Some(place),
+                Err(_) => {
+                    self.make_room();
+                    let place = Arc::clone(&self.places).acquire_owned();
+                    timeout(LOOK_AGAIN, place).await.ok().and_then(Result::ok)
+                }
+            };
+            if let Some(place) = place {
+                return Permit {
+                    connections: Arc::clone(self),
+                    _place: place,
+                    _open: self.open.subscribe(),
+                };
+            }
+        }
+    }
+
+    /// Has the connection close that has been idle for longest, if one has been for
+    /// long enough.
+    pub fn make_room(&self) {
+        let long_ago = self.micros().saturating_sub(micros(IDLE));
+        let members = self.members();
+        let idle = members.iter().filter_map(|(_, member)| {
+            let since = member.idle_since()?;
+            (since <= long_ago).then_some((since, member))
+        });
+        if let Some((_, oldest)) = idle.min_by_key(|&(since, _)| since) {
+            oldest.evict();
+        }
+    }
+
+    /// From here on every answer is its connection's last.
+    pub fn close(&self) {
+        self.turn(Phase::Closing);
+    }
+
+    /// Everybody is answered: has those close too that ask nothing, after a moment
+    /// for what they may have just sent.
+    pub fn end(&self) {
+        self.turn(Phase::Ending);
+    }
+
+    /// Resolves when none is served any more.
+    pub async fn vacated(&self) {
+        self.served.closed().await;
+    }
+
+    /// Resolves when none is open any more.
+    pub async fn closed(&self) {
+        self.open.closed().await;
+    }
+
+    fn turn(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Relaxed);
+        for (_, member) in self.members().iter() {
+            member.wake();
+        }
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Relaxed) {
+            0 => Phase::Open,
+            1 => Phase::Closing,
+            _ => Phase::Ending,
+        }
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.phase() != Phase::Open
+    }
+
+    /// The time since these connections were begun with.
+    pub(super) fn micros(&self) -> u64 {
+        micros(self.start.elapsed())
+    }
+
+    /// Makes a connection known until what this gives is dropped.
+    pub(super) fn enter(self: &Arc<Self>, progress: &Arc<Progress>) -> Member {
+        Member {
+            key: self.members().insert(Arc::clone(progress)),
+            connections: Arc::clone(self),
+            _served: self.served.subscribe(),
+        }
+    }
+
+    fn members(&self) -> MutexGuard<'_, Slab<Arc<Progress>>> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// A connection that is served; over when dropped.
+pub(super) struct Member {
+    connections: Arc<Connections>,
+    key: usize,
+    _served: watch::Receiver<()>,
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.connections.members().try_remove(self.key);
+    }
+}

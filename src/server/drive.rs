@@ -1,0 +1,141 @@
+//! The task of one connection: it polls the HTTP library, and acts on what the
+//! [`guard`](super::guard) says about how the connection gets on.
+//!
+//! There is one timer, and it is moved lazily: only where something is due before
+//! it would fire. A connection whose requests follow one another never touches it.
+
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+use tokio::task::unconstrained;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::connections::Phase;
+use super::guard::{Guard, Verdict};
+use super::progress::Progress;
+
+pin_project! {
+    /// Drives a connection until it is over.
+    pub(super) struct Drive<C> {
+        #[pin]
+        connection: C,
+        close: fn(Pin<&mut C>),
+        guard: Guard,
+        progress: Arc<Progress>,
+        #[pin]
+        timer: Sleep,
+        // For when the timer is set, if it is.
+        set_for: Option<Instant>,
+        begun: bool,
+        // How far the end of the process is known to the connection.
+        phase: Phase,
+    }
+}
+
+impl<C: Future> Drive<C> {
+    /// `close` has a connection close in order.
+    pub fn new(
+        connection: C,
+        close: fn(Pin<&mut C>),
+        guard: Guard,
+        progress: Arc<Progress>,
+    ) -> Self {
+        Self {
+            connection,
+            close,
+            guard,
+            progress,
+            timer: sleep_until(Instant::now()),
+            set_for: None,
+            begun: false,
+            phase: Phase::Open,
+        }
+    }
+
+    /// What the end of the process, or a place that is needed, makes of it.
+    fn told(self: Pin<&mut Self>) -> Verdict {
+        let this = self.project();
+        let phase = this.progress.connections.phase();
+        let multiplexed = this.progress.is_multiplexed();
+        if phase != *this.phase {
+            if phase == Phase::Ending {
+                this.guard.close(Instant::now());
+            }
+            // HTTP/2 hears of it at once; HTTP/1 with its next answer. What has not
+            // said which it is will be told when it has.
+            let tells = multiplexed && *this.phase == Phase::Open;
+            if multiplexed || phase == Phase::Ending {
+                *this.phase = phase;
+            }
+            if tells {
+                return Verdict::Close;
+            }
+        }
+        if this.progress.take_evicted() {
+            return this.guard.evict(Instant::now());
+        }
+        Verdict::Wait
+    }
+
+    /// What the time makes of it.
+    fn timed(self: Pin<&mut Self>, context: &mut Context<'_>) -> Verdict {
+        let mut this = self.project();
+        loop {
+            let Some(due) = this.guard.due() else {
+                return Verdict::Wait;
+            };
+            if this.set_for.is_none_or(|set_for| due < set_for) {
+                *this.set_for = Some(due);
+                this.timer.as_mut().reset(due);
+                // This is its task for good: it need not be polled again. Whatever the
+                // task has done before, a poll registers its waker.
+                let timer = pin!(unconstrained(this.timer.as_mut()));
+                if timer.poll(context).is_pending() {
+                    return Verdict::Wait;
+                }
+            } else if !this.timer.is_elapsed() {
+                return Verdict::Wait;
+            }
+            *this.set_for = None;
+            match this.guard.at(Instant::now()) {
+                Verdict::Wait => {}
+                verdict => return verdict,
+            }
+        }
+    }
+}
+
+impl<C: Future> Future for Drive<C> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let this = self.as_mut().project();
+            if !*this.begun {
+                *this.begun = true;
+                this.progress.driven_by(context.waker());
+            }
+            if this.connection.poll(context).is_ready() || this.progress.has_departed() {
+                return Poll::Ready(());
+            }
+            let stage = this.progress.seen();
+            if this.guard.saw(stage, Instant::now) {
+                this.progress.set_idle(this.guard.is_idle());
+            }
+            let verdict = match self.as_mut().told() {
+                Verdict::Wait => self.as_mut().timed(context),
+                verdict => verdict,
+            };
+            match verdict {
+                Verdict::Wait => return Poll::Pending,
+                Verdict::End => return Poll::Ready(()),
+                Verdict::Close => {
+                    let this = self.as_mut().project();
+                    (this.close)(this.connection);
+                }
+            }
+        }
+    }
+}
