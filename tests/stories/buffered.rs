@@ -57,8 +57,8 @@ async fn open_bodies_share_what_there_is_and_others_go_on() {
         );
         open.join_all().await
     };
-    // All of the bodies would be 100 MiB; each connection costs a buffer besides.
-    let bound = (LIMIT + OPEN * 96 * 1024) as u64 / 1024;
+    // All of the bodies would be 100 MiB; each connection costs its buffers besides.
+    let bound = (LIMIT + OPEN * 128 * 1024) as u64 / 1024;
     siege.within_memory(bound, siege.during(attack)).await;
     let scrape = Scrape::of(&siege.proxy).await;
     let refused = |code: &str| scrape.get(&format!("jobs_refused_total{{code=\"{code}\"}}"));

@@ -64,7 +64,8 @@ async fn a_connection_whose_job_takes_long_is_not_idle() {
     let second = upstream.next().await;
     // One that is idle for longer than theirs would be allowed to ends meanwhile.
     let mut idle = RawClient::connect(proxy.jobs_addr).await;
-    idle.write("GET /healthz HTTP/1.1\r\nHost: p\r\n\r\n").await;
+    idle.write("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await;
     assert!(!idle.until_closed().await.is_empty());
     first.echo();
     second.echo();
@@ -217,7 +218,7 @@ async fn idle_callers_leave_files_to_everybody_else() {
 async fn a_caller_that_has_sent_more_and_closes_has_left() {
     let mut upstream = ScriptedUpstream::start().await;
     let proxy = Proxy::start(&upstream.url(), &LONG_WAIT, &[]).await;
-    let next = format!("POST /jobs HTTP/1.1\r\nHost: p\r\nContent-Length: 8\r\n\r\n{JOB}");
+    let next = format!("POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8\r\n\r\n{JOB}");
     let behind = ["\r\n", "P", &next[..40], &next, &next.repeat(150)];
     for (n, more) in behind.iter().enumerate() {
         for at_once in [true, false] {
@@ -250,7 +251,7 @@ async fn a_caller_that_has_sent_more_and_stays_is_answered() {
     let job = |id| {
         let job = format!(r#"{{"id":{id},"body":"{}"}}"#, "x".repeat(3_000));
         let length = job.len();
-        format!("POST /jobs HTTP/1.1\r\nHost: p\r\nContent-Length: {length}\r\n\r\n{job}")
+        format!("POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{job}")
     };
     client.write(job(1)).await;
     let first = upstream.next().await;

@@ -110,7 +110,7 @@ async fn who_asks_nothing_does_not_hold_up_the_end() {
     for start in [
         Vec::new(),
         b"P".to_vec(),
-        b"POST /jobs HTTP/1.1\r\nHost: p\r\n".to_vec(),
+        b"POST /jobs HTTP/1.1\r\nHost: localhost\r\n".to_vec(),
         b"PRI * HTTP/2.0\r\n".to_vec(),
         h2::hello(),
         [h2::hello(), h2::job(1, JOB)].concat(),

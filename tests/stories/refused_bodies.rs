@@ -38,7 +38,8 @@ async fn a_refusal_reaches_a_caller_that_writes_everything_first() {
                         format!("{size:x}\r\n{body}\r\n0\r\n\r\n"),
                     ),
                 };
-                let head = format!("{request} HTTP/1.1\r\nHost: p\r\n{headers}{how}\r\n\r\n");
+                let head =
+                    format!("{request} HTTP/1.1\r\nHost: localhost\r\n{headers}{how}\r\n\r\n");
                 client.write_all(format!("{head}{body}")).await;
                 let answer = client.answer().await;
                 let what = format!("{request}, {size} bytes, {framing}: {answer:?}");
@@ -56,7 +57,8 @@ async fn a_small_request_that_is_refused_costs_no_connection() {
     let (proxy, mut upstream) = house().await;
     let mut client = RawClient::connect(proxy.jobs_addr).await;
     for (request, headers, status) in &REFUSED[1..] {
-        let head = format!("{request} HTTP/1.1\r\nHost: p\r\n{headers}Content-Length: 8\r\n\r\n");
+        let head =
+            format!("{request} HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Length: 8\r\n\r\n");
         client.write(format!("{head}{{\"id\":1}}")).await;
         let answer = client.answer().await;
         assert_eq!(answer.status, *status);
@@ -76,7 +78,7 @@ async fn a_refusal_does_not_ask_for_the_body() {
         let expect = "Expect: 100-continue\r\nContent-Length: 300000";
         client
             .write(format!(
-                "{request} HTTP/1.1\r\nHost: p\r\n{headers}{expect}\r\n\r\n"
+                "{request} HTTP/1.1\r\nHost: localhost\r\n{headers}{expect}\r\n\r\n"
             ))
             .await;
         let answer = client.answer().await;
@@ -94,7 +96,7 @@ async fn a_refusal_does_not_wait_for_the_body() {
         let length = "Content-Length: 300000";
         client
             .write(format!(
-                "{request} HTTP/1.1\r\nHost: p\r\n{headers}{length}\r\n\r\n{{"
+                "{request} HTTP/1.1\r\nHost: localhost\r\n{headers}{length}\r\n\r\n{{"
             ))
             .await;
         assert_eq!(client.answer().await.status, status);
@@ -107,7 +109,7 @@ async fn a_refusal_does_not_wait_for_the_body() {
 async fn what_is_thrown_away_is_bounded() {
     let (proxy, _upstream) = house().await;
     let (mut writer, mut reader) = RawClient::two_handed(proxy.jobs_addr).await;
-    let head = "POST /nowhere HTTP/1.1\r\nHost: p\r\nContent-Length: 1000000000\r\n\r\n";
+    let head = "POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n";
     writer.write(head).await;
     assert_eq!(reader.answer().await.status, 404);
     let block = "x".repeat(100_000);
