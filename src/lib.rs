@@ -39,6 +39,7 @@
 //! | [`upstream`] | the call: connections, times, limits; and what bounds calls: backoff, budget, circuit, limit, latency, size |
 //! | [`job`], [`json`], [`code`], [`trace_context`] | the words on the wire |
 //! | [`window`] | how much happened lately |
+//! | `aside` | large texts, read on threads that serve nobody |
 //! | `patience` | timeouts without a timer for what is there already |
 //! | `sync` | the locks and atomics of the batcher, which `concurrency/` puts a checker's in place of |
 //! | [`observer`], [`metrics`], [`live`], [`advice`] | what happens: counted, kept for five minutes, put into words |
@@ -52,7 +53,7 @@
 //! `main` → `app` → `http` → `server`, `processor` → `observer` (`metrics`, `live`), `upstream`
 //! → `batcher` → tokio. `top` and `ask` speak to another process, and know of this
 //! one its names alone. `job`, `json`, `code`, `trace_context`, `window`, `throttle`,
-//! `patience`, `printable`, `workers`, `sync` and `config` are leaves. Nothing under
+//! `aside`, `patience`, `printable`, `workers`, `sync` and `config` are leaves. Nothing under
 //! `batcher` names JSON, HTTP or the type of an id, and nothing outside of `http`
 //! knows which status a caller gets. What decides stays pure, without I/O, clock
 //! or tasks: the queue with its policy, correlation, backoff, budget, limit, a
@@ -81,6 +82,7 @@
 
 pub mod advice;
 pub mod app;
+mod aside;
 pub mod ask;
 pub mod batcher;
 pub mod cli;

@@ -17,6 +17,7 @@ use super::buffered::Charge;
 use super::headers::Headers;
 use super::problem::Problem;
 use super::{AnswerBody, Jobs};
+use crate::aside::{LARGE, aside};
 use crate::batcher::{Reply, Source, Stage, Unanswered};
 use crate::code::Code;
 use crate::job::{Job, JobId};
@@ -122,7 +123,12 @@ where
             Err(_) if charge.is_waiting() => return Err(Problem::overloaded()),
             Err(_) => return Err(Problem::read_timeout()),
         };
-        Ok(Job::parse(&body, jobs.max_depth)?.with_trace(self.headers.trace))
+        let max_depth = jobs.max_depth;
+        let job = match body.len() < LARGE {
+            true => Job::parse(&body, max_depth),
+            false => aside(move || Job::parse(&body, max_depth)).await,
+        };
+        Ok(job?.with_trace(self.headers.trace))
     }
 }
 

@@ -7,13 +7,10 @@ use super::correlate::{Correlation, NotResults, Outcome, correlate};
 use super::outcome::{Failure, JobOutcome};
 use super::trip::Trip;
 use super::{Batch, Member, Processor};
+use crate::aside::{LARGE, aside};
 use crate::code::Code;
 use crate::job::JobId;
 use crate::upstream::Response;
-
-/// Answers from this size on, in bytes, are read on another thread: the one that
-/// serves callers would stand still for about 2 ms a megabyte.
-const LARGE: usize = 256 * 1024;
 
 /// An answer up to this size, in bytes, is kept whole for any of its results: what a
 /// copy costs is more than what it would give back.
@@ -123,15 +120,7 @@ async fn read(members: &[Member], answer: &Bytes) -> Result<Correlation, NotResu
         return correlate(ids, answer);
     }
     let (ids, answer): (Vec<JobId>, _) = (ids.cloned().collect(), answer.clone());
-    let reading = tokio::task::spawn_blocking(move || correlate(ids.iter(), &answer));
-    match reading.await {
-        Ok(correlation) => correlation,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime ends, and this task with it.
-            Err(_) => std::future::pending().await,
-        },
-    }
+    aside(move || correlate(ids.iter(), &answer)).await
 }
 
 impl JobOutcome {

@@ -27,6 +27,7 @@ pub const ANSWERS: &[&str] = &[
     "queue-full",
     "queue-timeout",
     "result-ambiguous",
+    "result-malformed",
     "result-missing",
     "shutting-down",
     "upstream-auth",

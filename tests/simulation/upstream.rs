@@ -456,11 +456,14 @@ impl SimulatedUpstream {
                 "answers some wrongly" => {
                     elements = jobs
                         .iter()
-                        .flat_map(|job| match rng.random_range(0..5) {
+                        .flat_map(|job| match rng.random_range(0..7) {
                             0 => vec![],
                             1 => vec![element(job), element(job)],
                             2 => vec![element(job), element(job).replace("result", "other")],
                             3 => vec![element(job).replace("result", "error")],
+                            // No JSON, with an id that can be read and without.
+                            4 => vec![element(job).replace('}', ",\"n\":NaN}")],
+                            5 => vec![element(job).replace("\"id\"", "id")],
                             _ => vec![element(job)],
                         })
                         .collect();
