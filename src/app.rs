@@ -48,6 +48,10 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// The time after that for callers to have read what they were told.
 const LAST_READS: Duration = Duration::from_millis(400);
 
+/// Concurrent requests of one HTTP/2 connection, a caller's and an operator's.
+const MAX_STREAMS: u32 = 100;
+const OPERATOR_STREAMS: u32 = 10;
+
 /// Why the proxy can't start.
 #[derive(Debug, Error)]
 pub enum StartError {
@@ -151,7 +155,7 @@ impl App {
             policy(&config),
             budget(&config.retry),
             Arc::clone(&circuit),
-            current,
+            current.clone(),
             Arc::clone(&observer),
         );
         let processor = Arc::new(match config.upstream.max_in_flight {
@@ -164,10 +168,10 @@ impl App {
         });
         let workers = Arc::new(workers);
         let ready = Arc::new(AtomicBool::new(true));
-        let jobs = jobs(&config, &batcher, &observer, &circuit);
+        let jobs = jobs(&config, &batcher, &observer, &circuit, current);
         let buffered = Arc::clone(&jobs.buffered);
         let router = http::jobs_router(jobs.clone());
-        let server_limits = server_limits(&config);
+        let (server_limits, admin_limits) = (server_limits(&config), admin_limits(&config));
         let connections = Connections::new(max_connections(&config));
         let (stop_accepting, stopped) = watch::channel(false);
         let batchers: Arc<[_]> = workers
@@ -216,7 +220,7 @@ impl App {
                     tokio::spawn(async move {
                         if let Some(stream) = watched(stream) {
                             let operator = Operator::new(router, &hosts, local(&stream));
-                            http::serve_admin(stream, operator, server_limits, permit).await;
+                            http::serve_admin(stream, operator, admin_limits, permit).await;
                         }
                     });
                 },
@@ -240,17 +244,23 @@ impl App {
         batcher.close();
         phase.send_replace(Phase::Draining);
         stop_accepting.send_replace(true);
-        // Its end is the listener's: whoever is in the backlog has been taken.
-        let _ = timeout_at(deadline, accepting).await;
-        if timeout_at(deadline, batcher.vacated()).await.is_err() {
-            batcher.abandon();
-            phase.send_replace(Phase::GivingUp);
-            // Everybody has an answer as soon as its task runs.
-            let _ = timeout(LAST_WORDS, batcher.vacated()).await;
-        }
-        // A request that is still coming in is refused when it is there. Whoever
-        // neither sends nor reads by then does not hold up the end.
-        connections.end();
+        let answered = async {
+            if timeout_at(deadline, batcher.vacated()).await.is_err() {
+                batcher.abandon();
+                phase.send_replace(Phase::GivingUp);
+                // Everybody has an answer as soon as its task runs.
+                let _ = timeout(LAST_WORDS, batcher.vacated()).await;
+            }
+            // A request that is still coming in is refused when it is there. Whoever
+            // neither sends nor reads by then does not hold up the end, nor whoever
+            // waits for a place.
+            connections.end();
+        };
+        // The end of `accepting` is the listener's: whoever is in the backlog has
+        // been taken.
+        let taken = accepting.abort_handle();
+        let _ = tokio::join!(answered, timeout_at(deadline, accepting));
+        taken.abort();
         let last_words = Instant::now() + LAST_WORDS;
         let _ = timeout_at(deadline.max(last_words), connections.vacated()).await;
         let _ = timeout(LAST_READS, connections.closed()).await;
@@ -321,6 +331,15 @@ fn server_limits(config: &Config) -> server::Limits {
         idle_timeout: config.server.idle_timeout,
         write_timeout: config.server.write_timeout,
         max_body: config.server.max_body,
+        max_streams: MAX_STREAMS,
+    }
+}
+
+/// As callers', but for operators, whose answers are not accounted for.
+fn admin_limits(config: &Config) -> server::Limits {
+    server::Limits {
+        max_streams: OPERATOR_STREAMS,
+        ..server_limits(config)
     }
 }
 
@@ -338,6 +357,7 @@ fn jobs(
     batcher: &Batcher<Job, JobResult>,
     observer: &Arc<Observer>,
     circuit: &Arc<Circuit>,
+    phase: watch::Receiver<Phase>,
 ) -> Jobs {
     let status = StatusCode::from_u16(config.upstream.job_error_status);
     Jobs::from(JobsInner {
@@ -351,6 +371,7 @@ fn jobs(
         read_timeout: config.server.read_timeout,
         timing: config.server.timing,
         idempotent: config.upstream.idempotent,
+        phase,
         circuit: Arc::clone(circuit),
         job_error_status: status.unwrap_or(StatusCode::UNPROCESSABLE_ENTITY),
     })

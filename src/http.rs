@@ -26,11 +26,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
 use tower_service::Service;
 
 use crate::batcher::{Batcher, Source};
 use crate::job::Job;
 use crate::observer::Observer;
+use crate::processor::Phase;
 use crate::processor::outcome::JobResult;
 use crate::server::connections::Permit;
 use crate::server::{self, RequestBody};
@@ -79,6 +81,8 @@ pub struct JobsInner {
     pub timing: bool,
     /// Whether doing a job twice does no harm.
     pub idempotent: bool,
+    /// How far the process's life has come.
+    pub phase: watch::Receiver<Phase>,
     /// Whether the upstream is worth asking.
     pub circuit: Arc<Circuit>,
     /// The status of a result with an `error` and no status of its own.

@@ -5,14 +5,14 @@
 //! worker, where `http` gives it to [`serve`] with what answers its requests. The
 //! HTTP library speaks HTTP/1.1 and HTTP/2; what it leaves open is done around it:
 //!
-//! - [`guard`] says by when a connection has to get on: with a head, after idling,
-//!   with taking an answer. It is pure; [`drive`] acts on it with one timer.
-//! - [`io`] is between the library and the socket: it notes what happens there,
+//! - `guard` says by when a connection has to get on: with a head, after idling,
+//!   with taking an answer. It is pure; `drive` acts on it with one timer.
+//! - `io` is between the library and the socket: it notes what happens there,
 //!   notices a caller that has left while its job is done, and counts frames.
-//! - [`exchange`] is one request and its answer: what was not read of the one, and
-//!   the pieces and the `Connection: close` of the other. [`streams`] resets an
+//! - `exchange` is one request and its answer: what was not read of the one, and
+//!   the pieces and the `Connection: close` of the other. `streams` resets an
 //!   HTTP/2 stream whose answer is not taken.
-//! - [`linger`] closes in stages, so that a last answer arrives.
+//! - `linger` closes in stages, so that a last answer arrives.
 //! - [`connections`] bounds how many there are, and tells them of the end.
 //!
 //! It is generic over what it serves and over the stream it is served on.
@@ -51,11 +51,14 @@ use linger::linger;
 use progress::Progress;
 use streams::Streams;
 
-/// Concurrent requests of one HTTP/2 connection.
-const MAX_STREAMS: u32 = 100;
+/// What an HTTP/2 stream may keep of its answer in the library's buffer, in bytes: a
+/// piece, so that hardly more is in memory than is accounted for.
+const SEND_BUFFER: usize = 16 * 1024;
 
-/// What an HTTP/2 stream may keep of its answer in the library's buffer, in bytes.
-const SEND_BUFFER: usize = 64 * 1024;
+/// How much of a request's body HTTP/2 may be sent before anybody reads it, in bytes:
+/// of one stream, and of all of a connection. The library keeps it meanwhile.
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 256 * 1024;
 
 /// The largest head of a request, in bytes, and the most that is read at a time: a
 /// connection keeps the buffer it reads into, for however long it is open.
@@ -74,6 +77,8 @@ pub struct Limits {
     /// How much of a request that was refused is read and thrown away, in bytes,
     /// if that is more than 8 MiB.
     pub max_body: usize,
+    /// Concurrent requests of one HTTP/2 connection.
+    pub max_streams: u32,
 }
 
 /// Serves `stream` until it ends, each request by `answer`.
@@ -103,7 +108,9 @@ pub async fn serve<S, F, B>(
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_STREAMS)
+        .max_concurrent_streams(limits.max_streams)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(SEND_BUFFER);
     let watched = Watched::new(stream, Arc::clone(&progress), give_back);
     {

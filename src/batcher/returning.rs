@@ -21,7 +21,12 @@ pub(super) struct Returning<J: Item, R: Send + 'static> {
     /// Places that were given up: with one goes the waker of the task that waited
     /// for it, which may do anything, and so not under the batcher's lock.
     unwanted: Vec<Place<J, R>>,
+    /// How many there may be until those that were given up are looked for.
+    purge_at: usize,
 }
+
+/// The least of those.
+const FEW: usize = 16;
 
 impl<J: Item, R: Send + 'static> Returning<J, R> {
     pub fn new() -> Self {
@@ -30,6 +35,7 @@ impl<J: Item, R: Send + 'static> Returning<J, R> {
             whole: VecDeque::new(),
             halves: VecDeque::new(),
             unwanted: Vec::new(),
+            purge_at: FEW,
         }
     }
 
@@ -39,13 +45,19 @@ impl<J: Item, R: Send + 'static> Returning<J, R> {
             true => &mut self.halves,
             false => &mut self.whole,
         };
-        // Closed ones go one by one, so that the order of the others stays.
-        while let Some(at) = line.iter().position(|(_, place)| place.is_closed()) {
-            self.unwanted
-                .extend(line.remove(at).map(|(_, place)| place));
-        }
         line.push_back((self.next, place));
         self.next += 1;
+        // Now and then, so that each place costs the same however many there are.
+        if self.whole.len() + self.halves.len() >= self.purge_at {
+            for line in [&mut self.whole, &mut self.halves] {
+                let (kept, closed): (VecDeque<_>, VecDeque<_>) =
+                    line.drain(..).partition(|(_, place)| !place.is_closed());
+                *line = kept;
+                self.unwanted
+                    .extend(closed.into_iter().map(|(_, place)| place));
+            }
+            self.purge_at = FEW.max(2 * (self.whole.len() + self.halves.len()));
+        }
     }
 
     /// Takes out the places that were given up, to be dropped outside of the lock.
@@ -54,9 +66,9 @@ impl<J: Item, R: Send + 'static> Returning<J, R> {
     }
 
     /// Whether anybody may have a slot that is free.
-    pub fn wants_slot(&self, halves_may: bool) -> bool {
-        let is_open = |(_, place): &(u64, Place<J, R>)| !place.is_closed();
-        self.whole.iter().any(is_open) || halves_may && self.halves.iter().any(is_open)
+    pub fn wants_slot(&mut self, halves_may: bool) -> bool {
+        first(&mut self.whole, &mut self.unwanted).is_some()
+            || halves_may && first(&mut self.halves, &mut self.unwanted).is_some()
     }
 
     /// The first in line that may have a slot, and whether it is a half.

@@ -415,7 +415,7 @@ impl<J: Item, R: Send + 'static> State<J, R> {
         self.armed.get(desk).copied().flatten()
     }
 
-    fn next_due(&self, shared: &Shared<J, R>, now: Instant) -> Option<Instant> {
+    fn next_due(&mut self, shared: &Shared<J, R>, now: Instant) -> Option<Instant> {
         let leave = match self.next_action(shared, now) {
             Some(Action::LeaveFull | Action::Leave(_) | Action::Return) => Some(now),
             Some(Action::Until(time)) => Some(time),
@@ -428,7 +428,7 @@ impl<J: Item, R: Send + 'static> State<J, R> {
     }
 
     /// What the policy says, while a slot is free.
-    fn next_action(&self, shared: &Shared<J, R>, now: Instant) -> Option<Action> {
+    fn next_action(&mut self, shared: &Shared<J, R>, now: Instant) -> Option<Action> {
         let settings = &shared.settings;
         if self.in_flight >= self.max_in_flight {
             return None;

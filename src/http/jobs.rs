@@ -18,10 +18,11 @@ use super::headers::Headers;
 use super::problem::Problem;
 use super::{AnswerBody, Jobs};
 use crate::aside::{LARGE, aside};
-use crate::batcher::{Reply, Source, Stage, Unanswered};
+use crate::batcher::{Refusal, Reply, Source, Stage, Unanswered};
 use crate::code::Code;
 use crate::job::{Job, JobId};
 use crate::patience::in_time;
+use crate::processor::Phase;
 use crate::processor::outcome::{Failure, JobOutcome, JobResult};
 
 const BATCH_ID: HeaderName = HeaderName::from_static("x-batch-id");
@@ -114,14 +115,23 @@ where
             return Err(Problem::job_too_large(limit));
         }
         let deadline = self.arrived + jobs.read_timeout.min(stay);
-        let body = match in_time(deadline, gather(Limited::new(self.body, limit), charge)).await {
-            Ok(Ok(body)) => body,
-            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+        let gathering = async {
+            tokio::select! {
+                biased;
+                gathered = gather(Limited::new(self.body, limit), charge) => Some(gathered),
+                // The job would be refused when it is there.
+                () = jobs.draining() => None,
+            }
+        };
+        let body = match in_time(deadline, gathering).await.transpose() {
+            None => return Err(Problem::from(Refusal::Closed)),
+            Some(Ok(Ok(body))) => body,
+            Some(Ok(Err(error))) if error.is::<LengthLimitError>() => {
                 return Err(Problem::job_too_large(limit));
             }
-            Ok(Err(_)) => return Err(Problem::unreadable_body()),
-            Err(_) if charge.is_waiting() => return Err(Problem::overloaded()),
-            Err(_) => return Err(Problem::read_timeout()),
+            Some(Ok(Err(_))) => return Err(Problem::unreadable_body()),
+            Some(Err(_)) if charge.is_waiting() => return Err(Problem::overloaded()),
+            Some(Err(_)) => return Err(Problem::read_timeout()),
         };
         let max_depth = jobs.max_depth;
         let job = match body.len() < LARGE {
@@ -167,6 +177,7 @@ where
     let announced = announced.and_then(|it| usize::try_from(it).ok());
     let announced = announced.unwrap_or_default();
     let mut all = BytesMut::new();
+    let mut whole = None;
     while !http_body::Body::is_end_stream(&body) {
         let left = http_body::Body::size_hint(&body).upper();
         let left = left.and_then(|it| usize::try_from(it).ok());
@@ -180,7 +191,8 @@ where
         };
         charge.received(data.len());
         if all.is_empty() && data.len() >= OWN_BUFFER && data.len() == announced {
-            return Ok(data);
+            whole = Some(data);
+            continue;
         }
         let needed = all.len() + data.len();
         if all.capacity() < needed {
@@ -189,15 +201,15 @@ where
         }
         all.extend_from_slice(&data);
     }
-    Ok(all.freeze())
+    Ok(whole.unwrap_or_else(|| all.freeze()))
 }
 
 /// The most that is read of a body at a time, in bytes, as connections do.
 const PIECE: usize = 16 * 1024;
 
 /// A body from this size on, in bytes, is left in the buffer it was read into, if
-/// that has all of it; the buffer may be up to four times as large.
-const OWN_BUFFER: usize = 4_096;
+/// that has all of it; the buffer may be up to twice as large.
+const OWN_BUFFER: usize = 8 * 1024;
 
 /// How many times what has come is set aside for the rest of what is announced: a
 /// body that grows by doubling takes twice its size, and a mere announcement none.
@@ -250,6 +262,16 @@ impl Drop for Waiting<'_> {
 }
 
 impl Jobs {
+    /// Resolves when jobs are no more taken.
+    async fn draining(&self) {
+        let mut phase = self.phase.clone();
+        let draining = phase.wait_for(|&phase| phase >= Phase::Draining);
+        let nobody_says_so = draining.await.is_err();
+        if nobody_says_so {
+            std::future::pending().await
+        }
+    }
+
     /// For a job that never entered the queue.
     pub(super) fn refuse(&self, problem: Problem) -> Response<AnswerBody> {
         told(self.note(problem))
@@ -423,6 +445,7 @@ mod tests {
             read_timeout: Duration::from_secs(1),
             timing: false,
             idempotent: false,
+            phase: tokio::sync::watch::channel(Phase::Running).1,
             circuit: Arc::new(Circuit::new(0, Duration::ZERO)),
             job_error_status: StatusCode::UNPROCESSABLE_ENTITY,
         })

@@ -363,7 +363,8 @@ impl From<&Failure> for Problem {
             }
             Failure::Status(refusal) => Self::from(refusal).dispatched(failure.dispatched()),
             Failure::Malformed(status) => {
-                new("the upstream's answer is not a JSON array of results").upstream_status(*status)
+                new("the upstream's answer is not a JSON array of results for this batch")
+                    .upstream_status(*status)
             }
             Failure::ResponseTooLarge(status) => {
                 new("the upstream's answer is over the limit (upstream.max_response)")

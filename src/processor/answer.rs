@@ -61,7 +61,10 @@ pub(super) async fn call(
         return Answer::Failed(refusal(response, trip.size()).await);
     }
     if results == Results::None {
-        return Answer::Taken(response);
+        return match response.is_its_own() {
+            Ok(()) => Answer::Taken(response),
+            Err(error) => Answer::Failed(Failed::from(error)),
+        };
     }
     match response.body().await {
         Ok(body) => Answer::Results(response, body),

@@ -98,7 +98,7 @@ impl Attempt {
         if let End::Answered(_) = end {
             learning.answered(took);
         }
-        if status == Some(413) {
+        if end.is_too_large() {
             learning.refused(&self.batcher, self.size, now);
         }
     }
@@ -113,6 +113,16 @@ impl Drop for Attempt {
 }
 
 impl End<'_> {
+    /// Whether the upstream said so of this batch.
+    fn is_too_large(self) -> bool {
+        match self {
+            Self::Failed(Failure::Status(refusal)) | Self::Split(Failure::Status(refusal)) => {
+                refusal.status == 413
+            }
+            _ => false,
+        }
+    }
+
     /// What it is counted as, with the status of the answer.
     fn counted(self) -> (CallOutcome, Option<u16>) {
         match self {

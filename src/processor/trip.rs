@@ -47,6 +47,8 @@ pub(super) struct Trip {
     called: Duration,
     /// The batch that this one is a half of.
     half_of: Option<Uuid>,
+    /// Whether it is told that its members have left, be it in the whole.
+    left_told: bool,
     /// Whether it saw one of those before, this batch's or that of the whole which
     /// this one is a half of.
     earlier: Dispatched,
@@ -72,6 +74,7 @@ impl Trip {
             took: None,
             called: Duration::ZERO,
             half_of: None,
+            left_told: false,
             earlier,
             told: AtomicBool::new(false),
         }
@@ -86,6 +89,8 @@ impl Trip {
     pub fn of_half(&self, half: &Batch) -> Self {
         let mut trip = Self::new(half, self.earlier, &self.observer);
         trip.half_of = Some(self.tag.id);
+        trip.left_told = self.left_told;
+        trip.called = self.called;
         trip
     }
 
@@ -120,7 +125,7 @@ impl Trip {
             self.size = batch.len();
             self.tag = tag(self.tag.id, self.size);
         }
-        if self.attempt == 1 && self.half_of.is_none() {
+        if !std::mem::replace(&mut self.left_told, true) {
             let left = Left {
                 jobs: self.size,
                 bytes,

@@ -18,8 +18,12 @@ use super::progress::Progress;
 /// How long a connection is idle at least before it has to make room.
 const IDLE: Duration = Duration::from_millis(100);
 
-/// How often a place is looked for while there is none.
+/// How often somebody is looked for who could make room, while nobody can.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// How long a place is waited for that somebody was asked for, before the next is
+/// asked: longer than that one has to say goodbye.
+const MAKING_ROOM: Duration = Duration::from_millis(250);
 
 /// How far the end of the process has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,16 +78,19 @@ impl Connections {
         })
     }
 
-    /// A place, as soon as there is one: while there is none, idle connections
-    /// make room.
+    /// A place, as soon as there is one: where there is none, one idle connection
+    /// makes room.
     pub async fn place(self: &Arc<Self>) -> Permit {
         loop {
             let place = match Arc::clone(&self.places).try_acquire_owned() {
                 Ok(place) => Some(place),
                 Err(_) => {
-                    self.make_room();
+                    let wait = match self.make_room() {
+                        true => MAKING_ROOM,
+                        false => LOOK_AGAIN,
+                    };
                     let place = Arc::clone(&self.places).acquire_owned();
-                    timeout(LOOK_AGAIN, place).await.ok().and_then(Result::ok)
+                    timeout(wait, place).await.ok().and_then(Result::ok)
                 }
             };
             if let Some(place) = place {
@@ -96,18 +103,20 @@ impl Connections {
         }
     }
 
-    /// Has the connection close that has been idle for longest, if one has been for
-    /// long enough.
-    pub fn make_room(&self) {
+    /// Has the connection close that has been idle for longest; false where none has
+    /// been for long enough.
+    pub fn make_room(&self) -> bool {
         let long_ago = self.micros().saturating_sub(micros(IDLE));
         let members = self.members();
         let idle = members.iter().filter_map(|(_, member)| {
-            let since = member.idle_since()?;
+            let since = member.evictable_since()?;
             (since <= long_ago).then_some((since, member))
         });
-        if let Some((_, oldest)) = idle.min_by_key(|&(since, _)| since) {
+        let oldest = idle.min_by_key(|&(since, _)| since);
+        if let Some((_, oldest)) = oldest {
             oldest.evict();
         }
+        oldest.is_some()
     }
 
     /// From here on every answer is its connection's last.
@@ -169,7 +178,7 @@ impl Connections {
     }
 }
 
-fn micros(time: Duration) -> u64 {
+pub(super) fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 

@@ -122,7 +122,8 @@ impl<C: Future> Future for Drive<C> {
             }
             let stage = this.progress.seen();
             if this.guard.saw(stage, Instant::now) {
-                this.progress.set_idle(this.guard.is_idle());
+                let time = this.guard.keeps_place_for();
+                this.progress.keeps_place_for(time);
             }
             let verdict = match self.as_mut().told() {
                 Verdict::Wait => self.as_mut().timed(context),
@@ -133,6 +134,9 @@ impl<C: Future> Future for Drive<C> {
                 Verdict::End => return Poll::Ready(()),
                 Verdict::Close => {
                     let this = self.as_mut().project();
+                    if this.guard.is_idle() {
+                        this.progress.close_idle();
+                    }
                     (this.close)(this.connection);
                 }
             }

@@ -111,6 +111,9 @@ impl Body for RequestBody {
             Poll::Ready(_) => true,
             Poll::Pending => false,
         };
+        if let Poll::Ready(Some(Err(_))) = &polled {
+            self.progress.broke();
+        }
         if ended {
             self.ended();
         }
@@ -256,7 +259,8 @@ fn finish<B>(
     close: bool,
 ) -> Response<AnswerBody<B>> {
     progress.answered();
-    if !multiplexed && (close || progress.connections.is_closing()) {
+    let close = close || progress.has_broken() || progress.connections.is_closing();
+    if close && !multiplexed {
         let headers = response.headers_mut();
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }

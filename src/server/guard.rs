@@ -14,6 +14,10 @@ use super::Limits;
 /// order.
 const GOODBYE: Duration = Duration::from_millis(100);
 
+/// How long a head may take to come in before its connection has to make room, where
+/// places are short: half a head must not hold a place that others need.
+const SLOW_HEAD: Duration = Duration::from_secs(1);
+
 /// At the end of the process: the time for the next request of a caller that was
 /// idle, or amid a head.
 const GRACE: Duration = Duration::from_millis(500);
@@ -85,6 +89,16 @@ impl Guard {
         matches!(self.stage, Stage::New | Stage::Idle(_))
     }
 
+    /// How long it keeps its place in this stage though others need it; none for as
+    /// long as the stage lasts.
+    pub fn keeps_place_for(&self) -> Option<Duration> {
+        match self.stage {
+            Stage::New | Stage::Idle(_) => Some(Duration::ZERO),
+            Stage::Head(_) => Some(SLOW_HEAD),
+            Stage::Busy | Stage::Writing(_) => None,
+        }
+    }
+
     /// The process ends, and everybody is answered.
     pub fn close(&mut self, now: Instant) {
         self.closing.get_or_insert(now + GRACE);
@@ -117,11 +131,13 @@ impl Guard {
         }
     }
 
-    /// Its place is needed, and it is idle.
+    /// Its place is needed.
     pub fn evict(&mut self, now: Instant) -> Verdict {
-        match self.is_idle() && self.goodbye.is_none() {
-            true => self.say_goodbye(now),
-            false => Verdict::Wait,
+        match self.keeps_place_for() {
+            Some(time) if now >= self.since + time && self.goodbye.is_none() => {
+                self.say_goodbye(now)
+            }
+            _ => Verdict::Wait,
         }
     }
 
@@ -140,6 +156,7 @@ mod tests {
         idle_timeout: Duration::from_secs(75),
         write_timeout: Duration::from_secs(30),
         max_body: 1,
+        max_streams: 1,
     };
 
     fn after(start: Instant, millis: u64) -> Instant {
@@ -220,19 +237,21 @@ mod tests {
     }
 
     #[test]
-    fn only_the_idle_make_room() {
-        for (stage, verdict) in [
-            (Stage::New, Verdict::Close),
-            (Stage::Idle(1), Verdict::Close),
-            (Stage::Head(0), Verdict::Wait),
-            (Stage::Busy, Verdict::Wait),
-            (Stage::Writing(1), Verdict::Wait),
+    fn only_idle_connections_and_slow_heads_make_room() {
+        for (stage, millis, verdict) in [
+            (Stage::New, 0, Verdict::Close),
+            (Stage::Idle(1), 0, Verdict::Close),
+            (Stage::Head(0), 999, Verdict::Wait),
+            (Stage::Head(0), 1_000, Verdict::Close),
+            (Stage::Busy, 99_000, Verdict::Wait),
+            (Stage::Writing(1), 99_000, Verdict::Wait),
         ] {
             let mut guard = Guard::new(LIMITS);
             let start = guard.since;
             guard.saw(stage, || start);
-            assert_eq!(guard.evict(start), verdict, "{stage:?}");
-            assert_eq!(guard.evict(start), Verdict::Wait, "told once: {stage:?}");
+            let then = after(start, millis);
+            assert_eq!(guard.evict(then), verdict, "{stage:?}");
+            assert_eq!(guard.evict(then), Verdict::Wait, "told once: {stage:?}");
         }
     }
 }

@@ -4,8 +4,8 @@
 //!
 //! - While an HTTP/1 request is served, it reads ahead where the library does not
 //!   read, since the library holds bytes of the next request already: so it sees
-//!   that the caller has left. What it reads is bounded, and given to the library
-//!   later.
+//!   that the caller has left. What it reads is bounded (16 KiB), and given to the
+//!   library later: a caller that has sent more behind its job is not seen to leave.
 //! - It follows the frames of HTTP/2, and ends a connection that sends more SETTINGS
 //!   than are good for others.
 //! - When the library closes the socket, it gives the socket back, to be closed in
@@ -258,7 +258,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.ended {
+        if self.ended || self.progress.closes_idle() {
             // Nothing is to come that could get in the way of what was said.
             return self.stream()?.poll_shutdown(context);
         }

@@ -1,15 +1,17 @@
 //! What is known of one connection: noted where it happens, read by its guard.
 //!
 //! A connection and its streams run on one thread, one at a time; the atomics are
-//! there to be shared, not to be raced for, and all are relaxed.
+//! there to be shared, not to be raced for, and all are relaxed, but for what other
+//! threads tell the connection's task by waking it.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Waker;
+use std::time::Duration;
 
 use hyper::body::Incoming;
 
-use super::connections::Connections;
+use super::connections::{Connections, micros};
 use super::guard::Stage;
 
 const NEW: u8 = 0;
@@ -38,8 +40,11 @@ pub(super) struct Progress {
     departed: AtomicBool,
     /// Its place is needed.
     evicted: AtomicBool,
-    /// Since when it can be evicted, in microseconds of its connections' clock.
-    idle_since: AtomicU64,
+    /// From when on it can be evicted, in microseconds of its connections' clock.
+    evictable_since: AtomicU64,
+    /// It closes while nothing of a request has come.
+    closes_idle: AtomicBool,
+    broken: AtomicBool,
     waker: OnceLock<Waker>,
     /// Whether a request is being answered at this moment, see [`Self::unread`].
     collecting: AtomicBool,
@@ -48,7 +53,7 @@ pub(super) struct Progress {
 
 impl Progress {
     pub fn new(connections: Arc<Connections>) -> Self {
-        let idle_since = AtomicU64::new(connections.micros());
+        let evictable_since = AtomicU64::new(connections.micros());
         Self {
             connections,
             stage: AtomicU8::new(NEW),
@@ -60,7 +65,9 @@ impl Progress {
             blocked: AtomicBool::new(false),
             departed: AtomicBool::new(false),
             evicted: AtomicBool::new(false),
-            idle_since,
+            evictable_since,
+            closes_idle: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
             waker: OnceLock::new(),
             collecting: AtomicBool::new(false),
             unread: Mutex::new(None),
@@ -95,6 +102,15 @@ impl Progress {
     pub fn head_done(&self, whole: bool) {
         bump(&self.heads);
         self.set(if whole { SERVING } else { RECEIVING });
+    }
+
+    /// A request's body broke off, or was framed wrong: nothing can follow it.
+    pub fn broke(&self) {
+        self.broken.store(true, Ordering::Relaxed);
+    }
+
+    pub fn has_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
     }
 
     /// Nobody waits for more of the request's body.
@@ -156,7 +172,7 @@ impl Progress {
     /// Asks it to make room, if it is still idle when it hears of that.
     pub fn evict(&self) {
         self.evicted.store(true, Ordering::Relaxed);
-        self.idle_since.store(u64::MAX, Ordering::Relaxed);
+        self.evictable_since.store(u64::MAX, Ordering::Relaxed);
         self.wake();
     }
 
@@ -165,26 +181,41 @@ impl Progress {
         self.evicted.load(Ordering::Relaxed) && self.evicted.swap(false, Ordering::Relaxed)
     }
 
-    /// Since when it can be evicted; none while it can't.
-    pub fn idle_since(&self) -> Option<u64> {
-        Some(self.idle_since.load(Ordering::Relaxed)).filter(|&since| since != u64::MAX)
+    /// From when on it can be evicted; none while it can't.
+    pub fn evictable_since(&self) -> Option<u64> {
+        Some(self.evictable_since.load(Ordering::Relaxed)).filter(|&since| since != u64::MAX)
     }
 
-    pub fn set_idle(&self, idle: bool) {
-        let since = if idle {
-            self.connections.micros()
-        } else {
-            u64::MAX
+    /// From now on it keeps its place for so long; without end if that is none.
+    pub fn keeps_place_for(&self, time: Option<Duration>) {
+        let since = match time {
+            Some(time) => self.connections.micros() + micros(time),
+            None => u64::MAX,
         };
-        self.idle_since.store(since, Ordering::Relaxed);
+        self.evictable_since.store(since, Ordering::Relaxed);
+    }
+
+    /// It is told to close while nothing of a request has come.
+    pub fn close_idle(&self) {
+        self.closes_idle.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether nothing is to come that could get in the way of what was said.
+    pub fn closes_idle(&self) -> bool {
+        self.closes_idle.load(Ordering::Relaxed)
     }
 
     /// The task that drives the connection; it is always the same.
     pub fn driven_by(&self, waker: &Waker) {
         let _ = self.waker.set(waker.clone());
+        // What was noted for it before it could be woken it now sees by itself, see
+        // `wake`.
+        fence(Ordering::SeqCst);
     }
 
+    /// Has it look at what was noted.
     pub fn wake(&self) {
+        fence(Ordering::SeqCst);
         if let Some(waker) = self.waker.get() {
             waker.wake_by_ref();
         }

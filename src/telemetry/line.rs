@@ -29,10 +29,16 @@ pub(super) enum Lines {
     Text { colours: bool },
 }
 
-/// The one field that may be longer: the settings in force, in the line that tells
-/// that the process listens.
-fn is_settings(metadata: &Metadata<'_>, name: &str) -> bool {
-    name == "settings" && metadata.target() == env!("CARGO_PKG_NAME")
+/// The fields that may be longer: the settings in force, in the line that tells that
+/// the process listens, and in its last line the counts by code, of which there is a
+/// bounded number.
+fn is_long(metadata: &Metadata<'_>, name: &str) -> bool {
+    let last = concat!(env!("CARGO_PKG_NAME"), "::app");
+    match name {
+        "settings" => metadata.target() == env!("CARGO_PKG_NAME"),
+        "outcomes" | "refusals" => metadata.target() == last,
+        _ => false,
+    }
 }
 
 impl<S, N> FormatEvent<S, N> for Lines
@@ -228,7 +234,7 @@ impl<'a, 'writer> Fields<'a, 'writer> {
             Lines::Text { .. } if name == "message" => {}
             Lines::Text { .. } => write!(self.writer, "{name}=")?,
         }
-        let long = self.metadata.is_some_and(|it| is_settings(it, name));
+        let long = self.metadata.is_some_and(|it| is_long(it, name));
         value(self.writer, if long { usize::MAX } else { LONGEST })
     }
 

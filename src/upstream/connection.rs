@@ -1,8 +1,8 @@
 //! One connection that calls go over: over HTTP/1.1 one after the other, over
 //! HTTP/2 side by side.
 //!
-//! The [`pool`](super::pool) keeps it and lends it out; its task ends when nobody
-//! holds it any more.
+//! The [`pool`](super::pool) keeps it and lends it out. Its task ends when nobody
+//! holds it any more and what was begun is written, or at once when it is aborted.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::connect::{self, Connected, Stream};
@@ -34,6 +35,7 @@ pub(super) struct Connection {
     pub life: Life,
     /// Whether it began in clear, so that all that comes is HTTP.
     plain: bool,
+    task: AbortHandle,
 }
 
 enum Sender {
@@ -67,7 +69,7 @@ impl Connection {
             version,
         } = connected;
         let plain = stream.is_plain();
-        let sender = match stream {
+        let (sender, task) = match stream {
             Stream::Plain(io) => speak(io, version).await?,
             Stream::Tls(io) => speak(io, version).await?,
         };
@@ -76,6 +78,7 @@ impl Connection {
             track,
             life,
             plain,
+            task,
         })
     }
 
@@ -88,6 +91,7 @@ impl Connection {
                 track: Arc::clone(&self.track),
                 life: self.life,
                 plain: self.plain,
+                task: self.task.clone(),
             }),
         }
     }
@@ -98,6 +102,11 @@ impl Connection {
             Sender::Http1(sender) => sender.is_ready() && !self.track.is_broken(),
             Sender::Http2(sender) => sender.is_ready() && !self.track.is_broken(),
         }
+    }
+
+    /// Closes it, whatever is under way on it.
+    pub fn abort(&self) {
+        self.task.abort();
     }
 
     /// The version that a request must have.
@@ -161,7 +170,7 @@ fn keep_alive(value: &http::HeaderValue) -> Option<u64> {
     timeouts.find_map(|seconds| seconds.trim().parse().ok())
 }
 
-async fn speak<Io>(io: Io, version: connect::Version) -> Result<Sender, hyper::Error>
+async fn speak<Io>(io: Io, version: connect::Version) -> Result<(Sender, AbortHandle), hyper::Error>
 where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -170,8 +179,8 @@ where
         connect::Version::Http1 => {
             let (sender, connection) = http1::handshake(io).await?;
             // What goes wrong is said to the call.
-            tokio::spawn(async move { drop(connection.await) });
-            Ok(Sender::Http1(sender))
+            let task = tokio::spawn(async move { drop(connection.await) });
+            Ok((Sender::Http1(sender), task.abort_handle()))
         }
         connect::Version::Http2 => {
             let (sender, connection) = http2::Builder::new(TokioExecutor::new())
@@ -180,8 +189,8 @@ where
                 .keep_alive_timeout(PING_TIMEOUT)
                 .handshake(io)
                 .await?;
-            tokio::spawn(async move { drop(connection.await) });
-            Ok(Sender::Http2(sender))
+            let task = tokio::spawn(async move { drop(connection.await) });
+            Ok((Sender::Http2(sender), task.abort_handle()))
         }
     }
 }

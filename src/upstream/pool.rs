@@ -13,6 +13,7 @@ use std::time::Duration;
 use http::{HeaderMap, Request, Response, Version};
 use hyper::body::Incoming;
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use super::chain;
@@ -44,6 +45,8 @@ pub(super) struct Pool {
     /// Where it does one connection is made at a time, and serves all.
     connecting: tokio::sync::Mutex<()>,
     state: Mutex<State>,
+    /// Tells the sweeping task that it is to look earlier.
+    sooner: Arc<Notify>,
 }
 
 #[derive(Default)]
@@ -52,8 +55,8 @@ struct State {
     idle: Vec<Idle>,
     /// HTTP/2.
     shared: Option<Shared>,
-    /// Whether a task closes what is idle for too long.
-    is_swept: bool,
+    /// When the task that closes what is idle for too long looks again, if it runs.
+    swept_at: Option<Instant>,
 }
 
 struct Idle {
@@ -97,6 +100,7 @@ impl Pool {
             connector,
             connecting: tokio::sync::Mutex::default(),
             state: Mutex::default(),
+            sooner: Arc::default(),
         })
     }
 
@@ -105,14 +109,18 @@ impl Pool {
         let now = Instant::now();
         let mut state = self.state();
         let (mut found, worn) = state.share(now);
+        let mut stale = Vec::new();
         while found.is_none()
             && let Some(idle) = state.idle.pop()
         {
-            let is_good = idle.until > now && idle.connection.is_ready();
-            found = is_good.then_some(idle.connection);
+            match idle.until > now && idle.connection.is_ready() {
+                true => found = Some(idle.connection),
+                false => stale.push(idle),
+            }
         }
         drop(state);
-        drop(worn);
+        // Closing wakes tasks, which is nothing to do under a lock.
+        drop((worn, stale));
         found.map(|connection| self.lease(connection, true))
     }
 
@@ -190,7 +198,7 @@ impl Pool {
             return;
         }
         state.idle.push(Idle { connection, until });
-        self.sweep_later(&mut state);
+        self.sweep_later(&mut state, until);
     }
 
     /// A call over the shared connection has ended.
@@ -205,25 +213,32 @@ impl Pool {
         shared.calls -= 1;
         let mut worn = None;
         match shared.connection.life.idle_until(Instant::now()) {
-            Some(until) if !share.is_suspect => shared.until = until,
+            Some(until) if !share.is_suspect => {
+                shared.until = until;
+                self.sweep_later(&mut state, until);
+            }
             _ => worn = state.shared.take(),
-        }
-        if worn.is_none() {
-            self.sweep_later(&mut state);
         }
         drop(state);
         drop(worn);
     }
 
-    /// Sees to it that what is idle for too long is closed; a task runs for that
-    /// only while something is idle.
-    fn sweep_later(self: &Arc<Self>, state: &mut State) {
-        if state.is_swept {
-            return;
-        }
-        if let Ok(runtime) = Handle::try_current() {
-            state.is_swept = true;
-            runtime.spawn(sweep(Arc::downgrade(self)));
+    /// Sees to it that what is idle until then is closed; a task runs for that only
+    /// while something is idle.
+    fn sweep_later(self: &Arc<Self>, state: &mut State, until: Instant) {
+        match state.swept_at {
+            Some(at) if at <= until => {}
+            Some(_) => {
+                state.swept_at = Some(until);
+                self.sooner.notify_one();
+            }
+            None => {
+                if let Ok(runtime) = Handle::try_current() {
+                    state.swept_at = Some(until);
+                    let sooner = Arc::clone(&self.sooner);
+                    runtime.spawn(sweep(Arc::downgrade(self), sooner));
+                }
+            }
         }
     }
 
@@ -236,7 +251,7 @@ impl Pool {
         let idle = state.idle.iter().map(|it| it.until);
         let shared_until = state.shared.as_ref().filter(|it| it.calls == 0);
         let next = idle.chain(shared_until.map(|it| it.until)).min();
-        state.is_swept = next.is_some();
+        state.swept_at = next;
         drop(state);
         drop((worn, shared));
         next
@@ -265,9 +280,12 @@ impl State {
     }
 }
 
-async fn sweep(pool: Weak<Pool>) {
+async fn sweep(pool: Weak<Pool>, sooner: Arc<Notify>) {
     while let Some(next) = pool.upgrade().and_then(|pool| pool.sweep()) {
-        sleep_until(next).await;
+        tokio::select! {
+            () = sleep_until(next) => {}
+            () = sooner.notified() => {}
+        }
     }
 }
 
@@ -316,10 +334,13 @@ impl Lease {
     pub fn end(mut self, how: Ended) {
         match &mut self.share {
             Some(share) => share.is_suspect = how == Ended::Suspect,
-            None if how == Ended::Whole && self.connection.is_ready() => {
+            None if matches!(how, Ended::Whole | Ended::Refused) && self.connection.is_ready() => {
                 self.pool.keep(self.connection);
             }
-            None => {}
+            // What was answered well is written to its end, though it is not read; of
+            // anything else nothing more is sent.
+            None if how == Ended::Whole => {}
+            None => self.connection.abort(),
         }
     }
 }

@@ -51,6 +51,9 @@ impl Origin for () {
 pub enum Ended {
     /// With a whole answer.
     Whole,
+    /// With a whole answer that is no success: what of the call is not sent yet is
+    /// not wanted.
+    Refused,
     /// Without one, or nobody wanted it whole.
     Cut,
     /// With an answer that may be another call's, or none in time: what else comes
@@ -99,8 +102,10 @@ impl Response {
             deadline,
             origin: Some(origin),
         };
-        let mut named = response.headers.get_all(BATCH_ID).iter();
-        if named.any(|named| named != batch_id) {
+        let named = response.headers.get_all(BATCH_ID).iter();
+        // Hexadecimal digits have two spellings, and an empty name is none.
+        let mut named = named.map(HeaderValue::as_bytes).filter(|it| !it.is_empty());
+        if named.any(|named| !named.eq_ignore_ascii_case(batch_id.as_bytes())) {
             response.suspect();
             return Err(CallError::Foreign(response.status()));
         }
@@ -148,12 +153,22 @@ impl Response {
     /// call was sent that is not the connection's first.
     pub async fn body(&mut self) -> Result<Bytes, CallError> {
         let body = self.body_up_to(self.limit).await?;
-        // Nobody has results for jobs that are still to come.
+        self.is_its_own()?;
+        Ok(body)
+    }
+
+    /// Whether a success can be this call's.
+    ///
+    /// # Errors
+    /// [`CallError::Foreign`], where it has come before the whole call was sent, on a
+    /// connection that had others before: nobody has done jobs that are still to
+    /// come.
+    pub fn is_its_own(&mut self) -> Result<(), CallError> {
         if self.origin.as_ref().is_some_and(|it| it.is_early()) {
             self.suspect();
             return Err(CallError::Foreign(self.status()));
         }
-        Ok(body)
+        Ok(())
     }
 
     /// The whole body, if it is no longer than `limit` either.
@@ -251,7 +266,10 @@ impl Response {
 impl Drop for Response {
     fn drop(&mut self) {
         if let Some(origin) = self.origin.take() {
-            origin.ended(self.ended);
+            origin.ended(match self.ended {
+                Ended::Whole if !self.status.is_success() => Ended::Refused,
+                ended => ended,
+            });
         }
     }
 }

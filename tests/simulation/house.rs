@@ -140,7 +140,7 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> House {
         policy,
         budget,
         Arc::clone(&circuit),
-        current,
+        current.clone(),
         Arc::clone(&observer),
     );
     let processor = Arc::new(match adaptive {
@@ -159,6 +159,7 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> House {
         read_timeout: Duration::from_secs(1),
         timing: true,
         idempotent,
+        phase: current,
         circuit,
         job_error_status: StatusCode::UNPROCESSABLE_ENTITY,
     };

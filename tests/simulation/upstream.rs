@@ -122,7 +122,7 @@ impl Origin for Line {
 
     fn ended(self: Box<Self>, how: Ended) {
         let connection = self.connection.into_inner().unwrap();
-        if how == Ended::Whole {
+        if matches!(how, Ended::Whole | Ended::Refused) {
             assert!(!connection.is_shifted, "kept after another call's answer");
             self.oracle.with(|it| it.kept.push(connection));
         }

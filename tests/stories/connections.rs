@@ -117,7 +117,7 @@ async fn an_answer_that_is_taken_slowly_arrives_whole() {
     let env = [("MICROBATCH_SERVER__WRITE_TIMEOUT", "2s")];
     let (proxy, _upstream) = echoing(&env).await;
     let mut client = RawClient::connect(proxy.jobs_addr).await;
-    let body = "x".repeat(100_000);
+    let body = "x".repeat(60_000);
     let job = format!(r#"{{"id":1,"body":"{body}"}}"#);
     client.greet(&h2::window(0)).await;
     let (last, first) = (job.as_bytes().chunks(16_000).len() - 1, h2::post(1, 4));
@@ -165,6 +165,79 @@ async fn an_idle_connection_makes_room_for_a_new_one() {
     last.answer().await.is_result(ECHO);
 }
 
+/// As many operators as there are places for, all silent.
+async fn operators(proxy: &Proxy, said: &str) -> Vec<RawClient> {
+    let mut operators = Vec::new();
+    for _ in 0..24 {
+        let addr = proxy.admin_addr.expect("an admin listener");
+        let mut operator = RawClient::connect(addr).await;
+        operator.write(said).await;
+        if said.ends_with("\r\n\r\n") {
+            assert_eq!(operator.answer().await.status, 200);
+        }
+        operators.push(operator);
+    }
+    operators
+}
+
+#[tokio::test]
+async fn one_connection_makes_room_for_one_and_not_all_of_them() {
+    let (proxy, _upstream) = echoing(&[]).await;
+    let said = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut operators = operators(&proxy, said).await;
+    assert_eq!(proxy.admin("GET", "/livez").await.status, 200);
+    // The oldest was told; all others can go on, one of them in its place.
+    assert_eq!(operators[0].until_closed().await, b"");
+    for operator in operators.iter_mut().skip(1) {
+        operator.write(said).await;
+        assert_eq!(operator.answer().await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn half_heads_do_not_lock_operators_out() {
+    // A head may take long, as long as nobody needs its place.
+    let env = [("MICROBATCH_SERVER__READ_TIMEOUT", "1h")];
+    let (proxy, _upstream) = echoing(&env).await;
+    let _operators = operators(&proxy, "GET /livez").await;
+    assert_eq!(proxy.admin("GET", "/livez").await.status, 200);
+}
+
+#[tokio::test]
+async fn an_http2_connection_is_told_how_many_streams_it_may_open() {
+    let (proxy, _upstream) = echoing(&[]).await;
+    let operators = proxy.admin_addr.expect("an admin listener");
+    for (addr, streams) in [(proxy.jobs_addr, 100_u32), (operators, 10)] {
+        let mut client = RawClient::connect(addr).await;
+        client.write(h2::hello()).await;
+        let (_, settings) = client.frame_of(SETTINGS).await;
+        // SETTINGS_MAX_CONCURRENT_STREAMS (RFC 9113, 6.5.2).
+        let told = [&[0, 3][..], &streams.to_be_bytes()].concat();
+        assert!(settings.chunks(6).any(|it| it == told), "{settings:?}");
+    }
+}
+
+/// The limit that a process is started with is raised to what it may have.
+#[tokio::test]
+async fn a_low_limit_of_open_files_is_raised() {
+    let upstream = ScriptedUpstream::start().await;
+    let flags = ["--max-wait", "0"];
+    let proxy = Proxy::start_with_files("-S -n 100", &upstream.url(), &flags).await;
+    let _upstream = echo_all(upstream);
+    // More than fit below that limit, and none of them has to make room.
+    let mut clients = Vec::new();
+    for _ in 0..120 {
+        let mut client = RawClient::connect(proxy.jobs_addr).await;
+        client.post("Content-Length: 8\r\n", JOB).await;
+        client.answer().await.is_result(ECHO);
+        clients.push(client);
+    }
+    for client in &mut clients {
+        client.post("Content-Length: 8\r\n", JOB).await;
+        client.answer().await.is_result(ECHO);
+    }
+}
+
 #[tokio::test]
 async fn a_busy_connection_keeps_its_place() {
     let env = [("MICROBATCH_SERVER__MAX_CONNECTIONS", "2")];
@@ -194,7 +267,7 @@ async fn a_busy_connection_keeps_its_place() {
 #[tokio::test]
 async fn idle_callers_leave_files_to_everybody_else() {
     let upstream = ScriptedUpstream::start().await;
-    let proxy = Proxy::start_with_files(100, &upstream.url(), &["--max-wait", "0"]).await;
+    let proxy = Proxy::start_with_files("-n 100", &upstream.url(), &["--max-wait", "0"]).await;
     let _upstream = echo_all(upstream);
     let mut idle = Vec::new();
     for n in 0..85 {
@@ -213,7 +286,7 @@ async fn idle_callers_leave_files_to_everybody_else() {
 }
 
 /// What comes behind a job must not hide that its caller leaves: a line break of
-/// old clients, part of a request, a whole one, more than a buffer holds.
+/// old clients, part of a request, a whole one, many.
 #[tokio::test]
 async fn a_caller_that_has_sent_more_and_closes_has_left() {
     let mut upstream = ScriptedUpstream::start().await;
@@ -307,7 +380,8 @@ async fn a_few_settings_are_taken() {
 async fn answers_that_nobody_takes_are_let_go() {
     let env = [("MICROBATCH_SERVER__WRITE_TIMEOUT", "500ms")];
     let siege = Siege::of("h2 window of 0", &[], &env).await;
-    let body = "x".repeat(9_000);
+    // All of the jobs fit the window of a connection, and their results do not.
+    let body = "x".repeat(2_000);
     let attack = async {
         let mut held = Vec::new();
         for n in 0..8 {

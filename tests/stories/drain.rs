@@ -128,6 +128,36 @@ async fn who_asks_nothing_does_not_hold_up_the_end() {
     }
 }
 
+/// Half a body would be refused when it is whole: so it is told so at once.
+#[tokio::test]
+async fn half_a_body_is_refused_and_does_not_hold_up_the_end() {
+    let head = "POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n\r\n{\"id\"";
+    let stream = h2::frame(DATA, 0, 1, b"{\"id\"");
+    let stream = [h2::hello(), h2::post(1, 4), stream].concat();
+    let env = [
+        ("MICROBATCH_SERVER__READ_TIMEOUT", "1h"),
+        ("MICROBATCH_SHUTDOWN__TIMEOUT", "1h"),
+    ];
+    for start in [head.as_bytes(), &stream] {
+        let mut upstream = ScriptedUpstream::start().await;
+        let mut proxy = Proxy::start(&upstream.url(), &["--max-wait", "0"], &env).await;
+        // What came on the connection before is served by the time this is.
+        let mut client = RawClient::connect(proxy.jobs_addr).await;
+        client.write(start).await;
+        let held = proxy.enqueue(JOB).await;
+        let call = upstream.next().await;
+        proxy.signal(Signal::TERM);
+        let said = match start.starts_with(b"POST") {
+            true => String::from_utf8(client.until_closed().await).unwrap(),
+            false => String::from_utf8(client.frame_of(DATA).await.1).unwrap(),
+        };
+        assert!(said.contains("shutting-down"), "{said}");
+        call.echo();
+        assert_eq!(held.answer().await.status, 200);
+        assert_eq!(proxy.exit_code().await, Some(0));
+    }
+}
+
 /// A job whose caller was idle when the drain began, and who is quick.
 #[tokio::test]
 async fn a_job_that_comes_while_others_are_answered_is_refused_in_words() {

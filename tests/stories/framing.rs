@@ -200,6 +200,11 @@ async fn framing_that_is_wrong_is_refused_and_closed() {
         let said = String::from_utf8(client.until_closed().await).unwrap();
         let refused = said.is_empty() || said.starts_with("HTTP/1.1 4");
         assert!(refused, "{headers:?} {body:?}: {said}");
+        // What is a problem of ours says that it is the last answer.
+        let head = said.to_ascii_lowercase();
+        let closes =
+            !said.contains("application/problem+json") || head.contains("connection: close");
+        assert!(closes, "{headers:?} {body:?}: {said}");
     }
     house.goes_on().await;
 }

@@ -129,7 +129,7 @@ async fn a_refused_stream_is_read_to_its_end() {
     client.write(nowhere).await;
     assert_eq!(client.frame_of(DATA).await.0, 1);
     let part = frame(DATA, 0, 1, &[b'x'; 16_000]);
-    client.write(part.repeat(10)).await;
+    client.write(part.repeat(4)).await;
     client.write(frame(DATA, END_STREAM, 1, b"x")).await;
     client.write(h2::job(3, r#"{"id":1}"#)).await;
     upstream.next().await.echo();

@@ -156,6 +156,25 @@ async fn a_whole_answer_before_a_whole_batch_is_that_of_a_call_before() {
     assert_ne!(next.peer, peer);
 }
 
+#[tokio::test]
+async fn nor_is_it_taken_before_it_is_sent_where_no_results_are_read() {
+    let mut house = House::open(&[("MICROBATCH_UPSTREAM__RESULTS", "none")]).await;
+    let caller = house.ask(job("a"));
+    let mut before = house.upstream.call().await;
+    before.batch().await;
+    before.write(Wire::answer("")).await;
+    assert_eq!(caller.answer().await.status, 204);
+    let peer = before.peer;
+    house.upstream.keep(before);
+    let large = format!(r#"{{"id":"a","body":"{}"}}"#, "x".repeat(LARGE));
+    let caller = house.ask(large);
+    let mut wire = house.upstream.call().await;
+    assert_eq!(wire.peer, peer);
+    wire.write(Wire::answer("")).await;
+    let answer = caller.answer().await;
+    answer.problem(502, "upstream-malformed", "yes");
+}
+
 /// What is not read for results can still be named.
 #[tokio::test]
 async fn without_results_the_name_of_the_batch_counts() {

@@ -46,14 +46,14 @@ impl Proxy {
         Self::start_by(command(), upstream_url, flags, env).await
     }
 
-    /// The same for a process that may have no more than so many files open.
-    pub async fn start_with_files(files: usize, upstream_url: &str, flags: &[&str]) -> Self {
+    /// The same for a process whose number of open files `ulimit` bounds so.
+    pub async fn start_with_files(limit: &str, upstream_url: &str, flags: &[&str]) -> Self {
         let binary = command();
         let binary = binary.as_std().get_program();
         let mut limited = Command::new("sh");
         limited.env_clear().stdin(Stdio::null()).kill_on_drop(true);
         limited.arg("-c");
-        limited.arg(format!("ulimit -n {files} && exec \"$0\" \"$@\""));
+        limited.arg(format!("ulimit {limit} && exec \"$0\" \"$@\""));
         limited.arg(binary);
         Self::start_by(limited, upstream_url, flags, &[]).await
     }
