@@ -3,7 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::kind::cut;
+use super::kind::{SHOWN, cut};
+use super::target::may_be_a_key;
 use crate::printable::{is_unprintable, printable};
 
 /// The most characters of a name that are shown; ours are shorter, and one that is none of ours may
@@ -89,12 +90,17 @@ impl fmt::Display for Mistakes {
     }
 }
 
-/// A name from outside, cut where it is long, and quoted and escaped where it could break the line
-/// or the terminal.
+/// A name from outside, cut where it is long, and sooner where it looks like a secret, and quoted
+/// and escaped where it could break the line or the terminal.
 fn one_line(name: &str) -> String {
-    match cut(name, LONGEST_NAME) {
+    let parts = name.split('.').map(|part| match cut(part, SHOWN) {
+        Some(beginning) if may_be_a_key(part) => format!("{beginning}…"),
+        _ => part.to_owned(),
+    });
+    let name = parts.collect::<Vec<_>>().join(".");
+    match cut(&name, LONGEST_NAME) {
         Some(part) => format!("{}…", quoted_if_odd(part)),
-        None => quoted_if_odd(name),
+        None => quoted_if_odd(&name),
     }
 }
 
@@ -108,6 +114,20 @@ fn quoted_if_odd(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_looks_like_a_secret_is_cut() {
+        for (name, shown) in [
+            ("upstream.max_in_fligth", "upstream.max_in_fligth"),
+            (
+                "upstream.sk-abcdef0123456789abcdef0123456789",
+                "upstream.sk-abcdef0123456…",
+            ),
+            ("MICROBATCH_BATCH__MAX_SIZES", "MICROBATCH_BATCH__MAX_SIZES"),
+        ] {
+            assert_eq!(one_line(name), shown);
+        }
+    }
 
     #[test]
     fn a_mistake_is_one_line_with_its_place() {

@@ -81,7 +81,7 @@ pub fn redacted(url: &Url) -> Url {
     shown
 }
 
-fn may_be_a_key(segment: &str) -> bool {
+pub(super) fn may_be_a_key(segment: &str) -> bool {
     let has = |kind: fn(char) -> bool| segment.contains(kind);
     segment.chars().count() >= KEY && has(char::is_alphabetic) && has(char::is_numeric)
 }
