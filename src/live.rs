@@ -6,6 +6,7 @@
 //! happened does not exist.
 
 mod answer;
+mod failures;
 mod second;
 mod spread;
 
@@ -13,36 +14,35 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use crate::batcher::{FlushReason, Snapshot};
-use crate::code::Code;
 use crate::metrics::Totals;
 
+use spread::{SharedSpread, Taken};
+
 pub use answer::FailedAnswer;
+pub use failures::{FAILURES, Failed, Failures};
 pub use second::{Second, Size};
 pub use spread::Spread;
 
 /// How many seconds are kept.
 pub const SECONDS: usize = 300;
 
-/// How many failed batches are kept.
-pub const FAILURES: usize = 20;
-
 /// What happened lately.
 #[derive(Debug)]
 pub struct Live {
     /// The process's start on both clocks, to tell the date of a later instant.
     started: (Instant, SystemTime),
+    /// How long answered jobs were here.
+    answered_after: SharedSpread,
     ring: Mutex<Ring>,
 }
 
 #[derive(Debug, Default)]
 struct Ring {
     seconds: VecDeque<Second>,
-    failures: VecDeque<FailedBatch>,
+    failures: VecDeque<Failures>,
     seen: Seen,
 }
 
@@ -50,6 +50,7 @@ struct Ring {
 #[derive(Debug, Default)]
 struct Seen {
     answered: Vec<u64>,
+    answered_after: Taken,
     events: Events,
 }
 
@@ -57,9 +58,12 @@ struct Seen {
 struct Events {
     accepted: u64,
     refused: u64,
+    queue_full: u64,
     kept_apart: u64,
     retries: u64,
     splits: u64,
+    splits_too_large: u64,
+    log_lines_dropped: u64,
     saturated: Duration,
 }
 
@@ -68,9 +72,12 @@ impl Events {
         Self {
             accepted: now.batcher.accepted,
             refused: now.totals.refused,
+            queue_full: now.totals.queue_full,
             kept_apart: now.batcher.kept_apart,
             retries: now.totals.retries,
             splits: now.totals.splits,
+            splits_too_large: now.totals.splits_too_large,
+            log_lines_dropped: now.log_lines_dropped,
             saturated: now.batcher.saturated,
         }
     }
@@ -82,9 +89,12 @@ impl Events {
         Self {
             accepted: self.accepted.max(other.accepted),
             refused: self.refused.max(other.refused),
+            queue_full: self.queue_full.max(other.queue_full),
             kept_apart: self.kept_apart.max(other.kept_apart),
             retries: self.retries.max(other.retries),
             splits: self.splits.max(other.splits),
+            splits_too_large: self.splits_too_large.max(other.splits_too_large),
+            log_lines_dropped: self.log_lines_dropped.max(other.log_lines_dropped),
             saturated: self.saturated.max(other.saturated),
         }
     }
@@ -97,6 +107,8 @@ pub struct Now {
     pub batcher: Snapshot,
     /// By the metrics.
     pub totals: Totals,
+    /// By the log: lines that it had no room for.
+    pub log_lines_dropped: u64,
 }
 
 /// The last five minutes as they are at one moment.
@@ -106,26 +118,8 @@ pub struct Reading {
     pub now: Now,
     /// The oldest first.
     pub seconds: Vec<Second>,
-    /// The batches that failed last, the newest first.
-    pub failures: Vec<FailedBatch>,
-}
-
-/// A batch that failed; never what was in it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct FailedBatch {
-    /// When, in seconds of Unix time.
-    pub t: f64,
-    /// Its id.
-    pub batch_id: Uuid,
-    /// How many jobs were in it.
-    pub size: usize,
-    /// What it came to.
-    pub outcome: &'static str,
-    /// From leaving to failing, in milliseconds.
-    pub duration_ms: f64,
-    /// What is to be seen of the answer, where there was one.
-    #[serde(flatten)]
-    pub answer: Option<FailedAnswer>,
+    /// What failed last by its cause, the newest first.
+    pub failures: Vec<Failures>,
 }
 
 /// A batch that leaves.
@@ -144,6 +138,7 @@ impl Live {
     pub fn new() -> Self {
         Self {
             started: (Instant::now(), SystemTime::now()),
+            answered_after: SharedSpread::default(),
             ring: Mutex::default(),
         }
     }
@@ -162,7 +157,7 @@ impl Live {
     /// A batch leaves for the first time; its members have waited so long.
     pub fn batch_left(&self, left: Left, waited: impl Iterator<Item = Duration>, now: &Now) {
         let mut ring = self.lock();
-        let second = ring.note(self.second(), now);
+        let second = self.note_in(&mut ring, now);
         second.left(left);
         waited.for_each(|waited| second.wait.add(waited));
     }
@@ -170,34 +165,33 @@ impl Live {
     /// A batch was answered; the upstream had it so long.
     pub fn batch_ended(&self, jobs: usize, took: Duration, now: &Now) {
         let mut ring = self.lock();
-        ring.note(self.second(), now).upstream.add_all(took, jobs);
+        let second = self.note_in(&mut ring, now);
+        second.upstream.add_all(took, jobs);
     }
 
-    /// A batch has failed.
-    pub fn batch_failed(
-        &self,
-        batch_id: Uuid,
-        size: usize,
-        outcome: Code,
-        took: Duration,
-        answer: Option<FailedAnswer>,
-    ) {
-        let failed = FailedBatch {
-            t: self.date(),
-            batch_id,
-            size,
-            outcome: outcome.as_str(),
-            duration_ms: took.as_micros() as f64 / 1e3,
-            answer,
-        };
-        let mut ring = self.lock();
-        ring.failures.truncate(FAILURES - 1);
-        ring.failures.push_front(failed);
+    /// A batch has failed, or jobs of one have.
+    pub fn failed(&self, failed: Failed) {
+        let t = self.date();
+        failures::put_down(&mut self.lock().failures, failed, t);
+    }
+
+    /// A job was answered, so long after it came.
+    pub fn answered(&self, after: Duration) {
+        self.answered_after.add(after);
     }
 
     /// Something else has happened that the totals tell of.
     pub fn note(&self, now: &Now) {
-        self.lock().note(self.second(), now);
+        self.note_in(&mut self.lock(), now);
+    }
+
+    /// The second in which something happens.
+    fn note_in<'a>(&self, ring: &'a mut Ring, now: &Now) -> &'a mut Second {
+        let t = self.second();
+        if ring.seconds.back().is_some_and(|newest| newest.t < t) {
+            ring.put_down_durations(&self.answered_after);
+        }
+        ring.note(t, now)
     }
 
     /// The last five minutes, up to the moment that `now` tells of. It is asked while
@@ -208,8 +202,9 @@ impl Live {
         if ring.seen.events == ring.seen.events.max(Events::of(&now)) {
             ring.put_down_answers(&now.totals);
         } else {
-            ring.note(self.second(), &now);
+            self.note_in(&mut ring, &now);
         }
+        ring.put_down_durations(&self.answered_after);
         let oldest = self.second().saturating_sub(SECONDS as u64);
         let seconds = ring.seconds.iter().filter(|it| it.t > oldest).cloned();
         Reading {
@@ -254,6 +249,8 @@ impl Ring {
         let newest = self.seconds.len() - 1;
         let second = &mut self.seconds[newest];
         second.queue_jobs = second.queue_jobs.max(now.batcher.most_queued);
+        let room = now.batcher.most_waiting_for_room;
+        second.waiting_for_room = second.waiting_for_room.max(room);
         second.in_flight = second.in_flight.max(now.batcher.most_in_flight);
         second
     }
@@ -276,6 +273,13 @@ impl Ring {
         }
     }
 
+    /// The same with how long the answered jobs were here; once a second will do.
+    fn put_down_durations(&mut self, answered_after: &SharedSpread) {
+        if let Some(second) = self.seconds.back_mut() {
+            answered_after.take(&mut self.seen.answered_after, &mut second.job);
+        }
+    }
+
     /// All else leads to something that happens now.
     fn put_down_events(&mut self, now: &Now) {
         let Some(second) = self.seconds.back_mut() else {
@@ -285,9 +289,12 @@ impl Ring {
         let now = before.max(Events::of(now));
         second.jobs += now.accepted - before.accepted;
         second.refused += now.refused - before.refused;
+        second.queue_full += now.queue_full - before.queue_full;
         second.kept_apart += now.kept_apart - before.kept_apart;
         second.retries += now.retries - before.retries;
         second.splits += now.splits - before.splits;
+        second.splits_too_large += now.splits_too_large - before.splits_too_large;
+        second.log_lines_dropped += now.log_lines_dropped - before.log_lines_dropped;
         self.seen.events = now;
         self.put_down_saturated(now.saturated - before.saturated);
     }

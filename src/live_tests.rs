@@ -3,6 +3,7 @@
 use tokio::time::advance;
 
 use super::*;
+use crate::code::Code;
 use crate::metrics::{Bounds, Metrics};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -38,6 +39,7 @@ impl House {
         Now {
             batcher: self.batcher,
             totals: self.metrics.totals(),
+            log_lines_dropped: 0,
         }
     }
 
@@ -121,19 +123,23 @@ async fn slots_that_were_taken_for_long_were_so_in_every_second() {
     assert_eq!(busy, [0.0, 0.5, 1.0, 1.0]);
 }
 
+/// Each second has the times of its own answers.
 #[tokio::test(start_paused = true)]
-async fn the_last_failures_are_kept_the_newest_first() {
-    let house = House::new();
-    for size in 1..=FAILURES + 5 {
-        let id = Uuid::now_v7();
-        house
-            .live
-            .batch_failed(id, size, Code::UpstreamError, SECOND, None);
+async fn how_long_jobs_were_here_stands_in_the_second_of_their_answer() {
+    let mut house = House::new();
+    for ms in [10, 1_000] {
+        house.batch(3);
+        (0..3).for_each(|_| house.live.answered(Duration::from_millis(ms)));
+        advance(2 * SECOND).await;
     }
-    let failures = house.live.read(|| house.now()).failures;
-    let sizes: Vec<_> = failures.iter().map(|it| it.size).collect();
-    assert_eq!(sizes, (6..=FAILURES + 5).rev().collect::<Vec<_>>());
-    assert_eq!(failures[0].duration_ms, 1000.0);
+    let seconds = house.seconds();
+    for (second, ms) in seconds.iter().zip([10.0, 1_000.0]) {
+        for share in [0.5, 0.99] {
+            let found = second.job.quantile_ms(share).unwrap();
+            assert!((found / ms - 1.0).abs() < 0.13, "{found} for {ms}");
+        }
+    }
+    assert_eq!(seconds.len(), 2);
 }
 
 /// Threads note in another order than they counted.
@@ -164,9 +170,12 @@ async fn a_count_that_is_older_than_the_last_is_nothing_new() {
 async fn the_most_that_waited_is_not_what_waits_once_a_batch_has_left() {
     let mut house = House::new();
     (house.batcher.most_queued, house.batcher.most_in_flight) = (7, 2);
+    house.batcher.most_waiting_for_room = 5;
     house.batch(7);
+    house.batcher.most_waiting_for_room = 0;
     (house.batcher.most_queued, house.batcher.most_in_flight) = (0, 0);
     house.batch(1);
     let seconds = house.seconds();
     assert_eq!((seconds[0].queue_jobs, seconds[0].in_flight), (7, 2));
+    assert_eq!(seconds[0].waiting_for_room, 5);
 }

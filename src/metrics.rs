@@ -93,10 +93,14 @@ pub struct Totals {
     pub answered: Vec<u64>,
     /// Requests that were refused.
     pub refused: u64,
+    /// Those of them for which there was no room in the queue.
+    pub queue_full: u64,
     /// Batches that were sent again.
     pub retries: u64,
     /// Batches that were split.
     pub splits: u64,
+    /// Those of them that were too large for the upstream.
+    pub splits_too_large: u64,
 }
 
 /// Why a batch was split.
@@ -275,8 +279,10 @@ impl Metrics {
         Totals {
             answered: self.answered_by_code(),
             refused: self.refused.sum(),
+            queue_full: self.refused.of(Code::QueueFull),
             retries: self.total_retries(),
             splits: self.total_splits(),
+            splits_too_large: self.splits(SplitCause::TooLarge),
         }
     }
 
@@ -358,6 +364,10 @@ impl ByCode {
     fn add(&self, code: Code, count: u64) {
         // What a job came to before it is told with that, see `answered_by_code`.
         self.0[code as usize].fetch_add(count, Ordering::Release);
+    }
+
+    fn of(&self, code: Code) -> u64 {
+        self.0[code as usize].load(Ordering::Relaxed)
     }
 
     fn sum(&self) -> u64 {

@@ -9,6 +9,7 @@ use crate::batcher::{FlushReason, Snapshot};
 use crate::code::Code;
 use crate::live::{self, Live, Now};
 use crate::metrics::{self, Bounds, Metrics, SplitCause};
+use crate::telemetry;
 
 pub use failures::{FailedBatch, FailureLog};
 
@@ -66,6 +67,7 @@ impl Observer {
         Now {
             batcher,
             totals: self.metrics.totals(),
+            log_lines_dropped: telemetry::lines_dropped(),
         }
     }
 
@@ -80,7 +82,11 @@ impl Observer {
         let mut now = self.now(Snapshot::default());
         for _ in 0..MOMENTS {
             let batcher = batcher().with_most_of(now.batcher);
-            now = Now { batcher, totals };
+            now = Now {
+                batcher,
+                totals,
+                ..now
+            };
             totals = self.metrics.totals();
             if totals.answered == now.totals.answered {
                 break;
@@ -124,20 +130,29 @@ impl Observer {
         self.live.batch_ended(ended.jobs, ended.upstream, &now);
     }
 
-    /// A batch has failed; `told` if the log is to tell so.
-    pub fn batch_failed(&self, failed: &FailedBatch, told: bool) {
-        let FailedBatch {
-            id,
-            jobs,
-            outcome,
-            took,
-            ..
-        } = *failed;
-        let answer = failed.answer.clone();
-        self.live.batch_failed(id, jobs, outcome, took, answer);
-        if told {
-            self.failures.tell(failed);
-        }
+    /// An accepted job was answered, so long after it came.
+    pub fn answered(&self, outcome: Code, after: Duration) {
+        self.metrics.answered(outcome, after);
+        self.live.answered(after);
+    }
+
+    /// A batch has failed.
+    pub fn batch_failed(&self, failed: &FailedBatch) {
+        self.live.failed(live::Failed {
+            outcome: failed.outcome,
+            cause: failed.cause.clone(),
+            answer: failed.answer.clone(),
+            jobs: failed.jobs,
+            batch_id: failed.id,
+            size: failed.jobs,
+            took: failed.took,
+        });
+        self.failures.tell(failed);
+    }
+
+    /// Jobs of a batch have failed for themselves.
+    pub fn jobs_failed(&self, failed: live::Failed) {
+        self.live.failed(failed);
     }
 
     /// Every caller of a batch has left.

@@ -39,6 +39,27 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// The most bytes of an [`excerpt`], escapes included.
+pub const LONGEST_EXCERPT: usize = 512;
+
+/// The first `most` characters of a text, printable, on at most
+/// [`LONGEST_EXCERPT`] bytes.
+pub fn excerpt(text: &str, most: usize) -> String {
+    let mut shown = String::new();
+    for c in text.chars().take(most) {
+        let before = shown.len();
+        match is_unprintable(c) {
+            true => shown.extend(c.escape_default()),
+            false => shown.push(c),
+        }
+        if shown.len() > LONGEST_EXCERPT {
+            shown.truncate(before);
+            break;
+        }
+    }
+    shown
+}
+
 /// A document of JSON with everything unprintable in its strings as `\u001b`, which
 /// means the same (RFC 8259, 7).
 pub fn printable_json(document: &[u8]) -> String {

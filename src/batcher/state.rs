@@ -38,9 +38,10 @@ pub(super) struct State<J: Item, R: Send + 'static> {
     /// Below the configured bounds.
     cap: Cap,
     saturated: Saturation,
-    /// The most that waited, and the most batches in flight, since they were asked
-    /// for with [`State::observe`].
+    /// The most that waited, in the queue and for room in it, and the most batches
+    /// in flight, since they were asked for with [`State::observe`].
     most_queued: usize,
+    most_waiting_for_room: usize,
     most_in_flight: usize,
     /// Batches that have given their slots back for a while.
     resting: usize,
@@ -120,6 +121,8 @@ pub struct Snapshot {
     pub queued_bytes: usize,
     /// Items that wait for room in the queue.
     pub waiting_for_room: usize,
+    /// The most of them since the last [`Batcher::observe`](super::Batcher::observe).
+    pub most_waiting_for_room: usize,
     /// Items that were ever kept apart from a batch by their keys: it left without
     /// them though there was room, or took later ones.
     pub kept_apart: u64,
@@ -144,6 +147,7 @@ impl Snapshot {
     /// With the most of either, where both were told once.
     pub fn with_most_of(mut self, other: Self) -> Self {
         self.most_queued = self.most_queued.max(other.most_queued);
+        self.most_waiting_for_room = self.most_waiting_for_room.max(other.most_waiting_for_room);
         self.most_in_flight = self.most_in_flight.max(other.most_in_flight);
         self
     }
@@ -159,6 +163,7 @@ impl<J: Item, R: Send + 'static> State<J, R> {
             cap: Cap::default(),
             saturated: Saturation::default(),
             most_queued: 0,
+            most_waiting_for_room: 0,
             most_in_flight: 0,
             resting: 0,
             returning: Returning::new(),
@@ -205,6 +210,7 @@ impl<J: Item, R: Send + 'static> State<J, R> {
 
     fn queue_grew(&mut self) {
         self.most_queued = self.most_queued.max(self.queue.load().jobs);
+        self.most_waiting_for_room = self.most_waiting_for_room.max(self.queue.lobby());
     }
 
     fn retry_after(&mut self, now: Instant) -> u64 {
@@ -304,6 +310,7 @@ impl<J: Item, R: Send + 'static> State<J, R> {
             most_queued: self.most_queued,
             queued_bytes: bytes,
             waiting_for_room: self.queue.lobby(),
+            most_waiting_for_room: self.most_waiting_for_room,
             kept_apart: self.queue.kept_apart(),
             in_flight: self.in_flight,
             most_in_flight: self.most_in_flight,
@@ -319,6 +326,7 @@ impl<J: Item, R: Send + 'static> State<J, R> {
     pub fn observe(&mut self, sources: usize) -> Snapshot {
         let snapshot = self.snapshot(sources);
         self.most_queued = snapshot.queued;
+        self.most_waiting_for_room = snapshot.waiting_for_room;
         self.most_in_flight = snapshot.in_flight;
         snapshot
     }

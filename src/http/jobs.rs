@@ -90,9 +90,7 @@ where
                 if !reason.had_entered() {
                     return jobs.refuse(problem);
                 }
-                jobs.observer
-                    .metrics
-                    .answered(problem.code(), arrived.elapsed());
+                jobs.observer.answered(problem.code(), arrived.elapsed());
                 told(problem)
             }
         }
@@ -323,7 +321,7 @@ impl Jobs {
                 )
             }
         };
-        self.observer.metrics.answered(code, arrived.elapsed());
+        self.observer.answered(code, arrived.elapsed());
         let headers = response.headers_mut();
         headers.insert(BATCH_ID, batch.id_header.clone());
         headers.insert(BATCH_SIZE, batch.size_header.clone());
@@ -389,7 +387,7 @@ impl Drop for Uncounted<'_> {
         match self.stage {
             CountedBy::Refusal => jobs.observer.refused(code, jobs.batcher.snapshot()),
             CountedBy::Batcher => {}
-            CountedBy::Outcome(arrived) => jobs.observer.metrics.answered(code, arrived.elapsed()),
+            CountedBy::Outcome(arrived) => jobs.observer.answered(code, arrived.elapsed()),
         }
     }
 }

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use super::Admin;
 use crate::advice::{self, Advice, Figures, advise};
 use crate::batcher::Snapshot;
-use crate::live::{FailedBatch, Reading, Second, Size};
+use crate::live::{Failures, Reading, Second, Size};
 use crate::metrics::{Format, Gauges, exposition};
 use crate::telemetry;
 
@@ -85,7 +85,7 @@ struct Document<'a> {
     current: Current,
     seconds: &'a [Second],
     sizes: Vec<Size>,
-    failures: Vec<FailedBatch>,
+    failures: Vec<Failures>,
     advice: Vec<Advice>,
     settings: &'a [Setting],
 }
@@ -95,6 +95,7 @@ struct Current {
     queue_jobs: usize,
     queue_bytes: usize,
     in_flight: usize,
+    waiting_for_room: usize,
     connections: usize,
 }
 
@@ -157,6 +158,7 @@ pub(super) async fn live(State(admin): State<Admin>, RawQuery(query): RawQuery) 
             queue_jobs: batcher.queued,
             queue_bytes: batcher.queued_bytes,
             in_flight: batcher.in_flight,
+            waiting_for_room: batcher.waiting_for_room,
             connections: batcher.sources,
         },
         sizes: Size::of(seconds.iter(), admin.limits.max_size),

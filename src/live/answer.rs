@@ -7,11 +7,10 @@ use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, LOCATION};
 use serde::Serialize;
 
+use crate::printable::excerpt;
+
 /// The most characters of a body that are shown.
 const EXCERPT: usize = 300;
-
-/// The most bytes of a field, escapes included.
-const FIELD: usize = 512;
 
 /// An answer that failed a whole batch; what does not apply is absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -42,7 +41,7 @@ impl FailedAnswer {
     pub fn new(status: u16, headers: &HeaderMap) -> Self {
         let text = |name: HeaderName| {
             let value = headers.get(name)?.as_bytes();
-            Some(escaped(&String::from_utf8_lossy(value), EXCERPT))
+            Some(excerpt(&String::from_utf8_lossy(value), EXCERPT))
         };
         let location = text(LOCATION).filter(|_| (300..=399).contains(&status));
         Self {
@@ -65,34 +64,10 @@ impl FailedAnswer {
         let beginning = &beginning[..beginning.len().min(Self::BYTES)];
         if self.content_encoding.is_none() && !beginning.is_empty() {
             let text = String::from_utf8_lossy(beginning);
-            self.excerpt = Some(escaped(&text, EXCERPT));
+            self.excerpt = Some(excerpt(&text, EXCERPT));
         }
         self
     }
-}
-
-/// The first characters, with those escaped that would change how a line looks.
-fn escaped(text: &str, most: usize) -> String {
-    let mut escaped = String::new();
-    for char in text.chars().take(most) {
-        let before = escaped.len();
-        match is_hidden(char) {
-            true => escaped.extend(char.escape_default()),
-            false => escaped.push(char),
-        }
-        if escaped.len() > FIELD {
-            escaped.truncate(before);
-            break;
-        }
-    }
-    escaped
-}
-
-/// Control characters, line separators, and what reorders a line (Unicode Standard
-/// Annex 9).
-fn is_hidden(char: char) -> bool {
-    char.is_control()
-        || matches!(char, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A URL without user information, and with the query and what follows redacted.

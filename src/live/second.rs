@@ -21,6 +21,8 @@ pub struct Second {
     pub jobs: u64,
     /// Requests that were refused.
     pub refused: u64,
+    /// Those of them for which there was no room in the queue.
+    pub queue_full: u64,
     /// Batches that left for the first time.
     pub batches: u64,
     /// Jobs in them.
@@ -29,6 +31,8 @@ pub struct Second {
     pub(super) fill: f64,
     /// The most jobs that waited at any moment that is known of.
     pub queue_jobs: usize,
+    /// The most that waited for room in the queue.
+    pub waiting_for_room: usize,
     /// The most batches in flight.
     pub in_flight: usize,
     /// How long every slot was taken.
@@ -37,6 +41,8 @@ pub struct Second {
     pub wait: Spread,
     /// How long the upstream had the jobs of the batches that ended.
     pub upstream: Spread,
+    /// How long answered jobs were here, from their arrival on.
+    pub job: Spread,
     /// Batches by why they left.
     pub(super) reasons: [u64; FlushReason::ALL.len()],
     /// Answered jobs by what they came to.
@@ -49,6 +55,10 @@ pub struct Second {
     pub retries: u64,
     /// Batches split.
     pub splits: u64,
+    /// Those of them that were too large for the upstream.
+    pub splits_too_large: u64,
+    /// Lines that the log had no room for.
+    pub log_lines_dropped: u64,
 }
 
 impl Second {
@@ -57,20 +67,25 @@ impl Second {
             t,
             jobs: 0,
             refused: 0,
+            queue_full: 0,
             batches: 0,
             batch_jobs: 0,
             fill: 0.0,
             queue_jobs: 0,
+            waiting_for_room: 0,
             in_flight: 0,
             saturated: Duration::ZERO,
             wait: Spread::default(),
             upstream: Spread::default(),
+            job: Spread::default(),
             reasons: [0; FlushReason::ALL.len()],
             outcomes: vec![0; Code::ALL.len()],
             sizes: [0; SIZES],
             kept_apart: 0,
             retries: 0,
             splits: 0,
+            splits_too_large: 0,
+            log_lines_dropped: 0,
         }
     }
 
@@ -119,6 +134,7 @@ impl Serialize for Second {
         map.serialize_entry("batch_jobs", &self.batch_jobs)?;
         map.serialize_entry("fill", &round(self.mean_fill()))?;
         map.serialize_entry("queue_jobs", &self.queue_jobs)?;
+        map.serialize_entry("waiting_for_room", &self.waiting_for_room)?;
         map.serialize_entry("in_flight", &self.in_flight)?;
         map.serialize_entry("slots_busy", &round(self.slots_busy()))?;
         for (name, spread, share) in [
@@ -126,6 +142,8 @@ impl Serialize for Second {
             ("wait_p99_ms", &self.wait, 0.99),
             ("upstream_p50_ms", &self.upstream, 0.5),
             ("upstream_p99_ms", &self.upstream, 0.99),
+            ("job_p50_ms", &self.job, 0.5),
+            ("job_p99_ms", &self.job, 0.99),
         ] {
             map.serialize_entry(name, &spread.quantile_ms(share).map(round))?;
         }
@@ -135,6 +153,7 @@ impl Serialize for Second {
         map.serialize_entry("reasons", &NotZero(reasons))?;
         let outcomes = self.outcomes().map(|(code, count)| (code.as_str(), count));
         map.serialize_entry("outcomes", &NotZero(outcomes))?;
+        map.serialize_entry("kept_apart", &self.kept_apart)?;
         map.serialize_entry("retries", &self.retries)?;
         map.serialize_entry("splits", &self.splits)?;
         map.end()

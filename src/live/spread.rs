@@ -1,5 +1,6 @@
 //! How times are spread: quantiles to within a tenth, in little space.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Steps for each doubling: neighbours differ by a fifth, so that the middle of a
@@ -24,11 +25,15 @@ impl Spread {
 
     /// The same time so many times.
     pub fn add_all(&mut self, time: Duration, times: usize) {
+        let times = u32::try_from(times).unwrap_or(u32::MAX);
+        self.add_to(step(time), times);
+    }
+
+    fn add_to(&mut self, step: usize, times: u32) {
         if self.counts.is_empty() {
             self.counts = vec![0; STEPS * DOUBLINGS].into();
         }
-        let times = u32::try_from(times).unwrap_or(u32::MAX);
-        let count = &mut self.counts[step(time)];
+        let count = &mut self.counts[step];
         *count = count.saturating_add(times);
         self.total += u64::from(times);
     }
@@ -55,6 +60,45 @@ impl Spread {
             seen >= rank
         })?;
         Some(middle_us(step) / 1e3)
+    }
+}
+
+/// Times that many threads add without a lock, from the start of the process on.
+#[derive(Debug)]
+pub(super) struct SharedSpread([AtomicU64; STEPS * DOUBLINGS]);
+
+/// How many of those were taken out already.
+#[derive(Debug)]
+pub(super) struct Taken([u64; STEPS * DOUBLINGS]);
+
+impl Default for SharedSpread {
+    fn default() -> Self {
+        Self([const { AtomicU64::new(0) }; STEPS * DOUBLINGS])
+    }
+}
+
+impl Default for Taken {
+    fn default() -> Self {
+        Self([0; STEPS * DOUBLINGS])
+    }
+}
+
+impl SharedSpread {
+    /// One time.
+    pub fn add(&self, time: Duration) {
+        self.0[step(time)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Adds to `spread` those that were not taken out yet.
+    pub fn take(&self, taken: &mut Taken, spread: &mut Spread) {
+        for (step, (count, taken)) in self.0.iter().zip(&mut taken.0).enumerate() {
+            let count = count.load(Ordering::Relaxed);
+            if count > *taken {
+                let new = u32::try_from(count - *taken).unwrap_or(u32::MAX);
+                spread.add_to(step, new);
+                *taken = count;
+            }
+        }
     }
 }
 
@@ -105,6 +149,21 @@ mod tests {
         spread.add(Duration::ZERO);
         spread.add(Duration::MAX);
         assert!(spread.quantile_ms(0.0).is_some() && spread.quantile_ms(1.0).is_some());
+    }
+
+    #[test]
+    fn what_was_taken_out_is_not_taken_again() {
+        let (shared, mut taken) = (SharedSpread::default(), Taken::default());
+        for (ms, total) in [(1, 1), (1, 1), (1_000, 1)] {
+            shared.add(Duration::from_millis(ms));
+            let (mut found, mut expected) = (Spread::default(), Spread::default());
+            shared.take(&mut taken, &mut found);
+            expected.add_all(Duration::from_millis(ms), total);
+            assert_eq!(found, expected);
+        }
+        let mut nothing = Spread::default();
+        shared.take(&mut taken, &mut nothing);
+        assert_eq!(nothing, Spread::default());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep_until};
-use tracing::warn;
+use tracing::{debug, warn};
 use uuid::Uuid;
 
 use crate::code::Code;
@@ -58,8 +58,12 @@ impl FailureLog {
                 summary(&untold);
                 line(failed);
             }
-            Admission::Counted(Some(ends)) => self.tell_rest_at(ends),
-            Admission::Counted(None) => {}
+            Admission::Counted(ends) => {
+                detail(failed);
+                if let Some(ends) = ends {
+                    self.tell_rest_at(ends);
+                }
+            }
         }
     }
 
@@ -98,21 +102,34 @@ fn summary(untold: &Counts<Code>) {
     }
 }
 
+/// What is known of a failed batch, at a level.
+macro_rules! tell {
+    ($level:ident, $failed:expr, $message:literal) => {{
+        let failed: &FailedBatch = $failed;
+        let answer = failed.answer.as_ref();
+        let text = |field: fn(&FailedAnswer) -> &Option<String>| field(answer?).as_deref();
+        $level!(
+            batch_id = %failed.id,
+            size = failed.jobs,
+            outcome = failed.outcome.as_str(),
+            attempts = failed.attempts,
+            duration_ms = failed.took.as_micros() as f64 / 1e3,
+            cause = failed.cause,
+            upstream_status = answer.map(|it| it.upstream_status),
+            location = text(|it| &it.location),
+            content_type = text(|it| &it.content_type),
+            content_encoding = text(|it| &it.content_encoding),
+            excerpt = text(|it| &it.excerpt),
+            $message
+        );
+    }};
+}
+
 fn line(failed: &FailedBatch) {
-    let answer = failed.answer.as_ref();
-    let text = |field: fn(&FailedAnswer) -> &Option<String>| field(answer?).as_deref();
-    warn!(
-        batch_id = %failed.id,
-        size = failed.jobs,
-        outcome = failed.outcome.as_str(),
-        attempts = failed.attempts,
-        duration_ms = failed.took.as_micros() as f64 / 1e3,
-        cause = failed.cause,
-        upstream_status = answer.map(|it| it.upstream_status),
-        location = text(|it| &it.location),
-        content_type = text(|it| &it.content_type),
-        content_encoding = text(|it| &it.content_encoding),
-        excerpt = text(|it| &it.excerpt),
-        "batch failed"
-    );
+    tell!(warn, failed, "batch failed");
+}
+
+/// One that is only counted so far: whoever looks into an outage sees each.
+fn detail(failed: &FailedBatch) {
+    tell!(debug, failed, "one more batch failed");
 }

@@ -97,10 +97,15 @@ impl From<CallError> for Failed {
 impl Failed {
     /// A success whose body holds no results.
     pub fn malformed(response: &Response, body: &[u8], error: &NotResults) -> Self {
+        let answer = seen(response);
+        let cause = match &answer.content_encoding {
+            Some(encoding) => format!("compressed ({encoding}), though none was accepted"),
+            None => error.to_string(),
+        };
         Self {
             failure: Failure::Malformed(response.status()),
-            cause: error.to_string(),
-            answer: Some(seen(response).with_body(body)),
+            cause,
+            answer: Some(answer.with_body(body)),
             response: None,
         }
     }
@@ -146,9 +151,21 @@ async fn refusal(mut response: Response, size: usize) -> Failed {
     };
     Failed {
         failure: Failure::Status(refusal),
-        cause: format!("status {status}"),
+        cause: format!("status {status}{}", meaning(status)),
         answer: Some(answer),
         response: Some(response),
+    }
+}
+
+/// What a status says about a batch, for the operator.
+fn meaning(status: u16) -> &'static str {
+    match status {
+        300..=399 => ": redirects are not followed",
+        401 | 403 | 407 => ": it wants other credentials",
+        404 | 405 | 410 => ": nothing takes batches at this path",
+        413 => ": too large for it",
+        429 | 503 => ": it has too much to do",
+        _ => "",
     }
 }
 

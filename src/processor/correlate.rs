@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use thiserror::Error;
 
+use crate::code::Code;
 use crate::job::JobId;
 use crate::json::scan::{self, Part, Unreadable};
 use crate::json::{self, Shape};
@@ -27,6 +28,56 @@ pub enum Outcome {
     Ambiguous,
     /// The one that has it is not JSON, or nests too deep; as it is written.
     Malformed(Bytes),
+}
+
+/// Why a job has no sound result in an answer that has results. The texts are for
+/// the operator.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum Unsound {
+    /// A result has its id but for the JSON type.
+    #[error("the id came back as another JSON type")]
+    OtherType,
+    /// No result has its id.
+    #[error("no result has the job's id")]
+    Missing,
+    /// Several do, and they differ.
+    #[error("different results have the job's id")]
+    Ambiguous,
+    /// The one that does can't be read.
+    #[error("the job's result is not JSON")]
+    Malformed,
+}
+
+impl Unsound {
+    /// Every reason, in the order of the enum.
+    pub const ALL: [Self; 4] = [
+        Self::OtherType,
+        Self::Missing,
+        Self::Ambiguous,
+        Self::Malformed,
+    ];
+
+    /// What the job comes to.
+    pub fn code(self) -> Code {
+        match self {
+            Self::OtherType | Self::Missing => Code::ResultMissing,
+            Self::Ambiguous => Code::ResultAmbiguous,
+            Self::Malformed => Code::ResultMalformed,
+        }
+    }
+}
+
+impl Outcome {
+    /// Why the job has no sound result, if it has none.
+    pub fn unsound(&self) -> Option<Unsound> {
+        match self {
+            Self::Found(_) => None,
+            Self::Missing { other_type: true } => Some(Unsound::OtherType),
+            Self::Missing { other_type: false } => Some(Unsound::Missing),
+            Self::Ambiguous => Some(Unsound::Ambiguous),
+            Self::Malformed(_) => Some(Unsound::Malformed),
+        }
+    }
 }
 
 /// A result as the upstream wrote it.

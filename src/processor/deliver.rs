@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tracing::warn;
 
-use super::correlate::{Correlation, NotResults, Outcome, correlate};
+use super::correlate::{Correlation, NotResults, Outcome, Unsound, correlate};
 use super::outcome::{Failure, JobOutcome};
 use super::trip::Trip;
 use super::{Batch, Member, Processor};
@@ -50,7 +50,7 @@ impl<C> Processor<C> {
         if correlation.is_for_nobody() {
             response.suspect();
         }
-        self.warn_of_mismatch(trip, batch.len(), &correlation);
+        self.tell_of_mismatch(trip, batch.len(), &correlation, status);
         trip.log(Code::Ok);
         let mut outcomes = correlation.outcomes.into_iter();
         batch.answer_all(|member| {
@@ -63,35 +63,38 @@ impl<C> Processor<C> {
         Ok(())
     }
 
-    /// An upstream that mixes up its results would flood the log.
-    fn warn_of_mismatch(&self, trip: &Trip, members: usize, correlation: &Correlation) {
-        let mut of = Mismatches::default();
-        for outcome in &correlation.outcomes {
-            match outcome {
-                Outcome::Found(_) => {}
-                Outcome::Missing { other_type } => {
-                    of.missing += 1;
-                    of.other_type += usize::from(*other_type);
-                }
-                Outcome::Ambiguous => of.ambiguous += 1,
-                Outcome::Malformed(_) => of.malformed += 1,
+    /// Tells of jobs without a sound result and of results that belong to nobody. An
+    /// upstream that mixes them up would flood the log.
+    fn tell_of_mismatch(&self, trip: &Trip, members: usize, of: &Correlation, status: u16) {
+        let mut jobs = [0; Unsound::ALL.len()];
+        for why in of.outcomes.iter().filter_map(Outcome::unsound) {
+            jobs[why as usize] += 1;
+        }
+        for (why, jobs) in Unsound::ALL.into_iter().zip(jobs) {
+            if jobs > 0 {
+                trip.jobs_failed(why, jobs, status);
             }
         }
-        let mut unmatched = correlation.unmatched;
+        let mut unmatched = of.unmatched;
         // The results of members that expired meanwhile are nobody's fault.
         let expired = trip.size() - members;
         unmatched.unknown_id = unmatched.unknown_id.saturating_sub(expired);
         self.observer.metrics.unmatched(&unmatched);
-        if of.missing + of.ambiguous + of.malformed + unmatched.total() > 0
+        let unsound: usize = jobs.iter().sum();
+        if unsound + unmatched.total() > 0
             && let Some(silent) = self.mismatches.now()
         {
+            let number = |why: Unsound| jobs[why as usize];
+            let most = Unsound::ALL.into_iter().zip(jobs).max_by_key(|it| it.1);
+            let cause = most.filter(|it| it.1 > 0).map(|it| it.0.to_string());
             warn!(
                 batch_id = %trip.id(),
                 size = trip.size(),
-                missing = of.missing,
-                id_of_another_type = of.other_type,
-                ambiguous = of.ambiguous,
-                malformed = of.malformed + unmatched.malformed,
+                cause,
+                missing = number(Unsound::Missing) + number(Unsound::OtherType),
+                id_of_another_type = number(Unsound::OtherType),
+                ambiguous = number(Unsound::Ambiguous),
+                malformed = number(Unsound::Malformed) + unmatched.malformed,
                 unknown_id = unmatched.unknown_id,
                 no_id = unmatched.no_id,
                 two_ids = unmatched.two_ids,
@@ -101,16 +104,6 @@ impl<C> Processor<C> {
             );
         }
     }
-}
-
-/// How many of a batch's jobs have no sound result, by the reason.
-#[derive(Default)]
-struct Mismatches {
-    missing: usize,
-    /// Of those that are missing.
-    other_type: usize,
-    ambiguous: usize,
-    malformed: usize,
 }
 
 /// What the answer holds for each member.

@@ -12,12 +12,13 @@ use uuid::Uuid;
 
 use super::answer::Failed;
 use super::attend::NobodyLeft;
+use super::correlate::Unsound;
 use super::outcome::{BatchTag, Dispatched, Failure, JobOutcome, JobResult};
 use super::{Batch, Member};
 use crate::batcher::{Batcher, FlushReason};
 use crate::code::Code;
 use crate::job::Job;
-use crate::live::FailedAnswer;
+use crate::live::{self, FailedAnswer};
 use crate::observer::{Ended, FailedBatch, Left, Observer};
 use crate::trace_context::TraceContext;
 use crate::upstream::Sent;
@@ -239,8 +240,8 @@ impl Trip {
     }
 
     /// Counts the end of a batch that did not fail by itself, and logs it. Batches
-    /// that an open circuit holds back would flood the log: its own lines tell of
-    /// them.
+    /// that an open circuit holds back would flood the log, and hide on the live page
+    /// why it is open: what failed before them tells that.
     pub fn log(&self, outcome: Code) {
         self.count(outcome);
         let (batch_id, size, attempts) = (self.tag.id, self.size, self.attempt);
@@ -251,8 +252,6 @@ impl Trip {
             }
             Code::CircuitOpen => {
                 debug!(%batch_id, size, outcome = name, "batch not sent");
-                self.observer
-                    .batch_failed(&self.failure(outcome, "", None), false);
             }
             _ => self.log_failed(outcome, "", None),
         }
@@ -260,12 +259,7 @@ impl Trip {
 
     /// Logs a batch that failed, whose end is counted.
     pub fn log_failed(&self, outcome: Code, cause: &str, answer: Option<FailedAnswer>) {
-        let failed = self.failure(outcome, cause, answer);
-        self.observer.batch_failed(&failed, true);
-    }
-
-    fn failure(&self, outcome: Code, cause: &str, answer: Option<FailedAnswer>) -> FailedBatch {
-        FailedBatch {
+        self.observer.batch_failed(&FailedBatch {
             id: self.tag.id,
             jobs: self.size,
             outcome,
@@ -273,7 +267,24 @@ impl Trip {
             took: self.left.elapsed(),
             cause: cause.to_owned(),
             answer,
-        }
+        });
+    }
+
+    /// So many jobs of the batch have failed for themselves, by an answer of this
+    /// status.
+    pub fn jobs_failed(&self, why: Unsound, jobs: usize, status: u16) {
+        self.observer.jobs_failed(live::Failed {
+            outcome: why.code(),
+            cause: why.to_string(),
+            answer: Some(FailedAnswer {
+                upstream_status: status,
+                ..FailedAnswer::default()
+            }),
+            jobs,
+            batch_id: self.tag.id,
+            size: self.size,
+            took: self.left.elapsed(),
+        });
     }
 
     pub fn log_nobody_left(&self, why: NobodyLeft) {

@@ -15,6 +15,12 @@ fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> 
     Ok(printable(&text).into_owned())
 }
 
+/// The same where there may be none.
+fn some_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    Ok(text.map(|text| printable(&text).into_owned()))
+}
+
 /// Counts by such texts.
 fn counts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, u64>, D::Error> {
     let counts = BTreeMap::<String, u64>::deserialize(deserializer)?.into_iter();
@@ -78,6 +84,10 @@ pub(super) struct Second {
     pub wait_p99_ms: Option<f64>,
     pub upstream_p50_ms: Option<f64>,
     pub upstream_p99_ms: Option<f64>,
+    pub job_p50_ms: Option<f64>,
+    pub job_p99_ms: Option<f64>,
+    pub waiting_for_room: u64,
+    pub kept_apart: u64,
     #[serde(deserialize_with = "counts")]
     pub reasons: BTreeMap<String, u64>,
     #[serde(deserialize_with = "counts")]
@@ -94,19 +104,41 @@ pub(super) struct Size {
     pub batches: u64,
 }
 
-/// A batch that failed.
+/// What failed of one cause.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub(super) struct Failure {
+    #[serde(deserialize_with = "text")]
+    pub outcome: String,
+    /// What is to be seen of the last answer, where there was one.
+    #[serde(default)]
+    pub upstream_status: Option<u16>,
+    #[serde(default, deserialize_with = "some_text")]
+    pub location: Option<String>,
+    #[serde(default, deserialize_with = "some_text")]
+    pub content_type: Option<String>,
+    #[serde(default, deserialize_with = "some_text")]
+    pub content_encoding: Option<String>,
+    /// The beginning of its body, where that is shown.
+    #[serde(default, deserialize_with = "some_text")]
+    pub excerpt: Option<String>,
+    /// Why, in the proxy's words.
+    #[serde(default, deserialize_with = "some_text")]
+    pub cause: Option<String>,
+    /// Batches, and jobs in them.
+    #[serde(default = "one")]
+    pub count: u64,
+    #[serde(default)]
+    pub jobs: u64,
+    /// Of the last one, in seconds of Unix time.
     pub t: f64,
     #[serde(deserialize_with = "text")]
     pub batch_id: String,
     pub size: u64,
-    #[serde(deserialize_with = "text")]
-    pub outcome: String,
     pub duration_ms: f64,
-    /// The beginning of the answer, where there was one and it is shown.
-    #[serde(default)]
-    pub excerpt: Option<String>,
+}
+
+fn one() -> u64 {
+    1
 }
 
 /// A sentence.

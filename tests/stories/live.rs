@@ -78,25 +78,25 @@ async fn the_last_minutes_add_up() {
             { "from": 1, "to": 1, "batches": 4 }, { "from": 2, "to": 2, "batches": 2 },
         ])
     );
-    // Newest first, with nothing of what was in them.
+    // The newest cause first, with nothing of what was in the batches.
     let failures = live["failures"].as_array().expect("failures");
-    let outcomes: Vec<_> = failures
+    let causes: Vec<_> = failures
         .iter()
-        .map(|it| it["outcome"].as_str().unwrap())
+        .map(|it| (it["outcome"].as_str().unwrap(), it["cause"].as_str()))
         .collect();
-    assert_eq!(outcomes, ["upstream-rejected-job", "upstream-error"]);
+    let expected = [
+        ("upstream-rejected-job", Some("status 400")),
+        ("upstream-error", Some("status 500")),
+        ("result-missing", Some("no result has the job's id")),
+    ];
+    assert_eq!(causes, expected);
     for failure in failures {
         let members: BTreeSet<_> = failure.as_object().unwrap().keys().collect();
-        assert!(
-            members.iter().eq(&[
-                "batch_id",
-                "duration_ms",
-                "outcome",
-                "size",
-                "t",
-                "upstream_status"
-            ]),
-            "{members:?}"
+        let expected = "batch_id cause count duration_ms first jobs outcome size t upstream_status";
+        assert!(members.into_iter().eq(expected.split(' ')), "{failure}");
+        assert_eq!(
+            (&failure["count"], &failure["jobs"]),
+            (&1.into(), &1.into())
         );
     }
     // Unix time, in order, each second once.
@@ -235,7 +235,7 @@ async fn what_is_in_the_house_is_shown() {
     let _other = proxy.enqueue(r#"{"id":2}"#).await;
     let current = live(&proxy).await["current"].clone();
     let expected = serde_json::json!({
-        "queue_jobs": 2, "queue_bytes": 16, "in_flight": 0, "connections": 2,
+        "queue_jobs": 2, "queue_bytes": 16, "in_flight": 0, "waiting_for_room": 0, "connections": 2,
     });
     assert_eq!(current, expected);
 }
