@@ -403,7 +403,10 @@ fn advice_limits(config: &Config) -> advice::Limits {
         adaptive_wait: config.batch.wait == config::Wait::Adaptive,
         adaptive_in_flight: config.upstream.max_in_flight == MaxInFlight::Adaptive,
         queue_jobs: config.queue.max_jobs,
+        waits_for_room: config.queue.on_full == config::OnFull::Wait,
         idempotent: config.upstream.idempotent,
+        upstream_timeout_ms: config.upstream.timeout.as_secs_f64() * 1e3,
+        request_timeout_ms: config.server.request_timeout.as_secs_f64() * 1e3,
     }
 }
 

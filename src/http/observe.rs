@@ -162,8 +162,8 @@ pub(super) async fn live(State(admin): State<Admin>, RawQuery(query): RawQuery) 
             connections: batcher.sources,
         },
         sizes: Size::of(seconds.iter(), admin.limits.max_size),
+        advice: admin.advise(&seconds, &failures, batcher),
         failures,
-        advice: admin.advise(&seconds, batcher),
         seconds: &seconds[from..],
         settings: &admin.settings,
     };
@@ -172,8 +172,12 @@ pub(super) async fn live(State(admin): State<Admin>, RawQuery(query): RawQuery) 
 
 /// `GET /advice`: what limits the proxy now, in words.
 pub(super) async fn advice(State(admin): State<Admin>) -> Response {
-    let Reading { now, seconds, .. } = admin.read();
-    json(&admin.advise(&seconds, now.batcher))
+    let Reading {
+        now,
+        seconds,
+        failures,
+    } = admin.read();
+    json(&admin.advise(&seconds, &failures, now.batcher))
 }
 
 impl Admin {
@@ -182,10 +186,11 @@ impl Admin {
         live.read(|| self.observer.one_moment(|| self.batcher.observe()))
     }
 
-    fn advise(&self, seconds: &[Second], batcher: Snapshot) -> Vec<Advice> {
+    fn advise(&self, seconds: &[Second], failures: &[Failures], batcher: Snapshot) -> Vec<Advice> {
         let minute = (self.observer.live.date() as u64).saturating_sub(advice::SECONDS);
         let from = seconds.partition_point(|second| second.t <= minute);
-        let figures = Figures::of(&seconds[from..], batcher, !self.circuit.is_closed());
+        let circuit_open = !self.circuit.is_closed();
+        let figures = Figures::of(&seconds[from..], failures, batcher, circuit_open);
         advise(&figures, &self.advice)
     }
 }

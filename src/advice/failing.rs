@@ -1,0 +1,339 @@
+//! Rules about jobs that fail: how many, for what reason, and what to change.
+
+use super::figures::{Figures, share};
+use super::words::{ms, percent, quoted, things};
+use super::{Advice, Kind, Limits, say};
+use crate::code::Code;
+use crate::live::Failures;
+use crate::processor::correlate::Unsound;
+
+/// From this share of failed jobs on nothing else matters.
+const OUTAGE: f64 = 0.9;
+
+/// Below this share of failed jobs nothing is said.
+const FEW: f64 = 0.01;
+
+/// Why jobs fail, as the sentence says it, and the setting to change.
+struct Reason {
+    setting: Option<&'static str>,
+    text: String,
+}
+
+impl Reason {
+    fn new(setting: impl Into<Option<&'static str>>, text: impl Into<String>) -> Self {
+        Self {
+            setting: setting.into(),
+            text: text.into(),
+        }
+    }
+}
+
+/// Jobs are refused, and none is sent, since others failed before.
+pub(super) fn circuit_open(figures: &Figures, limits: &Limits) -> Option<Advice> {
+    if !figures.circuit_open {
+        return None;
+    }
+    let open = "The circuit is open: the upstream has failed `circuit.failures` times in a row, and \
+                jobs are refused until a probing batch is answered.";
+    let Some(last) = figures.failures.first() else {
+        let text = open.to_owned();
+        return Some(say(Kind::Problem, "circuit.failures", text));
+    };
+    let reason = reason(last.outcome, Some(last), figures, limits);
+    let said = says(Some(last));
+    let text = format!(
+        "{open} It failed with `{}`: {}.{said}",
+        last.outcome, reason.text
+    );
+    let setting = reason.setting.unwrap_or("circuit.failures");
+    Some(say(Kind::Problem, setting, text))
+}
+
+/// Nothing gets through, or hardly anything.
+pub(super) fn outage(figures: &Figures, limits: &Limits) -> Option<Advice> {
+    let failed = Failed::of(figures);
+    (failed.share >= OUTAGE).then(|| {
+        let much = match failed.jobs == failed.of {
+            true => "Nothing gets through",
+            false => "Hardly anything gets through",
+        };
+        let start = format!(
+            "{much}: {} of {} failed in the last minute",
+            failed.jobs,
+            things(failed.of, "job")
+        );
+        failed.sentence(&start, figures, limits)
+    })
+}
+
+/// Some jobs fail.
+pub(super) fn some(figures: &Figures, limits: &Limits) -> Option<Advice> {
+    let failed = Failed::of(figures);
+    // Where ids rule, jobs expire because they go one after another.
+    let by_ids = figures.is_ruled_by_ids() && failed.most() == Some(Code::QueueTimeout);
+    ((FEW..OUTAGE).contains(&failed.share) && !by_ids).then(|| {
+        let start = format!("{} of jobs fail", percent(failed.share));
+        failed.sentence(&start, figures, limits)
+    })
+}
+
+/// The jobs that failed for other reasons than their own.
+struct Failed {
+    jobs: u64,
+    of: u64,
+    share: f64,
+    /// What they came to, most first.
+    codes: Vec<(Code, u64)>,
+}
+
+impl Failed {
+    fn of(figures: &Figures) -> Self {
+        let own = |code| match code {
+            Code::Ok | Code::JobError => true,
+            // Where every job is refused it is not the jobs.
+            Code::UpstreamRejectedJob | Code::UpstreamTooLarge => figures.some_succeed(),
+            _ => false,
+        };
+        let codes = figures.outcomes.iter().filter(|(code, _)| !own(*code));
+        let mut codes: Vec<_> = codes.copied().collect();
+        // A batch that an open circuit held back failed for what opened it.
+        codes.sort_by_key(|&(code, jobs)| (code == Code::CircuitOpen, std::cmp::Reverse(jobs)));
+        let jobs = codes.iter().map(|(_, jobs)| jobs).sum();
+        let of = figures.answered();
+        Self {
+            jobs,
+            of,
+            share: share(jobs as f64, of as f64),
+            codes,
+        }
+    }
+
+    fn most(&self) -> Option<Code> {
+        self.codes.first().map(|(code, _)| *code)
+    }
+
+    fn sentence(&self, start: &str, figures: &Figures, limits: &Limits) -> Advice {
+        let code = self.most().unwrap_or(Code::Internal);
+        let most = if self.codes.len() > 1 { ", most" } else { "" };
+        let of_code = |it: &&Failures| it.outcome == code;
+        let last = figures.failures.iter().find(of_code);
+        let reason = match code {
+            Code::CircuitOpen => circuit_was_open(figures, limits),
+            _ => reason(code, last, figures, limits),
+        };
+        let said = says(last);
+        let text = format!("{start}{most} with `{code}`: {}.{said}", reason.text);
+        say(Kind::Problem, reason.setting, text)
+    }
+}
+
+fn circuit_was_open(figures: &Figures, limits: &Limits) -> Reason {
+    match figures.failures.first() {
+        Some(last) => reason(last.outcome, Some(last), figures, limits),
+        None => Reason::new("circuit.failures", "the upstream had failed before"),
+    }
+}
+
+/// What the upstream wrote, where it answered with a failure.
+fn says(last: Option<&Failures>) -> String {
+    let answer = last.and_then(|last| last.answer.as_ref());
+    let excerpt = answer.and_then(|answer| answer.excerpt.as_deref());
+    match excerpt.map(quoted).filter(|it| !it.is_empty()) {
+        Some(excerpt) => format!(" It says: {excerpt}"),
+        None => String::new(),
+    }
+}
+
+/// Why jobs come to a code, and what to change. The last of those failures tells the
+/// upstream's side of it, where it is known.
+fn reason(code: Code, last: Option<&Failures>, figures: &Figures, limits: &Limits) -> Reason {
+    let answer = last.and_then(|last| last.answer.as_ref());
+    let status = answer.map_or(0, |answer| answer.upstream_status);
+    let cause = last.map_or("", |last| last.cause.as_str());
+    match code {
+        Code::UpstreamUnreachable => Reason::new(
+            "upstream.url",
+            format!(
+                "nobody answers at `upstream.url`{}; check that the upstream runs, and that this is its address",
+                in_brackets(cause)
+            ),
+        ),
+        Code::UpstreamConnectTimeout => Reason::new(
+            "upstream.url",
+            "nobody answers at `upstream.url` within `upstream.connect_timeout`; check that the \
+             upstream runs, and that this is its address",
+        ),
+        Code::UpstreamTimeout => Reason::new(
+            "upstream.timeout",
+            format!(
+                "the upstream is slow, and has no complete answer within `upstream.timeout` ({}); \
+                 have it answer sooner, or raise that",
+                ms(limits.upstream_timeout_ms)
+            ),
+        ),
+        Code::DeadlineExceeded => Reason::new(
+            "server.request_timeout",
+            format!(
+                "the upstream is slow, and answers come later than callers wait \
+                 (`server.request_timeout`, {}, or less by `Prefer`); have it answer sooner, or let \
+                 them wait longer",
+                ms(limits.request_timeout_ms)
+            ),
+        ),
+        Code::QueueTimeout => Reason::new(
+            "server.request_timeout",
+            "jobs expire before a batch takes them: the upstream is too slow for what comes in",
+        ),
+        Code::UpstreamDisconnected => Reason::new(
+            None,
+            format!(
+                "the upstream breaks the connection in the middle of a call{}; its own log may say why",
+                in_brackets(cause)
+            ),
+        ),
+        Code::UpstreamResponseTooLarge => Reason::new(
+            "upstream.max_response",
+            "its answers are larger than `upstream.max_response`; raise that, or lower \
+             `batch.max_size`",
+        ),
+        Code::UpstreamOverloaded => overloaded(status, limits),
+        Code::UpstreamMalformed => malformed(last),
+        Code::ResultMissing | Code::ResultAmbiguous | Code::ResultMalformed => unsound(code, cause),
+        _ if answer.is_some() => refused(code, status, last, figures),
+        _ => Reason::new(None, "look at what failed last"),
+    }
+}
+
+fn overloaded(status: u16, limits: &Limits) -> Reason {
+    let asks = match status {
+        0 => "the upstream has too much to do".to_owned(),
+        status => format!("the upstream answers {status}, it has too much to do"),
+    };
+    match limits.idempotent {
+        false => Reason::new(
+            "upstream.max_in_flight",
+            format!(
+                "{asks}; `upstream.max_in_flight = \"adaptive\"` finds what it bears, and with \
+                 `upstream.idempotent` its batches would be sent again"
+            ),
+        ),
+        true => Reason::new(
+            "upstream.max_in_flight",
+            format!("{asks}; `upstream.max_in_flight = \"adaptive\"` finds what it bears"),
+        ),
+    }
+}
+
+/// A status that is no success.
+fn refused(code: Code, status: u16, last: Option<&Failures>, figures: &Figures) -> Reason {
+    let location = last.and_then(|last| last.answer.as_ref()?.location.as_deref());
+    match status {
+        300..=399 => {
+            let to = match location {
+                Some(location) => format!(" to `{}`", quoted(location)),
+                None => String::new(),
+            };
+            Reason::new(
+                "upstream.url",
+                format!(
+                    "the upstream redirects ({status}){to}, and redirects are not followed; set \
+                     `upstream.url` to where it points"
+                ),
+            )
+        }
+        401 | 403 | 407 => Reason::new(
+            "upstream.headers",
+            format!(
+                "the upstream answers {status}: it wants other credentials in `upstream.headers`"
+            ),
+        ),
+        413 => Reason::new(
+            "server.max_body",
+            "the upstream answers 413 to a job alone; lower `server.max_body`, or have it take more",
+        ),
+        400..=499 if code == Code::UpstreamRejectedBatch && figures.some_succeed() => Reason::new(
+            "upstream.split_on",
+            format!(
+                "the upstream answers {status} to a whole batch, and takes others: one odd job may \
+                 spoil its batch; with {status} in `upstream.split_on` it is found, and the others get \
+                 their results"
+            ),
+        ),
+        404 | 405 | 410 => Reason::new(
+            "upstream.url",
+            format!(
+                "the upstream answers {status} to every batch; check the path of `upstream.url`"
+            ),
+        ),
+        400..=499 => Reason::new(
+            "upstream.url",
+            format!(
+                "the upstream answers {status} to every batch; a batch is a `POST` of a JSON array of \
+                 the jobs, so check that this is what `upstream.url` takes"
+            ),
+        ),
+        504 => Reason::new(
+            None,
+            "the upstream answers 504: what it asks in turn is slow; have it answer sooner",
+        ),
+        _ => Reason::new(
+            None,
+            format!(
+                "the upstream answers {status}: the fault is on its side, and its own log may say why"
+            ),
+        ),
+    }
+}
+
+/// A success without results.
+fn malformed(last: Option<&Failures>) -> Reason {
+    let Some(last) = last else {
+        return Reason::new(None, "its answers are no arrays of results");
+    };
+    let answer = last.answer.as_ref();
+    let encoding = answer.and_then(|answer| answer.content_encoding.as_deref());
+    match encoding {
+        Some(encoding) => Reason::new(
+            None,
+            format!(
+                "the upstream's answers are compressed (`{}`), which was not asked for; have it answer \
+                 without a `Content-Encoding`",
+                quoted(encoding)
+            ),
+        ),
+        None => Reason::new(
+            "upstream.results",
+            format!(
+                "the upstream's answer is {}; have it answer with an array of objects, each with the \
+                 `id` of its job, or set `upstream.results = \"none\"` if it gives no results",
+                quoted(&last.cause)
+            ),
+        ),
+    }
+}
+
+fn unsound(code: Code, cause: &str) -> Reason {
+    let text = match code {
+        Code::ResultMissing if cause == Unsound::OtherType.to_string() => {
+            "ids come back as another JSON type; have the upstream return each `id` as it came, 7 as \
+             `7` and \"7\" as `\"7\"`"
+        }
+        Code::ResultMissing => {
+            "the upstream's answers have no result under the job's `id`; have it answer each job of a \
+             batch under that"
+        }
+        Code::ResultAmbiguous => {
+            "the upstream's answers have different results under one `id`; have it give one for each \
+             job"
+        }
+        _ => "results are not JSON, such as a bare `NaN`; have the upstream write what JSON knows",
+    };
+    Reason::new(None, text)
+}
+
+fn in_brackets(cause: &str) -> String {
+    match cause {
+        "" => String::new(),
+        cause => format!(" ({})", quoted(cause)),
+    }
+}

@@ -1,0 +1,152 @@
+//! What the rules look at: the last minute summed up, and what is at its end.
+
+use crate::batcher::{FlushReason, Snapshot};
+use crate::code::Code;
+use crate::live::{Failures, Second, Spread};
+
+/// What happened in the last minute, and what is now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Figures {
+    /// Jobs that entered the queue.
+    pub jobs: u64,
+    /// Requests that were refused.
+    pub refused: u64,
+    /// Those of them for which there was no room in the queue.
+    pub queue_full: u64,
+    /// Batches that left.
+    pub batches: u64,
+    /// Jobs in them.
+    pub batch_jobs: u64,
+    /// Their mean fill, 0 to 1.
+    pub fill: f64,
+    /// Batches by why they left.
+    pub reasons: [u64; FlushReason::ALL.len()],
+    /// Answered jobs by what they came to, those that are not zero.
+    pub outcomes: Vec<(Code, u64)>,
+    /// What failed last by its cause, the newest first; also before that minute.
+    pub failures: Vec<Failures>,
+    /// The share of the active seconds in which every slot was taken.
+    pub slots_busy: f64,
+    /// The median and the 99th percentile of the wait in the queue, in milliseconds.
+    pub wait_ms: [f64; 2],
+    /// The same of the time at the upstream.
+    pub upstream_ms: [f64; 2],
+    /// The most jobs that waited.
+    pub queue_jobs: usize,
+    /// The most jobs that waited for room.
+    pub waiting_for_room: usize,
+    /// Jobs that a batch left without because it had another of the same id.
+    pub kept_apart: u64,
+    /// Batches sent again.
+    pub retries: u64,
+    /// Batches split.
+    pub splits: u64,
+    /// Those of them that were too large for the upstream.
+    pub splits_too_large: u64,
+    /// Lines that the log had no room for.
+    pub log_lines_dropped: u64,
+    /// Slots there are.
+    pub slots: usize,
+    /// Open connections of callers.
+    pub connections: usize,
+    /// Whether jobs are refused because the upstream has failed too often.
+    pub circuit_open: bool,
+}
+
+impl Figures {
+    /// Sums the seconds up; they are those of the last minute.
+    pub fn of(
+        seconds: &[Second],
+        failures: &[Failures],
+        now: Snapshot,
+        circuit_open: bool,
+    ) -> Self {
+        let (mut wait, mut upstream) = (Spread::default(), Spread::default());
+        let mut reasons = [0; FlushReason::ALL.len()];
+        let mut outcomes = vec![0; Code::ALL.len()];
+        for second in seconds {
+            wait.merge(&second.wait);
+            upstream.merge(&second.upstream);
+            for (reason, count) in second.reasons() {
+                reasons[reason as usize] += count;
+            }
+            for (code, count) in second.outcomes() {
+                outcomes[code as usize] += count;
+            }
+        }
+        let sum = |count: fn(&Second) -> u64| seconds.iter().map(count).sum::<u64>();
+        let most = |count: fn(&Second) -> usize| seconds.iter().map(count).max().unwrap_or(0);
+        let batches = sum(|it| it.batches);
+        let fill: f64 = seconds
+            .iter()
+            .map(|it| it.mean_fill() * it.batches as f64)
+            .sum();
+        let busy: f64 = seconds.iter().map(Second::slots_busy).sum();
+        let quantiles =
+            |spread: &Spread| [0.5, 0.99].map(|it| spread.quantile_ms(it).unwrap_or(0.0));
+        let outcomes = Code::ALL.iter().copied().zip(outcomes);
+        Self {
+            jobs: sum(|it| it.jobs),
+            refused: sum(|it| it.refused),
+            queue_full: sum(|it| it.queue_full),
+            batches,
+            batch_jobs: sum(|it| it.batch_jobs),
+            fill: share(fill, batches as f64),
+            reasons,
+            outcomes: outcomes.filter(|&(_, count)| count > 0).collect(),
+            failures: failures.to_vec(),
+            slots_busy: share(busy, seconds.len() as f64),
+            wait_ms: quantiles(&wait),
+            upstream_ms: quantiles(&upstream),
+            queue_jobs: most(|it| it.queue_jobs),
+            waiting_for_room: most(|it| it.waiting_for_room),
+            kept_apart: sum(|it| it.kept_apart),
+            retries: sum(|it| it.retries),
+            splits: sum(|it| it.splits),
+            splits_too_large: sum(|it| it.splits_too_large),
+            log_lines_dropped: sum(|it| it.log_lines_dropped),
+            slots: now.max_in_flight,
+            connections: now.sources,
+            circuit_open,
+        }
+    }
+
+    pub(super) fn reason(&self, reason: FlushReason) -> f64 {
+        share(self.reasons[reason as usize] as f64, self.batches as f64)
+    }
+
+    pub(super) fn mean_size(&self) -> f64 {
+        share(self.batch_jobs as f64, self.batches as f64)
+    }
+
+    /// The share of the jobs that came which had to wait for another of their id.
+    pub(super) fn apart(&self) -> f64 {
+        share(self.kept_apart as f64, self.jobs as f64)
+    }
+
+    /// Whether ids decide what batches are like, more than anything else.
+    pub(super) fn is_ruled_by_ids(&self) -> bool {
+        self.apart() >= 0.5
+    }
+
+    /// How many jobs were answered with this.
+    pub(super) fn outcome(&self, code: Code) -> u64 {
+        let found = self.outcomes.iter().find(|(it, _)| *it == code);
+        found.map_or(0, |(_, count)| *count)
+    }
+
+    /// How many jobs were answered.
+    pub(super) fn answered(&self) -> u64 {
+        self.outcomes.iter().map(|(_, count)| count).sum()
+    }
+
+    /// Whether any job got a result, be it an error of its own.
+    pub(super) fn some_succeed(&self) -> bool {
+        self.outcome(Code::Ok) + self.outcome(Code::JobError) > 0
+    }
+}
+
+/// The part of a whole, 0 of nothing.
+pub(super) fn share(part: f64, whole: f64) -> f64 {
+    if whole > 0.0 { part / whole } else { 0.0 }
+}

@@ -1,0 +1,96 @@
+//! Numbers and what others wrote, as a sentence has them.
+
+/// `1 job`, `12 jobs`, `2 batches`.
+pub(super) fn things(number: u64, thing: &str) -> String {
+    let s = match number {
+        1 => "",
+        _ if thing.ends_with("ch") => "es",
+        _ => "s",
+    };
+    format!("{number} {thing}{s}")
+}
+
+/// `1 batch was`, `12 batches were`.
+pub(super) fn things_were(number: u64, thing: &str) -> String {
+    let were = if number == 1 { "was" } else { "were" };
+    format!("{} {were}", things(number, thing))
+}
+
+pub(super) fn percent(share: f64) -> String {
+    match share * 100.0 {
+        little if little > 0.0 && little < 1.0 => "under 1 %".to_owned(),
+        most if most > 99.0 && most < 100.0 => "over 99 %".to_owned(),
+        percent => format!("{percent:.0} %"),
+    }
+}
+
+pub(super) fn ms(ms: f64) -> String {
+    match ms {
+        ms if ms < 10.0 => format!("{} ms", (ms * 10.0).round() / 10.0),
+        ms if ms < 1_000.0 => format!("{ms:.0} ms"),
+        ms if ms < 10_000.0 => format!("{} s", (ms / 100.0).round() / 10.0),
+        ms => format!("{:.0} s", ms / 1e3),
+    }
+}
+
+pub(super) fn count(number: f64) -> String {
+    match number {
+        small if small < 10.0 => format!("{}", (small * 10.0).round() / 10.0),
+        number => format!("{number:.0}"),
+    }
+}
+
+/// A text of the upstream's, which is escaped already: no longer than a sentence bears,
+/// and without the marks that names stand in.
+pub(super) fn quoted(text: &str) -> String {
+    const MOST: usize = 120;
+    let mut chars = text.trim().chars();
+    let mut quoted: String = chars.by_ref().take(MOST).collect();
+    if chars.next().is_some() {
+        quoted.push('…');
+    }
+    quoted.replace('`', "'")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_not_many() {
+        assert_eq!(things(1, "job"), "1 job");
+        assert_eq!(things(2, "job"), "2 jobs");
+        assert_eq!(things(0, "batch"), "0 batches");
+        assert_eq!(things_were(1, "batch"), "1 batch was");
+        assert_eq!(things_were(3, "line"), "3 lines were");
+    }
+
+    #[test]
+    fn shares_and_times_read_well() {
+        for (value, text) in [
+            (0.0, "0 %"),
+            (0.001, "under 1 %"),
+            (0.5, "50 %"),
+            (0.999, "over 99 %"),
+            (1.0, "100 %"),
+        ] {
+            assert_eq!(percent(value), text);
+        }
+        for (value, text) in [
+            (0.04, "0 ms"),
+            (1.26, "1.3 ms"),
+            (40.4, "40 ms"),
+            (2_540.0, "2.5 s"),
+            (30_000.0, "30 s"),
+        ] {
+            assert_eq!(ms(value), text);
+        }
+    }
+
+    #[test]
+    fn what_others_wrote_is_cut_and_marks_nothing() {
+        assert_eq!(quoted(" a `b` "), "a 'b'");
+        let cut = quoted(&"é".repeat(500));
+        assert_eq!((cut.chars().count(), cut.ends_with('…')), (121, true));
+    }
+}
