@@ -66,6 +66,7 @@ mod live;
 mod logging;
 mod metrics;
 mod process;
+mod situations;
 mod top;
 
 // All of it at once, and against callers who mean ill.

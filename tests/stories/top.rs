@@ -117,7 +117,7 @@ async fn advice_says_what_the_admin_listener_says() {
         .collect();
     has(
         &sentences[0],
-        &["problem: 25 % of jobs fail, most with `upstream-error`"],
+        &["problem: 25 % of jobs fail with `upstream-error`"],
     );
     // A problem is no failure of the command.
     let text = said(ask(&["advice"], &admin).await);
