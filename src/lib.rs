@@ -78,6 +78,8 @@
 //! | no lock is held while a waker of others runs | `batcher::reentry_tests` |
 //! | one id can't fill the queue | `batcher::waiting_tests`, `stories::overload` |
 //! | a job takes no memory that a request to an empty server does not | `tests/allocations.rs` |
+//! | what dominates is said first, and nothing against it | `advice::tests`, `stories::situations` |
+//! | the page, the metrics, the upstream and the callers count the same | `stories::live` |
 //! | nothing runs while nothing waits | `batcher::tests::nothing_runs_while_nothing_waits` |
 
 pub mod advice;

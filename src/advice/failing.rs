@@ -5,7 +5,7 @@ use super::words::{ms, percent, quoted, things};
 use super::{Advice, Kind, Limits, say};
 use crate::code::Code;
 use crate::live::Failures;
-use crate::processor::correlate::Unsound;
+use crate::processor::correlate::{Instead, NotResults, Unsound};
 
 /// From this share of failed jobs on nothing else matters.
 const OUTAGE: f64 = 0.9;
@@ -301,15 +301,24 @@ fn malformed(last: Option<&Failures>) -> Reason {
                 quoted(encoding)
             ),
         ),
-        None => Reason::new(
-            "upstream.results",
-            format!(
-                "the upstream's answer is {}; have it answer with an array of objects, each with the \
-                 `id` of its job, or set `upstream.results = \"none\"` if it gives no results",
-                quoted(&last.cause)
-            ),
-        ),
+        None => instead_of_results(&last.cause),
     }
+}
+
+fn instead_of_results(cause: &str) -> Reason {
+    let is = |instead| cause == NotResults::NotAnArray(instead).to_string();
+    let (setting, then) = if is(Instead::Wrapped) {
+        (None, "have it answer with that array alone")
+    } else if is(Instead::Markup) {
+        let then = "check that `upstream.url` is where batches are taken, and not a page";
+        (Some("upstream.url"), then)
+    } else {
+        let then = "have it answer with an array of objects, each with the `id` of its job, or set \
+                    `upstream.results = \"none\"` if it gives no results";
+        (Some("upstream.results"), then)
+    };
+    let text = format!("the upstream's answer is {}; {then}", quoted(cause));
+    Reason::new(setting, text)
 }
 
 fn unsound(code: Code, cause: &str) -> Reason {

@@ -183,7 +183,27 @@ fn failing() -> Vec<(Figures, String, Option<&'static str>)> {
                 answer(200, "<html>"),
             )),
             NOTHING,
-            "`upstream-malformed`: the upstream's answer is not an array but HTML or XML; have it answer with an array of objects, each with the `id` of its job, or set `upstream.results = \"none\"` if it gives no results. It says: <html>",
+            "`upstream-malformed`: the upstream's answer is not an array but HTML or XML; check that `upstream.url` is where batches are taken, and not a page. It says: <html>",
+            Some("upstream.url"),
+        ),
+        (
+            all(failure(
+                UpstreamMalformed,
+                "not an array but an object with an array in it: the results must be the whole answer",
+                answer(200, ""),
+            )),
+            NOTHING,
+            "`upstream-malformed`: the upstream's answer is not an array but an object with an array in it: the results must be the whole answer; have it answer with that array alone.",
+            None,
+        ),
+        (
+            all(failure(
+                UpstreamMalformed,
+                "not an array but an object",
+                answer(200, ""),
+            )),
+            NOTHING,
+            "`upstream-malformed`: the upstream's answer is not an array but an object; have it answer with an array of objects, each with the `id` of its job, or set `upstream.results = \"none\"` if it gives no results.",
             Some("upstream.results"),
         ),
         (

@@ -1,6 +1,7 @@
 //! Section 8 of the contract: the page, what feeds it, and the advice.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
@@ -134,9 +135,17 @@ async fn every_figure_agrees_with_any_number_of_threads() {
         ];
         let flags = [&quick[..], &["--threads", threads, "--log-level", "info"]].concat();
         let proxy = Proxy::start(&upstream.url(), &flags, &[]).await;
+        // What the upstream counts: batches, and jobs in them.
+        let arrived = Arc::new(Mutex::new([0, 0]));
+        let counts = Arc::clone(&arrived);
         let echo = tokio::spawn(async move {
             loop {
-                upstream.next_ever().await.echo();
+                let call = upstream.next_ever().await;
+                let mut counts = counts.lock().unwrap();
+                counts[0] += 1;
+                counts[1] += call.jobs().len() as u64;
+                drop(counts);
+                call.echo();
             }
         });
         let mut callers = JoinSet::new();
@@ -178,6 +187,18 @@ async fn every_figure_agrees_with_any_number_of_threads() {
         ] {
             let told = sum(&live, pointer) as f64;
             assert_eq!(told, scrape.get(sample), "{pointer}, {threads} threads");
+        }
+        let told = [sum(&live, "/batches"), sum(&live, "/batch_jobs")];
+        assert_eq!(told, *arrived.lock().unwrap(), "{threads} threads");
+        assert_eq!(sum(&live, "/kept_apart"), 0);
+        // How long jobs were here is told for each second in which some were answered.
+        for second in live["seconds"].as_array().expect("seconds") {
+            let answered = !second["outcomes"].as_object().expect("outcomes").is_empty();
+            assert!(!answered || second["job_p99_ms"].is_f64(), "{second}");
+            assert!(
+                second["job_p50_ms"].as_f64() <= second["job_p99_ms"].as_f64(),
+                "{second}"
+            );
         }
     }
 }

@@ -7,8 +7,8 @@ use std::pin::Pin;
 use serde_json::Value;
 
 use crate::harness::{
-    Call, Caller, KeepAlive, Line, Proxy, Request, Reserved, ScriptedUpstream, command, eventually,
-    within,
+    Call, Caller, KeepAlive, Line, Proxy, Request, Reserved, Scrape, ScriptedUpstream, command,
+    eventually, within,
 };
 
 const DOCUMENT: &str = include_str!("../../docs/situations.md");
@@ -383,6 +383,10 @@ fn waiting_for_room<'a>(
         for id in 8..10 {
             callers.push(proxy.lobby(Request::job(job(id))).await);
         }
+        let live = proxy.admin("GET", "/live").await.json();
+        let scrape = Scrape::of(proxy).await;
+        assert_eq!(live["current"]["waiting_for_room"], 2, "{live:#}");
+        assert_eq!(scrape.get("queue_waiting_for_room_jobs"), 2.0);
         Held {
             _calls: vec![call],
             _callers: callers,
@@ -494,7 +498,7 @@ async fn a_slow_upstream_that_keeps_its_slots_is_what_limits_the_proxy() {
     let proxy = Proxy::start(&upstream.url(), &flags, &[]).await;
     let one = proxy.enqueue(&job(1)).await;
     let call = upstream.next().await;
-    let other = proxy.enqueue(&job(2)).await;
+    let others = [proxy.enqueue(&job(2)).await, proxy.enqueue(&job(3)).await];
     eventually("slots that were taken for long", async || {
         let live = proxy.admin("GET", "/live").await.json();
         let busy = live["seconds"].as_array()?.iter();
@@ -504,7 +508,7 @@ async fn a_slow_upstream_that_keeps_its_slots_is_what_limits_the_proxy() {
     .await;
     call.echo();
     upstream.next().await.echo();
-    for caller in [one, other] {
+    for caller in others.into_iter().chain([one]) {
         assert_eq!(caller.answer().await.status, 200);
     }
     let advice = eventually("the batches' end in the advice", async || {
