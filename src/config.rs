@@ -51,7 +51,7 @@ pub use count_or::{MaxConnections, MaxInFlight, Threads};
 pub use flags::{Flags, Locator};
 pub use mistake::{Mistake, Mistakes, Origin};
 pub use schema::{
-    Admin, Batch, Circuit, Config, Log, Queue, Retry, Server, Shutdown, Upstream, keys,
+    Admin, Batch, Circuit, Config, Log, Queue, Retry, Server, Shutdown, Upstream, allowed, keys,
 };
 pub use table::KeyInfo;
 pub use target::redacted;
@@ -172,10 +172,19 @@ impl Config {
 
     /// The same in one line, `key=value` each, for the log.
     pub fn summary(&self) -> String {
-        let settings = self.entries().into_iter();
-        let settings = settings.map(|(key, value)| format!("{}={value}", key.key));
-        settings.collect::<Vec<_>>().join(" ")
+        in_a_line(self.entries().into_iter())
     }
+
+    /// What of it is not the default.
+    pub fn summary_of_changes(&self) -> String {
+        let entries = self.entries().into_iter();
+        in_a_line(entries.filter(|(key, value)| key.default != Some(value.trim_matches('"'))))
+    }
+}
+
+fn in_a_line(entries: impl Iterator<Item = (&'static KeyInfo, String)>) -> String {
+    let settings = entries.map(|(key, value)| format!("{}={value}", key.key));
+    settings.collect::<Vec<_>>().join(" ")
 }
 
 /// Reads a span of time as the configuration does, for flags that are no setting.
