@@ -130,7 +130,7 @@ pub fn load(
             url.from = Some(Origin::Command);
         }
         NeedUpstream::No if url.from.is_none() => url.value = Url::parse(NOWHERE).ok(),
-        NeedUpstream::Yes if url.from.is_none() && whole => mistakes.push(missing_upstream()),
+        NeedUpstream::Yes if url.from.is_none() && whole => mistakes.push(missing_upstream(&env)),
         NeedUpstream::No | NeedUpstream::Yes => {}
     }
     // Where a part of the file was lost, a default may stand for a value that was in it.
@@ -222,13 +222,17 @@ fn lay_file(path: &Path, draft: &mut Draft, mistakes: &mut Vec<Mistake>) -> bool
     file::lay(path, draft, mistakes)
 }
 
-fn missing_upstream() -> Mistake {
+fn missing_upstream(env: &env::Environment) -> Mistake {
+    const KEY: &str = "upstream.url";
+    const WAYS: &str = "is required; say where batches go: --upstream http://127.0.0.1:9000/batch, or \
+                        MICROBATCH_UPSTREAM__URL=…, or url = \"…\" in [upstream] of the file";
     Mistake {
         origin: None,
-        key: "upstream.url".to_owned(),
-        what: "is required; say where batches go: --upstream http://127.0.0.1:9000/batch, or \
-               MICROBATCH_UPSTREAM__URL=…, or url = \"…\" in [upstream] of the file"
-            .to_owned(),
+        key: KEY.to_owned(),
+        what: match env.doubtful_of(KEY) {
+            Some(near) => format!("{WAYS}; {near}"),
+            None => WAYS.to_owned(),
+        },
     }
 }
 

@@ -145,13 +145,14 @@ async fn demo(flags: &Flags) -> anyhow::Result<End> {
 
 /// What the demo says of itself.
 fn welcome(jobs: &str, admin: Option<&str>) -> String {
-    let page = admin.map(|address| format!("Watch it:   http://{address}/\n"));
+    let page = admin.map(|address| format!("Watch: http://{address}/\n"));
     format!(
         "\n\
-         microbatch {} in front of a sample upstream, which answers each job with its own body.\n\
+         microbatch {} in front of a sample upstream that echoes each job's body.\n\
          \n\
-         Send a job: curl -i -X POST http://{jobs}/jobs -d '{{\"id\":\"1\",\"body\":\"hello\"}}'\n\
-         {}End it:     Ctrl-C\n\
+         Send a job:\n  \
+         curl -i -X POST http://{jobs}/jobs -d '{{\"id\":\"1\",\"body\":\"hello\"}}'\n\
+         {}End:   Ctrl-C\n\
          \n",
         env!("CARGO_PKG_VERSION"),
         page.unwrap_or_default()
