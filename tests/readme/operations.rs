@@ -17,7 +17,8 @@ fn proxy() -> (Running, String, String) {
     let mut demo = Running::proxy(&["demo"]);
     let line = demo.logs("listening");
     let [jobs, admin] = ["listen", "admin"].map(|it| line[it].as_str().unwrap().to_owned());
-    by_hand(&format!("curl http://{jobs}/jobs -d '{{\"id\":1}}'"));
+    let answer = by_hand(&format!("curl http://{jobs}/jobs -d '{{\"id\":1}}'"));
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     (demo, jobs, admin)
 }
 
