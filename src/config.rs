@@ -51,7 +51,7 @@ pub use count_or::{MaxConnections, MaxInFlight, Threads};
 pub use flags::{Flags, Locator};
 pub use mistake::{Mistake, Mistakes, Origin};
 pub use schema::{
-    Admin, Batch, Circuit, Config, Log, Queue, Retry, Server, Shutdown, Upstream, keys,
+    Admin, Batch, Circuit, Config, Log, Queue, Retry, Server, Shutdown, Upstream, allowed, keys,
 };
 pub use table::KeyInfo;
 pub use target::redacted;
@@ -130,7 +130,7 @@ pub fn load(
             url.from = Some(Origin::Command);
         }
         NeedUpstream::No if url.from.is_none() => url.value = Url::parse(NOWHERE).ok(),
-        NeedUpstream::Yes if url.from.is_none() && whole => mistakes.push(missing_upstream()),
+        NeedUpstream::Yes if url.from.is_none() && whole => mistakes.push(missing_upstream(&env)),
         NeedUpstream::No | NeedUpstream::Yes => {}
     }
     // Where a part of the file was lost, a default may stand for a value that was in it.
@@ -172,10 +172,19 @@ impl Config {
 
     /// The same in one line, `key=value` each, for the log.
     pub fn summary(&self) -> String {
-        let settings = self.entries().into_iter();
-        let settings = settings.map(|(key, value)| format!("{}={value}", key.key));
-        settings.collect::<Vec<_>>().join(" ")
+        in_a_line(self.entries().into_iter())
     }
+
+    /// What of it is not the default.
+    pub fn summary_of_changes(&self) -> String {
+        let entries = self.entries().into_iter();
+        in_a_line(entries.filter(|(key, value)| key.default != Some(value.trim_matches('"'))))
+    }
+}
+
+fn in_a_line(entries: impl Iterator<Item = (&'static KeyInfo, String)>) -> String {
+    let settings = entries.map(|(key, value)| format!("{}={value}", key.key));
+    settings.collect::<Vec<_>>().join(" ")
 }
 
 /// Reads a span of time as the configuration does, for flags that are no setting.
@@ -213,13 +222,17 @@ fn lay_file(path: &Path, draft: &mut Draft, mistakes: &mut Vec<Mistake>) -> bool
     file::lay(path, draft, mistakes)
 }
 
-fn missing_upstream() -> Mistake {
+fn missing_upstream(env: &env::Environment) -> Mistake {
+    const KEY: &str = "upstream.url";
+    const WAYS: &str = "is required; say where batches go: --upstream http://127.0.0.1:9000/batch, or \
+                        MICROBATCH_UPSTREAM__URL=…, or url = \"…\" in [upstream] of the file";
     Mistake {
         origin: None,
-        key: "upstream.url".to_owned(),
-        what: "is required; say where batches go: --upstream http://127.0.0.1:9000/batch, or \
-               MICROBATCH_UPSTREAM__URL=…, or url = \"…\" in [upstream] of the file"
-            .to_owned(),
+        key: KEY.to_owned(),
+        what: match env.doubtful_of(KEY) {
+            Some(near) => format!("{WAYS}; {near}"),
+            None => WAYS.to_owned(),
+        },
     }
 }
 

@@ -110,7 +110,11 @@ pub mod upstream;
 pub mod window;
 pub mod workers;
 
-/// The README's example, compiled and run as a doctest.
+/// The examples in the documents, compiled and run as doctests.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
+mod documents {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../docs/library.md")]
+    struct Library;
+}

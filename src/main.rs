@@ -9,7 +9,7 @@ use clap::{CommandFactory, Parser};
 use microbatch::app::{App, Report};
 use microbatch::ask::Asker;
 use microbatch::cli::{self, Ask, Cli, Command};
-use microbatch::config::{self, Flags, Loaded, Mistakes, NeedUpstream};
+use microbatch::config::{self, Config, Flags, Loaded, Mistakes, NeedUpstream};
 use microbatch::printable::printable_json;
 use microbatch::{sample_upstream, telemetry, top};
 use tokio::runtime::{Builder, Runtime};
@@ -116,7 +116,7 @@ fn load(flags: &Flags, need: NeedUpstream) -> Result<Loaded, Mistakes> {
 async fn serve(loaded: &Loaded) -> anyhow::Result<End> {
     telemetry::init(&loaded.config.log)?;
     let stop = stop_signal()?;
-    let app = start(loaded).await?;
+    let app = start(loaded, Config::summary).await?;
     Ok(End::Served(app.run(stop).await))
 }
 
@@ -133,13 +133,30 @@ async fn demo(flags: &Flags) -> anyhow::Result<End> {
     })
     .await?;
     loaded.config.upstream.url = Url::parse(&format!("http://{}/batch", sample.local_addr()))?;
-    let app = start(&loaded).await?;
+    // The screen of somebody who tries it out: what is not the default is enough.
+    let app = start(&loaded, Config::summary_of_changes).await?;
     let jobs = config::connectable(&app.jobs_address()?.to_string());
-    print(format!(
-        "Try it:\n\n  curl -i -X POST http://{jobs}/jobs -d '{{\"id\":\"1\",\"body\":\"hello\"}}'\n\n"
-    ))?;
+    let admin = app.admin_address()?;
+    let admin = admin.map(|address| config::connectable(&address.to_string()));
+    print(welcome(&jobs, admin.as_deref()))?;
     tokio::spawn(sample.run(std::future::pending()));
     Ok(End::Served(app.run(stop).await))
+}
+
+/// What the demo says of itself.
+fn welcome(jobs: &str, admin: Option<&str>) -> String {
+    let page = admin.map(|address| format!("Watch: http://{address}/\n"));
+    format!(
+        "\n\
+         microbatch {} in front of a sample upstream that echoes each job's body.\n\
+         \n\
+         Send a job:\n  \
+         curl -i -X POST http://{jobs}/jobs -d '{{\"id\":\"1\",\"body\":\"hello\"}}'\n\
+         {}End:   Ctrl-C\n\
+         \n",
+        env!("CARGO_PKG_VERSION"),
+        page.unwrap_or_default()
+    )
 }
 
 /// Prints while others are served: on a thread of its own, since whoever should read
@@ -152,8 +169,8 @@ fn print(text: String) -> io::Result<()> {
     Ok(())
 }
 
-/// Binds, and says so with the settings in force.
-async fn start(loaded: &Loaded) -> anyhow::Result<App> {
+/// Binds, and says so with the settings in force, or as much of them as `summary` has.
+async fn start(loaded: &Loaded, summary: fn(&Config) -> String) -> anyhow::Result<App> {
     for warning in &loaded.warnings {
         warn!("{warning}");
     }
@@ -162,7 +179,7 @@ async fn start(loaded: &Loaded) -> anyhow::Result<App> {
         version = env!("CARGO_PKG_VERSION"),
         listen = %app.jobs_address()?,
         admin = app.admin_address()?.map(tracing::field::display),
-        settings = loaded.config.summary(),
+        settings = summary(&loaded.config),
         "listening"
     );
     Ok(app)

@@ -684,6 +684,22 @@ fn a_variable_with_one_underscore_too_few_is_warned_about() {
 }
 
 #[test]
+fn an_upstream_with_one_underscore_too_few_is_told_of_where_it_is_missing() {
+    let output = Command::new(env!("CARGO_BIN_EXE_microbatch"))
+        .arg("check")
+        .env_clear()
+        .env("MICROBATCH_UPSTREAM_URL", "http://h/")
+        .output()
+        .unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(78), "{told}");
+    let hint =
+        "MICROBATCH_UPSTREAM_URL is not read: did you mean MICROBATCH_UPSTREAM__URL, with two";
+    assert!(told.contains("upstream.url: is required; "), "{told}");
+    assert!(told.contains(hint), "{told}");
+}
+
+#[test]
 fn completions_are_printed_for_a_shell() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_microbatch"));
     let output = command.args(["completions", "bash"]).output().unwrap();

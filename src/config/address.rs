@@ -14,6 +14,10 @@ pub(crate) struct OptionalAddress;
 impl Kind for Address {
     type Value = String;
 
+    fn allowed(&self) -> String {
+        "host:port".to_owned()
+    }
+
     fn text(&self, text: &str) -> Result<String, Wrong> {
         match split(text) {
             Ok(_) => Ok(text.to_owned()),
@@ -37,6 +41,10 @@ impl Kind for Address {
 
 impl Kind for OptionalAddress {
     type Value = Option<String>;
+
+    fn allowed(&self) -> String {
+        format!("{}, or \"\" for none", Address.allowed())
+    }
 
     fn text(&self, text: &str) -> Result<Option<String>, Wrong> {
         if text.is_empty() {

@@ -92,6 +92,10 @@ impl<V: Copy> CountOr<V> {
 impl<V: Copy> Kind for CountOr<V> {
     type Value = V;
 
+    fn allowed(&self) -> String {
+        format!("{}, or {:?}", self.count().allowed(), self.word)
+    }
+
     fn text(&self, text: &str) -> Result<V, Wrong> {
         if text == self.word {
             return Ok(self.other);

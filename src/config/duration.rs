@@ -37,6 +37,11 @@ impl Time {
 impl Kind for Time {
     type Value = Duration;
 
+    fn allowed(&self) -> String {
+        let (min, max) = (spelled(*self.0.start()), spelled(*self.0.end()));
+        format!("a duration from {min} to {max}")
+    }
+
     fn text(&self, text: &str) -> Result<Duration, Wrong> {
         let text = text.trim();
         if text == "0" {

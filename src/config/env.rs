@@ -42,10 +42,14 @@ impl Environment {
 
     /// What is not read, though it was surely meant to be.
     pub(crate) fn doubtful(&self) -> impl Iterator<Item = String> + '_ {
-        self.near.iter().map(|(name, key)| {
-            let (name, env) = (name.display(), key.env);
-            format!("{name} is not read: did you mean {env}, with two underscores?")
-        })
+        self.near.iter().map(|(name, key)| not_read(name, key))
+    }
+
+    /// The same of one key.
+    pub(crate) fn doubtful_of(&self, key: &str) -> Option<String> {
+        let mut near = self.near.iter();
+        let (name, key) = near.find(|(_, near)| near.key == key)?;
+        Some(not_read(name, key))
     }
 
     /// The file that [`FILE`] names.
@@ -83,6 +87,11 @@ impl Environment {
             }
         }
     }
+}
+
+fn not_read(name: &OsStr, key: &KeyInfo) -> String {
+    let (name, env) = (name.display(), key.env);
+    format!("{name} is not read: did you mean {env}, with two underscores?")
 }
 
 /// The section and the key of `MICROBATCH_<SECTION>__<KEY>`, where the section is one of ours.

@@ -15,11 +15,6 @@ pub(crate) fn fraction(range: RangeInclusive<f64>) -> Fraction {
 }
 
 impl Fraction {
-    fn allowed(&self) -> String {
-        let (min, max) = (self.0.start(), self.0.end());
-        format!("a number from {min} to {max}")
-    }
-
     fn in_range(&self, number: f64, written: &str) -> Result<f64, Wrong> {
         if self.0.contains(&number) {
             // Minus zero is within the range, and would be printed as such.
@@ -31,6 +26,11 @@ impl Fraction {
 
 impl Kind for Fraction {
     type Value = f64;
+
+    fn allowed(&self) -> String {
+        let (min, max) = (self.0.start(), self.0.end());
+        format!("a number from {min} to {max}")
+    }
 
     fn text(&self, text: &str) -> Result<f64, Wrong> {
         // What TOML does not call a number (`inf`, `.5`, `1e`) is none here either.

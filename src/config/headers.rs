@@ -41,6 +41,10 @@ const REFUSED: &[(&[&str], &str)] = &[
 impl Kind for Headers {
     type Value = HeaderMap;
 
+    fn allowed(&self) -> String {
+        "header names with their values".to_owned()
+    }
+
     fn text(&self, text: &str) -> Result<HeaderMap, Wrong> {
         const ALLOWED: &str =
             "must be an inline TOML table such as { Authorization = \"Bearer …\" }";

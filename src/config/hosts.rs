@@ -20,6 +20,10 @@ fn name(text: &str) -> Result<String, Wrong> {
 impl Kind for HostNames {
     type Value = Vec<String>;
 
+    fn allowed(&self) -> String {
+        ALLOWED.to_owned()
+    }
+
     fn text(&self, text: &str) -> Result<Vec<String>, Wrong> {
         let inner = text.trim();
         let inner = inner.strip_prefix('[').unwrap_or(inner);

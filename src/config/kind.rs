@@ -15,6 +15,9 @@ pub(crate) trait Kind {
     /// What the setting is in the running program.
     type Value;
 
+    /// What a value may be, in a few words: its form, its unit, its range.
+    fn allowed(&self) -> String;
+
     /// Reads plain text: an environment variable or a default.
     fn text(&self, text: &str) -> Result<Self::Value, Wrong>;
 
@@ -42,6 +45,11 @@ pub(crate) trait Kind {
             Raw::Toml(value) => self.toml(value),
         }
     }
+}
+
+/// What a value of this kind may be; names the type where the kind alone does not say it.
+pub(crate) fn allowed<T>(kind: &impl Kind<Value = T>) -> String {
+    kind.allowed()
 }
 
 /// A value as its layer spells it.

@@ -14,6 +14,10 @@ const ALLOWED: &str = "a level (off, error, warn, info, debug, trace) or target=
 impl Kind for Level {
     type Value = String;
 
+    fn allowed(&self) -> String {
+        ALLOWED.to_owned()
+    }
+
     fn text(&self, text: &str) -> Result<String, Wrong> {
         let directives: Vec<_> = text.split(',').map(str::trim).collect();
         let text = directives.join(",");

@@ -21,15 +21,13 @@ pub(crate) fn count<T>(range: RangeInclusive<u64>) -> Count<T> {
     }
 }
 
-impl<T> Count<T> {
+impl<T: TryFrom<u64> + ToString> Kind for Count<T> {
+    type Value = T;
+
     fn allowed(&self) -> String {
         let (min, max) = (self.range.start(), self.range.end());
         format!("a whole number from {min} to {max}")
     }
-}
-
-impl<T: TryFrom<u64> + ToString> Kind for Count<T> {
-    type Value = T;
 
     fn text(&self, text: &str) -> Result<T, Wrong> {
         text.parse::<u64>()
@@ -73,6 +71,10 @@ pub(crate) struct Switch;
 
 impl Kind for Switch {
     type Value = bool;
+
+    fn allowed(&self) -> String {
+        "true or false".to_owned()
+    }
 
     fn text(&self, text: &str) -> Result<bool, Wrong> {
         text.parse()

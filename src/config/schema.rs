@@ -100,7 +100,7 @@ settings! {
 
     /// `[admin]`: the listener for operators.
     admin: Admin {
-        /// Health, settings and flush; "" for nowhere
+        /// Live page, metrics and health; "" for nowhere
         listen: Option<String> = "127.0.0.1:8081", in OptionalAddress,
             flag "--admin-listen" "HOST:PORT", env "MICROBATCH_ADMIN__LISTEN";
 

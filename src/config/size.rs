@@ -33,6 +33,11 @@ impl Size {
 impl Kind for Size {
     type Value = usize;
 
+    fn allowed(&self) -> String {
+        let (min, max) = (spelled(*self.0.start()), spelled(*self.0.end()));
+        format!("bytes, from {min} to {max}")
+    }
+
     fn text(&self, text: &str) -> Result<usize, Wrong> {
         let text = text.trim();
         // The parser would take "1.5" for one byte, and "+5" for five.

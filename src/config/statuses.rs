@@ -32,6 +32,10 @@ fn checked(mut statuses: Vec<u16>) -> Result<Vec<u16>, Wrong> {
 impl Kind for Statuses {
     type Value = Vec<u16>;
 
+    fn allowed(&self) -> String {
+        ALLOWED.to_owned()
+    }
+
     fn text(&self, text: &str) -> Result<Vec<u16>, Wrong> {
         let inner = text.trim();
         let inner = inner.strip_prefix('[').unwrap_or(inner);

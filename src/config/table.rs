@@ -151,6 +151,17 @@ macro_rules! settings {
             KEYS
         }
 
+        /// What the value of a setting may be, in a few words: its form, its unit, its range.
+        /// Empty for a key that is not in the table.
+        pub fn allowed(key: &KeyInfo) -> String {
+            $($(
+                if key.key == concat!(stringify!($section), ".", stringify!($name)) {
+                    return $crate::config::kind::allowed::<$ty>(&$kind);
+                }
+            )*)*
+            String::new()
+        }
+
         /// The sections while their layers are read.
         pub(crate) mod draft {
             use super::*;

@@ -16,6 +16,10 @@ pub(crate) const REDACTED: &str = "***";
 impl Kind for Target {
     type Value = Url;
 
+    fn allowed(&self) -> String {
+        "an http or https URL".to_owned()
+    }
+
     fn text(&self, text: &str) -> Result<Url, Wrong> {
         let text = text.trim();
         let scheme = text.split_once("://").map(|(scheme, _)| scheme);

@@ -7,15 +7,13 @@ use super::kind::{Kind, Wrong, quoted, shown, string};
 /// One of a few words, spelled exactly.
 pub(crate) struct Words<T: 'static>(&'static [(&'static str, T)]);
 
-impl<T: Copy + PartialEq> Words<T> {
+impl<T: Copy + PartialEq> Kind for Words<T> {
+    type Value = T;
+
     fn allowed(&self) -> String {
         let words: Vec<_> = self.0.iter().map(|(word, _)| format!("{word:?}")).collect();
         words.join(" or ")
     }
-}
-
-impl<T: Copy + PartialEq> Kind for Words<T> {
-    type Value = T;
 
     fn text(&self, text: &str) -> Result<T, Wrong> {
         let found = self.0.iter().find(|(word, _)| *word == text);

@@ -1,4 +1,4 @@
-//! The README's table of failures against the problems that the program makes.
+//! The table of errors against the problems that the program makes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,9 +13,9 @@ use microbatch::json::MAX_DEPTH;
 use microbatch::processor::outcome::{Failure, Refusal, code_of_status};
 use serde_json::Value;
 
-use crate::page::{code, table};
+use crate::page::{Page, code, pages};
 
-/// One row's promise: status as written, `dispatched`, `retryable`, and whether it names
+/// One row's promise: status as written, `dispatched`, `retryable`, and whether there is a
 /// `Retry-After`.
 #[derive(Debug, PartialEq)]
 struct Promise {
@@ -25,27 +25,33 @@ struct Promise {
     retry_after: bool,
 }
 
+const HEAD: &str =
+    "| status | code | dispatched | retryable | Retry-After | what happened | what to do |";
+
 fn promises() -> BTreeMap<String, Promise> {
     let mut promises = BTreeMap::new();
-    for row in table("| status and code | dispatched | retryable |") {
-        for part in row[0].split(", ") {
-            // What follows the codes is no code's: "each with `Retry-After`".
-            let Some((status, rest)) = part.split_once(" `") else {
-                continue;
-            };
-            if !status.starts_with(|first: char| first.is_ascii_digit()) {
-                continue;
-            }
-            let promise = Promise {
-                status: status.to_owned(),
-                dispatched: row[1].clone(),
-                retryable: row[2].clone(),
-                retry_after: code(&row[0]).contains(&"Retry-After"),
-            };
-            let name = rest.split('`').next().unwrap_or_default();
-            let before = promises.insert(name.to_owned(), promise);
-            assert!(before.is_none(), "{name} twice");
-        }
+    for row in Page::of("docs/errors.md").table(HEAD) {
+        let [
+            status,
+            name,
+            dispatched,
+            retryable,
+            retry_after,
+            happened,
+            to_do,
+        ] = &row[..]
+        else {
+            panic!("{row:?}");
+        };
+        assert!(!happened.is_empty() && !to_do.is_empty(), "{name}");
+        let promise = Promise {
+            status: status.clone(),
+            dispatched: dispatched.clone(),
+            retryable: retryable.clone(),
+            retry_after: retry_after == "yes",
+        };
+        let before = promises.insert(code(name)[0].to_owned(), promise);
+        assert!(before.is_none(), "{name} twice");
     }
     promises
 }
@@ -109,7 +115,7 @@ fn problems() -> Vec<Problem> {
 }
 
 #[tokio::test]
-async fn the_table_of_failures_is_the_program_s() {
+async fn the_table_of_errors_is_the_program_s() {
     let promises = promises();
     let mut seen = BTreeSet::new();
     for problem in problems() {
@@ -135,4 +141,28 @@ async fn the_table_of_failures_is_the_program_s() {
     let all = Code::ALL.iter().map(|code| code.as_str().to_owned());
     let failures = all.filter(|code| !["ok", "job-error"].contains(&&code[..]));
     assert_eq!(failures.collect::<BTreeSet<_>>(), shown);
+}
+
+/// Where a page puts a status before a code (502 `upstream-error`), the table has the same.
+#[test]
+fn the_pages_give_codes_the_same_status() {
+    let promises = promises();
+    let mut given = 0;
+    for page in pages() {
+        for line in page.text.lines() {
+            // The words before each code, and the code.
+            let parts: Vec<_> = line.split('`').collect();
+            for pair in parts.windows(2) {
+                let status = pair[0].trim_end().rsplit(' ').next().unwrap_or_default();
+                let Some(promise) = promises.get(pair[1]) else {
+                    continue;
+                };
+                if status.len() == 3 && status.chars().all(|it| it.is_ascii_digit()) {
+                    assert_eq!(promise.status, status, "{}: {line}", page.path);
+                    given += 1;
+                }
+            }
+        }
+    }
+    assert!(given >= 20, "{given} codes");
 }

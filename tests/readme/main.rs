@@ -1,13 +1,18 @@
-//! What the README shows, run: its lines, its answers, its tables, its files.
+//! What the README and the pages in `docs/` show, run or held against the program: their lines, their
+//! answers, their tables, their links.
 //!
-//! The Rust example is compiled and run as a doctest, see the end of `lib.rs`.
+//! Rust examples are compiled and run as doctests, see the end of `lib.rs`.
 
 // clippy.toml allows these in test functions, not in what they call.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+mod examples;
 mod failures;
+mod links;
+mod operations;
 mod page;
 mod process;
+mod settings;
 mod shell;
 
 use std::collections::BTreeSet;
@@ -25,7 +30,7 @@ use microbatch::config::{self, Flags, NeedUpstream, keys};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use page::{code, example, fences, read, readme, repository, shell_lines, table};
+use page::{Page, files, pages, read, readme, repository};
 use process::Running;
 use shell::{by_hand, read_message, timeless, with_curl};
 
@@ -45,25 +50,35 @@ fn body(answer: &str) -> &str {
 
 #[test]
 fn the_demo_prints_the_line_and_the_line_prints_the_answer() {
-    let (line, shown) = example(&["curl -i"]);
+    let (line, shown) = readme().example(&["curl -i"]);
+    let fences = readme().fences_in("text");
+    let screen = fences.iter().find(|text| text.contains("Ctrl-C")).unwrap();
     let mut demo = Running::proxy(&["demo"]);
-    let printed = demo.prints("curl");
-    let address = demo.address();
-    assert_eq!(printed.replace(&address, SHOWN), line.trim());
-    for answer in answers(&printed) {
+    let printed = demo.prints_until("Ctrl-C");
+    let listening = demo.logs("listening");
+    let address = |name: &str| listening[name].as_str().unwrap().to_owned();
+    let (jobs, admin) = (address("listen"), address("admin"));
+    let printed = printed.replace(&admin, "127.0.0.1:8081");
+    assert_eq!(printed.replace(&jobs, SHOWN).trim(), screen.trim());
+    assert!(screen.contains(line.trim()), "{screen}");
+    // What it has in common with every other is not on the screen.
+    let settings = listening["settings"].as_str().unwrap();
+    assert!(settings.contains("upstream.url="), "{settings}");
+    assert!(!settings.contains("batch.max_size="), "{settings}");
+    for answer in answers(&line.replace(SHOWN, &jobs)) {
         assert_eq!(timeless(&answer), timeless(&shown));
     }
 }
 
 #[test]
 fn three_at_once_share_a_batch() {
-    let lines = shell_lines();
+    let lines = readme().shell_lines();
     let demo = lines.iter().find(|line| line.contains("demo --")).unwrap();
     let (_, flags) = demo.split_once("-- ").unwrap();
     let mut demo = Running::proxy(&flags.split_whitespace().collect::<Vec<_>>());
     let address = demo.address();
 
-    let (line, shown) = example(&["for id in 1 2 3"]);
+    let (line, shown) = readme().example(&["for id in 1 2 3"]);
     let line = line.replace(SHOWN, &address);
     let (_, one) = line.split_once("do ").unwrap();
     let callers = ["1", "2", "3"].map(|id| {
@@ -86,11 +101,11 @@ fn three_at_once_share_a_batch() {
 }
 
 #[test]
-fn the_other_lines_print_what_is_shown() {
+fn a_job_without_an_id_is_answered_as_shown() {
     let mut demo = Running::proxy(&["demo"]);
     let address = demo.address();
-    for words in [["curl", "no id"], ["curl", r#""id": 1,"#]] {
-        let (line, shown) = example(&words);
+    for page in [readme(), Page::of("docs/errors.md")] {
+        let (line, shown) = page.example(&["curl", "no id"]);
         let shown: Value = serde_json::from_str(&shown).unwrap();
         for answer in answers(line.replace(SHOWN, &address).trim()) {
             let answer: Value = serde_json::from_str(body(&answer)).unwrap();
@@ -101,7 +116,7 @@ fn the_other_lines_print_what_is_shown() {
 
 #[test]
 fn the_upstream_sees_the_batch_that_is_shown_and_its_answer_reaches_the_callers() {
-    let fences = fences();
+    let fences = Page::of("docs/upstream.md").fences();
     let at = |start: &str| {
         let text = fences.iter().rev().map(|fence| &fence.text);
         let mut found = text.filter(|text| text.starts_with(start));
@@ -141,30 +156,11 @@ fn the_upstream_sees_the_batch_that_is_shown_and_its_answer_reaches_the_callers(
 }
 
 #[test]
-fn the_table_of_settings_is_the_program_s() {
-    let rows = table("| key | flag | default | meaning |");
-    let shown = rows.iter().map(|row| {
-        let [key, flag, default, meaning] = &row[..] else {
-            panic!("{row:?}");
-        };
-        assert!(!meaning.is_empty(), "{key}");
-        let default = match &default[..] {
-            "required" => None,
-            default => Some(code(default)[0]),
-        };
-        (code(key)[0], code(flag).first().copied(), default)
-    });
-    let real = keys().iter().map(|key| (key.key, key.flag, key.default));
-    assert_eq!(shown.collect::<Vec<_>>(), real.collect::<Vec<_>>());
-}
-
-#[test]
 fn the_reasons_are_the_program_s() {
     use FlushReason::{Bytes, Drain, Flush, Idle, Size, Wait};
-    let picture = fences()
-        .into_iter()
-        .find(|fence| fence.text.contains("slot"));
-    let picture = picture.expect("a picture").text;
+    let fences = readme().fences_in("text");
+    let picture = fences.iter().find(|text| text.contains("slot"));
+    let picture = picture.expect("a picture");
     let (_, reasons) = picture.split_once("\n\n").expect("a list below it");
     let shown = reasons
         .lines()
@@ -176,7 +172,8 @@ fn the_reasons_are_the_program_s() {
 #[test]
 fn every_line_with_flags_is_understood() {
     let mut understood = 0;
-    for line in shell_lines() {
+    let lines = pages().into_iter().flat_map(|page| page.shell_lines());
+    for line in lines {
         let mut words = shell::words(&line);
         let variable = |word: &String| word.starts_with("MICROBATCH_");
         let count = words.iter().take_while(|word| variable(word)).count();
@@ -206,43 +203,25 @@ fn every_line_with_flags_is_understood() {
             .unwrap_or_else(|mistakes| panic!("{line}: {mistakes}"));
         understood += 1;
     }
-    assert!(understood >= 5, "{understood} lines");
+    assert!(understood >= 15, "{understood} lines");
 }
 
 #[test]
 fn the_gate_runs_the_readme_s_test_command() {
-    let lines = shell_lines();
+    let lines = readme().shell_lines();
     let test = lines.iter().find(|line| line.starts_with("cargo test"));
     let test = test.expect("a test command");
     assert!(read(".ci/run").lines().any(|line| line == test));
 }
 
 #[test]
-fn the_files_it_names_exist() {
-    let readme = readme();
-    let links = readme.split("](").skip(1);
-    let links: Vec<_> = links.filter_map(|rest| rest.split(')').next()).collect();
-    assert!(links.len() >= 8, "{links:?}");
-    for link in links {
-        let file = link.split('#').next().unwrap_or_default();
-        assert!(repository(file).exists(), "{link}");
-    }
-}
-
-#[test]
 fn every_configuration_in_the_repository_loads() {
-    let readme = readme();
-    let files = std::fs::read_dir(repository("config")).unwrap();
-    let mut checked = 0;
-    for file in files.map(|entry| entry.unwrap().path()) {
-        let name = file.file_name().unwrap().to_str().unwrap();
-        assert!(readme.contains(&format!("config/{name}")), "{name}");
-        if file.extension().is_some_and(|it| it == "toml") {
-            check(&file);
-            checked += 1;
-        }
+    let files = files("config").into_iter();
+    let files: Vec<_> = files.filter(|path| path.ends_with(".toml")).collect();
+    assert_eq!(files.len(), 3);
+    for file in files {
+        check(&repository(&file));
     }
-    assert_eq!(checked, 3);
 }
 
 /// `microbatch check` finds no fault with a file, and nothing doubtful.

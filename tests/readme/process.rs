@@ -39,9 +39,14 @@ impl Running {
         Self::start(&[words, &ports].concat())
     }
 
-    /// The next line on stdout that holds `part`.
-    pub fn prints(&mut self, part: &str) -> String {
-        next_with(&mut self.stdout, part)
+    /// What it prints up to the line that holds `part`.
+    pub fn prints_until(&mut self, part: &str) -> String {
+        let mut printed = String::new();
+        while !printed.contains(part) {
+            let read = self.stdout.read_line(&mut printed).expect("UTF-8");
+            assert_ne!(read, 0, "it ended without {part}: {printed}");
+        }
+        printed
     }
 
     /// The next line of the log that holds `part`.
