@@ -212,7 +212,7 @@ async fn a_total_outage_is_never_green_and_moves_nothing() {
     // Nobody answers there.
     let nobody = Reserved::new();
     let upstream = format!("http://{}/batch", nobody.addr());
-    let flags = ["--max-wait", "20ms", "--log-level", "error"];
+    let flags = ["--max-wait", "20ms", "--log-level", "info"];
     let proxy = Proxy::start(&upstream, &flags, &[]).await;
     let admin = proxy.admin_addr.expect("an admin listener");
     Page::open(&format!("http://{admin}/"), async |page| {
