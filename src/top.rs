@@ -12,6 +12,7 @@
 //! `draw` places what `panels` makes. `screen` alone knows the terminal, the keys and the clock.
 
 mod draw;
+mod health;
 mod history;
 mod panels;
 mod screen;

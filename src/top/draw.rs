@@ -19,8 +19,9 @@ const ROOMY: u16 = 34;
 /// Columns between panels that stand side by side.
 const GUTTER: u16 = 3;
 
-/// Rows that are kept for failed batches, where there are so many and twice that.
-const FAILURES: u16 = 5;
+/// Rows that are kept for what failed, a title's and a gap's included: for one cause,
+/// and where a frame is roomy for some.
+const FAILURES: [u16; 2] = [3, 9];
 
 /// How a frame looks.
 #[derive(Clone, Copy, Debug)]
@@ -86,16 +87,17 @@ pub(super) fn draw(view: &View, look: Look, area: Rect, cells: &mut Buffer) {
     put(&panels::figures(view, look, area.width), &mut rest, cells);
     skip(gap, &mut rest);
     // On paper nothing moves.
-    let sentences = look.keys.then_some(if roomy { 6 } else { 4 });
+    let sentences = look.keys.then_some(if roomy { 6 } else { 5 });
     let advice = panels::advice(view, look, area.width, sentences);
     put(&advice, &mut rest, cells);
     skip(gap, &mut rest);
 
     let failures = panels::failures(view, look, area.width);
-    let wanted = (failures.len() as u16 + gap).min(FAILURES);
-    let kept = match failures.is_empty() || rest.height < 2 * FAILURES + 4 {
-        true => 0,
-        false => wanted,
+    let kept = (failures.len() as u16 + gap).min(FAILURES[usize::from(roomy)]);
+    let kept = if failures.is_empty() {
+        0
+    } else {
+        kept.min(rest.height)
     };
     let mut grid = rest;
     grid.height -= kept;

@@ -34,11 +34,7 @@ fn the_most_important_is_on_every_frame() {
         let frame = text(&fixed_waits(), size);
         has(
             &frame,
-            &[
-                "microbatch 0.1.0",
-                "up 16 min 30 s",
-                "ready, circuit closed, connected",
-            ],
+            &["microbatch 0.1.0", "up 16 min 30 s", "ready, connected"],
         );
         has(
             &frame,
@@ -49,15 +45,20 @@ fn the_most_important_is_on_every_frame() {
             &frame,
             &["p50 4.8 ms", "p99 5.2 ms", "p50 9.8 ms", "p99 20.5 ms"],
         );
+        has(&frame, &["success      100 %", "failed       0/s"]);
+        has(&frame, &["end to end   p50 14.9 ms   p99 25.7 ms"]);
         has(
             &frame,
             &[
                 "hint     100 % of batches leave on `wait`",
-                "Why batches left",
+                "hint     64 connections can never",
+                "What limits you, last minute",
+                "Why batches left, last 5 min",
                 "q quits",
             ],
         );
-        for reason in ["size", "bytes", "wait", "idle", "flush", "drain"] {
+        let reasons = ["size", "bytes", "wait", "idle", "flush", "drain"];
+        for reason in reasons.into_iter().take(if size.1 > 20 { 6 } else { 3 }) {
             assert!(
                 frame.lines().any(|line| line.starts_with(reason)),
                 "{reason}:\n{frame}"
@@ -70,8 +71,8 @@ fn the_most_important_is_on_every_frame() {
 fn larger_frames_show_more() {
     let panels = [
         ("How jobs ended", 80),
-        ("jobs/s, last 5 min", 80),
-        ("mean size, last 5 min", 80),
+        ("jobs/s, last 5 min", 120),
+        ("mean size, last 5 min", 120),
         ("Batches by size", 120),
     ];
     for size in SIZES {
@@ -105,8 +106,13 @@ fn a_full_house_is_seen() {
         let frame = text(&saturated(), size);
         has(&frame, &["10000 of 10000", "10 of 10, adapt"]);
         has(&frame, &["678/s", "12.3 k/s", "problem  10000 jobs waited"]);
-        let cut = frame.contains("… (microbatch advice has it all)");
+        has(
+            &frame,
+            &["5 % of jobs fail or are refused", "problem  All 10 slots"],
+        );
+        let cut = frame.contains("(all of it: microbatch advice)");
         assert_eq!(cut, size.0 < 120, "{frame}");
+        assert_eq!(frame.contains('…'), cut, "{frame}");
     }
     let frame = text(&saturated(), (120, 40));
     has(&frame, &["10 of 10, adaptive, all 100 %", "queue-timeout"]);
@@ -116,13 +122,18 @@ fn a_full_house_is_seen() {
 fn failures_are_named_and_those_that_fit_are_listed() {
     for size in SIZES {
         let frame = text(&failing(), size);
-        has(&frame, &["draining, circuit open", "Why batches left"]);
-        assert_eq!(frame.contains("unheard-of"), size.1 > 20, "{frame}");
+        has(&frame, &["circuit open, jobs are refused, draining"]);
+        has(&frame, &["success      0 %", "failed       40/s"]);
+        has(
+            &frame,
+            &["upstream-malformed  9 batches, 500 jobs  last 0 s ago"],
+        );
+        has(&frame, &["  an object with an array in it, status 200, "]);
     }
-    for (size, listed) in [((60, 20), 0), ((120, 40), 3), ((200, 60), 20)] {
+    for (size, listed) in [((60, 20), 1), ((80, 24), 1), ((120, 40), 3), ((200, 60), 6)] {
         let frame = text(&failing(), size);
         assert!(
-            frame.matches("01a1fc49-34f1").count() >= listed,
+            frame.matches("an object with an array").count() >= listed,
             "{size:?}:\n{frame}"
         );
     }
@@ -131,8 +142,8 @@ fn failures_are_named_and_those_that_fit_are_listed() {
         &frame,
         &[
             "others",
-            "0 s ago",
-            "64 jobs   10.0 s   01a1fc49-34f1-74a1-8e29-811633df5a82",
+            "application/json   batch 01a1fc49-34f1-74a1-8e29-811633df5a82, 12.2 ms",
+            "  {\"results 0",
         ],
     );
 }
@@ -157,10 +168,47 @@ fn panels_keep_their_places_while_figures_change() {
         let places = |history: &History| {
             let frame = text(history, size);
             let row = |title| frame.lines().position(|line| line.contains(title));
-            ["Why batches left", "How jobs ended", "Batches by size"].map(row)
+            [
+                "What limits",
+                "Why batches left",
+                "How jobs ended",
+                "Batches by size",
+            ]
+            .map(row)
         };
         assert_eq!(places(&no_jobs_yet()), places(&fixed_waits()), "{size:?}");
     }
+}
+
+#[test]
+fn two_things_are_never_one_word() {
+    let mut history = saturated();
+    history.live.limits.queue_jobs = 100_000;
+    history.live.current.queue_jobs = 100_000;
+    history.live.current.waiting_for_room = 12_345;
+    for width in 60..220 {
+        let frame = text(&history, (width, 50));
+        for words in ["success ", " failed ", " p99 1.5 s ", " slots ", " 100 % "] {
+            assert!(frame.contains(words), "{words:?} at {width}:\n{frame}");
+        }
+        has(&frame, &["100000 of 10000"]);
+    }
+    let frame = text(&failing(), (160, 50));
+    has(&frame, &["12.2 ms", "open, jobs", "unhear… █"]);
+}
+
+#[test]
+fn jobs_that_wait_for_room_and_those_kept_apart_are_shown() {
+    let mut history = saturated();
+    history.live.current.waiting_for_room = 321;
+    has(
+        &text(&history, (120, 40)),
+        &["10000 of 10000, 321 wait for room"],
+    );
+    let mut second = crate::top::scenarios::second(999, 100);
+    second.kept_apart = 8300;
+    let history = History::new(crate::top::scenarios::live(1000, vec![second]));
+    has(&text(&history, (80, 24)), &["10 %, 830/s kept apart"]);
 }
 
 #[test]

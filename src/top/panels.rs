@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 
 use super::draw::{Look, Tone};
 use super::view::{Track, View};
-use super::wire::Kind;
+use super::wire::{Failure, Kind};
 use super::words::{NONE, ago, count, maybe, ms, percent, span};
 
 type Lines = Vec<Line<'static>>;
@@ -48,29 +48,36 @@ fn states(view: &View, look: Look) -> Line<'static> {
         let text = format!("no answer, trying again: {why}");
         return Line::from(styled(look, Tone::Problem, text));
     }
-    let ready = match view.ready {
-        true => styled(look, Tone::Good, "ready".to_owned()),
-        false => styled(look, Tone::Hint, "draining".to_owned()),
-    };
-    let circuit = match view.circuit.as_str() {
-        "closed" => Tone::Good,
-        "open" => Tone::Problem,
-        _ => Tone::Hint,
-    };
-    Line::from(vec![
-        ready,
-        ", circuit ".into(),
-        styled(look, circuit, view.circuit.clone()),
-        ", connected".into(),
-    ])
+    let words = &view.health.words;
+    let mut line = vec![styled(look, tone(view.health.kind), words.clone())];
+    if !view.ready && words != "draining" {
+        line.push(", ".into());
+        line.push(styled(look, Tone::Hint, "draining".to_owned()));
+    }
+    if let Some(circuit) = &view.circuit
+        && !words.starts_with("circuit")
+    {
+        line.push(format!(", circuit {circuit}").into());
+    }
+    line.push(", connected".into());
+    Line::from(line)
 }
 
-/// Six rows.
+fn tone(kind: Kind) -> Tone {
+    match kind {
+        Kind::Problem => Tone::Problem,
+        Kind::Hint => Tone::Hint,
+        Kind::Good => Tone::Good,
+        Kind::Note => Tone::Plain,
+    }
+}
+
+/// Eight rows: how jobs fare, then how batches do.
 pub(super) fn figures(view: &View, look: Look, width: u16) -> Lines {
     let half = (usize::from(width) / 2).min(HALF);
     let of = |part: u64, whole: u64| format!("{part} of {whole}");
     let size = format!("{} of {}", maybe(view.mean_size), view.limits.max_size);
-    let fill = view.fill.map_or(NONE.to_owned(), |fill| percent(fill, 1.0));
+    let mut fill = view.fill.map_or(NONE.to_owned(), |fill| percent(fill, 1.0));
     let mut slots = of(view.slots, view.limits.max_in_flight);
     if view.limits.adaptive_in_flight {
         slots += ", adaptive";
@@ -83,10 +90,21 @@ pub(super) fn figures(view: &View, look: Look, width: u16) -> Lines {
         part if part >= whole => Tone::Problem,
         _ => Tone::Plain,
     };
-    let queue = of(view.queue, view.limits.queue_jobs);
-    let refused = match view.refused {
+    let mut queue = of(view.queue, view.limits.queue_jobs);
+    if view.waiting_for_room > 0 {
+        queue += &format!(", {} wait for room", view.waiting_for_room);
+    }
+    if view.kept_apart > 0.0 {
+        fill += &format!(", {}/s kept apart", count(view.kept_apart));
+    }
+    let bad = |rate: f64| match rate {
         0.0 => Tone::Plain,
         _ => Tone::Problem,
+    };
+    let (success, how) = match view.success {
+        None => (NONE.to_owned(), Tone::Title),
+        Some(0.0) => (percent(0.0, 1.0), Tone::Problem),
+        Some(share) => (percent(share, 1.0), Tone::Title),
     };
     let rate = |n: f64| format!("{}/s", count(n));
     let pair = |one: (&str, String, Tone), other: (&str, String, Tone)| {
@@ -96,6 +114,13 @@ pub(super) fn figures(view: &View, look: Look, width: u16) -> Lines {
     };
     let plain = Tone::Plain;
     vec![
+        pair(
+            ("success", success, how),
+            ("failed", rate(view.failed), bad(view.failed)),
+        ),
+        latency(view, look, width, "end to end", view.job, Tone::Plain),
+        latency(view, look, width, "waiting", view.wait, Tone::Hint),
+        latency(view, look, width, "upstream", view.upstream, Tone::Accent),
         pair(
             ("jobs in", rate(view.jobs), Tone::Title),
             ("batches out", rate(view.batches), Tone::Title),
@@ -110,10 +135,8 @@ pub(super) fn figures(view: &View, look: Look, width: u16) -> Lines {
         ),
         pair(
             ("connections", view.connections.to_string(), plain),
-            ("refused", rate(view.refused), refused),
+            ("refused", rate(view.refused), bad(view.refused)),
         ),
-        latency(view, look, width, "waiting", view.wait, Tone::Hint),
-        latency(view, look, width, "upstream", view.upstream, Tone::Accent),
     ]
 }
 
@@ -131,7 +154,7 @@ fn figure(
     ]
 }
 
-/// A row of the latency: its figures, and a bar as long as its part of the medians.
+/// A row of the latency: its figures, and a bar as long as its part of the whole.
 fn latency(
     view: &View,
     look: Look,
@@ -141,63 +164,79 @@ fn latency(
     tone: Tone,
 ) -> Line<'static> {
     let figures = format!("p50 {:<9} p99 {:<9} ", ms(median), ms(worst));
-    let both = view.wait[0].unwrap_or(0.0) + view.upstream[0].unwrap_or(0.0);
+    let parts = view.wait[0].unwrap_or(0.0) + view.upstream[0].unwrap_or(0.0);
+    let whole = view.job[0].unwrap_or(0.0).max(parts);
     let room = usize::from(width)
         .min(2 * HALF)
         .saturating_sub(NAME + figures.chars().count());
     Line::from(vec![
         styled(look, Tone::Muted, format!("{name:<NAME$}")),
         figures.into(),
-        styled(look, tone, bar(median.unwrap_or(0.0), both, room)),
+        styled(look, tone, bar(median.unwrap_or(0.0), whole, room)),
     ])
 }
 
-/// A title and so many rows, or as many as it takes.
+/// A title and so many rows, or as many as it takes. Where rows are short, the later
+/// sentences keep one each, and the first ones are told to the end.
 pub(super) fn advice(view: &View, look: Look, width: u16, rows: Option<usize>) -> Lines {
     const INDENT: usize = 9;
+    const TITLE: &str = "What limits you, last minute";
+    let wide = usize::from(width).saturating_sub(INDENT);
+    let mut left = rows.unwrap_or(usize::MAX);
+    let mut cut = view.advice.len() > left;
     let mut lines = Vec::new();
-    for one in &view.advice {
-        let tone = match one.kind {
-            Kind::Problem => Tone::Problem,
-            Kind::Hint => Tone::Hint,
-            Kind::Good => Tone::Good,
-            Kind::Note => Tone::Plain,
-        };
-        let rows = wrap(&one.text, usize::from(width).saturating_sub(INDENT));
-        for (at, row) in rows.into_iter().enumerate() {
+    for (at, one) in view.advice.iter().enumerate().take(left) {
+        let later = view.advice.len() - at - 1;
+        let room = left.saturating_sub(later).max(1);
+        let mut told = wrap(&one.text, wide);
+        if told.len() > room {
+            told.truncate(room);
+            cut = true;
+            if let Some(last) = told.last_mut() {
+                *last = fit(&format!("{last} …"), wide);
+            }
+        }
+        left = left.saturating_sub(told.len());
+        for (at, row) in told.into_iter().enumerate() {
             let kind = if at == 0 { one.kind.as_str() } else { "" };
-            let kind = styled(look, tone, format!("{kind:<INDENT$}"));
+            let kind = styled(look, tone(one.kind), format!("{kind:<INDENT$}"));
             lines.push(Line::from(vec![kind, row.into()]));
+        }
+        if left == 0 {
+            break;
         }
     }
     if let Some(rows) = rows {
-        if lines.len() > rows {
-            lines.truncate(rows.saturating_sub(1));
-            lines.push(Line::from("         … (microbatch advice has it all)"));
-        }
         lines.resize(rows, Line::default());
     }
-    titled(look, "What limits you now", lines)
+    match cut {
+        true => titled(
+            look,
+            &format!("{TITLE} (all of it: microbatch advice)"),
+            lines,
+        ),
+        false => titled(look, TITLE, lines),
+    }
 }
 
 /// Why batches leave.
 fn reasons(view: &View, look: Look, width: u16) -> Lines {
     let all: u64 = view.reasons.iter().map(|(_, n)| n).sum();
-    let widest = usize::from(width).saturating_sub(7 + 6 + 8).min(40);
+    let widest = usize::from(width).saturating_sub(8 + 6 + 8).min(40);
     let rows = view.reasons.iter().map(|(name, n)| {
         let bar = bar(*n as f64, all as f64, widest);
         Line::from(vec![
-            format!("{name:<7}").into(),
+            format!("{:<7} ", fit(name, 7)).into(),
             styled(look, Tone::Accent, format!("{bar:<widest$}")),
             format!(
-                "{:>6}{:>8}",
+                " {:>5} {:>7}",
                 percent(*n as f64, all as f64),
                 count(*n as f64)
             )
             .into(),
         ])
     });
-    titled(look, "Why batches left, last minute", rows.collect())
+    titled(look, "Why batches left, last 5 min", rows.collect())
 }
 
 /// How jobs ended.
@@ -205,7 +244,11 @@ fn outcomes(view: &View, look: Look, width: u16) -> Lines {
     let all: u64 = view.outcomes.iter().map(|(_, n)| n).sum();
     let name = usize::from(width).saturating_sub(6 + 8).min(28);
     let row = |code: &str, n: u64, tone| {
-        let figures = format!("{:>6}{:>8}", percent(n as f64, all as f64), count(n as f64));
+        let figures = format!(
+            " {:>5} {:>7}",
+            percent(n as f64, all as f64),
+            count(n as f64)
+        );
         let code = format!("{:<name$}", fit(code, name));
         Line::from(vec![styled(look, tone, code), figures.into()])
     };
@@ -262,7 +305,7 @@ fn track(look: Look, width: u16, name: &str, track: &Track) -> Lines {
 /// Batches by size.
 fn sizes(view: &View, look: Look, width: u16) -> Lines {
     let most = view.sizes.iter().map(|it| it.batches).max().unwrap_or(0);
-    let widest = usize::from(width).saturating_sub(14 + 8).min(40);
+    let widest = usize::from(width).saturating_sub(14 + 9).min(40);
     let rows = view.sizes.iter().map(|size| {
         let range = match size.from == size.to {
             true => size.from.to_string(),
@@ -272,31 +315,89 @@ fn sizes(view: &View, look: Look, width: u16) -> Lines {
         Line::from(vec![
             format!("{range:<14}").into(),
             styled(look, Tone::Accent, format!("{bar:<widest$}")),
-            format!("{:>8}", count(size.batches as f64)).into(),
+            format!(" {:>8}", count(size.batches as f64)).into(),
         ])
     });
     titled(look, "Batches by size, last 5 min", rows.collect())
 }
 
-/// The batches that failed last; nothing where none did.
-pub(super) fn failures(view: &View, look: Look, _: u16) -> Lines {
+/// What failed last, by cause: what and how often, then why, then the answer's first
+/// characters. Nothing where nothing did.
+pub(super) fn failures(view: &View, look: Look, width: u16) -> Lines {
     if view.failures.is_empty() {
         return Vec::new();
     }
-    let rows = view.failures.iter().map(|it| {
-        let (when, took) = (ago(view.now - it.t), ms(Some(it.duration_ms)));
-        let jobs = match it.size {
-            1 => "1 job".to_owned(),
-            size => format!("{size} jobs"),
-        };
-        Line::from(vec![
-            format!("{when:<14}").into(),
-            styled(look, Tone::Problem, format!("{:<26}", it.outcome)),
-            format!("{jobs:<10}{took:<9}{}", it.batch_id).into(),
-            format!("  {}", it.excerpt.as_deref().unwrap_or_default()).into(),
-        ])
-    });
-    titled(look, "Batches that failed last", rows.collect())
+    const INDENT: &str = "  ";
+    let wide = usize::from(width).saturating_sub(INDENT.len());
+    let mut rows = Vec::new();
+    for it in &view.failures {
+        let when = ago(view.now - it.t);
+        rows.push(Line::from(vec![
+            styled(look, Tone::Problem, it.outcome.clone()),
+            format!("  {}  last {when}", how_many(it)).into(),
+        ]));
+        let (why, which) = (why(it), which(it));
+        let excerpt = it.excerpt.clone().unwrap_or_default();
+        let indented = |text: &str| format!("{INDENT}{}", fit(text, wide));
+        // Beside each other where there is room.
+        let both = [&*why, &*which]
+            .map(|it| it.chars().count())
+            .iter()
+            .sum::<usize>()
+            + 3;
+        if !why.is_empty() && both <= wide {
+            rows.push(Line::from(vec![
+                format!("{INDENT}{why}   ").into(),
+                styled(look, Tone::Muted, which.clone()),
+            ]));
+        } else if !why.is_empty() {
+            rows.push(indented(&why).into());
+        }
+        if !excerpt.is_empty() {
+            rows.push(styled(look, Tone::Muted, indented(&excerpt)).into());
+        }
+        if (why.is_empty() || both > wide) && !which.is_empty() {
+            rows.push(styled(look, Tone::Muted, indented(&which)).into());
+        }
+    }
+    titled(look, "Last failed batches, by cause", rows)
+}
+
+fn things(n: u64, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
+}
+
+fn how_many(it: &Failure) -> String {
+    let batches = it.count.map(|n| things(n, "batch", "batches"));
+    let jobs = it.jobs.or(it.size).map(|n| things(n, "job", "jobs"));
+    let both: Vec<_> = [batches, jobs].into_iter().flatten().collect();
+    both.join(", ")
+}
+
+/// In our words, and in what the upstream's answer shows.
+fn why(it: &Failure) -> String {
+    let parts = [
+        it.cause.clone(),
+        it.upstream_status.map(|status| format!("status {status}")),
+        it.location.as_ref().map(|to| format!("pointed to {to}")),
+        it.content_type.clone(),
+        it.content_encoding
+            .as_ref()
+            .map(|how| format!("compressed ({how})")),
+    ];
+    let parts: Vec<_> = parts.into_iter().flatten().collect();
+    parts.join(", ")
+}
+
+/// The last of them.
+fn which(it: &Failure) -> String {
+    let Some(id) = &it.batch_id else {
+        return String::new();
+    };
+    match it.duration_ms {
+        Some(took) => format!("batch {id}, {}", ms(Some(took))),
+        None => format!("batch {id}"),
+    }
 }
 
 fn titled(look: Look, title: &str, rows: Lines) -> Lines {

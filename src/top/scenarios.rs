@@ -19,6 +19,7 @@ pub(super) fn second(t: u64, jobs: u64) -> Second {
     let second = json!({
         "t": t, "jobs": jobs, "batches": batches, "batch_jobs": batches * 10, "fill": 0.1,
         "wait_p50_ms": 4.8, "wait_p99_ms": 5.2, "upstream_p50_ms": 9.8, "upstream_p99_ms": 20.5,
+        "job_p50_ms": 14.9, "job_p99_ms": 25.7,
         "reasons": {"wait": batches}, "outcomes": {"ok": jobs}, "unheard_of": [1],
     });
     serde_json::from_value(second).unwrap()
@@ -70,9 +71,16 @@ pub(super) fn fixed_waits() -> History {
     let seconds = (1000 - SPAN..=1000).map(|t| second(t, jobs(t)));
     let mut live = live(1000, seconds.collect());
     live.current.connections = 64;
+    let off = json!({"key": "circuit.failures", "value": "0"});
+    live.settings = vec![serde_json::from_value(off).unwrap()];
     let text = "100 % of batches leave on `wait`, 10 % full: callers pay 5 ms for little company. \
                 `batch.wait = \"adaptive\"` would spare it, a longer `batch.max_wait` find more.";
     advised(&mut live, "hint", text);
+    advised(
+        &mut live,
+        "hint",
+        "64 connections can never fill batches of 100.",
+    );
     History::new(live)
 }
 
@@ -121,7 +129,9 @@ pub(super) fn failing() -> History {
     (live.circuit, live.ready) = ("open".to_owned(), false);
     let failure = |at: u32| {
         json!({"t": 999.5 - f64::from(at), "batch_id": "01a1fc49-34f1-74a1-8e29-811633df5a82",
-            "size": 64, "outcome": "upstream-timeout", "duration_ms": 10001.2})
+            "size": 64, "outcome": "upstream-malformed", "duration_ms": 12.2, "count": 9, "jobs": 500,
+            "first": 980.0, "upstream_status": 200, "content_type": "application/json",
+            "cause": "an object with an array in it", "excerpt": format!("{{\"results {at}")})
     };
     live.failures = (0..20)
         .map(|at| serde_json::from_value(failure(at)).unwrap())

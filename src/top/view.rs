@@ -1,19 +1,18 @@
 //! What is shown: every figure of a frame, worked out from what is known.
 //!
 //! Pure. Rates are means over the last [`NOW`] whole seconds; the rest of "now"
-//! counts the running second too.
+//! counts the running second too. A p99 is that of the worst second. All that is not
+//! "now" is of the last five minutes.
 
 use std::collections::BTreeMap;
 
+use super::health::{Health, Shares};
 use super::history::{History, SPAN};
 use super::wire::{Advice, Failure, Limits, Second, Size};
 use crate::batcher::FlushReason;
 
 /// Seconds that "now" is the mean of.
 pub(super) const NOW: u64 = 10;
-
-/// Seconds whose flush reasons are shown.
-pub(super) const REASONS: u64 = 60;
 
 /// A frame's figures.
 #[derive(Debug)]
@@ -24,20 +23,29 @@ pub(super) struct View {
     /// Unix time at the proxy.
     pub now: f64,
     pub ready: bool,
-    pub circuit: String,
+    /// The circuit's state, where there is a circuit.
+    pub circuit: Option<String>,
+    /// The worst that is true.
+    pub health: Health,
     /// Why there is no answer any more.
     pub lost: Option<String>,
     pub limits: Limits,
+    /// The share of the jobs answered or refused that have their result.
+    pub success: Option<f64>,
     /// A second.
+    pub failed: f64,
     pub jobs: f64,
     pub refused: f64,
     pub batches: f64,
+    pub kept_apart: f64,
     pub mean_size: Option<f64>,
     pub fill: Option<f64>,
     /// Median, and that of the worst second's 99th percentile, in milliseconds.
+    pub job: [Option<f64>; 2],
     pub wait: [Option<f64>; 2],
     pub upstream: [Option<f64>; 2],
     pub queue: u64,
+    pub waiting_for_room: u64,
     pub slots: u64,
     pub slots_busy: f64,
     pub connections: u64,
@@ -77,32 +85,44 @@ impl View {
         let batches = sum(&recent, |it| it.batches);
         let per_batch = |total: f64| (batches > 0.0).then(|| total / batches);
         let fill = recent.iter().map(|it| it.fill * it.batches as f64).sum();
+        let shares = Shares::of(recent.iter().copied());
+        let per_second = |count: u64| count as f64 / rate_over as f64;
+        let circuit_is_off = live.setting("circuit.failures") == Some("0");
         Self {
             version: live.version.clone(),
             uptime: live.now - live.started,
             now: live.now,
             ready: live.ready,
-            circuit: live.circuit.clone(),
+            circuit: (!circuit_is_off || live.circuit != "closed").then(|| live.circuit.clone()),
+            health: Health::of(live, shares, history.between(0, now)),
             lost: history.lost().map(str::to_owned),
             limits: live.limits.clone(),
+            success: shares.success(),
+            failed: per_second(Shares::of(rated.iter().copied()).failed),
+            kept_apart: rate(|it| it.kept_apart),
             jobs: rate(|it| it.jobs),
             refused: rate(|it| it.refused),
             batches: rate(|it| it.batches),
             mean_size: per_batch(sum(&recent, |it| it.batch_jobs)),
             fill: per_batch(fill),
+            job: [
+                mean(&recent, |it| it.job_p50_ms, |it| it.outcomes.values().sum()),
+                worst(&recent, |it| it.job_p99_ms),
+            ],
             wait: [
-                mean(&recent, |it| it.wait_p50_ms),
+                mean(&recent, |it| it.wait_p50_ms, |it| it.batch_jobs),
                 worst(&recent, |it| it.wait_p99_ms),
             ],
             upstream: [
-                mean(&recent, |it| it.upstream_p50_ms),
+                mean(&recent, |it| it.upstream_p50_ms, |it| it.batch_jobs),
                 worst(&recent, |it| it.upstream_p99_ms),
             ],
             queue: live.current.queue_jobs,
+            waiting_for_room: live.current.waiting_for_room,
             slots: live.current.in_flight,
             slots_busy: rated.iter().map(|it| it.slots_busy).sum::<f64>() / rate_over as f64,
             connections: live.current.connections,
-            reasons: reasons(history.between(now.saturating_sub(REASONS - 1), now)),
+            reasons: reasons(history.between(0, u64::MAX)),
             outcomes: outcomes(history.between(0, u64::MAX)),
             sizes: live.sizes.clone(),
             jobs_track: Track::of(history, |it| it.map(|it| it.jobs as f64).or(Some(0.0))),
@@ -120,13 +140,17 @@ fn sum(seconds: &[&Second], count: fn(&Second) -> u64) -> f64 {
     seconds.iter().map(|it| count(it)).sum::<u64>() as f64
 }
 
-/// The mean over the jobs of those seconds that have one; a second in which batches
-/// ended but none left counts as a job.
-fn mean(seconds: &[&Second], value: fn(&Second) -> Option<f64>) -> Option<f64> {
+/// The mean over the jobs of those seconds that have one; a second without a job that
+/// counts is one.
+fn mean(
+    seconds: &[&Second],
+    value: fn(&Second) -> Option<f64>,
+    jobs: fn(&Second) -> u64,
+) -> Option<f64> {
     let (mut total, mut weight) = (0.0, 0.0);
     for second in seconds {
         if let Some(value) = value(second) {
-            let jobs = second.batch_jobs.max(1) as f64;
+            let jobs = jobs(second).max(1) as f64;
             total += value * jobs;
             weight += jobs;
         }
@@ -230,8 +254,7 @@ mod tests {
         let view = View::of(&History::new(live(1000, seconds)));
         assert_eq!(view.jobs, 10.0);
         assert_eq!(view.mean_size, Some(10.0));
-        // 940 is a minute and a second ago.
-        assert_eq!(view.reasons[2], ("wait".to_owned(), 11));
+        assert_eq!(view.reasons[2], ("wait".to_owned(), 71));
         assert_eq!(view.outcomes, [("ok".to_owned(), 709)]);
     }
 

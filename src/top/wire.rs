@@ -15,8 +15,8 @@ fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> 
     Ok(printable(&text).into_owned())
 }
 
-/// The same where there may be none.
-fn some_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+/// Such a text, where there is one.
+fn maybe_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
     Ok(text.map(|text| printable(&text).into_owned()))
 }
@@ -49,6 +49,23 @@ pub(super) struct Live {
     pub failures: Vec<Failure>,
     #[serde(default)]
     pub advice: Vec<Advice>,
+    #[serde(default)]
+    pub settings: Vec<Setting>,
+}
+
+impl Live {
+    /// What a setting is, as TOML.
+    pub(super) fn setting(&self, key: &str) -> Option<&str> {
+        let setting = self.settings.iter().find(|it| it.key == key)?;
+        Some(&setting.value)
+    }
+}
+
+/// A setting in force.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Setting {
+    pub key: String,
+    pub value: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -66,6 +83,8 @@ pub(super) struct Current {
     pub in_flight: u64,
     #[serde(default)]
     pub connections: u64,
+    #[serde(default)]
+    pub waiting_for_room: u64,
 }
 
 /// A second in which something happened.
@@ -84,9 +103,10 @@ pub(super) struct Second {
     pub wait_p99_ms: Option<f64>,
     pub upstream_p50_ms: Option<f64>,
     pub upstream_p99_ms: Option<f64>,
+    /// From a job's arrival to its answer.
     pub job_p50_ms: Option<f64>,
     pub job_p99_ms: Option<f64>,
-    pub waiting_for_room: u64,
+    /// Jobs that a batch left without because it had another of the same id.
     pub kept_apart: u64,
     #[serde(deserialize_with = "counts")]
     pub reasons: BTreeMap<String, u64>,
@@ -104,41 +124,38 @@ pub(super) struct Size {
     pub batches: u64,
 }
 
-/// What failed of one cause.
+/// Batches that failed of one cause, or jobs that did so singly; the last of them.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub(super) struct Failure {
-    #[serde(deserialize_with = "text")]
-    pub outcome: String,
-    /// What is to be seen of the last answer, where there was one.
-    #[serde(default)]
-    pub upstream_status: Option<u16>,
-    #[serde(default, deserialize_with = "some_text")]
-    pub location: Option<String>,
-    #[serde(default, deserialize_with = "some_text")]
-    pub content_type: Option<String>,
-    #[serde(default, deserialize_with = "some_text")]
-    pub content_encoding: Option<String>,
-    /// The beginning of its body, where that is shown.
-    #[serde(default, deserialize_with = "some_text")]
-    pub excerpt: Option<String>,
-    /// Why, in the proxy's words.
-    #[serde(default, deserialize_with = "some_text")]
-    pub cause: Option<String>,
-    /// Batches, and jobs in them.
-    #[serde(default = "one")]
-    pub count: u64,
-    #[serde(default)]
-    pub jobs: u64,
-    /// Of the last one, in seconds of Unix time.
     pub t: f64,
     #[serde(deserialize_with = "text")]
-    pub batch_id: String,
-    pub size: u64,
-    pub duration_ms: f64,
-}
-
-fn one() -> u64 {
-    1
+    pub outcome: String,
+    /// How many, where they are grouped.
+    #[serde(default)]
+    pub count: Option<u64>,
+    /// The jobs in all of them.
+    #[serde(default)]
+    pub jobs: Option<u64>,
+    #[serde(default, deserialize_with = "maybe_text")]
+    pub batch_id: Option<String>,
+    #[serde(default)]
+    pub size: Option<u64>,
+    #[serde(default)]
+    pub duration_ms: Option<f64>,
+    /// The proxy's own words.
+    #[serde(default, deserialize_with = "maybe_text")]
+    pub cause: Option<String>,
+    /// What is to be seen of the answer, where there was one.
+    #[serde(default)]
+    pub upstream_status: Option<u16>,
+    #[serde(default, deserialize_with = "maybe_text")]
+    pub location: Option<String>,
+    #[serde(default, deserialize_with = "maybe_text")]
+    pub content_type: Option<String>,
+    #[serde(default, deserialize_with = "maybe_text")]
+    pub content_encoding: Option<String>,
+    #[serde(default, deserialize_with = "maybe_text")]
+    pub excerpt: Option<String>,
 }
 
 /// A sentence.
@@ -149,6 +166,7 @@ pub(super) struct Advice {
     pub text: String,
 }
 
+/// How pressing something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Kind {

@@ -23,13 +23,17 @@ mod browser;
 mod load;
 mod picture;
 
-use harness::{Proxy, Signal};
+use std::time::Duration;
+
+use harness::{Proxy, Reserved, Signal};
 
 use browser::{Page, has_browser};
 use load::{Load, SampleUpstream};
 
 /// What the page measures is not 0.
-const FIGURES: [&str; 8] = [
+const FIGURES: [&str; 10] = [
+    "success",
+    "failed-rate",
     "jobs-rate",
     "batches-rate",
     "mean-size",
@@ -79,8 +83,13 @@ async fn follow(page: &Page, proxy: Proxy, _upstream: &SampleUpstream) {
         .await;
     page.wait_for("it is ready", &value("state", "=== 'ready'"))
         .await;
-    page.wait_for("the circuit", &value("circuit", "=== 'closed'"))
+    page.wait_for("no circuit", &value("circuit", "=== 'off'"))
         .await;
+    page.wait_for(
+        "no word of it",
+        "document.querySelector('[data-testid=circuit]').hidden",
+    )
+    .await;
     page.wait_for(
         "the first line to try",
         "!document.getElementById('teach').hidden",
@@ -110,8 +119,15 @@ async fn follow(page: &Page, proxy: Proxy, _upstream: &SampleUpstream) {
         let row = row("outcomes", &format!("data-outcome='{outcome}'"));
         page.wait_for(outcome, &row).await;
     }
-    let failure = "document.querySelector('[data-testid=failures] .outcome code')?.textContent";
-    page.wait_for("a failed batch", &format!("{failure} === 'upstream-error'"))
+    let failure = "document.querySelector('[data-testid=failures] tr[data-outcome=upstream-error]')?.textContent";
+    page.wait_for(
+        "a failed batch and its status",
+        &format!("{failure}?.includes('status 5')"),
+    )
+    .await;
+    page.wait_for("jobs that fail", &value("state", "=== 'failing'"))
+        .await;
+    page.wait_for("a header that is not green", &kind("state", "problem"))
         .await;
 
     // So many more that the one slot is what they wait for.
@@ -129,13 +145,15 @@ async fn follow(page: &Page, proxy: Proxy, _upstream: &SampleUpstream) {
     page.wait_for("batches of 16", &row("sizes", "data-from='16'"))
         .await;
     for id in [
-        "jobs", "batches", "size", "fill", "wait", "upstream", "reasons", "ok", "queue",
+        "ok", "errors", "wait", "upstream", "jobs", "batches", "size", "fill", "reasons", "queue",
     ] {
         let drawn = format!(
             "[...document.querySelectorAll('#plot-{id} path')].some(it => it.getAttribute('d'))"
         );
         page.wait_for(&format!("the plot of {id}"), &drawn).await;
     }
+
+    read_by_keyboard(page).await;
 
     // It asks nobody else, and nothing went wrong in it.
     let origin = "performance.getEntriesByType('resource').map(it => new URL(it.name).origin)";
@@ -153,6 +171,81 @@ async fn follow(page: &Page, proxy: Proxy, _upstream: &SampleUpstream) {
         .await;
     let said = "document.getElementById('lost').textContent.includes('has not answered since')";
     page.wait_for("since when", said).await;
+}
+
+/// The plots are read without a pointer.
+async fn read_by_keyboard(page: &Page) {
+    let press = |key: &str| {
+        format!(
+            "(() => {{ document.activeElement.dispatchEvent(new KeyboardEvent('keydown', \
+             {{ key: '{key}', bubbles: true, cancelable: true }})); return true; }})()"
+        )
+    };
+    let at = "document.getElementById('look-back').value";
+    let focused = "document.activeElement.parentNode.id";
+    // One plot is in the order of tabbing.
+    let first = "document.querySelectorAll('.plot > svg[tabindex=\"0\"]')";
+    assert_eq!(page.eval(&format!("{first}.length")).await, 1);
+    page.eval(&format!("{first}[0].focus()")).await;
+    for key in [
+        "ArrowLeft",
+        "ArrowLeft",
+        "ArrowDown",
+        "ArrowRight",
+        "ArrowLeft",
+    ] {
+        page.eval(&press(key)).await;
+    }
+    assert_eq!(page.eval(at).await, "-2");
+    assert_eq!(page.eval(focused).await, "plot-errors");
+    let said = "document.getElementById('look-back-time').textContent.startsWith('2')";
+    page.wait_for("the moment", said).await;
+    page.eval(&press("Escape")).await;
+    assert_eq!(page.eval(at).await, "0");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_total_outage_is_never_green_and_moves_nothing() {
+    if !has_browser() {
+        return;
+    }
+    // Nobody answers there.
+    let nobody = Reserved::new();
+    let upstream = format!("http://{}/batch", nobody.addr());
+    let flags = ["--max-wait", "20ms", "--log-level", "info"];
+    let proxy = Proxy::start(&upstream, &flags, &[]).await;
+    let admin = proxy.admin_addr.expect("an admin listener");
+    Page::open(&format!("http://{admin}/"), async |page| {
+        page.wait_for("it is ready", &value("state", "=== 'ready'"))
+            .await;
+        let tops = "[...document.querySelectorAll('h2, .tile, .charts > .panel')]\
+                    .map(it => Math.round(it.getBoundingClientRect().top))";
+        let before = page.eval(tops).await;
+        let mut load = Load::new(proxy.jobs_addr);
+        load.paced(2, || Duration::from_millis(20));
+        page.wait_for("the outage", &value("state", "=== 'outage'"))
+            .await;
+        page.wait_for("it is a problem", &kind("state", "problem"))
+            .await;
+        page.wait_for("no success", &value("success", "=== '0'"))
+            .await;
+        page.wait_for("the failures", &value("failed-rate", "> 0"))
+            .await;
+        let title = "document.title.startsWith('Every job fails')";
+        page.wait_for("the title", title).await;
+        let row = "document.querySelector('[data-testid=failures] tr[data-outcome=upstream-unreachable]')";
+        page.wait_for("the cause", &format!("{row} !== null")).await;
+        let good = "document.querySelectorAll('.states [data-kind=good], [data-testid=advice] li[data-kind=good]')";
+        page.wait_for("nothing good", &format!("{good}.length === 0"))
+            .await;
+        assert_eq!(page.eval(tops).await, before);
+    })
+    .await;
+}
+
+/// A state is told as that pressing.
+fn kind(name: &str, is: &str) -> String {
+    format!("document.querySelector('[data-testid={name}]').dataset.kind === '{is}'")
 }
 
 /// A figure's raw number, or a state's name, is so.

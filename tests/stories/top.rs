@@ -58,7 +58,7 @@ async fn top_shows_what_has_happened() {
     let frame = eventually("four answers", async || {
         let frame = said(ask(&["top", "--once"], &admin).await);
         frame
-            .contains("upstream-error                25 %")
+            .contains("upstream-error               25 %")
             .then_some(frame)
     })
     .await;
@@ -66,15 +66,20 @@ async fn top_shows_what_has_happened() {
         &frame,
         &[&format!("microbatch {}", env!("CARGO_PKG_VERSION"))],
     );
-    has(&frame, &["ready, circuit closed, connected"]);
+    has(
+        &frame,
+        &["25 % of jobs fail, connected", "success      75 %"],
+    );
     has(&frame, &["mean size    2 of 3", "fill         67 %"]);
     has(&frame, &["queue        0 of 10000", "slots        0 of 10"]);
-    has(&frame, &["ok                            75 %       3"]);
+    has(&frame, &["ok                           75 %       3"]);
     has(
         &frame,
         &[
-            "Batches that failed last",
-            " upstream-error            1 job ",
+            "Last failed batches, by cause",
+            "upstream-error  ",
+            " 1 job  last ",
+            "  status 500",
         ],
     );
     let row = |name: &str| {
