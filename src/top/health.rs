@@ -130,7 +130,10 @@ mod tests {
     use super::*;
     use crate::top::scenarios::{live, second};
 
-    fn answered(outcomes: &[(&str, u64)], refused: u64) -> Second {
+    type Outcomes<'a> = &'a [(&'a str, u64)];
+    type Change = fn(&mut Live);
+
+    fn answered(outcomes: Outcomes<'_>, refused: u64) -> Second {
         let outcomes = outcomes.iter();
         Second {
             refused,
@@ -143,7 +146,7 @@ mod tests {
     fn the_worst_is_said() {
         let queue_is_full = |live: &mut Live| live.current.queue_jobs = 10_000;
         let calm = |_: &mut Live| {};
-        let table: [(&[(&str, u64)], u64, fn(&mut Live), Kind, &str); 12] = [
+        let table: [(Outcomes<'_>, u64, Change, Kind, &str); 12] = [
             (&[("ok", 9)], 0, calm, Kind::Good, "ready"),
             (
                 &[("ok", 9)],

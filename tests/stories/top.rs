@@ -58,7 +58,7 @@ async fn top_shows_what_has_happened() {
     let frame = eventually("four answers", async || {
         let frame = said(ask(&["top", "--once"], &admin).await);
         frame
-            .contains("upstream-error               25 %")
+            .contains("upstream-error                25 %")
             .then_some(frame)
     })
     .await;
@@ -72,7 +72,7 @@ async fn top_shows_what_has_happened() {
     );
     has(&frame, &["mean size    2 of 3", "fill         67 %"]);
     has(&frame, &["queue        0 of 10000", "slots        0 of 10"]);
-    has(&frame, &["ok                           75 %       3"]);
+    has(&frame, &["ok                            75 %       3"]);
     has(
         &frame,
         &[
