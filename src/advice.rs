@@ -81,6 +81,7 @@ pub fn advise(figures: &Figures, limits: &Limits) -> Vec<Advice> {
 fn only(figures: &Figures, limits: &Limits) -> Option<Advice> {
     failing::circuit_open(figures, limits)
         .or_else(|| failing::outage(figures, limits))
+        .or_else(|| failing::exodus(figures, limits))
         .or_else(|| load::no_jobs(figures))
 }
 
@@ -90,8 +91,9 @@ fn all(figures: &Figures, limits: &Limits) -> Vec<Advice> {
     // they are because of the ids.
     let by_ids = figures.is_ruled_by_ids();
     let overloaded = load::is_overloaded(figures, limits);
-    let rules: [(bool, Rule); 11] = [
+    let rules: [(bool, Rule); 12] = [
         (true, failing::some),
+        (true, failing::departures),
         (true, batching::equal_ids),
         (!by_ids, load::full_queue),
         (!by_ids, load::busy_slots),

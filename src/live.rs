@@ -60,6 +60,7 @@ struct Events {
     refused: u64,
     queue_full: u64,
     kept_apart: u64,
+    departed: u64,
     retries: u64,
     splits: u64,
     splits_too_large: u64,
@@ -74,6 +75,7 @@ impl Events {
             refused: now.totals.refused,
             queue_full: now.totals.queue_full,
             kept_apart: now.batcher.kept_apart,
+            departed: now.batcher.cancelled_in_flight,
             retries: now.totals.retries,
             splits: now.totals.splits,
             splits_too_large: now.totals.splits_too_large,
@@ -91,6 +93,7 @@ impl Events {
             refused: self.refused.max(other.refused),
             queue_full: self.queue_full.max(other.queue_full),
             kept_apart: self.kept_apart.max(other.kept_apart),
+            departed: self.departed.max(other.departed),
             retries: self.retries.max(other.retries),
             splits: self.splits.max(other.splits),
             splits_too_large: self.splits_too_large.max(other.splits_too_large),
@@ -291,6 +294,7 @@ impl Ring {
         second.refused += now.refused - before.refused;
         second.queue_full += now.queue_full - before.queue_full;
         second.kept_apart += now.kept_apart - before.kept_apart;
+        second.departed += now.departed - before.departed;
         second.retries += now.retries - before.retries;
         second.splits += now.splits - before.splits;
         second.splits_too_large += now.splits_too_large - before.splits_too_large;

@@ -49,6 +49,31 @@ pub(super) fn circuit_open(figures: &Figures, limits: &Limits) -> Option<Advice>
     Some(say(Kind::Problem, setting, text))
 }
 
+/// From this share of departed callers on it is worth a word.
+const MANY_DEPARTED: f64 = 0.1;
+
+/// Callers leave while the upstream has their jobs.
+pub(super) fn departures(figures: &Figures, _: &Limits) -> Option<Advice> {
+    let of = figures.departed + figures.answered();
+    (share(figures.departed as f64, of as f64) >= MANY_DEPARTED).then(|| {
+        let text = format!(
+            "{} of {} left before the upstream had answered: it takes longer than they wait, or \
+             hangs. See how long its answers take (`upstream_duration_seconds`), and give callers \
+             more time than `upstream.timeout`.",
+            figures.departed,
+            things(of, "caller")
+        );
+        say(Kind::Problem, "upstream.timeout", text)
+    })
+}
+
+/// The same where hardly anybody stays.
+pub(super) fn exodus(figures: &Figures, limits: &Limits) -> Option<Advice> {
+    let of = figures.departed + figures.answered();
+    let departures = departures(figures, limits)?;
+    (share(figures.departed as f64, of as f64) >= OUTAGE).then_some(departures)
+}
+
 /// Nothing gets through, or hardly anything.
 pub(super) fn outage(figures: &Figures, limits: &Limits) -> Option<Advice> {
     let failed = Failed::of(figures);

@@ -37,6 +37,8 @@ pub struct Figures {
     pub waiting_for_room: usize,
     /// Jobs that a batch left without because it had another of the same id.
     pub kept_apart: u64,
+    /// Jobs whose callers left while they were in flight.
+    pub departed: u64,
     /// Batches sent again.
     pub retries: u64,
     /// Batches split.
@@ -101,6 +103,7 @@ impl Figures {
             queue_jobs: most(|it| it.queue_jobs),
             waiting_for_room: most(|it| it.waiting_for_room),
             kept_apart: sum(|it| it.kept_apart),
+            departed: sum(|it| it.departed),
             retries: sum(|it| it.retries),
             splits: sum(|it| it.splits),
             splits_too_large: sum(|it| it.splits_too_large),

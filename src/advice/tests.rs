@@ -41,6 +41,7 @@ fn figures() -> Figures {
         queue_jobs: 60,
         waiting_for_room: 0,
         kept_apart: 0,
+        departed: 0,
         retries: 0,
         splits: 0,
         splits_too_large: 0,
@@ -428,6 +429,28 @@ fn working() -> Vec<(Figures, Limits, Kind, Option<&'static str>, &'static str)>
         ),
         (
             Figures {
+                departed: 6_000,
+                outcomes: Vec::new(),
+                ..base()
+            },
+            limits(),
+            Problem,
+            Some("upstream.timeout"),
+            "6000 of 6000 callers left before the upstream had answered: it takes longer than they wait, or hangs. See how long its answers take (`upstream_duration_seconds`), and give callers more time than `upstream.timeout`.",
+        ),
+        (
+            Figures {
+                departed: 2_000,
+                outcomes: vec![(Code::Ok, 4_000)],
+                ..base()
+            },
+            limits(),
+            Problem,
+            Some("upstream.timeout"),
+            "2000 of 6000 callers left before the upstream had answered: it takes longer than they wait, or hangs. See how long its answers take (`upstream_duration_seconds`), and give callers more time than `upstream.timeout`.",
+        ),
+        (
+            Figures {
                 kept_apart: 100,
                 ..base()
             },
@@ -747,6 +770,7 @@ const NEVER_TOGETHER: [(&str, &str); 14] = [
 fn matters() -> Vec<fn(&mut Figures)> {
     vec![
         |it| it.kept_apart = 4_500,
+        |it| it.departed = 2_000,
         |it| (it.slots_busy, it.wait_ms) = (0.9, [40.0, 80.0]),
         |it| (it.queue_jobs, it.queue_full) = (10_000, 3_000),
         |it| (it.queue_jobs, it.waiting_for_room) = (10_000, 40),

@@ -51,6 +51,8 @@ pub struct Second {
     pub(super) sizes: [u64; SIZES],
     /// Jobs that a batch left without because it had another of the same id.
     pub kept_apart: u64,
+    /// Jobs in flight whose callers left.
+    pub departed: u64,
     /// Batches sent again.
     pub retries: u64,
     /// Batches split.
@@ -82,6 +84,7 @@ impl Second {
             outcomes: vec![0; Code::ALL.len()],
             sizes: [0; SIZES],
             kept_apart: 0,
+            departed: 0,
             retries: 0,
             splits: 0,
             splits_too_large: 0,
@@ -154,6 +157,7 @@ impl Serialize for Second {
         let outcomes = self.outcomes().map(|(code, count)| (code.as_str(), count));
         map.serialize_entry("outcomes", &NotZero(outcomes))?;
         map.serialize_entry("kept_apart", &self.kept_apart)?;
+        map.serialize_entry("departed", &self.departed)?;
         map.serialize_entry("retries", &self.retries)?;
         map.serialize_entry("splits", &self.splits)?;
         map.end()

@@ -10,6 +10,9 @@ use crate::code::Code;
 /// The share of jobs from which their failing is a problem.
 const MANY: f64 = 0.01;
 
+/// The share of callers from which their leaving is one.
+const MANY_DEPARTED: f64 = 0.1;
+
 /// Jobs by how they ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Shares {
@@ -20,6 +23,8 @@ pub(super) struct Shares {
     pub failed: u64,
     /// Not taken in.
     pub refused: u64,
+    /// Left by their callers while the upstream had them.
+    pub departed: u64,
 }
 
 impl Shares {
@@ -32,6 +37,7 @@ impl Shares {
         let mut shares = Self::default();
         for second in seconds {
             shares.refused += second.refused;
+            shares.departed += second.departed;
             for (name, count) in &second.outcomes {
                 if name == Code::Ok.as_str() {
                     shares.ok += count;
@@ -86,6 +92,14 @@ impl Health {
                 _ => "no job succeeds",
             };
             return told(Kind::Problem, words);
+        }
+        let of = shares.departed + all;
+        if shares.departed as f64 >= MANY_DEPARTED * of as f64 && shares.departed > 0 {
+            let share = percent(shares.departed as f64, of as f64);
+            return told(
+                Kind::Problem,
+                &format!("{share} of callers leave unanswered"),
+            );
         }
         let end = match (shares.failed, shares.refused) {
             (_, 0) => "fail",

@@ -108,6 +108,8 @@ pub(super) struct Second {
     pub job_p99_ms: Option<f64>,
     /// Jobs that a batch left without because it had another of the same id.
     pub kept_apart: u64,
+    /// Jobs in flight whose callers left.
+    pub departed: u64,
     #[serde(deserialize_with = "counts")]
     pub reasons: BTreeMap<String, u64>,
     #[serde(deserialize_with = "counts")]

@@ -106,6 +106,11 @@ async fn of_an_upstream_that_is_unknown_callers_who_leave_tell_nothing() {
     let abandoned = r#"upstream_duration_seconds_count{outcome="abandoned"}"#;
     let scrape = calls(&proxy, abandoned, 3.0).await;
     assert_eq!(scrape.get("circuit_open"), 0.0);
+    // Nor does the operator hear anything else than that.
+    let advice = proxy.admin("GET", "/advice").await.json();
+    let first = advice[0]["text"].as_str().unwrap_or_default();
+    assert!(first.starts_with("3 of 3 callers left"), "{advice:#}");
+    assert_eq!(advice.as_array().map(Vec::len), Some(1), "{advice:#}");
     let caller = proxy.enqueue(JOB).await;
     upstream.next().await.echo();
     assert_eq!(caller.answer().await.status, 200);
