@@ -41,14 +41,17 @@ impl FailedAnswer {
     pub fn new(status: u16, headers: &HeaderMap) -> Self {
         let text = |name: HeaderName| {
             let value = headers.get(name)?.as_bytes();
-            Some(excerpt(&String::from_utf8_lossy(value), EXCERPT))
+            Some(String::from_utf8_lossy(value).into_owned())
         };
+        let shown = |text: String| excerpt(&text, EXCERPT);
         let location = text(LOCATION).filter(|_| (300..=399).contains(&status));
+        let encoding = text(CONTENT_ENCODING).filter(|it| it != "identity");
         Self {
             upstream_status: status,
-            location: location.map(|it| redacted(&it)),
-            content_type: text(CONTENT_TYPE),
-            content_encoding: text(CONTENT_ENCODING).filter(|it| it != "identity"),
+            // Before it is cut: what tells a secret by may be behind it.
+            location: location.map(|it| shown(redacted(&it))),
+            content_type: text(CONTENT_TYPE).map(shown),
+            content_encoding: encoding.map(shown),
             excerpt: None,
         }
     }
@@ -145,6 +148,10 @@ mod tests {
             let found = answer(status, &[("location", location)]).location;
             assert_eq!(found.as_deref(), shown, "{status} {location}");
         }
+        // However long what is hidden is.
+        let long = format!("https://{}@host/", "x".repeat(400));
+        let found = answer(302, &[("location", &long)]).location;
+        assert_eq!(found.as_deref(), Some("https://host/"));
     }
 
     #[test]
