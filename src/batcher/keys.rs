@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, HashMap, hash_map};
 use std::hash::{BuildHasherDefault, Hasher};
 
-use super::queue::Number;
+/// How many items came before.
+pub(super) type Number = u64;
 
 /// Whether an item waits for another of its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

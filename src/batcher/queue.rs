@@ -19,13 +19,11 @@ use std::time::Duration;
 use slab::Slab;
 use tokio::time::Instant;
 
+pub(super) use super::keys::Number;
 use super::keys::{Keys, Rank};
 use super::line::Line;
 use super::policy::longest_wait;
 use super::settings::Settings;
-
-/// How many items came before.
-pub(super) type Number = u64;
 
 /// An item's place in line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,13 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use super::health::{Health, Shares};
+use super::health::{Health, NOW, Shares};
 use super::history::{History, SPAN};
 use super::wire::{Advice, Failure, Limits, Second, Size};
 use crate::batcher::FlushReason;
-
-/// Seconds that "now" is the mean of.
-pub(super) const NOW: u64 = 10;
 
 /// A frame's figures.
 #[derive(Debug)]
