@@ -12,6 +12,7 @@ RUN mkdir src \
     && echo 'fn main() {}' > src/main.rs \
     && cargo build --release --locked --bin microbatch
 
+COPY crates ./crates
 COPY src ./src
 COPY config ./config
 # Cargo compares times of modification, and ours may be older than the build of the empty crate.

@@ -11,10 +11,10 @@ use bytes::Bytes;
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use microbatch::batcher::{Batch, Batcher, Settings};
+use microbatch::engine::correlate::correlate;
+use microbatch::engine::encode;
 use microbatch::job::Job;
 use microbatch::json::MAX_DEPTH;
-use microbatch::processor::correlate::correlate;
-use microbatch::processor::encode;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
 

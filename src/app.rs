@@ -18,26 +18,26 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{info, warn};
 
-use crate::advice;
 use crate::batcher::{self, Batcher};
 use crate::config::{self, Config, MaxConnections, MaxInFlight, Threads};
+use crate::engine::outcome::JobResult;
+use crate::engine::{Phase, Policy, Processor, Results, encode};
 use crate::http::{
     self, Admin, Buffered, Caller, HostNames, Jobs, JobsInner, Limits, Operator, Setting,
 };
 use crate::job::Job;
-use crate::metrics::Bounds;
-use crate::observer::Observer;
-use crate::processor::outcome::JobResult;
-use crate::processor::{Phase, Policy, Processor, Results, encode};
+use crate::observe::Observer;
+use crate::observe::advice;
+use crate::observe::metrics::Bounds;
+use crate::resilience::backoff::Backoff;
+use crate::resilience::budget::Budget;
+use crate::resilience::circuit::Circuit;
+use crate::resilience::limit;
+use crate::resilience::size::Size;
 use crate::server::connections::Connections;
 use crate::server::listener::{BindError, accept, bind};
 use crate::server::{self, files};
 use crate::telemetry::Seldom;
-use crate::upstream::backoff::Backoff;
-use crate::upstream::budget::Budget;
-use crate::upstream::circuit::Circuit;
-use crate::upstream::limit;
-use crate::upstream::size::Size;
 use crate::upstream::{self, Upstream};
 use crate::workers::Workers;
 

@@ -30,13 +30,13 @@ use tokio::sync::watch;
 use tower_service::Service;
 
 use crate::batcher::{Batcher, Source};
+use crate::engine::Phase;
+use crate::engine::outcome::JobResult;
 use crate::job::Job;
-use crate::observer::Observer;
-use crate::processor::Phase;
-use crate::processor::outcome::JobResult;
+use crate::observe::Observer;
+use crate::resilience::circuit::Circuit;
 use crate::server::connections::Permit;
 use crate::server::{self, RequestBody};
-use crate::upstream::circuit::Circuit;
 use authority::{HostError, Rules};
 use jobs::{Posted, Uncounted};
 use panics::guarded;

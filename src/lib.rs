@@ -18,7 +18,7 @@
 //!    slots, says when a batch leaves; its members are chosen in that moment. The
 //!    jobs of all threads share batches; each is processed on the thread that sent
 //!    it, or on one that has fewer under way.
-//! 4. [`processor`] owns the batch from there: joins the bytes, calls the
+//! 4. [`engine`] owns the batch from there: joins the bytes, calls the
 //!    [`upstream`], matches results by id, answers every member. After a failure
 //!    it may send the batch again later, or in halves.
 //! 5. [`http::problem`] alone turns what went wrong into a status.
@@ -35,10 +35,10 @@
 //! | [`workers`] | the threads, each with a runtime of its own |
 //! | [`http`] | both listeners: paths, jobs, problems, admin |
 //! | [`batcher`] | the queue and when a batch leaves; a library of its own |
-//! | [`processor`] | one batch to the answers of its members: encode, correlate, fail, retry or split |
+//! | [`engine`] | one batch to the answers of its members: encode, correlate, fail, retry or split |
 //! | [`upstream`] | the call: connections, times, limits; and what bounds calls: backoff, budget, circuit, limit, latency, size |
 //! | [`job`], [`json`], [`code`], [`trace_context`] | the words on the wire |
-//! | [`window`] | how much happened lately |
+//! | `window` | x |
 //! | `aside` | large texts, read on threads that serve nobody |
 //! | `patience` | timeouts without a timer for what is there already |
 //! | `sync` | the locks and atomics of the batcher, which `concurrency/` puts a checker's in place of |
@@ -82,33 +82,30 @@
 //! | the page, the metrics, the upstream and the callers count the same | `stories::live` |
 //! | nothing runs while nothing waits | `batcher::tests::nothing_runs_while_nothing_waits` |
 
-pub mod advice;
 pub mod app;
 mod aside;
 pub mod ask;
-pub mod batcher;
 pub mod cli;
 pub mod code;
 pub mod config;
+pub mod engine;
 pub mod http;
 pub mod job;
 pub mod json;
-pub mod live;
-pub mod metrics;
-pub mod observer;
+pub mod observe;
 mod patience;
 pub mod printable;
-pub mod processor;
+pub mod resilience;
 pub mod sample_upstream;
 pub mod server;
-mod sync;
 pub mod telemetry;
 pub mod throttle;
 pub mod top;
 pub mod trace_context;
 pub mod upstream;
-pub mod window;
 pub mod workers;
+
+pub use microbatch_batcher as batcher;
 
 /// The examples in the documents, compiled and run as doctests.
 #[cfg(doctest)]

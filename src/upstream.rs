@@ -10,16 +10,10 @@
 //!    └─── Response ────┘ whole, cut or suspect       track ◀─────┘ what was written
 //! ```
 
-pub mod backoff;
-pub mod budget;
-pub mod circuit;
 mod connect;
 mod connection;
-pub mod latency;
-pub mod limit;
 mod pool;
 mod response;
-pub mod size;
 mod socket;
 mod unsent;
 mod witness;

@@ -1,11 +1,11 @@
 //! Section 3 of the contract: which job gets which element of an answer.
 
 use bytes::Bytes;
-use microbatch::job::Job;
-use microbatch::json::MAX_DEPTH;
-use microbatch::processor::correlate::{
+use microbatch::engine::correlate::{
     Correlation, Element, ElementError, NotResults, Outcome, Unmatched, correlate,
 };
+use microbatch::job::Job;
+use microbatch::json::MAX_DEPTH;
 use serde_json::value::RawValue;
 
 use super::parts;

@@ -10,12 +10,12 @@ use axum::response::{IntoResponse, Response};
 
 use super::Buffered;
 use super::observe::{Limits, NO_STORE, Setting};
-use crate::advice;
 use crate::batcher::Batcher;
+use crate::engine::outcome::JobResult;
 use crate::job::Job;
-use crate::observer::Observer;
-use crate::processor::outcome::JobResult;
-use crate::upstream::circuit::Circuit;
+use crate::observe::Observer;
+use crate::observe::advice;
+use crate::resilience::circuit::Circuit;
 
 /// What answering an operator takes.
 #[derive(Clone, Debug)]

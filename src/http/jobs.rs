@@ -20,10 +20,10 @@ use super::{AnswerBody, Jobs};
 use crate::aside::{LARGE, aside};
 use crate::batcher::{Refusal, Reply, Source, Stage, Unanswered};
 use crate::code::Code;
+use crate::engine::Phase;
+use crate::engine::outcome::{Failure, JobOutcome, JobResult};
 use crate::job::{Job, JobId};
 use crate::patience::in_time;
-use crate::processor::Phase;
-use crate::processor::outcome::{Failure, JobOutcome, JobResult};
 
 const BATCH_ID: HeaderName = HeaderName::from_static("x-batch-id");
 const BATCH_SIZE: HeaderName = HeaderName::from_static("x-batch-size");
@@ -423,9 +423,9 @@ mod tests {
     use super::super::{Buffered, Caller, HostNames, JobsInner, jobs_router};
     use super::*;
     use crate::batcher::{Batcher, Settings};
-    use crate::metrics::Bounds;
-    use crate::observer::Observer;
-    use crate::upstream::circuit::Circuit;
+    use crate::observe::Observer;
+    use crate::observe::metrics::Bounds;
+    use crate::resilience::circuit::Circuit;
 
     fn jobs() -> Jobs {
         let bounds = Bounds {

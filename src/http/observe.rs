@@ -14,10 +14,10 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::Admin;
-use crate::advice::{self, Advice, Figures, advise};
 use crate::batcher::Snapshot;
-use crate::live::{Failures, Reading, Second, Size};
-use crate::metrics::{Format, Gauges, exposition};
+use crate::observe::advice::{self, Advice, Figures, advise};
+use crate::observe::live::{Failures, Reading, Second, Size};
+use crate::observe::metrics::{Format, Gauges, exposition};
 use crate::telemetry;
 
 /// The live page, whole.

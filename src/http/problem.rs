@@ -13,8 +13,8 @@ use uuid::Uuid;
 use super::authority::HostError;
 use crate::batcher::{Refusal, Unanswered};
 use crate::code::Code;
+use crate::engine::outcome::{self, Dispatched, Failure};
 use crate::job::{JobError, JobId};
-use crate::processor::outcome::{self, Dispatched, Failure};
 
 /// `Retry-After` of a proxy that is shutting down: whoever takes its place is
 /// there soon, and another replica is there now.

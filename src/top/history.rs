@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::wire::{Live, Second};
 
 /// How many seconds are shown.
-pub(super) const SPAN: u64 = crate::live::SECONDS as u64;
+pub(super) const SPAN: u64 = crate::observe::live::SECONDS as u64;
 
 /// How many of the newest seconds are asked for again: those may have grown, since
 /// answers are put down to the second in which something happened last.

@@ -7,10 +7,10 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use microbatch::batcher;
 use microbatch::code::Code;
+use microbatch::engine::outcome::{Failure, Refusal, code_of_status};
 use microbatch::http::problem::Problem;
 use microbatch::job::Job;
 use microbatch::json::MAX_DEPTH;
-use microbatch::processor::outcome::{Failure, Refusal, code_of_status};
 use serde_json::Value;
 
 use crate::page::{Page, code, pages};

@@ -11,10 +11,10 @@ use super::outcome::Failure;
 use super::trip::Trip;
 use super::{Batch, Member, Phase, Processor, discard};
 use crate::batcher::Slot;
+use crate::engine::outcome::JobResult;
 use crate::job::Job;
-use crate::processor::outcome::JobResult;
+use crate::resilience::budget::Budget;
 use crate::upstream::Call;
-use crate::upstream::budget::Budget;
 
 /// What is to be done about a failure.
 pub(super) enum Next<'a> {

@@ -4,7 +4,7 @@ use tokio::time::advance;
 
 use super::*;
 use crate::code::Code;
-use crate::metrics::{Bounds, Metrics};
+use crate::observe::metrics::{Bounds, Metrics};
 
 const SECOND: Duration = Duration::from_secs(1);
 

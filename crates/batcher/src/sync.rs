@@ -1,6 +1,6 @@
 //! The locks and atomics that the batcher is made of: those of `std`.
 //!
-//! [`batcher`](crate::batcher) names them by this module, so that the crate in
+//! [`batcher`](crate) names them by this module, so that the crate in
 //! `concurrency/` can compile the same files with the ones of a checker that
 //! decides which task runs next at each of them.
 

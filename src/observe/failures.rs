@@ -11,7 +11,7 @@ use tracing::{debug, warn};
 use uuid::Uuid;
 
 use crate::code::Code;
-use crate::live::FailedAnswer;
+use crate::observe::live::FailedAnswer;
 use crate::throttle::{Admission, Counts, Throttle};
 
 /// How many are told one by one …

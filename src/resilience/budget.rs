@@ -10,7 +10,7 @@
 
 use tokio::time::Instant;
 
-use crate::window::Window;
+use crate::batcher::window::Window;
 
 /// Counts batches and retries; says whether one more retry is within bounds.
 #[derive(Clone, Debug)]

@@ -4,8 +4,8 @@ use super::figures::{Figures, share};
 use super::words::{ms, percent, quoted, things};
 use super::{Advice, Kind, Limits, say};
 use crate::code::Code;
-use crate::live::Failures;
-use crate::processor::correlate::{Instead, NotResults, Unsound};
+use crate::engine::correlate::{Instead, NotResults, Unsound};
+use crate::observe::live::Failures;
 
 /// From this share of failed jobs on nothing else matters.
 const OUTAGE: f64 = 0.9;

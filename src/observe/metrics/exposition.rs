@@ -21,8 +21,8 @@ use prometheus_client::registry::Registry;
 use super::{CallOutcome, Reading, SplitCause};
 use crate::batcher::FlushReason;
 use crate::code::Code;
-use crate::live::Now;
-use crate::observer::Observer;
+use crate::observe::Observer;
+use crate::observe::live::Now;
 
 /// What is not counted but looked up.
 #[derive(Clone, Debug)]

@@ -18,8 +18,8 @@ use super::{Batch, Member};
 use crate::batcher::{Batcher, FlushReason};
 use crate::code::Code;
 use crate::job::Job;
-use crate::live::{self, FailedAnswer};
-use crate::observer::{Ended, FailedBatch, Left, Observer};
+use crate::observe::live::{self, FailedAnswer};
+use crate::observe::{Ended, FailedBatch, Left, Observer};
 use crate::trace_context::TraceContext;
 use crate::upstream::Sent;
 

@@ -1,14 +1,17 @@
 //! Whoever makes something happen tells it here, once: it is counted in the metrics
 //! and noted in the last five minutes.
 
+pub mod advice;
 mod failures;
+pub mod live;
+pub mod metrics;
 
 use std::time::Duration;
 
 use crate::batcher::{FlushReason, Snapshot};
 use crate::code::Code;
-use crate::live::{self, Live, Now};
-use crate::metrics::{self, Bounds, Metrics, SplitCause};
+use crate::observe::live::{Live, Now};
+use crate::observe::metrics::{Bounds, Metrics, SplitCause};
 use crate::telemetry;
 
 pub use failures::{FailedBatch, FailureLog};

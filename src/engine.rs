@@ -46,13 +46,13 @@ use tracing::Instrument;
 use crate::batcher;
 use crate::code::Code;
 use crate::job::Job;
-use crate::live::FailedAnswer;
-use crate::observer::Observer;
+use crate::observe::Observer;
+use crate::observe::live::FailedAnswer;
+use crate::resilience::backoff::Backoff;
+use crate::resilience::budget::Budget;
+use crate::resilience::circuit::{Circuit, Permit};
+use crate::resilience::size::Size;
 use crate::telemetry::Seldom;
-use crate::upstream::backoff::Backoff;
-use crate::upstream::budget::Budget;
-use crate::upstream::circuit::{Circuit, Permit};
-use crate::upstream::size::Size;
 use crate::upstream::{Call, Response, Upstream};
 use answer::{Answer, Failed};
 use attempt::{Attempt, End};
@@ -161,7 +161,7 @@ impl<C: Call> Processor<C> {
 
     /// The same processor, which finds out how many batches the upstream bears at
     /// once, and has the batcher keep to it. The batcher must start with
-    /// [`limit::START`](crate::upstream::limit::START) slots.
+    /// [`limit::START`](crate::resilience::limit::START) slots.
     #[must_use]
     pub fn adaptive(mut self) -> Self {
         let (largest, patience) = (self.policy.largest, self.policy.patience);

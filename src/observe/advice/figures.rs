@@ -2,7 +2,7 @@
 
 use crate::batcher::{FlushReason, Snapshot};
 use crate::code::Code;
-use crate::live::{Failures, Second, Spread};
+use crate::observe::live::{Failures, Second, Spread};
 
 /// What happened in the last minute, and what is now.
 #[derive(Clone, Debug, PartialEq)]

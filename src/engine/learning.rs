@@ -15,12 +15,12 @@ use tracing::{debug, info};
 use super::outcome::JobResult;
 use crate::batcher::Batcher;
 use crate::job::Job;
-use crate::observer::Observer;
+use crate::observe::Observer;
+use crate::resilience::circuit::Circuit;
+use crate::resilience::latency::Latency;
+use crate::resilience::limit::{self, Limit};
+use crate::resilience::size::{LearnedSize, Size};
 use crate::telemetry::Seldom;
-use crate::upstream::circuit::Circuit;
-use crate::upstream::latency::Latency;
-use crate::upstream::limit::{self, Limit};
-use crate::upstream::size::{LearnedSize, Size};
 
 /// What share of the time that anybody may wait is most of it.
 const MOST: f64 = 0.8;

@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
 use crate::batcher::{FlushReason, Snapshot};
-use crate::metrics::Totals;
+use crate::observe::metrics::Totals;
 
 use spread::{SharedSpread, Taken};
 

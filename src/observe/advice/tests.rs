@@ -6,8 +6,8 @@ use uuid::Uuid;
 use super::*;
 use crate::batcher::FlushReason;
 use crate::code::Code;
-use crate::live::{FailedAnswer, Failures};
-use crate::processor::correlate::Unsound;
+use crate::engine::correlate::Unsound;
+use crate::observe::live::{FailedAnswer, Failures};
 
 fn limits() -> Limits {
     Limits {

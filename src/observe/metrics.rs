@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::batcher::FlushReason;
 use crate::code::Code;
-use crate::processor::correlate::Unmatched;
+use crate::engine::correlate::Unmatched;
 
 pub use exposition::{Format, Gauges, exposition};
 pub use histogram::{Histogram, Reading};

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::correlate::ElementError;
 use crate::code::Code;
-use crate::upstream::circuit::Signal;
-use crate::upstream::limit;
+use crate::resilience::circuit::Signal;
+use crate::resilience::limit;
 
 /// A job's share of its batch's outcome.
 #[derive(Debug)]

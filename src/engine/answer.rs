@@ -8,7 +8,7 @@ use super::correlate::NotResults;
 use super::outcome::{Failure, Passthrough, Refusal, code_of_status};
 use super::trip::Trip;
 use crate::code::Code;
-use crate::live::FailedAnswer;
+use crate::observe::live::FailedAnswer;
 use crate::upstream::{Call, CallError, Outgoing, Response};
 
 /// The longest body of a refusal that is handed on to a caller: under 64 KiB.

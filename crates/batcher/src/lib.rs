@@ -7,7 +7,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use microbatch::batcher::{Batch, Batcher, Item, Settings};
+//! use microbatch_batcher::{Batch, Batcher, Item, Settings};
 //! use tokio::time::Instant;
 //!
 //! struct Number(u64);
@@ -90,10 +90,12 @@ mod seat;
 mod settings;
 mod source;
 mod state;
+mod sync;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod waiting_tests;
+pub mod window;
 
 use std::cell::Cell;
 use std::pin::Pin;

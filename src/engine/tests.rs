@@ -9,8 +9,8 @@ use tokio::time::{advance, sleep};
 
 use super::*;
 use crate::batcher::{Batcher, Reply, Settings};
-use crate::metrics::Bounds;
-use crate::upstream::limit;
+use crate::observe::metrics::Bounds;
+use crate::resilience::limit;
 
 use crate::upstream::{CallError, Outgoing};
 

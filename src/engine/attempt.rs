@@ -16,10 +16,10 @@ use super::retry::Reservation;
 use crate::batcher::Batcher;
 use crate::code::Code;
 use crate::job::Job;
-use crate::metrics::CallOutcome;
-use crate::upstream::circuit::{Permit, Signal};
-use crate::upstream::limit;
-use crate::upstream::size::Size;
+use crate::observe::metrics::CallOutcome;
+use crate::resilience::circuit::{Permit, Signal};
+use crate::resilience::limit;
+use crate::resilience::size::Size;
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug)]
