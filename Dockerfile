@@ -4,19 +4,20 @@
 FROM docker.io/library/rust:1-bookworm AS build
 WORKDIR /src
 
-# The dependencies, built with an empty crate in place of ours: this layer is built again only when
-# one of these two files changes.
+# The dependencies, built with empty crates in place of ours: this layer is built again only when
+# one of these files changes.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir src \
-    && touch src/lib.rs \
+COPY crates/batcher/Cargo.toml crates/batcher/
+RUN mkdir src crates/batcher/src \
+    && touch src/lib.rs crates/batcher/src/lib.rs \
     && echo 'fn main() {}' > src/main.rs \
     && cargo build --release --locked --bin microbatch
 
 COPY crates ./crates
 COPY src ./src
 COPY config ./config
-# Cargo compares times of modification, and ours may be older than the build of the empty crate.
-RUN touch src/lib.rs src/main.rs \
+# Cargo compares times of modification, and ours may be older than the build of the empty crates.
+RUN touch src/lib.rs src/main.rs crates/batcher/src/lib.rs \
     && cargo build --release --locked --bin microbatch
 
 FROM docker.io/library/debian:bookworm-slim
