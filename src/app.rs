@@ -37,7 +37,7 @@ use crate::resilience::size::Size;
 use crate::server::connections::Connections;
 use crate::server::listener::{BindError, accept, bind};
 use crate::server::{self, files};
-use crate::telemetry::Seldom;
+use crate::throttle::LogThrottle;
 use crate::upstream::{self, Upstream};
 use crate::workers::Workers;
 
@@ -273,11 +273,11 @@ impl App {
 /// A connection on the runtime that this is called on. A system that has no means
 /// left to watch it loses the connection, not the proxy.
 fn watched(stream: std::net::TcpStream) -> Option<TcpStream> {
-    static FAILURES: LazyLock<Seldom> = LazyLock::new(Seldom::default);
+    static FAILURES: LazyLock<LogThrottle> = LazyLock::new(LogThrottle::default);
     match TcpStream::from_std(stream) {
         Ok(stream) => Some(stream),
         Err(error) => {
-            if FAILURES.now().is_some() {
+            if FAILURES.admit().is_some() {
                 warn!(%error, "can't watch a connection, closing it");
             }
             None

@@ -52,7 +52,7 @@ use crate::resilience::backoff::Backoff;
 use crate::resilience::budget::Budget;
 use crate::resilience::circuit::{Circuit, Permit};
 use crate::resilience::size::Size;
-use crate::telemetry::Seldom;
+use crate::throttle::LogThrottle;
 use crate::upstream::{Call, Response, Upstream};
 use answer::{Answer, Failed};
 use attempt::{Attempt, End};
@@ -128,9 +128,9 @@ pub struct Processor<C = Upstream> {
     learning: Arc<Learning>,
     phase: watch::Receiver<Phase>,
     observer: Arc<Observer>,
-    mismatches: Seldom,
-    exhausted: Seldom,
-    too_large: Seldom,
+    mismatches: LogThrottle,
+    exhausted: LogThrottle,
+    too_large: LogThrottle,
 }
 
 impl<C: Call> Processor<C> {
@@ -153,9 +153,9 @@ impl<C: Call> Processor<C> {
             learning: Arc::new(learning),
             phase,
             observer,
-            mismatches: Seldom::default(),
-            exhausted: Seldom::default(),
-            too_large: Seldom::default(),
+            mismatches: LogThrottle::default(),
+            exhausted: LogThrottle::default(),
+            too_large: LogThrottle::default(),
         }
     }
 

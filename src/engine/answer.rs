@@ -49,7 +49,7 @@ pub(super) async fn call(
         batch_id: &tag.id_header,
         batch_size: &tag.size_header,
         trace: trip.trace(),
-        sent: trip.sent(),
+        dispatch: trip.sent(),
         runtime: trip.runtime(),
     });
     let mut response = match posted.await {

@@ -15,7 +15,7 @@ use super::*;
 use crate::batcher::{Batcher, Reply, Settings};
 use crate::observe::metrics::Bounds;
 
-use crate::upstream::{CallError, Outgoing, Sent};
+use crate::upstream::{CallError, DispatchFlag, Outgoing};
 
 const MS: Duration = Duration::from_millis(1);
 /// Longer than anything that a test waits for.
@@ -30,7 +30,7 @@ struct Posted {
     at: Instant,
     batch_id: HeaderValue,
     array: Bytes,
-    sent: Sent,
+    dispatch: DispatchFlag,
     answer: oneshot::Sender<Answered>,
 }
 
@@ -41,7 +41,7 @@ impl Call for ByHand {
             at: Instant::now(),
             batch_id: batch.batch_id.clone(),
             array: batch.array.concat().into(),
-            sent: batch.sent.clone(),
+            dispatch: batch.dispatch.clone(),
             answer,
         };
         self.0.send(posted).ok().unwrap();
@@ -57,7 +57,7 @@ impl Posted {
     }
 
     fn status(self, status: u16, retry_after: Option<u64>) {
-        assert!(self.sent.ask());
+        assert!(self.dispatch.set());
         let mut response = http::Response::builder().status(status);
         if let Some(seconds) = retry_after {
             response = response.header("retry-after", seconds);

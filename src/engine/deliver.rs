@@ -82,7 +82,7 @@ impl<C> Processor<C> {
         self.observer.metrics.unmatched(&unmatched);
         let unsound: usize = jobs.iter().sum();
         if unsound + unmatched.total() > 0
-            && let Some(silent) = self.mismatches.now()
+            && let Some(silent) = self.mismatches.admit()
         {
             let number = |why: Unsound| jobs[why as usize];
             let most = Unsound::ALL.into_iter().zip(jobs).max_by_key(|it| it.1);

@@ -20,7 +20,7 @@ use crate::resilience::circuit::Circuit;
 use crate::resilience::latency::Latency;
 use crate::resilience::limit::{self, Limit};
 use crate::resilience::size::{LearnedSize, Size};
-use crate::telemetry::Seldom;
+use crate::throttle::LogThrottle;
 
 /// What share of the time that anybody may wait is most of it.
 const MOST: f64 = 0.8;
@@ -36,7 +36,7 @@ pub(super) struct Learning {
     sizes: Mutex<LearnedSize>,
     /// As long as anybody waits for the upstream, unless in a hurry.
     patience: Duration,
-    changes: Seldom,
+    changes: LogThrottle,
 }
 
 impl Learning {
@@ -54,7 +54,7 @@ impl Learning {
             latency: Mutex::default(),
             sizes: Mutex::new(LearnedSize::new(largest)),
             patience,
-            changes: Seldom::default(),
+            changes: LogThrottle::default(),
         }
     }
 
@@ -90,7 +90,7 @@ impl Learning {
         };
         batcher.set_max_in_flight(to);
         drop(limit);
-        match self.changes.now() {
+        match self.changes.admit() {
             Some(silent) => info!(from, to, changes_not_told = silent, "slots changed"),
             None => debug!(from, to, "slots changed"),
         }

@@ -103,7 +103,7 @@ impl<C: Call> Processor<C> {
         // Who has switched retries off knows.
         if reservation.is_none() && !lock(&self.budget).is_off() {
             self.observer.metrics.budget_exhausted();
-            if let Some(silent) = self.exhausted.now() {
+            if let Some(silent) = self.exhausted.admit() {
                 warn!(
                     batch_id = %trip.id(),
                     batches_not_warned_of = silent,

@@ -59,7 +59,7 @@ impl<C: Call> Processor<C> {
     pub(super) fn log_split(&self, trip: &Trip, failed: &Failed) {
         trip.log_split(failed);
         if failed.failure.status() == Some(413)
-            && let Some(silent) = self.too_large.now()
+            && let Some(silent) = self.too_large.admit()
         {
             warn!(
                 batch_id = %trip.id(),

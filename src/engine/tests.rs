@@ -47,7 +47,7 @@ impl Call for Script {
             script.1.push(text.clone());
             script.0.pop_front().unwrap_or(says(200))
         };
-        assert!(batch.sent.ask());
+        assert!(batch.dispatch.set());
         sleep(step.0).await;
         assert_ne!(step.1, PANICS, "a panic that the test asked for");
         let mut response = http::Response::builder().status(step.1);

@@ -21,7 +21,7 @@ use crate::job::Job;
 use crate::observe::live::{self, FailedAnswer};
 use crate::observe::{Ended, FailedBatch, Left, Observer};
 use crate::trace_context::TraceContext;
-use crate::upstream::Sent;
+use crate::upstream::DispatchFlag;
 
 /// What is known of a batch on its way.
 pub(super) struct Trip {
@@ -39,7 +39,7 @@ pub(super) struct Trip {
     /// The attempts made, the current one included.
     attempt: u32,
     /// Whether the upstream may have seen the current one.
-    sent: Sent,
+    sent: DispatchFlag,
     /// Since when the current one is under way.
     calling: Option<Instant>,
     /// How long it took, once it is answered.
@@ -70,7 +70,7 @@ impl Trip {
             left: batch.left(),
             trace: TraceContext::for_batch(batch.members().iter().map(|it| it.item().trace())),
             attempt: 0,
-            sent: Sent::default(),
+            sent: DispatchFlag::default(),
             calling: None,
             took: None,
             called: Duration::ZERO,
@@ -155,7 +155,7 @@ impl Trip {
     /// The attempt has failed; the upstream saw so much of it.
     pub fn came_back(&mut self, dispatched: Dispatched) {
         self.earlier = self.earlier.max(dispatched);
-        self.sent = Sent::default();
+        self.sent = DispatchFlag::default();
         self.called = self.upstream_had_it();
         self.calling = None;
         self.took = None;
@@ -185,7 +185,7 @@ impl Trip {
         self.trace.as_ref()
     }
 
-    pub fn sent(&self) -> &Sent {
+    pub fn sent(&self) -> &DispatchFlag {
         &self.sent
     }
 

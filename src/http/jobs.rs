@@ -23,7 +23,7 @@ use crate::code::Code;
 use crate::engine::Phase;
 use crate::engine::outcome::{Failure, JobOutcome, JobResult};
 use crate::job::{Job, JobId};
-use crate::patience::in_time;
+use crate::lazy_timeout::lazy_timeout_at;
 
 const BATCH_ID: HeaderName = HeaderName::from_static("x-batch-id");
 const BATCH_SIZE: HeaderName = HeaderName::from_static("x-batch-size");
@@ -121,7 +121,7 @@ where
                 () = jobs.draining() => None,
             }
         };
-        let body = match in_time(deadline, gathering).await.transpose() {
+        let body = match lazy_timeout_at(deadline, gathering).await.transpose() {
             None => return Err(Problem::from(Refusal::Closed)),
             Some(Ok(Ok(body))) => body,
             Some(Ok(Err(error))) if error.is::<LengthLimitError>() => {

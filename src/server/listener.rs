@@ -18,7 +18,7 @@ use tracing::warn;
 
 use super::connections::{Connections, Permit};
 use crate::config::keys;
-use crate::telemetry::Seldom;
+use crate::throttle::LogThrottle;
 
 /// How many connections the system takes in while we are busy. It may allow
 /// fewer (on Linux `net.core.somaxconn`, 4,096 by default).
@@ -89,11 +89,11 @@ pub async fn accept(
     mut stop: watch::Receiver<bool>,
     serve: impl Fn(TcpStream, Permit),
 ) {
-    let failures = Seldom::default();
+    let failures = LogThrottle::default();
     let failed = async |error: io::Error| match reaction(&error) {
         Reaction::Next => {}
         Reaction::Pause => {
-            if failures.now().is_some() {
+            if failures.admit().is_some() {
                 warn!(%error, "can't accept connections, trying on");
             }
             connections.make_room();

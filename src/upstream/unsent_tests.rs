@@ -1,20 +1,22 @@
 //! What a call says of itself when the upstream does its worst: "unsent" only
 //! where the other side can vouch for it.
 
-#[path = "unsent_tests/http2.rs"]
 mod http2;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::Instant;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::{TlsAcceptor, rustls};
 
-use super::super::*;
+use super::connect::Adapt;
+use super::*;
 
 /// For `localhost` and 127.0.0.1, signed by itself, valid until 2120.
 const CERTIFICATE: &[u8] = include_bytes!("unsent_tests/localhost.crt.der");
@@ -442,18 +444,6 @@ async fn over_tls_the_upstreams_word_counts_as_well() {
     }
 }
 
-#[test]
-fn what_an_error_says_is_bounded() {
-    let error = std::io::Error::other("é".repeat(1 << 20));
-    let text = chain(&error);
-    assert!(
-        text.len() <= MAX_TEXT && text.len() > MAX_TEXT - 2,
-        "{}",
-        text.len()
-    );
-    assert_eq!(chain(&std::io::Error::other("short")), "short");
-}
-
 // Calling
 
 fn settings(scheme: &str, addr: SocketAddr) -> Settings {
@@ -483,17 +473,17 @@ fn http2_upstream(listener: &TcpListener) -> Upstream {
 /// What became of one call, and whether its body was asked for.
 async fn call(upstream: &Upstream, body: Bytes) -> (Result<Response, CallError>, bool) {
     let (id, size) = (HeaderValue::from_static("b"), HeaderValue::from_static("1"));
-    let sent = Sent::default();
+    let dispatch = DispatchFlag::default();
     let batch = Outgoing {
         array: vec![body],
         batch_id: &id,
         batch_size: &size,
         trace: None,
-        sent: &sent,
+        dispatch: &dispatch,
         runtime: 0,
     };
     let outcome = upstream.post(batch).await;
-    (outcome, sent.get())
+    (outcome, dispatch.is_set())
 }
 
 async fn failure(upstream: &Upstream, body: Bytes) -> (&'static str, bool) {

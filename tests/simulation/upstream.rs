@@ -317,7 +317,7 @@ fn element(job: &Job) -> String {
 
 impl Call for SimulatedUpstream {
     async fn post(&self, batch: Outgoing<'_>) -> Result<Response, CallError> {
-        let sent = batch.sent;
+        let dispatch = batch.dispatch;
         assert_ne!(self.circuit.state(), "open", "sent all the same");
         let deadline = Instant::now() + TIMEOUT;
         let jobs = self.read(&batch.array.concat(), batch.batch_size);
@@ -341,7 +341,7 @@ impl Call for SimulatedUpstream {
             }
             _ => {}
         }
-        if !sent.ask() {
+        if !dispatch.set() {
             open.ended = true;
             return Err(CallError::Unreachable("simulated".to_owned()));
         }
