@@ -20,8 +20,9 @@ use tracing::{info, warn};
 
 use crate::batcher::{self, Batcher};
 use crate::config::{self, Config, MaxConnections, MaxInFlight, Threads};
+use crate::engine::circuit::Circuit;
 use crate::engine::outcome::JobResult;
-use crate::engine::{Phase, Policy, Processor, Results, encode};
+use crate::engine::{Engine, Phase, Policy, Results, encode};
 use crate::http::{
     self, Admin, Buffered, Caller, HostNames, Jobs, JobsInner, Limits, Operator, Setting,
 };
@@ -31,7 +32,6 @@ use crate::observe::advice;
 use crate::observe::metrics::Bounds;
 use crate::resilience::backoff::Backoff;
 use crate::resilience::budget::Budget;
-use crate::resilience::circuit::Circuit;
 use crate::resilience::limit;
 use crate::resilience::size::Size;
 use crate::server::connections::Connections;
@@ -150,7 +150,7 @@ impl App {
             config.circuit.failures,
             config.circuit.open_for,
         ));
-        let processor = Processor::new(
+        let engine = Engine::new(
             upstream,
             policy(&config),
             budget(&config.retry),
@@ -158,13 +158,13 @@ impl App {
             current.clone(),
             Arc::clone(&observer),
         );
-        let processor = Arc::new(match config.upstream.max_in_flight {
-            MaxInFlight::Fixed(_) => processor,
-            MaxInFlight::Adaptive => processor.adaptive(),
+        let engine = Arc::new(match config.upstream.max_in_flight {
+            MaxInFlight::Fixed(_) => engine,
+            MaxInFlight::Adaptive => engine.adaptive(),
         });
         let batcher = Batcher::new(batcher_settings(&config), move |batch| {
-            let processor = Arc::clone(&processor);
-            processor.process(batch)
+            let engine = Arc::clone(&engine);
+            engine.process(batch)
         });
         let workers = Arc::new(workers);
         let ready = Arc::new(AtomicBool::new(true));
@@ -423,7 +423,7 @@ fn policy(config: &Config) -> Policy {
             base: config.retry.base,
             cap: config.retry.cap,
         },
-        patience: config.upstream.timeout.min(config.server.request_timeout),
+        longest_wait: config.upstream.timeout.min(config.server.request_timeout),
         largest: Size {
             jobs: config.batch.max_size,
             bytes: config.batch.max_bytes - encode::BYTES_PER_ARRAY,

@@ -31,10 +31,10 @@ use tower_service::Service;
 
 use crate::batcher::{Batcher, Source};
 use crate::engine::Phase;
+use crate::engine::circuit::Circuit;
 use crate::engine::outcome::JobResult;
 use crate::job::Job;
 use crate::observe::Observer;
-use crate::resilience::circuit::Circuit;
 use crate::server::connections::Permit;
 use crate::server::{self, RequestBody};
 use authority::{HostError, Rules};

@@ -145,6 +145,21 @@ impl JobId {
         }
     }
 
+    /// Whether `written` is this id in JSON. Tells without making an id of it where it
+    /// has nothing escaped.
+    pub fn is_written_as(&self, written: &str) -> bool {
+        match (&self.0, written.as_bytes()) {
+            (Repr::String(text), [b'"', inner @ .., b'"']) if !inner.contains(&b'\\') => {
+                inner == text.as_bytes()
+            }
+            (Repr::Integer(n), digits @ [b'-' | b'0'..=b'9', ..]) => match u64::try_from(*n) {
+                Ok(n) => digits == itoa::Buffer::new().format(n).as_bytes(),
+                Err(_) => digits == itoa::Buffer::new().format(*n).as_bytes(),
+            },
+            _ => Self::parse(written).is_ok_and(|id| id == *self),
+        }
+    }
+
     /// The id that looks the same but is of the other JSON type: `"7"` for 7, and 7
     /// for `"7"`. Most strings have none.
     pub fn of_other_type(&self) -> Option<Self> {
@@ -308,6 +323,33 @@ mod tests {
         let (a, b) = (job(r#"{"id":"a"}"#), job(r#"{"id":"\u0061"}"#));
         assert_eq!((a.id(), a.key()), (b.id(), b.key()));
         assert_ne!(job(r#"{"id":1}"#).id(), job(r#"{"id":"1"}"#).id());
+    }
+
+    #[test]
+    fn an_id_knows_how_it_is_written() {
+        for (id, written, same) in [
+            (r#""a""#, r#""a""#, true),
+            (r#""a""#, r#""\u0061""#, true),
+            (r#""\u0061""#, r#""a""#, true),
+            (r#""a""#, r#""b""#, false),
+            (r#""a""#, "\"a", false),
+            (r#""a\\b""#, r#""a\\b""#, true),
+            // A backspace, which is written as the id's text is.
+            (r#""a\\b""#, r#""a\b""#, false),
+            (r#""7""#, "7", false),
+            ("7", r#""7""#, false),
+            ("7", "7", true),
+            ("7", "77", false),
+            ("0", "-0", false),
+            ("7", "7.0", false),
+            ("-9223372036854775808", "-9223372036854775808", true),
+            ("18446744073709551615", "18446744073709551615", true),
+            ("7", "", false),
+            ("7", "null", false),
+        ] {
+            let found = JobId::parse(id).unwrap().is_written_as(written);
+            assert_eq!(found, same, "{id} as {written}");
+        }
     }
 
     #[test]

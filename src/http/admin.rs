@@ -11,11 +11,11 @@ use axum::response::{IntoResponse, Response};
 use super::Buffered;
 use super::observe::{Limits, NO_STORE, Setting};
 use crate::batcher::Batcher;
+use crate::engine::circuit::Circuit;
 use crate::engine::outcome::JobResult;
 use crate::job::Job;
 use crate::observe::Observer;
 use crate::observe::advice;
-use crate::resilience::circuit::Circuit;
 
 /// What answering an operator takes.
 #[derive(Clone, Debug)]

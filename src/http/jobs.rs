@@ -423,9 +423,9 @@ mod tests {
     use super::super::{Buffered, Caller, HostNames, JobsInner, jobs_router};
     use super::*;
     use crate::batcher::{Batcher, Settings};
+    use crate::engine::circuit::Circuit;
     use crate::observe::Observer;
     use crate::observe::metrics::Bounds;
-    use crate::resilience::circuit::Circuit;
 
     fn jobs() -> Jobs {
         let bounds = Bounds {

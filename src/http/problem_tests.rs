@@ -4,7 +4,7 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 
 use super::*;
-use crate::engine::outcome::code_of_status;
+use crate::engine::meaning::code_of_status;
 
 fn missing(other_type: bool) -> Failure {
     Failure::ResultMissing {

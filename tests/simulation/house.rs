@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use microbatch::batcher::{Batcher, OnFull, Settings, Wait};
+use microbatch::engine::circuit::Circuit;
 use microbatch::engine::outcome::JobResult;
-use microbatch::engine::{Phase, Policy, Processor, Results, encode};
+use microbatch::engine::{Engine, Phase, Policy, Results, encode};
 use microbatch::http::{Buffered, Caller, HostNames, Jobs, JobsInner, jobs_router};
 use microbatch::job::Job;
 use microbatch::json::MAX_DEPTH;
@@ -16,7 +17,6 @@ use microbatch::observe::Observer;
 use microbatch::observe::metrics::{self, Metrics};
 use microbatch::resilience::backoff::Backoff;
 use microbatch::resilience::budget::Budget;
-use microbatch::resilience::circuit::Circuit;
 use microbatch::resilience::limit;
 use microbatch::resilience::size::Size;
 use rand::rngs::StdRng;
@@ -118,7 +118,7 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> House {
             base: Duration::from_millis(rng.random_range(1..50)),
             cap: Duration::from_millis(rng.random_range(50..200)),
         },
-        patience: TIMEOUT,
+        longest_wait: TIMEOUT,
         largest: Size {
             jobs: bounds.max_size,
             bytes: settings.max_bytes,
@@ -135,7 +135,7 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> House {
     let upstream = SimulatedUpstream::new(oracle.clone(), Arc::clone(&circuit), bounds, badness);
     let budget = Budget::new(rng.random_range(0.0..1.0), 5, Instant::now());
     let (phase, current) = watch::channel(Phase::Running);
-    let processor = Processor::new(
+    let engine = Engine::new(
         upstream,
         policy,
         budget,
@@ -143,11 +143,11 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> House {
         current.clone(),
         Arc::clone(&observer),
     );
-    let processor = Arc::new(match adaptive {
-        true => processor.adaptive(),
-        false => processor,
+    let engine = Arc::new(match adaptive {
+        true => engine.adaptive(),
+        false => engine,
     });
-    let batcher = Batcher::new(settings, move |batch| Arc::clone(&processor).process(batch));
+    let batcher = Batcher::new(settings, move |batch| Arc::clone(&engine).process(batch));
     let jobs = JobsInner {
         batcher: batcher.clone(),
         observer: Arc::clone(&observer),

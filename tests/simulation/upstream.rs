@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use http_body_util::Full;
-use microbatch::resilience::circuit::Circuit;
+use microbatch::engine::circuit::Circuit;
 use microbatch::upstream::{Call, CallError, Ended, Origin, Outgoing, Response};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;

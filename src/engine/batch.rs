@@ -1,0 +1,38 @@
+//! The batcher's types, for batches of jobs.
+
+use super::encode;
+use super::outcome::JobResult;
+use crate::batcher;
+use crate::job::Job;
+use crate::resilience::size::Size;
+
+/// A batch of jobs.
+pub type Batch = batcher::Batch<Job, JobResult>;
+
+pub(super) type Batcher = batcher::Batcher<Job, JobResult>;
+pub(super) type Member = batcher::Member<Job, JobResult>;
+pub(super) type Slot = batcher::Slot<Job, JobResult>;
+
+impl batcher::Item for Job {
+    fn key(&self) -> u64 {
+        Job::key(self)
+    }
+
+    fn bytes(&self) -> usize {
+        self.raw().len()
+    }
+}
+
+/// The jobs of a batch.
+pub(super) fn jobs(batch: &Batch) -> impl ExactSizeIterator<Item = &Job> + Clone {
+    batch.members().iter().map(Member::item)
+}
+
+/// How large a batch is, as the batcher counts it.
+pub(super) fn size(batch: &Batch) -> Size {
+    let bytes = jobs(batch).map(|job| job.raw().len() + encode::BYTES_PER_JOB);
+    Size {
+        jobs: batch.len(),
+        bytes: bytes.sum(),
+    }
+}

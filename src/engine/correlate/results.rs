@@ -1,0 +1,161 @@
+//! What an answer holds for the jobs of a batch, in words.
+
+use bytes::Bytes;
+use thiserror::Error;
+
+use crate::code::Code;
+
+/// What the answer holds for one job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Its result.
+    Found(Element),
+    /// No result has its id.
+    Missing {
+        /// One has it but for its JSON type: `"7"` for 7, or 7 for `"7"`.
+        other_type: bool,
+    },
+    /// Several have, and they differ: a guess could deliver the wrong one.
+    Ambiguous,
+    /// The one that has it is not JSON, or nests too deep; as it is written.
+    Malformed(Bytes),
+}
+
+/// Why a job has no sound result in an answer that has results. The texts are for
+/// the operator.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum Unsound {
+    /// A result has its id but for the JSON type.
+    #[error("the id came back as another JSON type")]
+    OtherType,
+    /// No result has its id.
+    #[error("no result has the job's id")]
+    Missing,
+    /// Several do, and they differ.
+    #[error("different results have the job's id")]
+    Ambiguous,
+    /// The one that does can't be read.
+    #[error("the job's result is not JSON")]
+    Malformed,
+}
+
+impl Unsound {
+    /// Every reason, in the order of the enum.
+    pub const ALL: [Self; 4] = [
+        Self::OtherType,
+        Self::Missing,
+        Self::Ambiguous,
+        Self::Malformed,
+    ];
+
+    /// What the job comes to.
+    pub fn code(self) -> Code {
+        match self {
+            Self::OtherType | Self::Missing => Code::ResultMissing,
+            Self::Ambiguous => Code::ResultAmbiguous,
+            Self::Malformed => Code::ResultMalformed,
+        }
+    }
+}
+
+impl Outcome {
+    /// One more element has the job's id.
+    pub(super) fn add(&mut self, other: Self) {
+        let same = match (&*self, &other) {
+            (Self::Missing { .. }, _) => return *self = other,
+            (Self::Found(one), Self::Found(other)) => one.raw == other.raw,
+            (Self::Malformed(one), Self::Malformed(other)) => one == other,
+            _ => false,
+        };
+        if !same {
+            *self = Self::Ambiguous;
+        }
+    }
+
+    /// Why the job has no sound result, if it has none.
+    pub fn unsound(&self) -> Option<Unsound> {
+        match self {
+            Self::Found(_) => None,
+            Self::Missing { other_type: true } => Some(Unsound::OtherType),
+            Self::Missing { other_type: false } => Some(Unsound::Missing),
+            Self::Ambiguous => Some(Unsound::Ambiguous),
+            Self::Malformed(_) => Some(Unsound::Malformed),
+        }
+    }
+}
+
+/// A result as the upstream wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Element {
+    /// The object.
+    pub raw: Bytes,
+    /// Whether it is the job's error rather than its result.
+    pub error: Option<ElementError>,
+}
+
+/// What a result with an `error` says of its status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ElementError {
+    /// Its own `status`, where that is an integer from 400 to 599.
+    pub status: Option<u16>,
+}
+
+/// What an answer comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Correlation {
+    /// One for each id.
+    pub outcomes: Vec<Outcome>,
+    /// The elements that belong to nobody.
+    pub unmatched: Unmatched,
+}
+
+impl Correlation {
+    /// Whether there is nothing for any of the ids.
+    pub fn is_for_nobody(&self) -> bool {
+        self.outcomes
+            .iter()
+            .all(|it| matches!(it, Outcome::Missing { .. }))
+    }
+}
+
+/// How many elements belong to nobody, by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unmatched {
+    /// An id that no job of the batch has.
+    pub unknown_id: usize,
+    /// No id.
+    pub no_id: usize,
+    /// More than one member `id`.
+    pub two_ids: usize,
+    /// Not an object.
+    pub not_an_object: usize,
+    /// Not JSON, and without an id that can be read.
+    pub malformed: usize,
+}
+
+impl Unmatched {
+    /// What can be wrong with an element.
+    pub const KINDS: [&str; 5] = [
+        "unknown-id",
+        "no-id",
+        "two-ids",
+        "not-an-object",
+        "malformed",
+    ];
+
+    /// How many there are of each of [`KINDS`](Self::KINDS).
+    pub fn by_kind(&self) -> [usize; 5] {
+        [
+            self.unknown_id,
+            self.no_id,
+            self.two_ids,
+            self.not_an_object,
+            self.malformed,
+        ]
+    }
+
+    /// All of them.
+    pub fn total(&self) -> usize {
+        self.by_kind().iter().sum()
+    }
+}
