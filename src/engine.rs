@@ -2,7 +2,7 @@
 //!
 //! The batcher hands a batch over; from then on every member is answered here,
 //! whatever happens: by its result, by the batch's failure, or by its deadline,
-//! which does not disturb the others. When nobody is left to answer, the call to
+//! which does not disturb the others. When no member is left that waits, the call to
 //! the upstream is given up.
 //!
 //! A call that failed may not be the end:
@@ -17,6 +17,18 @@
 //!                                │    └── smaller? ──▶ two halves, each a batch of its own
 //!                                └─ no ─▶ the same failure for all
 //! ```
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `process` | the engine: that way, from the slot to the last answer |
+//! | `run`, `race` | a batch under way, and what it waits for while members expire or depart |
+//! | [`context`], `history` | what a batch is known by, which does not change; what it has been through |
+//! | `attempt`, `learning` | one call and how it ended; what is learned from each |
+//! | `call`, `answer` | the call itself; its answer to outcomes |
+//! | [`encode`], [`correlate`] | pure: jobs to bytes, bytes to results |
+//! | [`outcome`], [`meaning`] | the words for what became of a job; what a failure means |
+//! | `retry`, `budget`, [`circuit`] | whether a batch is sent again; what calls of all batches share |
+//! | `journal` | what is told of all this, to the log and to the observer |
 
 mod answer;
 mod attempt;

@@ -1,7 +1,7 @@
 //! The words on the wire: a job, its id, and what can be wrong with them.
 //!
 //! A [`Job`] is the caller's object byte for byte, plus the id found in it.
-//! `http::jobs` makes them, the processor joins them; both compare ids by
+//! `http::jobs` makes them, the engine joins them; both compare ids by
 //! [`JobId`] alone.
 
 use std::fmt;

@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_took_is_told_with_the_next() {
+    fn counts_that_were_not_taken_are_told_with_the_next() {
         let start = Instant::now();
         let mut throttle = Throttle::new(1, SPAN);
         throttle.admit('a', start);

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::batch::{Batch, jobs};
-use super::call::{Answer, Failed};
+use super::call::Failed;
 use super::correlate::{Correlation, Element, NotResults, Outcome, correlate};
 use super::outcome::{Failure, JobOutcome};
 use crate::aside::{LARGE, aside};
@@ -16,6 +16,8 @@ const SMALL: usize = 64 * 1024;
 
 /// A success, read.
 pub(super) struct Answered {
+    /// The connection that it came on is kept for other calls when this is dropped,
+    /// unless it is suspect by then.
     pub response: Response,
     /// What it holds for each member, and the body that those are parts of; `None`
     /// where no results are read.
@@ -28,15 +30,18 @@ pub(super) struct Answered {
 ///
 /// # Errors
 /// Where the answer holds no results at all.
-pub(super) async fn read(batch: &Batch, answer: Answer) -> Result<Answered, Failed> {
-    let Answer { mut response, body } = answer;
+pub(super) async fn read(
+    batch: &Batch,
+    mut response: Response,
+    body: Option<Bytes>,
+) -> Result<Answered, Failed> {
     let Some(body) = body else {
         let results = None;
         return Ok(Answered { response, results });
     };
     match find(batch, &body).await {
         Ok(correlation) => {
-            if correlation.is_for_nobody() {
+            if correlation.is_for_no_job() {
                 response.suspect();
             }
             let results = Some((correlation, body));

@@ -89,14 +89,14 @@ impl Attempt {
         if let Some(signal) = lesson.signal {
             permit.tell(signal, now);
         }
-        let learned = self.learning.call_ended(
+        let slots = self.learning.call_ended(
             &self.batcher,
             (self.started, now),
             lesson.load,
             lesson.too_large.then_some(self.size),
         );
-        if let Some(slots) = learned {
-            self.journal.slots_changed(slots.from, slots.to);
+        if let Some((from, to)) = slots {
+            self.journal.slots_changed(from, to);
         }
     }
 }

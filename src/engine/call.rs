@@ -14,15 +14,6 @@ use crate::upstream::{Call, CallError, Outgoing, Response};
 /// The longest body of a refusal that is handed on to a caller: under 64 KiB.
 const MAX_PASSTHROUGH: usize = 64 * 1024 - 1;
 
-/// A success.
-pub(super) struct Answer {
-    /// The connection that it came on is kept for other calls when this is dropped,
-    /// unless it is suspect by then.
-    pub response: Response,
-    /// `None` where it is not read for results.
-    pub body: Option<Bytes>,
-}
-
 /// A call without success.
 pub(super) struct Failed {
     pub failure: Failure,
@@ -35,12 +26,13 @@ pub(super) struct Failed {
 }
 
 /// Sends a batch of `size` jobs, and reads as much of the answer as its meaning takes.
+/// A success comes with its body, where that is read for results.
 pub(super) async fn call(
     upstream: &impl Call,
     batch: Outgoing<'_>,
     size: usize,
     results: Results,
-) -> Result<Answer, Failed> {
+) -> Result<(Response, Option<Bytes>), Failed> {
     let mut response = upstream.post(batch).await?;
     let status = response.status();
     if !(200..=299).contains(&status) {
@@ -48,14 +40,10 @@ pub(super) async fn call(
     }
     if results == Results::None {
         response.is_its_own()?;
-        let body = None;
-        return Ok(Answer { response, body });
+        return Ok((response, None));
     }
     match response.body().await {
-        Ok(body) => {
-            let body = Some(body);
-            Ok(Answer { response, body })
-        }
+        Ok(body) => Ok((response, Some(body))),
         Err(error) => Err(Failed {
             answer: Some(seen(&response)),
             ..Failed::from(error)
@@ -145,7 +133,7 @@ async fn refusal(mut response: Response, size: usize) -> Failed {
         body,
     };
     Failed {
-        failure: Failure::Status(refusal),
+        failure: Failure::from(refusal),
         cause: format!("status {status}{}", meaning(status)),
         answer: Some(answer),
         response: Some(response),

@@ -99,3 +99,45 @@ impl History {
         self.failed + current.unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failed_call_counts_for_its_time_and_for_what_the_upstream_saw() {
+        let second = Duration::from_secs(1);
+        let mut history = History::new();
+        assert!(!history.may_be_seen() && !history.may_have_been_seen());
+        history.call_begins();
+        advance(second).await;
+        assert_eq!(history.upstream_time(), second);
+        history.call_ended();
+        // A pause.
+        advance(second).await;
+        assert!(history.may_be_seen());
+        history.call_failed(Dispatched::No);
+        assert!(!history.may_be_seen());
+        assert!(history.call_begins().set());
+        advance(second).await;
+        assert_eq!(history.upstream_time(), 2 * second);
+        assert!(history.may_have_been_seen());
+        history.call_failed(Dispatched::Unknown);
+        let mut half = history.of_half();
+        assert_eq!((half.attempts, half.upstream_time()), (0, 2 * second));
+        half.call_begins();
+        half.call_failed(Dispatched::No);
+        assert_eq!(half.earlier, Dispatched::Unknown);
+    }
+
+    #[test]
+    fn a_call_that_is_given_up_in_time_was_not_seen() {
+        let mut history = History::new();
+        let flag = history.call_begins();
+        assert!(history.may_be_seen());
+        assert!(!history.may_have_been_seen());
+        assert!(!flag.set(), "withdrawn");
+    }
+}

@@ -80,42 +80,34 @@ impl Journal {
         self.observer.metrics.call_ended(outcome, status, took);
     }
 
-    /// The members of a batch are about to be answered; it came to this, and the
-    /// upstream had it for so long.
+    /// The members of a batch are about to be answered: it came to this after so many
+    /// attempts, and the upstream had it for so long. Why it failed is told apart, but
+    /// for batches that an open circuit holds back: those would flood the log, and hide
+    /// on the live page why it is open. What failed before them tells that.
     pub fn ended(
         &self,
         context: &BatchContext,
         outcome: Code,
-        upstream: Duration,
+        (attempts, upstream): (u32, Duration),
         batcher: Snapshot,
     ) {
+        let (jobs, reason) = (context.size, context.reason);
         let ended = Ended {
-            jobs: context.size,
-            reason: context.reason,
+            jobs,
+            reason,
             outcome,
             upstream,
         };
         self.observer.batch_ended(ended, batcher);
-    }
-
-    /// A batch has ended well.
-    pub fn done(&self, context: &BatchContext, attempts: u32) {
-        debug!(
-            batch_id = %context.id,
-            size = context.size,
-            outcome = Code::Ok.as_str(),
-            attempts,
-            duration_ms = context.duration_ms(),
-            "batch done"
-        );
-    }
-
-    /// An open circuit has held a batch back. Such batches would flood the log, and hide
-    /// on the live page why it is open: what failed before them tells that.
-    pub fn held_back(&self, context: &BatchContext) {
-        let (batch_id, size) = (context.id, context.size);
-        let outcome = Code::CircuitOpen.as_str();
-        debug!(%batch_id, size, outcome, "batch not sent");
+        let (batch_id, size, name) = (context.id, context.size, outcome.as_str());
+        match outcome {
+            Code::Ok => {
+                let duration_ms = context.duration_ms();
+                debug!(%batch_id, size, outcome = name, attempts, duration_ms, "batch done");
+            }
+            Code::CircuitOpen => debug!(%batch_id, size, outcome = name, "batch not sent"),
+            _ => {}
+        }
     }
 
     /// A batch has failed, after so many attempts.

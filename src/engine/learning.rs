@@ -35,12 +35,6 @@ struct Known {
     sizes: LearnedSize,
 }
 
-/// A change of the number of slots.
-pub(super) struct SlotsChanged {
-    pub from: usize,
-    pub to: usize,
-}
-
 impl Learning {
     /// Nothing is known yet. Where it `is_adaptive`, it finds out how many calls the
     /// upstream bears at once.
@@ -69,14 +63,15 @@ impl Learning {
     }
 
     /// Learns from a call that began then and has ended, while it still has its slot;
-    /// from its size too, where that was refused as too large.
+    /// from its size too, where that was refused as too large. Returns how many slots
+    /// there were and are, where that has changed.
     pub fn call_ended(
         &self,
         batcher: &Batcher,
         (started, ended): (Instant, Instant),
         load: LoadSignal,
         too_large: Option<Size>,
-    ) -> Option<SlotsChanged> {
+    ) -> Option<(usize, usize)> {
         let in_flight = self.is_adaptive.then(|| batcher.snapshot().in_flight);
         // Locked to the end, so that the batcher gets the changes in their order.
         let mut known = self.known();
@@ -98,7 +93,7 @@ impl Learning {
             load,
         })?;
         batcher.set_max_in_flight(to);
-        Some(SlotsChanged { from, to })
+        Some((from, to))
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {

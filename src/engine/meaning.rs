@@ -133,7 +133,7 @@ mod tests {
     };
 
     fn status(status: u16, size: usize) -> Failure {
-        Failure::Status(Refusal {
+        Failure::from(Refusal {
             status,
             code: code_of_status(status, size),
             retry_after: Some(7),

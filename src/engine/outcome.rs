@@ -78,7 +78,7 @@ pub enum Failure {
     /// No complete answer in time.
     Timeout,
     /// The upstream refused the batch.
-    Status(Refusal),
+    Status(Arc<Refusal>),
     /// 2xx, but no array of results; with the status.
     Malformed(u16),
     /// The answer is over the limit; with its status.
@@ -107,6 +107,12 @@ pub struct Refusal {
     pub retry_after: Option<u64>,
     /// What to hand on to a caller that was alone in the batch.
     pub body: Option<Passthrough>,
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::Status(Arc::new(refusal))
+    }
 }
 
 /// A body that the caller may see as the upstream wrote it.

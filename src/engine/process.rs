@@ -139,7 +139,6 @@ impl<C: Call> Engine<C> {
             Err(open) => {
                 run.batch.was_not_sent();
                 run.end(Code::CircuitOpen);
-                self.journal.held_back(&run.context);
                 run.fail_all(&Failure::CircuitOpen(open.retry_after));
                 Ok(Then::Done)
             }
@@ -198,7 +197,7 @@ impl<C: Call> Engine<C> {
             Ok(answer) => {
                 run.history.call_ended();
                 let read = match answer {
-                    Ok(answer) => answer::read(&run.batch, answer).await,
+                    Ok((response, body)) => answer::read(&run.batch, response, body).await,
                     Err(failed) => Err(failed),
                 };
                 read.map_or_else(|failed| self.failed(run, failed), End::Answered)
@@ -228,7 +227,6 @@ impl<C: Call> Engine<C> {
                 .correlated(context, members, correlation, status);
         }
         run.end(Code::Ok);
-        self.journal.done(&run.context, run.history.attempts);
         match results {
             Some((correlation, body)) => {
                 let mut outcomes = correlation.outcomes.into_iter();

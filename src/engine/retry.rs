@@ -50,7 +50,7 @@ mod tests {
             excerpts: false,
         };
         let status = |status| {
-            Failure::Status(Refusal {
+            Failure::from(Refusal {
                 status,
                 code: code_of_status(status, 2),
                 retry_after: Some(2),

@@ -134,9 +134,9 @@ impl Run {
     /// Tells that it ends with this, before its members are answered.
     pub fn end(&mut self, outcome: Code) {
         self.told = true;
-        let upstream = self.history.upstream_time();
+        let calls = (self.history.attempts, self.history.upstream_time());
         let counts = self.batch.batcher().observe();
-        self.journal.ended(&self.context, outcome, upstream, counts);
+        self.journal.ended(&self.context, outcome, calls, counts);
     }
 
     /// Tells that no member waits any more.

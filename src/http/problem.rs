@@ -361,7 +361,7 @@ impl From<&Failure> for Problem {
             Failure::Timeout => {
                 new("the upstream did not answer in time; the job may have been done")
             }
-            Failure::Status(refusal) => Self::from(refusal).dispatched(failure.dispatched()),
+            Failure::Status(refusal) => Self::from(&**refusal).dispatched(failure.dispatched()),
             Failure::Malformed(status) => {
                 new("the upstream's answer is not a JSON array of results for this batch")
                     .upstream_status(*status)

@@ -23,7 +23,7 @@ async fn document(problem: Problem) -> (Response<()>, Value) {
 }
 
 fn refusal(status: u16, size: usize) -> Failure {
-    Failure::Status(outcome::Refusal {
+    Failure::from(outcome::Refusal {
         status,
         code: code_of_status(status, size),
         retry_after: None,
@@ -309,7 +309,7 @@ async fn some_answers_carry_more_headers() {
     assert_eq!(head.headers()[ALLOW], "POST");
     let (head, _) = document(Problem::from(Refusal::Closed)).await;
     assert_eq!(head.headers()[CONNECTION], "close");
-    let overloaded = Failure::Status(outcome::Refusal {
+    let overloaded = Failure::from(outcome::Refusal {
         status: 429,
         code: Code::UpstreamOverloaded,
         retry_after: Some(30),

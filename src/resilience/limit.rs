@@ -1,6 +1,6 @@
 //! How many batches may be in flight, found out by trying.
 //!
-//! Whoever starts the calls holds one [`Limit`] per upstream and tells it how each
+//! The engine holds one [`Limit`] per upstream and tells it how each
 //! call ended; it answers with the new limit, where that changes. It is a pure
 //! value: no clock, no task, no I/O, no allocation, and a few floating point
 //! operations per call.

@@ -505,7 +505,7 @@ fn half_as_many_again_until_the_first_trouble_then_one_more() {
 }
 
 #[test]
-fn a_limit_nobody_reaches_stays_whether_calls_are_quick_or_slow() {
+fn an_unreached_limit_stays_whether_calls_are_quick_or_slow() {
     let mut driver = Driver::after_trouble();
     for took in [CALL, 5 * CALL, CALL / 5] {
         for _ in 0..300 {
@@ -628,7 +628,7 @@ fn a_probe_that_meets_a_change_of_the_upstream_proves_nothing() {
 }
 
 #[test]
-fn a_probe_nobody_reaches_proves_nothing() {
+fn an_unreached_probe_proves_nothing() {
     let mut driver = Driver::after_trouble();
     assert_eq!([(); 2].map(|()| driver.round(2 * CALL)), [9, 4]);
     assert_eq!(driver.round_with(2 * CALL, 3), 9);

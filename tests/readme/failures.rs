@@ -60,7 +60,7 @@ fn promises() -> BTreeMap<String, Promise> {
 /// One problem of every code.
 fn problems() -> Vec<Problem> {
     let refused = |status, size| {
-        Failure::Status(Refusal {
+        Failure::from(Refusal {
             status,
             code: code_of_status(status, size),
             retry_after: None,

@@ -93,7 +93,7 @@ async fn a_hanging_upstream_is_found_out_by_jobs_in_a_hurry() {
 }
 
 #[tokio::test]
-async fn of_an_upstream_that_is_unknown_callers_who_leave_tell_nothing() {
+async fn departed_callers_tell_nothing_of_an_unknown_upstream() {
     let (proxy, mut upstream) = house(&[], "1").await;
     for _ in 0..3 {
         let caller = proxy.enqueue(JOB).await;

@@ -150,7 +150,7 @@ async fn what_is_queued_when_it_opens_is_refused_too() {
 }
 
 #[tokio::test]
-async fn who_pauses_when_it_opens_is_not_sent_again() {
+async fn a_batch_that_pauses_when_it_opens_is_not_sent_again() {
     let upstream = ScriptedUpstream::start().await;
     // The call before the pause is one of them.
     let env = [
@@ -218,7 +218,7 @@ async fn a_probe_that_fails_leaves_it_open() {
 }
 
 #[tokio::test]
-async fn a_probe_whose_caller_leaves_decides_nothing() {
+async fn a_probe_whose_caller_departs_decides_nothing() {
     let mut house = House::start("300ms", &[]).await;
     house.opens().await;
     let (caller, mut call) = house.probe().await;

@@ -42,7 +42,7 @@ async fn the_slot_is_free_meanwhile() {
 }
 
 #[tokio::test]
-async fn whoever_pauses_takes_up_room_in_the_queue_until_it_leaves() {
+async fn a_pausing_job_takes_up_room_in_the_queue_until_it_is_sent() {
     let flags = [&ONE_BY_ONE[..], &["--queue-max-jobs", "2"]].concat();
     let (proxy, mut upstream) = house(&flags, &[IDEMPOTENT]).await;
     let pausing = proxy.enqueue(JOB).await;
@@ -69,7 +69,7 @@ async fn whoever_pauses_takes_up_room_in_the_queue_until_it_leaves() {
 }
 
 #[tokio::test]
-async fn who_left_meanwhile_is_not_sent_again() {
+async fn a_departed_callers_job_is_not_sent_again() {
     let (proxy, mut upstream) = house(&PAIRS, &[IDEMPOTENT]).await;
     let leaving = proxy.enqueue(JOB).await;
     let staying = proxy.enqueue(r#"{"id":"b"}"#).await;
@@ -89,7 +89,7 @@ async fn who_left_meanwhile_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn when_everybody_left_nothing_is_sent_again() {
+async fn nothing_is_sent_again_when_all_callers_departed() {
     let (mut proxy, mut upstream) = house(&PAIRS, &[IDEMPOTENT]).await;
     let one = proxy.enqueue(JOB).await;
     let other = proxy.enqueue(r#"{"id":"b"}"#).await;
@@ -110,7 +110,7 @@ async fn when_everybody_left_nothing_is_sent_again() {
 }
 
 #[tokio::test]
-async fn who_would_expire_before_the_retry_is_answered_at_once() {
+async fn a_job_that_would_expire_before_the_retry_is_answered_at_once() {
     let (proxy, mut upstream) = house(&PAIRS, &[IDEMPOTENT]).await;
     let hasty = proxy
         .enqueue_request(job("hasty").header("prefer", "wait=2"))

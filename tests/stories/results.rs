@@ -206,7 +206,7 @@ async fn results_of_a_large_answer_arrive_as_those_of_a_small_one() {
 }
 
 #[tokio::test]
-async fn the_results_of_another_batch_are_nobodys() {
+async fn the_results_of_another_batch_reach_no_caller() {
     let House {
         proxy,
         mut upstream,
@@ -289,7 +289,7 @@ async fn what_matches_no_job_is_ignored() {
 }
 
 #[tokio::test]
-async fn an_element_with_two_ids_is_nobodys() {
+async fn an_element_with_two_ids_reaches_no_caller() {
     let [one, other] = a_and_b(r#"[{"id":"a","id":"b"},{"id":"b"}]"#).await;
     missing(&one, "a");
     other.is_result(r#"{"id":"b"}"#);

@@ -41,7 +41,7 @@ pub fn again(proxy: &Proxy) -> usize {
 }
 
 #[tokio::test]
-async fn a_refused_batch_is_sent_again_until_somebody_listens() {
+async fn a_refused_batch_is_sent_again_until_the_upstream_listens() {
     let env = [
         ("MICROBATCH_RETRY__MAX_ATTEMPTS", "100"),
         ("MICROBATCH_RETRY__BUDGET_MIN", "1000000"),
@@ -150,7 +150,7 @@ const SEEN: [Deed; 6] = [
 ];
 
 /// Only silence is to be waited out.
-fn patience(deed: &str) -> &'static str {
+fn timeout_for(deed: &str) -> &'static str {
     match deed {
         "silence" => "1s",
         _ => "60s",
@@ -160,7 +160,7 @@ fn patience(deed: &str) -> &'static str {
 #[tokio::test]
 async fn what_the_upstream_may_have_done_is_not_sent_again() {
     for (deed, does, status, code, dispatched) in SEEN {
-        let (proxy, mut upstream) = house(&["--upstream-timeout", patience(deed)], &[]).await;
+        let (proxy, mut upstream) = house(&["--upstream-timeout", timeout_for(deed)], &[]).await;
         let caller = proxy.enqueue(JOB).await;
         does(upstream.next().await);
         let answer = tokio::select! {
@@ -178,7 +178,7 @@ async fn what_the_upstream_may_have_done_is_not_sent_again() {
 async fn where_twice_does_no_harm_it_is() {
     for (deed, does, ..) in SEEN {
         let (proxy, mut upstream) =
-            house(&["--upstream-timeout", patience(deed)], &[IDEMPOTENT]).await;
+            house(&["--upstream-timeout", timeout_for(deed)], &[IDEMPOTENT]).await;
         let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         let request = Request::job(JOB).header("traceparent", parent);
         let caller = proxy.enqueue_request(request).await;
@@ -202,7 +202,7 @@ async fn where_twice_does_no_harm_it_is() {
 async fn after_the_last_attempt_the_caller_gets_the_last_failure() {
     for (deed, does, status, code, dispatched) in SEEN {
         let env = [IDEMPOTENT, ("MICROBATCH_RETRY__MAX_ATTEMPTS", "2")];
-        let (proxy, mut upstream) = house(&["--upstream-timeout", patience(deed)], &env).await;
+        let (proxy, mut upstream) = house(&["--upstream-timeout", timeout_for(deed)], &env).await;
         let caller = proxy.enqueue(JOB).await;
         does(upstream.next().await);
         does(upstream.next().await);
@@ -293,7 +293,7 @@ async fn retry_after_is_honoured_in_seconds_and_as_a_date() {
 }
 
 #[tokio::test]
-async fn nobody_waits_for_a_retry_past_its_deadline() {
+async fn a_job_does_not_wait_for_a_retry_past_its_deadline() {
     let (answer, waited) = after_503(|| "3600".to_owned()).await;
     assert_eq!(waited, None);
     answer.idempotent_problem(503, "upstream-overloaded", "yes");

@@ -220,7 +220,7 @@ async fn the_halves_keep_their_distance() {
 }
 
 #[tokio::test]
-async fn who_left_is_in_no_half() {
+async fn a_departed_callers_job_is_in_no_half() {
     let mut house = House::full(4, &["--max-in-flight", "1"], &[]).await;
     let whole = house.upstream.next().await;
     house.callers.remove(2).leave();

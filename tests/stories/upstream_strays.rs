@@ -84,7 +84,7 @@ async fn an_answer_said_twice_has_no_result_for_the_next_batch() {
 
 /// The same id again: nothing but the name of its batch tells it apart.
 #[tokio::test]
-async fn an_answer_that_names_another_batch_is_nobodys() {
+async fn an_answer_that_names_another_batch_reaches_no_caller() {
     let mut house = House::open(&[]).await;
     for status in ["200 OK", "400 Bad Request", "429 Slow", "500 Oops"] {
         let stray = |_: &Wire| {

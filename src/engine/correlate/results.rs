@@ -111,7 +111,7 @@ pub struct Correlation {
 
 impl Correlation {
     /// Whether there is nothing for any of the ids.
-    pub fn is_for_nobody(&self) -> bool {
+    pub fn is_for_no_job(&self) -> bool {
         self.outcomes
             .iter()
             .all(|it| matches!(it, Outcome::Missing { .. }))
