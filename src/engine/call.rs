@@ -92,6 +92,21 @@ impl Failed {
             response: None,
         }
     }
+
+    /// What the log tells of it: why, and what is to be seen of the answer, with the
+    /// beginning of its body where that may be shown. Reads that, which may take the
+    /// upstream a moment.
+    pub async fn told(self, excerpts: bool) -> (String, Option<FailedAnswer>) {
+        let beginning = match self.response {
+            Some(response) => response.beginning(FailedAnswer::BYTES).await,
+            None => Bytes::new(),
+        };
+        let answer = self.answer.map(|answer| match excerpts {
+            true => answer.with_body(&beginning),
+            false => answer.without_body(),
+        });
+        (self.cause, answer)
+    }
 }
 
 fn seen(response: &Response) -> FailedAnswer {

@@ -4,7 +4,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -24,7 +23,6 @@ use super::retry;
 use super::run::Run;
 use crate::code::Code;
 use crate::observe::Observer;
-use crate::observe::live::FailedAnswer;
 use crate::resilience::budget::Budget;
 use crate::upstream::{Call, Outgoing, Upstream};
 
@@ -288,24 +286,11 @@ impl<C: Call> Engine<C> {
     /// Answers every member with the failure. What the upstream said about it is read
     /// after that, which may take it a moment.
     async fn fail(&self, run: &mut Run, failed: Failed) {
-        let Failed {
-            failure,
-            cause,
-            answer,
-            response,
-        } = failed;
+        let (failure, attempts) = (failed.failure.clone(), run.history.attempts);
         run.end(failure.code());
         run.fail_all(&failure);
-        let beginning = match response {
-            Some(response) => response.beginning(FailedAnswer::BYTES).await,
-            None => Bytes::new(),
-        };
-        let answer = answer.map(|answer| match self.policy.excerpts {
-            true => answer.with_body(&beginning),
-            false => answer.without_body(),
-        });
-        let (attempts, code) = (run.history.attempts, failure.code());
+        let (cause, answer) = failed.told(self.policy.excerpts).await;
         self.journal
-            .failed(&run.context, attempts, code, &cause, answer);
+            .failed(&run.context, attempts, failure.code(), &cause, answer);
     }
 }

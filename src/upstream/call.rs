@@ -25,7 +25,7 @@ pub struct Outgoing<'a> {
     pub runtime: usize,
 }
 
-/// A way to call an upstream. [`Upstream`] is the one over HTTP; a simulation
+/// A way to call an upstream. [`Upstream`](super::Upstream) is the one over HTTP; a simulation
 /// brings its own.
 pub trait Call: Send + Sync + 'static {
     /// Posts one batch; returns when the head of the answer is there.

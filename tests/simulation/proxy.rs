@@ -29,7 +29,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::callers::{self, Answers, Manners};
 use crate::upstream::{Bounds, Fate, Oracle, SimulatedUpstream, TIMEOUT};
 
-/// What befalls the house.
+/// What befalls the proxy.
 pub const EVENTS: &[&str] = &["all left", "closed early", "drained", "flushed", "given up"];
 
 /// What came of one schedule, or of many.
@@ -67,14 +67,14 @@ pub fn run(seed: u64) -> Outcome {
     runtime.block_on(async { timeout(HANG, schedule(seed)).await.expect("it hangs") })
 }
 
-struct House {
+struct Proxy {
     batcher: Batcher<Job, JobResult>,
     observer: Arc<Observer>,
     jobs: JobsInner,
     phase: watch::Sender<Phase>,
 }
 
-fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> House {
+fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> Proxy {
     let adaptive = rng.random_bool(0.2);
     let slots = match adaptive {
         true => limit::START,
@@ -163,7 +163,7 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> House {
         circuit,
         job_error_status: StatusCode::UNPROCESSABLE_ENTITY,
     };
-    House {
+    Proxy {
         batcher,
         observer,
         jobs,
@@ -175,7 +175,7 @@ async fn schedule(seed: u64) -> Outcome {
     let mut rng = StdRng::seed_from_u64(seed);
     let oracle = Oracle::new(rng.random());
     let idempotent = rng.random();
-    let House {
+    let Proxy {
         batcher,
         observer,
         jobs,
@@ -205,7 +205,7 @@ async fn schedule(seed: u64) -> Outcome {
     };
     let mut event = |name| *outcome.events.entry(name).or_default() += 1;
 
-    // The house is closed with the last caller, or while they are still at it.
+    // The batcher is closed with the last caller, or while they are still at it.
     let early = rng.random_bool(0.5);
     let lives = Duration::from_millis(rng.random_range(0..500));
     let mut answers = Vec::new();
@@ -254,7 +254,7 @@ async fn schedule(seed: u64) -> Outcome {
     outcome
 }
 
-/// When all is over: nobody is in the house, everybody is accounted for, and
+/// When all is over: no job is left, every job is accounted for, and
 /// nothing was done twice that must not be.
 fn balance(
     batcher: &Batcher<Job, JobResult>,
