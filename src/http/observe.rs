@@ -16,9 +16,8 @@ use sha2::{Digest, Sha256};
 use super::Admin;
 use crate::batcher::Snapshot;
 use crate::observe::advice::{self, Advice, Figures, advise};
-use crate::observe::live::{Failures, Reading, Second, Size};
-use crate::observe::metrics::{Format, Gauges, exposition};
-use crate::telemetry;
+use crate::observe::live::{Failures, Recent, Second, Size};
+use crate::observe::metrics::{Format, Process, Route, exposition};
 
 /// The live page, whole.
 const PAGE: &str = include_str!("page.html");
@@ -115,34 +114,33 @@ pub(super) async fn page() -> Response {
 pub(super) async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Response {
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
     let format = Format::accepted_by(accept.unwrap_or_default());
-    let gauges = Gauges {
-        now: admin.observer.one_moment(|| admin.batcher.snapshot()),
+    let moment = admin.observer.one_moment(|| admin.batcher.snapshot());
+    let process = Process {
+        buffered: admin.buffered.bytes(),
+        log_lines_dropped: moment.log_lines_dropped,
+    };
+    let route = Route {
+        metrics: &admin.observer.metrics,
+        moment: &moment,
         queue_capacity: admin.limits.queue_jobs,
         circuit_open: !admin.circuit.is_closed(),
-        log_lines_dropped: telemetry::lines_dropped(),
-        buffered: admin.buffered.bytes(),
     };
-    match exposition(&admin.observer, gauges, format) {
-        Ok(text) => {
-            let headers = [
-                (CONTENT_TYPE, format.content_type()),
-                (CACHE_CONTROL, NO_STORE),
-            ];
-            (headers, text).into_response()
-        }
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
+    let headers = [
+        (CONTENT_TYPE, format.content_type()),
+        (CACHE_CONTROL, NO_STORE),
+    ];
+    (headers, exposition(&process, &route, format)).into_response()
 }
 
 /// `GET /live`: what the page shows, or with `?since=<t>` no seconds before that.
 pub(super) async fn live(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Response {
     let since = query.as_deref().and_then(since).unwrap_or(0);
-    let Reading {
-        now,
+    let Recent {
+        moment,
         seconds,
         failures,
-    } = admin.read();
-    let batcher = now.batcher;
+    } = admin.recent();
+    let batcher = moment.batcher;
     let from = seconds.partition_point(|second| second.t <= since);
     let document = Document {
         version: env!("CARGO_PKG_VERSION"),
@@ -172,18 +170,17 @@ pub(super) async fn live(State(admin): State<Admin>, RawQuery(query): RawQuery) 
 
 /// `GET /advice`: what limits the proxy now, in words.
 pub(super) async fn advice(State(admin): State<Admin>) -> Response {
-    let Reading {
-        now,
+    let Recent {
+        moment,
         seconds,
         failures,
-    } = admin.read();
-    json(&admin.advise(&seconds, &failures, now.batcher))
+    } = admin.recent();
+    json(&admin.advise(&seconds, &failures, moment.batcher))
 }
 
 impl Admin {
-    fn read(&self) -> Reading {
-        let live = &self.observer.live;
-        live.read(|| self.observer.one_moment(|| self.batcher.observe()))
+    fn recent(&self) -> Recent {
+        self.observer.recent(|| self.batcher.observe())
     }
 
     fn advise(&self, seconds: &[Second], failures: &[Failures], batcher: Snapshot) -> Vec<Advice> {

@@ -1,9 +1,10 @@
 //! Section 8 of the contract: what is counted, under which names, and that it is
 //! right after a run of which everything is known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
 
+use microbatch::observe::metrics::FAMILIES;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
@@ -245,6 +246,28 @@ async fn every_name_has_its_help_its_type_and_its_labels() {
         assert_eq!(found, labels, "{name}");
     }
     assert_eq!(scrape.families.len(), METRICS.len());
+}
+
+/// What holds the dashboard, the alerts and the documents is what is exposed.
+#[tokio::test]
+async fn a_scrape_is_what_the_table_of_families_says() {
+    let (proxy, _upstream) = eventful().await;
+    let scrape = Scrape::of(&proxy).await;
+    let names = scrape.text.lines();
+    let names = names.filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    assert!(names.eq(FAMILIES.iter().map(|family| family.name)));
+    for family in &FAMILIES {
+        let found = &scrape.families[family.name];
+        let described = (&*found.kind, &*found.help);
+        assert_eq!(described, (family.kind.as_str(), family.help));
+        let labels: BTreeSet<_> = found.labels.keys().map(String::as_str).collect();
+        assert_eq!(
+            labels,
+            family.labels.iter().copied().collect(),
+            "{}",
+            family.name
+        );
+    }
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! Rules about what batches are like, and why.
 
-use super::figures::{Figures, share};
+use super::figures::{Figures, Limits, share};
+use super::sentence::{Advice, Kind, say};
 use super::words::{count, ms, percent, things, things_were};
-use super::{Advice, Kind, Limits, say};
 use crate::batcher::FlushReason;
 use crate::code::Code;
 

@@ -1,8 +1,8 @@
 //! Rules about how much comes in, and how much of it the upstream takes.
 
-use super::figures::{Figures, share};
+use super::figures::{Figures, Limits, share};
+use super::sentence::{Advice, Kind, say};
 use super::words::{ms, percent, things, things_were};
-use super::{Advice, Kind, Limits, say};
 use crate::batcher::FlushReason;
 
 /// From this share of `queue.max_jobs` on a queue counts as full.

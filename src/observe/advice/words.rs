@@ -52,6 +52,14 @@ pub(super) fn quoted(text: &str) -> String {
     quoted.replace('`', "'")
 }
 
+/// The same beside what it explains, if it is not empty.
+pub(super) fn in_brackets(text: &str) -> String {
+    match text {
+        "" => String::new(),
+        text => format!(" ({})", quoted(text)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
