@@ -9,10 +9,12 @@ mod by_code;
 mod event;
 mod failed_answer;
 mod failure_log;
+pub mod health;
 mod latency;
 pub mod live;
 pub mod metrics;
 mod moment;
+mod words;
 
 use crate::batcher::Snapshot;
 use crate::observe::failure_log::FailureLog;

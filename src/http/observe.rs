@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use super::Admin;
 use crate::batcher::Snapshot;
 use crate::observe::advice::{self, Advice, Figures, advise};
+use crate::observe::health::{Health, Present};
 use crate::observe::live::{Failures, Recent, Second, Size};
 use crate::observe::metrics::{Format, Process, Route, exposition};
 
@@ -80,6 +81,7 @@ struct Document<'a> {
     started: f64,
     ready: bool,
     circuit: &'static str,
+    health: Health,
     limits: Limits,
     current: Current,
     seconds: &'a [Second],
@@ -142,12 +144,20 @@ pub(super) async fn live(State(admin): State<Admin>, RawQuery(query): RawQuery) 
     } = admin.recent();
     let batcher = moment.batcher;
     let from = seconds.partition_point(|second| second.t <= since);
+    let present = Present {
+        t: admin.observer.live.date() as u64,
+        batcher,
+        queue_jobs: admin.limits.queue_jobs,
+        circuit: admin.circuit.state(),
+        ready: admin.is_ready(),
+    };
     let document = Document {
         version: env!("CARGO_PKG_VERSION"),
         now: admin.observer.live.date(),
         started: admin.observer.live.started(),
-        ready: admin.is_ready(),
-        circuit: admin.circuit.state(),
+        ready: present.ready,
+        circuit: present.circuit,
+        health: Health::of(&seconds, &present),
         limits: Limits {
             max_in_flight: batcher.max_in_flight,
             ..admin.limits.clone()

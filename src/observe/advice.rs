@@ -12,7 +12,6 @@ mod figures;
 mod load;
 mod reasons;
 mod sentence;
-mod words;
 
 pub use figures::{Figures, Limits};
 pub use sentence::{Advice, Kind};

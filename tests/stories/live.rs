@@ -64,6 +64,8 @@ async fn the_last_minutes_add_up() {
         (&live["ready"], &live["circuit"]),
         (&true.into(), &"closed".into())
     );
+    // Two of the seven failed, whether or not that is ten seconds ago.
+    assert_eq!(live["health"]["kind"], "problem", "{live:#}");
     assert_eq!(
         live["limits"],
         serde_json::json!({
@@ -265,6 +267,8 @@ async fn what_is_in_the_house_is_shown() {
 async fn the_advice_is_what_the_page_shows_and_speaks_of_what_happened() {
     let upstream = ScriptedUpstream::start().await;
     let proxy = Proxy::start(&upstream.url(), &[], &[]).await;
+    let ready = serde_json::json!({ "state": "ready", "kind": "good", "text": "ready" });
+    assert_eq!(live(&proxy).await["health"], ready);
     let quiet = get(&proxy, "/advice").await.json();
     assert_eq!(quiet.as_array().expect("a list").len(), 1);
     let text = quiet[0]["text"].as_str().expect("a text");

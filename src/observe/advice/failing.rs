@@ -1,11 +1,11 @@
 //! Rules about jobs that fail: how many, and with what.
 
-use super::figures::{Figures, Limits, share};
+use super::figures::{Figures, Limits};
 use super::reasons::{Reason, reason};
 use super::sentence::{Advice, Kind, say};
-use super::words::{percent, quoted, things};
 use crate::code::Code;
 use crate::observe::live::Failures;
+use crate::observe::words::{percent, quoted, share, things};
 
 /// From this share of failed jobs on nothing else matters.
 const OUTAGE: f64 = 0.9;

@@ -6,6 +6,7 @@ use crate::code::Code;
 use crate::observe::by_code::ByCode;
 use crate::observe::latency::LatencyHistogram;
 use crate::observe::live::{Counts, Failures, Second};
+use crate::observe::words::share;
 
 /// What happened in the last minute, and what is now.
 #[derive(Clone, Debug, PartialEq)]
@@ -169,9 +170,4 @@ impl Figures {
     pub(super) fn some_succeed(&self) -> bool {
         self.outcome(Code::Ok) + self.outcome(Code::JobError) > 0
     }
-}
-
-/// The part of a whole, 0 of nothing.
-pub(super) fn share(part: f64, whole: f64) -> f64 {
-    if whole > 0.0 { part / whole } else { 0.0 }
 }

@@ -1,10 +1,10 @@
 //! Why jobs come to a code, and what to change about it.
 
 use super::figures::{Figures, Limits};
-use super::words::{in_brackets, ms, quoted};
 use crate::code::Code;
 use crate::fault::{Instead, NotResults, Unsound};
 use crate::observe::live::Failures;
+use crate::observe::words::{in_brackets, ms, quoted};
 
 /// Why jobs fail, as the sentence says it, and the setting to change.
 pub(super) struct Reason {

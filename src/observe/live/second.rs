@@ -110,7 +110,8 @@ pub struct Second {
 }
 
 impl Second {
-    pub(super) fn new(t: u64) -> Self {
+    /// One in which nothing has happened yet.
+    pub fn new(t: u64) -> Self {
         Self {
             t,
             ..Self::default()

@@ -16,6 +16,11 @@ pub(super) fn things_were(number: u64, thing: &str) -> String {
     format!("{} {were}", things(number, thing))
 }
 
+/// The part of a whole, 0 of nothing.
+pub(super) fn share(part: f64, whole: f64) -> f64 {
+    if whole > 0.0 { part / whole } else { 0.0 }
+}
+
 pub(super) fn percent(share: f64) -> String {
     match share * 100.0 {
         little if little > 0.0 && little < 1.0 => "under 1 %".to_owned(),
