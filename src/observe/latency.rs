@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_taken_out_is_not_taken_again() {
+    fn times_are_taken_out_once() {
         let (shared, mut taken) = (SharedLatencyHistogram::default(), Taken::default());
         for (ms, total) in [(1, 1), (1, 1), (1_000, 1)] {
             shared.add(Duration::from_millis(ms));

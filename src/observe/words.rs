@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_is_not_many() {
+    fn one_thing_is_not_many() {
         assert_eq!(things(1, "job"), "1 job");
         assert_eq!(things(2, "job"), "2 jobs");
         assert_eq!(things(0, "batch"), "0 batches");
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_wrote_is_cut_and_marks_nothing() {
+    fn a_quotation_is_cut_and_marks_nothing() {
         assert_eq!(quoted(" a `b` "), "a 'b'");
         let cut = quoted(&"é".repeat(500));
         assert_eq!((cut.chars().count(), cut.ends_with('…')), (121, true));

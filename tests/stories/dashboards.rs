@@ -90,7 +90,7 @@ fn domain(label: &str) -> Option<BTreeSet<&'static str>> {
 }
 
 #[test]
-fn they_use_what_is_there() {
+fn dashboard_and_alerts_use_families_that_exist() {
     let all: BTreeSet<_> = FAMILIES.iter().flat_map(|it| it.labels).collect();
     for (file, text) in [(DASHBOARD, strings(&dashboard())), (ALERTS, read(ALERTS))] {
         let uses = selectors(&text);

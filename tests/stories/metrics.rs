@@ -214,7 +214,7 @@ async fn everything_is_counted_once() {
         (r#"results_unmatched_total{kind="unknown-id"}"#, 1.0),
     ]);
     assert_eq!(counted(&scrape), expected, "{}", scrape.text);
-    assert_eq!(scrape.in_the_house(), 0.0);
+    assert_eq!(scrape.unanswered(), 0.0);
     // Of twelve bytes or so to a job, and of times that are no more than the test's.
     assert!(scrape.get("batch_size_bytes_sum") > 8.0 * 8.0);
     let seconds = scrape.get("job_duration_seconds_sum");
@@ -347,7 +347,7 @@ async fn no_label_is_made_of_what_others_send() {
 }
 
 #[tokio::test]
-async fn jobs_in_the_house_are_exactly_the_difference() {
+async fn unanswered_jobs_are_exactly_the_difference() {
     let mut upstream = ScriptedUpstream::start().await;
     let flags = [&LONG_WAIT[..], &["--max-size", "3"]].concat();
     let proxy = Proxy::start(&upstream.url(), &flags, &[]).await;
@@ -357,7 +357,7 @@ async fn jobs_in_the_house_are_exactly_the_difference() {
     }
     let call = upstream.next().await;
     let scrape = Scrape::of(&proxy).await;
-    assert_eq!(scrape.in_the_house(), 5.0, "{}", scrape.text);
+    assert_eq!(scrape.unanswered(), 5.0, "{}", scrape.text);
     assert_eq!(scrape.get("queue_jobs"), 2.0);
     assert_eq!(scrape.get("queue_bytes"), 2.0 * r#"{"id":0}"#.len() as f64);
     assert_eq!(scrape.get("batches_in_flight"), 1.0);
@@ -369,7 +369,7 @@ async fn jobs_in_the_house_are_exactly_the_difference() {
         assert_eq!(caller.answer().await.status, 200);
     }
     let scrape = has(&proxy, "batches_in_flight", 0.0).await;
-    assert_eq!(scrape.in_the_house(), 0.0, "{}", scrape.text);
+    assert_eq!(scrape.unanswered(), 0.0, "{}", scrape.text);
     assert_eq!(scrape.get("queue_jobs"), 0.0);
     assert_eq!(scrape.get("queue_bytes"), 0.0);
 }
@@ -377,11 +377,11 @@ async fn jobs_in_the_house_are_exactly_the_difference() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_rush_the_books_balance() {
     let (proxy, _seen) = rush(2000).await;
-    // Those who have left may still be in the house.
-    let scrape = eventually("everybody to be out of the house", async || {
+    // Batches of departed callers may still be in flight.
+    let scrape = eventually("nothing to wait or to be in flight", async || {
         let scrape = Scrape::of(&proxy).await;
         let rests = scrape.get("queue_jobs") + scrape.get("batches_in_flight") == 0.0;
-        (rests && scrape.in_the_house() == 0.0).then_some(scrape)
+        (rests && scrape.unanswered() == 0.0).then_some(scrape)
     })
     .await;
     let accepted = scrape.get("jobs_accepted_total");
@@ -436,7 +436,7 @@ async fn flush_reasons() {
         scrape.get(r#"batches_total{outcome="ok",reason="bytes"}"#),
         1.0
     );
-    assert_eq!(scrape.in_the_house(), 1.0);
+    assert_eq!(scrape.unanswered(), 1.0);
     last.echo();
     for caller in callers.into_iter().chain([drained]) {
         assert_eq!(caller.answer().await.status, 200);
@@ -493,7 +493,7 @@ async fn an_exhausted_budget_and_an_open_circuit_are_seen() {
         "{}",
         scrape.text
     );
-    assert_eq!(scrape.in_the_house(), 0.0);
+    assert_eq!(scrape.unanswered(), 0.0);
 }
 
 #[tokio::test]

@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn so_many_causes_are_kept_the_newest_first() {
+    fn twenty_causes_are_kept_the_newest_first() {
         let mut causes = VecDeque::new();
         for status in 500..=500 + FAILURES as u16 {
             let failed = failed(Code::UpstreamError, "", answer(status, ""));
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unknown_is_absent() {
+    fn unknown_members_are_absent() {
         let mut causes = VecDeque::new();
         let failed = failed(Code::UpstreamTimeout, "", None);
         put_down(&mut causes, Failures::of(&failed, 7.0));

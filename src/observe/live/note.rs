@@ -58,7 +58,7 @@ impl Live {
     /// Something has happened. What is counted at that moment is asked for where the
     /// event has a second of its own; what only adds to the counts or to the times of
     /// jobs is seen with the next of those.
-    #[inline]
+    #[inline(always)]
     pub fn note(&self, event: &Event, moment: impl FnOnce(Snapshot) -> Moment) {
         match *event {
             Event::Answered { after, .. } => self.times.job.add(after),

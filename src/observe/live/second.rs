@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_zero_is_left_out_and_what_is_unknown_is_null() {
+    fn zero_counts_are_left_out_and_unknown_times_are_null() {
         let mut second = Second::default();
         second.left(3, 1.0 / 3.0, FlushReason::Idle);
         second.outcomes[Code::Ok] = 3;

@@ -121,7 +121,7 @@ impl Metrics {
     }
 
     /// Counts what has happened.
-    #[inline]
+    #[inline(always)]
     pub fn count(&self, event: &Event) {
         match *event {
             Event::Refused { code, .. } => add(&self.refused[code], 1),
