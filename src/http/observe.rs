@@ -14,8 +14,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::Admin;
-use crate::batcher::Snapshot;
-use crate::observe::advice::{self, Advice, Figures, advise};
+use crate::observe::advice::{Advice, Figures, advise};
 use crate::observe::health::{Health, Present};
 use crate::observe::live::{Failures, Recent, Second, Size};
 use crate::observe::metrics::{Format, Process, Route, exposition};
@@ -86,7 +85,7 @@ struct Document<'a> {
     current: Current,
     seconds: &'a [Second],
     sizes: Vec<Size>,
-    failures: Vec<Failures>,
+    failures: &'a [Failures],
     advice: Vec<Advice>,
     settings: &'a [Setting],
 }
@@ -137,27 +136,20 @@ pub(super) async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> R
 /// `GET /live`: what the page shows, or with `?since=<t>` no seconds before that.
 pub(super) async fn live(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Response {
     let since = query.as_deref().and_then(since).unwrap_or(0);
-    let Recent {
-        moment,
-        seconds,
-        failures,
-    } = admin.recent();
-    let batcher = moment.batcher;
-    let from = seconds.partition_point(|second| second.t <= since);
+    let recent = admin.recent();
+    let batcher = &recent.moment.batcher;
     let present = Present {
-        t: admin.observer.live.date() as u64,
-        batcher,
         queue_jobs: admin.limits.queue_jobs,
         circuit: admin.circuit.state(),
         ready: admin.is_ready(),
     };
     let document = Document {
         version: env!("CARGO_PKG_VERSION"),
-        now: admin.observer.live.date(),
+        now: recent.date,
         started: admin.observer.live.started(),
         ready: present.ready,
         circuit: present.circuit,
-        health: Health::of(&seconds, &present),
+        health: Health::of(&recent, &present),
         limits: Limits {
             max_in_flight: batcher.max_in_flight,
             ..admin.limits.clone()
@@ -169,10 +161,10 @@ pub(super) async fn live(State(admin): State<Admin>, RawQuery(query): RawQuery) 
             waiting_for_room: batcher.waiting_for_room,
             connections: batcher.sources,
         },
-        sizes: Size::of(seconds.iter(), admin.limits.max_size),
-        advice: admin.advise(&seconds, &failures, batcher),
-        failures,
-        seconds: &seconds[from..],
+        seconds: recent.after(since),
+        sizes: Size::of(recent.seconds.iter(), admin.limits.max_size),
+        failures: &recent.failures,
+        advice: admin.advise(&recent),
         settings: &admin.settings,
     };
     json(&document)
@@ -180,12 +172,7 @@ pub(super) async fn live(State(admin): State<Admin>, RawQuery(query): RawQuery) 
 
 /// `GET /advice`: what limits the proxy now, in words.
 pub(super) async fn advice(State(admin): State<Admin>) -> Response {
-    let Recent {
-        moment,
-        seconds,
-        failures,
-    } = admin.recent();
-    json(&admin.advise(&seconds, &failures, moment.batcher))
+    json(&admin.advise(&admin.recent()))
 }
 
 impl Admin {
@@ -193,11 +180,8 @@ impl Admin {
         self.observer.recent(|| self.batcher.observe())
     }
 
-    fn advise(&self, seconds: &[Second], failures: &[Failures], batcher: Snapshot) -> Vec<Advice> {
-        let minute = (self.observer.live.date() as u64).saturating_sub(advice::SECONDS);
-        let from = seconds.partition_point(|second| second.t <= minute);
-        let circuit_open = !self.circuit.is_closed();
-        let figures = Figures::of(&seconds[from..], failures, batcher, circuit_open);
+    fn advise(&self, recent: &Recent) -> Vec<Advice> {
+        let figures = Figures::of(recent, !self.circuit.is_closed());
         advise(&figures, &self.advice)
     }
 }

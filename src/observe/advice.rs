@@ -16,9 +16,6 @@ mod sentence;
 pub use figures::{Figures, Limits};
 pub use sentence::{Advice, Kind};
 
-/// How many of the last seconds the advice is drawn from.
-pub const SECONDS: u64 = 60;
-
 /// Everything there is to say, what dominates first; never nothing.
 pub fn advise(figures: &Figures, limits: &Limits) -> Vec<Advice> {
     let mut advice = match only(figures, limits) {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::batcher::Snapshot;
 use crate::code::Code;
 use crate::observe::advice::Kind;
-use crate::observe::live::Second;
+use crate::observe::live::{Recent, Second};
 use crate::observe::words::{percent, share, things};
 
 /// How many seconds are "now", beside the one that is not over.
@@ -31,13 +31,9 @@ pub struct Health {
     pub text: String,
 }
 
-/// What is at the end of the seconds.
+/// What is not counted but looked up.
 #[derive(Clone, Copy, Debug)]
 pub struct Present {
-    /// Which second it is, in Unix time.
-    pub t: u64,
-    /// What the batcher holds.
-    pub batcher: Snapshot,
     /// `queue.max_jobs`.
     pub queue_jobs: usize,
     /// The circuit's state.
@@ -47,11 +43,10 @@ pub struct Present {
 }
 
 impl Health {
-    /// Of all seconds that are known.
-    pub fn of(seconds: &[Second], present: &Present) -> Self {
-        let from = seconds.partition_point(|it| it.t < present.t.saturating_sub(NOW));
-        let now = Jobs::of(&seconds[from..]);
-        let batcher = &present.batcher;
+    /// The verdict.
+    pub fn of(recent: &Recent, present: &Present) -> Self {
+        let now = Jobs::of(recent.last(NOW + 1));
+        let batcher = &recent.moment.batcher;
         circuit_open(present)
             .or_else(|| now.outage())
             .or_else(|| now.departures())
@@ -59,7 +54,7 @@ impl Health {
             .or_else(|| full_queue(batcher, present.queue_jobs))
             .or_else(|| now.failing(Kind::Hint))
             .or_else(|| now.unanswered(batcher))
-            .or_else(|| now.last_failed(seconds))
+            .or_else(|| now.last_failed(&recent.seconds))
             .unwrap_or_else(|| at_rest(present))
     }
 
@@ -205,14 +200,17 @@ mod tests {
 
     use super::*;
 
-    /// At rest, ten seconds and more after the start.
-    fn present() -> Present {
-        Present {
-            t: 1_000,
-            batcher: Snapshot::default(),
-            queue_jobs: 10_000,
-            circuit: "closed",
-            ready: true,
+    const PRESENT: Present = Present {
+        queue_jobs: 10_000,
+        circuit: "closed",
+        ready: true,
+    };
+
+    fn recent(seconds: impl Into<Vec<Second>>) -> Recent {
+        Recent {
+            date: 1_000.5,
+            seconds: seconds.into(),
+            ..Recent::default()
         }
     }
 
@@ -226,29 +224,24 @@ mod tests {
     }
 
     #[track_caller]
-    fn says(seconds: &[Second], present: &Present, kind: Kind, state: &str, text: &str) {
-        let health = Health::of(seconds, present);
+    fn says(recent: &Recent, present: &Present, kind: Kind, state: &str, text: &str) {
+        let health = Health::of(recent, present);
         let found = (health.kind, health.state, &*health.text);
-        assert_eq!(found, (kind, state, text), "{present:?}");
+        assert_eq!(found, (kind, state, text), "{recent:?}");
     }
 
     #[test]
     fn jobs_that_fail_are_told_by_their_share() {
         type Row<'a> = (&'a [(Code, u64)], u64, u64, Kind, &'a str, &'a str);
+        let both = "75 % of jobs fail or are refused";
+        let departures = "10 % of callers leave unanswered";
         let table: [Row<'_>; 10] = [
             (&[(Ok, 9)], 0, 0, Good, "ready", "ready"),
             (&[(Ok, 9), (JobError, 9)], 0, 0, Good, "ready", "ready"),
             (&[(Timeout, 9)], 0, 0, Problem, "outage", "every job fails"),
             (&[(Rejected, 9)], 0, 0, Problem, "outage", "no job succeeds"),
             (&[], 9, 0, Problem, "outage", "every job is refused"),
-            (
-                &[(Ok, 1), (Timeout, 1)],
-                2,
-                0,
-                Problem,
-                "failing",
-                "75 % of jobs fail or are refused",
-            ),
+            (&[(Ok, 1), (Timeout, 1)], 2, 0, Problem, "failing", both),
             (
                 &[(Ok, 1)],
                 1,
@@ -266,85 +259,91 @@ mod tests {
                 "some jobs fail",
             ),
             (&[(Ok, 999)], 1, 0, Hint, "failing", "some jobs are refused"),
-            (
-                &[(Ok, 9)],
-                0,
-                1,
-                Problem,
-                "departures",
-                "10 % of callers leave unanswered",
-            ),
+            (&[(Ok, 9)], 0, 1, Problem, "departures", departures),
         ];
         for (outcomes, refused, departed, kind, state, text) in table {
             let mut second = second(999, outcomes, refused);
             second.counts.departed = departed;
-            says(&[second], &present(), kind, state, text);
+            says(&recent([second]), &PRESENT, kind, state, text);
         }
     }
 
+    /// Each is worse than those before it, and all are true in the end.
     #[test]
     fn the_worst_is_said() {
-        let fine = [second(999, &[(Ok, 999), (Timeout, 1)], 0)];
-        let mut present = present();
-        // Each is worse than those before it, and all are true in the end.
+        let (mut recent, mut present) = (recent([]), PRESENT);
         present.ready = false;
-        says(&[], &present, Hint, "draining", "draining");
+        says(&recent, &present, Hint, "draining", "draining");
         present.circuit = "probing";
-        says(&[], &present, Hint, "circuit-probing", "circuit probing");
-        (present.batcher.in_flight, present.batcher.queued) = (1, 1);
         says(
-            &[],
+            &recent,
+            &present,
+            Hint,
+            "circuit-probing",
+            "circuit probing",
+        );
+        (
+            recent.moment.batcher.in_flight,
+            recent.moment.batcher.queued,
+        ) = (1, 1);
+        says(
+            &recent,
             &present,
             Problem,
             "no-answer",
             "no job answered in 10 s",
         );
-        says(&fine, &present, Hint, "failing", "some jobs fail");
-        present.batcher.queued = 10_000;
-        says(&fine, &present, Problem, "queue-full", "the queue is full");
-        present.batcher.waiting_for_room = 1;
+        recent.seconds = vec![second(999, &[(Ok, 999), (Timeout, 1)], 0)];
+        says(&recent, &present, Hint, "failing", "some jobs fail");
+        recent.moment.batcher.queued = 10_000;
         says(
-            &fine,
+            &recent,
+            &present,
+            Problem,
+            "queue-full",
+            "the queue is full",
+        );
+        recent.moment.batcher.waiting_for_room = 1;
+        says(
+            &recent,
             &present,
             Problem,
             "queue-full",
             "1 job waits for room",
         );
-        present.batcher.waiting_for_room = 2;
+        recent.moment.batcher.waiting_for_room = 2;
         says(
-            &fine,
+            &recent,
             &present,
             Problem,
             "queue-full",
             "2 jobs wait for room",
         );
-        let failed = [second(999, &[(Timeout, 1)], 0)];
-        says(&failed, &present, Problem, "outage", "every job fails");
+        recent.seconds = vec![second(999, &[(Timeout, 1)], 0)];
+        says(&recent, &present, Problem, "outage", "every job fails");
         present.circuit = "open";
         let text = "circuit open, jobs are refused";
-        says(&failed, &present, Problem, "circuit-open", text);
+        says(&recent, &present, Problem, "circuit-open", text);
     }
 
     #[test]
     fn a_failure_stands_until_a_job_is_answered_again() {
         let (failed, ok) = ([(Timeout, 1)], [(Ok, 1)]);
-        let present = present();
         let text = "the last job failed, none answered since";
         let long_ago = [
             second(900, &ok, 0),
             second(980, &failed, 0),
-            second(985, &[], 0),
+            Second::new(985),
         ];
-        says(&long_ago, &present, Problem, "failing", text);
+        says(&recent(long_ago), &PRESENT, Problem, "failing", text);
         let since = [second(980, &failed, 0), second(985, &ok, 0)];
-        says(&since, &present, Good, "ready", "ready");
+        says(&recent(since), &PRESENT, Good, "ready", "ready");
     }
 
     #[test]
     fn now_is_ten_seconds_and_the_running_one() {
-        let present = present();
         for (t, state) in [(989, "failing"), (990, "outage"), (1_000, "outage")] {
-            let health = Health::of(&[second(t, &[(Timeout, 1)], 0)], &present);
+            let health = Health::of(&recent([second(t, &[(Timeout, 1)], 0)]), &PRESENT);
             assert_eq!(health.state, state, "{t}");
         }
     }

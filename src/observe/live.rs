@@ -7,10 +7,12 @@
 
 mod failures;
 mod note;
+mod recent;
 mod ring;
 mod second;
 
 pub use failures::{FAILURES, Failures};
-pub use note::{Live, Recent};
+pub use note::Live;
+pub use recent::Recent;
 pub use ring::SECONDS;
 pub use second::{Counts, Second, Size};

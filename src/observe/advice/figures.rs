@@ -1,12 +1,15 @@
 //! What the rules look at: the last minute summed up, what is at its end, and the
 //! settings.
 
-use crate::batcher::{FlushReason, Snapshot};
+use crate::batcher::FlushReason;
 use crate::code::Code;
 use crate::observe::by_code::ByCode;
 use crate::observe::latency::LatencyHistogram;
-use crate::observe::live::{Counts, Failures, Second};
+use crate::observe::live::{Counts, Failures, Recent, Second};
 use crate::observe::words::share;
+
+/// How many of the last seconds the advice is drawn from.
+const SECONDS: u64 = 60;
 
 /// What happened in the last minute, and what is now.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,13 +86,10 @@ pub struct Limits {
 }
 
 impl Figures {
-    /// Sums the seconds up; they are those of the last minute.
-    pub fn of(
-        seconds: &[Second],
-        failures: &[Failures],
-        now: Snapshot,
-        circuit_open: bool,
-    ) -> Self {
+    /// Sums the last minute up.
+    pub fn of(recent: &Recent, circuit_open: bool) -> Self {
+        let seconds = recent.last(SECONDS);
+        let now = &recent.moment.batcher;
         let (mut wait, mut upstream) = (LatencyHistogram::default(), LatencyHistogram::default());
         let mut reasons = [0; FlushReason::ALL.len()];
         let (mut outcomes, mut counts) = (ByCode::default(), Counts::default());
@@ -119,7 +119,7 @@ impl Figures {
             fill: share(fill, batches as f64),
             reasons,
             outcomes: outcomes.counts().collect(),
-            failures: failures.to_vec(),
+            failures: recent.failures.clone(),
             slots_busy: share(total(Second::slots_busy), seconds.len() as f64),
             wait_ms: quantiles(&wait),
             upstream_ms: quantiles(&upstream),

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
 use super::failures::Failures;
+use super::recent::Recent;
 use super::ring::{Ring, SECONDS, Times};
 use super::second::Second;
 use crate::batcher::Snapshot;
@@ -20,17 +21,6 @@ pub struct Live {
     bounds: Bounds,
     times: Times,
     ring: Mutex<Ring>,
-}
-
-/// The last five minutes, up to one moment.
-#[derive(Clone, Debug)]
-pub struct Recent {
-    /// What was counted until then.
-    pub moment: Moment,
-    /// The oldest first.
-    pub seconds: Vec<Second>,
-    /// What failed last by its cause, the newest first.
-    pub failures: Vec<Failures>,
 }
 
 impl Live {
@@ -50,7 +40,7 @@ impl Live {
     }
 
     /// Now, in seconds of Unix time.
-    pub fn date(&self) -> f64 {
+    fn date(&self) -> f64 {
         let (instant, time) = self.started;
         unix(time) + instant.elapsed().as_secs_f64()
     }
@@ -96,7 +86,7 @@ impl Live {
 
     fn in_second(&self, moment: &Moment, note: impl FnOnce(&mut Second)) {
         let mut ring = self.lock();
-        note(ring.second(self.second(), moment, &self.times));
+        note(ring.second(self.date() as u64, moment, &self.times));
     }
 
     /// The last five minutes, up to a moment. It is asked for while nothing else is
@@ -104,18 +94,15 @@ impl Live {
     pub fn read(&self, moment: impl FnOnce() -> Moment) -> Recent {
         let mut ring = self.lock();
         let moment = moment();
-        let now = self.second();
-        ring.catch_up(now, &moment, &self.times);
-        let oldest = now.saturating_sub(SECONDS as u64);
+        let date = self.date();
+        ring.catch_up(date as u64, &moment, &self.times);
+        let oldest = (date as u64).saturating_sub(SECONDS as u64);
         Recent {
+            date,
             seconds: ring.since(oldest).cloned().collect(),
             failures: ring.failures().cloned().collect(),
             moment,
         }
-    }
-
-    fn second(&self) -> u64 {
-        self.date() as u64
     }
 
     fn lock(&self) -> MutexGuard<'_, Ring> {
