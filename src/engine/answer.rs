@@ -4,9 +4,10 @@ use bytes::Bytes;
 
 use super::batch::{Batch, jobs};
 use super::call::Failed;
-use super::correlate::{Correlation, Element, NotResults, Outcome, correlate};
+use super::correlate::{Correlation, Element, Outcome, correlate};
 use super::outcome::{Failure, JobOutcome};
 use crate::aside::{LARGE, aside};
+use crate::fault::NotResults;
 use crate::job::{Job, JobId};
 use crate::upstream::Response;
 

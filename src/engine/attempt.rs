@@ -18,7 +18,6 @@ use super::journal::Journal;
 use super::learning::Learning;
 use super::outcome::{Abandoned, Failure};
 use crate::code::Code;
-use crate::observe::metrics::CallOutcome;
 use crate::resilience::circuit::Signal;
 use crate::resilience::limit::LoadSignal;
 use crate::resilience::size::Size;
@@ -112,8 +111,8 @@ impl Drop for Attempt {
 /// What the end of a call says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Lesson {
-    /// What it is counted as.
-    outcome: CallOutcome,
+    /// What it is counted as; `None` where every caller departed.
+    outcome: Option<Code>,
     /// The status of the answer.
     status: Option<u16>,
     /// Of the upstream's health, if anything.
@@ -127,7 +126,7 @@ struct Lesson {
 impl Lesson {
     /// Of a call whose processing panicked.
     const PANICKED: Self = Self {
-        outcome: CallOutcome::Ended(Code::Internal),
+        outcome: Some(Code::Internal),
         status: None,
         signal: None,
         load: LoadSignal::Ignored,
@@ -138,7 +137,7 @@ impl Lesson {
     fn of(end: &End, hung: bool) -> Self {
         match end {
             End::Answered(answered) => Self {
-                outcome: Code::Ok.into(),
+                outcome: Some(Code::Ok),
                 status: Some(answered.response.status()),
                 signal: Some(Signal::Answered),
                 load: LoadSignal::Answered,
@@ -151,7 +150,7 @@ impl Lesson {
                 ..Self::of_failure(&failed.failure)
             },
             End::Abandoned(why) => Self {
-                outcome: why.code().map_or(CallOutcome::Abandoned, CallOutcome::from),
+                outcome: why.code(),
                 status: None,
                 signal: hung.then_some(Signal::Failed),
                 load: match hung {
@@ -165,7 +164,7 @@ impl Lesson {
 
     fn of_failure(failure: &Failure) -> Self {
         Self {
-            outcome: failure.code().into(),
+            outcome: Some(failure.code()),
             status: failure.status(),
             signal: Some(failure.signal()),
             load: failure.load(),

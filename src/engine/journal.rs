@@ -11,13 +11,12 @@ use tracing::{debug, info, warn};
 
 use super::call::Failed;
 use super::context::BatchContext;
-use super::correlate::{Correlation, Outcome, Unsound};
+use super::correlate::{Correlation, Outcome};
 use super::outcome::Abandoned;
 use crate::batcher::Snapshot;
 use crate::code::Code;
-use crate::observe::live::{self, FailedAnswer};
-use crate::observe::metrics::CallOutcome;
-use crate::observe::{Ended, FailedBatch, Left, Observer};
+use crate::fault::Unsound;
+use crate::observe::{Event, FailedAnswer, FailedJobs, Observer, SplitCause};
 use crate::throttle::LogThrottle;
 
 /// What is told, and how often.
@@ -46,15 +45,16 @@ impl Journal {
         &self,
         context: &BatchContext,
         bytes: usize,
-        waited: impl Iterator<Item = Duration> + Clone,
+        waited: impl Iterator<Item = Duration>,
         batcher: Snapshot,
     ) {
-        let left = Left {
+        self.observer.tell(Event::BatchLeft {
             jobs: context.size,
             bytes,
             reason: context.reason,
-        };
-        self.observer.batch_left(left, waited, batcher);
+            batcher,
+        });
+        waited.for_each(|waited| self.observer.tell(Event::JobLeft { waited }));
     }
 
     /// A call begins.
@@ -72,12 +72,16 @@ impl Journal {
 
     /// A call that is a retry begins.
     pub fn retried(&self) {
-        self.observer.metrics.retried();
+        self.observer.tell(Event::Retried);
     }
 
     /// A call is over.
-    pub fn call_ended(&self, outcome: CallOutcome, status: Option<u16>, took: Duration) {
-        self.observer.metrics.call_ended(outcome, status, took);
+    pub fn call_ended(&self, outcome: Option<Code>, status: Option<u16>, took: Duration) {
+        self.observer.tell(Event::AttemptEnded {
+            outcome,
+            status,
+            took,
+        });
     }
 
     /// The members of a batch are about to be answered: it came to this after so many
@@ -91,14 +95,13 @@ impl Journal {
         (attempts, upstream): (u32, Duration),
         batcher: Snapshot,
     ) {
-        let (jobs, reason) = (context.size, context.reason);
-        let ended = Ended {
-            jobs,
-            reason,
+        self.observer.tell(Event::BatchEnded {
+            jobs: context.size,
+            reason: context.reason,
             outcome,
             upstream,
-        };
-        self.observer.batch_ended(ended, batcher);
+            batcher,
+        });
         let (batch_id, size, name) = (context.id, context.size, outcome.as_str());
         match outcome {
             Code::Ok => {
@@ -119,21 +122,16 @@ impl Journal {
         cause: &str,
         answer: Option<FailedAnswer>,
     ) {
-        self.observer.batch_failed(&FailedBatch {
-            id: context.id,
-            jobs: context.size,
-            outcome,
-            attempts,
-            took: context.left.elapsed(),
-            cause: cause.to_owned(),
-            answer,
-        });
+        let (jobs, cause) = (context.size, cause.to_owned());
+        let failed = failed_jobs(context, attempts, jobs, outcome, cause, answer);
+        self.observer.tell(Event::BatchFailed(failed));
     }
 
     /// No member of a batch waits any more.
     pub fn abandoned(&self, context: &BatchContext, attempts: u32, why: Abandoned) {
         let Some(outcome) = why.code() else {
-            self.observer.batch_abandoned(context.reason);
+            let reason = context.reason;
+            self.observer.tell(Event::BatchAbandoned { reason });
             let (batch_id, size) = (context.id, context.size);
             return debug!(%batch_id, size, outcome = "abandoned", "batch done");
         };
@@ -160,7 +158,7 @@ impl Journal {
 
     /// A batch would be sent again, were there budget for it.
     pub fn budget_exhausted(&self, context: &BatchContext) {
-        self.observer.metrics.budget_exhausted();
+        self.observer.tell(Event::BudgetExhausted);
         if let Some(untold) = self.exhausted.admit() {
             warn!(
                 batch_id = %context.id,
@@ -174,7 +172,7 @@ impl Journal {
     /// upstream that takes no batch of this size: each costs it two calls more.
     pub fn split(&self, context: &BatchContext, failed: &Failed) {
         let status = failed.failure.status();
-        self.observer.split(status);
+        self.observer.tell(Event::Split(SplitCause::of(status)));
         debug!(
             batch_id = %context.id,
             size = context.size,
@@ -198,7 +196,7 @@ impl Journal {
 
     /// A batch goes on in halves without a call, since its size was refused meanwhile.
     pub fn split_unsent(&self, context: &BatchContext) {
-        self.observer.split(Some(413));
+        self.observer.tell(Event::Split(SplitCause::TooLarge));
         let (batch_id, size) = (context.id, context.size);
         debug!(%batch_id, size, "batch is split before it is sent: larger ones were refused");
     }
@@ -217,6 +215,7 @@ impl Journal {
     pub fn correlated(
         &self,
         context: &BatchContext,
+        attempts: u32,
         members: usize,
         of: &Correlation,
         status: u16,
@@ -226,13 +225,19 @@ impl Journal {
             jobs[why as usize] += 1;
         }
         for (why, jobs) in Unsound::ALL.into_iter().zip(jobs).filter(|it| it.1 > 0) {
-            self.jobs_failed(context, why, jobs, status);
+            let answer = FailedAnswer {
+                upstream_status: status,
+                ..FailedAnswer::default()
+            };
+            let (outcome, cause) = (why.code(), why.to_string());
+            let failed = failed_jobs(context, attempts, jobs, outcome, cause, Some(answer));
+            self.observer.tell(Event::JobsFailed(failed));
         }
         let mut unmatched = of.unmatched;
         // The results of members that expired meanwhile are nobody's fault.
         let expired = context.size - members;
         unmatched.unknown_id = unmatched.unknown_id.saturating_sub(expired);
-        self.observer.metrics.unmatched(&unmatched);
+        self.observer.tell(Event::Unmatched(unmatched));
         let unsound: usize = jobs.iter().sum();
         if unsound + unmatched.total() > 0
             && let Some(untold) = self.mismatches.admit()
@@ -257,20 +262,24 @@ impl Journal {
             );
         }
     }
+}
 
-    /// So many jobs of a batch have failed for themselves, by an answer of this status.
-    fn jobs_failed(&self, context: &BatchContext, why: Unsound, jobs: usize, status: u16) {
-        self.observer.jobs_failed(live::Failed {
-            outcome: why.code(),
-            cause: why.to_string(),
-            answer: Some(FailedAnswer {
-                upstream_status: status,
-                ..FailedAnswer::default()
-            }),
-            jobs,
-            batch_id: context.id,
-            size: context.size,
-            took: context.left.elapsed(),
-        });
+fn failed_jobs(
+    context: &BatchContext,
+    attempts: u32,
+    jobs: usize,
+    outcome: Code,
+    cause: String,
+    answer: Option<FailedAnswer>,
+) -> FailedJobs {
+    FailedJobs {
+        outcome,
+        cause,
+        answer,
+        jobs,
+        batch_id: context.id,
+        size: context.size,
+        attempts,
+        took: context.left.elapsed(),
     }
 }

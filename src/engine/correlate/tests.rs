@@ -213,7 +213,7 @@ fn ids_match_by_type_and_unescaped_text() {
 
 #[test]
 fn what_is_no_array_holds_no_results() {
-    use Instead::*;
+    use crate::fault::Instead::*;
     let gzip: &[u8] = b"\x1f\x8b\x08\x00";
     for (answer, instead) in [
         (&b""[..], Nothing),
