@@ -262,7 +262,8 @@ impl Trip {
     pub fn log_failed(&self, outcome: Code, cause: &str, answer: Option<FailedAnswer>) {
         let cause = cause.to_owned();
         let failed = self.failed_jobs(self.size, outcome, cause, answer);
-        self.observer.tell(Event::BatchFailed(failed));
+        let attempts = self.attempt;
+        self.observer.tell(Event::BatchFailed { failed, attempts });
     }
 
     /// So many jobs of the batch have failed for themselves, by an answer of this
@@ -290,7 +291,6 @@ impl Trip {
             jobs,
             batch_id: self.tag.id,
             size: self.size,
-            attempts: self.attempt,
             took: self.left.elapsed(),
         }
     }
