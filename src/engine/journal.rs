@@ -123,8 +123,8 @@ impl Journal {
         answer: Option<FailedAnswer>,
     ) {
         let (jobs, cause) = (context.size, cause.to_owned());
-        let failed = failed_jobs(context, attempts, jobs, outcome, cause, answer);
-        self.observer.tell(Event::BatchFailed(failed));
+        let failed = failed_jobs(context, jobs, outcome, cause, answer);
+        self.observer.tell(Event::BatchFailed { failed, attempts });
     }
 
     /// No member of a batch waits any more.
@@ -215,7 +215,6 @@ impl Journal {
     pub fn correlated(
         &self,
         context: &BatchContext,
-        attempts: u32,
         members: usize,
         of: &Correlation,
         status: u16,
@@ -230,7 +229,7 @@ impl Journal {
                 ..FailedAnswer::default()
             };
             let (outcome, cause) = (why.code(), why.to_string());
-            let failed = failed_jobs(context, attempts, jobs, outcome, cause, Some(answer));
+            let failed = failed_jobs(context, jobs, outcome, cause, Some(answer));
             self.observer.tell(Event::JobsFailed(failed));
         }
         let mut unmatched = of.unmatched;
@@ -266,7 +265,6 @@ impl Journal {
 
 fn failed_jobs(
     context: &BatchContext,
-    attempts: u32,
     jobs: usize,
     outcome: Code,
     cause: String,
@@ -279,7 +277,6 @@ fn failed_jobs(
         jobs,
         batch_id: context.id,
         size: context.size,
-        attempts,
         took: context.left.elapsed(),
     }
 }

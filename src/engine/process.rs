@@ -220,9 +220,9 @@ impl<C: Call> Engine<C> {
         let status = response.status();
         if let Some((correlation, _)) = &results {
             let members = run.batch.len();
-            let (context, attempts) = (&run.context, run.history.attempts);
+            let context = &run.context;
             self.journal
-                .correlated(context, attempts, members, correlation, status);
+                .correlated(context, members, correlation, status);
         }
         run.end(Code::Ok);
         match results {
