@@ -1,10 +1,10 @@
 //! What a job comes to once its batch has left.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use uuid::Uuid;
 
 use super::correlate::ElementError;
@@ -64,6 +64,8 @@ pub struct BatchTag {
     pub id_header: HeaderValue,
     /// `X-Batch-Size`.
     pub size_header: HeaderValue,
+    /// What the answers to its jobs have in common, once the first is made.
+    pub answer_headers: OnceLock<HeaderMap>,
 }
 
 /// Why a job failed whose batch had left.

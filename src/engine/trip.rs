@@ -363,6 +363,7 @@ fn tag(id: Uuid, size: usize) -> Arc<BatchTag> {
         id,
         id_header: header(text),
         size_header: HeaderValue::from(size),
+        answer_headers: Default::default(),
     })
 }
 

@@ -4,7 +4,9 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 
 use super::*;
-use crate::engine::outcome::code_of_status;
+use crate::batcher::{Refusal, Unanswered};
+use crate::engine::outcome::{self, Failure, code_of_status};
+use crate::job::JobError;
 
 fn missing(other_type: bool) -> Failure {
     Failure::ResultMissing {
