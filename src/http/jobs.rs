@@ -16,7 +16,7 @@ use super::body::{BodyError, Reading};
 use super::context::Jobs;
 use super::headers::Headers;
 use super::problem::Problem;
-use super::reply::reply;
+use super::reply;
 use crate::aside::{LARGE, aside};
 use crate::batcher::{Refusal, Reply, Source, Stage, Unanswered};
 use crate::code::Code;
@@ -29,6 +29,28 @@ use crate::trace_context::TraceContext;
 pub(super) struct Sender {
     pub jobs: Jobs,
     pub source: Source<Job, JobResult>,
+}
+
+impl Sender {
+    /// Has the job queued.
+    fn submit(
+        &self,
+        job: Job,
+        deadline: Instant,
+    ) -> Result<(Reply<Job, JobResult>, JobId), Problem> {
+        let (jobs, id) = (&self.jobs, job.id().clone());
+        // Who shuts down says so, whatever the upstream is like.
+        if !jobs.circuit.is_closed()
+            && let Err(open) = jobs.circuit.admit(Instant::now())
+            && !jobs.batcher.is_closed()
+        {
+            return Err(Problem::circuit_open(open.retry_after).of(&id));
+        }
+        match self.source.submit(job, deadline) {
+            Ok(reply) => Ok((reply, id)),
+            Err(refused) => Err(Problem::from(refused.reason).of(&id)),
+        }
+    }
 }
 
 /// A request to do a job, without what its head says to no purpose here: while the
@@ -71,46 +93,45 @@ impl<B: http_body::Body<Data = Bytes> + Unpin> Posted<B> {
     }
 
     /// Answers the job.
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "that would hold what it is given twice, and each job's future is moved"
+    )]
     pub fn answer(mut self, sender: Arc<Sender>) -> impl Future<Output = Response<AnswerBody>> {
-        // What is kept until the answer makes the future larger, which is moved.
         async move {
-            let Sender { jobs, source } = &*sender;
+            let jobs = &sender.jobs;
             let mut uncounted = Uncounted::new(jobs);
-            let body = match poll_fn(|context| Poll::Ready(self.body.poll(context))).await {
-                Poll::Ready(body) => body.map_err(|error| unreadable(error, jobs)),
-                // It costs the others nothing but a pointer.
-                Poll::Pending => Box::pin(self.rest(jobs)).await,
-            };
-            let job = match body {
-                Err(problem) => Err(problem),
+            let parsed = match self.read(jobs).await {
                 Ok(body) if body.len() < LARGE => parse(&body, jobs.max_depth),
                 Ok(body) => Box::pin(parse_aside(body, jobs.max_depth)).await,
+                Err(problem) => Err(problem),
             };
-            let job = match job {
-                Ok(job) => job.with_trace(self.trace),
+            let submitted = parsed.and_then(|job| {
+                let job = job.with_trace(self.trace.take());
+                sender.submit(job, self.arrived + self.stay)
+            });
+            let (reply, id) = match submitted {
+                Ok(submitted) => submitted,
                 Err(problem) => return jobs.refuse(problem),
             };
-            let (arrived, id) = (self.arrived, job.id().clone());
-            // Who shuts down says so, whatever the upstream is like.
-            if !jobs.circuit.is_closed()
-                && let Err(open) = jobs.circuit.admit(Instant::now())
-                && !jobs.batcher.is_closed()
-            {
-                return jobs.refuse(Problem::circuit_open(open.retry_after).of(&id));
-            }
-            let mut waiting = match source.submit(job, arrived + self.stay) {
-                Ok(reply) => Waiting::new(reply, &id, jobs),
-                Err(refused) => return jobs.refuse(Problem::from(refused.reason).of(&id)),
-            };
+            let mut waiting = Waiting::new(reply, &id, jobs);
             // From here on the queue counts it.
             drop(self.body);
             uncounted.stage = CountedBy::Batcher;
             let answer = poll_fn(|context| waiting.poll(context)).await;
-            uncounted.stage = CountedBy::Outcome(arrived);
+            uncounted.stage = CountedBy::Outcome(self.arrived);
             match answer {
-                Ok(result) => reply(jobs, &id, arrived, result),
-                Err(reason) => unanswered(jobs, &id, arrived, reason),
+                Ok(result) => reply::reply(jobs, &id, self.arrived, result),
+                Err(reason) => unanswered(jobs, &id, self.arrived, reason),
             }
+        }
+    }
+
+    async fn read(&mut self, jobs: &Jobs) -> Result<Bytes, Problem> {
+        match poll_fn(|context| Poll::Ready(self.body.poll(context))).await {
+            Poll::Ready(body) => body.map_err(|error| unreadable(error, jobs)),
+            // What few need is to cost the others no more than a pointer.
+            Poll::Pending => Box::pin(self.rest(jobs)).await,
         }
     }
 

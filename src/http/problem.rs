@@ -27,7 +27,12 @@ const OVERLOADED_RETRY_AFTER: u64 = 1;
 
 /// What went wrong for one caller, and what it may do about it.
 #[derive(Clone, Debug)]
-pub struct Problem {
+pub struct Problem(Box<Known>);
+
+/// What is known of it; boxed, since the errors of what mostly succeeds are to cost
+/// little where they do not happen.
+#[derive(Clone, Debug)]
+struct Known {
     code: Code,
     status: StatusCode,
     detail: Cow<'static, str>,
@@ -66,7 +71,7 @@ impl Problem {
     /// A problem with its code's usual status, of a job the upstream never saw.
     fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         let status = status::of(code);
-        Self {
+        Self(Box::new(Known {
             code,
             status,
             detail: detail.into(),
@@ -79,7 +84,7 @@ impl Problem {
             retry_after: None,
             allow: None,
             accept_encoding: None,
-        }
+        }))
     }
 
     /// For a request that HTTP itself does not allow.
@@ -111,13 +116,10 @@ impl Problem {
 
     /// For a method that a path does not have; `allow` lists those it has.
     pub fn method_not_allowed(allow: &'static str) -> Self {
-        Self {
-            allow: Some(allow),
-            ..Self::new(
-                Code::MethodNotAllowed,
-                format!("this path takes {allow} only"),
-            )
-        }
+        let detail = format!("this path takes {allow} only");
+        let mut problem = Self::new(Code::MethodNotAllowed, detail);
+        problem.0.allow = Some(allow);
+        problem
     }
 
     /// For a Content-Type that is not taken.
@@ -127,13 +129,10 @@ impl Problem {
 
     /// For a `Content-Encoding`, which is none that is taken.
     pub fn unsupported_encoding(encoding: &str) -> Self {
-        Self {
-            accept_encoding: Some("identity"),
-            ..Self::new(
-                Code::UnsupportedMediaType,
-                format!("Content-Encoding {encoding} is not taken; send the job uncompressed"),
-            )
-        }
+        let detail = format!("Content-Encoding {encoding} is not taken; send the job uncompressed");
+        let mut problem = Self::new(Code::UnsupportedMediaType, detail);
+        problem.0.accept_encoding = Some("identity");
+        problem
     }
 
     /// For a body that was left unread because too much is in memory.
@@ -182,79 +181,75 @@ impl Problem {
 
     /// For what the proxy got wrong itself.
     pub fn internal() -> Self {
-        Self {
-            dispatched: Dispatched::Unknown,
-            ..Self::new(
-                Code::Internal,
-                "the proxy made a mistake; its log says more",
-            )
-        }
+        let detail = "the proxy made a mistake; its log says more";
+        let mut problem = Self::new(Code::Internal, detail);
+        problem.0.dispatched = Dispatched::Unknown;
+        problem
     }
 
     /// The status it is answered with.
     pub fn status(&self) -> StatusCode {
-        self.status
+        self.0.status
     }
 
     /// The problem's code.
     pub fn code(&self) -> Code {
-        self.code
+        self.0.code
     }
 
     /// The same problem, of this job.
     #[must_use]
     pub fn of(mut self, id: &JobId) -> Self {
-        self.id = Some(id.clone());
+        self.0.id = Some(id.clone());
         self
     }
 
     /// The same problem, in this batch.
     #[must_use]
     pub fn in_batch(mut self, id: Uuid) -> Self {
-        self.batch_id = Some(id);
+        self.0.batch_id = Some(id);
         self
     }
 
     /// The same problem, of a job that the upstream saw so much of before. What was
     /// not sent this time may have been done an earlier time.
     #[must_use]
-    pub fn after(self, earlier: Dispatched) -> Self {
-        if earlier == Dispatched::No || self.dispatched != Dispatched::No {
+    pub fn after(mut self, earlier: Dispatched) -> Self {
+        if earlier == Dispatched::No || self.0.dispatched != Dispatched::No {
             return self;
         }
-        let detail = match self.code {
+        let detail = match self.0.code {
             Code::CircuitOpen => "the upstream has failed several times in a row since",
             Code::UpstreamConnectTimeout => "connecting to it again took too long",
             _ => "it could not be reached again",
         };
-        Self {
-            detail: format!("the upstream had the job once, and may have done it; {detail}").into(),
-            ..self.dispatched(earlier)
-        }
+        self.0.detail =
+            format!("the upstream had the job once, and may have done it; {detail}").into();
+        self.dispatched(earlier)
     }
 
     /// The same problem, where doing a job twice does no harm.
     #[must_use]
     pub fn idempotent(mut self) -> Self {
-        self.retryable |= matches!(self.status.as_u16(), 502..=504);
+        self.0.retryable |= matches!(self.0.status.as_u16(), 502..=504);
         self
     }
 
     fn retry_after(mut self, seconds: u64) -> Self {
-        self.retry_after = Some(seconds);
+        self.0.retry_after = Some(seconds);
         self
     }
 
     fn dispatched(mut self, dispatched: Dispatched) -> Self {
-        self.dispatched = dispatched;
+        self.0.dispatched = dispatched;
         // What may have been done once must not be asked for twice, unless the
         // upstream itself said that it was not done.
-        self.retryable &= dispatched == Dispatched::No || self.code == Code::UpstreamOverloaded;
+        self.0.retryable &= dispatched == Dispatched::No || self.0.code == Code::UpstreamOverloaded;
         self
     }
 
     fn upstream_status(mut self, status: u16) -> Self {
-        self.upstream_status = Some(status);
+        self.0.upstream_status = Some(status);
         self
     }
 }
@@ -262,21 +257,21 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let document = Document {
-            r#type: format!("urn:microbatch:problem:{}", self.code),
-            title: status::title(self.code),
-            status: self.status.as_u16(),
-            detail: &self.detail,
-            code: self.code.as_str(),
-            id: self.id.as_ref(),
-            dispatched: match self.dispatched {
+            r#type: format!("urn:microbatch:problem:{}", self.0.code),
+            title: status::title(self.0.code),
+            status: self.0.status.as_u16(),
+            detail: &self.0.detail,
+            code: self.0.code.as_str(),
+            id: self.0.id.as_ref(),
+            dispatched: match self.0.dispatched {
                 Dispatched::No => "no",
                 Dispatched::Unknown => "unknown",
                 Dispatched::Yes => "yes",
             },
-            retryable: self.retryable,
-            batch_id: self.batch_id,
-            upstream_status: self.upstream_status,
-            pointer: self.pointer,
+            retryable: self.0.retryable,
+            batch_id: self.0.batch_id,
+            upstream_status: self.0.upstream_status,
+            pointer: self.0.pointer,
         };
         // A struct of strings and numbers always serializes.
         let body = serde_json::to_vec(&document).unwrap_or_default();
@@ -284,19 +279,19 @@ impl IntoResponse for Problem {
         nosniff(&mut headers);
         let json = HeaderValue::from_static("application/problem+json");
         headers.insert(CONTENT_TYPE, json);
-        if let Some(seconds) = self.retry_after {
+        if let Some(seconds) = self.0.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if let Some(allow) = self.allow {
+        if let Some(allow) = self.0.allow {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
-        if let Some(encodings) = self.accept_encoding {
+        if let Some(encodings) = self.0.accept_encoding {
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(encodings));
         }
-        if self.code == Code::ShuttingDown {
+        if self.0.code == Code::ShuttingDown {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        (self.status, headers, Body::from(body)).into_response()
+        (self.0.status, headers, Body::from(body)).into_response()
     }
 }
 

@@ -27,10 +27,9 @@ impl From<JobError> for Problem {
             JobError::Malformed(_) => Code::MalformedJson,
             _ => Code::InvalidJob,
         };
-        Self {
-            pointer: error.pointer(),
-            ..Self::new(code, error.to_string())
-        }
+        let mut problem = Self::new(code, error.to_string());
+        problem.0.pointer = error.pointer();
+        problem
     }
 }
 
@@ -170,7 +169,7 @@ impl From<&outcome::Refusal> for Problem {
             problem = problem.retry_after(refusal.retry_after.unwrap_or(1));
         }
         if refusal.code == Code::UpstreamRejectedJob {
-            problem.status = status::of_refusal(refusal);
+            problem.0.status = status::of_refusal(refusal);
         }
         problem
     }
