@@ -7,11 +7,13 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
 use microbatch::app::{App, Report};
-use microbatch::ask::Asker;
+use microbatch::ask::{Asker, advice};
 use microbatch::cli::{self, Ask, Cli, Command};
 use microbatch::config::{self, Config, Flags, Loaded, Mistakes, NeedUpstream};
 use microbatch::printable::printable_json;
-use microbatch::{sample_upstream, telemetry, top};
+#[cfg(feature = "top")]
+use microbatch::top;
+use microbatch::{sample_upstream, telemetry};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
@@ -68,7 +70,7 @@ fn in_runtime(command: Command) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// What serves callers has threads of its own, see [`microbatch::workers`].
+/// What serves callers has threads of its own, see [`microbatch::server::runtimes`].
 fn runtime(command: &Command) -> io::Result<Runtime> {
     match command {
         Command::Upstream(_) => Runtime::new(),
@@ -83,15 +85,20 @@ async fn run(command: Command) -> anyhow::Result<End> {
         Command::Upstream(args) => upstream(args).await?,
         Command::Check(flags) => check(&load(&flags, NeedUpstream::Yes)?)?,
         Command::Healthcheck(ask) => return ask_ready(&asker(&ask)?).await.map(End::Code),
-        Command::Advice(advice) => {
-            let asker = asker(&advice.ask)?;
-            let said = if advice.json {
-                printable_json(&asker.body(top::ADVICE).await?)
+        Command::Advice(given) => {
+            let asker = asker(&given.ask)?;
+            let said = if given.json {
+                printable_json(&asker.body(advice::ADVICE).await?)
             } else {
-                top::advice(&asker).await?
+                advice::advice(&asker).await?
             };
             io::stdout().write_all(said.as_bytes())?;
         }
+        #[cfg(not(feature = "top"))]
+        Command::Top(_) => {
+            anyhow::bail!("this build has no `top`: its feature of that name is off")
+        }
+        #[cfg(feature = "top")]
         Command::Top(given) => {
             let asker = asker(&given.ask)?;
             if given.once || !io::stdout().is_terminal() {

@@ -30,7 +30,9 @@ mod linger;
 pub mod listener;
 mod pieces;
 mod progress;
+pub mod runtimes;
 mod streams;
+pub mod tcp;
 mod unread;
 
 use std::sync::Arc;

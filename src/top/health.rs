@@ -2,8 +2,9 @@
 //!
 //! Pure. The live page judges by the same rules (`health` in `page.html`).
 
-use super::wire::{Kind, Live, Second};
+use super::wire::{Live, Second};
 use super::words::percent;
+use crate::ask::advice::Kind;
 use crate::code::Code;
 
 /// Seconds that "now" is the mean of.

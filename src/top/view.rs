@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use super::health::{Health, NOW, Shares};
 use super::history::{History, SPAN};
-use super::wire::{Advice, Failure, Limits, Second, Size};
+use super::wire::{Failure, Limits, Second, Size};
+use crate::ask::advice::Advice;
 use crate::batcher::FlushReason;
 
 /// A frame's figures.
