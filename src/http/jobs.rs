@@ -102,7 +102,7 @@ impl<B: http_body::Body<Data = Bytes> + Unpin> Posted<B> {
             let jobs = &sender.jobs;
             let mut uncounted = Uncounted::new(jobs);
             let parsed = match self.read(jobs).await {
-                Ok(body) if body.len() < LARGE => parse(&body, jobs.max_depth),
+                Ok(body) if body.len() < LARGE => parse(body, jobs.max_depth),
                 Ok(body) => Box::pin(parse_aside(body, jobs.max_depth)).await,
                 Err(problem) => Err(problem),
             };
@@ -162,12 +162,12 @@ fn unreadable(error: BodyError, jobs: &Jobs) -> Problem {
     }
 }
 
-fn parse(body: &Bytes, max_depth: usize) -> Result<Job, Problem> {
+fn parse(body: Bytes, max_depth: usize) -> Result<Job, Problem> {
     Job::parse(body, max_depth).map_err(Problem::from)
 }
 
 async fn parse_aside(body: Bytes, max_depth: usize) -> Result<Job, Problem> {
-    aside(move || parse(&body, max_depth)).await
+    aside(move || parse(body, max_depth)).await
 }
 
 /// Resolves when jobs are no more taken.

@@ -289,7 +289,7 @@ async fn the_table_of_errors() {
 #[tokio::test]
 async fn what_is_known_is_told() {
     let id = crate::job::Job::parse(
-        &bytes::Bytes::from_static(br#"{"id":"a\"b"}"#),
+        bytes::Bytes::from_static(br#"{"id":"a\"b"}"#),
         crate::json::MAX_DEPTH,
     )
     .unwrap();
