@@ -1,6 +1,6 @@
 //! The life of the process: flags, settings, log, run, exit code.
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -8,11 +8,9 @@ use anyhow::Context;
 use clap::{CommandFactory, Parser};
 use microbatch::app::{App, Report};
 use microbatch::ask::{Asker, advice};
-use microbatch::cli::{self, Ask, Cli, Command};
+use microbatch::cli::{self, Ask, Cli, Command, Top};
 use microbatch::config::{self, Config, Flags, Loaded, Mistakes, NeedUpstream};
 use microbatch::printable::printable_json;
-#[cfg(feature = "top")]
-use microbatch::top;
 use microbatch::{sample_upstream, telemetry};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -94,19 +92,7 @@ async fn run(command: Command) -> anyhow::Result<End> {
             };
             io::stdout().write_all(said.as_bytes())?;
         }
-        #[cfg(not(feature = "top"))]
-        Command::Top(_) => {
-            anyhow::bail!("this build has no `top`: its feature of that name is off")
-        }
-        #[cfg(feature = "top")]
-        Command::Top(given) => {
-            let asker = asker(&given.ask)?;
-            if given.once || !io::stdout().is_terminal() {
-                io::stdout().write_all(top::once(&asker).await?.as_bytes())?;
-            } else {
-                top::watch(&asker).await?;
-            }
-        }
+        Command::Top(given) => top(&given).await?,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "microbatch", &mut script);
@@ -114,6 +100,26 @@ async fn run(command: Command) -> anyhow::Result<End> {
         }
     }
     Ok(End::Code(ExitCode::SUCCESS))
+}
+
+#[cfg(feature = "top")]
+async fn top(given: &Top) -> anyhow::Result<()> {
+    use std::io::IsTerminal as _;
+
+    use microbatch::top::{once, watch};
+
+    let asker = asker(&given.ask)?;
+    if given.once || !io::stdout().is_terminal() {
+        io::stdout().write_all(once(&asker).await?.as_bytes())?;
+    } else {
+        watch(&asker).await?;
+    }
+    Ok(())
+}
+
+#[cfg(not(feature = "top"))]
+async fn top(_: &Top) -> anyhow::Result<()> {
+    anyhow::bail!("this build has no `top`: the feature of that name was left out")
 }
 
 fn load(flags: &Flags, need: NeedUpstream) -> Result<Loaded, Mistakes> {

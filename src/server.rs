@@ -1,19 +1,22 @@
 //! Connections of callers, from the listening socket to the last byte: what one
 //! caller can hold is bounded here, whatever is served.
 //!
-//! `app` binds the sockets and has [`listener::accept`] hand each connection to a
-//! worker, where `http` gives it to [`serve`] with what answers its requests. The
-//! HTTP library speaks HTTP/1.1 and HTTP/2; what it leaves open is done around it:
+//! [`listener::accept`] takes connections from any socket, [`tcp`] being one, and `app`
+//! has one of the [`runtimes`] serve each: `http` gives it to [`serve`] with what
+//! answers its requests. The HTTP library speaks HTTP/1.1 and HTTP/2; what it leaves
+//! open is done around it:
 //!
 //! - `guard` says by when a connection has to get on: with a head, after idling,
-//!   with taking an answer. It is pure; `drive` acts on it with one timer.
+//!   with taking an answer, at the end of the process. It is pure; `drive` acts on it
+//!   with one timer, and `progress` has what was seen.
 //! - `io` is between the library and the socket: it notes what happens there,
-//!   notices a caller that has left while its job is done, and counts frames.
-//! - `exchange` is one request and its answer: what was not read of the one, and
-//!   the pieces and the `Connection: close` of the other. `streams` resets an
-//!   HTTP/2 stream whose answer is not taken.
+//!   notices a caller that has left while its job is done, and counts `frames`.
+//! - `exchange` is one request and its answer, with what was left `unread` of the one
+//!   and the `pieces` of the other. `streams` resets an HTTP/2 stream whose answer is
+//!   not taken.
 //! - `linger` closes in stages, so that a last answer arrives.
-//! - [`connections`] bounds how many there are, and tells them of the end.
+//! - [`connections`] bounds how many there are, and tells them of the end of their
+//!   `life`.
 //!
 //! It is generic over what it serves and over the stream it is served on.
 

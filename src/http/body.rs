@@ -115,3 +115,98 @@ impl<B: Body<Data = Bytes> + Unpin> Reading<B> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::convert::Infallible;
+    use std::task::Waker;
+
+    use http_body::{Frame, SizeHint};
+
+    use super::super::buffered::Buffered;
+    use super::*;
+
+    /// A body whose pieces are all there.
+    struct Pieces {
+        left: VecDeque<Bytes>,
+        announced: Option<u64>,
+    }
+
+    impl Body for Pieces {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Poll::Ready(self.left.pop_front().map(|piece| Ok(Frame::data(piece))))
+        }
+
+        fn is_end_stream(&self) -> bool {
+            self.announced.is_some() && self.left.is_empty()
+        }
+
+        fn size_hint(&self) -> SizeHint {
+            self.announced.map(SizeHint::with_exact).unwrap_or_default()
+        }
+    }
+
+    fn read(sizes: &[usize], announces: bool, limit: usize) -> Result<(Bytes, Bytes), BodyError> {
+        let all: Bytes = (0..sizes.iter().sum()).map(|at: usize| at as u8).collect();
+        let mut rest = all.clone();
+        let body = Pieces {
+            left: sizes.iter().map(|size| rest.split_to(*size)).collect(),
+            announced: announces.then_some(all.len() as u64),
+        };
+        let account = Buffered::new(usize::MAX, limit);
+        let mut reading = Reading::new(body, limit, account.charge(0));
+        let mut context = Context::from_waker(Waker::noop());
+        let Poll::Ready(read) = reading.poll(&mut context) else {
+            panic!("it is all there");
+        };
+        let charged = account.bytes();
+        drop(reading);
+        assert_eq!(account.bytes(), 0);
+        let read = read?;
+        assert!(charged >= read.len(), "{charged} for {}", read.len());
+        Ok((read, all))
+    }
+
+    #[test]
+    fn a_body_is_whole_however_it_comes() {
+        for (sizes, in_its_own_buffer) in [
+            (&[][..], false),
+            (&[5], false),
+            (&[1, 1, 3], false),
+            (&[0, 5], false),
+            (&[OWN_BUFFER - 1], false),
+            (&[OWN_BUFFER], true),
+            (&[OWN_BUFFER, 1], false),
+        ] {
+            for announces in [true, false] {
+                let (read, all) = read(sizes, announces, 2 * OWN_BUFFER).unwrap();
+                assert_eq!(read, all, "{sizes:?}");
+                let kept = !read.is_empty() && read.as_ptr() == all.as_ptr();
+                assert_eq!(kept, in_its_own_buffer && announces, "{sizes:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_body_may_be_as_large_as_its_limit_and_no_larger() {
+        for (sizes, fits) in [
+            (&[7][..], true),
+            (&[3, 4], true),
+            (&[8], false),
+            (&[7, 1], false),
+        ] {
+            for announces in [true, false] {
+                let error = read(sizes, announces, 7).err();
+                let expected = (!fits).then_some(BodyError::TooLarge);
+                assert_eq!(error, expected, "{sizes:?}");
+            }
+        }
+    }
+}
