@@ -14,11 +14,11 @@
 mod draw;
 mod error;
 mod failures;
-mod health;
 mod history;
 mod look;
 mod panels;
 mod screen;
+mod shares;
 mod text;
 mod view;
 mod wire;

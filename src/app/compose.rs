@@ -19,10 +19,10 @@ use crate::engine::outcome::JobResult;
 use crate::engine::{Phase, Processor};
 use crate::http::{Admin, Caller, HostNames, Jobs, Operator, admin_router, jobs_router};
 use crate::job::Job;
-use crate::observe::Observer;
-use crate::observe::metrics::Bounds;
+use crate::observe::{Bounds, Observer};
 use crate::resilience::circuit::Circuit;
 use crate::server::runtimes::Workers;
+use crate::telemetry;
 use crate::upstream::Upstream;
 
 /// See the module.
@@ -46,10 +46,11 @@ pub(super) struct Proxy {
 impl Proxy {
     /// Calls go to `upstream`, and jobs are processed by `workers`.
     pub fn new(config: &Config, upstream: Upstream, workers: &Workers) -> Self {
-        let observer = Arc::new(Observer::new(Bounds {
+        let observer = Observer::new(Bounds {
             max_size: config.batch.max_size,
             max_bytes: config.batch.max_bytes,
-        }));
+        });
+        let observer = Arc::new(observer.with_log(telemetry::lines_dropped));
         let (phase, current) = watch::channel(Phase::Running);
         let circuit = Arc::new(Circuit::new(
             config.circuit.failures,

@@ -99,7 +99,7 @@ impl Report {
     /// Logs it. To be called when nothing else is left that might log.
     pub fn log(&self) {
         let Self { batcher, observer } = self;
-        observer.failures.tell_rest();
+        observer.tell_rest();
         let metrics = &observer.metrics;
         let counts = batcher.snapshot();
         info!(

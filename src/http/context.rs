@@ -6,16 +6,18 @@ use std::time::Duration;
 use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::answer_body::AnswerBody;
 use super::authority::HostNames;
 use super::buffered::Buffered;
 use super::problem::Problem;
 use crate::batcher::Batcher;
+use crate::code::Code;
 use crate::engine::Phase;
 use crate::engine::outcome::JobResult;
 use crate::job::Job;
-use crate::observe::Observer;
+use crate::observe::{Event, Observer};
 use crate::resilience::circuit::Circuit;
 
 /// What answering jobs takes.
@@ -75,8 +77,19 @@ impl Jobs {
 
     /// Counts what is answered to a request that was refused.
     pub(super) fn note(&self, problem: Problem) -> Problem {
-        self.observer
-            .refused(problem.code(), self.batcher.observe());
+        self.refused(problem.code());
         problem
+    }
+
+    /// Tells that a request was refused.
+    pub(super) fn refused(&self, code: Code) {
+        let batcher = self.batcher.observe();
+        self.observer.tell(Event::Refused { code, batcher });
+    }
+
+    /// Tells what a job that arrived then came to.
+    pub(super) fn answered(&self, outcome: Code, arrived: Instant) {
+        let after = arrived.elapsed();
+        self.observer.tell(Event::Answered { outcome, after });
     }
 }

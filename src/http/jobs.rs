@@ -191,7 +191,7 @@ fn unanswered(
     if !reason.had_entered() {
         return jobs.refuse(problem);
     }
-    jobs.observer.answered(problem.code(), arrived.elapsed());
+    jobs.answered(problem.code(), arrived);
     problem.into_response().map(AnswerBody::from)
 }
 
@@ -274,9 +274,9 @@ impl Drop for Uncounted<'_> {
         }
         let (jobs, code) = (self.jobs, Code::Internal);
         match self.stage {
-            CountedBy::Refusal => jobs.observer.refused(code, jobs.batcher.snapshot()),
+            CountedBy::Refusal => jobs.refused(code),
             CountedBy::Batcher => {}
-            CountedBy::Outcome(arrived) => jobs.observer.answered(code, arrived.elapsed()),
+            CountedBy::Outcome(arrived) => jobs.answered(code, arrived),
         }
     }
 }

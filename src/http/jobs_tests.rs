@@ -9,8 +9,7 @@ use axum::http::StatusCode;
 use super::super::{Buffered, Caller, HostNames, JobsInner, jobs_router};
 use super::*;
 use crate::batcher::{Batcher, Settings};
-use crate::observe::Observer;
-use crate::observe::metrics::Bounds;
+use crate::observe::{Bounds, Observer};
 use crate::resilience::circuit::Circuit;
 
 fn jobs() -> Jobs {

@@ -79,7 +79,7 @@ pub(super) fn reply(
             (failure.code(), response)
         }
     };
-    jobs.observer.answered(code, arrived.elapsed());
+    jobs.answered(code, arrived);
     response
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
 
-use crate::ask::advice::Advice;
+use crate::ask::advice::{Advice, Kind};
 use crate::ask::{AskError, Asker};
 use crate::printable::printable;
 
@@ -42,6 +42,8 @@ pub(super) struct Live {
     pub ready: bool,
     #[serde(deserialize_with = "text")]
     pub circuit: String,
+    #[serde(default)]
+    pub health: Health,
     pub limits: Limits,
     pub current: Current,
     pub seconds: Vec<Second>,
@@ -118,8 +120,6 @@ pub(super) struct Second {
     pub job_p99_ms: Option<f64>,
     /// Jobs that a batch left without because it had another of the same id.
     pub kept_apart: u64,
-    /// Jobs in flight whose callers left.
-    pub departed: u64,
     #[serde(deserialize_with = "counts")]
     pub reasons: BTreeMap<String, u64>,
     #[serde(deserialize_with = "counts")]
@@ -168,4 +168,25 @@ pub(super) struct Failure {
     pub content_encoding: Option<String>,
     #[serde(default, deserialize_with = "maybe_text")]
     pub excerpt: Option<String>,
+}
+
+/// The worst that is true.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(super) struct Health {
+    #[serde(deserialize_with = "text")]
+    pub state: String,
+    pub kind: Kind,
+    #[serde(deserialize_with = "text")]
+    pub text: String,
+}
+
+/// Of who does not tell it.
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            state: "unknown".to_owned(),
+            kind: Kind::Note,
+            text: "state unknown".to_owned(),
+        }
+    }
 }
