@@ -30,12 +30,12 @@ pub struct Job {
 
 impl Job {
     /// Reads the body of a request, which may nest `max_depth` levels, itself the
-    /// first. The result shares the body's memory.
+    /// first. The result keeps the body's memory.
     ///
     /// # Errors
     /// [`JobError::Malformed`] before all others: whatever is not JSON is not a
     /// job with a fault.
-    pub fn parse(body: &Bytes, max_depth: usize) -> Result<Self, JobError> {
+    pub fn parse(body: Bytes, max_depth: usize) -> Result<Self, JobError> {
         let raw = json::trim(body);
         let text = std::str::from_utf8(&raw)
             .map_err(|error| JobError::Malformed(format!("not UTF-8: {error}")))?;
@@ -255,7 +255,7 @@ mod tests {
     use super::*;
 
     fn parse(body: &str) -> Result<String, JobError> {
-        Job::parse(&Bytes::copy_from_slice(body.as_bytes()), json::MAX_DEPTH)
+        Job::parse(Bytes::copy_from_slice(body.as_bytes()), json::MAX_DEPTH)
             .map(|job| job.id().to_string())
     }
 
@@ -311,14 +311,14 @@ mod tests {
         for body in [r#"{"id":1.5,"#, r#"{"id":1,"id":2"#, "", "[] []"] {
             assert!(matches!(parse(body), Err(JobError::Malformed(_))), "{body}");
         }
-        let not_utf8 = Job::parse(&Bytes::from_static(b"{\"id\":\"\xff\"}"), json::MAX_DEPTH);
+        let not_utf8 = Job::parse(Bytes::from_static(b"{\"id\":\"\xff\"}"), json::MAX_DEPTH);
         assert!(matches!(not_utf8, Err(JobError::Malformed(_))));
     }
 
     #[test]
     fn ids_are_equal_by_type_and_unescaped_text() {
         let job = |body: &'static str| {
-            Job::parse(&Bytes::from_static(body.as_bytes()), json::MAX_DEPTH).unwrap()
+            Job::parse(Bytes::from_static(body.as_bytes()), json::MAX_DEPTH).unwrap()
         };
         let (a, b) = (job(r#"{"id":"a"}"#), job(r#"{"id":"\u0061"}"#));
         assert_eq!((a.id(), a.key()), (b.id(), b.key()));
@@ -378,7 +378,7 @@ mod tests {
     #[test]
     fn the_object_is_kept_byte_for_byte() {
         let body = "\n {\"b\":1.00, \"id\" : 7,\"b\":12345678901234567890123} \t";
-        let job = Job::parse(&Bytes::from_static(body.as_bytes()), json::MAX_DEPTH).unwrap();
+        let job = Job::parse(Bytes::from_static(body.as_bytes()), json::MAX_DEPTH).unwrap();
         assert_eq!(job.raw(), body.trim());
     }
 }

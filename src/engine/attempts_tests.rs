@@ -167,7 +167,7 @@ impl Rules {
 impl Proxy {
     fn job(&self, id: u64) -> Reply<Job, JobResult> {
         let job = Bytes::from(format!(r#"{{"id":{id}}}"#));
-        let job = Job::parse(&job, crate::json::MAX_DEPTH).unwrap();
+        let job = Job::parse(job, crate::json::MAX_DEPTH).unwrap();
         self.batcher.submit(job, Instant::now() + FAR).unwrap()
     }
 

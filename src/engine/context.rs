@@ -3,7 +3,9 @@
 //! Immutable. An attempt with fewer members, or another one, has a context of its own
 //! with the same id.
 
-use http::HeaderValue;
+use std::sync::OnceLock;
+
+use http::{HeaderMap, HeaderValue};
 use tokio::time::Instant;
 use tracing::field::Empty;
 use tracing::{Span, debug_span};
@@ -31,6 +33,8 @@ pub struct BatchContext {
     pub trace: Option<TraceContext>,
     /// The batch that it is a half of.
     pub half_of: Option<Uuid>,
+    /// What the answers to its jobs have in common, once the first is made.
+    pub answer_headers: OnceLock<HeaderMap>,
 }
 
 impl BatchContext {
@@ -52,6 +56,7 @@ impl BatchContext {
             left,
             trace: TraceContext::for_batch(traces),
             half_of,
+            answer_headers: OnceLock::new(),
         }
     }
 
@@ -66,6 +71,8 @@ impl BatchContext {
                 true => trace.cloned(),
                 false => trace.map(TraceContext::next_span),
             },
+            // They tell the size.
+            answer_headers: OnceLock::new(),
             ..self.clone()
         }
     }

@@ -50,7 +50,7 @@ mod tests {
 
     fn job(id: usize, size: usize) -> Job {
         let body = format!(r#"{{"id":{id},"body":"{}"}}"#, "x".repeat(size));
-        Job::parse(&Bytes::from(body), crate::json::MAX_DEPTH).unwrap()
+        Job::parse(Bytes::from(body), crate::json::MAX_DEPTH).unwrap()
     }
 
     #[test]

@@ -164,7 +164,7 @@ impl Setup {
 impl Proxy {
     fn job(&self, id: &str, stays: Duration) -> Reply<Job, JobResult> {
         let job = Job::parse(
-            &Bytes::from(format!(r#"{{"id":"{id}"}}"#)),
+            Bytes::from(format!(r#"{{"id":"{id}"}}"#)),
             crate::json::MAX_DEPTH,
         )
         .unwrap();

@@ -91,8 +91,8 @@ fn problems() -> Vec<Problem> {
         refused(500, 1),
         refused(302, 1),
     ];
-    let jobs = [&b"{"[..], b"[]"]
-        .map(|body| Job::parse(&Bytes::from_static(body), MAX_DEPTH).unwrap_err());
+    let jobs =
+        [&b"{"[..], b"[]"].map(|body| Job::parse(Bytes::from_static(body), MAX_DEPTH).unwrap_err());
     let mut problems: Vec<_> = failures.iter().map(Problem::from).collect();
     problems.extend(jobs.map(Problem::from));
     problems.extend([

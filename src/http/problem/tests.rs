@@ -4,7 +4,10 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 
 use super::*;
+use crate::batcher::{Refusal, Unanswered};
 use crate::engine::meaning::code_of_status;
+use crate::engine::outcome::{self, Failure};
+use crate::job::JobError;
 
 fn missing(other_type: bool) -> Failure {
     Failure::ResultMissing {
@@ -287,7 +290,7 @@ async fn the_table_of_errors() {
 #[tokio::test]
 async fn what_is_known_is_told() {
     let id = crate::job::Job::parse(
-        &bytes::Bytes::from_static(br#"{"id":"a\"b"}"#),
+        bytes::Bytes::from_static(br#"{"id":"a\"b"}"#),
         crate::json::MAX_DEPTH,
     )
     .unwrap();
