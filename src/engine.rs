@@ -67,14 +67,10 @@ pub type Batch = batcher::Batch<Job, JobResult>;
 
 type Member = batcher::Member<Job, JobResult>;
 
-impl batcher::Item for Job {
-    fn key(&self) -> u64 {
-        Job::key(self)
-    }
-
-    fn bytes(&self) -> usize {
-        self.raw().len()
-    }
+/// What the batcher is told of a job that stays until `deadline`.
+pub fn options(job: &Job, deadline: Instant) -> batcher::Options {
+    let options = batcher::Options::default().key(job.key());
+    options.bytes(job.raw().len()).deadline(deadline)
 }
 
 /// Whether answers are read for results.

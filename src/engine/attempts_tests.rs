@@ -162,7 +162,8 @@ impl House {
     fn job(&self, id: u64) -> Reply<Job, JobResult> {
         let job = Bytes::from(format!(r#"{{"id":{id}}}"#));
         let job = Job::parse(&job, crate::json::MAX_DEPTH).unwrap();
-        self.batcher.submit(job, Instant::now() + FAR).unwrap()
+        let options = options(&job, Instant::now() + FAR);
+        self.batcher.submit_with(job, options).unwrap()
     }
 
     async fn next(&mut self) -> Posted {

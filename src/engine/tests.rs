@@ -159,7 +159,8 @@ impl Open {
             crate::json::MAX_DEPTH,
         )
         .unwrap();
-        self.batcher.submit(job, Instant::now() + stays).unwrap()
+        let options = options(&job, Instant::now() + stays);
+        self.batcher.submit_with(job, options).unwrap()
     }
 
     /// A caller who leaves after so long.

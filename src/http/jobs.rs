@@ -20,8 +20,8 @@ use super::{AnswerBody, Jobs};
 use crate::aside::{LARGE, aside};
 use crate::batcher::{Refusal, Reply, Source, Stage, Unanswered};
 use crate::code::Code;
-use crate::engine::Phase;
 use crate::engine::outcome::{Failure, JobOutcome, JobResult};
+use crate::engine::{self, Phase};
 use crate::job::{Job, JobId};
 use crate::patience::in_time;
 
@@ -74,7 +74,8 @@ where
         {
             return jobs.refuse(Problem::circuit_open(open.retry_after).of(&id));
         }
-        let mut waiting = match source.submit(job, arrived + stay) {
+        let options = engine::options(&job, arrived + stay);
+        let mut waiting = match source.submit_with(job, options) {
             Ok(reply) => Waiting::new(reply, &id, jobs),
             Err(refused) => return jobs.refuse(Problem::from(refused.reason).of(&id)),
         };

@@ -13,7 +13,7 @@ use super::policy::FlushReason;
 use super::queue::{Entry, Load};
 use super::seat::{Answerer, Flight, Stage};
 use super::state::Pending;
-use super::{Batcher, Item, Slot};
+use super::{Batcher, Slot};
 
 /// Items that left together, for a processor to answer one by one.
 ///
@@ -22,20 +22,24 @@ use super::{Batcher, Item, Slot};
 /// A batch that is to be sent again later can [`rest`](Self::rest): it gives its
 /// slot back, its members count as waiting, and a [`slot`](Self::slot) lets it
 /// [`resume`](Self::resume).
+///
+/// Its items can be [taken](Self::take_items) out of it; then an `I` stands in the place
+/// of each.
 #[derive(Debug)]
-pub struct Batch<J: Item, R: Send + 'static> {
-    members: Vec<Member<J, R>>,
+pub struct Batch<J: Send + 'static, R: Send + 'static, I = J> {
+    members: Vec<Member<I, R>>,
     reason: FlushReason,
     left: Instant,
     flight: Arc<Flight>,
     local: Arc<Local<J, R>>,
-    /// None while it rests.
+    /// None while it rests, and once its members have moved to another batch.
     slot: Option<Slot<J, R>>,
+    rests: bool,
     /// Whether it is what a split has left of a larger one.
     half: bool,
 }
 
-impl<J: Item, R: Send + 'static> Batch<J, R> {
+impl<J: Send + 'static, R: Send + 'static> Batch<J, R> {
     pub(super) fn new(
         entries: Vec<Entry<Pending<J, R>>>,
         reason: FlushReason,
@@ -71,11 +75,33 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
             local: Arc::clone(slot.local()),
             slot: Some(slot),
             half: false,
+            rests: false,
         }
+    }
+}
+
+impl<J: Send + 'static, R: Send + 'static, I> Batch<J, R, I> {
+    /// Takes the items out by value. What is left is the same batch, with the same
+    /// members in the same order, to be answered; in the place of each item stands
+    /// what `leaving` made of it, such as its key.
+    pub fn take_items<L>(mut self, mut leaving: impl FnMut(&I) -> L) -> (Vec<I>, Batch<J, R, L>) {
+        let members = std::mem::take(&mut self.members).into_iter();
+        let (items, members) = members.map(|it| it.exchange(&mut leaving)).unzip();
+        let batch = Batch {
+            members,
+            reason: self.reason,
+            left: self.left,
+            flight: Arc::clone(&self.flight),
+            local: Arc::clone(&self.local),
+            slot: self.slot.take(),
+            rests: std::mem::take(&mut self.rests),
+            half: self.half,
+        };
+        (items, batch)
     }
 
     /// The members not yet answered or dropped, oldest first.
-    pub fn members(&self) -> &[Member<J, R>] {
+    pub fn members(&self) -> &[Member<I, R>] {
         &self.members
     }
 
@@ -100,25 +126,25 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
     }
 
     /// Answers every remaining member.
-    pub fn answer_all(&mut self, mut answer: impl FnMut(&Member<J, R>) -> R) {
+    pub fn answer_all(&mut self, mut answer: impl FnMut(&Member<I, R>) -> R) {
         self.settle(|_| true, |member| Ok(answer(member)));
     }
 
     /// Answers the members whose deadline has come by then; the others stay.
-    pub fn answer_expired(&mut self, then: Instant, mut answer: impl FnMut(&Member<J, R>) -> R) {
+    pub fn answer_expired(&mut self, then: Instant, mut answer: impl FnMut(&Member<I, R>) -> R) {
         self.settle(
-            |member| member.deadline <= then,
+            |member| member.deadline.is_some_and(|it| it <= then),
             |member| Ok(answer(member)),
         );
     }
 
     fn settle(
         &mut self,
-        whose: impl Fn(&Member<J, R>) -> bool,
-        mut answer: impl FnMut(&Member<J, R>) -> Result<R, Unanswered>,
+        whose: impl Fn(&Member<I, R>) -> bool,
+        mut answer: impl FnMut(&Member<I, R>) -> Result<R, Unanswered>,
     ) {
         let mut waking = Waking::from(&self.local);
-        if self.slot.is_some() {
+        if !self.rests {
             for member in self.members.extract_if(.., |member| whose(member)) {
                 let answer = answer(&member);
                 if let Ok(caller) = member.answerer.answer(answer) {
@@ -150,14 +176,18 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
         }
     }
 
-    /// The earliest deadline of the members.
+    /// The earliest deadline of the members; none where all may wait for ever.
     pub fn earliest_deadline(&self) -> Option<Instant> {
-        self.members.iter().map(|member| member.deadline).min()
+        self.members.iter().filter_map(|it| it.deadline).min()
     }
 
-    /// The latest deadline of the members.
+    /// When the deadlines of all members have come; none where one may wait for
+    /// ever, or none is left.
     pub fn latest_deadline(&self) -> Option<Instant> {
-        self.members.iter().map(|member| member.deadline).max()
+        let deadlines = self.members.iter().map(|it| it.deadline);
+        deadlines
+            .reduce(|one, other| Some(one?.max(other?)))
+            .flatten()
     }
 
     /// Gives the slot back. The members stay in the batch, and count as waiting
@@ -166,6 +196,7 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
         let Some(slot) = self.slot.take() else {
             return;
         };
+        self.rests = true;
         let mut state = self.local.lock();
         self.flight.set_rests(true);
         state.rest(self.load());
@@ -194,11 +225,12 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
 
     /// Goes on with a slot, without the members whose callers have left.
     pub fn resume(&mut self, mut slot: Slot<J, R>) {
-        if self.slot.is_none() {
+        if self.rests {
             let mut state = self.local.lock();
             self.flight.set_rests(false);
             state.rested(self.load());
             self.local.proceed(state);
+            self.rests = false;
         }
         // Whoever freed it, it is this runtime that has a batch more.
         slot.move_to(&self.local);
@@ -209,7 +241,7 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
     /// Drops the members whose callers have left. Not while it rests, when they
     /// count for nothing anyway.
     pub fn forget_departed(&mut self) {
-        if self.slot.is_some() {
+        if !self.rests {
             self.members.retain(|member| member.answerer.is_awaited());
         }
     }
@@ -235,16 +267,17 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
             flight: Arc::default(),
             local: Arc::clone(&self.local),
             slot: None,
+            rests: true,
             half: true,
         };
         let mut state = self.local.lock();
         half.flight.set_rests(true);
         state.rest(half.load());
-        if self.slot.is_none() {
+        if self.rests {
             // They have counted as waiting already.
             state.end_rest(half.load());
         }
-        let board = |member: &Member<J, R>| member.answerer.board(&half.flight, member.bytes);
+        let board = |member: &Member<I, R>| member.answerer.board(&half.flight, member.bytes);
         let stages: Vec<_> = half.members.iter().filter_map(board).collect();
         drop(state);
         stages.iter().for_each(Stage::leave);
@@ -289,11 +322,11 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
     }
 }
 
-impl<J: Item, R: Send + 'static> Drop for Batch<J, R> {
+impl<J: Send + 'static, R: Send + 'static, I> Drop for Batch<J, R, I> {
     fn drop(&mut self) {
         // Members are answered before the slot is free.
         self.settle(|_| true, |_| Err(Unanswered::Dropped));
-        if self.slot.is_none() {
+        if self.rests {
             let mut state = self.local.lock();
             state.rested(Load::default());
             self.local.proceed(state);
@@ -310,10 +343,23 @@ pub struct Member<J, R> {
     desk: Index,
     bytes: usize,
     arrived: Instant,
-    deadline: Instant,
+    deadline: Option<Instant>,
 }
 
 impl<J, R> Member<J, R> {
+    /// Takes the item out, and leaves something else in its place.
+    fn exchange<L>(self, leaving: impl FnOnce(&J) -> L) -> (J, Member<L, R>) {
+        let left = Member {
+            item: leaving(&self.item),
+            answerer: self.answerer,
+            desk: self.desk,
+            bytes: self.bytes,
+            arrived: self.arrived,
+            deadline: self.deadline,
+        };
+        (self.item, left)
+    }
+
     /// The item.
     pub fn item(&self) -> &J {
         &self.item

@@ -2,14 +2,13 @@
 
 use tokio::time::sleep_until;
 
-use super::Item;
 use super::desk::Station;
 
 /// Runs until the batcher is gone. Sleeps without a timer while nothing waits.
 ///
 /// The station is made before the first poll, since a runtime may end before
 /// that: where the runtime ends first, nobody comes to send what is queued.
-pub(super) async fn run<J: Item, R: Send + 'static>(station: Station<J, R>) {
+pub(super) async fn run<J: Send + 'static, R: Send + 'static>(station: Station<J, R>) {
     while let Some(local) = station.local() {
         let due = local.tick();
         drop(local);

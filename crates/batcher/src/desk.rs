@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 
 use super::local::Local;
 use super::seat::Caller;
-use super::{Item, Shared, clock};
+use super::{Shared, clock};
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard};
 
 /// Which of a batcher's desks. The first is that of the runtime that the batcher
@@ -46,7 +46,7 @@ impl Desk {
     ///
     /// # Panics
     /// Outside of a tokio runtime with time enabled.
-    pub fn open<J: Item, R: Send + 'static>(shared: &Arc<Shared<J, R>>) -> Local<J, R> {
+    pub fn open<J: Send + 'static, R: Send + 'static>(shared: &Arc<Shared<J, R>>) -> Local<J, R> {
         let runtime = Handle::current();
         let mut desks = shared.desks();
         let known = |desk: &Arc<Self>| desk.runtime.id() == runtime.id() && !desk.is_closed();
@@ -134,14 +134,14 @@ impl Drop for UnderWay {
 
 /// A desk as its clock knows it. Dropped with the clock: then the runtime has
 /// ended, or the batcher.
-pub(super) struct Station<J: Item, R: Send + 'static> {
+pub(super) struct Station<J: Send + 'static, R: Send + 'static> {
     shared: Weak<Shared<J, R>>,
     index: Index,
     pub desk: Arc<Desk>,
     home: Arc<Desk>,
 }
 
-impl<J: Item, R: Send + 'static> Station<J, R> {
+impl<J: Send + 'static, R: Send + 'static> Station<J, R> {
     fn of(local: &Local<J, R>) -> Self {
         Self {
             shared: Arc::downgrade(&local.shared),
@@ -162,7 +162,7 @@ impl<J: Item, R: Send + 'static> Station<J, R> {
     }
 }
 
-impl<J: Item, R: Send + 'static> Drop for Station<J, R> {
+impl<J: Send + 'static, R: Send + 'static> Drop for Station<J, R> {
     fn drop(&mut self) {
         let Some(local) = self.local() else {
             return;
@@ -182,7 +182,10 @@ impl<J: Item, R: Send + 'static> Drop for Station<J, R> {
 /// Wakes whom a desk's mail names. What comes when it is gone is woken from afar.
 struct Postman(Arc<Desk>);
 
-async fn deliver<J: Item, R: Send + 'static>(postman: Postman, batcher: Weak<Shared<J, R>>) {
+async fn deliver<J: Send + 'static, R: Send + 'static>(
+    postman: Postman,
+    batcher: Weak<Shared<J, R>>,
+) {
     while batcher.strong_count() > 0 {
         postman.0.bell.notified().await;
         let letters = postman.0.mail().as_mut().map(std::mem::take);
@@ -199,12 +202,12 @@ impl Drop for Postman {
 
 /// Wakes the callers of a batch: at once where they wait on this runtime, on
 /// others when it is dropped.
-pub(super) struct Waking<'a, J: Item, R: Send + 'static> {
+pub(super) struct Waking<'a, J: Send + 'static, R: Send + 'static> {
     local: &'a Local<J, R>,
     elsewhere: Vec<(Index, Vec<Waker>)>,
 }
 
-impl<'a, J: Item, R: Send + 'static> Waking<'a, J, R> {
+impl<'a, J: Send + 'static, R: Send + 'static> Waking<'a, J, R> {
     pub fn from(local: &'a Local<J, R>) -> Self {
         Self {
             local,
@@ -227,7 +230,7 @@ impl<'a, J: Item, R: Send + 'static> Waking<'a, J, R> {
     }
 }
 
-impl<J: Item, R: Send + 'static> Drop for Waking<'_, J, R> {
+impl<J: Send + 'static, R: Send + 'static> Drop for Waking<'_, J, R> {
     fn drop(&mut self) {
         for (desk, wakers) in self.elsewhere.drain(..) {
             let desk = Arc::clone(&self.local.shared.desks()[desk]);

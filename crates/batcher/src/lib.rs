@@ -7,31 +7,21 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use microbatch_batcher::{Batch, Batcher, Item, Settings};
+//! use microbatch_batcher::{Batch, Batcher, Options, Settings};
 //! use tokio::time::Instant;
-//!
-//! struct Number(u64);
-//!
-//! impl Item for Number {
-//!     fn key(&self) -> u64 {
-//!         self.0 // two equal numbers never share a batch
-//!     }
-//!     fn bytes(&self) -> usize {
-//!         8
-//!     }
-//! }
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
-//! let squares = Batcher::new(Settings::default(), |mut batch: Batch<Number, u64>| async move {
+//! let squares = Batcher::new(Settings::default(), |batch: Batch<u64, u64>| async move {
 //!     // One call for all of them, in earnest; then each gets its own.
-//!     batch.answer_all(|member| member.item().0.pow(2));
+//!     let (numbers, mut batch) = batch.take_items(|_| ());
+//!     let mut squares = numbers.into_iter().map(|it| it.pow(2));
+//!     batch.answer_all(|_| squares.next().unwrap_or_default());
 //! });
-//! let deadline = Instant::now() + Duration::from_secs(1);
-//! let (three, four) = (
-//!     squares.submit(Number(3), deadline).unwrap(),
-//!     squares.submit(Number(4), deadline).unwrap(),
-//! );
+//! let three = squares.submit(3).unwrap();
+//! // It waits for a second at most, and two with this key never share a batch.
+//! let hasty = Options::default().key(4).deadline(Instant::now() + Duration::from_secs(1));
+//! let four = squares.submit_with(4, hasty).unwrap();
 //! assert_eq!((three.await, four.await), (Ok(9), Ok(16)));
 //! # }
 //! ```
@@ -70,11 +60,13 @@ mod cap;
 mod clock;
 mod desk;
 mod error;
+mod frame;
 mod keys;
 mod line;
 mod local;
 #[cfg(test)]
 mod many_runtimes_tests;
+mod options;
 mod policy;
 mod queue;
 mod rate;
@@ -107,6 +99,8 @@ use tokio::time::Instant;
 pub use batch::{Batch, Member};
 pub use cap::{Cap, Ceiling};
 pub use error::{Refusal, Refused, Unanswered};
+pub use frame::Frame;
+pub use options::Options;
 pub use policy::FlushReason;
 pub use reply::{Reply, Stage};
 pub use settings::{OnFull, Settings, Wait};
@@ -120,25 +114,14 @@ use queue::Entry;
 use source::{Census, InHouse};
 use state::{Pending, State};
 
-/// What can be batched.
-pub trait Item: Send + 'static {
-    /// Items with equal keys never share a batch. A hash of an id will do: two
-    /// ids that meet by chance are only kept apart for nothing.
-    fn key(&self) -> u64;
-
-    /// The item's size in bytes, no more than there really are: the sizes of all
-    /// that wait are summed up.
-    fn bytes(&self) -> usize;
-}
-
 /// Gathers items of type `J` into batches and answers each with an `R`.
 ///
 /// A handle: clones are the same batcher.
-pub struct Batcher<J: Item, R: Send + 'static>(Arc<Local<J, R>>);
+pub struct Batcher<J: Send + 'static, R: Send + 'static>(Arc<Local<J, R>>);
 
 type Processing = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-struct Shared<J: Item, R: Send + 'static> {
+struct Shared<J: Send + 'static, R: Send + 'static> {
     settings: Settings,
     state: Mutex<State<J, R>>,
     process: Box<dyn Fn(Batch<J, R>) -> Processing + Send + Sync>,
@@ -149,7 +132,7 @@ struct Shared<J: Item, R: Send + 'static> {
     vacant: Notify,
 }
 
-impl<J: Item, R: Send + 'static> Batcher<J, R> {
+impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
     /// A batcher whose batches go to `process`, each in a task of its own.
     ///
     /// # Panics
@@ -187,25 +170,38 @@ impl<J: Item, R: Send + 'static> Batcher<J, R> {
         Self(Arc::new(Desk::open(&self.0.shared)))
     }
 
-    /// Submits an item. The reply resolves when its result is there, or when
-    /// `deadline` comes while it is still queued; dropping it is leaving.
+    /// Submits an item of which nothing else is known, see [`Options`]. The reply
+    /// resolves when its result is there; dropping it is leaving.
     ///
     /// # Errors
     /// [`Refused`] hands the item back when the queue is full (and
     /// [`OnFull::Reject`] in force), when too many items wait for others of their
     /// keys, when the item is too large for any batch, or after
     /// [`close`](Self::close).
-    pub fn submit(&self, item: J, deadline: Instant) -> Result<Reply<J, R>, Refused<J>> {
-        self.submit_from(item, deadline, None)
+    pub fn submit(&self, item: J) -> Result<Reply<J, R>, Refused<J>> {
+        self.submit_with(item, Options::default())
+    }
+
+    /// As [`submit`](Self::submit), with what is known of the item.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub fn submit_with(&self, item: J, options: Options) -> Result<Reply<J, R>, Refused<J>> {
+        self.submit_from(item, options, None)
     }
 
     fn submit_from(
         &self,
         item: J,
-        deadline: Instant,
+        options: Options,
         in_house: Option<InHouse>,
     ) -> Result<Reply<J, R>, Refused<J>> {
-        let (key, bytes) = (item.key(), item.bytes());
+        let Options {
+            key,
+            bytes,
+            deadline,
+            ..
+        } = options;
         let local = &self.0;
         let settings = &local.shared.settings;
         let in_batch = bytes.checked_add(settings.item_overhead);
@@ -328,7 +324,7 @@ impl<J: Item, R: Send + 'static> Batcher<J, R> {
     }
 }
 
-impl<J: Item, R: Send + 'static> Shared<J, R> {
+impl<J: Send + 'static, R: Send + 'static> Shared<J, R> {
     fn lock(&self) -> MutexGuard<'_, State<J, R>> {
         // A step that panicked has left no step half done that another builds on.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -340,7 +336,7 @@ impl<J: Item, R: Send + 'static> Shared<J, R> {
     }
 }
 
-impl<J: Item, R: Send + 'static> Drop for Shared<J, R> {
+impl<J: Send + 'static, R: Send + 'static> Drop for Shared<J, R> {
     fn drop(&mut self) {
         // Its tasks find nobody there, and end.
         let desks = std::mem::take(&mut *self.desks());
@@ -348,13 +344,13 @@ impl<J: Item, R: Send + 'static> Drop for Shared<J, R> {
     }
 }
 
-impl<J: Item, R: Send + 'static> Clone for Batcher<J, R> {
+impl<J: Send + 'static, R: Send + 'static> Clone for Batcher<J, R> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<J: Item, R: Send + 'static> std::fmt::Debug for Batcher<J, R> {
+impl<J: Send + 'static, R: Send + 'static> std::fmt::Debug for Batcher<J, R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Batcher").field(&self.snapshot()).finish()
     }
@@ -363,7 +359,7 @@ impl<J: Item, R: Send + 'static> std::fmt::Debug for Batcher<J, R> {
 /// One of the places for batches in flight; free again when dropped. See
 /// [`Batch::slot`].
 #[must_use = "a slot that is dropped is free again"]
-pub struct Slot<J: Item, R: Send + 'static> {
+pub struct Slot<J: Send + 'static, R: Send + 'static> {
     local: Arc<Local<J, R>>,
     /// Whether it was given to a half of a batch that was split.
     half: bool,
@@ -371,7 +367,7 @@ pub struct Slot<J: Item, R: Send + 'static> {
     under_way: Option<UnderWay>,
 }
 
-impl<J: Item, R: Send + 'static> Slot<J, R> {
+impl<J: Send + 'static, R: Send + 'static> Slot<J, R> {
     fn new(local: Arc<Local<J, R>>, half: bool) -> Self {
         let under_way = Some(UnderWay::at(&local.desk));
         Self {
@@ -395,7 +391,7 @@ impl<J: Item, R: Send + 'static> Slot<J, R> {
     }
 }
 
-impl<J: Item, R: Send + 'static> Drop for Slot<J, R> {
+impl<J: Send + 'static, R: Send + 'static> Drop for Slot<J, R> {
     fn drop(&mut self) {
         // Before what takes its place looks where that is.
         self.under_way = None;
@@ -435,7 +431,7 @@ impl Drop for Spawning {
     }
 }
 
-impl<J: Item, R: Send + 'static> std::fmt::Debug for Slot<J, R> {
+impl<J: Send + 'static, R: Send + 'static> std::fmt::Debug for Slot<J, R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Slot")
     }

@@ -14,12 +14,12 @@ use super::desk::{Desk, HOME, Index};
 use super::returning::Place;
 use super::seat::Caller;
 use super::state::{State, Work};
-use super::{Item, Shared, Spawning};
+use super::{Shared, Spawning};
 use crate::sync::MutexGuard;
 
 /// One handle's end of the batcher. It is counted for itself, so that making and
 /// dropping a reply touches no memory that other threads write to.
-pub(super) struct Local<J: Item, R: Send + 'static> {
+pub(super) struct Local<J: Send + 'static, R: Send + 'static> {
     pub shared: Arc<Shared<J, R>>,
     pub index: Index,
     pub desk: Arc<Desk>,
@@ -28,7 +28,7 @@ pub(super) struct Local<J: Item, R: Send + 'static> {
     pub home: Arc<Desk>,
 }
 
-impl<J: Item, R: Send + 'static> Local<J, R> {
+impl<J: Send + 'static, R: Send + 'static> Local<J, R> {
     pub fn lock(&self) -> MutexGuard<'_, State<J, R>> {
         self.shared.lock()
     }
@@ -164,7 +164,7 @@ impl<J: Item, R: Send + 'static> Local<J, R> {
     }
 }
 
-impl<J: Item, R: Send + 'static> std::fmt::Debug for Local<J, R> {
+impl<J: Send + 'static, R: Send + 'static> std::fmt::Debug for Local<J, R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Without the state, whose lock may be held.
         f.debug_struct("Local")

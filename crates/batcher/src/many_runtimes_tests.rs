@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::yield_now;
 
-use super::tests::{FAR, Job, answer};
+use super::tests::{FAR, Job, Put, answer};
 use super::*;
 
 const RUNTIMES: usize = 3;
@@ -61,7 +61,7 @@ impl World {
 
     fn submit(&self, at: usize, key: u64) -> Reply<Job, u64> {
         let deadline = Instant::now() + FAR;
-        self.handles[at].submit(Job(key, 1), deadline).unwrap()
+        self.handles[at].put(Job(key, 1), deadline).unwrap()
     }
 }
 
@@ -126,7 +126,7 @@ fn another_handle_at_the_same_runtime_takes_no_tasks() {
         runtime.block_on(async {
             for handle in &world.handles {
                 let again = handle.on_this_runtime();
-                let reply = again.submit(Job(1, 1), Instant::now() + FAR).unwrap();
+                let reply = again.put(Job(1, 1), Instant::now() + FAR).unwrap();
                 again.flush();
                 yield_now().await;
                 let batch = world.batches.try_recv().unwrap();

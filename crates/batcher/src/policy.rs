@@ -108,8 +108,13 @@ const SILENCE_IN_GAPS: u32 = 4;
 
 /// How long an item waits for company at most: half of the time until its deadline
 /// where that is less than `max_wait`, so that the other half is the upstream's.
-pub(super) fn longest_wait(arrived: Instant, deadline: Instant, max_wait: Duration) -> Duration {
-    (deadline.saturating_duration_since(arrived) / 2).min(max_wait)
+pub(super) fn longest_wait(
+    arrived: Instant,
+    deadline: Option<Instant>,
+    max_wait: Duration,
+) -> Duration {
+    let half = deadline.map(|it| it.saturating_duration_since(arrived) / 2);
+    half.map_or(max_wait, |half| half.min(max_wait))
 }
 
 /// Decides. The order of the checks is the order of the contract's table, but
@@ -358,12 +363,13 @@ mod tests {
         let now = Instant::now();
         for (time, waits) in [(0, 0), (1, 0), (10, 5), (19, 9), (20, 10), (1_000, 10)] {
             let micros = Duration::from_micros;
-            let longest = longest_wait(now, now + micros(time), micros(10));
+            let longest = longest_wait(now, Some(now + micros(time)), micros(10));
             let half = micros(time) / 2;
             assert_eq!(longest, half.min(micros(10)), "{time} µs");
             assert_eq!(longest.as_micros(), waits);
         }
-        assert_eq!(longest_wait(now, now - MS, MS), Duration::ZERO);
+        assert_eq!(longest_wait(now, Some(now - MS), MS), Duration::ZERO);
+        assert_eq!(longest_wait(now, None, MS), MS);
     }
 
     #[test]

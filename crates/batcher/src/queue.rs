@@ -38,10 +38,10 @@ pub(super) struct Ticket {
 pub(super) struct Entry<T> {
     pub item: T,
     /// Entries with equal keys never share a batch.
-    pub key: u64,
+    pub key: Option<u64>,
     pub bytes: usize,
     pub arrived: Instant,
-    pub deadline: Instant,
+    pub deadline: Option<Instant>,
 }
 
 /// Where an entry was when it was removed.
@@ -332,8 +332,9 @@ impl<T> Queue<T> {
 
     /// Whether one more item of this key may wait, the others of its key
     /// considered.
-    pub fn may_follow(&self, key: u64, bytes: usize) -> bool {
-        self.followers.has_room_for(bytes, self.bounds.followers) || !self.keys.contains(key)
+    pub fn may_follow(&self, key: Option<u64>, bytes: usize) -> bool {
+        self.followers.has_room_for(bytes, self.bounds.followers)
+            || !key.is_some_and(|key| self.keys.contains(key))
     }
 
     fn fits(&self, bytes: usize) -> bool {
@@ -347,7 +348,7 @@ impl<T> Queue<T> {
         let (bytes, deadline) = (entry.bytes, entry.deadline);
         let enters = self.has_room(bytes);
         let latest = self.deadlines.last();
-        let early = latest.is_some_and(|(latest, _)| deadline < latest);
+        let early = latest.is_some_and(|(latest, _)| deadline.is_some_and(|it| it < latest));
         let waits = longest_wait(entry.arrived, deadline, self.max_wait);
         let hurried = (waits < self.max_wait).then(|| entry.arrived + waits);
         let key = entry.key;
@@ -359,16 +360,18 @@ impl<T> Queue<T> {
             hurried,
             entry,
         });
-        match early {
-            true => drop(self.early.insert((deadline, number, at))),
-            false => self.deadlines.join((deadline, number), at),
+        match deadline {
+            Some(deadline) if early => drop(self.early.insert((deadline, number, at))),
+            Some(deadline) => self.deadlines.join((deadline, number), at),
+            None => {}
         }
         if let Some(time) = hurried {
             self.hurried.insert((time, number));
         }
-        let rank = self.keys.join(key, number, at);
-        if rank == Rank::Follower {
-            self.waiting[at].rank = rank;
+        if let Some(key) = key
+            && self.keys.join(key, number, at) == Rank::Follower
+        {
+            self.waiting[at].rank = Rank::Follower;
             self.followers += Load::one(bytes);
         }
         let ticket = Ticket { number, at };
@@ -446,9 +449,9 @@ impl<T> Queue<T> {
             }
         };
         match rank {
-            Rank::Leader => self.succeed(entry.key),
+            Rank::Leader => entry.key.into_iter().for_each(|key| self.succeed(key)),
             Rank::Follower => {
-                self.keys.leave(entry.key, number);
+                entry.key.inspect(|&key| self.keys.leave(key, number));
                 self.followers -= Load::one(entry.bytes);
             }
         }
@@ -457,9 +460,10 @@ impl<T> Queue<T> {
 
     fn forget_times(&mut self, removed: &Waiting<T>, at: usize) {
         let (number, deadline) = (removed.number, removed.entry.deadline);
-        match removed.early {
-            true => drop(self.early.remove(&(deadline, number, at))),
-            false => drop(self.deadlines.leave((deadline, number))),
+        match deadline {
+            Some(deadline) if removed.early => drop(self.early.remove(&(deadline, number, at))),
+            Some(deadline) => drop(self.deadlines.leave((deadline, number))),
+            None => {}
         }
         if let Some(time) = removed.hurried {
             self.hurried.remove(&(time, number));
@@ -520,9 +524,9 @@ impl<T> Queue<T> {
         };
         // Only once the batch is complete: promoted earlier, a later item of a
         // key would be taken into the batch of the earlier one.
-        for entry in &taken {
-            self.kept_apart += self.keys.pass(entry.key, passed_below);
-            self.succeed(entry.key);
+        for key in taken.iter().filter_map(|entry| entry.key) {
+            self.kept_apart += self.keys.pass(key, passed_below);
+            self.succeed(key);
         }
         self.admit();
         (taken, full)

@@ -29,10 +29,10 @@ fn settings() -> Settings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Waits {
     number: Number,
-    key: u64,
+    key: Option<u64>,
     bytes: usize,
     arrived: Instant,
-    deadline: Instant,
+    deadline: Option<Instant>,
     /// A batch has left without it on account of its key.
     kept_apart: bool,
 }
@@ -40,8 +40,16 @@ struct Waits {
 impl Waits {
     /// Half of its time, where that is less than `max_wait`.
     fn hurried(&self) -> Option<Instant> {
-        let half = (self.deadline - self.arrived) / 2;
+        let half = (self.deadline? - self.arrived) / 2;
         (half < MAX_WAIT).then(|| self.arrived + half)
+    }
+
+    fn shares_key(&self, other: &Self) -> bool {
+        self.key.is_some() && self.key == other.key
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.deadline.is_some_and(|it| it <= now)
     }
 }
 
@@ -82,7 +90,7 @@ impl Model {
     fn ready(&self) -> Vec<Waits> {
         let mut ready: Vec<Waits> = Vec::new();
         for it in &self.queue {
-            if ready.iter().all(|other| other.key != it.key) {
+            if !ready.iter().any(|other| other.shares_key(it)) {
                 ready.push(it.clone());
             }
         }
@@ -94,9 +102,9 @@ impl Model {
     }
 
     /// All but the oldest of each key.
-    fn may_follow(&self, key: u64, bytes: usize) -> bool {
+    fn may_follow(&self, key: Option<u64>, bytes: usize) -> bool {
         let (mut keys, mut load) = (Vec::new(), Load::one(bytes));
-        for it in self.all() {
+        for it in self.all().filter(|it| it.key.is_some()) {
             match keys.contains(&it.key) {
                 true => load += Load::one(it.bytes),
                 false => keys.push(it.key),
@@ -118,7 +126,7 @@ impl Model {
         let full = self.was_full(&taken, max_size, max_bytes);
         for it in &mut self.queue {
             let passed = taken.last().is_some_and(|last| it.number < last.number) || !full;
-            let mate = taken.iter().any(|other| other.key == it.key);
+            let mate = taken.iter().any(|other| other.shares_key(it));
             if mate && passed && !it.kept_apart {
                 it.kept_apart = true;
                 self.kept_apart += 1;
@@ -131,8 +139,8 @@ impl Model {
     /// Whether a batch had room for no more, as far as one can tell by what would
     /// have been the next.
     fn was_full(&self, taken: &[Waits], max_size: usize, max_bytes: usize) -> bool {
-        let keys: Vec<_> = taken.iter().map(|it| it.key).collect();
-        let next = self.queue.iter().find(|it| !keys.contains(&it.key));
+        let apart = |it: &Waits| taken.iter().any(|other| other.shares_key(it));
+        let next = self.queue.iter().find(|it| !apart(it));
         let bytes: usize = taken.iter().map(|it| it.bytes + OVERHEAD).sum();
         taken.len() == max_size || next.is_some_and(|it| bytes + it.bytes + OVERHEAD > max_bytes)
     }
@@ -170,18 +178,39 @@ impl Model {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Push { key: u64, bytes: usize, lives: u64 },
-    Remove { one_in: usize },
-    Take { max_size: usize, max_bytes: usize },
-    Pass { ms: u64 },
-    Rest { jobs: usize, bytes: usize },
-    EndRest { jobs: usize },
+    Push {
+        key: Option<u64>,
+        bytes: usize,
+        lives: Option<u64>,
+    },
+    Remove {
+        one_in: usize,
+    },
+    Take {
+        max_size: usize,
+        max_bytes: usize,
+    },
+    Pass {
+        ms: u64,
+    },
+    Rest {
+        jobs: usize,
+        bytes: usize,
+    },
+    EndRest {
+        jobs: usize,
+    },
     Clear,
+}
+
+/// None in one of five cases.
+fn sometimes<T: std::fmt::Debug>(of: impl Strategy<Value = T>) -> impl Strategy<Value = Option<T>> {
+    prop::option::weighted(0.8, of)
 }
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        6 => (0..4_u64, 1..30_usize, 0..40_u64)
+        6 => (sometimes(0..4_u64), 1..30_usize, sometimes(0..40_u64))
             .prop_map(|(key, bytes, lives)| Step::Push { key, bytes, lives }),
         2 => (0..8_usize).prop_map(|one_in| Step::Remove { one_in }),
         2 => (1..5_usize, 32..60_usize)
@@ -210,7 +239,7 @@ proptest! {
             match step {
                 Step::Push { key, bytes, lives } => {
                     let number = queue.next_number();
-                    let deadline = now + Duration::from_millis(lives);
+                    let deadline = lives.map(|ms| now + Duration::from_millis(ms));
                     prop_assert_eq!(queue.may_follow(key, bytes), model.may_follow(key, bytes));
                     if !model.may_follow(key, bytes) {
                         continue;
@@ -249,7 +278,7 @@ proptest! {
                     now += Duration::from_millis(ms);
                     let mut expired = numbers(&queue.expire(now));
                     expired.sort_by_key(|&(number, _)| number);
-                    prop_assert_eq!(expired, model.remove(|it| it.deadline <= now));
+                    prop_assert_eq!(expired, model.remove(|it| it.is_due(now)));
                 }
                 Step::Rest { jobs, bytes } => {
                     queue.rest(Load { jobs, bytes: jobs * bytes });
@@ -276,7 +305,7 @@ proptest! {
                 queue.oldest().map(|(number, _)| number),
                 model.queue.first().map(|it| it.number)
             );
-            let deadlines = model.all().map(|it| it.deadline);
+            let deadlines = model.all().filter_map(|it| it.deadline);
             prop_assert_eq!(queue.earliest_deadline(), deadlines.min());
             prop_assert_eq!(queue.hurried(), model.all().filter_map(Waits::hurried).min());
             prop_assert_eq!(queue.kept_apart(), model.kept_apart);
@@ -294,10 +323,10 @@ fn the_lobby_is_bounded_too() {
     let now = Instant::now();
     let entry = |item: u64| Entry {
         item,
-        key: item,
+        key: Some(item),
         bytes: 10,
         arrived: now,
-        deadline: now,
+        deadline: Some(now),
     };
     let mut tickets = Vec::new();
     for item in 0..=LOBBY_JOBS as u64 {
@@ -325,10 +354,10 @@ fn whether_a_batch_is_full_is_known_without_looking_at_what_waits() {
     for item in 0..MANY {
         queue.push(Entry {
             item,
-            key: item,
+            key: Some(item),
             bytes: 10,
             arrived: now,
-            deadline: now + MAX_WAIT,
+            deadline: Some(now + MAX_WAIT),
         });
     }
     let visits = queue.visits();

@@ -4,7 +4,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::Item;
 use super::error::Unanswered;
 use super::local::Local;
 use super::queue::{Load, Room, Ticket};
@@ -15,7 +14,7 @@ use super::source::InHouse;
 /// its place back at once; a batch in flight that all callers have left is told
 /// so, see [`Batch::abandoned`](super::Batch::abandoned).
 #[must_use = "dropping a reply withdraws its item"]
-pub struct Reply<J: Item, R: Send + 'static> {
+pub struct Reply<J: Send + 'static, R: Send + 'static> {
     seat: Seat<R>,
     ticket: Ticket,
     room: Room,
@@ -32,7 +31,7 @@ pub enum Stage {
     InFlight,
 }
 
-impl<J: Item, R: Send + 'static> Reply<J, R> {
+impl<J: Send + 'static, R: Send + 'static> Reply<J, R> {
     pub(super) fn new(
         seat: Seat<R>,
         (ticket, room): (Ticket, Room),
@@ -75,7 +74,7 @@ impl<J: Item, R: Send + 'static> Reply<J, R> {
     }
 }
 
-impl<J: Item, R: Send + 'static> Future for Reply<J, R> {
+impl<J: Send + 'static, R: Send + 'static> Future for Reply<J, R> {
     type Output = Result<R, Unanswered>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
@@ -83,7 +82,7 @@ impl<J: Item, R: Send + 'static> Future for Reply<J, R> {
     }
 }
 
-impl<J: Item, R: Send + 'static> Drop for Reply<J, R> {
+impl<J: Send + 'static, R: Send + 'static> Drop for Reply<J, R> {
     fn drop(&mut self) {
         if self.seat.is_over() {
             return;
@@ -109,7 +108,7 @@ impl<J: Item, R: Send + 'static> Drop for Reply<J, R> {
     }
 }
 
-impl<J: Item, R: Send + 'static> std::fmt::Debug for Reply<J, R> {
+impl<J: Send + 'static, R: Send + 'static> std::fmt::Debug for Reply<J, R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Reply")
             .field("ticket", &self.ticket)

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, advance, sleep, timeout};
 
-use super::tests::{Batches, FAR, Job, MS, answer, by_hand, keys, submit};
+use super::tests::{Batches, FAR, Job, MS, Put, answer, by_hand, keys, submit};
 use super::*;
 
 /// One slot, full at two items, and room for four more.
@@ -52,7 +52,7 @@ async fn a_batch_that_rests_lets_others_use_its_slot_and_its_members_wait() {
     assert_eq!(keys(&second), [3, 4]);
     assert_eq!(batcher.snapshot().in_flight, 1);
     let _third = [5, 6].map(|key| submit(&batcher, key));
-    let full = batcher.submit(Job(7, 1), Instant::now() + FAR).unwrap_err();
+    let full = batcher.put(Job(7, 1), Instant::now() + FAR).unwrap_err();
     assert!(matches!(full.reason, Refusal::Full { .. }));
 
     // Who rested goes first.
@@ -105,8 +105,8 @@ async fn who_lines_up_first_gets_the_first_slot() {
 async fn members_of_a_batch_that_rests_give_their_room_back_at_once() {
     let (batcher, mut batches) = one_slot();
     let deadline = Instant::now() + 10 * MS;
-    let hasty = batcher.submit(Job(1, 10), deadline).unwrap();
-    let leaves = batcher.submit(Job(2, 100), Instant::now() + FAR).unwrap();
+    let hasty = batcher.put(Job(1, 10), deadline).unwrap();
+    let leaves = batcher.put(Job(2, 100), Instant::now() + FAR).unwrap();
     let mut batch = next(&mut batches).await;
     batch.rest();
     assert_eq!(queued(&batcher), (2, 110));

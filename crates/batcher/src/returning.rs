@@ -8,13 +8,13 @@ use std::collections::VecDeque;
 
 use tokio::sync::oneshot;
 
-use super::{Item, Slot};
+use super::Slot;
 
 /// Where a batch that rests waits for its slot.
 pub(super) type Place<J, R> = oneshot::Sender<Slot<J, R>>;
 
 /// The places in line.
-pub(super) struct Returning<J: Item, R: Send + 'static> {
+pub(super) struct Returning<J: Send + 'static, R: Send + 'static> {
     next: u64,
     whole: VecDeque<(u64, Place<J, R>)>,
     halves: VecDeque<(u64, Place<J, R>)>,
@@ -28,7 +28,7 @@ pub(super) struct Returning<J: Item, R: Send + 'static> {
 /// The least of those.
 const FEW: usize = 16;
 
-impl<J: Item, R: Send + 'static> Returning<J, R> {
+impl<J: Send + 'static, R: Send + 'static> Returning<J, R> {
     pub fn new() -> Self {
         Self {
             next: 0,
@@ -94,7 +94,7 @@ fn first<P, S>(
     unwanted: &mut Vec<Place<P, S>>,
 ) -> Option<u64>
 where
-    P: Item,
+    P: Send + 'static,
     S: Send + 'static,
 {
     while line.front().is_some_and(|(_, place)| place.is_closed()) {

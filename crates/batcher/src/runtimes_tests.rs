@@ -10,7 +10,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::tests::{FAR, Job, MS, answer, by_hand, submit};
+use super::tests::{FAR, Job, MS, Put, answer, by_hand, submit};
 use super::*;
 
 /// Long enough for any machine; who waits for it has slept through a wake-up.
@@ -45,13 +45,13 @@ async fn items_of_all_runtimes_share_batches_processed_where_they_were_filled() 
     let batcher = telling(settings);
     let deadline = Instant::now() + 2 * FAR;
     for _ in 0..50 {
-        let here = batcher.submit(Job(1, 1), deadline).unwrap();
+        let here = batcher.put(Job(1, 1), deadline).unwrap();
         let there = batcher.clone();
         let other = thread::spawn(move || {
             let inside = runtime();
             inside.block_on(async {
                 let batcher = there.on_this_runtime();
-                let reply = batcher.submit(Job(2, 1), deadline).unwrap();
+                let reply = batcher.put(Job(2, 1), deadline).unwrap();
                 (reply.await.unwrap(), thread::current().id())
             })
         });
@@ -81,7 +81,7 @@ fn what_a_runtime_was_to_send_is_sent_by_the_first_once_it_has_ended() {
         there
     });
     // Its clock is to come for this one, and never runs again.
-    let reply = there.submit(Job(1, 1), Instant::now() + FAR).unwrap();
+    let reply = there.put(Job(1, 1), Instant::now() + FAR).unwrap();
     drop(other);
     let told = |reply: Reply<Job, (ThreadId, usize)>| {
         let answer = first.block_on(async { timeout(HANG, reply).await });
@@ -90,7 +90,7 @@ fn what_a_runtime_was_to_send_is_sent_by_the_first_once_it_has_ended() {
     let here = thread::current().id();
     assert_eq!(told(reply).0, here);
     // And it can still be used.
-    let reply = there.submit(Job(2, 1), Instant::now() + FAR).unwrap();
+    let reply = there.put(Job(2, 1), Instant::now() + FAR).unwrap();
     assert_eq!(told(reply).0, here);
 }
 
@@ -132,7 +132,7 @@ fn when_the_first_runtime_ends_nobody_waits_any_more() {
         runtime().block_on(async {
             let batcher = batcher.on_this_runtime();
             let settings = Instant::now() + FAR;
-            let reply = batcher.submit(Job(1, 1), settings).unwrap();
+            let reply = batcher.put(Job(1, 1), settings).unwrap();
             submitted.send(()).unwrap();
             (timeout(HANG, reply).await, batcher.is_closed())
         })

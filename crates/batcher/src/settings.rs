@@ -8,7 +8,7 @@ pub struct Settings {
     /// The most items of a batch, at least 1. Default 100.
     pub max_size: usize,
     /// The most bytes of a batch: of its items, as
-    /// [`Item::bytes`](super::Item::bytes) counts them, with `item_overhead` for
+    /// [`Options::bytes`](super::Options::bytes) tells them, with `item_overhead` for
     /// each. An item larger than this is refused. Default 1 MiB.
     pub max_bytes: usize,
     /// What a batch adds to each item, such as a separator. Default 0.

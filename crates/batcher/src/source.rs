@@ -7,9 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tokio::time::Instant;
-
-use super::{Batcher, Item, Refused, Reply};
+use super::{Batcher, Options, Refused, Reply};
 use crate::sync::{AtomicBool, AtomicU64, AtomicUsize};
 
 /// Counts of all sources of one batcher.
@@ -36,7 +34,7 @@ impl Census {
 
 /// One caller of a [`Batcher`]; made by [`Batcher::source`].
 #[derive(Debug)]
-pub struct Source<J: Item, R: Send + 'static> {
+pub struct Source<J: Send + 'static, R: Send + 'static> {
     batcher: Batcher<J, R>,
     tally: Arc<Tally>,
 }
@@ -51,7 +49,7 @@ pub(super) struct Tally {
     multiplexed: AtomicBool,
 }
 
-impl<J: Item, R: Send + 'static> Source<J, R> {
+impl<J: Send + 'static, R: Send + 'static> Source<J, R> {
     pub(super) fn new(batcher: Batcher<J, R>, census: Arc<Census>) -> Self {
         census.open.fetch_add(1, Ordering::Relaxed);
         let tally = Arc::new(Tally {
@@ -73,15 +71,23 @@ impl<J: Item, R: Send + 'static> Source<J, R> {
     ///
     /// # Errors
     /// As [`Batcher::submit`].
-    pub fn submit(&self, item: J, deadline: Instant) -> Result<Reply<J, R>, Refused<J>> {
+    pub fn submit(&self, item: J) -> Result<Reply<J, R>, Refused<J>> {
+        self.submit_with(item, Options::default())
+    }
+
+    /// As [`Batcher::submit_with`], on behalf of this source.
+    ///
+    /// # Errors
+    /// As [`Batcher::submit`].
+    pub fn submit_with(&self, item: J, options: Options) -> Result<Reply<J, R>, Refused<J>> {
         // Nobody else asks who has an item in.
         let in_house = self.batcher.is_adaptive();
         let in_house = in_house.then(|| Tally::enter(&self.tally));
-        self.batcher.submit_from(item, deadline, in_house)
+        self.batcher.submit_from(item, options, in_house)
     }
 }
 
-impl<J: Item, R: Send + 'static> Drop for Source<J, R> {
+impl<J: Send + 'static, R: Send + 'static> Drop for Source<J, R> {
     fn drop(&mut self) {
         self.tally.census.open.fetch_sub(1, Ordering::Relaxed);
         // One less to wait for.

@@ -19,7 +19,7 @@ use super::rate::{Arrivals, Departures};
 use super::returning::{Place, Returning};
 use super::seat::{Answerer, Caller};
 use super::settings::{OnFull, Settings, Wait};
-use super::{Item, Shared, Slot};
+use super::{Shared, Slot};
 
 /// An item that waits, and the duty to answer it.
 pub(super) struct Pending<J, R> {
@@ -29,7 +29,7 @@ pub(super) struct Pending<J, R> {
     pub desk: Index,
 }
 
-pub(super) struct State<J: Item, R: Send + 'static> {
+pub(super) struct State<J: Send + 'static, R: Send + 'static> {
     queue: Queue<Pending<J, R>>,
     max_in_flight: usize,
     in_flight: usize,
@@ -87,7 +87,7 @@ impl Saturation {
 }
 
 /// What is left to do once the lock is released.
-pub(super) struct Work<J: Item, R: Send + 'static> {
+pub(super) struct Work<J: Send + 'static, R: Send + 'static> {
     pub batches: Vec<Batch<J, R>>,
     /// Slots for batches that have rested.
     pub slots: Vec<(Place<J, R>, Slot<J, R>)>,
@@ -97,7 +97,7 @@ pub(super) struct Work<J: Item, R: Send + 'static> {
     pub gone: Vec<(J, Option<Caller>)>,
 }
 
-impl<J: Item, R: Send + 'static> Work<J, R> {
+impl<J: Send + 'static, R: Send + 'static> Work<J, R> {
     fn new(gone: Vec<(J, Option<Caller>)>) -> Self {
         Self {
             batches: Vec::new(),
@@ -153,7 +153,7 @@ impl Snapshot {
     }
 }
 
-impl<J: Item, R: Send + 'static> State<J, R> {
+impl<J: Send + 'static, R: Send + 'static> State<J, R> {
     pub fn new(settings: &Settings, now: Instant) -> Self {
         Self {
             queue: Queue::new(settings),
@@ -183,7 +183,7 @@ impl<J: Item, R: Send + 'static> State<J, R> {
     pub fn may_enter(
         &mut self,
         settings: &Settings,
-        (key, bytes): (u64, usize),
+        (key, bytes): (Option<u64>, usize),
         now: Instant,
     ) -> Result<(), Refusal> {
         let waits = settings.on_full == OnFull::Wait;
