@@ -18,7 +18,7 @@ use super::headers::Headers;
 use super::problem::Problem;
 use super::{AnswerBody, Jobs};
 use crate::aside::{LARGE, aside};
-use crate::batcher::{Refusal, Reply, Source, Stage, Unanswered};
+use crate::batcher::{self, Reply, Source, Stage};
 use crate::code::Code;
 use crate::engine::outcome::{Failure, JobOutcome, JobResult};
 use crate::engine::{self, Phase};
@@ -77,7 +77,7 @@ where
         let options = engine::options(&job, arrived + stay);
         let mut waiting = match source.submit_with(job, options) {
             Ok(reply) => Waiting::new(reply, &id, jobs),
-            Err(refused) => return jobs.refuse(Problem::from(refused.reason).of(&id)),
+            Err(refused) => return jobs.refuse(Problem::from(refused).of(&id)),
         };
         // From here on the queue counts it.
         drop(charge);
@@ -86,9 +86,10 @@ where
         uncounted.stage = CountedBy::Outcome(arrived);
         match answer {
             Ok(result) => jobs.respond(&id, arrived, result),
-            Err(reason) => {
-                let problem = Problem::from(reason).of(&id);
-                if !reason.had_entered() {
+            Err(error) => {
+                let had_entered = error.had_entered();
+                let problem = Problem::from(error).of(&id);
+                if !had_entered {
                     return jobs.refuse(problem);
                 }
                 jobs.observer.answered(problem.code(), arrived.elapsed());
@@ -123,7 +124,7 @@ where
             }
         };
         let body = match in_time(deadline, gathering).await.transpose() {
-            None => return Err(Problem::from(Refusal::Closed)),
+            None => return Err(Problem::from(batcher::Error::Closed)),
             Some(Ok(Ok(body))) => body,
             Some(Ok(Err(error))) if error.is::<LengthLimitError>() => {
                 return Err(Problem::job_too_large(limit));
@@ -235,10 +236,10 @@ impl<'a> Waiting<'a> {
         Self { reply, id }
     }
 
-    async fn answer(&mut self) -> Result<JobResult, Unanswered> {
+    async fn answer(&mut self) -> Result<JobResult, batcher::Error> {
         let answer = match &mut self.reply {
             Some(reply) => reply.await,
-            None => Err(Unanswered::Dropped),
+            None => Err(batcher::Error::Dropped),
         };
         self.reply = None;
         answer

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::desk::{Index, Waking};
-use super::error::Unanswered;
+use super::error::Error;
 use super::local::Local;
 use super::policy::FlushReason;
 use super::queue::{Entry, Load};
@@ -141,7 +141,7 @@ impl<J: Send + 'static, R: Send + 'static, I> Batch<J, R, I> {
     fn settle(
         &mut self,
         whose: impl Fn(&Member<I, R>) -> bool,
-        mut answer: impl FnMut(&Member<I, R>) -> Result<R, Unanswered>,
+        mut answer: impl FnMut(&Member<I, R>) -> Result<R, Error>,
     ) {
         let mut waking = Waking::from(&self.local);
         if !self.rests {
@@ -325,7 +325,7 @@ impl<J: Send + 'static, R: Send + 'static, I> Batch<J, R, I> {
 impl<J: Send + 'static, R: Send + 'static, I> Drop for Batch<J, R, I> {
     fn drop(&mut self) {
         // Members are answered before the slot is free.
-        self.settle(|_| true, |_| Err(Unanswered::Dropped));
+        self.settle(|_| true, |_| Err(Error::Dropped));
         if self.rests {
             let mut state = self.local.lock();
             state.rested(Load::default());

@@ -29,7 +29,7 @@
 //! # Promises
 //! - Every item that was taken is answered exactly once, or its caller has left.
 //!   A processor that panics or forgets a member answers
-//!   [`Unanswered::Dropped`].
+//!   [`Error::Dropped`].
 //! - No batch exceeds `max_size` or `max_bytes`, or holds two equal keys.
 //! - No item waits longer than `max_wait` for company while a slot is free, nor
 //!   longer than half of the time until its deadline.
@@ -38,7 +38,7 @@
 //! - An item whose deadline has come is answered at once while it is queued;
 //!   from then on it is the processor's, see [`Batch::answer_expired`].
 //! - When the runtime ends that the batcher was made on, it is closed and what is
-//!   queued is answered [`Unanswered::Abandoned`].
+//!   queued is answered [`Error::Abandoned`].
 //! - While nothing waits, nothing runs: no timer, no polling.
 //!
 //! # Several runtimes
@@ -98,7 +98,7 @@ use tokio::time::Instant;
 
 pub use batch::{Batch, Member};
 pub use cap::{Cap, Ceiling};
-pub use error::{Refusal, Refused, Unanswered};
+pub use error::{Error, Failure};
 pub use frame::Frame;
 pub use options::Options;
 pub use policy::FlushReason;
@@ -161,7 +161,7 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
     ///
     /// The runtime must be run until it ends. When that is before the batcher, the
     /// members of batches that are processed there are answered
-    /// [`Unanswered::Dropped`], and what is queued leaves by the others.
+    /// [`Error::Dropped`], and what is queued leaves by the others.
     ///
     /// # Panics
     /// Outside of a tokio runtime with time enabled.
@@ -174,11 +174,10 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
     /// resolves when its result is there; dropping it is leaving.
     ///
     /// # Errors
-    /// [`Refused`] hands the item back when the queue is full (and
-    /// [`OnFull::Reject`] in force), when too many items wait for others of their
-    /// keys, when the item is too large for any batch, or after
-    /// [`close`](Self::close).
-    pub fn submit(&self, item: J) -> Result<Reply<J, R>, Refused<J>> {
+    /// When the queue is full (and [`OnFull::Reject`] in force), when too many items
+    /// wait for others of their keys, when the item is too large for any batch, or
+    /// after [`close`](Self::close).
+    pub fn submit(&self, item: J) -> Result<Reply<J, R>, Error> {
         self.submit_with(item, Options::default())
     }
 
@@ -186,7 +185,7 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
     ///
     /// # Errors
     /// As [`submit`](Self::submit).
-    pub fn submit_with(&self, item: J, options: Options) -> Result<Reply<J, R>, Refused<J>> {
+    pub fn submit_with(&self, item: J, options: Options) -> Result<Reply<J, R>, Error> {
         self.submit_from(item, options, None)
     }
 
@@ -195,7 +194,7 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
         item: J,
         options: Options,
         in_house: Option<InHouse>,
-    ) -> Result<Reply<J, R>, Refused<J>> {
+    ) -> Result<Reply<J, R>, Error> {
         let Options {
             key,
             bytes,
@@ -206,8 +205,7 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
         let settings = &local.shared.settings;
         let in_batch = bytes.checked_add(settings.item_overhead);
         if in_batch.is_none_or(|it| it > settings.max_bytes) || bytes > settings.queue_bytes {
-            let reason = Refusal::TooLarge;
-            return Err(Refused { item, reason });
+            return Err(Error::TooLarge);
         }
         let now = Instant::now();
         let (answerer, seat) = seat::pair();
@@ -223,10 +221,9 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
             deadline,
         };
         let mut state = local.lock();
-        if let Err(reason) = state.may_enter(settings, (key, bytes), now) {
+        if let Err(refused) = state.may_enter(settings, (key, bytes), now) {
             drop(state);
-            let item = entry.item.item;
-            return Err(Refused { item, reason });
+            return Err(refused);
         }
         let source = in_house.as_ref().and_then(InHouse::source);
         let place = state.push(entry, source);
@@ -260,7 +257,7 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
         self.0.proceed(state);
     }
 
-    /// Answers everything that is still queued with [`Unanswered::Abandoned`].
+    /// Answers everything that is still queued with [`Error::Abandoned`].
     /// Batches in flight are not touched.
     pub fn abandon(&self) {
         self.0.abandon();

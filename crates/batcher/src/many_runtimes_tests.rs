@@ -281,7 +281,7 @@ proptest! {
             match polled {
                 Poll::Ready(Ok(result)) => prop_assert_eq!(result, key * 10),
                 // Its batch was at a runtime that ended.
-                Poll::Ready(Err(Unanswered::Dropped)) => prop_assert!(ended),
+                Poll::Ready(Err(Error::Dropped)) => prop_assert!(ended),
                 other => prop_assert!(false, "{other:?}"),
             }
             answered += 1;

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::error::Unanswered;
+use super::error::Error;
 use super::local::Local;
 use super::queue::{Load, Room, Ticket};
 use super::seat::{self, Seat};
@@ -75,7 +75,7 @@ impl<J: Send + 'static, R: Send + 'static> Reply<J, R> {
 }
 
 impl<J: Send + 'static, R: Send + 'static> Future for Reply<J, R> {
-    type Output = Result<R, Unanswered>;
+    type Output = Result<R, Error>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         self.seat.poll(context)

@@ -142,5 +142,5 @@ fn when_the_first_runtime_ends_nobody_waits_any_more() {
     let (answer, _) = other.join().unwrap();
     // Sent by its own clock just before, or given up.
     let answer = answer.expect("nobody answered");
-    assert!(matches!(answer, Ok(_) | Err(Unanswered::Abandoned)));
+    assert!(matches!(answer, Ok(_) | Err(Error::Abandoned)));
 }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Batcher, Options, Refused, Reply};
+use super::{Batcher, Error, Options, Reply};
 use crate::sync::{AtomicBool, AtomicU64, AtomicUsize};
 
 /// Counts of all sources of one batcher.
@@ -71,7 +71,7 @@ impl<J: Send + 'static, R: Send + 'static> Source<J, R> {
     ///
     /// # Errors
     /// As [`Batcher::submit`].
-    pub fn submit(&self, item: J) -> Result<Reply<J, R>, Refused<J>> {
+    pub fn submit(&self, item: J) -> Result<Reply<J, R>, Error> {
         self.submit_with(item, Options::default())
     }
 
@@ -79,7 +79,7 @@ impl<J: Send + 'static, R: Send + 'static> Source<J, R> {
     ///
     /// # Errors
     /// As [`Batcher::submit`].
-    pub fn submit_with(&self, item: J, options: Options) -> Result<Reply<J, R>, Refused<J>> {
+    pub fn submit_with(&self, item: J, options: Options) -> Result<Reply<J, R>, Error> {
         // Nobody else asks who has an item in.
         let in_house = self.batcher.is_adaptive();
         let in_house = in_house.then(|| Tally::enter(&self.tally));

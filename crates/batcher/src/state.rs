@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::batch::Batch;
 use super::cap::Cap;
 use super::desk::Index;
-use super::error::{Refusal, Unanswered};
+use super::error::Error;
 use super::local::Local;
 use super::policy::{Action, Company, FlushReason, View, decide};
 use super::queue::{Entry, Full, Load, Number, Queue, Room, Ticket};
@@ -185,16 +185,16 @@ impl<J: Send + 'static, R: Send + 'static> State<J, R> {
         settings: &Settings,
         (key, bytes): (Option<u64>, usize),
         now: Instant,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Error> {
         let waits = settings.on_full == OnFull::Wait;
         if self.closing {
-            Err(Refusal::Closed)
+            Err(Error::Closed)
         } else if !(self.queue.has_room(bytes) || waits && self.queue.lobby_has_room(bytes)) {
-            let retry_after = self.retry_after(now);
-            Err(Refusal::Full { retry_after })
+            let room_in = self.room_in(now);
+            Err(Error::Full { room_in })
         } else if !self.queue.may_follow(key, bytes) {
-            let retry_after = self.retry_after(now);
-            Err(Refusal::KeyFull { retry_after })
+            let room_in = self.room_in(now);
+            Err(Error::KeyFull { room_in })
         } else {
             Ok(())
         }
@@ -213,9 +213,9 @@ impl<J: Send + 'static, R: Send + 'static> State<J, R> {
         self.most_waiting_for_room = self.most_waiting_for_room.max(self.queue.lobby());
     }
 
-    fn retry_after(&mut self, now: Instant) -> u64 {
+    fn room_in(&mut self, now: Instant) -> Duration {
         let oldest = self.queue.oldest().map(|(_, arrived)| arrived);
-        self.departures.room_in_seconds(oldest, now)
+        self.departures.room_in(oldest, now)
     }
 
     /// Everything that waits now is to leave; tells how many that is.
@@ -335,8 +335,8 @@ impl<J: Send + 'static, R: Send + 'static> State<J, R> {
     pub fn clear(&mut self) -> Work<J, R> {
         let cleared = self.queue.clear();
         Work::new(answer(cleared, |room| match room {
-            Room::Queue => Unanswered::Abandoned,
-            Room::Lobby => Unanswered::Closed,
+            Room::Queue => Error::Abandoned,
+            Room::Lobby => Error::Closed,
         }))
     }
 
@@ -497,11 +497,11 @@ impl<J: Send + 'static, R: Send + 'static> State<J, R> {
         if self.queue.earliest_deadline().is_none_or(|it| now < it) {
             return Vec::new();
         }
-        let retry_after = self.retry_after(now);
+        let room_in = self.room_in(now);
         let expired = self.queue.expire(now);
         answer(expired, |room| match room {
-            Room::Queue => Unanswered::Expired { retry_after },
-            Room::Lobby => Unanswered::Full { retry_after },
+            Room::Queue => Error::Expired { room_in },
+            Room::Lobby => Error::Full { room_in },
         })
     }
 }
@@ -510,7 +510,7 @@ impl<J: Send + 'static, R: Send + 'static> State<J, R> {
 /// leaves finds its item either queued, in flight or answered.
 fn answer<J, R>(
     entries: Vec<(Entry<Pending<J, R>>, Room)>,
-    reason: impl Fn(Room) -> Unanswered,
+    reason: impl Fn(Room) -> Error,
 ) -> Vec<(J, Option<Caller>)> {
     let answered = entries.into_iter().map(|(entry, room)| {
         let Pending { item, answerer, .. } = entry.item;

@@ -20,7 +20,7 @@ pub(super) struct Job(pub u64, pub usize);
 
 /// Submits a job with its key, its size and a deadline.
 pub(super) trait Put<R: Send + 'static> {
-    fn put(&self, job: Job, deadline: Instant) -> Result<Reply<Job, R>, Refused<Job>>;
+    fn put(&self, job: Job, deadline: Instant) -> Result<Reply<Job, R>, Error>;
 }
 
 fn options(job: &Job, deadline: Instant) -> Options {
@@ -29,14 +29,14 @@ fn options(job: &Job, deadline: Instant) -> Options {
 }
 
 impl<R: Send + 'static> Put<R> for Batcher<Job, R> {
-    fn put(&self, job: Job, deadline: Instant) -> Result<Reply<Job, R>, Refused<Job>> {
+    fn put(&self, job: Job, deadline: Instant) -> Result<Reply<Job, R>, Error> {
         let options = options(&job, deadline);
         self.submit_with(job, options)
     }
 }
 
 impl<R: Send + 'static> Put<R> for Source<Job, R> {
-    fn put(&self, job: Job, deadline: Instant) -> Result<Reply<Job, R>, Refused<Job>> {
+    fn put(&self, job: Job, deadline: Instant) -> Result<Reply<Job, R>, Error> {
         let options = options(&job, deadline);
         self.submit_with(job, options)
     }
@@ -102,10 +102,7 @@ async fn bytes_bound_a_batch_and_the_next_item_leaves_in_the_next() {
         (vec![1, 2], FlushReason::Bytes)
     );
     let refused = batcher.put(Job(4, 11), deadline).unwrap_err();
-    assert_eq!(
-        (refused.item, refused.reason),
-        (Job(4, 11), Refusal::TooLarge)
-    );
+    assert_eq!(refused, Error::TooLarge);
 }
 
 #[tokio::test(start_paused = true)]
@@ -189,7 +186,12 @@ async fn a_deadline_is_answered_while_queued_though_all_slots_are_busy() {
     let start = Instant::now();
     let _mate = submit(&batcher, 2);
     let late = batcher.put(Job(3, 1), start + 20 * MS).unwrap();
-    assert_eq!(late.await, Err(Unanswered::Expired { retry_after: 1 }));
+    assert_eq!(
+        late.await,
+        Err(Error::Expired {
+            room_in: Duration::from_secs(1)
+        })
+    );
     assert_eq!(start.elapsed(), 20 * MS);
     drop(batch);
     assert_eq!(keys(&batches.recv().await.unwrap()), [2]);
@@ -213,15 +215,22 @@ async fn a_full_queue_refuses_or_has_them_wait() {
         let _queued = batcher.put(Job(2, bytes), Instant::now() + FAR).unwrap();
         match (on_full, batcher.put(Job(3, bytes), deadline)) {
             (OnFull::Reject, refused) => {
-                let reason = Refusal::Full { retry_after: 1 };
-                assert_eq!(refused.unwrap_err().reason, reason);
+                let reason = Error::Full {
+                    room_in: Duration::from_secs(1),
+                };
+                assert_eq!(refused.unwrap_err(), reason);
             }
             (OnFull::Wait, reply) => {
                 let reply = reply.unwrap();
                 assert!(reply.found_no_room());
                 let patient = submit(&batcher, 4);
                 assert_eq!(batcher.snapshot().waiting_for_room, 2);
-                assert_eq!(reply.await, Err(Unanswered::Full { retry_after: 1 }));
+                assert_eq!(
+                    reply.await,
+                    Err(Error::Full {
+                        room_in: Duration::from_secs(1)
+                    })
+                );
                 drop(batch);
                 answer(batches.recv().await.unwrap());
                 answer(batches.recv().await.unwrap());
@@ -322,7 +331,7 @@ async fn who_drops_or_panics_has_answered() {
     });
     let replies = [1, 2].map(|key| submit(&batcher, key));
     for reply in replies {
-        assert_eq!(reply.await, Err(Unanswered::Dropped));
+        assert_eq!(reply.await, Err(Error::Dropped));
     }
     batcher.vacated().await;
 }
@@ -354,7 +363,7 @@ async fn closing_drains_and_refuses() {
     let start = Instant::now();
     batcher.close();
     let refused = batcher.put(Job(6, 1), start + FAR).unwrap_err();
-    assert_eq!(refused.reason, Refusal::Closed);
+    assert_eq!(refused, Error::Closed);
     answer(first);
     for expected in [vec![3, 4], vec![5]] {
         let batch = batches.recv().await.unwrap();
@@ -381,7 +390,7 @@ async fn a_processor_that_fails_to_start_harms_nobody_else() {
         assert!(keys(&batch) != [1], "a panic before there is a future");
         async { answer(batch) }
     });
-    assert_eq!(submit(&batcher, 1).await, Err(Unanswered::Dropped));
+    assert_eq!(submit(&batcher, 1).await, Err(Error::Dropped));
     assert_eq!(submit(&batcher, 2).await, Ok(20));
 }
 
@@ -400,8 +409,8 @@ async fn who_never_entered_is_not_accepted_when_the_batcher_closes() {
     let [queued, outside] = [2, 3].map(|key| submit(&batcher, key));
     batcher.close();
     batcher.abandon();
-    assert_eq!(queued.await, Err(Unanswered::Abandoned));
-    assert_eq!(outside.await, Err(Unanswered::Closed));
+    assert_eq!(queued.await, Err(Error::Abandoned));
+    assert_eq!(outside.await, Err(Error::Closed));
     assert_eq!(batcher.snapshot().accepted, 2);
 }
 
@@ -425,13 +434,10 @@ fn a_runtime_that_ends_takes_the_batcher_with_it() {
         .unwrap();
     for reply in queued {
         let answer = elsewhere.block_on(reply);
-        assert!(matches!(
-            answer,
-            Err(Unanswered::Abandoned | Unanswered::Dropped)
-        ));
+        assert!(matches!(answer, Err(Error::Abandoned | Error::Dropped)));
     }
     let refused = batcher.put(Job(1, 1), Instant::now() + FAR).unwrap_err();
-    assert_eq!(refused.reason, Refusal::Closed);
+    assert_eq!(refused, Error::Closed);
 }
 
 #[test]
@@ -447,7 +453,7 @@ fn a_runtime_that_ends_before_its_first_turn_does_so_too() {
     drop(runtime);
     let mut context = Context::from_waker(Waker::noop());
     let answer = Pin::new(&mut reply).poll(&mut context);
-    assert_eq!(answer, Poll::Ready(Err(Unanswered::Abandoned)));
+    assert_eq!(answer, Poll::Ready(Err(Error::Abandoned)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -463,7 +469,7 @@ async fn what_is_abandoned_is_answered() {
     let queued = submit(&batcher, 2);
     batcher.close();
     batcher.abandon();
-    assert_eq!(queued.await, Err(Unanswered::Abandoned));
+    assert_eq!(queued.await, Err(Error::Abandoned));
     answer(batch);
     assert_eq!(in_flight.await, Ok(10));
     batcher.vacated().await;
@@ -522,7 +528,7 @@ async fn an_item_is_too_large_for_a_batch_or_for_the_queue() {
         let (batcher, _batches) = by_hand(settings);
         let deadline = Instant::now() + FAR;
         let refused = batcher.put(Job(1, 9), deadline).unwrap_err();
-        assert_eq!(refused.reason, Refusal::TooLarge);
+        assert_eq!(refused, Error::TooLarge);
         assert!(batcher.put(Job(1, 8), deadline).is_ok());
     }
 }
@@ -542,8 +548,18 @@ async fn retry_after_is_what_the_queue_has_stood() {
     let queued = batcher.put(Job(2, 1), Instant::now() + 7_000 * MS).unwrap();
     advance(6_000 * MS).await;
     let refused = batcher.put(Job(3, 1), Instant::now() + FAR).unwrap_err();
-    assert_eq!(refused.reason, Refusal::Full { retry_after: 6 });
-    assert_eq!(queued.await, Err(Unanswered::Expired { retry_after: 7 }));
+    assert_eq!(
+        refused,
+        Error::Full {
+            room_in: Duration::from_secs(6)
+        }
+    );
+    assert_eq!(
+        queued.await,
+        Err(Error::Expired {
+            room_in: Duration::from_secs(7)
+        })
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -630,7 +646,7 @@ async fn every_item_is_accounted_for_under_contention() {
                 if let Ok(result) = answer {
                     assert_eq!(result, key * 10);
                 }
-                let entered = !matches!(answer, Err(Unanswered::Full { .. }));
+                let entered = !matches!(answer, Err(Error::Full { .. }));
                 counts.lock().unwrap().push_back(entered);
             }
         })
@@ -705,7 +721,7 @@ async fn an_item_without_key_and_deadline_is_kept_apart_from_none_and_waits() {
     let [one, other] = [1, 1].map(|key| batcher.submit(Job(key, 1)).unwrap());
     let hasty = batcher.put(Job(2, 1), Instant::now() + FAR).unwrap();
     tokio::time::sleep(2 * FAR).await;
-    assert!(matches!(hasty.await, Err(Unanswered::Expired { .. })));
+    assert!(matches!(hasty.await, Err(Error::Expired { .. })));
     let deadline = Instant::now() + FAR;
     let last = batcher.put(Job(3, 1), deadline).unwrap();
     answer(first);
