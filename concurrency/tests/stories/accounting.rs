@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use microbatch_concurrency::batcher::{Batcher, OnFull, Settings};
-use microbatch_concurrency::explore::{explore, explore_twice};
-use microbatch_concurrency::sync::AtomicUsize;
-use microbatch_concurrency::time::Instant;
+use microbatch_batcher::{Batcher, OnFull, Settings};
 use shuttle::future::yield_now;
+use shuttle::sync::atomic::AtomicUsize;
 use shuttle::thread;
+use tokio::explore::{explore, explore_twice};
+use tokio::time::Instant;
 
 use super::harness::*;
 
@@ -28,7 +28,7 @@ async fn contention() {
         dawdle(2).await;
         match kind {
             0 => drop(batch),
-            1 => batch.answer_expired(Instant::now(), |member| own(member.item().0)),
+            1 => batch.answer_expired(Instant::now(), |member| own(*member.item())),
             _ => answer(batch),
         }
     });

@@ -1,9 +1,9 @@
 //! The end, among those who have not heard of it.
 
-use microbatch_concurrency::batcher::{Batcher, OnFull, Settings};
-use microbatch_concurrency::explore::explore;
-use microbatch_concurrency::runtime;
+use microbatch_batcher::{Batcher, OnFull, Settings};
 use shuttle::future::yield_now;
+use tokio::explore::explore;
+use tokio::runtime;
 
 use super::harness::*;
 

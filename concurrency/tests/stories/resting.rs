@@ -2,11 +2,11 @@
 
 use std::pin::Pin;
 
-use microbatch_concurrency::batcher::{Batcher, OnFull, Settings};
-use microbatch_concurrency::explore::explore;
-use microbatch_concurrency::runtime::Handle;
-use microbatch_concurrency::select;
-use microbatch_concurrency::time::Instant;
+use microbatch_batcher::{Batcher, OnFull, Settings};
+use tokio::explore::explore;
+use tokio::runtime::Handle;
+use tokio::select;
+use tokio::time::Instant;
 
 use super::harness::*;
 
@@ -24,7 +24,7 @@ fn retry(mut batch: TestBatch) -> Pin<Box<dyn Future<Output = ()> + Send>> {
             if choose(4) == 0 {
                 Handle::current().spawn(retry_at_rest(batch.split()));
             }
-            batch.answer_expired(Instant::now(), |member| own(member.item().0));
+            batch.answer_expired(Instant::now(), |member| own(*member.item()));
             let slot = early.unwrap_or_else(|| batch.slot());
             if !resumes(&mut batch, slot).await {
                 return;

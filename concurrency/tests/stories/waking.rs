@@ -6,12 +6,12 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use microbatch_concurrency::batcher::{Batcher, OnFull, Settings, Unanswered, Wait};
-use microbatch_concurrency::explore::explore;
-use microbatch_concurrency::runtime;
-use microbatch_concurrency::time::Instant;
+use microbatch_batcher::{Batcher, Error, OnFull, Settings, Wait};
 use shuttle::future::yield_now;
 use shuttle::thread;
+use tokio::explore::explore;
+use tokio::runtime;
+use tokio::time::Instant;
 
 use super::harness::*;
 
@@ -82,9 +82,9 @@ fn who_expires_is_told_while_no_slot_is_free() {
             let batcher = batcher.clone();
             spawn(async move {
                 let deadline = Instant::now() + patience * MS;
-                let reply = batcher.submit(Job(3, 1), deadline).unwrap();
-                let answer = reply.await;
-                assert!(matches!(answer, Err(Unanswered::Expired { .. })));
+                let options = options(3, patience * MS);
+                let answer = batcher.submit_with(3, options).unwrap().await;
+                assert!(matches!(answer, Err(Error::Expired { .. })));
                 assert!(Instant::now() >= deadline);
             })
         });
@@ -151,8 +151,7 @@ fn nobody_waits_for_a_source_that_is_gone() {
         let callers = sources.into_iter().zip(0..).map(|(source, key)| {
             spawn(async move {
                 for _ in 0..choose(3) {
-                    let deadline = Instant::now() + NEVER;
-                    let mut reply = source.submit(Job(key, 1), deadline).unwrap();
+                    let mut reply = source.submit_with(key, options(key, NEVER)).unwrap();
                     if choose(4) == 0 {
                         yield_now().await;
                         drop(reply);
