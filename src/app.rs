@@ -162,7 +162,7 @@ impl App {
             MaxInFlight::Fixed(_) => processor,
             MaxInFlight::Adaptive => processor.adaptive(),
         });
-        let batcher = Batcher::new(batcher_settings(&config), move |batch| {
+        let batcher = Batcher::with_batches(batcher_settings(&config), move |batch| {
             let processor = Arc::clone(&processor);
             processor.process(batch)
         });

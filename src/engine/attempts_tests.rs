@@ -150,7 +150,9 @@ impl Rules {
         );
         let processor = Arc::new(processor);
         House {
-            batcher: Batcher::new(settings, move |batch| Arc::clone(&processor).process(batch)),
+            batcher: Batcher::with_batches(settings, move |batch| {
+                Arc::clone(&processor).process(batch)
+            }),
             calls,
             phase,
             circuit,

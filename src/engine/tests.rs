@@ -143,7 +143,7 @@ impl House {
         });
         let process = move |batch| Arc::clone(&processor).process(batch);
         Open {
-            batcher: Batcher::new(self.settings, process),
+            batcher: Batcher::with_batches(self.settings, process),
             script: steps,
             circuit,
             observer,

@@ -312,7 +312,7 @@ impl From<batcher::Error> for Problem {
             Error::Dropped
             | Error::Failed(_)
             | Error::WrongCount { .. }
-            | Error::Missing
+            | Error::Missing { .. }
             | Error::Duplicate => Self::internal(),
         }
     }

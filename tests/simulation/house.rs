@@ -147,7 +147,8 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> House {
         true => processor.adaptive(),
         false => processor,
     });
-    let batcher = Batcher::new(settings, move |batch| Arc::clone(&processor).process(batch));
+    let batcher =
+        Batcher::with_batches(settings, move |batch| Arc::clone(&processor).process(batch));
     let jobs = JobsInner {
         batcher: batcher.clone(),
         observer: Arc::clone(&observer),

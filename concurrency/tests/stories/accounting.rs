@@ -23,7 +23,7 @@ async fn contention() {
         on_full: OnFull::Wait,
         ..settings()
     };
-    let batcher = Batcher::new(settings, |mut batch: TestBatch| async move {
+    let batcher = Batcher::with_batches(settings, |mut batch: TestBatch| async move {
         let kind = choose(4);
         dawdle(2).await;
         match kind {
@@ -97,7 +97,7 @@ fn slots_come_and_go() {
             max_size: 1,
             ..settings()
         };
-        let batcher = Batcher::new(settings, move |batch: TestBatch| {
+        let batcher = Batcher::with_batches(settings, move |batch: TestBatch| {
             let busy = Arc::clone(&processing);
             async move {
                 assert!(busy.fetch_add(1, Ordering::SeqCst) < 3);

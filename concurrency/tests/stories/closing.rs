@@ -14,7 +14,7 @@ fn crowded() -> TestBatcher {
         on_full: OnFull::Wait,
         ..settings()
     };
-    Batcher::new(settings, |mut batch: TestBatch| async move {
+    Batcher::with_batches(settings, |mut batch: TestBatch| async move {
         if choose(3) == 0 {
             batch.rest();
             batch.resume(batch.slot().await);

@@ -33,7 +33,7 @@ pub fn settings() -> Settings {
 /// A batcher whose batches the story gets.
 pub fn by_hand(settings: Settings) -> (TestBatcher, mpsc::UnboundedReceiver<TestBatch>) {
     let (sender, batches) = mpsc::unbounded_channel();
-    let batcher = Batcher::new(settings, move |batch| {
+    let batcher = Batcher::with_batches(settings, move |batch| {
         let sender = sender.clone();
         async move { drop(sender.send(batch)) }
     });

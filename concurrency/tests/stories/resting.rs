@@ -68,7 +68,7 @@ fn what_rests_takes_up_room_until_it_is_answered_or_left() {
             on_full: OnFull::Wait,
             ..settings()
         };
-        let batcher = Batcher::new(settings, retry);
+        let batcher = Batcher::with_batches(settings, retry);
         let callers = (0..5).map(|key| {
             let patience = if key % 3 == 0 { 2 * MS } else { NEVER };
             spawn(call(batcher.clone(), key, patience))

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::harness::*;
 
 fn answering(settings: Settings) -> TestBatcher {
-    Batcher::new(settings, |batch| async move {
+    Batcher::with_batches(settings, |batch| async move {
         dawdle(1).await;
         answer(batch);
     })
@@ -249,7 +249,7 @@ fn items_of_one_key_wait_for_one_another_and_for_nobody_else() {
 #[test]
 fn batches_move_between_runtimes() {
     explore(|| async {
-        let batcher = Batcher::new(
+        let batcher = Batcher::with_batches(
             Settings {
                 max_size: 1,
                 max_in_flight: 3,

@@ -127,7 +127,12 @@ impl<J: Send + 'static, R: Send + 'static, I> Batch<J, R, I> {
 
     /// Answers every remaining member.
     pub fn answer_all(&mut self, mut answer: impl FnMut(&Member<I, R>) -> R) {
-        self.settle(|_| true, |member| Ok(answer(member)));
+        self.try_answer_all(|member| Ok(answer(member)));
+    }
+
+    /// Answers every remaining member, with a result or with why it has none.
+    pub fn try_answer_all(&mut self, answer: impl FnMut(&Member<I, R>) -> Result<R, Error>) {
+        self.settle(|_| true, answer);
     }
 
     /// Answers the members whose deadline has come by then; the others stay.

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+/// What processing may fail with: any error, or a text.
+pub(crate) type AnyError = Box<dyn std::error::Error + Send + Sync>;
+
 /// Why an item has no result: it was not taken, nobody processed it in time, or
 /// whoever processed it had none for it.
 ///
@@ -58,8 +61,12 @@ pub enum Error {
         results: usize,
     },
     /// No result came back for the item's key.
-    #[error("no result came back for the item's key")]
-    Missing,
+    #[error("no result came back for the item's key, and {strays} for keys of no item")]
+    Missing {
+        /// How many keys came back that no item of the batch has: where the two are
+        /// written differently, each missing one is a stray as well.
+        strays: usize,
+    },
     /// More than one result came back for the item's key.
     #[error("more than one result came back for the item's key")]
     Duplicate,
@@ -67,7 +74,7 @@ pub enum Error {
 
 impl Error {
     /// That processing failed for this reason: an error of any type, or a text.
-    pub fn failed(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    pub fn failed(reason: impl Into<AnyError>) -> Self {
         Self::Failed(Failure(Arc::from(reason.into())))
     }
 

@@ -61,6 +61,7 @@ mod clock;
 mod desk;
 mod error;
 mod frame;
+mod front;
 mod keys;
 mod line;
 mod local;
@@ -100,6 +101,7 @@ pub use batch::{Batch, Member};
 pub use cap::{Cap, Ceiling};
 pub use error::{Error, Failure};
 pub use frame::Frame;
+pub use front::{Key, Loader, Value};
 pub use options::Options;
 pub use policy::FlushReason;
 pub use reply::{Reply, Stage};
@@ -121,10 +123,14 @@ pub struct Batcher<J: Send + 'static, R: Send + 'static>(Arc<Local<J, R>>);
 
 type Processing = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// Tells an item's key, whatever was said of it.
+type KeyOf<J> = Box<dyn Fn(&J) -> u64 + Send + Sync>;
+
 struct Shared<J: Send + 'static, R: Send + 'static> {
     settings: Settings,
     state: Mutex<State<J, R>>,
     process: Box<dyn Fn(Batch<J, R>) -> Processing + Send + Sync>,
+    key_of: Option<KeyOf<J>>,
     census: Arc<Census>,
     /// Where the runtimes are reached that it serves.
     desks: Mutex<Vec<Arc<Desk>>>,
@@ -133,11 +139,20 @@ struct Shared<J: Send + 'static, R: Send + 'static> {
 }
 
 impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
-    /// A batcher whose batches go to `process`, each in a task of its own.
+    /// A batcher whose batches go to `process` as they are, each in a task of its
+    /// own: to be answered one by one, parked, resumed or split.
     ///
     /// # Panics
     /// Outside of a tokio runtime with time enabled.
-    pub fn new<P, F>(settings: Settings, process: P) -> Self
+    pub fn with_batches<P, F>(settings: Settings, process: P) -> Self
+    where
+        P: Fn(Batch<J, R>) -> F + Send + Sync + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Self::open(settings, None, process)
+    }
+
+    fn open<P, F>(settings: Settings, key_of: Option<KeyOf<J>>, process: P) -> Self
     where
         P: Fn(Batch<J, R>) -> F + Send + Sync + 'static,
         F: Future<Output = ()> + Send + 'static,
@@ -147,6 +162,7 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
             state: Mutex::new(State::new(&settings, Instant::now())),
             settings,
             process: Box::new(move |batch| Box::pin(process(batch))),
+            key_of,
             census: Arc::default(),
             desks: Mutex::default(),
             vacant: Notify::new(),
@@ -189,6 +205,14 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
         self.submit_from(item, options, None)
     }
 
+    /// Submits an item of which nothing else is known, and waits for its result.
+    ///
+    /// # Errors
+    /// Those of [`submit`](Self::submit), and those of its reply.
+    pub async fn execute(&self, item: J) -> Result<R, Error> {
+        self.submit(item)?.await
+    }
+
     fn submit_from(
         &self,
         item: J,
@@ -203,6 +227,10 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
         } = options;
         let local = &self.0;
         let settings = &local.shared.settings;
+        let key = match &local.shared.key_of {
+            Some(key_of) => Some(key_of(&item)),
+            None => key,
+        };
         let in_batch = bytes.checked_add(settings.item_overhead);
         if in_batch.is_none_or(|it| it > settings.max_bytes) || bytes > settings.queue_bytes {
             return Err(Error::TooLarge);

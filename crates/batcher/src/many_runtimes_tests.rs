@@ -40,7 +40,7 @@ impl World {
         let runtimes: Vec<_> = (0..RUNTIMES).map(|_| runtime()).collect();
         let (sender, batches) = channel();
         let first = runtimes[0].block_on(async {
-            Batcher::new(settings, move |batch| {
+            Batcher::with_batches(settings, move |batch| {
                 let sender = sender.clone();
                 async move { drop(sender.send(batch)) }
             })

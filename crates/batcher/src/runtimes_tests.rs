@@ -29,7 +29,7 @@ async fn clock_sleeps() {
 
 /// A batcher that answers each item with the thread that it was processed on.
 fn telling(settings: Settings) -> Batcher<Job, (ThreadId, usize)> {
-    Batcher::new(settings, |mut batch| async move {
+    Batcher::with_batches(settings, |mut batch| async move {
         let runtime = batch.runtime();
         batch.answer_all(|_| (thread::current().id(), runtime));
     })

@@ -47,7 +47,7 @@ pub(super) type Batches = mpsc::UnboundedReceiver<Batch<Job, u64>>;
 /// A batcher whose batches the test gets to answer.
 pub(super) fn by_hand(settings: Settings) -> (Batcher<Job, u64>, Batches) {
     let (sender, batches) = mpsc::unbounded_channel();
-    let batcher = Batcher::new(settings, move |batch| {
+    let batcher = Batcher::with_batches(settings, move |batch| {
         let sender = sender.clone();
         async move { drop(sender.send(batch)) }
     });
@@ -326,7 +326,7 @@ async fn who_drops_or_panics_has_answered() {
         max_size: 1,
         ..Settings::default()
     };
-    let batcher = Batcher::<Job, u64>::new(settings, |batch| async move {
+    let batcher = Batcher::<Job, u64>::with_batches(settings, |batch| async move {
         assert!(keys(&batch) != [1], "a panic of the processor");
     });
     let replies = [1, 2].map(|key| submit(&batcher, key));
@@ -386,7 +386,7 @@ async fn a_processor_that_fails_to_start_harms_nobody_else() {
         max_wait: MS,
         ..Settings::default()
     };
-    let batcher = Batcher::<Job, u64>::new(settings, |batch| {
+    let batcher = Batcher::<Job, u64>::with_batches(settings, |batch| {
         assert!(keys(&batch) != [1], "a panic before there is a future");
         async { answer(batch) }
     });
@@ -621,7 +621,7 @@ async fn every_item_is_accounted_for_under_contention() {
         on_full: OnFull::Wait,
         ..Settings::default()
     };
-    let batcher = Batcher::<Job, u64>::new(settings, |mut batch| async move {
+    let batcher = Batcher::<Job, u64>::with_batches(settings, |mut batch| async move {
         let fate = batch.members()[0].item().0 % 7;
         tokio::task::yield_now().await;
         assert!(fate != 0, "a panic of the processor");

@@ -162,7 +162,7 @@ proptest! {
                 on_full,
                 ..Settings::default()
             };
-            let batcher = Batcher::new(settings, |mut batch: Batch<Job, u64>| async move {
+            let batcher = Batcher::with_batches(settings, |mut batch: Batch<Job, u64>| async move {
                 batch.answer_all(|member| member.item().0);
             });
             let mut replies = Vec::new();
