@@ -4,5 +4,6 @@
 mod accounting;
 mod closing;
 mod harness;
+mod loading;
 mod resting;
 mod waking;

@@ -13,7 +13,7 @@ async fn count_words(texts: Vec<String>) -> io::Result<Vec<usize>> {
 }
 
 #[tokio::main(flavor = "current_thread")]
-pub async fn main() -> Result<(), microbatch_batcher::Error> {
+pub(crate) async fn main() -> Result<(), microbatch_batcher::Error> {
     let settings = Settings {
         max_size: 3,
         ..Settings::default()

@@ -35,7 +35,7 @@ async fn book(transfers: Vec<Transfer>) -> Result<Vec<(u32, Result<u64, Declined
 }
 
 #[tokio::main(flavor = "current_thread")]
-pub async fn main() {
+pub(crate) async fn main() {
     let batcher = Batcher::keyed(Settings::default(), |it: &Transfer| it.account, book);
     let transfer = |account, amount| batcher.execute(Transfer { account, amount });
     let (first, second, third) = tokio::join!(transfer(1, 30), transfer(2, 30), transfer(3, 30));

@@ -25,7 +25,7 @@ async fn authors(ids: Vec<u32>) -> Result<Vec<(u32, Result<String, Hidden>)>, Hi
 }
 
 #[tokio::main(flavor = "current_thread")]
-pub async fn main() -> Result<(), Error> {
+pub(crate) async fn main() -> Result<(), Error> {
     let loader = Loader::new(Settings::default(), authors);
 
     // Two books of one author, rendered by parts of a page that know nothing of each

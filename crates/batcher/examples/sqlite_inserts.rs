@@ -30,7 +30,7 @@ fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
 }
 
 #[tokio::main(flavor = "current_thread")]
-pub async fn main() -> Result<(), AnyError> {
+pub(crate) async fn main() -> Result<(), AnyError> {
     let connection = Connection::open_in_memory()?;
     connection.execute_batch("CREATE TABLE guest (id INTEGER PRIMARY KEY, name TEXT NOT NULL)")?;
     let connection = Arc::new(Mutex::new(connection));

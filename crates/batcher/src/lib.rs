@@ -1,45 +1,4 @@
-//! Gathers single items into batches, and answers each item on its own.
-//!
-//! A library of its own: it knows sizes and times, and nothing of HTTP, JSON or
-//! what an id is. Items go in one by one with [`Batcher::submit`]; batches come
-//! out at a processor, an async function given to [`Batcher::new`]; each
-//! [`Reply`] resolves to its own item's result.
-//!
-//! ```
-//! use std::time::Duration;
-//! use microbatch_batcher::{Batch, Batcher, Options, Settings};
-//! use tokio::time::Instant;
-//!
-//! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() {
-//! let squares = Batcher::new(Settings::default(), |batch: Batch<u64, u64>| async move {
-//!     // One call for all of them, in earnest; then each gets its own.
-//!     let (numbers, mut batch) = batch.take_items(|_| ());
-//!     let mut squares = numbers.into_iter().map(|it| it.pow(2));
-//!     batch.answer_all(|_| squares.next().unwrap_or_default());
-//! });
-//! let three = squares.submit(3).unwrap();
-//! // It waits for a second at most, and two with this key never share a batch.
-//! let hasty = Options::default().key(4).deadline(Instant::now() + Duration::from_secs(1));
-//! let four = squares.submit_with(4, hasty).unwrap();
-//! assert_eq!((three.await, four.await), (Ok(9), Ok(16)));
-//! # }
-//! ```
-//!
-//! # Promises
-//! - Every item that was taken is answered exactly once, or its caller has left.
-//!   A processor that panics or forgets a member answers
-//!   [`Error::Dropped`].
-//! - No batch exceeds `max_size` or `max_bytes`, or holds two equal keys.
-//! - No item waits longer than `max_wait` for company while a slot is free, nor
-//!   longer than half of the time until its deadline.
-//! - Items of one key, of which a batch takes one, fill no more than a tenth of the
-//!   queue while they wait for one another.
-//! - An item whose deadline has come is answered at once while it is queued;
-//!   from then on it is the processor's, see [`Batch::answer_expired`].
-//! - When the runtime ends that the batcher was made on, it is closed and what is
-//!   queued is answered [`Error::Abandoned`].
-//! - While nothing waits, nothing runs: no timer, no polling.
+#![doc = include_str!("../README.md")]
 //!
 //! # Several runtimes
 //! One batcher may serve several runtimes, such as one for each thread: each has a

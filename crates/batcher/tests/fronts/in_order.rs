@@ -1,15 +1,16 @@
 use std::convert::Infallible;
 use std::future::pending;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use microbatch_batcher::{Batcher, Error, Options};
+use microbatch_batcher::{Batcher, Error, Options, Settings};
 use proptest::prelude::*;
 use thiserror::Error;
 use tokio::runtime::Builder;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::{MS, settings};
+use super::{Calls, MS, settings};
 
 proptest! {
     #[test]
@@ -71,11 +72,8 @@ async fn a_panic_is_its_own_batch_s_alone() {
 }
 
 /// A batcher that answers when it is let to, and what it was called with.
-fn held(size: usize) -> (Batcher<u64, u64>, Arc<Semaphore>, Arc<Mutex<Vec<Vec<u64>>>>) {
-    let (permits, calls) = (
-        Arc::new(Semaphore::new(0)),
-        Arc::new(Mutex::new(Vec::new())),
-    );
+fn held(size: usize) -> (Batcher<u64, u64>, Arc<Semaphore>, Calls) {
+    let (permits, calls) = (Arc::new(Semaphore::new(0)), Calls::default());
     let (theirs, seen) = (Arc::clone(&permits), Arc::clone(&calls));
     let batcher = Batcher::new(settings(size), move |items: Vec<u64>| {
         seen.lock().unwrap().push(items.clone());
@@ -132,7 +130,7 @@ async fn closing_answers_what_waits_and_takes_nothing_more() {
 #[tokio::test(start_paused = true)]
 async fn what_is_flushed_does_not_wait_for_company() {
     let batcher = Batcher::new(
-        microbatch_batcher::Settings {
+        Settings {
             max_wait: MS * 60_000,
             ..settings(10)
         },
@@ -140,7 +138,7 @@ async fn what_is_flushed_does_not_wait_for_company() {
     );
     let (start, reply) = (Instant::now(), batcher.submit(1).unwrap());
     assert_eq!(batcher.flush(), 1);
-    assert_eq!((reply.await, start.elapsed()), (Ok(1), MS * 0));
+    assert_eq!((reply.await, start.elapsed()), (Ok(1), Duration::ZERO));
 }
 
 #[tokio::test(start_paused = true)]

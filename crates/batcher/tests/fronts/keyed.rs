@@ -33,8 +33,11 @@ fn comes() -> impl Strategy<Value = Comes> {
     ]
 }
 
-/// Everything that comes back, with keys that nobody has, in any order.
-fn results() -> impl Strategy<Value = (BTreeMap<u8, Comes>, usize, Vec<(u8, Result<u32, No>)>)> {
+/// What comes back for each key, how many keys that nobody has do so too, and all
+/// that in any order.
+type Plan = (BTreeMap<u8, Comes>, usize, Vec<(u8, Result<u32, No>)>);
+
+fn plan() -> impl Strategy<Value = Plan> {
     let keys = prop::collection::btree_map(0..100_u8, comes(), 0..12);
     let strays = prop::collection::btree_set(100..u8::MAX, 0..4);
     (keys, strays).prop_flat_map(|(keys, strays)| {
@@ -54,7 +57,7 @@ fn results() -> impl Strategy<Value = (BTreeMap<u8, Comes>, usize, Vec<(u8, Resu
 
 proptest! {
     #[test]
-    fn each_is_told_its_own((keys, strays, results) in results()) {
+    fn each_is_told_its_own((keys, strays, results) in plan()) {
         let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
         runtime.unwrap().block_on(async {
             let function = move |_: Vec<u8>| {

@@ -1,7 +1,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use microbatch_batcher::{Error, Loader, Settings};
@@ -11,7 +11,7 @@ use tokio::runtime::Builder;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{MS, settings};
+use super::{Calls, MS, settings};
 
 fn poll<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
@@ -21,15 +21,12 @@ fn poll<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
 struct Held {
     loader: Loader<u64, (u64, usize)>,
     permits: Arc<Semaphore>,
-    calls: Arc<Mutex<Vec<Vec<u64>>>>,
+    calls: Calls,
 }
 
 impl Held {
     fn new(settings: Settings) -> Self {
-        let (permits, calls) = (
-            Arc::new(Semaphore::new(0)),
-            Arc::new(Mutex::new(Vec::new())),
-        );
+        let (permits, calls) = (Arc::new(Semaphore::new(0)), Calls::default());
         let (theirs, seen) = (Arc::clone(&permits), Arc::clone(&calls));
         let loader = Loader::new(settings, move |keys: Vec<u64>| {
             let call = {
@@ -72,6 +69,7 @@ async fn a_key_that_waits_or_is_under_way_is_loaded_once() {
     held.called(1).await;
     let mut late = pin!(held.loader.load(1));
     assert!(poll(late.as_mut()).is_pending());
+    assert_eq!(held.loader.snapshot().accepted, 1);
     held.permits.add_permits(1);
     let answers = tokio::join!(late, other, one);
     assert_eq!(answers, (Ok((1, 1)), Ok((1, 1)), Ok((1, 1))));
@@ -99,6 +97,7 @@ async fn a_departed_caller_changes_nothing_for_the_others() {
         let mut first = Box::pin(held.loader.load(1));
         let mut second = pin!(held.loader.load(1));
         assert!(poll(first.as_mut()).is_pending() && poll(second.as_mut()).is_pending());
+        assert_eq!(held.loader.snapshot().accepted, 1);
         if !leaves_in_queue {
             held.called(1).await;
         }
@@ -140,6 +139,7 @@ async fn a_load_that_all_have_left_is_none_to_join() {
     sleep(MS).await;
     let mut joins = pin!(held.loader.load(1));
     assert!(poll(joins.as_mut()).is_pending());
+    assert_eq!(held.loader.snapshot().accepted, 2);
     held.permits.add_permits(1);
     assert_eq!(tokio::join!(anew, joins), (Ok((1, 2)), Ok((1, 2))));
     assert_eq!(held.calls(), [[1], [1]]);
