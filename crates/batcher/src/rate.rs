@@ -13,7 +13,7 @@ use crate::window::Window;
 /// Company is the next item of another source. What one source sends after its
 /// last answer is no company for itself, however soon it comes.
 #[derive(Debug)]
-pub(super) struct Arrivals {
+pub(crate) struct Arrivals {
     /// Longer gaps count as this long: a pause says that nobody came, not that
     /// the next stream of arrivals will be slow.
     longest: Duration,
@@ -61,7 +61,7 @@ impl Arrivals {
 
 /// How fast items left the queue lately.
 #[derive(Debug)]
-pub(super) struct Departures {
+pub(crate) struct Departures {
     last: Instant,
     left: Window<10>,
 }
