@@ -127,7 +127,7 @@ impl<C: Call> Processor<C> {
         batch.answer_expired(at, |member| trip.failed(member, failed.failure.clone()));
         self.attend(batch, trip, discard(failed.response.take()))
             .await?;
-        batch.rest();
+        batch.park();
         let waited = self.attend(batch, trip, self.unless_draining(sleep_until(at)));
         if waited.await?.is_none() {
             return Ok(false);

@@ -25,7 +25,7 @@ impl<C: Call> Processor<C> {
             let travel = Arc::clone(&self).travel_with(half, trip, slot);
             tokio::spawn(travel.instrument(span));
         }
-        batch.rest();
+        batch.park();
         let trip = trip.of_half(&batch);
         let span = trip.span(&batch);
         self.travel_with(batch, trip, slot).instrument(span).await;

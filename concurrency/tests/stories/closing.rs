@@ -16,7 +16,7 @@ fn crowded() -> TestBatcher {
     };
     Batcher::with_batches(settings, |mut batch: TestBatch| async move {
         if choose(3) == 0 {
-            batch.rest();
+            batch.park();
             batch.resume(batch.slot().await);
         }
         dawdle(2).await;

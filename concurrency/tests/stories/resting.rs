@@ -20,7 +20,7 @@ fn retry(mut batch: TestBatch) -> Pin<Box<dyn Future<Output = ()> + Send>> {
             if choose(2) == 0 {
                 Handle::current().spawn(retry_at_rest(batch.split()));
             }
-            batch.rest();
+            batch.park();
             if choose(4) == 0 {
                 Handle::current().spawn(retry_at_rest(batch.split()));
             }
@@ -93,11 +93,11 @@ fn a_batch_that_all_have_left_says_so() {
             0 => None,
             1 => Some(batch.split()),
             2 => {
-                batch.rest();
+                batch.park();
                 Some(batch.split())
             }
             _ => {
-                batch.rest();
+                batch.park();
                 batch.resume(batch.slot().await);
                 None
             }
@@ -129,7 +129,7 @@ fn who_was_answered_at_rest_has_given_its_room_back() {
         let (batcher, mut batches) = by_hand(settings());
         let replies = [1, 2].map(|key| submit(&batcher, key));
         let mut batch = batches.recv().await.unwrap();
-        batch.rest();
+        batch.park();
         let answerer = spawn(async move { answer(batch) });
         for reply in replies {
             reply.await.unwrap();
@@ -152,7 +152,7 @@ fn a_slot_that_nobody_takes_is_free_again() {
         let (batcher, mut batches) = by_hand(settings());
         let replies: Vec<_> = (0..6).map(|key| submit(&batcher, key)).collect();
         let mut first = batches.recv().await.unwrap();
-        first.rest();
+        first.park();
         let mut second = batches.recv().await.unwrap();
         let given_up = first.slot();
         let giver = spawn(async move {
@@ -165,7 +165,7 @@ fn a_slot_that_nobody_takes_is_free_again() {
             first.resume(first.slot().await);
             answer(first);
         });
-        second.rest();
+        second.park();
         let returned = spawn(async move {
             second.resume(second.slot().await);
             answer(second);

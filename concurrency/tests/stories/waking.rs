@@ -259,7 +259,7 @@ fn batches_move_between_runtimes() {
                 assert!(batch.runtime() < 2);
                 if choose(3) == 0 {
                     let slot = batch.slot();
-                    batch.rest();
+                    batch.park();
                     batch.resume(slot.await);
                 }
                 dawdle(2).await;

@@ -1,25 +1,24 @@
 //! A batch that has left: its members, and the slot it occupies.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::desk::{Index, Waking};
-use super::error::Error;
-use super::local::Local;
-use super::policy::FlushReason;
-use super::queue::{Entry, Load};
-use super::seat::{Answerer, Flight, Stage};
-use super::state::Pending;
-use super::{Batcher, Slot};
+use crate::error::Error;
+use crate::frame::Frame;
+use crate::handle::{Dispatch, Handle, Slot};
+use crate::member::Member;
+use crate::policy::FlushReason;
+use crate::queue::Load;
+use crate::remote_wakes::RemoteWakes;
+use crate::reply_slot::{Liveness, Progress};
+use crate::slot_request::SlotRequest;
 
 /// Items that left together, for a processor to answer one by one.
 ///
 /// Whatever is dropped unanswered answers for itself, then the slot is free.
 ///
-/// A batch that is to be sent again later can [`rest`](Self::rest): it gives its
+/// A batch that is to be sent again later can [`park`](Self::park): it gives its
 /// slot back, its members count as waiting, and a [`slot`](Self::slot) lets it
 /// [`resume`](Self::resume).
 ///
@@ -28,54 +27,30 @@ use super::{Batcher, Slot};
 #[derive(Debug)]
 pub struct Batch<J: Send + 'static, R: Send + 'static, I = J> {
     members: Vec<Member<I, R>>,
+    frame: Option<Frame>,
     reason: FlushReason,
     left: Instant,
-    flight: Arc<Flight>,
-    local: Arc<Local<J, R>>,
-    /// None while it rests, and once its members have moved to another batch.
+    liveness: Arc<Liveness>,
+    handle: Arc<Handle<J, R>>,
+    /// None while it is parked, and once its members have moved to another batch.
     slot: Option<Slot<J, R>>,
-    rests: bool,
+    parked: bool,
     /// Whether it is what a split has left of a larger one.
     half: bool,
 }
 
 impl<J: Send + 'static, R: Send + 'static> Batch<J, R> {
-    pub(super) fn new(
-        entries: Vec<Entry<Pending<J, R>>>,
-        reason: FlushReason,
-        left: Instant,
-        slot: Slot<J, R>,
-    ) -> Self {
-        let flight = Arc::new(Flight::default());
-        let members = entries
-            .into_iter()
-            .map(|entry| {
-                let Pending {
-                    item,
-                    answerer,
-                    desk,
-                } = entry.item;
-                // From the queue, which is no batch that could be told.
-                let _ = answerer.board(&flight, entry.bytes);
-                Member {
-                    item,
-                    answerer,
-                    desk,
-                    bytes: entry.bytes,
-                    arrived: entry.arrived,
-                    deadline: entry.deadline,
-                }
-            })
-            .collect();
+    pub(crate) fn new(dispatch: Dispatch<J, R>) -> Self {
         Self {
-            members,
-            reason,
-            left,
-            flight,
-            local: Arc::clone(slot.local()),
-            slot: Some(slot),
+            members: dispatch.members,
+            frame: dispatch.frame,
+            reason: dispatch.reason,
+            left: dispatch.left,
+            liveness: dispatch.liveness,
+            handle: Arc::clone(dispatch.slot.handle()),
+            slot: Some(dispatch.slot),
+            parked: false,
             half: false,
-            rests: false,
         }
     }
 }
@@ -85,16 +60,19 @@ impl<J: Send + 'static, R: Send + 'static, I> Batch<J, R, I> {
     /// members in the same order, to be answered; in the place of each item stands
     /// what `leaving` made of it, such as its key.
     pub fn take_items<L>(mut self, mut leaving: impl FnMut(&I) -> L) -> (Vec<I>, Batch<J, R, L>) {
-        let members = std::mem::take(&mut self.members).into_iter();
-        let (items, members) = members.map(|it| it.exchange(&mut leaving)).unzip();
+        // All of it before anything is taken out: `leaving` may panic.
+        let left: Vec<L> = self.members.iter().map(|it| leaving(&it.item)).collect();
+        let members = std::mem::take(&mut self.members).into_iter().zip(left);
+        let (items, members) = members.map(|(member, left)| member.exchange(left)).unzip();
         let batch = Batch {
             members,
+            frame: self.frame.take(),
             reason: self.reason,
             left: self.left,
-            flight: Arc::clone(&self.flight),
-            local: Arc::clone(&self.local),
+            liveness: Arc::clone(&self.liveness),
+            handle: Arc::clone(&self.handle),
             slot: self.slot.take(),
-            rests: std::mem::take(&mut self.rests),
+            parked: std::mem::take(&mut self.parked),
             half: self.half,
         };
         (items, batch)
@@ -113,6 +91,11 @@ impl<J: Send + 'static, R: Send + 'static, I> Batch<J, R, I> {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
+    }
+
+    /// What all members have as their frame.
+    pub fn frame(&self) -> Option<&Frame> {
+        self.frame.as_ref()
     }
 
     /// Why the batch left.
@@ -148,12 +131,12 @@ impl<J: Send + 'static, R: Send + 'static, I> Batch<J, R, I> {
         whose: impl Fn(&Member<I, R>) -> bool,
         mut answer: impl FnMut(&Member<I, R>) -> Result<R, Error>,
     ) {
-        let mut waking = Waking::from(&self.local);
-        if !self.rests {
+        let mut wakes = RemoteWakes::from(&self.handle);
+        if !self.parked {
             for member in self.members.extract_if(.., |member| whose(member)) {
                 let answer = answer(&member);
                 if let Ok(caller) = member.answerer.answer(answer) {
-                    waking.wake(caller, member.desk);
+                    wakes.wake(caller, member.runtime);
                 }
             }
             return;
@@ -164,20 +147,20 @@ impl<J: Send + 'static, R: Send + 'static, I> Batch<J, R, I> {
         let answers: Vec<_> = theirs.map(&mut answer).collect();
         let members = self.members.extract_if(.., |member| whose(member));
         let (mut callers, mut leftovers) = (Vec::new(), Vec::new());
-        let mut state = self.local.lock();
+        let mut state = self.handle.lock();
         for (answer, member) in answers.into_iter().zip(members) {
             match member.answerer.answer(answer) {
                 Ok(caller) => {
-                    callers.push((caller, member.desk));
-                    state.end_rest(Load::one(member.bytes));
+                    callers.push((caller, member.runtime));
+                    state.leave_parked(Load::one(member.bytes));
                     leftovers.push((member.item, None));
                 }
                 Err(answer) => leftovers.push((member.item, Some(answer))),
             }
         }
-        self.local.proceed(state);
-        for (caller, desk) in callers {
-            waking.wake(caller, desk);
+        self.handle.proceed(state);
+        for (caller, runtime) in callers {
+            wakes.wake(caller, runtime);
         }
     }
 
@@ -197,56 +180,45 @@ impl<J: Send + 'static, R: Send + 'static, I> Batch<J, R, I> {
 
     /// Gives the slot back. The members stay in the batch, and count as waiting
     /// until it is resumed, answered or dropped.
-    pub fn rest(&mut self) {
+    pub fn park(&mut self) {
         let Some(slot) = self.slot.take() else {
             return;
         };
-        self.rests = true;
-        let mut state = self.local.lock();
-        self.flight.set_rests(true);
-        state.rest(self.load());
+        self.parked = true;
+        let mut state = self.handle.lock();
+        self.liveness.set_parked(true);
+        state.park(self.load());
         drop(state);
         drop(slot);
     }
 
-    /// Lines up for a slot, with other batches that rest and ahead of what is
-    /// queued; resolves when it is there. Whoever lines up before it rests goes
-    /// before all who have not. Halves of batches that were split leave one slot to
-    /// others, where there is more than one. It borrows nothing of the batch.
-    pub fn slot(&self) -> impl Future<Output = Slot<J, R>> + Send + 'static {
-        let (place, slot) = oneshot::channel();
-        self.local.line_up(place, self.half);
-        let local = Arc::clone(&self.local);
-        async move {
-            let slot = slot.await;
-            // A place is given up only with the batcher, which is held here.
-            drop(local);
-            match slot {
-                Ok(slot) => slot,
-                Err(_) => std::future::pending().await,
-            }
-        }
+    /// Lines up for a slot, with other parked batches and ahead of what is queued;
+    /// resolves when it is there. A batch that lines up before it is parked goes before
+    /// all that have not. Halves of batches that were split leave one slot to others,
+    /// where there is more than one. It borrows nothing of the batch.
+    pub fn slot(&self) -> impl Future<Output = Slot<J, R>> + Send + use<J, R, I> {
+        SlotRequest::new(&self.handle, self.half)
     }
 
     /// Goes on with a slot, without the members whose callers have left.
     pub fn resume(&mut self, mut slot: Slot<J, R>) {
-        if self.rests {
-            let mut state = self.local.lock();
-            self.flight.set_rests(false);
-            state.rested(self.load());
-            self.local.proceed(state);
-            self.rests = false;
+        if self.parked {
+            let mut state = self.handle.lock();
+            self.liveness.set_parked(false);
+            state.unpark(self.load());
+            self.handle.proceed(state);
+            self.parked = false;
         }
         // Whoever freed it, it is this runtime that has a batch more.
-        slot.move_to(&self.local);
+        slot.move_to(&self.handle);
         self.slot = Some(slot);
         self.forget_departed();
     }
 
-    /// Drops the members whose callers have left. Not while it rests, when they
+    /// Drops the members whose callers have left. Not while it is parked, when they
     /// count for nothing anyway.
     pub fn forget_departed(&mut self) {
-        if !self.rests {
+        if !self.parked {
             self.members.retain(|member| member.answerer.is_awaited());
         }
     }
@@ -254,51 +226,44 @@ impl<J: Send + 'static, R: Send + 'static, I> Batch<J, R, I> {
     /// Says that the batch was not sent, right after it left: the next may leave
     /// as if this one had not.
     pub fn was_not_sent(&self) {
-        let mut state = self.local.lock();
+        let mut state = self.handle.lock();
         state.last_was_not_sent();
-        self.local.proceed(state);
+        self.handle.proceed(state);
     }
 
     /// Takes the later half of the members away into a batch of their own, which
-    /// rests. The other half is the larger one, if one is.
+    /// is parked. The other half is the larger one, if one is.
     #[must_use = "dropped, its members are answered as forgotten"]
     pub fn split(&mut self) -> Self {
         let members = self.members.split_off(self.members.len().div_ceil(2));
         self.half = true;
         let half = Self {
             members,
+            frame: self.frame.clone(),
             reason: self.reason,
             left: self.left,
-            flight: Arc::default(),
-            local: Arc::clone(&self.local),
+            liveness: Arc::default(),
+            handle: Arc::clone(&self.handle),
             slot: None,
-            rests: true,
+            parked: true,
             half: true,
         };
-        let mut state = self.local.lock();
-        half.flight.set_rests(true);
-        state.rest(half.load());
-        if self.rests {
+        let mut state = self.handle.lock();
+        half.liveness.set_parked(true);
+        state.park(half.load());
+        if self.parked {
             // They have counted as waiting already.
-            state.end_rest(half.load());
+            state.leave_parked(half.load());
         }
-        let board = |member: &Member<I, R>| member.answerer.board(&half.flight, member.bytes);
-        let stages: Vec<_> = half.members.iter().filter_map(board).collect();
+        let attach = |member: &Member<I, R>| member.answerer.attach(&half.liveness, member.bytes);
+        let before: Vec<_> = half.members.iter().filter_map(attach).collect();
         drop(state);
-        stages.iter().for_each(Stage::leave);
+        before.iter().for_each(Progress::leave);
         half
     }
 
-    /// Has it processed on another runtime, before anybody has got to know of it.
-    pub(super) fn move_to(&mut self, local: Arc<Local<J, R>>) {
-        if let Some(slot) = &mut self.slot {
-            slot.move_to(&local);
-        }
-        self.local = local;
-    }
-
     /// The members that are waited for. Under the batcher's lock this is what
-    /// they count for while the batch rests.
+    /// they count for while the batch is parked.
     fn load(&self) -> Load {
         let awaited = self
             .members
@@ -307,23 +272,15 @@ impl<J: Send + 'static, R: Send + 'static, I> Batch<J, R, I> {
         awaited.map(|member| Load::one(member.bytes)).sum()
     }
 
-    /// Which of the batcher's runtimes it is processed on: 0 for the one that the
-    /// batcher was made on, 1 for the first of
-    /// [`on_this_runtime`](Batcher::on_this_runtime), and so on.
-    pub fn runtime(&self) -> usize {
-        self.local.place()
-    }
-
-    /// The batcher that the batch comes from.
-    pub fn batcher(&self) -> Batcher<J, R> {
-        Batcher(Arc::clone(&self.local))
+    pub(crate) fn handle(&self) -> &Arc<Handle<J, R>> {
+        &self.handle
     }
 
     /// A future that ends once no member is left whose caller waits. It borrows
     /// nothing of the batch; one may be awaited at a time.
     pub fn abandoned(&self) -> impl Future<Output = ()> + Send + 'static {
-        let flight = Arc::clone(&self.flight);
-        async move { flight.emptied().await }
+        let liveness = Arc::clone(&self.liveness);
+        async move { liveness.emptied().await }
     }
 }
 
@@ -331,52 +288,10 @@ impl<J: Send + 'static, R: Send + 'static, I> Drop for Batch<J, R, I> {
     fn drop(&mut self) {
         // Members are answered before the slot is free.
         self.settle(|_| true, |_| Err(Error::Dropped));
-        if self.rests {
-            let mut state = self.local.lock();
-            state.rested(Load::default());
-            self.local.proceed(state);
+        if self.parked {
+            let mut state = self.handle.lock();
+            state.unpark(Load::default());
+            self.handle.proceed(state);
         }
-    }
-}
-
-/// One item of a batch, and the duty to answer it.
-#[derive(Debug)]
-pub struct Member<J, R> {
-    item: J,
-    answerer: Answerer<R>,
-    /// Where its caller waits.
-    desk: Index,
-    bytes: usize,
-    arrived: Instant,
-    deadline: Option<Instant>,
-}
-
-impl<J, R> Member<J, R> {
-    /// Takes the item out, and leaves something else in its place.
-    fn exchange<L>(self, leaving: impl FnOnce(&J) -> L) -> (J, Member<L, R>) {
-        let left = Member {
-            item: leaving(&self.item),
-            answerer: self.answerer,
-            desk: self.desk,
-            bytes: self.bytes,
-            arrived: self.arrived,
-            deadline: self.deadline,
-        };
-        (self.item, left)
-    }
-
-    /// The item.
-    pub fn item(&self) -> &J {
-        &self.item
-    }
-
-    /// When the item was submitted.
-    pub fn arrived(&self) -> Instant {
-        self.arrived
-    }
-
-    /// How long it had waited by `left`.
-    pub fn waited(&self, left: Instant) -> Duration {
-        left.saturating_duration_since(self.arrived)
     }
 }

@@ -2,6 +2,7 @@
 //! of their steps is the same again for the same steps.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::task::{Context, Poll, Wake, Waker};
@@ -9,6 +10,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use proptest::prelude::*;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::yield_now;
+use tokio::time::Instant;
 
 use super::tests::{FAR, Job, Put, answer};
 use super::*;
@@ -137,7 +139,7 @@ fn another_handle_at_the_same_runtime_takes_no_tasks() {
         });
         assert_eq!(runtime.metrics().num_alive_tasks(), tasks);
     }
-    assert_eq!(world.handles[0].0.shared.desks().len(), RUNTIMES);
+    assert_eq!(world.handles[0].0.shared.runtimes.len(), RUNTIMES);
 }
 
 #[test]
@@ -154,8 +156,8 @@ fn a_slot_of_another_batcher_is_free_there_and_not_here() {
         (world.batches.try_recv().unwrap(), reply)
     });
     let [(mut here, _reply), (mut there, _other)] = batches;
-    here.rest();
-    there.rest();
+    here.park();
+    there.park();
     let slot = worlds[1].runtimes[0]
         .as_ref()
         .unwrap()
@@ -246,7 +248,7 @@ proptest! {
                 Step::Rest(which) if which < held.len() => {
                     let mut batch: Batch<Job, u64> = held.remove(which);
                     let slot = batch.slot();
-                    batch.rest();
+                    batch.park();
                     resting.push((batch, slot));
                 }
                 Step::Flush { at } => drop(world.handles[at].flush()),

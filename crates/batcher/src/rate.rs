@@ -13,7 +13,7 @@ use crate::window::Window;
 /// Company is the next item of another source. What one source sends after its
 /// last answer is no company for itself, however soon it comes.
 #[derive(Debug)]
-pub(super) struct Arrivals {
+pub(crate) struct Arrivals {
     /// Longer gaps count as this long: a pause says that nobody came, not that
     /// the next stream of arrivals will be slow.
     longest: Duration,
@@ -61,7 +61,7 @@ impl Arrivals {
 
 /// How fast items left the queue lately.
 #[derive(Debug)]
-pub(super) struct Departures {
+pub(crate) struct Departures {
     last: Instant,
     left: Window<10>,
 }
@@ -79,9 +79,10 @@ impl Departures {
         self.left.add(items as u64, now);
     }
 
-    /// When there will be room for one more, in whole seconds from 1 to 60, if the queue goes on draining as it did. Where nothing left lately it is
-    /// the time the queue has stood still, with something in it since `waiting`:
-    /// what has stood that long will stand as long.
+    /// When there will be room for one more, in whole seconds from 1 to 60, if the
+    /// queue goes on draining as it did. Where nothing left lately it is the time the
+    /// queue has stood still, with something in it since `waiting`: what has stood that
+    /// long will stand as long.
     pub fn room_in(&mut self, waiting: Option<Instant>, now: Instant) -> Duration {
         let left = self.left.sum(now);
         let seconds = if left > 0 {

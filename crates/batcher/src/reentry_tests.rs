@@ -2,7 +2,7 @@
 //! such as asking the batcher, no lock may be held meanwhile.
 
 use std::pin::{Pin, pin};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
@@ -89,7 +89,7 @@ fn one_that_has_given_up_waiting_for_a_slot() {
     does_not_hang(|batcher, mut batches| async move {
         let _replies = [1, 2, 3, 4].map(|key| submit(&batcher, key));
         let mut first = batches.recv().await.unwrap();
-        first.rest();
+        first.park();
         let _second = batches.recv().await.unwrap();
         for _ in 0..2 {
             let slot = first.slot();
@@ -123,7 +123,7 @@ fn one_that_waits_for_callers_to_leave() {
     does_not_hang(|batcher, mut batches| async move {
         abandoned(&batcher, &mut batches, |_, replies| drop(replies)).await;
         abandoned(&batcher, &mut batches, |batch, replies| {
-            batch.rest();
+            batch.park();
             drop(replies);
         })
         .await;
@@ -132,7 +132,7 @@ fn one_that_waits_for_callers_to_leave() {
         })
         .await;
         abandoned(&batcher, &mut batches, |batch, _| {
-            batch.rest();
+            batch.park();
             batch.answer_all(|_| 1);
         })
         .await;

@@ -1,6 +1,7 @@
 //! The batcher as a library: its promises, on a paused clock.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::task::{Context, Poll, Waker};
@@ -476,14 +477,25 @@ async fn what_is_abandoned_is_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_clock_ends_with_the_batcher() {
-    let (batcher, batches) = by_hand(Settings::default());
-    let desk = Arc::clone(&batcher.0.desk);
+async fn the_clock_ends_with_the_last_batcher() {
+    let tasks = || {
+        tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks()
+    };
+    assert_eq!(tasks(), 0);
+    let batchers = [(); 2].map(|()| by_hand(Settings::default()));
     tokio::time::sleep(MS).await;
-    assert!(Arc::strong_count(&desk) > 1);
-    drop((batcher, batches));
+    let [one, other] = batchers;
+    drop(one);
     tokio::time::sleep(MS).await;
-    assert_eq!(Arc::strong_count(&desk), 1, "neither clock nor postman");
+    assert_eq!(tasks(), 2, "a clock and one that wakes callers");
+    drop(other);
+    tokio::time::sleep(MS).await;
+    assert_eq!(tasks(), 0);
+    let _another = by_hand(Settings::default());
+    tokio::time::sleep(MS).await;
+    assert_eq!(tasks(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -743,7 +755,7 @@ async fn items_are_taken_out_by_value_and_answered_by_what_was_left() {
         let replies = [1, 2, 3].map(|key| submit(&batcher, key));
         let mut batch = batches.recv().await.unwrap();
         if rests {
-            batch.rest();
+            batch.park();
         }
         let (jobs, mut batch) = batch.take_items(|job| job.0 * 7);
         assert_eq!(jobs, [Job(1, 1), Job(2, 1), Job(3, 1)]);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tokio::runtime::Builder;
-use tokio::time::{advance, sleep};
+use tokio::time::{Instant, advance, sleep};
 
 use super::tests::{FAR, Job, MS, Put, answer, by_hand, keys, submit};
 use super::*;

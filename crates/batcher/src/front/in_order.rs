@@ -1,7 +1,9 @@
 //! The plain front: one result an item, in the order of the items.
 
-use crate::error::AnyError;
-use crate::{Batch, Batcher, Error, Settings};
+use crate::batch::Batch;
+use crate::batcher::Batcher;
+use crate::error::{AnyError, Error};
+use crate::settings::Settings;
 
 impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
     /// A batcher whose batches go to `function`, each in a task of its own. It

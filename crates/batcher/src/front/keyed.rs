@@ -5,8 +5,10 @@ use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::Arc;
 
-use crate::error::AnyError;
-use crate::{Batch, Batcher, Error, Settings};
+use crate::batch::Batch;
+use crate::batcher::Batcher;
+use crate::error::{AnyError, Error};
+use crate::settings::Settings;
 
 impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
     /// A batcher whose batches go to `function`, each in a task of its own. It

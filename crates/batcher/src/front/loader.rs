@@ -9,9 +9,11 @@ use std::sync::{Arc, PoisonError};
 use futures_util::FutureExt;
 use futures_util::future::{Shared, WeakShared, join_all};
 
-use crate::error::AnyError;
+use crate::batcher::Batcher;
+use crate::error::{AnyError, Error};
+use crate::settings::Settings;
+use crate::snapshot::Snapshot;
 use crate::sync::{Mutex, MutexGuard};
-use crate::{Batcher, Error, Settings, Snapshot};
 
 /// Loads values by key: what is asked for within a moment is loaded together, and
 /// a key that is asked for while it waits or is under way is loaded once and

@@ -45,7 +45,7 @@ async fn a_batch_that_rests_lets_others_use_its_slot_and_its_members_wait() {
     let mut first = next(&mut batches).await;
     let _second = [3, 4].map(|key| submit(&batcher, key));
     assert_eq!(queued(&batcher), (2, 2));
-    first.rest();
+    first.park();
     // The two that rest, while the two that waited have their slot.
     assert_eq!(queued(&batcher), (2, 2));
     let second = next(&mut batches).await;
@@ -72,7 +72,7 @@ async fn who_lines_up_before_it_rests_loses_no_turn() {
     let _replies = [1, 2, 3, 4].map(|key| submit(&batcher, key));
     let mut batch = next(&mut batches).await;
     let slot = batch.slot();
-    batch.rest();
+    batch.park();
     batch.resume(soon("a slot", slot).await);
     assert_eq!(batcher.snapshot().in_flight, 1);
     assert!(batches.try_recv().is_err());
@@ -89,9 +89,9 @@ async fn who_lines_up_first_gets_the_first_slot() {
     });
     let _replies = [1, 2, 3, 4].map(|key| submit(&batcher, key));
     let mut first = next(&mut batches).await;
-    first.rest();
+    first.park();
     let mut second = next(&mut batches).await;
-    second.rest();
+    second.park();
     let _third = [5, 6].map(|key| submit(&batcher, key));
     let third = next(&mut batches).await;
     let (mut one, mut other) = (pin!(first.slot()), pin!(second.slot()));
@@ -108,7 +108,7 @@ async fn members_of_a_batch_that_rests_give_their_room_back_at_once() {
     let hasty = batcher.put(Job(1, 10), deadline).unwrap();
     let leaves = batcher.put(Job(2, 100), Instant::now() + FAR).unwrap();
     let mut batch = next(&mut batches).await;
-    batch.rest();
+    batch.park();
     assert_eq!(queued(&batcher), (2, 110));
     drop(leaves);
     assert_eq!(queued(&batcher), (1, 10));
@@ -137,7 +137,7 @@ async fn who_waits_for_room_gets_that_of_a_batch_that_rested() {
         });
         let mut first = Some(submit(&batcher, 1));
         let mut resting = Some(next(&mut batches).await);
-        resting.as_mut().unwrap().rest();
+        resting.as_mut().unwrap().park();
         let outside = submit(&batcher, 2);
         assert!(outside.found_no_room());
         assert_eq!(batcher.snapshot().waiting_for_room, 1);
@@ -164,7 +164,7 @@ async fn members_of_a_batch_that_is_resumed_have_no_room_to_give_back() {
     let mut batch = next(&mut batches).await;
     let _waiting = submit(&batcher, 3);
     let slot = batch.slot();
-    batch.rest();
+    batch.park();
     batch.resume(soon("a slot", slot).await);
     assert_eq!(queued(&batcher), (1, 1));
     drop(leaves);
@@ -179,7 +179,7 @@ async fn a_batch_dropped_while_it_rests_has_answered_and_is_gone() {
     let (batcher, mut batches) = one_slot();
     let replies = [1, 2].map(|key| submit(&batcher, key));
     let mut batch = next(&mut batches).await;
-    batch.rest();
+    batch.park();
     assert!(poll(batcher.vacated()).is_pending());
     drop(batch);
     assert_eq!(queued(&batcher), (0, 0));
@@ -196,7 +196,7 @@ async fn a_panic_over_an_answer_gives_the_room_back_as_well() {
         let replies = [1, 2].map(|key| submit(&batcher, key));
         let mut batch = batches.recv().await.unwrap();
         if at_rest {
-            batch.rest();
+            batch.park();
         }
         let answering = tokio::spawn(async move {
             batch.answer_all(|member| match member.item().0 {
@@ -218,7 +218,7 @@ async fn a_slot_that_nobody_takes_is_free_again() {
     let (batcher, mut batches) = one_slot();
     let _replies = [1, 2, 3, 4].map(|key| submit(&batcher, key));
     let mut first = next(&mut batches).await;
-    first.rest();
+    first.park();
     let second = next(&mut batches).await;
     // It lines up and is given up, once before and once after it got a slot.
     drop(first.slot());
@@ -242,7 +242,7 @@ async fn a_batch_that_returns_keeps_its_distance() {
     let start = Instant::now();
     let _one = submit(&batcher, 1);
     let mut batch = next(&mut batches).await;
-    batch.rest();
+    batch.park();
     batch.resume(soon("a slot", batch.slot()).await);
     assert_eq!(start.elapsed(), 20 * MS);
     let _other = submit(&batcher, 2);
@@ -280,7 +280,7 @@ async fn each_half_knows_its_own_callers() {
     let (batcher, mut batches) = one_slot();
     let [one, other] = [1, 2].map(|key| submit(&batcher, key));
     let mut first = next(&mut batches).await;
-    first.rest();
+    first.park();
     let second = first.split();
     assert_eq!(queued(&batcher), (2, 2));
     let (mut first_left, mut second_left) = (pin!(first.abandoned()), pin!(second.abandoned()));
@@ -332,7 +332,7 @@ async fn halves_leave_one_slot_to_others() {
     let mut first = next(&mut batches).await;
     let mut second = first.split();
     let (one, mut other) = (first.slot(), Box::pin(second.slot()));
-    first.rest();
+    first.park();
     first.resume(soon("a slot", one).await);
     sleep(10 * MS).await;
     assert!(poll(other.as_mut()).is_pending());
@@ -356,7 +356,7 @@ async fn where_there_is_one_slot_the_halves_go_first() {
     let mut first = next(&mut batches).await;
     let mut second = first.split();
     let (one, other) = (first.slot(), second.slot());
-    first.rest();
+    first.park();
     first.resume(soon("a slot", one).await);
     answer(first);
     second.resume(soon("a slot", other).await);
