@@ -14,7 +14,7 @@ use super::harness::*;
 
 /// Callers of all kinds, two slots, and a processor that answers, tarries,
 /// forgets some members or all. An item could be lost between queue, batch and
-/// seat, be counted twice as it leaves, or keep its place.
+/// reply, be counted twice as it leaves, or keep its place.
 async fn contention() {
     let settings = Settings {
         max_in_flight: 2,
@@ -56,7 +56,7 @@ fn the_schedule_is_all_that_a_story_depends_on() {
 /// in the batch, or changing between. It could be taken out of both, or of
 /// neither, and the other one's batch could go on without anybody.
 #[test]
-fn who_leaves_as_the_batch_leaves_is_counted_once() {
+fn a_caller_that_departs_with_the_batch_is_counted_once() {
     explore(|| async {
         let (batcher, mut batches) = by_hand(settings());
         let leaving = submit(&batcher, 1);

@@ -28,7 +28,7 @@ fn crowded() -> TestBatcher {
 /// until it is vacant. An odd item that nobody completes must leave all the same,
 /// a late one be refused, and the last to go must be noticed.
 #[test]
-fn a_house_that_closes_becomes_vacant() {
+fn a_closed_batcher_becomes_vacant() {
     explore(|| async {
         let batcher = crowded();
         let callers = (0..5).map(|key| spawn(call(batcher.clone(), key, NEVER)));
@@ -52,9 +52,9 @@ fn a_house_that_closes_becomes_vacant() {
 
 /// The runtime ends under threads that go on to submit, leave, flush and wait.
 /// Tasks are dropped wherever they are, and new ones at once: whoever waits must
-/// be told, and who waits for the house to be vacant must see it.
+/// be told, and a caller of `vacated` must see that it is.
 #[test]
-fn nobody_outlasts_the_runtime_unanswered() {
+fn no_caller_outlasts_the_runtime_unanswered() {
     explore(|| async {
         let batcher = crowded();
         let callers = (0..4).map(|key| spawn(call(batcher.clone(), key, NEVER)));

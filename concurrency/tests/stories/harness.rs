@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use microbatch_batcher::{Batch, Batcher, Error, Options, Reply, Settings, Slot};
+use microbatch_batcher::{Batch, Batcher, Error, Frame, Options, Reply, Settings, Slot};
 use shuttle::future::{JoinHandle, yield_now};
 use shuttle::rand::{Rng, thread_rng};
 use tokio::select;
@@ -133,8 +133,22 @@ impl std::iter::Sum for Seen {
 /// Submits an item at some moment, and waits for the answer, or leaves at some
 /// moment, or before that.
 pub async fn call(batcher: TestBatcher, key: u64, patience: Duration) -> Seen {
+    call_framed(batcher, None, key, patience).await
+}
+
+/// As [`call`], in a frame.
+pub async fn call_framed(
+    batcher: TestBatcher,
+    frame: Option<Frame>,
+    key: u64,
+    patience: Duration,
+) -> Seen {
     dawdle(2).await;
-    let Ok(mut reply) = batcher.submit_with(key, options(key, patience)) else {
+    let options = Options {
+        frame,
+        ..options(key, patience)
+    };
+    let Ok(mut reply) = batcher.submit_with(key, options) else {
         return Seen::outside();
     };
     let leaves = choose(3) == 0;
@@ -151,7 +165,7 @@ pub async fn call(batcher: TestBatcher, key: u64, patience: Duration) -> Seen {
     }
 }
 
-/// Nothing is in the house, and what was taken is accounted for.
+/// Nothing is queued or in flight, and what was taken is accounted for.
 pub async fn settled(batcher: TestBatcher, seen: impl IntoIterator<Item = Seen>) {
     batcher.vacated().await;
     let counts = batcher.snapshot();
@@ -159,7 +173,7 @@ pub async fn settled(batcher: TestBatcher, seen: impl IntoIterator<Item = Seen>)
     assert_eq!((counts.waiting_for_room, counts.in_flight), (0, 0));
     let seen: Seen = seen.into_iter().sum();
     let cancelled = counts.cancelled_queued + counts.cancelled_in_flight;
-    // Who left from outside of the queue has left nothing in it.
+    // A caller that left from outside of the queue has left nothing in it.
     assert!(cancelled <= seen.left, "{counts:?} {seen:?}");
     assert_eq!(
         counts.accepted,

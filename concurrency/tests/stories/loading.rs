@@ -19,11 +19,11 @@ async fn ask(loader: Loader<u64, u64>, key: u64) {
     }
 }
 
-/// The first who asks for a key submits it, and any of those who wait may be the one
-/// to see its answer: whoever leaves, and when, the others must be woken. A load that
-/// all have left must be none that another one joins and waits for forever.
+/// The first caller of a key submits it, and any of those that wait may be the one to
+/// see its answer: whichever leave, the others must be woken. A load that all have left
+/// must be none that another caller joins and waits for forever.
 #[test]
-fn who_joins_a_load_gets_its_value() {
+fn a_caller_that_joins_a_load_gets_its_value() {
     explore(|| async {
         let settings = Settings {
             max_wait: MS,

@@ -3,7 +3,9 @@
 
 mod accounting;
 mod closing;
+mod frames;
 mod harness;
 mod loading;
-mod resting;
+mod parked;
+mod runtimes;
 mod waking;

@@ -1,4 +1,4 @@
-//! Batches that rest, resume and split, while their callers leave.
+//! Batches that are parked, resume and split, while their callers leave.
 
 use std::pin::Pin;
 
@@ -15,14 +15,14 @@ use super::harness::*;
 fn retry(mut batch: TestBatch) -> Pin<Box<dyn Future<Output = ()> + Send>> {
     Box::pin(async move {
         for _ in 0..choose(3) {
-            // Lining up before it rests keeps its turn.
+            // Lining up before it is parked keeps its turn.
             let early = (choose(2) == 0).then(|| batch.slot());
             if choose(2) == 0 {
-                Handle::current().spawn(retry_at_rest(batch.split()));
+                Handle::current().spawn(retry_parked(batch.split()));
             }
             batch.park();
             if choose(4) == 0 {
-                Handle::current().spawn(retry_at_rest(batch.split()));
+                Handle::current().spawn(retry_parked(batch.split()));
             }
             batch.answer_expired(Instant::now(), |member| own(*member.item()));
             let slot = early.unwrap_or_else(|| batch.slot());
@@ -37,7 +37,7 @@ fn retry(mut batch: TestBatch) -> Pin<Box<dyn Future<Output = ()> + Send>> {
 }
 
 /// As [`retry`], with a half that has no slot.
-async fn retry_at_rest(mut half: TestBatch) {
+async fn retry_parked(mut half: TestBatch) {
     let slot = half.slot();
     if !resumes(&mut half, slot).await {
         return;
@@ -56,11 +56,11 @@ async fn resumes(batch: &mut TestBatch, slot: impl Future<Output = TestSlot>) ->
     true
 }
 
-/// One slot, room for two, and who finds it taken waits outside. What rests
-/// counts as waiting: it could be counted twice, or still when nobody waits, and
+/// One slot, room for two, and overflow for the others. Parked items
+/// count as waiting: they could be counted twice, or still when nobody waits, and
 /// then nobody is let in; or be taken off twice, which underflows.
 #[test]
-fn what_rests_takes_up_room_until_it_is_answered_or_left() {
+fn parked_batches_take_up_room_until_they_are_answered_or_left() {
     explore(|| async {
         let settings = Settings {
             max_wait: MS,
@@ -78,11 +78,11 @@ fn what_rests_takes_up_room_until_it_is_answered_or_left() {
     });
 }
 
-/// All callers leave, each at some moment, while the batch is in flight, rests
-/// or splits. Nobody may be told that a batch is abandoned, and its processor
+/// All callers leave, each at some moment, while the batch is in flight, parked
+/// or split. Nobody may be told that a batch is abandoned, and its processor
 /// wait for an upstream forever; and the room must be there again.
 #[test]
-fn a_batch_that_all_have_left_says_so() {
+fn an_abandoned_batch_is_told() {
     explore(|| async {
         let (batcher, mut batches) = by_hand(settings());
         let replies = [1, 2].map(|key| submit(&batcher, key));
@@ -121,10 +121,10 @@ fn a_batch_that_all_have_left_says_so() {
     });
 }
 
-/// Members are answered while their batch rests. The first caller to hear could
+/// Members are answered while their batch is parked. The first caller to hear could
 /// find the room of its item still taken, and be refused the next.
 #[test]
-fn who_was_answered_at_rest_has_given_its_room_back() {
+fn an_item_answered_while_parked_has_given_its_room_back() {
     explore(|| async {
         let (batcher, mut batches) = by_hand(settings());
         let replies = [1, 2].map(|key| submit(&batcher, key));
@@ -144,7 +144,7 @@ fn who_was_answered_at_rest_has_given_its_room_back() {
     });
 }
 
-/// Two batches rest and line up; one is given up, before or after its slot has
+/// Two batches are parked and line up; one is given up, before or after its slot has
 /// come. That slot could be lost, and the others never leave.
 #[test]
 fn a_slot_that_nobody_takes_is_free_again() {
