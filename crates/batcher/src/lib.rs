@@ -8,11 +8,11 @@
 //! way on another: then there.
 //!
 //! # How it works
-//! One short lock guards the queue and the counts. Whoever changes something
-//! (submits the item that fills a batch, frees a slot, asks for a flush) takes
-//! the batches that may leave in the same step and spawns their processing. On
-//! each runtime one task, the clock, sleeps until the next time that it knows of
-//! anything to be due, and one, the postman, wakes callers for the others.
+//! One short lock guards the queue and the counts. Each change (an item that fills a
+//! batch, a slot that is free, a flush) takes the batches that may leave in the same
+//! step, and spawns their processing once the lock is released. On each runtime one
+//! task for all batchers, the clock, sleeps until the next time that anything could be
+//! due, and another wakes callers that were answered on other runtimes.
 
 mod attachment;
 mod batch;

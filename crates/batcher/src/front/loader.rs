@@ -48,7 +48,7 @@ impl<K: Key, V: Value> Loader<K, V> {
             let results = function(wanted.iter().map(key).collect());
             async move {
                 let results = results.await;
-                // Before anybody is answered: who asks then is to see what is new.
+                // Before anybody is answered: a caller that asks then is to see what is new.
                 drop(wanted);
                 results
             }
