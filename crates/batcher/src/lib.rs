@@ -42,6 +42,8 @@ mod sync;
 pub mod window;
 
 #[cfg(test)]
+mod frames_tests;
+#[cfg(test)]
 mod many_runtimes_tests;
 #[cfg(test)]
 mod parked_tests;
