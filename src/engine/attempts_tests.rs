@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use super::outcome::Dispatched;
 use super::*;
 use crate::batcher::{Batcher, Reply, Settings};
-use crate::observe::metrics::Bounds;
+use crate::observe::Bounds;
 
 use crate::upstream::{CallError, Outgoing, Sent};
 

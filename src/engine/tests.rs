@@ -9,7 +9,7 @@ use tokio::time::{advance, sleep};
 
 use super::*;
 use crate::batcher::{Batcher, Reply, Settings};
-use crate::observe::metrics::Bounds;
+use crate::observe::Bounds;
 use crate::resilience::limit;
 
 use crate::upstream::{CallError, Outgoing};

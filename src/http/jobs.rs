@@ -23,6 +23,7 @@ use crate::code::Code;
 use crate::engine::outcome::{Failure, JobOutcome, JobResult};
 use crate::engine::{self, Phase};
 use crate::job::{Job, JobId};
+use crate::observe::Event;
 use crate::patience::in_time;
 
 const BATCH_ID: HeaderName = HeaderName::from_static("x-batch-id");
@@ -92,7 +93,7 @@ where
                 if !had_entered {
                     return jobs.refuse(problem);
                 }
-                jobs.observer.answered(problem.code(), arrived.elapsed());
+                jobs.answered(problem.code(), arrived);
                 told(problem)
             }
         }
@@ -279,9 +280,18 @@ impl Jobs {
 
     /// Counts what is answered to a request that was refused.
     fn note(&self, problem: Problem) -> Problem {
-        self.observer
-            .refused(problem.code(), self.batcher.observe());
+        self.refused(problem.code());
         problem
+    }
+
+    fn refused(&self, code: Code) {
+        let batcher = self.batcher.observe();
+        self.observer.tell(Event::Refused { code, batcher });
+    }
+
+    fn answered(&self, outcome: Code, arrived: Instant) {
+        let after = arrived.elapsed();
+        self.observer.tell(Event::Answered { outcome, after });
     }
 
     fn respond(&self, id: &JobId, arrived: Instant, result: JobResult) -> Response<AnswerBody> {
@@ -323,7 +333,7 @@ impl Jobs {
                 )
             }
         };
-        self.observer.answered(code, arrived.elapsed());
+        self.answered(code, arrived);
         let headers = response.headers_mut();
         headers.insert(BATCH_ID, batch.id_header.clone());
         headers.insert(BATCH_SIZE, batch.size_header.clone());
@@ -387,9 +397,9 @@ impl Drop for Uncounted<'_> {
         }
         let (jobs, code) = (self.jobs, Code::Internal);
         match self.stage {
-            CountedBy::Refusal => jobs.observer.refused(code, jobs.batcher.snapshot()),
+            CountedBy::Refusal => jobs.refused(code),
             CountedBy::Batcher => {}
-            CountedBy::Outcome(arrived) => jobs.observer.answered(code, arrived.elapsed()),
+            CountedBy::Outcome(arrived) => jobs.answered(code, arrived),
         }
     }
 }
@@ -425,8 +435,7 @@ mod tests {
     use super::super::{Buffered, Caller, HostNames, JobsInner, jobs_router};
     use super::*;
     use crate::batcher::{Batcher, Settings};
-    use crate::observe::Observer;
-    use crate::observe::metrics::Bounds;
+    use crate::observe::{Bounds, Observer};
     use crate::resilience::circuit::Circuit;
 
     fn jobs() -> Jobs {
