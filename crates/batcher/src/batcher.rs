@@ -45,7 +45,7 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
     ///
     /// The runtime must be run until it ends. When that is before the batcher, the
     /// members of batches that are processed there are answered
-    /// [`Unanswered::Dropped`], and what is queued leaves by the others.
+    /// [`Unanswered::Dropped`](crate::Unanswered::Dropped), and what is queued leaves by the others.
     ///
     /// # Panics
     /// Outside of a tokio runtime with time enabled.
@@ -59,7 +59,7 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
     ///
     /// # Errors
     /// [`Refused`] hands the item back when the queue is full (and
-    /// [`OnFull::Reject`] in force), when too many items wait for others of their
+    /// [`OnFull::Reject`](crate::OnFull::Reject) in force), when too many items wait for others of their
     /// keys, when the item is too large for any batch, or after
     /// [`close`](Self::close).
     pub fn submit(&self, item: J) -> Result<Reply<J, R>, Refused<J>> {
@@ -132,7 +132,7 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
         self.0.proceed(state);
     }
 
-    /// Answers everything that is still queued with [`Unanswered::Abandoned`].
+    /// Answers everything that is still queued with [`Unanswered::Abandoned`](crate::Unanswered::Abandoned).
     /// Batches in flight are not touched.
     pub fn abandon(&self) {
         self.0.abandon();

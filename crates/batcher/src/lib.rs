@@ -33,6 +33,9 @@
 //! - No batch exceeds `max_size` or `max_bytes`, or holds two equal keys.
 //! - No item waits longer than `max_wait` for company while a slot is free, nor
 //!   longer than half of the time until its deadline.
+//! - Items of different [frames](Frame) never share a batch: size, bytes and waits hold
+//!   for each frame, slots and the queue's bounds for all of them. Frames whose batches
+//!   are ready take turns, whatever waits of each; one costs nothing while it has no item.
 //! - Items of one key, of which a batch takes one, fill no more than a tenth of the
 //!   queue while they wait for one another.
 //! - An item whose deadline has come is answered at once while it is queued;
@@ -49,11 +52,15 @@
 //! way on another: then there.
 //!
 //! # How it works
-//! One short lock guards the queue and the counts. Whoever changes something
-//! (submits the item that fills a batch, frees a slot, asks for a flush) takes
-//! the batches that may leave in the same step and spawns their processing. On
-//! each runtime one task, the clock, sleeps until the next time that it knows of
-//! anything to be due, and one, the postman, wakes callers for the others.
+//! One short lock guards the queue and the counts, and what decides under it is a pure
+//! value: it is told the time, and returns which entries leave and why, which parked
+//! batches get a slot, and when to look again. Whoever changes something (submits the
+//! item that fills a batch, frees a slot, asks for a flush) has it decide in the same
+//! step, and spawns the batches once the lock is released.
+//!
+//! Each runtime has two tasks for all batchers there: a clock that sleeps until the next
+//! time at which one of them could have something due, and one that wakes callers who
+//! were answered on other runtimes.
 
 mod attachment;
 mod batch;
