@@ -9,7 +9,10 @@ use std::sync::{Arc, LazyLock};
 /// Clones share the bytes. The hash is taken once, when the frame is made, and is
 /// keyed by the process: nobody can choose frames that collide.
 #[derive(Clone, Debug)]
-pub struct Frame {
+pub struct Frame(Arc<Hashed>);
+
+#[derive(Debug)]
+struct Hashed {
     hash: u64,
     bytes: Arc<[u8]>,
 }
@@ -19,21 +22,20 @@ impl Frame {
     pub fn new(bytes: impl Into<Arc<[u8]>>) -> Self {
         static KEYED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
         let bytes = bytes.into();
-        Self {
-            hash: KEYED.hash_one(&bytes),
-            bytes,
-        }
+        let hash = KEYED.hash_one(&bytes);
+        Self(Arc::new(Hashed { hash, bytes }))
     }
 
     /// The bytes it was made of.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.0.bytes
     }
 }
 
 impl PartialEq for Frame {
     fn eq(&self, other: &Self) -> bool {
-        self.hash == other.hash && self.bytes == other.bytes
+        let (one, other) = (&self.0, &other.0);
+        Arc::ptr_eq(one, other) || one.hash == other.hash && one.bytes == other.bytes
     }
 }
 
@@ -41,7 +43,7 @@ impl Eq for Frame {}
 
 impl Hash for Frame {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.hash);
+        state.write_u64(self.0.hash);
     }
 }
 
@@ -52,13 +54,13 @@ mod tests {
     #[test]
     fn frames_are_equal_by_value() {
         let [one, same, other] = [&b"one"[..], b"one", b"other"].map(Frame::new);
-        assert_eq!((&one, one.hash), (&same, same.hash));
+        assert_eq!((&one, one.0.hash), (&same, same.0.hash));
         assert_ne!(one, other);
         assert_eq!(one.as_bytes(), b"one");
-        let collides = Frame {
-            hash: one.hash,
-            ..other
-        };
+        let collides = Frame(Arc::new(Hashed {
+            hash: one.0.hash,
+            bytes: Arc::clone(&other.0.bytes),
+        }));
         assert_ne!(one, collides, "by the hash alone they would be one");
     }
 }

@@ -21,7 +21,7 @@ use crate::runtimes::{PRIMARY, Registration, Registrations, UnderWay};
 use crate::settings::{Settings, Wait};
 use crate::sources::Sources;
 use crate::spawning::Spawning;
-use crate::state::{Decisions, Departure, Gone, Moment, State};
+use crate::state::{Decisions, Departure, Gone, Moment, Pushed, State};
 use crate::sync::{Mutex, MutexGuard};
 
 pub(crate) type Processing = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -106,12 +106,12 @@ impl<J: Send + 'static, R: Send + 'static> Handle<J, R> {
     }
 
     /// What a step under the lock is told.
-    pub fn moment(&self) -> Moment {
+    fn moment(&self, now: Instant) -> Moment {
         let Shared {
             settings, sources, ..
         } = &*self.shared;
         Moment {
-            now: Instant::now(),
+            now,
             anybody_left: settings.wait == Wait::Fixed || sources.anybody_left(),
         }
     }
@@ -125,10 +125,8 @@ impl<J: Send + 'static, R: Send + 'static> Handle<J, R> {
     }
 
     /// Does all that is due now, and sets the clock for what is due next.
-    pub fn proceed(self: &Arc<Self>, mut state: MutexGuard<'_, LockedState<J, R>>) {
-        let moment = self.moment();
-        let decisions = state.advance(moment);
-        self.carry_out(state, decisions, moment);
+    pub fn proceed(self: &Arc<Self>, state: MutexGuard<'_, LockedState<J, R>>) {
+        self.advance(state, self.moment(Instant::now()));
     }
 
     /// As [`proceed`](Self::proceed), right after a push: what is not due for a full
@@ -138,22 +136,17 @@ impl<J: Send + 'static, R: Send + 'static> Handle<J, R> {
         mut state: MutexGuard<'_, LockedState<J, R>>,
         now: Instant,
     ) {
-        let moment = Moment {
-            now,
-            ..self.moment()
-        };
-        let decisions = state.advance_full(moment);
-        self.carry_out(state, decisions, moment);
+        let moment = self.moment(now);
+        // The clock here: another's may be held up by what its thread is at.
+        match state.pushed(self.place(), moment) {
+            Pushed::Filled => self.advance(state, moment),
+            Pushed::Waits { earlier } => self.release(state, earlier),
+        }
     }
 
-    fn carry_out(
-        self: &Arc<Self>,
-        mut state: MutexGuard<'_, LockedState<J, R>>,
-        decisions: Decisions<Pending<J, R>, Waiter<J, R>>,
-        moment: Moment,
-    ) {
+    fn advance(self: &Arc<Self>, mut state: MutexGuard<'_, LockedState<J, R>>, moment: Moment) {
+        let decisions = state.advance(moment);
         let work = self.compose(decisions, moment.now);
-        // The clock here: another's may be held up by what its thread is at.
         let earlier = state.arm(self.place(), moment);
         self.release(state, earlier);
         self.perform(work);
@@ -181,7 +174,7 @@ impl<J: Send + 'static, R: Send + 'static> Handle<J, R> {
     /// As [`proceed`](Self::proceed), by the clock: when it is to come again.
     pub fn tick(self: &Arc<Self>) -> Option<Instant> {
         let mut state = self.lock();
-        let moment = self.moment();
+        let moment = self.moment(Instant::now());
         let decisions = state.advance(moment);
         let work = self.compose(decisions, moment.now);
         let due = state.rearm(self.index, moment);

@@ -178,7 +178,7 @@ enum Step {
     Submit { at: usize, key: u64 },
     Leave(usize),
     Answer(usize),
-    Rest(usize),
+    Park(usize),
     Flush { at: usize },
     Turn { at: usize },
     End { at: usize },
@@ -190,7 +190,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         8 => (at(), 0..12_u64).prop_map(|(at, key)| Step::Submit { at, key }),
         2 => (0..20_usize).prop_map(Step::Leave),
         3 => (0..6_usize).prop_map(Step::Answer),
-        1 => (0..6_usize).prop_map(Step::Rest),
+        1 => (0..6_usize).prop_map(Step::Park),
         1 => at().prop_map(|at| Step::Flush { at }),
         8 => at().prop_map(|at| Step::Turn { at }),
         1 => (1..RUNTIMES).prop_map(|at| Step::End { at }),
@@ -235,7 +235,7 @@ proptest! {
             max_wait: FAR / 2,
             ..Settings::default()
         });
-        let (mut sleepers, mut held, mut resting) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut sleepers, mut held, mut parked) = (Vec::new(), Vec::new(), Vec::new());
         let mut submitted = 0;
         for step in steps {
             match step {
@@ -245,11 +245,11 @@ proptest! {
                 }
                 Step::Leave(which) if which < sleepers.len() => drop(sleepers.remove(which)),
                 Step::Answer(which) if which < held.len() => answer(held.remove(which)),
-                Step::Rest(which) if which < held.len() => {
+                Step::Park(which) if which < held.len() => {
                     let mut batch: Batch<Job, u64> = held.remove(which);
                     let slot = batch.slot();
                     batch.park();
-                    resting.push((batch, slot));
+                    parked.push((batch, slot));
                 }
                 Step::Flush { at } => drop(world.handles[at].flush()),
                 Step::Turn { at } => world.runtimes[at].iter().for_each(turn),
@@ -260,15 +260,15 @@ proptest! {
             let now = world.handles[0].snapshot();
             prop_assert!(now.in_flight <= 4);
         }
-        // The end: all are answered, the batches that rest in the order of their turns.
+        // The end: all are answered, the parked batches in the order of their turns.
         world.handles[0].close();
         world.turn_all();
         held.extend(world.batches.try_iter());
         while !world.handles[0].0.lock().is_vacant() {
             if held.is_empty() {
-                let (mut batch, slot) = resting.remove(0);
-                let home = world.runtimes[0].as_ref().unwrap();
-                batch.resume(home.block_on(slot));
+                let (mut batch, slot) = parked.remove(0);
+                let primary = world.runtimes[0].as_ref().unwrap();
+                batch.resume(primary.block_on(slot));
                 held.push(batch);
             }
             held.drain(..).for_each(answer);

@@ -39,14 +39,14 @@ fn queued(batcher: &Batcher<Job, u64>) -> (usize, usize) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_that_rests_lets_others_use_its_slot_and_its_members_wait() {
+async fn a_parked_batch_lets_others_use_its_slot_and_its_members_wait() {
     let (batcher, mut batches) = one_slot();
     let _first = [1, 2].map(|key| submit(&batcher, key));
     let mut first = next(&mut batches).await;
     let _second = [3, 4].map(|key| submit(&batcher, key));
     assert_eq!(queued(&batcher), (2, 2));
     first.park();
-    // The two that rest, while the two that waited have their slot.
+    // The two that are parked, while the two that waited have their slot.
     assert_eq!(queued(&batcher), (2, 2));
     let second = next(&mut batches).await;
     assert_eq!(keys(&second), [3, 4]);
@@ -55,7 +55,7 @@ async fn a_batch_that_rests_lets_others_use_its_slot_and_its_members_wait() {
     let full = batcher.put(Job(7, 1), Instant::now() + FAR).unwrap_err();
     assert!(matches!(full, Error::Full { .. }));
 
-    // Who rested goes first.
+    // The parked batch goes first.
     let mut slot = pin!(first.slot());
     assert!(poll(slot.as_mut()).is_pending());
     answer(second);
@@ -67,7 +67,7 @@ async fn a_batch_that_rests_lets_others_use_its_slot_and_its_members_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_lines_up_before_it_rests_loses_no_turn() {
+async fn a_batch_lined_up_before_it_is_parked_loses_no_turn() {
     let (batcher, mut batches) = one_slot();
     let _replies = [1, 2, 3, 4].map(|key| submit(&batcher, key));
     let mut batch = next(&mut batches).await;
@@ -81,7 +81,7 @@ async fn who_lines_up_before_it_rests_loses_no_turn() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_lines_up_first_gets_the_first_slot() {
+async fn the_first_slot_is_that_of_the_first_in_line() {
     let (batcher, mut batches) = by_hand(Settings {
         max_size: 2,
         max_in_flight: 1,
@@ -102,7 +102,7 @@ async fn who_lines_up_first_gets_the_first_slot() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn members_of_a_batch_that_rests_give_their_room_back_at_once() {
+async fn members_of_a_parked_batch_give_their_room_back_at_once() {
     let (batcher, mut batches) = one_slot();
     let deadline = Instant::now() + 10 * MS;
     let hasty = batcher.put(Job(1, 10), deadline).unwrap();
@@ -120,13 +120,13 @@ async fn members_of_a_batch_that_rests_give_their_room_back_at_once() {
     batch.resume(soon("a slot", batch.slot()).await);
     assert!(batch.is_empty());
     drop(batch);
-    soon("the house to be empty", batcher.vacated()).await;
+    soon("the batcher to be vacant", batcher.vacated()).await;
     let counts = batcher.snapshot();
     assert_eq!((counts.accepted, counts.cancelled_in_flight), (2, 1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_room_gets_that_of_a_batch_that_rested() {
+async fn room_of_a_parked_batch_goes_to_the_overflow() {
     for end in ["its caller leaves", "answered", "dropped", "resumed"] {
         let (batcher, mut batches) = by_hand(Settings {
             max_size: 1,
@@ -136,19 +136,19 @@ async fn who_waits_for_room_gets_that_of_a_batch_that_rested() {
             ..Settings::default()
         });
         let mut first = Some(submit(&batcher, 1));
-        let mut resting = Some(next(&mut batches).await);
-        resting.as_mut().unwrap().park();
+        let mut parked = Some(next(&mut batches).await);
+        parked.as_mut().unwrap().park();
         let outside = submit(&batcher, 2);
         assert!(outside.found_no_room());
         assert_eq!(batcher.snapshot().waiting_for_room, 1);
         // The clock has seen to all that, and sleeps.
         sleep(MS).await;
         let start = Instant::now();
-        match (end, &mut resting) {
+        match (end, &mut parked) {
             ("its caller leaves", _) => drop(first.take()),
             ("answered", Some(batch)) => batch.answer_all(|_| 7),
             ("resumed", Some(batch)) => batch.resume(soon("a slot", batch.slot()).await),
-            (_, resting) => drop(resting.take()),
+            (_, parked) => drop(parked.take()),
         }
         assert_eq!(batcher.snapshot().waiting_for_room, 0, "{end}");
         // And at once: nothing else has to happen.
@@ -158,7 +158,7 @@ async fn who_waits_for_room_gets_that_of_a_batch_that_rested() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn members_of_a_batch_that_is_resumed_have_no_room_to_give_back() {
+async fn members_of_a_resumed_batch_have_no_room_to_give_back() {
     let (batcher, mut batches) = one_slot();
     let [leaves, answered] = [1, 2].map(|key| submit(&batcher, key));
     let mut batch = next(&mut batches).await;
@@ -175,7 +175,7 @@ async fn members_of_a_batch_that_is_resumed_have_no_room_to_give_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_dropped_while_it_rests_has_answered_and_is_gone() {
+async fn a_batch_dropped_while_parked_has_answered_and_is_gone() {
     let (batcher, mut batches) = one_slot();
     let replies = [1, 2].map(|key| submit(&batcher, key));
     let mut batch = next(&mut batches).await;
@@ -186,7 +186,7 @@ async fn a_batch_dropped_while_it_rests_has_answered_and_is_gone() {
     for reply in replies {
         assert_eq!(reply.await, Err(Error::Dropped));
     }
-    soon("the house to be empty", batcher.vacated()).await;
+    soon("the batcher to be vacant", batcher.vacated()).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -233,7 +233,7 @@ async fn a_slot_that_nobody_takes_is_free_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_that_returns_keeps_its_distance() {
+async fn a_resumed_batch_keeps_its_distance() {
     let (batcher, mut batches) = by_hand(Settings {
         max_size: 1,
         min_interval: 20 * MS,
@@ -271,7 +271,7 @@ async fn a_split_batch_is_two_and_the_first_is_the_larger() {
         for (reply, key) in replies.into_iter().zip(0..) {
             assert_eq!(reply.await, Ok(key * 10));
         }
-        soon("the house to be empty", batcher.vacated()).await;
+        soon("the batcher to be vacant", batcher.vacated()).await;
     }
 }
 
@@ -362,4 +362,21 @@ async fn where_there_is_one_slot_the_halves_go_first() {
     second.resume(soon("a slot", other).await);
     answer(second);
     assert_eq!(keys(&next(&mut batches).await), [3, 4]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_given_up_holds_nothing_up() {
+    let (batcher, mut batches) = by_hand(Settings {
+        max_size: 1,
+        min_interval: 20 * MS,
+        ..Settings::default()
+    });
+    let start = Instant::now();
+    let _one = submit(&batcher, 1);
+    let mut batch = next(&mut batches).await;
+    batch.park();
+    drop(batch.slot());
+    let _other = submit(&batcher, 2);
+    assert_eq!(keys(&next(&mut batches).await), [2]);
+    assert_eq!(start.elapsed(), 20 * MS);
 }

@@ -1,6 +1,6 @@
 //! What waits, in order: a pure value, told the time by its caller.
 //!
-//! Each frame has a [`FrameQueue`] of its own, from whose front its batches are taken:
+//! Each frame has a [`FrameQueue`](frame_queue::FrameQueue) of its own, from whose front its batches are taken:
 //! the oldest waiting item of each key is *ready*; those whose key is already ready are
 //! *held*, and each becomes ready when the one before it has gone. Items that found the
 //! queue full are in the *overflow* and wait for room, first come first in, whatever

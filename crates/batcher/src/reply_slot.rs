@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn who_left_is_not_answered() {
+    fn departed_caller_is_not_answered() {
         let (answerer, slot) = pair();
         assert!(slot.leave().loses_an_answer());
         assert_eq!(answerer.answer(Ok(7)).unwrap_err(), Ok(7));
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_waker_may_look_at_the_seat_when_it_is_dropped() {
+    fn a_waker_may_look_at_the_slot_when_it_is_dropped() {
         // Where it can't hang the test.
         let (ended, end) = mpsc::channel();
         thread::spawn(move || {
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_flight_is_empty_when_all_were_answered_or_left() {
+    async fn liveness_ends_when_all_were_answered_or_left() {
         let liveness = Arc::new(Liveness::default());
         let (first, first_slot) = pair();
         let (second, second_slot) = pair::<()>();

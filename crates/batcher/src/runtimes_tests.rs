@@ -64,7 +64,7 @@ async fn items_of_all_runtimes_share_batches_processed_where_they_were_filled() 
 }
 
 #[test]
-fn what_a_runtime_was_to_send_is_sent_by_the_first_once_it_has_ended() {
+fn items_of_an_ended_runtime_are_sent_by_the_primary() {
     let (first, other) = (runtime(), runtime());
     let settings = Settings {
         max_wait: 20 * MS,
@@ -95,7 +95,7 @@ fn what_a_runtime_was_to_send_is_sent_by_the_first_once_it_has_ended() {
 }
 
 #[test]
-fn who_waits_elsewhere_is_woken_though_the_runtime_has_ended_that_it_submitted_on() {
+fn caller_elsewhere_is_woken_though_the_runtime_it_submitted_on_has_ended() {
     let (first, other) = (runtime(), runtime());
     let (batcher, mut batches) = first.block_on(async {
         by_hand(Settings {
@@ -124,7 +124,7 @@ fn who_waits_elsewhere_is_woken_though_the_runtime_has_ended_that_it_submitted_o
 }
 
 #[test]
-fn when_the_first_runtime_ends_nobody_waits_any_more() {
+fn end_of_the_primary_runtime_leaves_no_caller_waiting() {
     let first = runtime();
     let batcher = first.block_on(async { telling(Settings::default()) });
     let (submitted, ready) = mpsc::channel();

@@ -25,7 +25,7 @@ pub struct Settings {
     pub min_interval: Duration,
     /// The most items that wait, at least 1. Default 10,000.
     ///
-    /// Of those that wait while another of their key does, the lobby included, a
+    /// Of those that wait while another of their key does, the overflow included, a
     /// tenth of this, or one full batch if that is more: with one key, or a few,
     /// nobody can fill the queue for all. One more is refused at once, with
     /// [`OnFull::Wait`] too.

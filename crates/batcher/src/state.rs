@@ -65,8 +65,17 @@ pub(crate) struct Decisions<T, P> {
     pub room_in: Duration,
 }
 
-impl<T, P> Decisions<T, P> {
-    fn none() -> Self {
+/// What has become of an item that was pushed.
+#[derive(Debug)]
+pub(crate) enum Pushed {
+    /// It has filled a batch: there is something to [do](State::advance).
+    Filled,
+    /// It waits; the clock is to come at this time, if that is `earlier` than it would.
+    Waits { earlier: Option<Instant> },
+}
+
+impl<T, P> Default for Decisions<T, P> {
+    fn default() -> Self {
         Self {
             departures: Vec::new(),
             resumed: Vec::new(),
@@ -254,7 +263,7 @@ impl<T, P> State<T, P> {
     /// Does all that is due: expires, and takes the batches that may leave.
     pub fn advance(&mut self, moment: Moment) -> Decisions<T, P> {
         let now = moment.now;
-        let mut decisions = Decisions::none();
+        let mut decisions = Decisions::default();
         if self
             .backlog
             .queue
@@ -289,20 +298,27 @@ impl<T, P> State<T, P> {
         decisions
     }
 
-    /// As [`advance`](Self::advance), right after a push: only a full batch
-    /// leaves now. Whatever else is due leaves by the clock, after one turn of
-    /// the event loop, so that what arrived together leaves together.
-    pub fn advance_full(&mut self, moment: Moment) -> Decisions<T, P> {
-        match self.next_action(moment) {
-            (_, Action::LeaveFull) => self.advance(moment),
-            _ => Decisions::none(),
+    /// Right after a push: only a full batch leaves now. Whatever else is due leaves by
+    /// the clock of this runtime, after one turn of the event loop, so that what arrived
+    /// together leaves together.
+    pub fn pushed(&mut self, runtime: usize, moment: Moment) -> Pushed {
+        match self.next_action(moment).1 {
+            Action::LeaveFull => Pushed::Filled,
+            action => Pushed::Waits {
+                earlier: self.arm_for(runtime, self.due(action, moment.now)),
+            },
         }
     }
 
     /// Sets the time at which a runtime's clock is to look, if that is earlier than it
     /// would by itself.
     pub fn arm(&mut self, runtime: usize, moment: Moment) -> Option<Instant> {
-        let due = self.next_due(moment)?;
+        let due = self.next_due(moment);
+        self.arm_for(runtime, due)
+    }
+
+    fn arm_for(&mut self, runtime: usize, due: Option<Instant>) -> Option<Instant> {
+        let due = due?;
         let armed = self.armed_at(runtime);
         let earlier = armed.is_none_or(|armed| due < armed);
         earlier.then(|| *armed.insert(due))
@@ -325,10 +341,12 @@ impl<T, P> State<T, P> {
 
     fn next_due(&mut self, moment: Moment) -> Option<Instant> {
         let (_, action) = self.next_action(moment);
-        let due = [
-            action.due(moment.now),
-            self.backlog.queue.earliest_deadline(),
-        ];
+        self.due(action, moment.now)
+    }
+
+    /// When there is something to do, this being what is to be done next.
+    fn due(&self, action: Action, now: Instant) -> Option<Instant> {
+        let due = [action.due(now), self.backlog.queue.earliest_deadline()];
         due.into_iter().flatten().min()
     }
 

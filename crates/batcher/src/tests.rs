@@ -322,7 +322,7 @@ async fn an_adaptive_wait_is_over_when_nobody_is_left_to_come() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_drops_or_panics_has_answered() {
+async fn dropped_or_panicked_batch_has_answered() {
     let settings = Settings {
         max_size: 1,
         ..Settings::default()
@@ -338,7 +338,7 @@ async fn who_drops_or_panics_has_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_that_all_have_left_is_told_so() {
+async fn batch_is_told_that_all_its_callers_have_left() {
     let (batcher, mut batches) = by_hand(Settings::default());
     let [first, second] = [1, 2].map(|key| submit(&batcher, key));
     let batch = batches.recv().await.unwrap();
@@ -396,7 +396,7 @@ async fn a_processor_that_fails_to_start_harms_nobody_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_never_entered_is_not_accepted_when_the_batcher_closes() {
+async fn overflow_is_not_accepted_when_the_batcher_closes() {
     let settings = Settings {
         max_size: 1,
         max_in_flight: 1,
@@ -458,7 +458,7 @@ fn a_runtime_that_ends_before_its_first_turn_does_so_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_abandoned_is_answered() {
+async fn abandoned_items_are_answered() {
     let settings = Settings {
         max_size: 1,
         max_in_flight: 1,
@@ -499,7 +499,7 @@ async fn the_clock_ends_with_the_last_batcher() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_fills_a_batch_sends_it() {
+async fn the_item_that_fills_a_batch_sends_it() {
     let settings = Settings {
         max_size: 2,
         ..Settings::default()
@@ -546,7 +546,7 @@ async fn an_item_is_too_large_for_a_batch_or_for_the_queue() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn retry_after_is_what_the_queue_has_stood() {
+async fn room_is_expected_in_as_long_as_the_queue_has_stood() {
     let settings = Settings {
         max_size: 1,
         max_in_flight: 1,
@@ -575,7 +575,7 @@ async fn retry_after_is_what_the_queue_has_stood() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_is_vacated_when_nothing_waits_and_nothing_flies() {
+async fn it_is_vacated_when_nothing_waits_and_nothing_is_in_flight() {
     let settings = Settings {
         max_size: 1,
         max_in_flight: 1,
@@ -750,23 +750,24 @@ async fn an_item_without_key_and_deadline_is_kept_apart_from_none_and_waits() {
 
 #[tokio::test(start_paused = true)]
 async fn items_are_taken_out_by_value_and_answered_by_what_was_left() {
-    for rests in [false, true] {
+    for parked in [false, true] {
         let (batcher, mut batches) = by_hand(Settings::default());
         let replies = [1, 2, 3].map(|key| submit(&batcher, key));
         let mut batch = batches.recv().await.unwrap();
-        if rests {
+        if parked {
             batch.park();
         }
         let (jobs, mut batch) = batch.take_items(|job| job.0 * 7);
         assert_eq!(jobs, [Job(1, 1), Job(2, 1), Job(3, 1)]);
         let now = batcher.snapshot();
-        let queued = if rests { 3 } else { 0 };
-        assert_eq!((now.in_flight, now.queued), (usize::from(!rests), queued));
+        let queued = if parked { 3 } else { 0 };
+        assert_eq!((now.in_flight, now.queued), (usize::from(!parked), queued));
         batch.answer_all(|member| *member.item());
         drop(batch);
         for (reply, result) in replies.into_iter().zip([7, 14, 21]) {
             assert_eq!(reply.await, Ok(result));
         }
         batcher.vacated().await;
+        assert_eq!(batcher.snapshot().queued, 0);
     }
 }

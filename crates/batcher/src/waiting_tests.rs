@@ -51,7 +51,7 @@ async fn items_of_one_key_leave_nine_tenths_of_the_queue_to_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_lobby_is_not_filled_by_one_key_either() {
+async fn the_overflow_is_not_filled_by_one_key_either() {
     let (batcher, _batches) = by_hand(Settings {
         max_size: 5,
         max_wait: FAR,
@@ -61,7 +61,7 @@ async fn the_lobby_is_not_filled_by_one_key_either() {
     });
     let deadline = Instant::now() + FAR;
     let others: Vec<_> = (0..4).map(|key| submit(&batcher, key)).collect();
-    // One leads them, though it is in the lobby, and one full batch may follow.
+    // One leads them, though it is in the overflow, and one full batch may follow.
     let _same: Vec<_> = (0..6).map(|_| submit(&batcher, 7)).collect();
     assert_eq!(batcher.snapshot().waiting_for_room, 6);
     let refused = batcher.put(Job(7, 1), deadline).unwrap_err();
@@ -142,7 +142,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn where_slots_are_free_nobody_expires(
+    fn no_item_expires_while_slots_are_free(
         items in arrivals(),
         max_wait in 0..150_u64,
         max_size in 1..8_usize,
