@@ -12,7 +12,7 @@ use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use microbatch::batcher::{Batch, Batcher, Settings};
 use microbatch::engine::correlate::correlate;
-use microbatch::engine::encode;
+use microbatch::engine::{encode, options};
 use microbatch::job::Job;
 use microbatch::json::MAX_DEPTH;
 use tokio::runtime::{Builder, Runtime};
@@ -80,7 +80,7 @@ fn submit_while_held_up(bencher: Bencher<'_, '_>, waiting: usize) {
             queue_bytes: usize::MAX,
             ..Settings::default()
         };
-        Batcher::new(settings, |mut batch: Batch<Job, u64>| async move {
+        Batcher::with_batches(settings, |mut batch: Batch<Job, u64>| async move {
             batch.answer_all(|member| member.item().key());
         })
     });
@@ -88,7 +88,11 @@ fn submit_while_held_up(bencher: Bencher<'_, '_>, waiting: usize) {
     let (first, held_up) = jobs.split_at(1);
     runtime.block_on(async {
         let deadline = Instant::now() + 2 * far;
-        let submit = |job: &Job| batcher.submit(job.clone(), deadline).unwrap();
+        let submit = |job: &Job| {
+            batcher
+                .submit_with(job.clone(), options(job, deadline))
+                .unwrap()
+        };
         let one = submit(&first[0]);
         batcher.flush();
         one.await.unwrap();
@@ -108,7 +112,7 @@ fn queue(bencher: Bencher<'_, '_>, size: usize) {
             max_wait: Duration::from_secs(3_600),
             ..Settings::default()
         };
-        Batcher::new(settings, |mut batch: Batch<Job, u64>| async move {
+        Batcher::with_batches(settings, |mut batch: Batch<Job, u64>| async move {
             batch.answer_all(|member| member.item().key());
         })
     });
@@ -116,7 +120,10 @@ fn queue(bencher: Bencher<'_, '_>, size: usize) {
     bencher.with_inputs(|| jobs(size, 60)).bench_values(|jobs| {
         runtime.block_on(async {
             let deadline = Instant::now() + Duration::from_secs(7_200);
-            let submit = |job| batcher.submit(job, deadline).unwrap();
+            let submit = |job: Job| {
+                let options = options(&job, deadline);
+                batcher.submit_with(job, options).unwrap()
+            };
             let replies: Vec<_> = jobs.into_iter().map(submit).collect();
             for reply in replies {
                 black_box(reply.await.unwrap());

@@ -54,6 +54,6 @@ mod run;
 #[cfg(test)]
 mod tests;
 
-pub use batch::Batch;
+pub use batch::{Batch, options};
 pub use policy::{Phase, Policy, Results};
 pub use process::Engine;

@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use microbatch::batcher::{Batch, Batcher, Item, Settings, Wait};
+use microbatch::batcher::{Batch, Batcher, Options, Settings, Wait};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::runtime::Builder;
@@ -24,13 +24,9 @@ const TICK: Duration = MS;
 
 struct Number(u64);
 
-impl Item for Number {
-    fn key(&self) -> u64 {
-        self.0
-    }
-
-    fn bytes(&self) -> usize {
-        8
+impl Number {
+    fn options(&self, deadline: Instant) -> Options {
+        Options::default().key(self.0).bytes(8).deadline(deadline)
     }
 }
 
@@ -78,7 +74,7 @@ fn run<F: Future<Output = ()>>(wait: Wait, arrivals: impl FnOnce(Numbers) -> F) 
             ..Settings::default()
         };
         let noted = Arc::clone(&told);
-        let batcher = Batcher::new(settings, move |mut batch: Batch<Number, ()>| {
+        let batcher = Batcher::with_batches(settings, move |mut batch: Batch<Number, ()>| {
             let mut told = noted.lock().unwrap();
             told.sizes.push(batch.len());
             let left = batch.left();
@@ -103,7 +99,9 @@ async fn open(batcher: Numbers, gaps: impl Iterator<Item = Duration>) {
         next += gap;
         sleep_until(next).await;
         let deadline = next + Duration::from_secs(60);
-        let reply = batcher.submit(Number(number as u64), deadline).unwrap();
+        let number = Number(number as u64);
+        let options = number.options(deadline);
+        let reply = batcher.submit_with(number, options).unwrap();
         waiting.spawn(reply);
     }
     while let Some(answer) = waiting.join_next().await {
@@ -120,11 +118,9 @@ async fn closed(batcher: Numbers, callers: u64, thinks: u64) {
             let mut rng = StdRng::seed_from_u64(caller);
             for _ in 0..200 {
                 let deadline = Instant::now() + Duration::from_secs(60);
-                source
-                    .submit(Number(caller), deadline)
-                    .unwrap()
-                    .await
-                    .unwrap();
+                let number = Number(caller);
+                let options = number.options(deadline);
+                source.submit_with(number, options).unwrap().await.unwrap();
                 if thinks > 0 {
                     sleep(MS * rng.random_range(0..thinks) as u32).await;
                 }

@@ -68,7 +68,7 @@ impl Proxy {
             MaxInFlight::Fixed(_) => engine,
             MaxInFlight::Adaptive => engine.adaptive(),
         });
-        let batcher = Batcher::new(settings::batcher_settings(config), move |batch| {
+        let batcher = Batcher::with_batches(settings::batcher_settings(config), move |batch| {
             let engine = Arc::clone(&engine);
             engine.process(batch)
         });

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::circuit::Circuit;
 use super::outcome::{Dispatched, Failure, JobOutcome, JobResult};
-use super::{Engine, Phase, Policy, Results};
+use super::{Engine, Phase, Policy, Results, options};
 use crate::batcher::{Batcher, Reply, Settings};
 use crate::code::Code;
 use crate::job::Job;
@@ -156,7 +156,9 @@ impl Rules {
         );
         let engine = Arc::new(engine);
         Proxy {
-            batcher: Batcher::new(settings, move |batch| Arc::clone(&engine).process(batch)),
+            batcher: Batcher::with_batches(settings, move |batch| {
+                Arc::clone(&engine).process(batch)
+            }),
             calls,
             phase,
             circuit,
@@ -168,7 +170,8 @@ impl Proxy {
     fn job(&self, id: u64) -> Reply<Job, JobResult> {
         let job = Bytes::from(format!(r#"{{"id":{id}}}"#));
         let job = Job::parse(job, crate::json::MAX_DEPTH).unwrap();
-        self.batcher.submit(job, Instant::now() + FAR).unwrap()
+        let options = options(&job, Instant::now() + FAR);
+        self.batcher.submit_with(job, options).unwrap()
     }
 
     async fn next(&mut self) -> Posted {

@@ -1,5 +1,7 @@
 //! The batcher's types, for batches of jobs.
 
+use tokio::time::Instant;
+
 use super::encode;
 use super::outcome::JobResult;
 use crate::batcher;
@@ -13,14 +15,10 @@ pub(super) type Batcher = batcher::Batcher<Job, JobResult>;
 pub(super) type Member = batcher::Member<Job, JobResult>;
 pub(super) type Slot = batcher::Slot<Job, JobResult>;
 
-impl batcher::Item for Job {
-    fn key(&self) -> u64 {
-        Job::key(self)
-    }
-
-    fn bytes(&self) -> usize {
-        self.raw().len()
-    }
+/// What the batcher is told of a job that stays until `deadline`.
+pub fn options(job: &Job, deadline: Instant) -> batcher::Options {
+    let options = batcher::Options::default().key(job.key());
+    options.bytes(job.raw().len()).deadline(deadline)
 }
 
 /// The jobs of a batch.

@@ -110,7 +110,7 @@ impl<C: Call> Engine<C> {
             let later = Arc::clone(&self).run_with(later, slot);
             tokio::spawn(later.instrument(span));
         }
-        earlier.batch.rest();
+        earlier.batch.park();
         let span = earlier.span();
         self.run_with(earlier, slot).instrument(span).await;
     }

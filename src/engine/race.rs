@@ -49,7 +49,7 @@ impl Run {
     /// Waits without a slot until then, and then for a slot. False if the drain has
     /// begun, after which nothing is retried.
     pub async fn pause(&mut self, until: Instant) -> Result<bool, Abandoned> {
-        self.batch.rest();
+        self.batch.park();
         let pause = unless_draining(self.phase.clone(), sleep_until(until));
         if self.race(pause).await?.is_none() {
             return Ok(false);

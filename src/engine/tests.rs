@@ -12,7 +12,7 @@ use tokio::time::{Instant, advance, sleep};
 
 use super::circuit::Circuit;
 use super::outcome::{JobOutcome, JobResult};
-use super::{Engine, Phase, Policy, Results};
+use super::{Engine, Phase, Policy, Results, options};
 use crate::batcher::{Batcher, Reply, Settings};
 use crate::code::Code;
 use crate::job::Job;
@@ -152,7 +152,7 @@ impl Setup {
         });
         let process = move |batch| Arc::clone(&engine).process(batch);
         Proxy {
-            batcher: Batcher::new(self.settings, process),
+            batcher: Batcher::with_batches(self.settings, process),
             script: steps,
             circuit,
             observer,
@@ -168,7 +168,8 @@ impl Proxy {
             crate::json::MAX_DEPTH,
         )
         .unwrap();
-        self.batcher.submit(job, Instant::now() + stays).unwrap()
+        let options = options(&job, Instant::now() + stays);
+        self.batcher.submit_with(job, options).unwrap()
     }
 
     /// A caller who leaves after so long.

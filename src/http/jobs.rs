@@ -18,10 +18,10 @@ use super::headers::Headers;
 use super::problem::Problem;
 use super::reply;
 use crate::aside::{LARGE, aside};
-use crate::batcher::{Refusal, Reply, Source, Stage, Unanswered};
+use crate::batcher::{self, Reply, Source, Stage};
 use crate::code::Code;
-use crate::engine::Phase;
 use crate::engine::outcome::JobResult;
+use crate::engine::{self, Phase};
 use crate::job::{Job, JobId};
 use crate::trace_context::TraceContext;
 
@@ -46,9 +46,10 @@ impl Sender {
         {
             return Err(Problem::circuit_open(open.retry_after).of(&id));
         }
-        match self.source.submit(job, deadline) {
+        let options = engine::options(&job, deadline);
+        match self.source.submit_with(job, options) {
             Ok(reply) => Ok((reply, id)),
-            Err(refused) => Err(Problem::from(refused.reason).of(&id)),
+            Err(refused) => Err(Problem::from(refused).of(&id)),
         }
     }
 }
@@ -148,7 +149,7 @@ impl<B: http_body::Body<Data = Bytes> + Unpin> Posted<B> {
         });
         match reading.await {
             Ok(Some(body)) => body.map_err(|error| unreadable(error, jobs)),
-            Ok(None) => Err(Problem::from(Refusal::Closed)),
+            Ok(None) => Err(Problem::from(batcher::Error::Closed)),
             Err(_) if self.body.waits_for_room() => Err(Problem::overloaded()),
             Err(_) => Err(Problem::read_timeout()),
         }
@@ -185,10 +186,11 @@ fn unanswered(
     jobs: &Jobs,
     id: &JobId,
     arrived: Instant,
-    reason: Unanswered,
+    error: batcher::Error,
 ) -> Response<AnswerBody> {
-    let problem = Problem::from(reason).of(id);
-    if !reason.had_entered() {
+    let had_entered = error.had_entered();
+    let problem = Problem::from(error).of(id);
+    if !had_entered {
         return jobs.refuse(problem);
     }
     jobs.answered(problem.code(), arrived);
@@ -219,9 +221,9 @@ impl<'a> Waiting<'a> {
     fn poll(
         &mut self,
         context: &mut std::task::Context<'_>,
-    ) -> Poll<Result<JobResult, Unanswered>> {
+    ) -> Poll<Result<JobResult, batcher::Error>> {
         let Some(reply) = &mut self.reply else {
-            return Poll::Ready(Err(Unanswered::Dropped));
+            return Poll::Ready(Err(batcher::Error::Dropped));
         };
         let answer = std::task::ready!(std::pin::Pin::new(reply).poll(context));
         self.reply = None;

@@ -18,7 +18,7 @@ fn jobs() -> Jobs {
         max_bytes: 1,
     };
     Jobs::from(JobsInner {
-        batcher: Batcher::new(Settings::default(), async |_| ()),
+        batcher: Batcher::with_batches(Settings::default(), async |_| ()),
         observer: Arc::new(Observer::new(bounds)),
         hosts: HostNames::default(),
         buffered: Buffered::new(1_000, 100),

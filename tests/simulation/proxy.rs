@@ -147,7 +147,7 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> Proxy {
         true => engine.adaptive(),
         false => engine,
     });
-    let batcher = Batcher::new(settings, move |batch| Arc::clone(&engine).process(batch));
+    let batcher = Batcher::with_batches(settings, move |batch| Arc::clone(&engine).process(batch));
     let jobs = JobsInner {
         batcher: batcher.clone(),
         observer: Arc::clone(&observer),

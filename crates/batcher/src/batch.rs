@@ -1,81 +1,85 @@
 //! A batch that has left: its members, and the slot it occupies.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::desk::{Index, Waking};
-use super::error::Unanswered;
-use super::local::Local;
-use super::policy::FlushReason;
-use super::queue::{Entry, Load};
-use super::seat::{Answerer, Flight, Stage};
-use super::state::Pending;
-use super::{Batcher, Item, Slot};
+use crate::error::Error;
+use crate::frame::Frame;
+use crate::handle::{Dispatch, Handle, Slot};
+use crate::member::Member;
+use crate::policy::FlushReason;
+use crate::queue::Load;
+use crate::remote_wakes::RemoteWakes;
+use crate::reply_slot::{Liveness, Progress};
+use crate::slot_request::SlotRequest;
 
 /// Items that left together, for a processor to answer one by one.
 ///
 /// Whatever is dropped unanswered answers for itself, then the slot is free.
 ///
-/// A batch that is to be sent again later can [`rest`](Self::rest): it gives its
+/// A batch that is to be sent again later can [`park`](Self::park): it gives its
 /// slot back, its members count as waiting, and a [`slot`](Self::slot) lets it
 /// [`resume`](Self::resume).
+///
+/// Its items can be [taken](Self::take_items) out of it; then an `I` stands in the place
+/// of each.
 #[derive(Debug)]
-pub struct Batch<J: Item, R: Send + 'static> {
-    members: Vec<Member<J, R>>,
+pub struct Batch<J: Send + 'static, R: Send + 'static, I = J> {
+    members: Vec<Member<I, R>>,
+    frame: Option<Frame>,
     reason: FlushReason,
     left: Instant,
-    flight: Arc<Flight>,
-    local: Arc<Local<J, R>>,
-    /// None while it rests.
+    liveness: Arc<Liveness>,
+    handle: Arc<Handle<J, R>>,
+    /// None while it is parked, and once its members have moved to another batch.
     slot: Option<Slot<J, R>>,
+    parked: bool,
     /// Whether it is what a split has left of a larger one.
     half: bool,
 }
 
-impl<J: Item, R: Send + 'static> Batch<J, R> {
-    pub(super) fn new(
-        entries: Vec<Entry<Pending<J, R>>>,
-        reason: FlushReason,
-        left: Instant,
-        slot: Slot<J, R>,
-    ) -> Self {
-        let flight = Arc::new(Flight::default());
-        let members = entries
-            .into_iter()
-            .map(|entry| {
-                let Pending {
-                    item,
-                    answerer,
-                    desk,
-                } = entry.item;
-                // From the queue, which is no batch that could be told.
-                let _ = answerer.board(&flight, entry.bytes);
-                Member {
-                    item,
-                    answerer,
-                    desk,
-                    bytes: entry.bytes,
-                    arrived: entry.arrived,
-                    deadline: entry.deadline,
-                }
-            })
-            .collect();
+impl<J: Send + 'static, R: Send + 'static> Batch<J, R> {
+    pub(crate) fn new(dispatch: Dispatch<J, R>) -> Self {
         Self {
-            members,
-            reason,
-            left,
-            flight,
-            local: Arc::clone(slot.local()),
-            slot: Some(slot),
+            members: dispatch.members,
+            frame: dispatch.frame,
+            reason: dispatch.reason,
+            left: dispatch.left,
+            liveness: dispatch.liveness,
+            handle: Arc::clone(dispatch.slot.handle()),
+            slot: Some(dispatch.slot),
+            parked: false,
             half: false,
         }
     }
+}
+
+impl<J: Send + 'static, R: Send + 'static, I> Batch<J, R, I> {
+    /// Takes the items out by value. What is left is the same batch, with the same
+    /// members in the same order, to be answered; in the place of each item stands
+    /// what `leaving` made of it, such as its key.
+    pub fn take_items<L>(mut self, mut leaving: impl FnMut(&I) -> L) -> (Vec<I>, Batch<J, R, L>) {
+        // All of it before anything is taken out: `leaving` may panic.
+        let left: Vec<L> = self.members.iter().map(|it| leaving(&it.item)).collect();
+        let members = std::mem::take(&mut self.members).into_iter().zip(left);
+        let (items, members) = members.map(|(member, left)| member.exchange(left)).unzip();
+        let batch = Batch {
+            members,
+            frame: self.frame.take(),
+            reason: self.reason,
+            left: self.left,
+            liveness: Arc::clone(&self.liveness),
+            handle: Arc::clone(&self.handle),
+            slot: self.slot.take(),
+            parked: std::mem::take(&mut self.parked),
+            half: self.half,
+        };
+        (items, batch)
+    }
 
     /// The members not yet answered or dropped, oldest first.
-    pub fn members(&self) -> &[Member<J, R>] {
+    pub fn members(&self) -> &[Member<I, R>] {
         &self.members
     }
 
@@ -89,6 +93,11 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
         self.members.is_empty()
     }
 
+    /// What all members have as their frame.
+    pub fn frame(&self) -> Option<&Frame> {
+        self.frame.as_ref()
+    }
+
     /// Why the batch left.
     pub fn reason(&self) -> FlushReason {
         self.reason
@@ -100,29 +109,34 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
     }
 
     /// Answers every remaining member.
-    pub fn answer_all(&mut self, mut answer: impl FnMut(&Member<J, R>) -> R) {
-        self.settle(|_| true, |member| Ok(answer(member)));
+    pub fn answer_all(&mut self, mut answer: impl FnMut(&Member<I, R>) -> R) {
+        self.try_answer_all(|member| Ok(answer(member)));
+    }
+
+    /// Answers every remaining member, with a result or with why it has none.
+    pub fn try_answer_all(&mut self, answer: impl FnMut(&Member<I, R>) -> Result<R, Error>) {
+        self.settle(|_| true, answer);
     }
 
     /// Answers the members whose deadline has come by then; the others stay.
-    pub fn answer_expired(&mut self, then: Instant, mut answer: impl FnMut(&Member<J, R>) -> R) {
+    pub fn answer_expired(&mut self, then: Instant, mut answer: impl FnMut(&Member<I, R>) -> R) {
         self.settle(
-            |member| member.deadline <= then,
+            |member| member.deadline.is_some_and(|it| it <= then),
             |member| Ok(answer(member)),
         );
     }
 
     fn settle(
         &mut self,
-        whose: impl Fn(&Member<J, R>) -> bool,
-        mut answer: impl FnMut(&Member<J, R>) -> Result<R, Unanswered>,
+        whose: impl Fn(&Member<I, R>) -> bool,
+        mut answer: impl FnMut(&Member<I, R>) -> Result<R, Error>,
     ) {
-        let mut waking = Waking::from(&self.local);
-        if self.slot.is_some() {
+        let mut wakes = RemoteWakes::from(&self.handle);
+        if !self.parked {
             for member in self.members.extract_if(.., |member| whose(member)) {
                 let answer = answer(&member);
                 if let Ok(caller) = member.answerer.answer(answer) {
-                    waking.wake(caller, member.desk);
+                    wakes.wake(caller, member.runtime);
                 }
             }
             return;
@@ -133,83 +147,78 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
         let answers: Vec<_> = theirs.map(&mut answer).collect();
         let members = self.members.extract_if(.., |member| whose(member));
         let (mut callers, mut leftovers) = (Vec::new(), Vec::new());
-        let mut state = self.local.lock();
+        let mut state = self.handle.lock();
         for (answer, member) in answers.into_iter().zip(members) {
             match member.answerer.answer(answer) {
                 Ok(caller) => {
-                    callers.push((caller, member.desk));
-                    state.end_rest(Load::one(member.bytes));
+                    callers.push((caller, member.runtime));
+                    state.leave_parked(Load::one(member.bytes));
                     leftovers.push((member.item, None));
                 }
                 Err(answer) => leftovers.push((member.item, Some(answer))),
             }
         }
-        self.local.proceed(state);
-        for (caller, desk) in callers {
-            waking.wake(caller, desk);
+        self.handle.proceed(state);
+        for (caller, runtime) in callers {
+            wakes.wake(caller, runtime);
         }
     }
 
-    /// The earliest deadline of the members.
+    /// The earliest deadline of the members; none where all may wait for ever.
     pub fn earliest_deadline(&self) -> Option<Instant> {
-        self.members.iter().map(|member| member.deadline).min()
+        self.members.iter().filter_map(|it| it.deadline).min()
     }
 
-    /// The latest deadline of the members.
+    /// When the deadlines of all members have come; none where one may wait for
+    /// ever, or none is left.
     pub fn latest_deadline(&self) -> Option<Instant> {
-        self.members.iter().map(|member| member.deadline).max()
+        let deadlines = self.members.iter().map(|it| it.deadline);
+        deadlines
+            .reduce(|one, other| Some(one?.max(other?)))
+            .flatten()
     }
 
     /// Gives the slot back. The members stay in the batch, and count as waiting
     /// until it is resumed, answered or dropped.
-    pub fn rest(&mut self) {
+    pub fn park(&mut self) {
         let Some(slot) = self.slot.take() else {
             return;
         };
-        let mut state = self.local.lock();
-        self.flight.set_rests(true);
-        state.rest(self.load());
+        self.parked = true;
+        let mut state = self.handle.lock();
+        self.liveness.set_parked(true);
+        state.park(self.load());
         drop(state);
         drop(slot);
     }
 
-    /// Lines up for a slot, with other batches that rest and ahead of what is
-    /// queued; resolves when it is there. Whoever lines up before it rests goes
-    /// before all who have not. Halves of batches that were split leave one slot to
-    /// others, where there is more than one. It borrows nothing of the batch.
-    pub fn slot(&self) -> impl Future<Output = Slot<J, R>> + Send + 'static {
-        let (place, slot) = oneshot::channel();
-        self.local.line_up(place, self.half);
-        let local = Arc::clone(&self.local);
-        async move {
-            let slot = slot.await;
-            // A place is given up only with the batcher, which is held here.
-            drop(local);
-            match slot {
-                Ok(slot) => slot,
-                Err(_) => std::future::pending().await,
-            }
-        }
+    /// Lines up for a slot, with other parked batches and ahead of what is queued;
+    /// resolves when it is there. A batch that lines up before it is parked goes before
+    /// all that have not. Halves of batches that were split leave one slot to others,
+    /// where there is more than one. It borrows nothing of the batch.
+    pub fn slot(&self) -> impl Future<Output = Slot<J, R>> + Send + use<J, R, I> {
+        SlotRequest::new(&self.handle, self.half)
     }
 
     /// Goes on with a slot, without the members whose callers have left.
     pub fn resume(&mut self, mut slot: Slot<J, R>) {
-        if self.slot.is_none() {
-            let mut state = self.local.lock();
-            self.flight.set_rests(false);
-            state.rested(self.load());
-            self.local.proceed(state);
+        if self.parked {
+            let mut state = self.handle.lock();
+            self.liveness.set_parked(false);
+            state.unpark(self.load());
+            self.handle.proceed(state);
+            self.parked = false;
         }
         // Whoever freed it, it is this runtime that has a batch more.
-        slot.move_to(&self.local);
+        slot.move_to(&self.handle);
         self.slot = Some(slot);
         self.forget_departed();
     }
 
-    /// Drops the members whose callers have left. Not while it rests, when they
+    /// Drops the members whose callers have left. Not while it is parked, when they
     /// count for nothing anyway.
     pub fn forget_departed(&mut self) {
-        if self.slot.is_some() {
+        if !self.parked {
             self.members.retain(|member| member.answerer.is_awaited());
         }
     }
@@ -217,50 +226,44 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
     /// Says that the batch was not sent, right after it left: the next may leave
     /// as if this one had not.
     pub fn was_not_sent(&self) {
-        let mut state = self.local.lock();
+        let mut state = self.handle.lock();
         state.last_was_not_sent();
-        self.local.proceed(state);
+        self.handle.proceed(state);
     }
 
     /// Takes the later half of the members away into a batch of their own, which
-    /// rests. The other half is the larger one, if one is.
+    /// is parked. The other half is the larger one, if one is.
     #[must_use = "dropped, its members are answered as forgotten"]
     pub fn split(&mut self) -> Self {
         let members = self.members.split_off(self.members.len().div_ceil(2));
         self.half = true;
         let half = Self {
             members,
+            frame: self.frame.clone(),
             reason: self.reason,
             left: self.left,
-            flight: Arc::default(),
-            local: Arc::clone(&self.local),
+            liveness: Arc::default(),
+            handle: Arc::clone(&self.handle),
             slot: None,
+            parked: true,
             half: true,
         };
-        let mut state = self.local.lock();
-        half.flight.set_rests(true);
-        state.rest(half.load());
-        if self.slot.is_none() {
+        let mut state = self.handle.lock();
+        half.liveness.set_parked(true);
+        state.park(half.load());
+        if self.parked {
             // They have counted as waiting already.
-            state.end_rest(half.load());
+            state.leave_parked(half.load());
         }
-        let board = |member: &Member<J, R>| member.answerer.board(&half.flight, member.bytes);
-        let stages: Vec<_> = half.members.iter().filter_map(board).collect();
+        let attach = |member: &Member<I, R>| member.answerer.attach(&half.liveness, member.bytes);
+        let before: Vec<_> = half.members.iter().filter_map(attach).collect();
         drop(state);
-        stages.iter().for_each(Stage::leave);
+        before.iter().for_each(Progress::leave);
         half
     }
 
-    /// Has it processed on another runtime, before anybody has got to know of it.
-    pub(super) fn move_to(&mut self, local: Arc<Local<J, R>>) {
-        if let Some(slot) = &mut self.slot {
-            slot.move_to(&local);
-        }
-        self.local = local;
-    }
-
     /// The members that are waited for. Under the batcher's lock this is what
-    /// they count for while the batch rests.
+    /// they count for while the batch is parked.
     fn load(&self) -> Load {
         let awaited = self
             .members
@@ -269,63 +272,26 @@ impl<J: Item, R: Send + 'static> Batch<J, R> {
         awaited.map(|member| Load::one(member.bytes)).sum()
     }
 
-    /// Which of the batcher's runtimes it is processed on: 0 for the one that the
-    /// batcher was made on, 1 for the first of
-    /// [`on_this_runtime`](Batcher::on_this_runtime), and so on.
-    pub fn runtime(&self) -> usize {
-        self.local.place()
-    }
-
-    /// The batcher that the batch comes from.
-    pub fn batcher(&self) -> Batcher<J, R> {
-        Batcher(Arc::clone(&self.local))
+    pub(crate) fn handle(&self) -> &Arc<Handle<J, R>> {
+        &self.handle
     }
 
     /// A future that ends once no member is left whose caller waits. It borrows
     /// nothing of the batch; one may be awaited at a time.
     pub fn abandoned(&self) -> impl Future<Output = ()> + Send + 'static {
-        let flight = Arc::clone(&self.flight);
-        async move { flight.emptied().await }
+        let liveness = Arc::clone(&self.liveness);
+        async move { liveness.emptied().await }
     }
 }
 
-impl<J: Item, R: Send + 'static> Drop for Batch<J, R> {
+impl<J: Send + 'static, R: Send + 'static, I> Drop for Batch<J, R, I> {
     fn drop(&mut self) {
         // Members are answered before the slot is free.
-        self.settle(|_| true, |_| Err(Unanswered::Dropped));
-        if self.slot.is_none() {
-            let mut state = self.local.lock();
-            state.rested(Load::default());
-            self.local.proceed(state);
+        self.settle(|_| true, |_| Err(Error::Dropped));
+        if self.parked {
+            let mut state = self.handle.lock();
+            state.unpark(Load::default());
+            self.handle.proceed(state);
         }
-    }
-}
-
-/// One item of a batch, and the duty to answer it.
-#[derive(Debug)]
-pub struct Member<J, R> {
-    item: J,
-    answerer: Answerer<R>,
-    /// Where its caller waits.
-    desk: Index,
-    bytes: usize,
-    arrived: Instant,
-    deadline: Instant,
-}
-
-impl<J, R> Member<J, R> {
-    /// The item.
-    pub fn item(&self) -> &J {
-        &self.item
-    }
-
-    /// When the item was submitted.
-    pub fn arrived(&self) -> Instant {
-        self.arrived
-    }
-
-    /// How long it had waited by `left`.
-    pub fn waited(&self, left: Instant) -> Duration {
-        left.saturating_duration_since(self.arrived)
     }
 }

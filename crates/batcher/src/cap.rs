@@ -1,7 +1,7 @@
 //! Bounds of a batch that are lower than configured for a while.
 //!
 //! Whoever learns that large batches fare badly sets them, see
-//! [`Batcher::cap`](super::Batcher::cap). An item alone leaves whatever its size: a
+//! [`Batcher::cap`](crate::Batcher::cap). An item alone leaves whatever its size: a
 //! cap keeps batches small and holds nothing up.
 
 use tokio::time::Instant;
@@ -12,7 +12,7 @@ pub struct Cap {
     /// The most items of a batch.
     pub items: Option<Ceiling>,
     /// The most bytes of a batch of several, as
-    /// [`Settings::max_bytes`](super::Settings::max_bytes) counts them.
+    /// [`Settings::max_bytes`](crate::Settings::max_bytes) counts them.
     pub bytes: Option<Ceiling>,
 }
 
@@ -27,7 +27,7 @@ pub struct Ceiling {
 
 impl Cap {
     /// The bounds that hold, where these are configured.
-    pub(super) fn bounds(&self, size: usize, bytes: usize, now: Instant) -> (usize, usize) {
+    pub(crate) fn bounds(&self, size: usize, bytes: usize, now: Instant) -> (usize, usize) {
         let capped = |ceiling: Option<Ceiling>, most| match ceiling {
             Some(ceiling) if now < ceiling.until => ceiling.most.min(most),
             _ => most,

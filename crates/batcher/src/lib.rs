@@ -1,55 +1,4 @@
-//! Gathers single items into batches, and answers each item on its own.
-//!
-//! A library of its own: it knows sizes and times, and nothing of HTTP, JSON or
-//! what an id is. Items go in one by one with [`Batcher::submit`]; batches come
-//! out at a processor, an async function given to [`Batcher::new`]; each
-//! [`Reply`] resolves to its own item's result.
-//!
-//! ```
-//! use std::time::Duration;
-//! use microbatch_batcher::{Batch, Batcher, Item, Settings};
-//! use tokio::time::Instant;
-//!
-//! struct Number(u64);
-//!
-//! impl Item for Number {
-//!     fn key(&self) -> u64 {
-//!         self.0 // two equal numbers never share a batch
-//!     }
-//!     fn bytes(&self) -> usize {
-//!         8
-//!     }
-//! }
-//!
-//! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() {
-//! let squares = Batcher::new(Settings::default(), |mut batch: Batch<Number, u64>| async move {
-//!     // One call for all of them, in earnest; then each gets its own.
-//!     batch.answer_all(|member| member.item().0.pow(2));
-//! });
-//! let deadline = Instant::now() + Duration::from_secs(1);
-//! let (three, four) = (
-//!     squares.submit(Number(3), deadline).unwrap(),
-//!     squares.submit(Number(4), deadline).unwrap(),
-//! );
-//! assert_eq!((three.await, four.await), (Ok(9), Ok(16)));
-//! # }
-//! ```
-//!
-//! # Promises
-//! - Every item that was taken is answered exactly once, or its caller has left.
-//!   A processor that panics or forgets a member answers
-//!   [`Unanswered::Dropped`].
-//! - No batch exceeds `max_size` or `max_bytes`, or holds two equal keys.
-//! - No item waits longer than `max_wait` for company while a slot is free, nor
-//!   longer than half of the time until its deadline.
-//! - Items of one key, of which a batch takes one, fill no more than a tenth of the
-//!   queue while they wait for one another.
-//! - An item whose deadline has come is answered at once while it is queued;
-//!   from then on it is the processor's, see [`Batch::answer_expired`].
-//! - When the runtime ends that the batcher was made on, it is closed and what is
-//!   queued is answered [`Unanswered::Abandoned`].
-//! - While nothing waits, nothing runs: no timer, no polling.
+#![doc = include_str!("../README.md")]
 //!
 //! # Several runtimes
 //! One batcher may serve several runtimes, such as one for each thread: each has a
@@ -59,384 +8,69 @@
 //! way on another: then there.
 //!
 //! # How it works
-//! One short lock guards the queue and the counts. Whoever changes something
-//! (submits the item that fills a batch, frees a slot, asks for a flush) takes
-//! the batches that may leave in the same step and spawns their processing. On
-//! each runtime one task, the clock, sleeps until the next time that it knows of
-//! anything to be due, and one, the postman, wakes callers for the others.
+//! One short lock guards the queue and the counts, and what decides under it is a pure
+//! value: it is told the time, and returns which entries leave and why, which parked
+//! batches get a slot, and when to look again. Whoever changes something (submits the
+//! item that fills a batch, frees a slot, asks for a flush) has it decide in the same
+//! step, and spawns the batches once the lock is released.
+//!
+//! Each runtime has two tasks for all batchers there: a clock that sleeps until the next
+//! time at which one of them could have something due, and one that wakes callers who
+//! were answered on other runtimes.
 
+mod attachment;
 mod batch;
+mod batcher;
 mod cap;
-mod clock;
-mod desk;
 mod error;
-mod keys;
-mod line;
-mod local;
-#[cfg(test)]
-mod many_runtimes_tests;
+mod frame;
+mod front;
+mod handle;
+mod member;
+mod options;
 mod policy;
 mod queue;
 mod rate;
-#[cfg(test)]
-mod reentry_tests;
+mod remote_wakes;
 mod reply;
-#[cfg(test)]
-mod rest_tests;
-mod returning;
-#[cfg(test)]
-mod runtimes_tests;
-mod seat;
+mod reply_slot;
+mod runtimes;
 mod settings;
+mod slot_request;
+mod snapshot;
 mod source;
+mod sources;
+mod spawning;
 mod state;
 mod sync;
+pub mod window;
+
+#[cfg(test)]
+mod frames_tests;
+#[cfg(test)]
+mod many_runtimes_tests;
+#[cfg(test)]
+mod parked_tests;
+#[cfg(test)]
+mod reentry_tests;
+#[cfg(test)]
+mod runtimes_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod waiting_tests;
-pub mod window;
 
-use std::cell::Cell;
-use std::pin::Pin;
-use std::sync::{Arc, PoisonError};
-
-use tokio::sync::Notify;
-use tokio::time::Instant;
-
-pub use batch::{Batch, Member};
+pub use batch::Batch;
+pub use batcher::Batcher;
 pub use cap::{Cap, Ceiling};
-pub use error::{Refusal, Refused, Unanswered};
+pub use error::{Error, Failure};
+pub use frame::Frame;
+pub use front::{Key, Loader, Value};
+pub use handle::Slot;
+pub use member::Member;
+pub use options::Options;
 pub use policy::FlushReason;
 pub use reply::{Reply, Stage};
 pub use settings::{OnFull, Settings, Wait};
+pub use snapshot::Snapshot;
 pub use source::Source;
-pub use state::Snapshot;
-
-use crate::sync::{Mutex, MutexGuard, thread_local};
-use desk::{Desk, UnderWay};
-use local::Local;
-use queue::Entry;
-use source::{Census, InHouse};
-use state::{Pending, State};
-
-/// What can be batched.
-pub trait Item: Send + 'static {
-    /// Items with equal keys never share a batch. A hash of an id will do: two
-    /// ids that meet by chance are only kept apart for nothing.
-    fn key(&self) -> u64;
-
-    /// The item's size in bytes, no more than there really are: the sizes of all
-    /// that wait are summed up.
-    fn bytes(&self) -> usize;
-}
-
-/// Gathers items of type `J` into batches and answers each with an `R`.
-///
-/// A handle: clones are the same batcher.
-pub struct Batcher<J: Item, R: Send + 'static>(Arc<Local<J, R>>);
-
-type Processing = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-struct Shared<J: Item, R: Send + 'static> {
-    settings: Settings,
-    state: Mutex<State<J, R>>,
-    process: Box<dyn Fn(Batch<J, R>) -> Processing + Send + Sync>,
-    census: Arc<Census>,
-    /// Where the runtimes are reached that it serves.
-    desks: Mutex<Vec<Arc<Desk>>>,
-    /// Tells whoever waits for it that nothing is in the house.
-    vacant: Notify,
-}
-
-impl<J: Item, R: Send + 'static> Batcher<J, R> {
-    /// A batcher whose batches go to `process`, each in a task of its own.
-    ///
-    /// # Panics
-    /// Outside of a tokio runtime with time enabled.
-    pub fn new<P, F>(settings: Settings, process: P) -> Self
-    where
-        P: Fn(Batch<J, R>) -> F + Send + Sync + 'static,
-        F: Future<Output = ()> + Send + 'static,
-    {
-        let settings = settings.bounded();
-        let shared = Arc::new(Shared {
-            state: Mutex::new(State::new(&settings, Instant::now())),
-            settings,
-            process: Box::new(move |batch| Box::pin(process(batch))),
-            census: Arc::default(),
-            desks: Mutex::default(),
-            vacant: Notify::new(),
-        });
-        Self(Arc::new(Desk::open(&shared)))
-    }
-
-    /// The same batcher for another runtime: what is submitted by this handle
-    /// leaves in the same batches; a share of them is processed on the runtime that
-    /// this is called on, and its replies cost least when they are awaited there.
-    /// Called again on one runtime it gives another handle to the same.
-    ///
-    /// The runtime must be run until it ends. When that is before the batcher, the
-    /// members of batches that are processed there are answered
-    /// [`Unanswered::Dropped`], and what is queued leaves by the others.
-    ///
-    /// # Panics
-    /// Outside of a tokio runtime with time enabled.
-    #[must_use]
-    pub fn on_this_runtime(&self) -> Self {
-        Self(Arc::new(Desk::open(&self.0.shared)))
-    }
-
-    /// Submits an item. The reply resolves when its result is there, or when
-    /// `deadline` comes while it is still queued; dropping it is leaving.
-    ///
-    /// # Errors
-    /// [`Refused`] hands the item back when the queue is full (and
-    /// [`OnFull::Reject`] in force), when too many items wait for others of their
-    /// keys, when the item is too large for any batch, or after
-    /// [`close`](Self::close).
-    pub fn submit(&self, item: J, deadline: Instant) -> Result<Reply<J, R>, Refused<J>> {
-        self.submit_from(item, deadline, None)
-    }
-
-    fn submit_from(
-        &self,
-        item: J,
-        deadline: Instant,
-        in_house: Option<InHouse>,
-    ) -> Result<Reply<J, R>, Refused<J>> {
-        let (key, bytes) = (item.key(), item.bytes());
-        let local = &self.0;
-        let settings = &local.shared.settings;
-        let in_batch = bytes.checked_add(settings.item_overhead);
-        if in_batch.is_none_or(|it| it > settings.max_bytes) || bytes > settings.queue_bytes {
-            let reason = Refusal::TooLarge;
-            return Err(Refused { item, reason });
-        }
-        let now = Instant::now();
-        let (answerer, seat) = seat::pair();
-        let entry = Entry {
-            item: Pending {
-                item,
-                answerer,
-                desk: local.index,
-            },
-            key,
-            bytes,
-            arrived: now,
-            deadline,
-        };
-        let mut state = local.lock();
-        if let Err(reason) = state.may_enter(settings, (key, bytes), now) {
-            drop(state);
-            let item = entry.item.item;
-            return Err(Refused { item, reason });
-        }
-        let source = in_house.as_ref().and_then(InHouse::source);
-        let place = state.push(entry, source);
-        let work = state.advance_full(local, now);
-        let earlier = local.arm(&mut state, now);
-        local.release(state, earlier);
-        local.perform(work);
-        Ok(Reply::new(seat, place, Arc::clone(local), in_house))
-    }
-
-    /// A caller that submits one item at a time, see [`Source`].
-    pub fn source(&self) -> Source<J, R> {
-        Source::new(self.clone(), Arc::clone(&self.0.shared.census))
-    }
-
-    /// Sends everything that waits at this moment, as slots allow, and tells how
-    /// many items that is.
-    pub fn flush(&self) -> usize {
-        // What is overdue does not count as sent.
-        self.0.proceed(self.0.lock());
-        let mut state = self.0.lock();
-        let waiting = state.flush();
-        self.0.proceed(state);
-        waiting
-    }
-
-    /// Takes no more items, and sends what is queued as fast as slots allow.
-    pub fn close(&self) {
-        let mut state = self.0.lock();
-        state.close();
-        self.0.proceed(state);
-    }
-
-    /// Answers everything that is still queued with [`Unanswered::Abandoned`].
-    /// Batches in flight are not touched.
-    pub fn abandon(&self) {
-        self.0.abandon();
-    }
-
-    /// Waits until nothing is queued and no batch is in flight.
-    pub async fn vacated(&self) {
-        loop {
-            let mut vacant = std::pin::pin!(self.0.shared.vacant.notified());
-            vacant.as_mut().enable();
-            if self.0.lock().is_vacant() {
-                return;
-            }
-            vacant.await;
-        }
-    }
-
-    /// Whether it takes no more items.
-    pub fn is_closed(&self) -> bool {
-        self.0.lock().is_closed()
-    }
-
-    /// From here on as many batches may be in flight, at least 1. Those that are
-    /// more than that go on.
-    pub fn set_max_in_flight(&self, limit: usize) {
-        let mut state = self.0.lock();
-        state.set_max_in_flight(limit);
-        self.0.proceed(state);
-    }
-
-    /// Keeps batches below the configured bounds from here on, until the cap's times
-    /// are over or the next one is set.
-    pub fn cap(&self, cap: Cap) {
-        let mut state = self.0.lock();
-        state.cap(cap);
-        self.0.proceed(state);
-    }
-
-    /// The counts at this moment.
-    pub fn snapshot(&self) -> Snapshot {
-        let sources = self.0.shared.census.open();
-        self.0.lock().snapshot(sources)
-    }
-
-    /// The same, and the most that there was of something since this was last asked,
-    /// which is told once: for the one who keeps such maxima over time.
-    pub fn observe(&self) -> Snapshot {
-        let sources = self.0.shared.census.open();
-        self.0.lock().observe(sources)
-    }
-
-    fn is_adaptive(&self) -> bool {
-        self.0.shared.settings.wait == Wait::Adaptive
-    }
-
-    /// Looks again whether waiting still pays.
-    fn reconsider(&self) {
-        if self.is_adaptive() {
-            self.0.proceed(self.0.lock());
-        }
-    }
-}
-
-impl<J: Item, R: Send + 'static> Shared<J, R> {
-    fn lock(&self) -> MutexGuard<'_, State<J, R>> {
-        // A step that panicked has left no step half done that another builds on.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn desks(&self) -> MutexGuard<'_, Vec<Arc<Desk>>> {
-        // Nothing panics while it is held.
-        self.desks.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<J: Item, R: Send + 'static> Drop for Shared<J, R> {
-    fn drop(&mut self) {
-        // Its tasks find nobody there, and end.
-        let desks = std::mem::take(&mut *self.desks());
-        desks.iter().for_each(|desk| desk.dismiss());
-    }
-}
-
-impl<J: Item, R: Send + 'static> Clone for Batcher<J, R> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl<J: Item, R: Send + 'static> std::fmt::Debug for Batcher<J, R> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Batcher").field(&self.snapshot()).finish()
-    }
-}
-
-/// One of the places for batches in flight; free again when dropped. See
-/// [`Batch::slot`].
-#[must_use = "a slot that is dropped is free again"]
-pub struct Slot<J: Item, R: Send + 'static> {
-    local: Arc<Local<J, R>>,
-    /// Whether it was given to a half of a batch that was split.
-    half: bool,
-    /// That its batch is processed there; none once it is free.
-    under_way: Option<UnderWay>,
-}
-
-impl<J: Item, R: Send + 'static> Slot<J, R> {
-    fn new(local: Arc<Local<J, R>>, half: bool) -> Self {
-        let under_way = Some(UnderWay::at(&local.desk));
-        Self {
-            local,
-            half,
-            under_way,
-        }
-    }
-
-    fn local(&self) -> &Arc<Local<J, R>> {
-        &self.local
-    }
-
-    /// Its batch is processed there. What another batcher has given stays that
-    /// one's, to be free there: here it was never taken.
-    fn move_to(&mut self, local: &Arc<Local<J, R>>) {
-        if Arc::ptr_eq(&self.local.shared, &local.shared) {
-            self.under_way = Some(UnderWay::at(&local.desk));
-            self.local = Arc::clone(local);
-        }
-    }
-}
-
-impl<J: Item, R: Send + 'static> Drop for Slot<J, R> {
-    fn drop(&mut self) {
-        // Before what takes its place looks where that is.
-        self.under_way = None;
-        let mut state = self.local.lock();
-        state.free_slot(self.half);
-        if Spawning::is_on() {
-            // A runtime that has ended drops what it is given at once, and would
-            // so be given batch after batch, each inside of the last. The clock
-            // may be gone with it.
-            self.local.release(state, true);
-        } else {
-            self.local.proceed(state);
-        }
-    }
-}
-
-/// Says that this thread is handing batches to the runtime.
-struct Spawning(bool);
-
-thread_local! {
-    static SPAWNING: Cell<bool> = const { Cell::new(false) };
-}
-
-impl Spawning {
-    fn enter() -> Self {
-        Self(SPAWNING.with(|spawning| spawning.replace(true)))
-    }
-
-    fn is_on() -> bool {
-        SPAWNING.with(Cell::get)
-    }
-}
-
-impl Drop for Spawning {
-    fn drop(&mut self) {
-        SPAWNING.with(|spawning| spawning.set(self.0));
-    }
-}
-
-impl<J: Item, R: Send + 'static> std::fmt::Debug for Slot<J, R> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Slot")
-    }
-}

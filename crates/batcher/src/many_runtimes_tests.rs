@@ -2,6 +2,7 @@
 //! of their steps is the same again for the same steps.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::task::{Context, Poll, Wake, Waker};
@@ -9,8 +10,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use proptest::prelude::*;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::yield_now;
+use tokio::time::Instant;
 
-use super::tests::{FAR, Job, answer};
+use super::tests::{FAR, Job, Put, answer};
 use super::*;
 
 const RUNTIMES: usize = 3;
@@ -40,7 +42,7 @@ impl World {
         let runtimes: Vec<_> = (0..RUNTIMES).map(|_| runtime()).collect();
         let (sender, batches) = channel();
         let first = runtimes[0].block_on(async {
-            Batcher::new(settings, move |batch| {
+            Batcher::with_batches(settings, move |batch| {
                 let sender = sender.clone();
                 async move { drop(sender.send(batch)) }
             })
@@ -61,7 +63,7 @@ impl World {
 
     fn submit(&self, at: usize, key: u64) -> Reply<Job, u64> {
         let deadline = Instant::now() + FAR;
-        self.handles[at].submit(Job(key, 1), deadline).unwrap()
+        self.handles[at].put(Job(key, 1), deadline).unwrap()
     }
 }
 
@@ -126,7 +128,7 @@ fn another_handle_at_the_same_runtime_takes_no_tasks() {
         runtime.block_on(async {
             for handle in &world.handles {
                 let again = handle.on_this_runtime();
-                let reply = again.submit(Job(1, 1), Instant::now() + FAR).unwrap();
+                let reply = again.put(Job(1, 1), Instant::now() + FAR).unwrap();
                 again.flush();
                 yield_now().await;
                 let batch = world.batches.try_recv().unwrap();
@@ -137,7 +139,7 @@ fn another_handle_at_the_same_runtime_takes_no_tasks() {
         });
         assert_eq!(runtime.metrics().num_alive_tasks(), tasks);
     }
-    assert_eq!(world.handles[0].0.shared.desks().len(), RUNTIMES);
+    assert_eq!(world.handles[0].0.shared.runtimes.len(), RUNTIMES);
 }
 
 #[test]
@@ -154,8 +156,8 @@ fn a_slot_of_another_batcher_is_free_there_and_not_here() {
         (world.batches.try_recv().unwrap(), reply)
     });
     let [(mut here, _reply), (mut there, _other)] = batches;
-    here.rest();
-    there.rest();
+    here.park();
+    there.park();
     let slot = worlds[1].runtimes[0]
         .as_ref()
         .unwrap()
@@ -176,7 +178,7 @@ enum Step {
     Submit { at: usize, key: u64 },
     Leave(usize),
     Answer(usize),
-    Rest(usize),
+    Park(usize),
     Flush { at: usize },
     Turn { at: usize },
     End { at: usize },
@@ -188,7 +190,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         8 => (at(), 0..12_u64).prop_map(|(at, key)| Step::Submit { at, key }),
         2 => (0..20_usize).prop_map(Step::Leave),
         3 => (0..6_usize).prop_map(Step::Answer),
-        1 => (0..6_usize).prop_map(Step::Rest),
+        1 => (0..6_usize).prop_map(Step::Park),
         1 => at().prop_map(|at| Step::Flush { at }),
         8 => at().prop_map(|at| Step::Turn { at }),
         1 => (1..RUNTIMES).prop_map(|at| Step::End { at }),
@@ -233,7 +235,7 @@ proptest! {
             max_wait: FAR / 2,
             ..Settings::default()
         });
-        let (mut sleepers, mut held, mut resting) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut sleepers, mut held, mut parked) = (Vec::new(), Vec::new(), Vec::new());
         let mut submitted = 0;
         for step in steps {
             match step {
@@ -243,11 +245,11 @@ proptest! {
                 }
                 Step::Leave(which) if which < sleepers.len() => drop(sleepers.remove(which)),
                 Step::Answer(which) if which < held.len() => answer(held.remove(which)),
-                Step::Rest(which) if which < held.len() => {
+                Step::Park(which) if which < held.len() => {
                     let mut batch: Batch<Job, u64> = held.remove(which);
                     let slot = batch.slot();
-                    batch.rest();
-                    resting.push((batch, slot));
+                    batch.park();
+                    parked.push((batch, slot));
                 }
                 Step::Flush { at } => drop(world.handles[at].flush()),
                 Step::Turn { at } => world.runtimes[at].iter().for_each(turn),
@@ -258,15 +260,15 @@ proptest! {
             let now = world.handles[0].snapshot();
             prop_assert!(now.in_flight <= 4);
         }
-        // The end: all are answered, the batches that rest in the order of their turns.
+        // The end: all are answered, the parked batches in the order of their turns.
         world.handles[0].close();
         world.turn_all();
         held.extend(world.batches.try_iter());
         while !world.handles[0].0.lock().is_vacant() {
             if held.is_empty() {
-                let (mut batch, slot) = resting.remove(0);
-                let home = world.runtimes[0].as_ref().unwrap();
-                batch.resume(home.block_on(slot));
+                let (mut batch, slot) = parked.remove(0);
+                let primary = world.runtimes[0].as_ref().unwrap();
+                batch.resume(primary.block_on(slot));
                 held.push(batch);
             }
             held.drain(..).for_each(answer);
@@ -281,7 +283,7 @@ proptest! {
             match polled {
                 Poll::Ready(Ok(result)) => prop_assert_eq!(result, key * 10),
                 // Its batch was at a runtime that ended.
-                Poll::Ready(Err(Unanswered::Dropped)) => prop_assert!(ended),
+                Poll::Ready(Err(Error::Dropped)) => prop_assert!(ended),
                 other => prop_assert!(false, "{other:?}"),
             }
             answered += 1;

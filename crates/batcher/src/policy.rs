@@ -1,13 +1,14 @@
 //! When a batch leaves: a pure function of what waits, the time and the rules.
 //!
-//! The batcher asks it whenever something changed while a slot is free; the
-//! answer is an action, and nothing sleeps in here.
+//! The batcher asks it whenever something changed while a slot is free: [`decide`] for
+//! each frame whose turn it may be, and [`Gate::pass`] for what goes for all of them.
+//! The answer is an action, and nothing sleeps in here.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::settings::Wait;
+use crate::settings::Wait;
 
 /// Why a batch left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,24 +52,20 @@ impl FlushReason {
     }
 }
 
-/// What the policy looks at.
+/// What the policy looks at: the batch at the front of one frame's queue.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct View {
-    /// Whether a batch that has rested wants to leave again.
-    pub returning: bool,
+pub(crate) struct View {
     /// When the oldest item arrived; `None` while nothing waits.
     pub oldest: Option<Instant>,
     /// When the first of those has waited enough that wait less than `max_wait`,
     /// their deadlines being that near.
     pub hurried: Option<Instant>,
-    /// Whether the batch at the front can't grow.
+    /// Whether the batch can't grow.
     pub full: bool,
     /// The oldest item was there when somebody asked for a flush.
     pub flushing: bool,
     /// The batcher is closing.
     pub closing: bool,
-    /// The earliest time for the next batch to leave.
-    pub not_before: Option<Instant>,
     /// The longest any item waits for company.
     pub max_wait: Duration,
     pub wait: Wait,
@@ -77,7 +74,7 @@ pub(super) struct View {
 
 /// Who else may still come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Company {
+pub(crate) struct Company {
     /// Whether anybody is known who could submit and has nothing submitted.
     pub anybody_left: bool,
     /// The usual time until company came lately, if anything is known of that.
@@ -88,17 +85,28 @@ pub(super) struct Company {
 
 /// What to do while a slot is free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Action {
+pub(crate) enum Action {
     /// Nothing waits.
-    Rest,
-    /// A batch that has rested leaves again.
-    Return,
+    Nothing,
+    /// A batch that is parked gets the slot.
+    Resume,
     /// A batch leaves that is full, of items or of bytes.
     LeaveFull,
     /// A batch leaves, for this reason.
     Leave(FlushReason),
     /// Nothing before this time, unless something changes.
     Until(Instant),
+}
+
+impl Action {
+    /// When there is something to do; at once, if it is there already.
+    pub fn due(self, now: Instant) -> Option<Instant> {
+        match self {
+            Self::Nothing => None,
+            Self::Until(time) => Some(time),
+            Self::Resume | Self::LeaveFull | Self::Leave(_) => Some(now),
+        }
+    }
 }
 
 /// After a silence of this many usual gaps, the stream of arrivals that the
@@ -108,30 +116,21 @@ const SILENCE_IN_GAPS: u32 = 4;
 
 /// How long an item waits for company at most: half of the time until its deadline
 /// where that is less than `max_wait`, so that the other half is the upstream's.
-pub(super) fn longest_wait(arrived: Instant, deadline: Instant, max_wait: Duration) -> Duration {
-    (deadline.saturating_duration_since(arrived) / 2).min(max_wait)
+pub(crate) fn longest_wait(
+    arrived: Instant,
+    deadline: Option<Instant>,
+    max_wait: Duration,
+) -> Duration {
+    let half = deadline.map(|it| it.saturating_duration_since(arrived) / 2);
+    half.map_or(max_wait, |half| half.min(max_wait))
 }
 
-/// Decides. The order of the checks is the order of the contract's table, but
-/// that `Drain` goes first: from then on size and wait no longer matter.
-///
-/// Who returns goes before who waits for the first time: its items are older.
-pub(super) fn decide(view: &View, now: Instant) -> Action {
-    let action = if view.returning {
-        Action::Return
-    } else if let Some(oldest) = view.oldest {
-        next_batch(view, oldest, now)
-    } else {
-        return Action::Rest;
+/// Decides about one frame. The order of the checks is the order of the contract's
+/// table, but that `Drain` goes first: from then on size and wait no longer matter.
+pub(crate) fn decide(view: &View, now: Instant) -> Action {
+    let Some(oldest) = view.oldest else {
+        return Action::Nothing;
     };
-    match view.not_before {
-        Some(earliest) if now < earliest => Action::Until(earliest),
-        _ => action,
-    }
-}
-
-/// What is to be done about what waits since `oldest`.
-fn next_batch(view: &View, oldest: Instant, now: Instant) -> Action {
     let latest = oldest + view.max_wait;
     let latest = view.hurried.map_or(latest, |hurried| latest.min(hurried));
     let action = if view.closing {
@@ -158,6 +157,32 @@ fn next_batch(view: &View, oldest: Instant, now: Instant) -> Action {
     }
 }
 
+/// What goes for all frames alike.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gate {
+    /// Whether a batch that is parked wants to leave again.
+    pub ready_to_resume: bool,
+    /// The earliest time for the next batch to leave.
+    pub not_before: Option<Instant>,
+}
+
+impl Gate {
+    /// What is to be done in the place of `next`, the frames' own choice. A parked batch
+    /// goes before what waits for the first time: its items are older.
+    pub fn pass(self, next: Action, now: Instant) -> Action {
+        let action = match self.ready_to_resume {
+            true => Action::Resume,
+            false => next,
+        };
+        match self.not_before {
+            Some(earliest) if now < earliest && action != Action::Nothing => {
+                Action::Until(earliest)
+            }
+            _ => action,
+        }
+    }
+}
+
 impl Company {
     /// Until when waiting can pay: `latest` at most, and `now` or earlier if it
     /// can't.
@@ -173,282 +198,5 @@ impl Company {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MS: Duration = Duration::from_millis(1);
-
-    /// Half of a wait of 10 ms has passed; nobody asked for anything.
-    fn view(now: Instant) -> View {
-        View {
-            returning: false,
-            oldest: Some(now - 5 * MS),
-            hurried: None,
-            full: false,
-            flushing: false,
-            closing: false,
-            not_before: None,
-            max_wait: 10 * MS,
-            wait: Wait::Fixed,
-            company: Company {
-                anybody_left: true,
-                gap: None,
-                last_arrival: now,
-            },
-        }
-    }
-
-    #[test]
-    fn the_table_of_reasons() {
-        use Action::{Leave, LeaveFull, Rest, Return, Until};
-        let now = Instant::now();
-        let base = view(now);
-        let overdue = Some(now - 10 * MS);
-        let later = now + 3 * MS;
-        for (what, view, action) in [
-            (
-                "nothing waits",
-                View {
-                    oldest: None,
-                    closing: true,
-                    flushing: true,
-                    ..base
-                },
-                Rest,
-            ),
-            ("there is time", base, Until(now + 5 * MS)),
-            ("full", View { full: true, ..base }, LeaveFull),
-            (
-                "waited",
-                View {
-                    oldest: overdue,
-                    ..base
-                },
-                Leave(FlushReason::Wait),
-            ),
-            (
-                "another's deadline is near",
-                View {
-                    hurried: Some(later),
-                    ..base
-                },
-                Until(later),
-            ),
-            (
-                "another's deadline is as near as it may be",
-                View {
-                    hurried: Some(now),
-                    ..base
-                },
-                Leave(FlushReason::Wait),
-            ),
-            (
-                "another's deadline is near, but the oldest waits no longer for it",
-                View {
-                    hurried: Some(now + 8 * MS),
-                    ..base
-                },
-                Until(now + 5 * MS),
-            ),
-            (
-                "no wait at all",
-                View {
-                    oldest: Some(now),
-                    max_wait: Duration::ZERO,
-                    ..base
-                },
-                Leave(FlushReason::Wait),
-            ),
-            (
-                "flush",
-                View {
-                    flushing: true,
-                    ..base
-                },
-                Leave(FlushReason::Flush),
-            ),
-            (
-                "closing",
-                View {
-                    closing: true,
-                    ..base
-                },
-                Leave(FlushReason::Drain),
-            ),
-            (
-                "full goes before waited",
-                View {
-                    full: true,
-                    oldest: overdue,
-                    ..base
-                },
-                LeaveFull,
-            ),
-            (
-                "waited goes before flush",
-                View {
-                    oldest: overdue,
-                    flushing: true,
-                    ..base
-                },
-                Leave(FlushReason::Wait),
-            ),
-            (
-                "closing goes before full",
-                View {
-                    closing: true,
-                    full: true,
-                    ..base
-                },
-                Leave(FlushReason::Drain),
-            ),
-            (
-                "who returns goes first",
-                View {
-                    returning: true,
-                    full: true,
-                    closing: true,
-                    ..base
-                },
-                Return,
-            ),
-            (
-                "who returns does so alone",
-                View {
-                    returning: true,
-                    oldest: None,
-                    ..base
-                },
-                Return,
-            ),
-            (
-                "an interval holds up who returns",
-                View {
-                    returning: true,
-                    not_before: Some(later),
-                    ..base
-                },
-                Until(later),
-            ),
-            (
-                "an interval holds all up",
-                View {
-                    not_before: Some(later),
-                    closing: true,
-                    oldest: overdue,
-                    ..base
-                },
-                Until(later),
-            ),
-            (
-                "an interval that is over",
-                View {
-                    not_before: Some(now),
-                    ..base
-                },
-                Until(now + 5 * MS),
-            ),
-        ] {
-            assert_eq!(decide(&view, now), action, "{what}");
-        }
-    }
-
-    #[test]
-    fn half_of_a_short_time_is_the_upstreams() {
-        let now = Instant::now();
-        for (time, waits) in [(0, 0), (1, 0), (10, 5), (19, 9), (20, 10), (1_000, 10)] {
-            let micros = Duration::from_micros;
-            let longest = longest_wait(now, now + micros(time), micros(10));
-            let half = micros(time) / 2;
-            assert_eq!(longest, half.min(micros(10)), "{time} µs");
-            assert_eq!(longest.as_micros(), waits);
-        }
-        assert_eq!(longest_wait(now, now - MS, MS), Duration::ZERO);
-    }
-
-    #[test]
-    fn the_adaptive_wait() {
-        use Action::{Leave, LeaveFull, Until};
-        let now = Instant::now();
-        let adaptive = View {
-            wait: Wait::Adaptive,
-            ..view(now)
-        };
-        let company = |anybody_left, gap: Option<u32>, silent: u32| View {
-            company: Company {
-                anybody_left,
-                gap: gap.map(|ms| ms * MS),
-                last_arrival: now - silent * MS,
-            },
-            ..adaptive
-        };
-        let idle = Leave(FlushReason::Idle);
-        for (what, view, action) in [
-            ("nobody left to wait for", company(false, Some(1), 0), idle),
-            (
-                "nothing known of arrivals",
-                company(true, None, 0),
-                Until(now + 5 * MS),
-            ),
-            ("the next comes too late", company(true, Some(5), 0), idle),
-            (
-                "the next may come",
-                company(true, Some(1), 0),
-                Until(now + 4 * MS),
-            ),
-            (
-                "the next is late",
-                company(true, Some(1), 3),
-                Until(now + MS),
-            ),
-            ("the next is not coming", company(true, Some(1), 4), idle),
-            (
-                "no longer than the next is expected in time",
-                company(true, Some(3), 0),
-                Until(now + 2 * MS),
-            ),
-            (
-                "nor than a deadline allows",
-                View {
-                    hurried: Some(now + MS),
-                    ..company(true, None, 0)
-                },
-                Until(now + MS),
-            ),
-            (
-                "full goes first",
-                View {
-                    full: true,
-                    ..company(false, None, 0)
-                },
-                LeaveFull,
-            ),
-            (
-                "waited goes first",
-                View {
-                    oldest: Some(now - 10 * MS),
-                    ..company(false, None, 0)
-                },
-                Leave(FlushReason::Wait),
-            ),
-            (
-                "idle goes before flush",
-                View {
-                    flushing: true,
-                    ..company(false, None, 0)
-                },
-                idle,
-            ),
-            (
-                "flush goes before waiting",
-                View {
-                    flushing: true,
-                    ..company(true, Some(1), 0)
-                },
-                Leave(FlushReason::Flush),
-            ),
-        ] {
-            assert_eq!(decide(&view, now), action, "{what}");
-        }
-    }
-}
+#[path = "policy_tests.rs"]
+mod tests;

@@ -1,200 +1,88 @@
 //! What waits, in order: a pure value, told the time by its caller.
 //!
-//! Three rooms. *Ready*: the oldest waiting item of each key; a batch is taken
-//! from its front. *Held*: items whose key is already ready; each becomes ready
-//! when the one before it has gone. *Lobby*: items that found the queue full
-//! and wait for room, first come first in. Every room is ordered by number, and
-//! numbers only grow.
+//! Each frame has a [`FrameQueue`](frame_queue::FrameQueue) of its own, from whose front its batches are taken:
+//! the oldest waiting item of each key is *ready*; those whose key is already ready are
+//! *held*, and each becomes ready when the one before it has gone. Items that found the
+//! queue full are in the *overflow* and wait for room, first come first in, whatever
+//! their frames. Everything is ordered by number, and numbers only grow.
 //!
-//! Of each key the oldest is its *leader*, all others are *followers*: they wait
-//! for one another, whatever room they are in. What all followers may take up is
-//! bounded, so that one key can fill neither the queue nor the lobby.
+//! All frames share the bounds. What all followers, those that wait for another of
+//! their key, may take up is bounded too, so that one key can fill neither the queue nor
+//! the overflow.
 //!
-//! Batches that rest before they are sent again take up room like the items
+//! Batches that are parked before they are sent again take up room like the items
 //! they are made of, and are known here by their [`Load`] alone.
 
-use std::collections::BTreeSet;
+mod deadlines;
+mod entry;
+mod frame_queue;
+mod frames;
+mod keys;
+mod line;
+mod load;
+#[cfg(test)]
+pub(crate) mod model;
+
 use std::time::Duration;
 
 use slab::Slab;
 use tokio::time::Instant;
 
-pub(super) use super::keys::Number;
-use super::keys::{Keys, Rank};
-use super::line::Line;
-use super::policy::longest_wait;
-use super::settings::Settings;
+use crate::frame::Frame;
+use crate::policy::longest_wait;
+use crate::settings::Settings;
+use deadlines::Deadlines;
+use entry::{Position, Waiting};
+use frames::Frames;
+use keys::Rank;
+use line::Line;
+use load::Bounds;
 
-/// An item's place in line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ticket {
-    pub number: Number,
-    /// Where it is kept.
-    at: usize,
-}
+pub(crate) use entry::{Entry, Full, Room, Ticket};
+pub(crate) use frame_queue::Turn;
+pub(crate) use keys::Number;
+pub(crate) use load::Load;
 
-/// One item that waits.
-#[derive(Debug)]
-pub(super) struct Entry<T> {
-    pub item: T,
-    /// Entries with equal keys never share a batch.
-    pub key: u64,
-    pub bytes: usize,
-    pub arrived: Instant,
-    pub deadline: Instant,
-}
-
-/// Where an entry was when it was removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Room {
-    /// In the queue proper, ready or held.
-    Queue,
-    /// Waiting for room in the queue.
-    Lobby,
-}
-
-/// Why a batch can't grow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Full {
-    Size,
-    Bytes,
-}
-
-/// How many items there are, and their bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Load {
-    pub jobs: usize,
-    pub bytes: usize,
-}
-
-impl Load {
-    /// One item of `bytes`.
-    pub fn one(bytes: usize) -> Self {
-        Self { jobs: 1, bytes }
-    }
-
-    /// Whether one more item of `bytes` keeps it within the bounds.
-    pub fn has_room_for(self, bytes: usize, bounds: Self) -> bool {
-        let all = self.bytes.checked_add(bytes);
-        self.jobs < bounds.jobs && all.is_some_and(|all| all <= bounds.bytes)
-    }
-}
-
-impl std::ops::AddAssign for Load {
-    fn add_assign(&mut self, other: Self) {
-        self.jobs += other.jobs;
-        self.bytes += other.bytes;
-    }
-}
-
-impl std::ops::SubAssign for Load {
-    fn sub_assign(&mut self, other: Self) {
-        self.jobs -= other.jobs;
-        self.bytes -= other.bytes;
-    }
-}
-
-impl std::iter::Sum for Load {
-    fn sum<I: Iterator<Item = Self>>(loads: I) -> Self {
-        loads.fold(Self::default(), |mut sum, load| {
-            sum += load;
-            sum
-        })
-    }
-}
-
-/// The lobby holds as many items as the queue, or this many if that is more: a
-/// short queue is one way to have callers wait outside.
-const LOBBY_JOBS: usize = 1_000;
-
-/// The same for their bytes.
-const LOBBY_BYTES: usize = 64 << 20;
-
-/// Followers take up at most one part in this many of the queue, or as much as
-/// one full batch if that is more.
-const FOLLOWERS_SHARE: usize = 10;
-
-/// An entry with where it waits.
-#[derive(Debug)]
-struct Waiting<T> {
-    number: Number,
-    stage: Stage,
-    rank: Rank,
-    /// Its deadline comes before one of an earlier item.
-    early: bool,
-    /// Until when it waits for company, if not as long as any may.
-    hurried: Option<Instant>,
-    entry: Entry<T>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Ready,
-    Held,
-    Lobby,
-}
-
-/// The most that may be in each room.
-#[derive(Clone, Copy, Debug)]
-struct Bounds {
-    queue: Load,
-    lobby: Load,
-    followers: Load,
-}
-
-impl Bounds {
-    fn of(settings: &Settings) -> Self {
-        let queue = Load {
-            jobs: settings.queue_jobs.max(1),
-            bytes: settings.queue_bytes,
-        };
-        Self {
-            queue,
-            lobby: Load {
-                jobs: queue.jobs.max(LOBBY_JOBS),
-                bytes: queue.bytes.max(LOBBY_BYTES),
-            },
-            followers: Load {
-                jobs: (queue.jobs / FOLLOWERS_SHARE).max(settings.max_size),
-                bytes: (queue.bytes / FOLLOWERS_SHARE).max(settings.max_bytes),
-            },
-        }
-    }
-}
+/// Room for this many items is kept while nothing waits, and no more.
+const SPARE: usize = 16_384;
 
 #[derive(Debug)]
-pub(super) struct Queue<T> {
+pub(crate) struct Queue<T> {
     bounds: Bounds,
     /// What a batch adds to the bytes of each of its entries.
     overhead: usize,
     max_wait: Duration,
     next: Number,
-    /// All that wait. The rooms and deadlines name them by their places here.
+    /// All that wait. All else names them by their places here.
     waiting: Slab<Waiting<T>>,
-    ready: Line<Number>,
-    lobby: Line<Number>,
-    keys: Keys,
+    pub frames: Frames,
+    overflow: Line<Number>,
+    overflow_bytes: usize,
     bytes: usize,
-    ready_bytes: usize,
-    lobby_bytes: usize,
-    /// All that wait for another of their key, wherever.
     followers: Load,
     /// How many were ever passed over on account of their key.
     kept_apart: u64,
-    /// Of the batches that rest.
-    resting: Load,
-    /// Of all that wait but the early ones: nearly all have the same time to
-    /// stay, so that their deadlines come in the order of their arrivals.
-    deadlines: Line<(Instant, Number)>,
-    /// The early ones', each with the place of its item.
-    early: BTreeSet<(Instant, Number, usize)>,
-    /// Until when those wait for company at most whose time is too short for
-    /// `max_wait`.
-    hurried: BTreeSet<(Instant, Number)>,
+    /// Of the batches that are parked.
+    parked: Load,
+    deadlines: Deadlines,
     entered: u64,
     /// How often an entry was looked at.
     #[cfg(test)]
     visits: std::cell::Cell<u64>,
+}
+
+/// What is known of the batch at the front of a frame's queue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Front {
+    /// The oldest item's number and arrival.
+    pub oldest: Option<(Number, Instant)>,
+    /// See [`FrameQueue::hurried`](frame_queue::FrameQueue::hurried).
+    pub hurried: Option<Instant>,
+    /// Whether it can't grow.
+    pub full: bool,
+    /// The usual time between arrivals lately, and the last.
+    pub gap: Option<Duration>,
+    pub last_arrival: Option<Instant>,
 }
 
 impl<T> Queue<T> {
@@ -205,18 +93,14 @@ impl<T> Queue<T> {
             max_wait: settings.max_wait,
             next: 0,
             waiting: Slab::new(),
-            ready: Line::new(),
-            lobby: Line::new(),
-            keys: Keys::default(),
+            frames: Frames::new(settings.max_wait * 4),
+            overflow: Line::default(),
+            overflow_bytes: 0,
             bytes: 0,
-            ready_bytes: 0,
-            lobby_bytes: 0,
             followers: Load::default(),
             kept_apart: 0,
-            resting: Load::default(),
-            deadlines: Line::new(),
-            early: BTreeSet::new(),
-            hurried: BTreeSet::new(),
+            parked: Load::default(),
+            deadlines: Deadlines::default(),
             entered: 0,
             #[cfg(test)]
             visits: std::cell::Cell::new(0),
@@ -236,12 +120,12 @@ impl<T> Queue<T> {
 
     /// How many items wait in the queue proper.
     pub fn jobs(&self) -> usize {
-        self.waiting.len() - self.lobby.len()
+        self.waiting.len() - self.overflow.len()
     }
 
-    /// What takes up room: the queue proper, and the batches that rest.
+    /// What takes up room: the queue proper, and the batches that are parked.
     pub fn load(&self) -> Load {
-        let mut load = self.resting;
+        let mut load = self.parked;
         load += Load {
             jobs: self.jobs(),
             bytes: self.bytes,
@@ -249,20 +133,20 @@ impl<T> Queue<T> {
         load
     }
 
-    /// A batch rests, whether there is room for it or not.
-    pub fn rest(&mut self, load: Load) {
-        self.resting += load;
+    /// A batch is parked, whether there is room for it or not.
+    pub fn park(&mut self, load: Load) {
+        self.parked += load;
     }
 
-    /// A batch rests no longer, or has lost a member.
-    pub fn end_rest(&mut self, load: Load) {
-        self.resting -= load;
+    /// A batch is parked no longer, or has lost a member.
+    pub fn unpark(&mut self, load: Load) {
+        self.parked -= load;
         self.admit();
     }
 
     /// How many wait for room.
-    pub fn lobby(&self) -> usize {
-        self.lobby.len()
+    pub fn overflow(&self) -> usize {
+        self.overflow.len()
     }
 
     /// How many have ever entered the queue proper.
@@ -276,22 +160,17 @@ impl<T> Queue<T> {
         self.kept_apart
     }
 
-    /// The oldest item's number and arrival.
-    pub fn oldest(&self) -> Option<(Number, Instant)> {
-        let (number, at) = self.ready.first()?;
-        Some((number, self.at(at).entry.arrived))
-    }
-
-    /// The first time at which one of those that wait for company less than
-    /// `max_wait`, their deadlines being that near, has waited enough.
-    pub fn hurried(&self) -> Option<Instant> {
-        self.hurried.first().map(|&(time, _)| time)
-    }
-
-    /// What the oldest item adds to the bytes of a batch.
-    pub fn first_bytes(&self) -> Option<usize> {
-        let (_, at) = self.ready.first()?;
-        Some(self.waiting[at].entry.bytes + self.overhead)
+    /// What is known of the next batch of a frame, which these bounds hold for.
+    pub fn front(&self, frame: Option<&Frame>, max_size: usize, max_bytes: usize) -> Option<Front> {
+        let queue = self.frames.get(frame)?;
+        let oldest = queue.ready.first();
+        Some(Front {
+            oldest: oldest.map(|(number, at)| (number, self.at(at).entry.arrived)),
+            hurried: queue.hurried(),
+            full: queue.is_full(max_size, max_bytes, self.overhead),
+            gap: queue.arrivals.gap(),
+            last_arrival: queue.arrivals.last(),
+        })
     }
 
     /// The number that the next item will get.
@@ -301,115 +180,103 @@ impl<T> Queue<T> {
 
     /// The earliest deadline of all that wait.
     pub fn earliest_deadline(&self) -> Option<Instant> {
-        self.earliest().map(|(deadline, _)| deadline)
-    }
-
-    /// The same, with whose it is.
-    fn earliest(&self) -> Option<(Instant, Ticket)> {
-        let regular = self.deadlines.first();
-        let regular = regular.map(|((deadline, number), at)| (deadline, Ticket { number, at }));
-        let early = self.early.first();
-        let early = early.map(|&(deadline, number, at)| (deadline, Ticket { number, at }));
-        [regular, early]
-            .into_iter()
-            .flatten()
-            .min_by_key(|&(deadline, ticket)| (deadline, ticket.number))
+        self.deadlines.first().map(|(deadline, _)| deadline)
     }
 
     /// Whether one more item of `bytes` may wait for room.
-    pub fn lobby_has_room(&self, bytes: usize) -> bool {
-        let lobby = Load {
-            jobs: self.lobby.len(),
-            bytes: self.lobby_bytes,
+    pub fn overflow_has_room(&self, bytes: usize) -> bool {
+        let overflow = Load {
+            jobs: self.overflow.len(),
+            bytes: self.overflow_bytes,
         };
-        lobby.has_room_for(bytes, self.bounds.lobby)
+        overflow.has_room_for(bytes, self.bounds.overflow)
     }
 
     /// Whether one more item of `bytes` may enter at once.
     pub fn has_room(&self, bytes: usize) -> bool {
-        self.lobby.is_empty() && self.fits(bytes)
+        self.overflow.is_empty() && self.fits(bytes)
     }
 
     /// Whether one more item of this key may wait, the others of its key
     /// considered.
-    pub fn may_follow(&self, key: u64, bytes: usize) -> bool {
-        self.followers.has_room_for(bytes, self.bounds.followers) || !self.keys.contains(key)
+    pub fn may_follow(&self, frame: Option<&Frame>, key: Option<u64>, bytes: usize) -> bool {
+        let leads = |key| {
+            let queue = self.frames.get(frame);
+            !queue.is_some_and(|queue| queue.keys.contains(key))
+        };
+        self.followers.has_room_for(bytes, self.bounds.followers) || key.is_none_or(leads)
     }
 
     fn fits(&self, bytes: usize) -> bool {
         self.load().has_room_for(bytes, self.bounds.queue)
     }
 
-    /// Lines an entry up, in the lobby where there is no room for it.
-    pub fn push(&mut self, entry: Entry<T>) -> (Ticket, Room) {
+    /// Lines an entry up that came from `source`, if that is known; in the overflow
+    /// where there is no room for it.
+    pub fn push(&mut self, entry: Entry<T>, source: Option<u64>) -> (Ticket, Room) {
         let number = self.next;
         self.next += 1;
-        let (bytes, deadline) = (entry.bytes, entry.deadline);
-        let enters = self.has_room(bytes);
-        let latest = self.deadlines.last();
-        let early = latest.is_some_and(|(latest, _)| deadline < latest);
-        let waits = longest_wait(entry.arrived, deadline, self.max_wait);
+        let bytes = entry.bytes;
+        let room = match self.has_room(bytes) {
+            true => Room::Queue,
+            false => Room::Overflow,
+        };
+        let waits = longest_wait(entry.arrived, entry.deadline, self.max_wait);
         let hurried = (waits < self.max_wait).then(|| entry.arrived + waits);
-        let key = entry.key;
-        let at = self.waiting.insert(Waiting {
+        let at = self.waiting.vacant_key();
+        let ticket = Ticket { number, at };
+        let deadline = entry.deadline;
+        let early = deadline.is_some_and(|deadline| self.deadlines.join(deadline, ticket));
+        let queue = self.frames.get_or_make(entry.frame.as_ref());
+        queue.arrivals.record(entry.arrived, source);
+        let rank = queue.join(ticket, entry.key, hurried);
+        if rank == Rank::Follower {
+            self.followers += Load::one(bytes);
+        }
+        self.waiting.insert(Waiting {
             number,
-            stage: Stage::Lobby,
-            rank: Rank::Leader,
+            position: Position::Overflow,
+            rank,
             early,
             hurried,
             entry,
         });
-        match early {
-            true => drop(self.early.insert((deadline, number, at))),
-            false => self.deadlines.join((deadline, number), at),
+        match room {
+            Room::Queue => self.enter(ticket),
+            Room::Overflow => {
+                self.overflow_bytes += bytes;
+                self.overflow.join(number, at);
+            }
         }
-        if let Some(time) = hurried {
-            self.hurried.insert((time, number));
-        }
-        let rank = self.keys.join(key, number, at);
-        if rank == Rank::Follower {
-            self.waiting[at].rank = rank;
-            self.followers += Load::one(bytes);
-        }
-        let ticket = Ticket { number, at };
-        if enters {
-            self.enter(ticket);
-            (ticket, Room::Queue)
-        } else {
-            self.lobby_bytes += bytes;
-            self.lobby.join(number, at);
-            (ticket, Room::Lobby)
-        }
+        (ticket, room)
     }
 
-    fn enter(&mut self, Ticket { number, at }: Ticket) {
-        let waiting = &mut self.waiting[at];
+    fn enter(&mut self, ticket: Ticket) {
+        let waiting = &mut self.waiting[ticket.at];
         let bytes = waiting.entry.bytes;
         self.entered += 1;
         self.bytes += bytes;
-        match waiting.rank {
-            Rank::Follower => waiting.stage = Stage::Held,
-            Rank::Leader => self.make_ready(number, at),
+        waiting.position = match waiting.rank {
+            Rank::Follower => Position::Held,
+            Rank::Leader => Position::Ready,
+        };
+        if waiting.position == Position::Ready
+            && let Some(queue) = self.frames.get_mut(waiting.entry.frame.as_ref())
+        {
+            queue.make_ready(ticket, bytes);
         }
     }
 
-    fn make_ready(&mut self, number: Number, at: usize) {
-        let waiting = &mut self.waiting[at];
-        waiting.stage = Stage::Ready;
-        self.ready_bytes += waiting.entry.bytes;
-        self.ready.join(number, at);
-    }
-
-    /// Lets in from the lobby, in order, as many as fit.
+    /// Lets in from the overflow, in order, as many as fit.
     fn admit(&mut self) {
-        while let Some((number, at)) = self.lobby.first() {
+        while let Some((number, at)) = self.overflow.first() {
             let bytes = self.at(at).entry.bytes;
             // The one at the door takes up no room yet.
             if !self.fits(bytes) {
                 return;
             }
-            self.lobby.pop();
-            self.lobby_bytes -= bytes;
+            self.overflow.pop();
+            self.overflow_bytes -= bytes;
             self.enter(Ticket { number, at });
         }
     }
@@ -421,119 +288,108 @@ impl<T> Queue<T> {
         removed
     }
 
-    fn remove_only(&mut self, Ticket { number, at }: Ticket) -> Option<(Entry<T>, Room)> {
+    fn remove_only(&mut self, ticket: Ticket) -> Option<(Entry<T>, Room)> {
+        let Ticket { number, at } = ticket;
         let waits = self.waiting.get(at)?.number == number;
         let removed = waits.then(|| self.waiting.remove(at))?;
-        self.forget_times(&removed, at);
-        let Waiting {
-            stage, rank, entry, ..
-        } = removed;
-        let room = match stage {
-            Stage::Lobby => {
-                self.lobby.leave(number);
-                self.lobby_bytes -= entry.bytes;
-                Room::Lobby
+        let entry = removed.entry;
+        let (frame, bytes) = (entry.frame.as_ref(), entry.bytes);
+        if let Some(deadline) = entry.deadline {
+            self.deadlines.leave(deadline, ticket, removed.early);
+        }
+        let queue = self.frames.get_mut(frame)?;
+        queue.leave(number, removed.hurried);
+        if removed.position == Position::Ready {
+            queue.ready.leave(number);
+            queue.ready_bytes -= bytes;
+        }
+        match (entry.key, removed.rank) {
+            (Some(key), Rank::Leader) => self.followers -= queue.succeed(key, &mut self.waiting),
+            (Some(key), Rank::Follower) => {
+                queue.keys.leave(key, number);
+                self.followers -= Load::one(bytes);
             }
-            Stage::Held => {
-                self.bytes -= entry.bytes;
-                Room::Queue
+            (None, _) => {}
+        }
+        self.frames.forget_if_empty(frame);
+        let room = match removed.position {
+            Position::Overflow => {
+                self.overflow.leave(number);
+                self.overflow_bytes -= bytes;
+                Room::Overflow
             }
-            Stage::Ready => {
-                self.ready.leave(number);
-                self.bytes -= entry.bytes;
-                self.ready_bytes -= entry.bytes;
+            Position::Held | Position::Ready => {
+                self.bytes -= bytes;
                 Room::Queue
             }
         };
-        match rank {
-            Rank::Leader => self.succeed(entry.key),
-            Rank::Follower => {
-                self.keys.leave(entry.key, number);
-                self.followers -= Load::one(entry.bytes);
-            }
-        }
+        self.shrink_if_empty();
         Some((entry, room))
     }
 
-    fn forget_times(&mut self, removed: &Waiting<T>, at: usize) {
-        let (number, deadline) = (removed.number, removed.entry.deadline);
-        match removed.early {
-            true => drop(self.early.remove(&(deadline, number, at))),
-            false => drop(self.deadlines.leave((deadline, number))),
-        }
-        if let Some(time) = removed.hurried {
-            self.hurried.remove(&(time, number));
-        }
-    }
-
-    /// After the leader of `key` has gone: the next of that key leads, and is
-    /// ready if it was held.
-    fn succeed(&mut self, key: u64) {
-        let Some((number, at)) = self.keys.succeed(key) else {
-            return;
+    /// Takes a batch of a frame: from the oldest on, one of each key, until `max_size`
+    /// are taken or the next would exceed `max_bytes`; the first leaves whatever its
+    /// size. Tells which of the two it was, if one was.
+    pub fn take(
+        &mut self,
+        frame: Option<&Frame>,
+        max_size: usize,
+        max_bytes: usize,
+    ) -> (Vec<Entry<T>>, Option<Full>) {
+        let Some(queue) = self.frames.get_mut(frame) else {
+            return (Vec::new(), None);
         };
-        let waiting = &mut self.waiting[at];
-        waiting.rank = Rank::Leader;
-        self.followers -= Load::one(waiting.entry.bytes);
-        if waiting.stage == Stage::Held {
-            self.make_ready(number, at);
-        }
-    }
-
-    /// Whether the batch at the front can't grow.
-    pub fn is_full(&self, max_size: usize, max_bytes: usize) -> bool {
-        let ready_bytes = self.ready_bytes + self.ready.len() * self.overhead;
-        self.ready.len() >= max_size || ready_bytes > max_bytes
-    }
-
-    /// Takes a batch: from the oldest on, one of each key, until `max_size`
-    /// are taken or the next would exceed `max_bytes`. Tells which of the two it
-    /// was, if one was.
-    pub fn take(&mut self, max_size: usize, max_bytes: usize) -> (Vec<Entry<T>>, Option<Full>) {
-        let mut taken = Vec::with_capacity(max_size.min(self.ready.len()));
+        let mut taken = Vec::with_capacity(max_size.min(queue.ready.len()));
         let (mut bytes, mut last) = (0, 0);
         let full = loop {
             if taken.len() == max_size {
                 break Some(Full::Size);
             }
-            let Some((number, at)) = self.ready.first() else {
+            let Some((number, at)) = queue.ready.first() else {
                 break None;
             };
             let overhead = (taken.len() + 1) * self.overhead;
-            if bytes + self.at(at).entry.bytes + overhead > max_bytes {
+            let next = self.waiting[at].entry.bytes;
+            if bytes + next + overhead > max_bytes && !taken.is_empty() {
                 break Some(Full::Bytes);
             }
-            self.ready.pop();
+            queue.ready.pop();
             let removed = self.waiting.remove(at);
-            self.forget_times(&removed, at);
-            bytes += removed.entry.bytes;
+            queue.leave(number, removed.hurried);
+            if let Some(deadline) = removed.entry.deadline {
+                let ticket = Ticket { number, at };
+                self.deadlines.leave(deadline, ticket, removed.early);
+            }
+            bytes += next;
             last = number;
             taken.push(removed.entry);
         };
         self.bytes -= bytes;
-        self.ready_bytes -= bytes;
+        queue.ready_bytes -= bytes;
         // The batch had room for all that were in the queue, or took what came
         // after them.
         let passed_below = match full {
             Some(_) => last,
-            None => self.lobby.first().map_or(self.next, |(number, _)| number),
+            None => self.overflow.first().map_or(self.next, |(it, _)| it),
         };
         // Only once the batch is complete: promoted earlier, a later item of a
         // key would be taken into the batch of the earlier one.
-        for entry in &taken {
-            self.kept_apart += self.keys.pass(entry.key, passed_below);
-            self.succeed(entry.key);
+        for key in taken.iter().filter_map(|entry| entry.key) {
+            self.kept_apart += queue.keys.pass(key, passed_below);
+            self.followers -= queue.succeed(key, &mut self.waiting);
         }
+        self.frames.forget_if_empty(frame);
         self.admit();
+        self.shrink_if_empty();
         (taken, full)
     }
 
     /// Takes out all whose deadline has come, the earliest first.
     pub fn expire(&mut self, now: Instant) -> Vec<(Entry<T>, Room)> {
         let mut expired = Vec::new();
-        // Nobody is let in before all have gone: who waits in the lobby and is
+        // Nobody is let in before all have gone: who waits in the overflow and is
         // due as well was never accepted.
-        while let Some((deadline, ticket)) = self.earliest()
+        while let Some((deadline, ticket)) = self.deadlines.first()
             && deadline <= now
         {
             expired.extend(self.remove_only(ticket));
@@ -554,8 +410,21 @@ impl<T> Queue<T> {
         let gone = |ticket| self.remove_only(ticket);
         tickets.into_iter().filter_map(gone).collect()
     }
+
+    fn shrink_if_empty(&mut self) {
+        if self.waiting.is_empty() && self.waiting.capacity() > SPARE {
+            self.waiting = Slab::new();
+            self.overflow = Line::default();
+            self.deadlines = Deadlines::default();
+        }
+    }
+
+    /// For how many items there is room without asking for more.
+    #[cfg(test)]
+    pub fn capacity(&self) -> usize {
+        self.waiting.capacity()
+    }
 }
 
 #[cfg(test)]
-#[path = "queue_tests.rs"]
 mod tests;

@@ -2,7 +2,7 @@
 //! such as asking the batcher, no lock may be held meanwhile.
 
 use std::pin::{Pin, pin};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
@@ -62,7 +62,7 @@ fn does_not_hang<F: Future<Output = ()> + 'static>(story: fn(Batcher<Job, u64>, 
 }
 
 #[test]
-fn one_that_waits_for_an_answer() {
+fn waker_of_a_waiting_caller() {
     does_not_hang(|batcher, mut batches| async move {
         let [mut one, other] = [1, 2].map(|key| submit(&batcher, key));
         poll_as_asking(&batcher, pin!(&mut one));
@@ -73,7 +73,7 @@ fn one_that_waits_for_an_answer() {
 }
 
 #[test]
-fn one_that_waits_for_the_house_to_be_vacant() {
+fn waker_of_one_waiting_for_the_batcher_to_be_vacant() {
     does_not_hang(|batcher, mut batches| async move {
         let replies = [1, 2].map(|key| submit(&batcher, key));
         let mut vacated = pin!(batcher.vacated());
@@ -85,11 +85,11 @@ fn one_that_waits_for_the_house_to_be_vacant() {
 }
 
 #[test]
-fn one_that_has_given_up_waiting_for_a_slot() {
+fn waker_of_a_place_given_up() {
     does_not_hang(|batcher, mut batches| async move {
         let _replies = [1, 2, 3, 4].map(|key| submit(&batcher, key));
         let mut first = batches.recv().await.unwrap();
-        first.rest();
+        first.park();
         let _second = batches.recv().await.unwrap();
         for _ in 0..2 {
             let slot = first.slot();
@@ -119,11 +119,11 @@ async fn abandoned(
 }
 
 #[test]
-fn one_that_waits_for_callers_to_leave() {
+fn waker_of_a_processor_waiting_for_callers_to_leave() {
     does_not_hang(|batcher, mut batches| async move {
         abandoned(&batcher, &mut batches, |_, replies| drop(replies)).await;
         abandoned(&batcher, &mut batches, |batch, replies| {
-            batch.rest();
+            batch.park();
             drop(replies);
         })
         .await;
@@ -132,7 +132,7 @@ fn one_that_waits_for_callers_to_leave() {
         })
         .await;
         abandoned(&batcher, &mut batches, |batch, _| {
-            batch.rest();
+            batch.park();
             batch.answer_all(|_| 1);
         })
         .await;

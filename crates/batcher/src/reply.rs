@@ -4,23 +4,22 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::Item;
-use super::error::Unanswered;
-use super::local::Local;
-use super::queue::{Load, Room, Ticket};
-use super::seat::{self, Seat};
-use super::source::InHouse;
+use crate::error::Error;
+use crate::handle::Handle;
+use crate::queue::{Load, Room, Ticket};
+use crate::reply_slot::{Progress, ReplySlot};
+use crate::sources::InFlight;
 
 /// Resolves to the item's result. Dropping it is leaving: a queued item gives
 /// its place back at once; a batch in flight that all callers have left is told
-/// so, see [`Batch::abandoned`](super::Batch::abandoned).
+/// so, see [`Batch::abandoned`](crate::Batch::abandoned).
 #[must_use = "dropping a reply withdraws its item"]
-pub struct Reply<J: Item, R: Send + 'static> {
-    seat: Seat<R>,
+pub struct Reply<J: Send + 'static, R: Send + 'static> {
+    slot: ReplySlot<R>,
     ticket: Ticket,
     room: Room,
-    local: Arc<Local<J, R>>,
-    _in_house: Option<InHouse>,
+    handle: Arc<Handle<J, R>>,
+    _in_flight: Option<InFlight>,
 }
 
 /// How far an unanswered item has come.
@@ -32,76 +31,76 @@ pub enum Stage {
     InFlight,
 }
 
-impl<J: Item, R: Send + 'static> Reply<J, R> {
-    pub(super) fn new(
-        seat: Seat<R>,
+impl<J: Send + 'static, R: Send + 'static> Reply<J, R> {
+    pub(crate) fn new(
+        slot: ReplySlot<R>,
         (ticket, room): (Ticket, Room),
-        local: Arc<Local<J, R>>,
-        in_house: Option<InHouse>,
+        handle: Arc<Handle<J, R>>,
+        in_flight: Option<InFlight>,
     ) -> Self {
         Self {
-            seat,
+            slot,
             ticket,
             room,
-            local,
-            _in_house: in_house,
+            handle,
+            _in_flight: in_flight,
         }
     }
 
     /// How far the item has come; `None` once it is answered.
     pub fn stage(&self) -> Option<Stage> {
-        self.seat.stage().map(|stage| match stage {
-            seat::Stage::Queued => Stage::Queued,
-            seat::Stage::InFlight(..) => Stage::InFlight,
+        self.slot.progress().map(|progress| match progress {
+            Progress::Queued => Stage::Queued,
+            Progress::InFlight(..) => Stage::InFlight,
         })
     }
 
     /// Whether the queue was full when the item came, so that it waits for room.
     pub fn found_no_room(&self) -> bool {
-        self.room == Room::Lobby
+        self.room == Room::Overflow
     }
 
     /// Takes the item out of the queue, if it is there still.
     fn withdraw(&self) -> bool {
-        let mut state = self.local.lock();
+        let mut state = self.handle.lock();
         let Some(withdrawn) = state.cancel(self.ticket) else {
             return false;
         };
-        self.local.proceed(state);
+        self.handle.proceed(state);
         // Before the answering end is dropped, which would answer.
-        let _ = self.seat.leave();
+        let _ = self.slot.leave();
         drop(withdrawn);
         true
     }
 }
 
-impl<J: Item, R: Send + 'static> Future for Reply<J, R> {
-    type Output = Result<R, Unanswered>;
+impl<J: Send + 'static, R: Send + 'static> Future for Reply<J, R> {
+    type Output = Result<R, Error>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.seat.poll(context)
+        self.slot.poll(context)
     }
 }
 
-impl<J: Item, R: Send + 'static> Drop for Reply<J, R> {
+impl<J: Send + 'static, R: Send + 'static> Drop for Reply<J, R> {
     fn drop(&mut self) {
-        if self.seat.is_over() {
+        if self.slot.is_over() {
             return;
         }
-        if let Some(seat::Stage::Queued) = self.seat.stage()
+        if let Some(Progress::Queued) = self.slot.progress()
             && self.withdraw()
         {
             return;
         }
-        // Under the lock, so that a batch that rests counts each member once.
-        let mut state = self.local.lock();
-        let left = self.seat.leave();
+        // Under the lock, so that a parked batch counts each member once.
+        let mut state = self.handle.lock();
+        let left = self.slot.leave();
         if left.loses_an_answer() {
             state.cancel_in_flight();
         }
-        if let Some(bytes) = left.rested() {
-            state.end_rest(Load::one(bytes));
-            self.local.proceed(state);
+        if let Some(bytes) = left.parked_bytes() {
+            state.leave_parked(Load::one(bytes));
+            self.handle.proceed(state);
         } else {
             drop(state);
         }
@@ -109,7 +108,7 @@ impl<J: Item, R: Send + 'static> Drop for Reply<J, R> {
     }
 }
 
-impl<J: Item, R: Send + 'static> std::fmt::Debug for Reply<J, R> {
+impl<J: Send + 'static, R: Send + 'static> std::fmt::Debug for Reply<J, R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Reply")
             .field("ticket", &self.ticket)

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use super::tests::{FAR, Job, MS, answer, by_hand, submit};
+use super::tests::{FAR, Job, MS, Put, answer, by_hand, submit};
 use super::*;
 
 /// Long enough for any machine; who waits for it has slept through a wake-up.
@@ -29,7 +29,7 @@ async fn clock_sleeps() {
 
 /// A batcher that answers each item with the thread that it was processed on.
 fn telling(settings: Settings) -> Batcher<Job, (ThreadId, usize)> {
-    Batcher::new(settings, |mut batch| async move {
+    Batcher::with_batches(settings, |mut batch| async move {
         let runtime = batch.runtime();
         batch.answer_all(|_| (thread::current().id(), runtime));
     })
@@ -45,13 +45,13 @@ async fn items_of_all_runtimes_share_batches_processed_where_they_were_filled() 
     let batcher = telling(settings);
     let deadline = Instant::now() + 2 * FAR;
     for _ in 0..50 {
-        let here = batcher.submit(Job(1, 1), deadline).unwrap();
+        let here = batcher.put(Job(1, 1), deadline).unwrap();
         let there = batcher.clone();
         let other = thread::spawn(move || {
             let inside = runtime();
             inside.block_on(async {
                 let batcher = there.on_this_runtime();
-                let reply = batcher.submit(Job(2, 1), deadline).unwrap();
+                let reply = batcher.put(Job(2, 1), deadline).unwrap();
                 (reply.await.unwrap(), thread::current().id())
             })
         });
@@ -64,7 +64,7 @@ async fn items_of_all_runtimes_share_batches_processed_where_they_were_filled() 
 }
 
 #[test]
-fn what_a_runtime_was_to_send_is_sent_by_the_first_once_it_has_ended() {
+fn items_of_an_ended_runtime_are_sent_by_the_primary() {
     let (first, other) = (runtime(), runtime());
     let settings = Settings {
         max_wait: 20 * MS,
@@ -81,7 +81,7 @@ fn what_a_runtime_was_to_send_is_sent_by_the_first_once_it_has_ended() {
         there
     });
     // Its clock is to come for this one, and never runs again.
-    let reply = there.submit(Job(1, 1), Instant::now() + FAR).unwrap();
+    let reply = there.put(Job(1, 1), Instant::now() + FAR).unwrap();
     drop(other);
     let told = |reply: Reply<Job, (ThreadId, usize)>| {
         let answer = first.block_on(async { timeout(HANG, reply).await });
@@ -90,12 +90,12 @@ fn what_a_runtime_was_to_send_is_sent_by_the_first_once_it_has_ended() {
     let here = thread::current().id();
     assert_eq!(told(reply).0, here);
     // And it can still be used.
-    let reply = there.submit(Job(2, 1), Instant::now() + FAR).unwrap();
+    let reply = there.put(Job(2, 1), Instant::now() + FAR).unwrap();
     assert_eq!(told(reply).0, here);
 }
 
 #[test]
-fn who_waits_elsewhere_is_woken_though_the_runtime_has_ended_that_it_submitted_on() {
+fn caller_elsewhere_is_woken_though_the_runtime_it_submitted_on_has_ended() {
     let (first, other) = (runtime(), runtime());
     let (batcher, mut batches) = first.block_on(async {
         by_hand(Settings {
@@ -124,7 +124,7 @@ fn who_waits_elsewhere_is_woken_though_the_runtime_has_ended_that_it_submitted_o
 }
 
 #[test]
-fn when_the_first_runtime_ends_nobody_waits_any_more() {
+fn end_of_the_primary_runtime_leaves_no_caller_waiting() {
     let first = runtime();
     let batcher = first.block_on(async { telling(Settings::default()) });
     let (submitted, ready) = mpsc::channel();
@@ -132,7 +132,7 @@ fn when_the_first_runtime_ends_nobody_waits_any_more() {
         runtime().block_on(async {
             let batcher = batcher.on_this_runtime();
             let settings = Instant::now() + FAR;
-            let reply = batcher.submit(Job(1, 1), settings).unwrap();
+            let reply = batcher.put(Job(1, 1), settings).unwrap();
             submitted.send(()).unwrap();
             (timeout(HANG, reply).await, batcher.is_closed())
         })
@@ -142,5 +142,5 @@ fn when_the_first_runtime_ends_nobody_waits_any_more() {
     let (answer, _) = other.join().unwrap();
     // Sent by its own clock just before, or given up.
     let answer = answer.expect("nobody answered");
-    assert!(matches!(answer, Ok(_) | Err(Unanswered::Abandoned)));
+    assert!(matches!(answer, Ok(_) | Err(Error::Abandoned)));
 }

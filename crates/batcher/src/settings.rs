@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-/// The limits and times of a [`Batcher`](super::Batcher).
+/// The limits and times of a [`Batcher`](crate::Batcher).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The most items of a batch, at least 1. Default 100.
     pub max_size: usize,
     /// The most bytes of a batch: of its items, as
-    /// [`Item::bytes`](super::Item::bytes) counts them, with `item_overhead` for
+    /// [`Options::bytes`](crate::Options::bytes) tells them, with `item_overhead` for
     /// each. An item larger than this is refused. Default 1 MiB.
     pub max_bytes: usize,
     /// What a batch adds to each item, such as a separator. Default 0.
@@ -25,7 +25,7 @@ pub struct Settings {
     pub min_interval: Duration,
     /// The most items that wait, at least 1. Default 10,000.
     ///
-    /// Of those that wait while another of their key does, the lobby included, a
+    /// Of those that wait while another of their key does, the overflow included, a
     /// tenth of this, or one full batch if that is more: with one key, or a few,
     /// nobody can fill the queue for all. One more is refused at once, with
     /// [`OnFull::Wait`] too.
@@ -41,7 +41,7 @@ impl Settings {
     /// Longer times than this are as long as this: a day.
     const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-    pub(super) fn bounded(mut self) -> Self {
+    pub(crate) fn bounded(mut self) -> Self {
         self.max_wait = self.max_wait.min(Self::LONGEST);
         self.min_interval = self.min_interval.min(Self::LONGEST);
         self
@@ -72,7 +72,7 @@ pub enum Wait {
     #[default]
     Fixed,
     /// Never longer, and not at all where waiting can't pay: every known
-    /// [`Source`](super::Source) has its item in, or at the rate seen lately the
+    /// [`Source`](crate::Source) has its item in, or at the rate seen lately the
     /// next is not expected in time.
     Adaptive,
 }

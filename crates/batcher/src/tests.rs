@@ -1,6 +1,7 @@
 //! The batcher as a library: its promises, on a paused clock.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::task::{Context, Poll, Waker};
@@ -18,13 +19,27 @@ pub(super) const FAR: Duration = Duration::from_secs(3600);
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Job(pub u64, pub usize);
 
-impl Item for Job {
-    fn key(&self) -> u64 {
-        self.0
-    }
+/// Submits a job with its key, its size and a deadline.
+pub(super) trait Put<R: Send + 'static> {
+    fn put(&self, job: Job, deadline: Instant) -> Result<Reply<Job, R>, Error>;
+}
 
-    fn bytes(&self) -> usize {
-        self.1
+fn options(job: &Job, deadline: Instant) -> Options {
+    let options = Options::default().key(job.0).bytes(job.1);
+    options.deadline(deadline)
+}
+
+impl<R: Send + 'static> Put<R> for Batcher<Job, R> {
+    fn put(&self, job: Job, deadline: Instant) -> Result<Reply<Job, R>, Error> {
+        let options = options(&job, deadline);
+        self.submit_with(job, options)
+    }
+}
+
+impl<R: Send + 'static> Put<R> for Source<Job, R> {
+    fn put(&self, job: Job, deadline: Instant) -> Result<Reply<Job, R>, Error> {
+        let options = options(&job, deadline);
+        self.submit_with(job, options)
     }
 }
 
@@ -33,7 +48,7 @@ pub(super) type Batches = mpsc::UnboundedReceiver<Batch<Job, u64>>;
 /// A batcher whose batches the test gets to answer.
 pub(super) fn by_hand(settings: Settings) -> (Batcher<Job, u64>, Batches) {
     let (sender, batches) = mpsc::unbounded_channel();
-    let batcher = Batcher::new(settings, move |batch| {
+    let batcher = Batcher::with_batches(settings, move |batch| {
         let sender = sender.clone();
         async move { drop(sender.send(batch)) }
     });
@@ -41,7 +56,7 @@ pub(super) fn by_hand(settings: Settings) -> (Batcher<Job, u64>, Batches) {
 }
 
 pub(super) fn submit(batcher: &Batcher<Job, u64>, key: u64) -> Reply<Job, u64> {
-    batcher.submit(Job(key, 1), Instant::now() + FAR).unwrap()
+    batcher.put(Job(key, 1), Instant::now() + FAR).unwrap()
 }
 
 pub(super) fn keys(batch: &Batch<Job, u64>) -> Vec<u64> {
@@ -81,17 +96,14 @@ async fn bytes_bound_a_batch_and_the_next_item_leaves_in_the_next() {
     let (batcher, mut batches) = by_hand(settings);
     let deadline = Instant::now() + FAR;
     let _replies = [(1, 4), (2, 6), (3, 1)]
-        .map(|(key, bytes)| batcher.submit(Job(key, bytes), deadline).unwrap());
+        .map(|(key, bytes)| batcher.put(Job(key, bytes), deadline).unwrap());
     let batch = batches.recv().await.unwrap();
     assert_eq!(
         (keys(&batch), batch.reason()),
         (vec![1, 2], FlushReason::Bytes)
     );
-    let refused = batcher.submit(Job(4, 11), deadline).unwrap_err();
-    assert_eq!(
-        (refused.item, refused.reason),
-        (Job(4, 11), Refusal::TooLarge)
-    );
+    let refused = batcher.put(Job(4, 11), deadline).unwrap_err();
+    assert_eq!(refused, Error::TooLarge);
 }
 
 #[tokio::test(start_paused = true)]
@@ -174,8 +186,13 @@ async fn a_deadline_is_answered_while_queued_though_all_slots_are_busy() {
     let batch = batches.recv().await.unwrap();
     let start = Instant::now();
     let _mate = submit(&batcher, 2);
-    let late = batcher.submit(Job(3, 1), start + 20 * MS).unwrap();
-    assert_eq!(late.await, Err(Unanswered::Expired { retry_after: 1 }));
+    let late = batcher.put(Job(3, 1), start + 20 * MS).unwrap();
+    assert_eq!(
+        late.await,
+        Err(Error::Expired {
+            room_in: Duration::from_secs(1)
+        })
+    );
     assert_eq!(start.elapsed(), 20 * MS);
     drop(batch);
     assert_eq!(keys(&batches.recv().await.unwrap()), [2]);
@@ -196,18 +213,25 @@ async fn a_full_queue_refuses_or_has_them_wait() {
         let deadline = Instant::now() + 50 * MS;
         let _in_flight = submit(&batcher, 1);
         let batch = batches.recv().await.unwrap();
-        let _queued = batcher.submit(Job(2, bytes), Instant::now() + FAR).unwrap();
-        match (on_full, batcher.submit(Job(3, bytes), deadline)) {
+        let _queued = batcher.put(Job(2, bytes), Instant::now() + FAR).unwrap();
+        match (on_full, batcher.put(Job(3, bytes), deadline)) {
             (OnFull::Reject, refused) => {
-                let reason = Refusal::Full { retry_after: 1 };
-                assert_eq!(refused.unwrap_err().reason, reason);
+                let reason = Error::Full {
+                    room_in: Duration::from_secs(1),
+                };
+                assert_eq!(refused.unwrap_err(), reason);
             }
             (OnFull::Wait, reply) => {
                 let reply = reply.unwrap();
                 assert!(reply.found_no_room());
                 let patient = submit(&batcher, 4);
                 assert_eq!(batcher.snapshot().waiting_for_room, 2);
-                assert_eq!(reply.await, Err(Unanswered::Full { retry_after: 1 }));
+                assert_eq!(
+                    reply.await,
+                    Err(Error::Full {
+                        room_in: Duration::from_secs(1)
+                    })
+                );
                 drop(batch);
                 answer(batches.recv().await.unwrap());
                 answer(batches.recv().await.unwrap());
@@ -275,7 +299,7 @@ async fn an_adaptive_wait_is_over_when_nobody_is_left_to_come() {
     // Arrivals close to each other, so that the next one is worth waiting for.
     for _ in 0..20 {
         let replies = [(&one, 1), (&other, 2)]
-            .map(|(source, key)| source.submit(Job(key, 1), deadline()).unwrap());
+            .map(|(source, key)| source.put(Job(key, 1), deadline()).unwrap());
         let batch = batches.recv().await.unwrap();
         assert_eq!(
             (keys(&batch), batch.reason()),
@@ -289,7 +313,7 @@ async fn an_adaptive_wait_is_over_when_nobody_is_left_to_come() {
     }
     // One of two: it waits for the other, as long as the other is there.
     let start = Instant::now();
-    let _reply = one.submit(Job(1, 1), deadline()).unwrap();
+    let _reply = one.put(Job(1, 1), deadline()).unwrap();
     tokio::time::sleep(MS).await;
     assert!(batches.try_recv().is_err());
     drop(other);
@@ -298,23 +322,23 @@ async fn an_adaptive_wait_is_over_when_nobody_is_left_to_come() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_drops_or_panics_has_answered() {
+async fn dropped_or_panicked_batch_has_answered() {
     let settings = Settings {
         max_size: 1,
         ..Settings::default()
     };
-    let batcher = Batcher::<Job, u64>::new(settings, |batch| async move {
+    let batcher = Batcher::<Job, u64>::with_batches(settings, |batch| async move {
         assert!(keys(&batch) != [1], "a panic of the processor");
     });
     let replies = [1, 2].map(|key| submit(&batcher, key));
     for reply in replies {
-        assert_eq!(reply.await, Err(Unanswered::Dropped));
+        assert_eq!(reply.await, Err(Error::Dropped));
     }
     batcher.vacated().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_that_all_have_left_is_told_so() {
+async fn batch_is_told_that_all_its_callers_have_left() {
     let (batcher, mut batches) = by_hand(Settings::default());
     let [first, second] = [1, 2].map(|key| submit(&batcher, key));
     let batch = batches.recv().await.unwrap();
@@ -339,8 +363,8 @@ async fn closing_drains_and_refuses() {
     let queued = [3, 4, 5].map(|key| submit(&batcher, key));
     let start = Instant::now();
     batcher.close();
-    let refused = batcher.submit(Job(6, 1), start + FAR).unwrap_err();
-    assert_eq!(refused.reason, Refusal::Closed);
+    let refused = batcher.put(Job(6, 1), start + FAR).unwrap_err();
+    assert_eq!(refused, Error::Closed);
     answer(first);
     for expected in [vec![3, 4], vec![5]] {
         let batch = batches.recv().await.unwrap();
@@ -363,16 +387,16 @@ async fn a_processor_that_fails_to_start_harms_nobody_else() {
         max_wait: MS,
         ..Settings::default()
     };
-    let batcher = Batcher::<Job, u64>::new(settings, |batch| {
+    let batcher = Batcher::<Job, u64>::with_batches(settings, |batch| {
         assert!(keys(&batch) != [1], "a panic before there is a future");
         async { answer(batch) }
     });
-    assert_eq!(submit(&batcher, 1).await, Err(Unanswered::Dropped));
+    assert_eq!(submit(&batcher, 1).await, Err(Error::Dropped));
     assert_eq!(submit(&batcher, 2).await, Ok(20));
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_never_entered_is_not_accepted_when_the_batcher_closes() {
+async fn overflow_is_not_accepted_when_the_batcher_closes() {
     let settings = Settings {
         max_size: 1,
         max_in_flight: 1,
@@ -386,8 +410,8 @@ async fn who_never_entered_is_not_accepted_when_the_batcher_closes() {
     let [queued, outside] = [2, 3].map(|key| submit(&batcher, key));
     batcher.close();
     batcher.abandon();
-    assert_eq!(queued.await, Err(Unanswered::Abandoned));
-    assert_eq!(outside.await, Err(Unanswered::Closed));
+    assert_eq!(queued.await, Err(Error::Abandoned));
+    assert_eq!(outside.await, Err(Error::Closed));
     assert_eq!(batcher.snapshot().accepted, 2);
 }
 
@@ -411,13 +435,10 @@ fn a_runtime_that_ends_takes_the_batcher_with_it() {
         .unwrap();
     for reply in queued {
         let answer = elsewhere.block_on(reply);
-        assert!(matches!(
-            answer,
-            Err(Unanswered::Abandoned | Unanswered::Dropped)
-        ));
+        assert!(matches!(answer, Err(Error::Abandoned | Error::Dropped)));
     }
-    let refused = batcher.submit(Job(1, 1), Instant::now() + FAR).unwrap_err();
-    assert_eq!(refused.reason, Refusal::Closed);
+    let refused = batcher.put(Job(1, 1), Instant::now() + FAR).unwrap_err();
+    assert_eq!(refused, Error::Closed);
 }
 
 #[test]
@@ -433,11 +454,11 @@ fn a_runtime_that_ends_before_its_first_turn_does_so_too() {
     drop(runtime);
     let mut context = Context::from_waker(Waker::noop());
     let answer = Pin::new(&mut reply).poll(&mut context);
-    assert_eq!(answer, Poll::Ready(Err(Unanswered::Abandoned)));
+    assert_eq!(answer, Poll::Ready(Err(Error::Abandoned)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_abandoned_is_answered() {
+async fn abandoned_items_are_answered() {
     let settings = Settings {
         max_size: 1,
         max_in_flight: 1,
@@ -449,25 +470,36 @@ async fn what_is_abandoned_is_answered() {
     let queued = submit(&batcher, 2);
     batcher.close();
     batcher.abandon();
-    assert_eq!(queued.await, Err(Unanswered::Abandoned));
+    assert_eq!(queued.await, Err(Error::Abandoned));
     answer(batch);
     assert_eq!(in_flight.await, Ok(10));
     batcher.vacated().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_clock_ends_with_the_batcher() {
-    let (batcher, batches) = by_hand(Settings::default());
-    let desk = Arc::clone(&batcher.0.desk);
+async fn the_clock_ends_with_the_last_batcher() {
+    let tasks = || {
+        tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks()
+    };
+    assert_eq!(tasks(), 0);
+    let batchers = [(); 2].map(|()| by_hand(Settings::default()));
     tokio::time::sleep(MS).await;
-    assert!(Arc::strong_count(&desk) > 1);
-    drop((batcher, batches));
+    let [one, other] = batchers;
+    drop(one);
     tokio::time::sleep(MS).await;
-    assert_eq!(Arc::strong_count(&desk), 1, "neither clock nor postman");
+    assert_eq!(tasks(), 2, "a clock and one that wakes callers");
+    drop(other);
+    tokio::time::sleep(MS).await;
+    assert_eq!(tasks(), 0);
+    let _another = by_hand(Settings::default());
+    tokio::time::sleep(MS).await;
+    assert_eq!(tasks(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_fills_a_batch_sends_it() {
+async fn the_item_that_fills_a_batch_sends_it() {
     let settings = Settings {
         max_size: 2,
         ..Settings::default()
@@ -490,9 +522,9 @@ async fn the_clock_comes_for_the_earliest_of_all() {
     let now = Instant::now();
     let _patient = submit(&batcher, 1);
     assert_eq!(armed(), Some(now + 5 * MS));
-    let _hasty = batcher.submit(Job(2, 1), now + 2 * MS).unwrap();
+    let _hasty = batcher.put(Job(2, 1), now + 2 * MS).unwrap();
     assert_eq!(armed(), Some(now + MS), "half of its time");
-    let _later = batcher.submit(Job(3, 1), now + 3 * MS).unwrap();
+    let _later = batcher.put(Job(3, 1), now + 3 * MS).unwrap();
     assert_eq!(armed(), Some(now + MS));
 }
 
@@ -507,14 +539,14 @@ async fn an_item_is_too_large_for_a_batch_or_for_the_queue() {
         };
         let (batcher, _batches) = by_hand(settings);
         let deadline = Instant::now() + FAR;
-        let refused = batcher.submit(Job(1, 9), deadline).unwrap_err();
-        assert_eq!(refused.reason, Refusal::TooLarge);
-        assert!(batcher.submit(Job(1, 8), deadline).is_ok());
+        let refused = batcher.put(Job(1, 9), deadline).unwrap_err();
+        assert_eq!(refused, Error::TooLarge);
+        assert!(batcher.put(Job(1, 8), deadline).is_ok());
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn retry_after_is_what_the_queue_has_stood() {
+async fn room_is_expected_in_as_long_as_the_queue_has_stood() {
     let settings = Settings {
         max_size: 1,
         max_in_flight: 1,
@@ -525,17 +557,25 @@ async fn retry_after_is_what_the_queue_has_stood() {
     let _in_flight = submit(&batcher, 1);
     let _batch = batches.recv().await.unwrap();
     advance(Duration::from_secs(100)).await;
-    let queued = batcher
-        .submit(Job(2, 1), Instant::now() + 7_000 * MS)
-        .unwrap();
+    let queued = batcher.put(Job(2, 1), Instant::now() + 7_000 * MS).unwrap();
     advance(6_000 * MS).await;
-    let refused = batcher.submit(Job(3, 1), Instant::now() + FAR).unwrap_err();
-    assert_eq!(refused.reason, Refusal::Full { retry_after: 6 });
-    assert_eq!(queued.await, Err(Unanswered::Expired { retry_after: 7 }));
+    let refused = batcher.put(Job(3, 1), Instant::now() + FAR).unwrap_err();
+    assert_eq!(
+        refused,
+        Error::Full {
+            room_in: Duration::from_secs(6)
+        }
+    );
+    assert_eq!(
+        queued.await,
+        Err(Error::Expired {
+            room_in: Duration::from_secs(7)
+        })
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_is_vacated_when_nothing_waits_and_nothing_flies() {
+async fn it_is_vacated_when_nothing_waits_and_nothing_is_in_flight() {
     let settings = Settings {
         max_size: 1,
         max_in_flight: 1,
@@ -593,7 +633,7 @@ async fn every_item_is_accounted_for_under_contention() {
         on_full: OnFull::Wait,
         ..Settings::default()
     };
-    let batcher = Batcher::<Job, u64>::new(settings, |mut batch| async move {
+    let batcher = Batcher::<Job, u64>::with_batches(settings, |mut batch| async move {
         let fate = batch.members()[0].item().0 % 7;
         tokio::task::yield_now().await;
         assert!(fate != 0, "a panic of the processor");
@@ -608,7 +648,7 @@ async fn every_item_is_accounted_for_under_contention() {
             for round in 0..200 {
                 let key = caller * 1_000 + round;
                 let wait = if round % 5 == 0 { MS } else { FAR };
-                let reply = batcher.submit(Job(key, 1), Instant::now() + wait).unwrap();
+                let reply = batcher.put(Job(key, 1), Instant::now() + wait).unwrap();
                 if round % 3 == 0 {
                     tokio::task::yield_now().await;
                     drop(reply);
@@ -618,7 +658,7 @@ async fn every_item_is_accounted_for_under_contention() {
                 if let Ok(result) = answer {
                     assert_eq!(result, key * 10);
                 }
-                let entered = !matches!(answer, Err(Unanswered::Full { .. }));
+                let entered = !matches!(answer, Err(Error::Full { .. }));
                 counts.lock().unwrap().push_back(entered);
             }
         })
@@ -647,7 +687,7 @@ async fn a_cap_keeps_batches_small_for_a_while_and_holds_no_item_up() {
     let until = Instant::now() + 60_000 * MS;
     let ceiling = |most| Some(Ceiling { most, until });
     let deadline = Instant::now() + 2 * FAR;
-    let sized = |key, bytes| batcher.submit(Job(key, bytes), deadline).unwrap();
+    let sized = |key, bytes| batcher.put(Job(key, bytes), deadline).unwrap();
     batcher.cap(Cap {
         items: ceiling(2),
         bytes: ceiling(10),
@@ -676,4 +716,58 @@ async fn a_cap_keeps_batches_small_for_a_while_and_holds_no_item_up() {
     advance(60_000 * MS).await;
     let _replies = [6, 7, 8, 9].map(|key| sized(key, 20));
     assert_eq!(keys(&batches.recv().await.unwrap()), [6, 7, 8, 9]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_without_key_and_deadline_is_kept_apart_from_none_and_waits() {
+    let (batcher, mut batches) = by_hand(Settings {
+        max_in_flight: 1,
+        ..Settings::default()
+    });
+    let _first = batcher.submit(Job(0, 1)).unwrap();
+    let first = batches.recv().await.unwrap();
+    assert_eq!(
+        (first.earliest_deadline(), first.latest_deadline()),
+        (None, None)
+    );
+    let [one, other] = [1, 1].map(|key| batcher.submit(Job(key, 1)).unwrap());
+    let hasty = batcher.put(Job(2, 1), Instant::now() + FAR).unwrap();
+    tokio::time::sleep(2 * FAR).await;
+    assert!(matches!(hasty.await, Err(Error::Expired { .. })));
+    let deadline = Instant::now() + FAR;
+    let last = batcher.put(Job(3, 1), deadline).unwrap();
+    answer(first);
+    let batch = batches.recv().await.unwrap();
+    assert_eq!(keys(&batch), [1, 1, 3]);
+    assert_eq!(batch.earliest_deadline(), Some(deadline));
+    assert_eq!(batch.latest_deadline(), None, "two may wait for ever");
+    answer(batch);
+    assert_eq!(
+        (one.await, other.await, last.await),
+        (Ok(10), Ok(10), Ok(30))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn items_are_taken_out_by_value_and_answered_by_what_was_left() {
+    for parked in [false, true] {
+        let (batcher, mut batches) = by_hand(Settings::default());
+        let replies = [1, 2, 3].map(|key| submit(&batcher, key));
+        let mut batch = batches.recv().await.unwrap();
+        if parked {
+            batch.park();
+        }
+        let (jobs, mut batch) = batch.take_items(|job| job.0 * 7);
+        assert_eq!(jobs, [Job(1, 1), Job(2, 1), Job(3, 1)]);
+        let now = batcher.snapshot();
+        let queued = if parked { 3 } else { 0 };
+        assert_eq!((now.in_flight, now.queued), (usize::from(!parked), queued));
+        batch.answer_all(|member| *member.item());
+        drop(batch);
+        for (reply, result) in replies.into_iter().zip([7, 14, 21]) {
+            assert_eq!(reply.await, Ok(result));
+        }
+        batcher.vacated().await;
+        assert_eq!(batcher.snapshot().queued, 0);
+    }
 }

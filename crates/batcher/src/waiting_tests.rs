@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tokio::runtime::Builder;
-use tokio::time::{advance, sleep};
+use tokio::time::{Instant, advance, sleep};
 
-use super::tests::{FAR, Job, MS, answer, by_hand, keys, submit};
+use super::tests::{FAR, Job, MS, Put, answer, by_hand, keys, submit};
 use super::*;
 
 /// Room for 100, batches of 5, one slot.
@@ -30,12 +30,17 @@ async fn items_of_one_key_leave_nine_tenths_of_the_queue_to_others() {
         let first = batches.recv().await.unwrap();
         // The first of them waits for a slot, ten for one another.
         let mut same: Vec<_> = (0..11).map(|_| submit(&batcher, 7)).collect();
-        let refused = batcher.submit(Job(7, 1), Instant::now() + FAR).unwrap_err();
-        assert_eq!(refused.reason, Refusal::KeyFull { retry_after: 1 });
+        let refused = batcher.put(Job(7, 1), Instant::now() + FAR).unwrap_err();
+        assert_eq!(
+            refused,
+            Error::KeyFull {
+                room_in: Duration::from_secs(1)
+            }
+        );
         // No other key's follower has room either, but any other item has.
         let _others: Vec<_> = (100..189).map(|key| submit(&batcher, key)).collect();
         assert_eq!(batcher.snapshot().queued, 100);
-        let full = batcher.submit(Job(1_000, 1), Instant::now() + FAR);
+        let full = batcher.put(Job(1_000, 1), Instant::now() + FAR);
         assert_eq!(full.is_ok(), on_full == OnFull::Wait);
 
         // One that leaves makes room for one.
@@ -46,7 +51,7 @@ async fn items_of_one_key_leave_nine_tenths_of_the_queue_to_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_lobby_is_not_filled_by_one_key_either() {
+async fn the_overflow_is_not_filled_by_one_key_either() {
     let (batcher, _batches) = by_hand(Settings {
         max_size: 5,
         max_wait: FAR,
@@ -56,12 +61,12 @@ async fn the_lobby_is_not_filled_by_one_key_either() {
     });
     let deadline = Instant::now() + FAR;
     let others: Vec<_> = (0..4).map(|key| submit(&batcher, key)).collect();
-    // One leads them, though it is in the lobby, and one full batch may follow.
+    // One leads them, though it is in the overflow, and one full batch may follow.
     let _same: Vec<_> = (0..6).map(|_| submit(&batcher, 7)).collect();
     assert_eq!(batcher.snapshot().waiting_for_room, 6);
-    let refused = batcher.submit(Job(7, 1), deadline).unwrap_err();
-    assert!(matches!(refused.reason, Refusal::KeyFull { .. }));
-    assert!(batcher.submit(Job(8, 1), deadline).is_ok(), "another key");
+    let refused = batcher.put(Job(7, 1), deadline).unwrap_err();
+    assert!(matches!(refused, Error::KeyFull { .. }));
+    assert!(batcher.put(Job(8, 1), deadline).is_ok(), "another key");
     // They enter in turn, and hold nobody up.
     drop(others);
     assert_eq!(batcher.snapshot().queued, 4);
@@ -119,7 +124,7 @@ async fn a_near_deadline_has_the_batch_leave_when_half_of_the_time_is_over() {
     let start = Instant::now();
     let _patient = submit(&batcher, 1);
     advance(100 * MS).await;
-    let _hasty = batcher.submit(Job(2, 1), start + 1_100 * MS).unwrap();
+    let _hasty = batcher.put(Job(2, 1), start + 1_100 * MS).unwrap();
     let batch = batches.recv().await.unwrap();
     assert_eq!(
         (keys(&batch), batch.reason()),
@@ -137,7 +142,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn where_slots_are_free_nobody_expires(
+    fn no_item_expires_while_slots_are_free(
         items in arrivals(),
         max_wait in 0..150_u64,
         max_size in 1..8_usize,
@@ -157,14 +162,14 @@ proptest! {
                 on_full,
                 ..Settings::default()
             };
-            let batcher = Batcher::new(settings, |mut batch: Batch<Job, u64>| async move {
+            let batcher = Batcher::with_batches(settings, |mut batch: Batch<Job, u64>| async move {
                 batch.answer_all(|member| member.item().0);
             });
             let mut replies = Vec::new();
             for (gap, lives, key) in items {
                 sleep(Duration::from_millis(gap)).await;
                 let deadline = Instant::now() + Duration::from_millis(lives);
-                replies.extend(batcher.submit(Job(key, 1), deadline).ok());
+                replies.extend(batcher.put(Job(key, 1), deadline).ok());
             }
             let mut expired = 0;
             for reply in replies {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, advance, sleep, timeout};
 
-use super::tests::{Batches, FAR, Job, MS, answer, by_hand, keys, submit};
+use super::tests::{Batches, FAR, Job, MS, Put, answer, by_hand, keys, submit};
 use super::*;
 
 /// One slot, full at two items, and room for four more.
@@ -39,23 +39,23 @@ fn queued(batcher: &Batcher<Job, u64>) -> (usize, usize) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_that_rests_lets_others_use_its_slot_and_its_members_wait() {
+async fn a_parked_batch_lets_others_use_its_slot_and_its_members_wait() {
     let (batcher, mut batches) = one_slot();
     let _first = [1, 2].map(|key| submit(&batcher, key));
     let mut first = next(&mut batches).await;
     let _second = [3, 4].map(|key| submit(&batcher, key));
     assert_eq!(queued(&batcher), (2, 2));
-    first.rest();
-    // The two that rest, while the two that waited have their slot.
+    first.park();
+    // The two that are parked, while the two that waited have their slot.
     assert_eq!(queued(&batcher), (2, 2));
     let second = next(&mut batches).await;
     assert_eq!(keys(&second), [3, 4]);
     assert_eq!(batcher.snapshot().in_flight, 1);
     let _third = [5, 6].map(|key| submit(&batcher, key));
-    let full = batcher.submit(Job(7, 1), Instant::now() + FAR).unwrap_err();
-    assert!(matches!(full.reason, Refusal::Full { .. }));
+    let full = batcher.put(Job(7, 1), Instant::now() + FAR).unwrap_err();
+    assert!(matches!(full, Error::Full { .. }));
 
-    // Who rested goes first.
+    // The parked batch goes first.
     let mut slot = pin!(first.slot());
     assert!(poll(slot.as_mut()).is_pending());
     answer(second);
@@ -67,12 +67,12 @@ async fn a_batch_that_rests_lets_others_use_its_slot_and_its_members_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_lines_up_before_it_rests_loses_no_turn() {
+async fn a_batch_lined_up_before_it_is_parked_loses_no_turn() {
     let (batcher, mut batches) = one_slot();
     let _replies = [1, 2, 3, 4].map(|key| submit(&batcher, key));
     let mut batch = next(&mut batches).await;
     let slot = batch.slot();
-    batch.rest();
+    batch.park();
     batch.resume(soon("a slot", slot).await);
     assert_eq!(batcher.snapshot().in_flight, 1);
     assert!(batches.try_recv().is_err());
@@ -81,7 +81,7 @@ async fn who_lines_up_before_it_rests_loses_no_turn() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_lines_up_first_gets_the_first_slot() {
+async fn the_first_slot_is_that_of_the_first_in_line() {
     let (batcher, mut batches) = by_hand(Settings {
         max_size: 2,
         max_in_flight: 1,
@@ -89,9 +89,9 @@ async fn who_lines_up_first_gets_the_first_slot() {
     });
     let _replies = [1, 2, 3, 4].map(|key| submit(&batcher, key));
     let mut first = next(&mut batches).await;
-    first.rest();
+    first.park();
     let mut second = next(&mut batches).await;
-    second.rest();
+    second.park();
     let _third = [5, 6].map(|key| submit(&batcher, key));
     let third = next(&mut batches).await;
     let (mut one, mut other) = (pin!(first.slot()), pin!(second.slot()));
@@ -102,13 +102,13 @@ async fn who_lines_up_first_gets_the_first_slot() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn members_of_a_batch_that_rests_give_their_room_back_at_once() {
+async fn members_of_a_parked_batch_give_their_room_back_at_once() {
     let (batcher, mut batches) = one_slot();
     let deadline = Instant::now() + 10 * MS;
-    let hasty = batcher.submit(Job(1, 10), deadline).unwrap();
-    let leaves = batcher.submit(Job(2, 100), Instant::now() + FAR).unwrap();
+    let hasty = batcher.put(Job(1, 10), deadline).unwrap();
+    let leaves = batcher.put(Job(2, 100), Instant::now() + FAR).unwrap();
     let mut batch = next(&mut batches).await;
-    batch.rest();
+    batch.park();
     assert_eq!(queued(&batcher), (2, 110));
     drop(leaves);
     assert_eq!(queued(&batcher), (1, 10));
@@ -120,13 +120,13 @@ async fn members_of_a_batch_that_rests_give_their_room_back_at_once() {
     batch.resume(soon("a slot", batch.slot()).await);
     assert!(batch.is_empty());
     drop(batch);
-    soon("the house to be empty", batcher.vacated()).await;
+    soon("the batcher to be vacant", batcher.vacated()).await;
     let counts = batcher.snapshot();
     assert_eq!((counts.accepted, counts.cancelled_in_flight), (2, 1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_room_gets_that_of_a_batch_that_rested() {
+async fn room_of_a_parked_batch_goes_to_the_overflow() {
     for end in ["its caller leaves", "answered", "dropped", "resumed"] {
         let (batcher, mut batches) = by_hand(Settings {
             max_size: 1,
@@ -136,19 +136,19 @@ async fn who_waits_for_room_gets_that_of_a_batch_that_rested() {
             ..Settings::default()
         });
         let mut first = Some(submit(&batcher, 1));
-        let mut resting = Some(next(&mut batches).await);
-        resting.as_mut().unwrap().rest();
+        let mut parked = Some(next(&mut batches).await);
+        parked.as_mut().unwrap().park();
         let outside = submit(&batcher, 2);
         assert!(outside.found_no_room());
         assert_eq!(batcher.snapshot().waiting_for_room, 1);
         // The clock has seen to all that, and sleeps.
         sleep(MS).await;
         let start = Instant::now();
-        match (end, &mut resting) {
+        match (end, &mut parked) {
             ("its caller leaves", _) => drop(first.take()),
             ("answered", Some(batch)) => batch.answer_all(|_| 7),
             ("resumed", Some(batch)) => batch.resume(soon("a slot", batch.slot()).await),
-            (_, resting) => drop(resting.take()),
+            (_, parked) => drop(parked.take()),
         }
         assert_eq!(batcher.snapshot().waiting_for_room, 0, "{end}");
         // And at once: nothing else has to happen.
@@ -158,13 +158,13 @@ async fn who_waits_for_room_gets_that_of_a_batch_that_rested() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn members_of_a_batch_that_is_resumed_have_no_room_to_give_back() {
+async fn members_of_a_resumed_batch_have_no_room_to_give_back() {
     let (batcher, mut batches) = one_slot();
     let [leaves, answered] = [1, 2].map(|key| submit(&batcher, key));
     let mut batch = next(&mut batches).await;
     let _waiting = submit(&batcher, 3);
     let slot = batch.slot();
-    batch.rest();
+    batch.park();
     batch.resume(soon("a slot", slot).await);
     assert_eq!(queued(&batcher), (1, 1));
     drop(leaves);
@@ -175,18 +175,18 @@ async fn members_of_a_batch_that_is_resumed_have_no_room_to_give_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_dropped_while_it_rests_has_answered_and_is_gone() {
+async fn a_batch_dropped_while_parked_has_answered_and_is_gone() {
     let (batcher, mut batches) = one_slot();
     let replies = [1, 2].map(|key| submit(&batcher, key));
     let mut batch = next(&mut batches).await;
-    batch.rest();
+    batch.park();
     assert!(poll(batcher.vacated()).is_pending());
     drop(batch);
     assert_eq!(queued(&batcher), (0, 0));
     for reply in replies {
-        assert_eq!(reply.await, Err(Unanswered::Dropped));
+        assert_eq!(reply.await, Err(Error::Dropped));
     }
-    soon("the house to be empty", batcher.vacated()).await;
+    soon("the batcher to be vacant", batcher.vacated()).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -196,7 +196,7 @@ async fn a_panic_over_an_answer_gives_the_room_back_as_well() {
         let replies = [1, 2].map(|key| submit(&batcher, key));
         let mut batch = batches.recv().await.unwrap();
         if at_rest {
-            batch.rest();
+            batch.park();
         }
         let answering = tokio::spawn(async move {
             batch.answer_all(|member| match member.item().0 {
@@ -207,7 +207,7 @@ async fn a_panic_over_an_answer_gives_the_room_back_as_well() {
         assert!(answering.await.unwrap_err().is_panic());
         assert_eq!(queued(&batcher), (0, 0));
         for reply in replies {
-            assert!(matches!(reply.await, Ok(7) | Err(Unanswered::Dropped)));
+            assert!(matches!(reply.await, Ok(7) | Err(Error::Dropped)));
         }
         batcher.vacated().await;
     }
@@ -218,7 +218,7 @@ async fn a_slot_that_nobody_takes_is_free_again() {
     let (batcher, mut batches) = one_slot();
     let _replies = [1, 2, 3, 4].map(|key| submit(&batcher, key));
     let mut first = next(&mut batches).await;
-    first.rest();
+    first.park();
     let second = next(&mut batches).await;
     // It lines up and is given up, once before and once after it got a slot.
     drop(first.slot());
@@ -233,7 +233,7 @@ async fn a_slot_that_nobody_takes_is_free_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_that_returns_keeps_its_distance() {
+async fn a_resumed_batch_keeps_its_distance() {
     let (batcher, mut batches) = by_hand(Settings {
         max_size: 1,
         min_interval: 20 * MS,
@@ -242,7 +242,7 @@ async fn a_batch_that_returns_keeps_its_distance() {
     let start = Instant::now();
     let _one = submit(&batcher, 1);
     let mut batch = next(&mut batches).await;
-    batch.rest();
+    batch.park();
     batch.resume(soon("a slot", batch.slot()).await);
     assert_eq!(start.elapsed(), 20 * MS);
     let _other = submit(&batcher, 2);
@@ -271,7 +271,7 @@ async fn a_split_batch_is_two_and_the_first_is_the_larger() {
         for (reply, key) in replies.into_iter().zip(0..) {
             assert_eq!(reply.await, Ok(key * 10));
         }
-        soon("the house to be empty", batcher.vacated()).await;
+        soon("the batcher to be vacant", batcher.vacated()).await;
     }
 }
 
@@ -280,7 +280,7 @@ async fn each_half_knows_its_own_callers() {
     let (batcher, mut batches) = one_slot();
     let [one, other] = [1, 2].map(|key| submit(&batcher, key));
     let mut first = next(&mut batches).await;
-    first.rest();
+    first.park();
     let second = first.split();
     assert_eq!(queued(&batcher), (2, 2));
     let (mut first_left, mut second_left) = (pin!(first.abandoned()), pin!(second.abandoned()));
@@ -332,7 +332,7 @@ async fn halves_leave_one_slot_to_others() {
     let mut first = next(&mut batches).await;
     let mut second = first.split();
     let (one, mut other) = (first.slot(), Box::pin(second.slot()));
-    first.rest();
+    first.park();
     first.resume(soon("a slot", one).await);
     sleep(10 * MS).await;
     assert!(poll(other.as_mut()).is_pending());
@@ -356,10 +356,27 @@ async fn where_there_is_one_slot_the_halves_go_first() {
     let mut first = next(&mut batches).await;
     let mut second = first.split();
     let (one, other) = (first.slot(), second.slot());
-    first.rest();
+    first.park();
     first.resume(soon("a slot", one).await);
     answer(first);
     second.resume(soon("a slot", other).await);
     answer(second);
     assert_eq!(keys(&next(&mut batches).await), [3, 4]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_given_up_holds_nothing_up() {
+    let (batcher, mut batches) = by_hand(Settings {
+        max_size: 1,
+        min_interval: 20 * MS,
+        ..Settings::default()
+    });
+    let start = Instant::now();
+    let _one = submit(&batcher, 1);
+    let mut batch = next(&mut batches).await;
+    batch.park();
+    drop(batch.slot());
+    let _other = submit(&batcher, 2);
+    assert_eq!(keys(&next(&mut batches).await), [2]);
+    assert_eq!(start.elapsed(), 20 * MS);
 }

@@ -13,21 +13,23 @@ use std::collections::VecDeque;
 const FEW: usize = 32;
 
 #[derive(Debug)]
-pub(super) struct Line<K> {
+pub(crate) struct Line<K> {
     /// In ascending order, each with what stands there; `None` is a gap. The
     /// first is never a gap.
     places: VecDeque<(K, Option<usize>)>,
     gaps: usize,
 }
 
-impl<K: Copy + Ord> Line<K> {
-    pub fn new() -> Self {
+impl<K> Default for Line<K> {
+    fn default() -> Self {
         Self {
             places: VecDeque::new(),
             gaps: 0,
         }
     }
+}
 
+impl<K: Copy + Ord> Line<K> {
     pub fn len(&self) -> usize {
         self.places.len() - self.gaps
     }
@@ -123,7 +125,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_line_does_as_a_sorted_map(steps in steps()) {
-            let (mut line, mut model) = (Line::new(), BTreeMap::new());
+            let (mut line, mut model) = (Line::default(), BTreeMap::new());
             let (mut next, mut late) = (0, BTreeSet::new());
             for step in steps {
                 match step {

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, HashMap, hash_map};
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// How many items came before.
-pub(super) type Number = u64;
+pub(crate) type Number = u64;
 
 /// Whether an item waits for another of its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rank {
+pub(crate) enum Rank {
     /// It is the oldest of its key.
     Leader,
     /// An older one of its key waits.
@@ -18,7 +18,7 @@ pub(super) enum Rank {
 
 /// The keys of all that wait, each with those that follow its leader.
 #[derive(Debug, Default)]
-pub(super) struct Keys(HashMap<u64, Followers, BuildHasherDefault<KeyHasher>>);
+pub(crate) struct Keys(HashMap<u64, Followers, BuildHasherDefault<KeyHasher>>);
 
 #[derive(Debug, Default)]
 struct Followers {
@@ -86,7 +86,7 @@ impl Keys {
 /// by 2⁶⁴ over the golden ratio (Knuth, The Art of Computer Programming, 6.4).
 /// Against keys that somebody chose to collide, the keys must be keyed hashes.
 #[derive(Debug, Default)]
-struct KeyHasher(u64);
+pub(crate) struct KeyHasher(u64);
 
 impl Hasher for KeyHasher {
     fn finish(&self) -> u64 {

@@ -1,0 +1,88 @@
+//! How much waits, and how much may.
+
+use crate::settings::Settings;
+
+/// How many items there are, and their bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Load {
+    pub jobs: usize,
+    pub bytes: usize,
+}
+
+impl Load {
+    /// One item of `bytes`.
+    pub fn one(bytes: usize) -> Self {
+        Self { jobs: 1, bytes }
+    }
+
+    /// Whether one more item of `bytes` keeps it within the bounds.
+    pub fn has_room_for(self, bytes: usize, bounds: Self) -> bool {
+        let all = self.bytes.checked_add(bytes);
+        self.jobs < bounds.jobs && all.is_some_and(|all| all <= bounds.bytes)
+    }
+}
+
+impl std::ops::AddAssign for Load {
+    fn add_assign(&mut self, other: Self) {
+        self.jobs += other.jobs;
+        self.bytes += other.bytes;
+    }
+}
+
+impl std::ops::SubAssign for Load {
+    fn sub_assign(&mut self, other: Self) {
+        self.jobs -= other.jobs;
+        self.bytes -= other.bytes;
+    }
+}
+
+impl std::iter::Sum for Load {
+    fn sum<I: Iterator<Item = Self>>(loads: I) -> Self {
+        loads.fold(Self::default(), |mut sum, load| {
+            sum += load;
+            sum
+        })
+    }
+}
+
+/// As many items may wait for room as the queue holds, or this many if that is more: a
+/// short queue is one way to have callers wait outside.
+pub(crate) const OVERFLOW_JOBS: usize = 1_000;
+
+/// The same for their bytes.
+pub(crate) const OVERFLOW_BYTES: usize = 64 << 20;
+
+/// Followers take up at most one part in this many of the queue, or as much as
+/// one full batch if that is more.
+const FOLLOWERS_SHARE: usize = 10;
+
+/// The most that may wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// In the queue proper.
+    pub queue: Load,
+    /// For room in the queue.
+    pub overflow: Load,
+    /// For another item of the same key, wherever.
+    pub followers: Load,
+}
+
+impl Bounds {
+    pub fn of(settings: &Settings) -> Self {
+        let queue = Load {
+            jobs: settings.queue_jobs.max(1),
+            bytes: settings.queue_bytes,
+        };
+        Self {
+            queue,
+            overflow: Load {
+                jobs: queue.jobs.max(OVERFLOW_JOBS),
+                bytes: queue.bytes.max(OVERFLOW_BYTES),
+            },
+            followers: Load {
+                jobs: (queue.jobs / FOLLOWERS_SHARE).max(settings.max_size),
+                bytes: (queue.bytes / FOLLOWERS_SHARE).max(settings.max_bytes),
+            },
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! The queue against a naive model.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::entry::*;
+use super::load::{OVERFLOW_BYTES, OVERFLOW_JOBS};
+use super::model::*;
+use super::*;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Push {
+        frame: Option<u8>,
+        key: Option<u64>,
+        bytes: usize,
+        lives: Option<u64>,
+    },
+    Remove {
+        one_in: usize,
+    },
+    Take {
+        frame: Option<u8>,
+        max_size: usize,
+        max_bytes: usize,
+    },
+    Pass {
+        ms: u64,
+    },
+    Park {
+        jobs: usize,
+        bytes: usize,
+    },
+    Unpark {
+        jobs: usize,
+    },
+    Clear,
+}
+
+/// None in one of five cases.
+fn sometimes<T: std::fmt::Debug>(of: impl Strategy<Value = T>) -> impl Strategy<Value = Option<T>> {
+    prop::option::weighted(0.8, of)
+}
+
+/// None, or one of two.
+fn frames() -> impl Strategy<Value = Option<u8>> {
+    prop::option::weighted(0.6, 0..2_u8)
+}
+
+fn of(frame: Option<u8>) -> Option<Frame> {
+    frame.map(|it| Frame::new([it]))
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (frames(), sometimes(0..4_u64), 1..30_usize, sometimes(0..40_u64))
+            .prop_map(|(frame, key, bytes, lives)| Step::Push { frame, key, bytes, lives }),
+        2 => (0..8_usize).prop_map(|one_in| Step::Remove { one_in }),
+        2 => (frames(), 1..5_usize, 32..60_usize)
+            .prop_map(|(frame, max_size, max_bytes)| Step::Take { frame, max_size, max_bytes }),
+        1 => (0..30_u64).prop_map(|ms| Step::Pass { ms }),
+        1 => (1..4_usize, 1..30_usize).prop_map(|(jobs, bytes)| Step::Park { jobs, bytes }),
+        2 => (1..4_usize).prop_map(|jobs| Step::Unpark { jobs }),
+        1 => Just(Step::Clear),
+    ]
+}
+
+fn numbers(entries: &[(Entry<Number>, Room)]) -> Vec<(Number, Room)> {
+    entries.iter().map(|(it, room)| (it.item, *room)).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn the_queue_does_as_the_model(steps in prop::collection::vec(step(), 1..60)) {
+        let mut now = Instant::now();
+        let mut queue = Queue::new(&settings());
+        let mut model = Model::default();
+        let mut tickets = Vec::new();
+        for step in steps {
+            match step {
+                Step::Push { frame, key, bytes, lives } => {
+                    let frame = of(frame);
+                    let number = queue.next_number();
+                    let deadline = lives.map(|ms| now + Duration::from_millis(ms));
+                    let may_follow = model.may_follow(&frame, key, bytes);
+                    prop_assert_eq!(queue.may_follow(frame.as_ref(), key, bytes), may_follow);
+                    if !may_follow {
+                        continue;
+                    }
+                    let arrived = now;
+                    let waits = Waits {
+                        number, key, frame: frame.clone(), bytes, arrived, deadline, kept_apart: false,
+                    };
+                    let room = model.overflow.is_empty() && model.fits(bytes);
+                    prop_assert_eq!(queue.has_room(bytes), room);
+                    model.overflow.push(waits);
+                    model.admit();
+                    let entry = Entry { item: number, key, bytes, frame, arrived, deadline };
+                    let at = if room { Room::Queue } else { Room::Overflow };
+                    let (ticket, entered) = queue.push(entry, None);
+                    prop_assert_eq!((ticket.number, entered), (number, at));
+                    tickets.push(ticket);
+                }
+                Step::Remove { one_in } => {
+                    let all = model.queue.iter().chain(&model.overflow);
+                    // Or one whose place may be another's by then.
+                    let number = all.map(|it| it.number).nth(one_in).unwrap_or_default();
+                    let ticket = tickets.get(number as usize);
+                    let removed: Vec<_> = ticket.and_then(|&it| queue.remove(it)).into_iter().collect();
+                    prop_assert_eq!(numbers(&removed), model.remove(|it| it.number == number));
+                }
+                Step::Take { frame, max_size, max_bytes } => {
+                    let frame = of(frame);
+                    let full = model.full(&frame, max_size, max_bytes);
+                    let front = queue.front(frame.as_ref(), max_size, max_bytes);
+                    prop_assert_eq!(front.is_some_and(|it| it.full), full.is_some());
+                    let (taken, found) = queue.take(frame.as_ref(), max_size, max_bytes);
+                    prop_assert_eq!(found, full);
+                    let taken: Vec<_> = taken.iter().map(|it| it.item).collect();
+                    let expected = model.take(&frame, max_size, max_bytes);
+                    let expected: Vec<_> = expected.iter().map(|it| it.number).collect();
+                    prop_assert_eq!(taken, expected);
+                }
+                Step::Pass { ms } => {
+                    now += Duration::from_millis(ms);
+                    let mut expired = numbers(&queue.expire(now));
+                    expired.sort_by_key(|&(number, _)| number);
+                    prop_assert_eq!(expired, model.remove(|it| it.is_due(now)));
+                }
+                Step::Park { jobs, bytes } => {
+                    queue.park(Load { jobs, bytes: jobs * bytes });
+                    model.parked.extend(std::iter::repeat_n(bytes, jobs));
+                }
+                Step::Unpark { jobs } => {
+                    let last = model.parked.len().saturating_sub(jobs);
+                    queue.unpark(model.parked.drain(last..).map(Load::one).sum());
+                    model.admit();
+                }
+                Step::Clear => {
+                    // As when closing: nobody is let in any more.
+                    let cleared = numbers(&queue.clear());
+                    let queued = model.queue.drain(..).map(|it| (it.number, Room::Queue));
+                    let overflow = model.overflow.drain(..).map(|it| (it.number, Room::Overflow));
+                    prop_assert_eq!(cleared, queued.chain(overflow).collect::<Vec<_>>());
+                }
+            }
+            prop_assert_eq!(queue.jobs(), model.queue.len());
+            prop_assert_eq!(queue.load(), model.load());
+            prop_assert_eq!(queue.overflow(), model.overflow.len());
+            prop_assert_eq!(queue.entered(), model.entered);
+            for frame in [None, Some(0), Some(1)].map(of) {
+                let mut queued = model.queue.iter().filter(|it| it.frame == frame);
+                let front = queue.front(frame.as_ref(), 1, 1);
+                prop_assert_eq!(
+                    front.and_then(|it| it.oldest).map(|(number, _)| number),
+                    queued.next().map(|it| it.number)
+                );
+                let waiting = model.all().filter(|it| it.frame == frame);
+                let hurried = waiting.clone().filter_map(Waits::hurried).min();
+                prop_assert_eq!(front.and_then(|it| it.hurried), hurried);
+                // Made with the first item and gone with the last.
+                let there = frame.is_none() || waiting.count() > 0;
+                prop_assert_eq!(front.is_some(), there);
+            }
+            let deadlines = model.all().filter_map(|it| it.deadline);
+            prop_assert_eq!(queue.earliest_deadline(), deadlines.min());
+            prop_assert_eq!(queue.kept_apart(), model.kept_apart);
+        }
+    }
+}
+
+#[test]
+fn the_overflow_is_bounded_too() {
+    let mut queue = Queue::new(&Settings {
+        queue_jobs: 1,
+        queue_bytes: 10,
+        ..Settings::default()
+    });
+    let now = Instant::now();
+    let entry = |item: u64| Entry {
+        item,
+        key: Some(item),
+        bytes: 10,
+        frame: None,
+        arrived: now,
+        deadline: Some(now),
+    };
+    let mut tickets = Vec::new();
+    for item in 0..=OVERFLOW_JOBS as u64 {
+        assert!(queue.overflow_has_room(10));
+        tickets.push(queue.push(entry(item), None).0);
+    }
+    assert!(!queue.overflow_has_room(10));
+    queue.remove(tickets[5]);
+    assert!(queue.overflow_has_room(OVERFLOW_BYTES - 10 * (OVERFLOW_JOBS - 1)));
+    assert!(!queue.overflow_has_room(OVERFLOW_BYTES - 10 * (OVERFLOW_JOBS - 1) + 1));
+    // Who enters the queue is no longer in the overflow.
+    queue.take(None, 1, 10);
+    assert!(queue.overflow_has_room(OVERFLOW_BYTES - 10 * (OVERFLOW_JOBS - 2)));
+}
+
+/// So that submitting costs no more while a full batch waits for its time.
+#[test]
+fn whether_a_batch_is_full_is_known_without_looking_at_what_waits() {
+    const MANY: u64 = 50_000;
+    let mut queue = Queue::new(&Settings {
+        queue_jobs: MANY as usize,
+        ..Settings::default()
+    });
+    let now = Instant::now();
+    for item in 0..MANY {
+        queue.push(
+            Entry {
+                item,
+                key: Some(item),
+                bytes: 10,
+                frame: None,
+                arrived: now,
+                deadline: Some(now + MAX_WAIT),
+            },
+            None,
+        );
+    }
+    let visits = queue.visits();
+    for (max_size, max_bytes, full) in [
+        (MANY as usize, usize::MAX, true),
+        (MANY as usize + 1, usize::MAX, false),
+        (MANY as usize, 10 * MANY as usize - 1, true),
+        (MANY as usize + 1, 10 * MANY as usize, false),
+    ] {
+        let front = queue.frames.get(None);
+        assert_eq!(
+            front.map(|it| it.is_full(max_size, max_bytes, 0)),
+            Some(full)
+        );
+    }
+    assert_eq!(queue.visits(), visits);
+    assert!(visits <= MANY, "each looked at once when it came, at most");
+}
+
+/// A hundred thousand frames, a thousand at a time, then all at once.
+#[test]
+fn frames_that_are_gone_leave_nothing_behind() {
+    const MANY: usize = 100_000;
+    let mut queue = Queue::new(&Settings {
+        queue_jobs: MANY,
+        ..Settings::default()
+    });
+    let now = Instant::now();
+    let push = |queue: &mut Queue<usize>, item: usize| {
+        let entry = Entry {
+            item,
+            key: Some(item as u64),
+            bytes: 10,
+            frame: Some(Frame::new(item.to_le_bytes())),
+            arrived: now,
+            deadline: Some(now),
+        };
+        queue.push(entry, None).0
+    };
+    for together in [1_000, MANY] {
+        for first in (0..MANY).step_by(together) {
+            let items = first..first + together;
+            let tickets: Vec<_> = items.clone().map(|it| push(&mut queue, it)).collect();
+            assert_eq!(queue.frames.sizes().0, together);
+            for (item, ticket) in items.zip(tickets) {
+                let taken = match item % 3 {
+                    0 => queue.remove(ticket).map(|(entry, _)| entry),
+                    1 => {
+                        let frame = Frame::new(item.to_le_bytes());
+                        queue.take(Some(&frame), 10, 1_000).0.pop()
+                    }
+                    _ => continue,
+                };
+                assert_eq!(taken.unwrap().item, item);
+            }
+            queue.expire(now);
+            drop(queue.frames.take_changes());
+        }
+        let (frames, room) = queue.frames.sizes();
+        assert_eq!((frames, queue.jobs()), (0, 0));
+        assert!(room <= 200, "room for {room} frames is kept");
+        let items = queue.capacity();
+        assert!(items <= SPARE, "room for {items} items is kept");
+    }
+}

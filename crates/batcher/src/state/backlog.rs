@@ -1,0 +1,210 @@
+//! What waits, and the batch of which frame is next: what the queue holds, seen with the
+//! policy's eyes.
+
+use tokio::time::Instant;
+
+use super::moment::Moment;
+use super::turns::Turns;
+use crate::cap::Cap;
+use crate::frame::Frame;
+use crate::policy::{Action, Company, FlushReason, View, decide};
+use crate::queue::{Entry, Full, Number, Queue};
+use crate::settings::Settings;
+
+#[derive(Debug)]
+pub(crate) struct Backlog<T> {
+    settings: Settings,
+    pub queue: Queue<T>,
+    turns: Turns,
+    /// Below the configured bounds.
+    cap: Cap,
+    /// Items with a number below this are to leave without waiting.
+    flush_below: Number,
+    closing: bool,
+}
+
+/// A batch that leaves.
+#[derive(Debug)]
+pub(crate) struct Departure<T> {
+    pub entries: Vec<Entry<T>>,
+    pub frame: Option<Frame>,
+    pub reason: FlushReason,
+}
+
+impl<T> Backlog<T> {
+    pub fn new(settings: &Settings, now: Instant) -> Self {
+        Self {
+            queue: Queue::new(settings),
+            turns: Turns::new(now),
+            cap: Cap::default(),
+            flush_below: 0,
+            closing: false,
+            settings: settings.clone(),
+        }
+    }
+
+    /// Everything that waits now is to leave; tells how many that is.
+    pub fn flush(&mut self) -> usize {
+        self.flush_below = self.queue.next_number();
+        self.queue.frames.change_all();
+        self.queue.jobs() + self.queue.overflow()
+    }
+
+    pub fn close(&mut self) {
+        self.closing = true;
+        self.queue.frames.change_all();
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.closing
+    }
+
+    pub fn cap(&mut self, cap: Cap) {
+        self.cap = cap;
+        self.queue.frames.change_all();
+    }
+
+    /// When the oldest item arrived of those whose turn is next.
+    pub fn oldest(&self) -> Option<Instant> {
+        let oldest = |frame| Some(self.queue.front(frame, 0, 0)?.oldest?.1);
+        let framed = self.turns.first().and_then(|(_, it)| oldest(Some(it)));
+        [oldest(None), framed].into_iter().flatten().min()
+    }
+
+    /// Which frame's turn it is, and what is to be done about it.
+    pub fn next(&mut self, moment: Moment) -> (Option<Frame>, Action) {
+        let now = moment.now;
+        let unframed = self.decide(None, moment);
+        while let Some((turn, frame)) = self.turns.first() {
+            // What nobody is left to wait for need not wait for its time.
+            let framed = match moment.anybody_left && now < turn.0 {
+                true => Action::Until(turn.0),
+                false => self.decide(Some(frame), moment),
+            };
+            let frame = frame.clone();
+            let framed_is_first = match (unframed, framed) {
+                (_, Action::Nothing) => {
+                    self.turns.give_up(turn);
+                    continue;
+                }
+                (_, Action::Until(_)) if turn.0 <= now => {
+                    // A bound that made its batch full is over.
+                    self.set_turn(&frame, now);
+                    continue;
+                }
+                (Action::Nothing, _) => true,
+                (Action::Until(time), Action::Until(other)) => other < time,
+                (Action::Until(_), _) => true,
+                (_, Action::Until(_)) => false,
+                _ => !self.turns.unframed_is_first(turn),
+            };
+            return match framed_is_first {
+                true => (Some(frame), framed),
+                false => (None, unframed),
+            };
+        }
+        (None, unframed)
+    }
+
+    /// Takes the batch that [`next`](Self::next) has said is to leave; the frame goes
+    /// behind all that are ready.
+    pub fn take(
+        &mut self,
+        frame: Option<Frame>,
+        reason: Option<FlushReason>,
+        now: Instant,
+    ) -> Departure<T> {
+        let (max_size, max_bytes) = self.bounds(now);
+        let (entries, full) = self.queue.take(frame.as_ref(), max_size, max_bytes);
+        match &frame {
+            None => self.turns.unframed_leaves(now),
+            Some(frame) => {
+                let turn = self.queue.frames.set_turn(frame, None);
+                turn.into_iter().for_each(|it| self.turns.give_up(it));
+                self.set_turn(frame, now);
+            }
+        }
+        let reason = reason.unwrap_or(match full {
+            Some(Full::Size) => FlushReason::Size,
+            // None where the first alone is over a cap.
+            Some(Full::Bytes) | None => FlushReason::Bytes,
+        });
+        Departure {
+            entries,
+            frame,
+            reason,
+        }
+    }
+
+    /// Lines up the frames anew that have changed. To be called before anything is asked.
+    pub fn set_turns(&mut self, now: Instant) {
+        if self.queue.frames.are_unchanged() {
+            return;
+        }
+        let (changed, given_up) = self.queue.frames.take_changes();
+        given_up.into_iter().for_each(|it| self.turns.give_up(it));
+        changed.iter().for_each(|frame| self.set_turn(frame, now));
+    }
+
+    /// The time of a turn is that at which the batch may leave while callers may still
+    /// come. It is never too late; found too early, it is set anew.
+    fn set_turn(&mut self, frame: &Frame, now: Instant) {
+        let moment = Moment {
+            now,
+            anybody_left: true,
+        };
+        let due = self.decide(Some(frame), moment).due(now);
+        let turn = self.queue.frames.get(Some(frame)).and_then(|it| it.turn);
+        // A frame whose turn has come keeps its place.
+        let stays = turn
+            .is_some_and(|(since, _)| due.is_some_and(|due| since == due || since.max(due) <= now));
+        let new = match stays {
+            true => turn,
+            false => due.map(|due| self.turns.line_up(frame, due)),
+        };
+        let before = self.queue.frames.set_turn(frame, new);
+        if !stays {
+            before.into_iter().for_each(|it| self.turns.give_up(it));
+        }
+    }
+
+    /// What the policy says about a frame.
+    fn decide(&self, frame: Option<&Frame>, moment: Moment) -> Action {
+        let (max_size, max_bytes) = self.bounds(moment.now);
+        let Some(front) = self.queue.front(frame, max_size, max_bytes) else {
+            return Action::Nothing;
+        };
+        let flush_below = self.flush_below;
+        let view = View {
+            oldest: front.oldest.map(|(_, arrived)| arrived),
+            hurried: front.hurried,
+            full: front.full,
+            flushing: front.oldest.is_some_and(|(it, _)| it < flush_below),
+            closing: self.closing,
+            max_wait: self.settings.max_wait,
+            wait: self.settings.wait,
+            company: Company {
+                anybody_left: moment.anybody_left,
+                gap: front.gap,
+                last_arrival: front.last_arrival.unwrap_or(moment.now),
+            },
+        };
+        decide(&view, moment.now)
+    }
+
+    /// The most items and bytes of a batch.
+    fn bounds(&self, now: Instant) -> (usize, usize) {
+        let Settings {
+            max_size,
+            max_bytes,
+            ..
+        } = self.settings;
+        self.cap.bounds(max_size, max_bytes, now)
+    }
+
+    /// How many frames are lined up.
+    #[cfg(test)]
+    pub fn turns(&self) -> usize {
+        self.turns.len()
+    }
+}
