@@ -1,4 +1,4 @@
-//! The circuit of one upstream, as those share it who ask it.
+//! The circuit of one upstream, shared by all that ask it.
 //!
 //! `http` asks before a job is queued, the engine before each call. A call has a
 //! [`Permit`] while it is under way; one that is dropped without a signal is as if it

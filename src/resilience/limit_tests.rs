@@ -2,7 +2,7 @@
 //!
 //! The simulation has no clock and no tasks: it goes from the end of one call to the
 //! next. The table is modelled on Vector's tests of its adaptive concurrency.
-//! `cargo test --lib upstream::limit -- --nocapture` prints what each row measured.
+//! `cargo test --lib resilience::limit -- --nocapture` prints what each row measured.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -1,5 +1,5 @@
 //! Section 5 of the contract: `upstream.max_in_flight = "adaptive"`. The bands
-//! that the limit settles in are `upstream::limit::tests`' matter; here it is that
+//! that the limit settles in are `resilience::limit::tests`' matter; here it is that
 //! the proxy keeps to it.
 
 use std::sync::Arc;
