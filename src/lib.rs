@@ -4,16 +4,16 @@
 //! # The way of one job
 //!
 //! ```text
-//! caller ──HTTP──▶ http::jobs ──Job──▶ batcher (queue, policy) ──Batch──▶ processor ──bytes──▶ upstream
-//!    ▲                                                                       │
-//!    └──────────────── Reply (made together with the duty to answer) ◀───────┘ correlate, by id
+//! caller ──▶ server ──▶ http ──Job──▶ batcher ──Batch──▶ engine ──bytes──▶ upstream
+//!    ▲                    ▲              (queue, policy)    │
+//!    └────── answer ──────┴──────────── JobResult ◀─────────┘ correlate, by id
 //! ```
 //!
-//! 1. One of the [`server::runtimes`] has the connection, from its first byte to its last.
-//!    [`http`] reads a bounded body there; [`job::Job::parse`] finds its id without
-//!    building a tree and keeps the bytes.
-//! 2. [`batcher::Source::submit`] makes the two ends of the wait at once. Full
-//!    means an error now, or with `on_full = "wait"` a place in the lobby.
+//! 1. One of the [runtimes](server::runtimes) has the connection, from its first byte
+//!    to its last. [`http`] reads a bounded body there; [`job::Job::parse`] finds its
+//!    id without building a tree and keeps the bytes.
+//! 2. [`batcher::Source::submit_with`] makes the two ends of the wait at once. Full
+//!    means an error now, or with `on_full = "wait"` a place in the overflow.
 //! 3. The batcher's policy, a pure function of what waits, the clock and the
 //!    slots, says when a batch leaves; its members are chosen in that moment. The
 //!    jobs of all threads share batches; each is processed on the thread that sent
@@ -27,37 +27,62 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | `main` | the life of the process: flags, settings, log, run, exit code |
-//! | [`cli`] | commands and flags |
-//! | [`app`] | bind, run, and the order of the end |
-//! | [`config`] | flags over environment over file over defaults, and every mistake at once |
-//! | [`server`] | connections of callers: accepted, bounded, ended in order, whatever is served on them |
-//! | [`server::runtimes`] | the threads, each with a runtime of its own |
-//! | [`http`] | both listeners: paths, jobs, problems, admin |
-//! | [`batcher`] | the queue and when a batch leaves; a library of its own |
-//! | [`engine`] | one batch to the answers of its members: encode, correlate, fail, retry or split |
-//! | [`upstream`] | the call: connections, times, limits; and what bounds calls: backoff, budget, circuit, limit, latency, size |
+//! | `main`, [`cli`] | the life of the process: commands, flags, settings, log, exit code |
+//! | [`app`] | compose (what answers, from the settings), run, and drain (the order of the end) |
+//! | [`config`] | each layer's options, merged and checked into settings, and every mistake at once |
+//! | [`server`] | connections: accepted, spread over runtimes, guarded, bounded, ended in order, whatever is served on them |
+//! | [`http`] | what is said on both listeners: the gate, jobs, problems, admin |
+//! | [`batcher`] | the queue and when a batch leaves: a crate of its own, in `crates/batcher` |
+//! | [`engine`] | one batch to the answers of its members: encode, attempt, correlate, retry or split; and its journal |
+//! | [`resilience`] | what bounds calls: backoff, budget, circuit, limit, latency, size |
+//! | [`upstream`] | the call and nothing else: connections, proof of what was not sent, response |
+//! | [`observe`] | one enum of events, and what is made of it: metrics, the last five minutes, the failure log, advice, health |
+//! | [`fault`] | what can be wrong with an answer, in words |
 //! | [`job`], [`json`], [`code`], [`trace_context`] | the words on the wire |
-//! | `window` | x |
 //! | `aside` | large texts, read on threads that serve nobody |
-//! | `patience` | timeouts without a timer for what is there already |
-//! | `sync` | the locks and atomics of the batcher, which `concurrency/` puts a checker's in place of |
-//! | [`observer`], [`metrics`], [`live`], [`advice`] | what happens: counted, kept for five minutes, put into words |
+//! | `lazy_timeout` | timeouts without a timer for what is there already |
 //! | [`telemetry`], [`throttle`] | what is logged, without waiting for whoever reads it, and how much |
 //! | [`printable`] | text of others, safe to look at |
-//! | [`ask`], [`top`] | the commands that ask a running proxy; the live page in a terminal |
+//! | [`ask`], `top` | the commands that ask a running proxy; the live page in a terminal, behind a feature |
 //! | [`sample_upstream`] | the upstream of `microbatch demo` and `microbatch upstream` |
 //!
-//! # Who may know whom
+//! # Laws
 //!
-//! `main` → `app` → `http` → `server`, `processor` → `observer` (`metrics`, `live`), `upstream`
-//! → `batcher` → tokio. `top` and `ask` speak to another process, and know of this
-//! one its names alone. `job`, `json`, `code`, `trace_context`, `window`, `throttle`,
-//! `aside`, `patience`, `printable`, `sync` and `config` are leaves. Nothing under
-//! `batcher` names JSON, HTTP or the type of an id, and nothing outside of `http`
-//! knows which status a caller gets. What decides stays pure, without I/O, clock
-//! or tasks: the queue with its policy, correlation, backoff, budget, limit, a
-//! connection's guard, and the advice.
+//! Each room knows those that stand here and no others, and no two files know each
+//! other, by whatever way: `tests/house.rs` reads this table and the imports.
+//!
+//! | room | may know |
+//! |---|---|
+//! | `app` | `batcher`, `config`, `engine`, `http`, `job`, `observe`, `resilience`, `server`, `telemetry`, `upstream` |
+//! | `ask` | `config`, `printable` |
+//! | `aside` |  |
+//! | `cli` | `config`, `printable`, `sample_upstream` |
+//! | `code` |  |
+//! | `config` | `printable` |
+//! | `engine` | `aside`, `batcher`, `code`, `fault`, `job`, `json`, `observe`, `resilience`, `throttle`, `trace_context`, `upstream` |
+//! | `fault` | `code`, `json` |
+//! | `http` | `aside`, `batcher`, `code`, `engine`, `job`, `observe`, `server`, `trace_context` |
+//! | `job` | `json`, `trace_context` |
+//! | `json` |  |
+//! | `lazy_timeout` |  |
+//! | `main` | `app`, `ask`, `cli`, `config`, `printable`, `sample_upstream`, `telemetry`, `top` |
+//! | `observe` | `batcher`, `code`, `fault`, `printable`, `throttle` |
+//! | `printable` |  |
+//! | `resilience` | `batcher` |
+//! | `sample_upstream` | `config` |
+//! | `server` | `config`, `throttle` |
+//! | `telemetry` | `config`, `printable` |
+//! | `throttle` |  |
+//! | `top` | `ask`, `batcher`, `code`, `observe`, `printable` |
+//! | `trace_context` |  |
+//! | `upstream` | `lazy_timeout`, `trace_context` |
+//!
+//! `batcher` names neither JSON, HTTP, ids nor anything of this crate. `top` and `ask`
+//! speak to another process, and know of this one its names alone. `observe` is told
+//! and asks nobody. Nothing outside of `http` knows which status a caller gets. What
+//! decides stays pure, without I/O, clock or tasks: the batcher's state with its queue
+//! and policy, encoding and correlation, all of `resilience`, a connection's guard,
+//! health and advice.
 //!
 //! # Invariants, and the tests that hold them
 //!
