@@ -89,21 +89,21 @@
 //! | always | held by |
 //! |---|---|
 //! | every accepted job gets exactly one answer | `batcher::tests::every_item_is_accounted_for_under_contention`, `simulation`, `stories::accounting` |
-//! | no result reaches another job's caller | `processor::correlate::tests::each_job_gets_its_own_result_or_none`, `simulation`, `stories::accounting`, `stories::upstream_strays` |
+//! | no result reaches another job's caller | `engine::correlate::tests::each_job_gets_its_own_result_or_none`, `simulation`, `stories::accounting`, `stories::upstream_strays` |
 //! | nothing is sent twice that may have been done, unless that does no harm | `simulation`, `stories::retries` |
-//! | no job waits for company longer than `max_wait`, or half of its time, while a slot is free | `batcher::policy::tests::the_table_of_reasons`, `batcher::waiting_tests::where_slots_are_free_nobody_expires`, `batcher::tests::company_is_waited_for_from_the_first_arrival_on` |
+//! | no job waits for company longer than `max_wait`, or half of its time, while a slot is free | `batcher::policy::tests::the_table_of_reasons`, `batcher::waiting_tests::no_item_expires_while_slots_are_free`, `batcher::tests::company_is_waited_for_from_the_first_arrival_on` |
 //! | no batch exceeds `max_size` or `max_bytes`, or has an id twice | `batcher::queue::tests::the_queue_does_as_the_model` |
 //! | everything that waits is bounded, before a retry too | `batcher::queue::tests::the_queue_does_as_the_model`, `stories::overload`, `stories::pauses` |
-//! | each call is counted once and told to circuit and limit, whoever is left | `simulation`, `stories::attempts`, `processor::tests` |
-//! | no batch harms another | `batcher::tests::who_drops_or_panics_has_answered`, `stories::slots` |
-//! | what one caller holds of connections is bounded, and a caller that leaves is noticed | `server::guard::tests`, `stories::connections`, `stories::hostile_h2` |
+//! | each call is counted once and told to circuit and limit, whoever has departed | `simulation`, `stories::attempts`, `engine::tests` |
+//! | no batch harms another | `batcher::tests::dropped_or_panicked_batch_has_answered`, `stories::slots` |
+//! | what one caller holds of connections is bounded, and a departing caller is noticed | `server::guard::tests`, `stories::connections`, `stories::hostile_h2` |
 //! | bodies being read and answers not taken are bounded together | `http::buffered::tests`, `stories::buffered` |
 //! | a refusal arrives, and no request is met by a closed connection | `stories::refused_bodies`, `stories::drain` |
 //! | no wake-up is lost and nothing is counted twice, whoever runs when | `concurrency/tests/stories`, `batcher::runtimes_tests`, `batcher::many_runtimes_tests` |
 //! | no lock is held while a waker of others runs | `batcher::reentry_tests` |
 //! | one id can't fill the queue | `batcher::waiting_tests`, `stories::overload` |
 //! | a job takes no memory that a request to an empty server does not | `tests/allocations.rs` |
-//! | what dominates is said first, and nothing against it | `advice::tests`, `stories::situations` |
+//! | what dominates is said first, and nothing against it | `observe::advice::tests`, `stories::situations` |
 //! | the page, the metrics, the upstream and the callers count the same | `stories::live` |
 //! | nothing runs while nothing waits | `batcher::tests::nothing_runs_while_nothing_waits` |
 
