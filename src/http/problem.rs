@@ -1,6 +1,6 @@
 //! Every error is one problem for one caller (RFC 9457).
 //!
-//! This room alone decides a status: [`status`] has the table of codes, `causes`
+//! This room alone decides a status: `status` has the table of codes, `causes`
 //! says which problem each error comes to. Handlers make a [`Problem`] and answer
 //! with it.
 
