@@ -80,7 +80,7 @@ fn submit_while_held_up(bencher: Bencher<'_, '_>, waiting: usize) {
             queue_bytes: usize::MAX,
             ..Settings::default()
         };
-        Batcher::new(settings, |mut batch: Batch<Job, u64>| async move {
+        Batcher::with_batches(settings, |mut batch: Batch<Job, u64>| async move {
             batch.answer_all(|member| member.item().key());
         })
     });
@@ -112,7 +112,7 @@ fn queue(bencher: Bencher<'_, '_>, size: usize) {
             max_wait: Duration::from_secs(3_600),
             ..Settings::default()
         };
-        Batcher::new(settings, |mut batch: Batch<Job, u64>| async move {
+        Batcher::with_batches(settings, |mut batch: Batch<Job, u64>| async move {
             batch.answer_all(|member| member.item().key());
         })
     });

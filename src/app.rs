@@ -26,9 +26,7 @@ use crate::http::{
     self, Admin, Buffered, Caller, HostNames, Jobs, JobsInner, Limits, Operator, Setting,
 };
 use crate::job::Job;
-use crate::observe::Observer;
-use crate::observe::advice;
-use crate::observe::metrics::Bounds;
+use crate::observe::{Bounds, Observer, advice};
 use crate::resilience::backoff::Backoff;
 use crate::resilience::budget::Budget;
 use crate::resilience::circuit::Circuit;
@@ -37,7 +35,7 @@ use crate::resilience::size::Size;
 use crate::server::connections::Connections;
 use crate::server::listener::{BindError, accept, bind};
 use crate::server::{self, files};
-use crate::telemetry::Seldom;
+use crate::telemetry::{self, Seldom};
 use crate::upstream::{self, Upstream};
 use crate::workers::Workers;
 
@@ -141,10 +139,11 @@ impl App {
             upstream,
             config,
         } = self;
-        let observer = Arc::new(Observer::new(Bounds {
+        let observer = Observer::new(Bounds {
             max_size: config.batch.max_size,
             max_bytes: config.batch.max_bytes,
-        }));
+        });
+        let observer = Arc::new(observer.with_log(telemetry::lines_dropped));
         let (phase, current) = watch::channel(Phase::Running);
         let circuit = Arc::new(Circuit::new(
             config.circuit.failures,
@@ -162,7 +161,7 @@ impl App {
             MaxInFlight::Fixed(_) => processor,
             MaxInFlight::Adaptive => processor.adaptive(),
         });
-        let batcher = Batcher::new(batcher_settings(&config), move |batch| {
+        let batcher = Batcher::with_batches(batcher_settings(&config), move |batch| {
             let processor = Arc::clone(&processor);
             processor.process(batch)
         });
@@ -302,7 +301,7 @@ impl Report {
     /// Logs it. To be called when nothing else is left that might log.
     pub fn log(&self) {
         let Self { batcher, observer } = self;
-        observer.failures.tell_rest();
+        observer.tell_rest();
         let metrics = &observer.metrics;
         let counts = batcher.snapshot();
         info!(

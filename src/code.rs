@@ -111,6 +111,15 @@ impl Code {
         !self.only_refuses()
     }
 
+    /// Whether it is a job's own error: the upstream was asked, and answered about this
+    /// job.
+    pub fn is_own(self) -> bool {
+        matches!(
+            self,
+            Self::JobError | Self::UpstreamRejectedJob | Self::UpstreamTooLarge
+        )
+    }
+
     /// Whether a batch can come to it as a whole.
     pub fn ends_batches(self) -> bool {
         let alone = matches!(

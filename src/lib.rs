@@ -89,6 +89,7 @@ pub mod cli;
 pub mod code;
 pub mod config;
 pub mod engine;
+pub mod fault;
 pub mod http;
 pub mod job;
 pub mod json;

@@ -1,20 +1,30 @@
-//! Whoever makes something happen tells it here, once: it is counted in the metrics
-//! and noted in the last five minutes.
+//! What happens in the proxy, told once by whoever makes it happen.
+//!
+//! [`Observer::tell`] is the one place that hears of an [`Event`]; the metrics count it,
+//! the last five minutes keep it, and the failure log puts it into a line. The advice is
+//! drawn from those five minutes. Nothing here knows who tells, nor who asks.
 
 pub mod advice;
-mod failures;
+mod by_code;
+mod event;
+mod failed_answer;
+mod failure_log;
+pub mod health;
+mod latency;
 pub mod live;
 pub mod metrics;
+mod moment;
+mod words;
 
-use std::time::Duration;
+use crate::batcher::Snapshot;
+use crate::observe::failure_log::FailureLog;
+use crate::observe::live::{Live, Recent};
+use crate::observe::metrics::Metrics;
 
-use crate::batcher::{FlushReason, Snapshot};
-use crate::code::Code;
-use crate::observe::live::{Live, Now};
-use crate::observe::metrics::{Bounds, Metrics, SplitCause};
-use crate::telemetry;
-
-pub use failures::{FailedBatch, FailureLog};
+pub use by_code::ByCode;
+pub use event::{Bounds, Event, FailedJobs, SplitCause};
+pub use failed_answer::FailedAnswer;
+pub use moment::{Moment, Totals};
 
 /// What has happened in this process.
 #[derive(Debug)]
@@ -23,32 +33,8 @@ pub struct Observer {
     pub metrics: Metrics,
     /// Lately.
     pub live: Live,
-    /// The lines of failed batches.
-    pub failures: FailureLog,
-}
-
-/// A batch that leaves for the first time.
-#[derive(Clone, Copy, Debug)]
-pub struct Left {
-    /// How many jobs are in it.
-    pub jobs: usize,
-    /// The bytes of its array.
-    pub bytes: usize,
-    /// Why it leaves.
-    pub reason: FlushReason,
-}
-
-/// A batch whose members are answered.
-#[derive(Clone, Copy, Debug)]
-pub struct Ended {
-    /// How many jobs were in it.
-    pub jobs: usize,
-    /// Why it left.
-    pub reason: FlushReason,
-    /// What it came to.
-    pub outcome: Code,
-    /// How long the upstream had it.
-    pub upstream: Duration,
+    failures: FailureLog,
+    log_lines_dropped: fn() -> u64,
 }
 
 /// How often a moment is looked for in which no answer is counted. There are some
@@ -60,140 +46,97 @@ impl Observer {
     pub fn new(bounds: Bounds) -> Self {
         Self {
             metrics: Metrics::new(bounds),
-            live: Live::new(),
+            live: Live::new(bounds),
             failures: FailureLog::default(),
+            log_lines_dropped: || 0,
         }
     }
 
-    /// What is counted at this moment, here and in the batcher.
-    pub fn now(&self, batcher: Snapshot) -> Now {
-        Now {
-            batcher,
-            totals: self.metrics.totals(),
-            log_lines_dropped: telemetry::lines_dropped(),
+    /// The same, which asks the log how many lines it had no room for.
+    #[must_use]
+    pub fn with_log(mut self, lines_dropped: fn() -> u64) -> Self {
+        self.log_lines_dropped = lines_dropped;
+        self
+    }
+
+    /// Something has happened. Whoever tells knows which of the events it is, so that
+    /// nothing but what that one comes to is left of this where it is told.
+    #[inline(always)]
+    pub fn tell(&self, event: Event) {
+        self.metrics.count(&event);
+        self.live.note(&event, |batcher| self.moment(batcher));
+        if let Event::BatchFailed(failed) = &event {
+            self.failures.tell(failed);
         }
     }
 
-    /// The same, all of it of one moment: the accepted jobs are those that were
-    /// answered, those whose callers left, and those that are in the house.
+    /// Tells the log of failures that were only counted so far: the process ends.
+    pub fn tell_rest(&self) {
+        self.failures.tell_rest();
+    }
+
+    /// The last five minutes, up to one moment.
+    pub fn recent(&self, batcher: impl Fn() -> Snapshot) -> Recent {
+        self.live.read(|| self.one_moment(batcher))
+    }
+
+    /// What is counted at one moment, here and in the batcher: the accepted jobs are
+    /// those that were answered, those whose callers left, and those that are in flight
+    /// or wait.
     ///
     /// Answers are counted by their callers' tasks, outside of the batcher's lock. Where
     /// as many were counted before the batcher was asked as after, all of it held when
     /// it was asked, since no count ever falls.
-    pub fn one_moment(&self, batcher: impl Fn() -> Snapshot) -> Now {
+    pub fn one_moment(&self, batcher: impl Fn() -> Snapshot) -> Moment {
         let mut totals = self.metrics.totals();
-        let mut now = self.now(Snapshot::default());
+        let mut moment = self.moment(Snapshot::default());
         for _ in 0..MOMENTS {
-            let batcher = batcher().with_most_of(now.batcher);
-            now = Now {
-                batcher,
-                totals,
-                ..now
-            };
+            moment.batcher = batcher().with_most_of(moment.batcher);
+            moment.totals = totals;
             totals = self.metrics.totals();
-            if totals.answered == now.totals.answered {
+            if totals.answered == moment.totals.answered {
                 break;
             }
         }
-        now
+        moment
     }
 
-    /// A request was answered that never entered the queue.
-    pub fn refused(&self, code: Code, batcher: Snapshot) {
-        self.metrics.refused(code);
-        self.live.note(&self.now(batcher));
-    }
-
-    /// A batch leaves for the first time; its members have waited so long.
-    pub fn batch_left(
-        &self,
-        left: Left,
-        waited: impl Iterator<Item = Duration> + Clone,
-        batcher: Snapshot,
-    ) {
-        let Left {
-            jobs,
-            bytes,
-            reason,
-        } = left;
-        let left = metrics::Left { jobs, bytes };
-        self.metrics.batch_left(left, waited.clone());
-        let left = live::Left {
-            size: jobs,
-            fill: self.metrics.fill(left),
-            reason,
-        };
-        self.live.batch_left(left, waited, &self.now(batcher));
-    }
-
-    /// A batch's members are answered.
-    pub fn batch_ended(&self, ended: Ended, batcher: Snapshot) {
-        self.metrics.batch_ended(ended.reason, ended.outcome);
-        let now = self.now(batcher);
-        self.live.batch_ended(ended.jobs, ended.upstream, &now);
-    }
-
-    /// An accepted job was answered, so long after it came.
-    pub fn answered(&self, outcome: Code, after: Duration) {
-        self.metrics.answered(outcome, after);
-        self.live.answered(after);
-    }
-
-    /// A batch has failed.
-    pub fn batch_failed(&self, failed: &FailedBatch) {
-        self.live.failed(live::Failed {
-            outcome: failed.outcome,
-            cause: failed.cause.clone(),
-            answer: failed.answer.clone(),
-            jobs: failed.jobs,
-            batch_id: failed.id,
-            size: failed.jobs,
-            took: failed.took,
-        });
-        self.failures.tell(failed);
-    }
-
-    /// Jobs of a batch have failed for themselves.
-    pub fn jobs_failed(&self, failed: live::Failed) {
-        self.live.failed(failed);
-    }
-
-    /// Every caller of a batch has left.
-    pub fn batch_abandoned(&self, reason: FlushReason) {
-        self.metrics.batch_abandoned(reason);
-    }
-
-    /// A batch is sent again in halves.
-    pub fn split(&self, status: Option<u16>) {
-        self.metrics.split(match status {
-            Some(413) => SplitCause::TooLarge,
-            _ => SplitCause::Status,
-        });
+    /// The same with what the batcher has held just now.
+    fn moment(&self, batcher: Snapshot) -> Moment {
+        Moment {
+            batcher,
+            totals: self.metrics.totals(),
+            log_lines_dropped: (self.log_lines_dropped)(),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::time::Duration;
 
     use super::*;
+    use crate::code::Code;
 
     const BOUNDS: Bounds = Bounds {
-        max_size: 100,
-        max_bytes: 1_000,
+        max_size: 1,
+        max_bytes: 1,
     };
 
-    /// Two jobs in the house; the last of some is answered, and another accepted,
-    /// between the look at the answers and that at the batcher.
+    /// Answers are counted without the batcher's lock, one after each look at it.
     #[test]
-    fn what_is_told_is_of_one_moment_whatever_happens_meanwhile() {
+    fn a_moment_is_one_moment_whatever_is_answered_meanwhile() {
         for busy in [0, 1, 5, u64::MAX] {
             let observer = Observer::new(BOUNDS);
             let looks = Cell::new(0);
-            let now = observer.one_moment(|| {
+            let moment = observer.one_moment(|| {
                 looks.set(looks.get() + 1);
                 if looks.get() <= busy {
-                    observer.metrics.answered(Code::Ok, Duration::ZERO);
+                    observer.tell(Event::Answered {
+                        outcome: Code::Ok,
+                        after: Duration::ZERO,
+                    });
                 }
                 Snapshot {
                     accepted: 2 + looks.get().min(busy),
@@ -201,13 +144,12 @@ mod tests {
                     ..Snapshot::default()
                 }
             });
-            let answered: u64 = now.totals.answered.iter().sum();
-            let in_house = now.batcher.accepted - answered;
-            // Where it never comes to rest, a job that was answered counts as in the
-            // house, and none as answered that was not accepted.
+            let unanswered = moment.batcher.accepted - moment.totals.answered.sum();
+            // Where it never comes to rest, a job that was answered counts as in
+            // flight, and none as answered that was not accepted.
             let expected = if busy == u64::MAX { 3 } else { 2 };
-            assert_eq!(in_house, expected, "{busy}");
-            assert_eq!(now.batcher.most_queued, 7, "{busy}");
+            assert_eq!(unanswered, expected, "{busy}");
+            assert_eq!(moment.batcher.most_queued, 7, "{busy}");
         }
     }
 }

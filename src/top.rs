@@ -12,10 +12,10 @@
 //! `draw` places what `panels` makes. `screen` alone knows the terminal, the keys and the clock.
 
 mod draw;
-mod health;
 mod history;
 mod panels;
 mod screen;
+mod shares;
 mod view;
 mod wire;
 mod words;

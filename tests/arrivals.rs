@@ -74,7 +74,7 @@ fn run<F: Future<Output = ()>>(wait: Wait, arrivals: impl FnOnce(Numbers) -> F) 
             ..Settings::default()
         };
         let noted = Arc::clone(&told);
-        let batcher = Batcher::new(settings, move |mut batch: Batch<Number, ()>| {
+        let batcher = Batcher::with_batches(settings, move |mut batch: Batch<Number, ()>| {
             let mut told = noted.lock().unwrap();
             told.sizes.push(batch.len());
             let left = batch.left();

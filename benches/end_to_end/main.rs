@@ -10,10 +10,18 @@
 //! nginx where it is installed, a fast upstream, and the release binary, each
 //! driven by wrk in turn. A figure is the median of its rounds; CPU is what the
 //! operating system has counted. It takes Linux and wrk.
+//!
+//! ```sh
+//! cargo bench --bench end_to_end -- --instructions
+//! ```
+//!
+//! counts instructions instead of time, which repeats to a percent on any machine:
+//! see [`instructions`]. It takes valgrind too.
 
 mod costs;
 mod crowd;
 mod goals;
+mod instructions;
 mod plot;
 mod process;
 mod servers;
@@ -39,6 +47,9 @@ struct Options {
     /// Leaves out how costs grow.
     #[arg(long)]
     goals_only: bool,
+    /// Counts instructions for each job, and measures nothing else.
+    #[arg(long)]
+    instructions: bool,
     /// Said by cargo.
     #[arg(long, hide = true)]
     bench: bool,
@@ -51,6 +62,9 @@ fn main() -> Result<()> {
         _ => {}
     }
     let options = Options::parse();
+    if options.instructions {
+        return instructions::measure(options.seconds);
+    }
     crowd::allow_many_files()?;
     goals::measure(options.rounds, options.seconds)?;
     if !options.goals_only {

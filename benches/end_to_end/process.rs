@@ -10,6 +10,19 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
+use crate::instructions::Counter;
+
+/// The release binary.
+const PRODUCT: &str = env!("CARGO_BIN_EXE_microbatch");
+
+fn product() -> Command {
+    Command::new(PRODUCT)
+}
+
+fn in_front_of(upstream: &str, flags: &str) -> String {
+    format!("--upstream http://{upstream}/batch --admin-listen 127.0.0.1:0 {flags}")
+}
+
 /// Ends with this.
 pub struct Server {
     child: Child,
@@ -22,8 +35,17 @@ pub struct Server {
 impl Server {
     /// This executable, as the floor or as the upstream: it prints its address.
     pub fn of_ours(role: &str) -> Result<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
-        let mut child = command.arg(role).stdout(Stdio::piped()).spawn()?;
+        Self::that_prints(Command::new(std::env::current_exe()?).arg(role))
+    }
+
+    /// The floor with one thread, its instructions to be counted.
+    pub fn counted_floor(counter: &Counter) -> Result<Self> {
+        let mut command = counter.command(std::env::current_exe()?);
+        Self::that_prints(command.arg("floor").env("TOKIO_WORKER_THREADS", "1"))
+    }
+
+    fn that_prints(command: &mut Command) -> Result<Self> {
+        let mut child = command.stdout(Stdio::piped()).spawn()?;
         let stdout = child.stdout.take().context("no output")?;
         let mut address = String::new();
         BufReader::new(stdout).read_line(&mut address)?;
@@ -37,18 +59,21 @@ impl Server {
 
     /// The product in front of an upstream; its log tells its addresses.
     pub fn proxy(upstream: &str, flags: &str) -> Result<Self> {
-        let url = format!("http://{upstream}/batch");
-        let flags = format!("--upstream {url} --admin-listen 127.0.0.1:0 {flags}");
-        Self::of_the_product(&flags)
+        Self::of_the_product(product(), &in_front_of(upstream, flags))
+    }
+
+    /// The same, its instructions to be counted.
+    pub fn counted_proxy(upstream: &str, flags: &str, counter: &Counter) -> Result<Self> {
+        let command = counter.command(PRODUCT.into());
+        Self::of_the_product(command, &in_front_of(upstream, flags))
     }
 
     /// The product's sample upstream, which can be slow.
     pub fn sample(flags: &str) -> Result<Self> {
-        Self::of_the_product(&format!("upstream {flags}"))
+        Self::of_the_product(product(), &format!("upstream {flags}"))
     }
 
-    fn of_the_product(flags: &str) -> Result<Self> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_microbatch"));
+    fn of_the_product(mut command: Command, flags: &str) -> Result<Self> {
         command
             .args(flags.split_whitespace())
             .args(["--listen", "127.0.0.1:0"])
@@ -101,6 +126,11 @@ impl Server {
             thread::sleep(Duration::from_millis(10));
         }
         Ok(server)
+    }
+
+    /// What the operating system calls it.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// The CPU time of all its threads and its children's, user and system.

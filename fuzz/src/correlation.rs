@@ -1,9 +1,8 @@
 //! Section 3 of the contract: which job gets which element of an answer.
 
 use bytes::Bytes;
-use microbatch::engine::correlate::{
-    Correlation, Element, ElementError, NotResults, Outcome, Unmatched, correlate,
-};
+use microbatch::engine::correlate::{Correlation, Element, ElementError, Outcome, correlate};
+use microbatch::fault::{NotResults, Unmatched};
 use microbatch::job::Job;
 use microbatch::json::MAX_DEPTH;
 use serde_json::value::RawValue;

@@ -4,11 +4,11 @@ use bytes::Bytes;
 use http::HeaderValue;
 
 use super::Results;
-use super::correlate::NotResults;
 use super::outcome::{Failure, Passthrough, Refusal, code_of_status};
 use super::trip::Trip;
 use crate::code::Code;
-use crate::observe::live::FailedAnswer;
+use crate::fault::NotResults;
+use crate::observe::FailedAnswer;
 use crate::upstream::{Call, CallError, Outgoing, Response};
 
 /// The longest body of a refusal that is handed on to a caller: under 64 KiB.

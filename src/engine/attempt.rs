@@ -16,7 +16,7 @@ use super::retry::Reservation;
 use crate::batcher::Batcher;
 use crate::code::Code;
 use crate::job::Job;
-use crate::observe::metrics::CallOutcome;
+use crate::observe::Event;
 use crate::resilience::circuit::{Permit, Signal};
 use crate::resilience::limit;
 use crate::resilience::size::Size;
@@ -60,7 +60,7 @@ impl Attempt {
         let started = Instant::now();
         if let Some(reservation) = retry {
             reservation.spend(started);
-            learning.observer.metrics.retried();
+            learning.observer.tell(Event::Retried);
         }
         Self {
             learning: Arc::clone(learning),
@@ -83,7 +83,11 @@ impl Attempt {
         let took = now.saturating_duration_since(self.started);
         let learning = &*self.learning;
         let (outcome, status) = end.counted();
-        learning.observer.metrics.call_ended(outcome, status, took);
+        learning.observer.tell(Event::AttemptEnded {
+            outcome,
+            status,
+            took,
+        });
         let hung = matches!(end, End::Abandoned(_)) && learning.has_hung(took);
         if let Some(signal) = end.signal(hung) {
             permit.tell(signal, now);
@@ -124,13 +128,13 @@ impl End<'_> {
     }
 
     /// What it is counted as, with the status of the answer.
-    fn counted(self) -> (CallOutcome, Option<u16>) {
+    fn counted(self) -> (Option<Code>, Option<u16>) {
         match self {
             Self::Answered(status) => (Code::Ok.into(), Some(status)),
             Self::Failed(failure) | Self::Split(failure) => {
                 (failure.code().into(), failure.status())
             }
-            Self::Abandoned(NobodyLeft::Departed) => (CallOutcome::Abandoned, None),
+            Self::Abandoned(NobodyLeft::Departed) => (None, None),
             Self::Abandoned(NobodyLeft::Expired) => (Code::DeadlineExceeded.into(), None),
             Self::Abandoned(NobodyLeft::GivenUp { sent }) => {
                 (Failure::GivenUp { sent }.code().into(), None)

@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use super::outcome::Dispatched;
 use super::*;
 use crate::batcher::{Batcher, Reply, Settings};
-use crate::observe::metrics::Bounds;
+use crate::observe::Bounds;
 
 use crate::upstream::{CallError, Outgoing, Sent};
 
@@ -150,7 +150,9 @@ impl Rules {
         );
         let processor = Arc::new(processor);
         House {
-            batcher: Batcher::new(settings, move |batch| Arc::clone(&processor).process(batch)),
+            batcher: Batcher::with_batches(settings, move |batch| {
+                Arc::clone(&processor).process(batch)
+            }),
             calls,
             phase,
             circuit,

@@ -3,13 +3,15 @@
 use bytes::Bytes;
 use tracing::warn;
 
-use super::correlate::{Correlation, NotResults, Outcome, Unsound, correlate};
+use super::correlate::{Correlation, Outcome, correlate};
 use super::outcome::{Failure, JobOutcome};
 use super::trip::Trip;
 use super::{Batch, Member, Processor};
 use crate::aside::{LARGE, aside};
 use crate::code::Code;
+use crate::fault::{NotResults, Unsound};
 use crate::job::JobId;
+use crate::observe::Event;
 use crate::upstream::Response;
 
 /// An answer up to this size, in bytes, is kept whole for any of its results: what a
@@ -79,7 +81,7 @@ impl<C> Processor<C> {
         // The results of members that expired meanwhile are nobody's fault.
         let expired = trip.size() - members;
         unmatched.unknown_id = unmatched.unknown_id.saturating_sub(expired);
-        self.observer.metrics.unmatched(&unmatched);
+        self.observer.tell(Event::Unmatched(unmatched));
         let unsound: usize = jobs.iter().sum();
         if unsound + unmatched.total() > 0
             && let Some(silent) = self.mismatches.now()

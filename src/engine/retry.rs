@@ -13,6 +13,7 @@ use super::{Batch, Member, Phase, Processor, discard};
 use crate::batcher::Slot;
 use crate::engine::outcome::JobResult;
 use crate::job::Job;
+use crate::observe::Event;
 use crate::resilience::budget::Budget;
 use crate::upstream::Call;
 
@@ -102,7 +103,7 @@ impl<C: Call> Processor<C> {
         let reservation = Reservation::within(&self.budget, now);
         // Who has switched retries off knows.
         if reservation.is_none() && !lock(&self.budget).is_off() {
-            self.observer.metrics.budget_exhausted();
+            self.observer.tell(Event::BudgetExhausted);
             if let Some(silent) = self.exhausted.now() {
                 warn!(
                     batch_id = %trip.id(),

@@ -9,7 +9,7 @@ use tokio::time::{advance, sleep};
 
 use super::*;
 use crate::batcher::{Batcher, Reply, Settings};
-use crate::observe::metrics::Bounds;
+use crate::observe::Bounds;
 use crate::resilience::limit;
 
 use crate::upstream::{CallError, Outgoing};
@@ -143,7 +143,7 @@ impl House {
         });
         let process = move |batch| Arc::clone(&processor).process(batch);
         Open {
-            batcher: Batcher::new(self.settings, process),
+            batcher: Batcher::with_batches(self.settings, process),
             script: steps,
             circuit,
             observer,

@@ -12,14 +12,13 @@ use uuid::Uuid;
 
 use super::answer::Failed;
 use super::attend::NobodyLeft;
-use super::correlate::Unsound;
 use super::outcome::{BatchTag, Dispatched, Failure, JobOutcome, JobResult};
 use super::{Batch, Member};
 use crate::batcher::{Batcher, FlushReason};
 use crate::code::Code;
+use crate::fault::Unsound;
 use crate::job::Job;
-use crate::observe::live::{self, FailedAnswer};
-use crate::observe::{Ended, FailedBatch, Left, Observer};
+use crate::observe::{Event, FailedAnswer, FailedJobs, Observer, SplitCause};
 use crate::trace_context::TraceContext;
 use crate::upstream::Sent;
 
@@ -127,14 +126,16 @@ impl Trip {
             self.tag = tag(self.tag.id, self.size);
         }
         if !std::mem::replace(&mut self.left_told, true) {
-            let left = Left {
+            self.observer.tell(Event::BatchLeft {
                 jobs: self.size,
                 bytes,
                 reason: self.reason,
-            };
-            let waited = batch.members().iter().map(|it| it.waited(self.left));
-            self.observer
-                .batch_left(left, waited, self.batcher.observe());
+                batcher: self.batcher.observe(),
+            });
+            for member in batch.members() {
+                let waited = member.waited(self.left);
+                self.observer.tell(Event::JobLeft { waited });
+            }
         }
         debug!(
             batch_id = %self.tag.id,
@@ -230,13 +231,13 @@ impl Trip {
     /// Counts the batch's end, once.
     pub fn count(&self, outcome: Code) {
         self.told.store(true, Ordering::Relaxed);
-        let ended = Ended {
+        self.observer.tell(Event::BatchEnded {
             jobs: self.size,
             reason: self.reason,
             outcome,
             upstream: self.upstream_had_it(),
-        };
-        self.observer.batch_ended(ended, self.batcher.observe());
+            batcher: self.batcher.observe(),
+        });
     }
 
     /// Counts the end of a batch that did not fail by itself, and logs it. Batches
@@ -259,32 +260,39 @@ impl Trip {
 
     /// Logs a batch that failed, whose end is counted.
     pub fn log_failed(&self, outcome: Code, cause: &str, answer: Option<FailedAnswer>) {
-        self.observer.batch_failed(&FailedBatch {
-            id: self.tag.id,
-            jobs: self.size,
-            outcome,
-            attempts: self.attempt,
-            took: self.left.elapsed(),
-            cause: cause.to_owned(),
-            answer,
-        });
+        let cause = cause.to_owned();
+        let failed = self.failed_jobs(self.size, outcome, cause, answer);
+        self.observer.tell(Event::BatchFailed(failed));
     }
 
     /// So many jobs of the batch have failed for themselves, by an answer of this
     /// status.
     pub fn jobs_failed(&self, why: Unsound, jobs: usize, status: u16) {
-        self.observer.jobs_failed(live::Failed {
-            outcome: why.code(),
-            cause: why.to_string(),
-            answer: Some(FailedAnswer {
-                upstream_status: status,
-                ..FailedAnswer::default()
-            }),
+        let answer = FailedAnswer {
+            upstream_status: status,
+            ..FailedAnswer::default()
+        };
+        let failed = self.failed_jobs(jobs, why.code(), why.to_string(), Some(answer));
+        self.observer.tell(Event::JobsFailed(failed));
+    }
+
+    fn failed_jobs(
+        &self,
+        jobs: usize,
+        outcome: Code,
+        cause: String,
+        answer: Option<FailedAnswer>,
+    ) -> FailedJobs {
+        FailedJobs {
+            outcome,
+            cause,
+            answer,
             jobs,
             batch_id: self.tag.id,
             size: self.size,
+            attempts: self.attempt,
             took: self.left.elapsed(),
-        });
+        }
     }
 
     pub fn log_nobody_left(&self, why: NobodyLeft) {
@@ -296,7 +304,8 @@ impl Trip {
             }
             NobodyLeft::Departed => {
                 self.told.store(true, Ordering::Relaxed);
-                self.observer.batch_abandoned(self.reason);
+                let reason = self.reason;
+                self.observer.tell(Event::BatchAbandoned { reason });
                 let (batch_id, size) = (self.tag.id, self.size);
                 debug!(%batch_id, size, outcome = "abandoned", "batch done");
                 return;
@@ -321,7 +330,8 @@ impl Trip {
 
     pub fn log_split(&self, failed: &Failed) {
         self.told.store(true, Ordering::Relaxed);
-        self.observer.split(failed.failure.status());
+        let cause = SplitCause::of(failed.failure.status());
+        self.observer.tell(Event::Split(cause));
         debug!(
             batch_id = %self.tag.id,
             size = self.size,
@@ -335,7 +345,7 @@ impl Trip {
     /// Its size was refused meanwhile, so that it goes on in halves without a call.
     pub fn log_split_unsent(&self) {
         self.told.store(true, Ordering::Relaxed);
-        self.observer.split(Some(413));
+        self.observer.tell(Event::Split(SplitCause::TooLarge));
         let (batch_id, size) = (self.tag.id, self.size);
         debug!(%batch_id, size, "batch is split before it is sent: larger ones were refused");
     }

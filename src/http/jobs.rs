@@ -18,11 +18,12 @@ use super::headers::Headers;
 use super::problem::Problem;
 use super::{AnswerBody, Jobs};
 use crate::aside::{LARGE, aside};
-use crate::batcher::{Refusal, Reply, Source, Stage, Unanswered};
+use crate::batcher::{self, Reply, Source, Stage};
 use crate::code::Code;
 use crate::engine::outcome::{Failure, JobOutcome, JobResult};
 use crate::engine::{self, Phase};
 use crate::job::{Job, JobId};
+use crate::observe::Event;
 use crate::patience::in_time;
 
 const BATCH_ID: HeaderName = HeaderName::from_static("x-batch-id");
@@ -77,7 +78,7 @@ where
         let options = engine::options(&job, arrived + stay);
         let mut waiting = match source.submit_with(job, options) {
             Ok(reply) => Waiting::new(reply, &id, jobs),
-            Err(refused) => return jobs.refuse(Problem::from(refused.reason).of(&id)),
+            Err(refused) => return jobs.refuse(Problem::from(refused).of(&id)),
         };
         // From here on the queue counts it.
         drop(charge);
@@ -86,12 +87,13 @@ where
         uncounted.stage = CountedBy::Outcome(arrived);
         match answer {
             Ok(result) => jobs.respond(&id, arrived, result),
-            Err(reason) => {
-                let problem = Problem::from(reason).of(&id);
-                if !reason.had_entered() {
+            Err(error) => {
+                let had_entered = error.had_entered();
+                let problem = Problem::from(error).of(&id);
+                if !had_entered {
                     return jobs.refuse(problem);
                 }
-                jobs.observer.answered(problem.code(), arrived.elapsed());
+                jobs.answered(problem.code(), arrived);
                 told(problem)
             }
         }
@@ -123,7 +125,7 @@ where
             }
         };
         let body = match in_time(deadline, gathering).await.transpose() {
-            None => return Err(Problem::from(Refusal::Closed)),
+            None => return Err(Problem::from(batcher::Error::Closed)),
             Some(Ok(Ok(body))) => body,
             Some(Ok(Err(error))) if error.is::<LengthLimitError>() => {
                 return Err(Problem::job_too_large(limit));
@@ -235,10 +237,10 @@ impl<'a> Waiting<'a> {
         Self { reply, id }
     }
 
-    async fn answer(&mut self) -> Result<JobResult, Unanswered> {
+    async fn answer(&mut self) -> Result<JobResult, batcher::Error> {
         let answer = match &mut self.reply {
             Some(reply) => reply.await,
-            None => Err(Unanswered::Dropped),
+            None => Err(batcher::Error::Dropped),
         };
         self.reply = None;
         answer
@@ -278,9 +280,18 @@ impl Jobs {
 
     /// Counts what is answered to a request that was refused.
     fn note(&self, problem: Problem) -> Problem {
-        self.observer
-            .refused(problem.code(), self.batcher.observe());
+        self.refused(problem.code());
         problem
+    }
+
+    fn refused(&self, code: Code) {
+        let batcher = self.batcher.observe();
+        self.observer.tell(Event::Refused { code, batcher });
+    }
+
+    fn answered(&self, outcome: Code, arrived: Instant) {
+        let after = arrived.elapsed();
+        self.observer.tell(Event::Answered { outcome, after });
     }
 
     fn respond(&self, id: &JobId, arrived: Instant, result: JobResult) -> Response<AnswerBody> {
@@ -322,7 +333,7 @@ impl Jobs {
                 )
             }
         };
-        self.observer.answered(code, arrived.elapsed());
+        self.answered(code, arrived);
         let headers = response.headers_mut();
         headers.insert(BATCH_ID, batch.id_header.clone());
         headers.insert(BATCH_SIZE, batch.size_header.clone());
@@ -386,9 +397,9 @@ impl Drop for Uncounted<'_> {
         }
         let (jobs, code) = (self.jobs, Code::Internal);
         match self.stage {
-            CountedBy::Refusal => jobs.observer.refused(code, jobs.batcher.snapshot()),
+            CountedBy::Refusal => jobs.refused(code),
             CountedBy::Batcher => {}
-            CountedBy::Outcome(arrived) => jobs.observer.answered(code, arrived.elapsed()),
+            CountedBy::Outcome(arrived) => jobs.answered(code, arrived),
         }
     }
 }
@@ -424,8 +435,7 @@ mod tests {
     use super::super::{Buffered, Caller, HostNames, JobsInner, jobs_router};
     use super::*;
     use crate::batcher::{Batcher, Settings};
-    use crate::observe::Observer;
-    use crate::observe::metrics::Bounds;
+    use crate::observe::{Bounds, Observer};
     use crate::resilience::circuit::Circuit;
 
     fn jobs() -> Jobs {
@@ -434,7 +444,7 @@ mod tests {
             max_bytes: 1,
         };
         Jobs::from(JobsInner {
-            batcher: Batcher::new(Settings::default(), async |_| ()),
+            batcher: Batcher::with_batches(Settings::default(), async |_| ()),
             observer: Arc::new(Observer::new(bounds)),
             hosts: HostNames::default(),
             buffered: Buffered::new(1_000, 100),

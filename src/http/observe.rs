@@ -14,11 +14,10 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::Admin;
-use crate::batcher::Snapshot;
-use crate::observe::advice::{self, Advice, Figures, advise};
-use crate::observe::live::{Failures, Reading, Second, Size};
-use crate::observe::metrics::{Format, Gauges, exposition};
-use crate::telemetry;
+use crate::observe::advice::{Advice, Figures, advise};
+use crate::observe::health::{Health, Present};
+use crate::observe::live::{Failures, Recent, Second, Size};
+use crate::observe::metrics::{Format, Process, Route, exposition};
 
 /// The live page, whole.
 const PAGE: &str = include_str!("page.html");
@@ -81,11 +80,12 @@ struct Document<'a> {
     started: f64,
     ready: bool,
     circuit: &'static str,
+    health: Health,
     limits: Limits,
     current: Current,
     seconds: &'a [Second],
     sizes: Vec<Size>,
-    failures: Vec<Failures>,
+    failures: &'a [Failures],
     advice: Vec<Advice>,
     settings: &'a [Setting],
 }
@@ -115,41 +115,41 @@ pub(super) async fn page() -> Response {
 pub(super) async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Response {
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
     let format = Format::accepted_by(accept.unwrap_or_default());
-    let gauges = Gauges {
-        now: admin.observer.one_moment(|| admin.batcher.snapshot()),
+    let moment = admin.observer.one_moment(|| admin.batcher.snapshot());
+    let process = Process {
+        buffered: admin.buffered.bytes(),
+        log_lines_dropped: moment.log_lines_dropped,
+    };
+    let route = Route {
+        metrics: &admin.observer.metrics,
+        moment: &moment,
         queue_capacity: admin.limits.queue_jobs,
         circuit_open: !admin.circuit.is_closed(),
-        log_lines_dropped: telemetry::lines_dropped(),
-        buffered: admin.buffered.bytes(),
     };
-    match exposition(&admin.observer, gauges, format) {
-        Ok(text) => {
-            let headers = [
-                (CONTENT_TYPE, format.content_type()),
-                (CACHE_CONTROL, NO_STORE),
-            ];
-            (headers, text).into_response()
-        }
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
+    let headers = [
+        (CONTENT_TYPE, format.content_type()),
+        (CACHE_CONTROL, NO_STORE),
+    ];
+    (headers, exposition(&process, &route, format)).into_response()
 }
 
 /// `GET /live`: what the page shows, or with `?since=<t>` no seconds before that.
 pub(super) async fn live(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Response {
     let since = query.as_deref().and_then(since).unwrap_or(0);
-    let Reading {
-        now,
-        seconds,
-        failures,
-    } = admin.read();
-    let batcher = now.batcher;
-    let from = seconds.partition_point(|second| second.t <= since);
+    let recent = admin.recent();
+    let batcher = &recent.moment.batcher;
+    let present = Present {
+        queue_jobs: admin.limits.queue_jobs,
+        circuit: admin.circuit.state(),
+        ready: admin.is_ready(),
+    };
     let document = Document {
         version: env!("CARGO_PKG_VERSION"),
-        now: admin.observer.live.date(),
+        now: recent.date,
         started: admin.observer.live.started(),
-        ready: admin.is_ready(),
-        circuit: admin.circuit.state(),
+        ready: present.ready,
+        circuit: present.circuit,
+        health: Health::of(&recent, &present),
         limits: Limits {
             max_in_flight: batcher.max_in_flight,
             ..admin.limits.clone()
@@ -161,10 +161,10 @@ pub(super) async fn live(State(admin): State<Admin>, RawQuery(query): RawQuery) 
             waiting_for_room: batcher.waiting_for_room,
             connections: batcher.sources,
         },
-        sizes: Size::of(seconds.iter(), admin.limits.max_size),
-        advice: admin.advise(&seconds, &failures, batcher),
-        failures,
-        seconds: &seconds[from..],
+        seconds: recent.after(since),
+        sizes: Size::of(recent.seconds.iter(), admin.limits.max_size),
+        failures: &recent.failures,
+        advice: admin.advise(&recent),
         settings: &admin.settings,
     };
     json(&document)
@@ -172,25 +172,16 @@ pub(super) async fn live(State(admin): State<Admin>, RawQuery(query): RawQuery) 
 
 /// `GET /advice`: what limits the proxy now, in words.
 pub(super) async fn advice(State(admin): State<Admin>) -> Response {
-    let Reading {
-        now,
-        seconds,
-        failures,
-    } = admin.read();
-    json(&admin.advise(&seconds, &failures, now.batcher))
+    json(&admin.advise(&admin.recent()))
 }
 
 impl Admin {
-    fn read(&self) -> Reading {
-        let live = &self.observer.live;
-        live.read(|| self.observer.one_moment(|| self.batcher.observe()))
+    fn recent(&self) -> Recent {
+        self.observer.recent(|| self.batcher.observe())
     }
 
-    fn advise(&self, seconds: &[Second], failures: &[Failures], batcher: Snapshot) -> Vec<Advice> {
-        let minute = (self.observer.live.date() as u64).saturating_sub(advice::SECONDS);
-        let from = seconds.partition_point(|second| second.t <= minute);
-        let circuit_open = !self.circuit.is_closed();
-        let figures = Figures::of(&seconds[from..], failures, batcher, circuit_open);
+    fn advise(&self, recent: &Recent) -> Vec<Advice> {
+        let figures = Figures::of(recent, !self.circuit.is_closed());
         advise(&figures, &self.advice)
     }
 }

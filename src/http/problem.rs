@@ -11,7 +11,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::authority::HostError;
-use crate::batcher::{Refusal, Unanswered};
+use crate::batcher;
 use crate::code::Code;
 use crate::engine::outcome::{self, Dispatched, Failure};
 use crate::job::{JobError, JobId};
@@ -281,47 +281,41 @@ impl From<JobError> for Problem {
     }
 }
 
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Full { retry_after } => queue_full(retry_after),
-            Refusal::KeyFull { retry_after } => Self::new(
+impl From<batcher::Error> for Problem {
+    fn from(error: batcher::Error) -> Self {
+        use batcher::Error;
+        match error {
+            Error::Full { room_in } => Self::new(
+                Code::QueueFull,
+                "too many jobs are waiting; nothing was sent, try again after the time in \
+                 Retry-After",
+            )
+            .retry_after(room_in.as_secs()),
+            Error::KeyFull { room_in } => Self::new(
                 Code::QueueFull,
                 "too many jobs wait for others of the same id, since two jobs of one id never \
                  share a batch; nothing was sent: give each job an id of its own, or try again \
                  after the time in Retry-After",
             )
-            .retry_after(retry_after),
-            Refusal::Closed => shutting_down(),
-            Refusal::TooLarge => Self::new(
+            .retry_after(room_in.as_secs()),
+            Error::TooLarge => Self::new(
                 Code::JobTooLarge,
                 "the job is larger than a batch or the queue may be",
             ),
-        }
-    }
-}
-
-impl From<Unanswered> for Problem {
-    fn from(unanswered: Unanswered) -> Self {
-        match unanswered {
-            Unanswered::Expired { retry_after } => Self::new(
+            Error::Expired { room_in } => Self::new(
                 Code::QueueTimeout,
                 "the deadline passed while the job was queued; nothing was sent, try again later",
             )
-            .retry_after(retry_after),
-            Unanswered::Full { retry_after } => queue_full(retry_after),
-            Unanswered::Abandoned | Unanswered::Closed => shutting_down(),
-            Unanswered::Dropped => Self::internal(),
+            .retry_after(room_in.as_secs()),
+            Error::Closed | Error::Abandoned => shutting_down(),
+            // The engine answers every member, or has panicked.
+            Error::Dropped
+            | Error::Failed(_)
+            | Error::WrongCount { .. }
+            | Error::Missing { .. }
+            | Error::Duplicate => Self::internal(),
         }
     }
-}
-
-fn queue_full(retry_after: u64) -> Problem {
-    Problem::new(
-        Code::QueueFull,
-        "too many jobs are waiting; nothing was sent, try again after the time in Retry-After",
-    )
-    .retry_after(retry_after)
 }
 
 fn shutting_down() -> Problem {

@@ -1,9 +1,12 @@
 //! The contract's table of errors: code, status, dispatched, retryable.
 
+use std::time::Duration;
+
 use http_body_util::BodyExt;
 use serde_json::Value;
 
 use super::*;
+use crate::batcher::Error;
 use crate::engine::outcome::code_of_status;
 
 fn missing(other_type: bool) -> Failure {
@@ -33,10 +36,10 @@ fn refusal(status: u16, size: usize) -> Failure {
 
 #[tokio::test]
 async fn the_table_of_errors() {
-    let full = Refusal::Full { retry_after: 7 };
-    let key_full = Refusal::KeyFull { retry_after: 7 };
-    let expired = Unanswered::Expired { retry_after: 7 };
-    let never_in = Unanswered::Full { retry_after: 7 };
+    let room_in = Duration::from_secs(7);
+    let full = Error::Full { room_in };
+    let key_full = Error::KeyFull { room_in };
+    let expired = Error::Expired { room_in };
     let malformed = JobError::Malformed("here".to_owned());
     let of = |failure: Failure| Problem::from(&failure);
     for (problem, status, code, dispatched, retryable) in [
@@ -88,7 +91,7 @@ async fn the_table_of_errors() {
         ),
         (Problem::job_too_large(1), 413, "job-too-large", "no", false),
         (
-            Problem::from(Refusal::TooLarge),
+            Problem::from(Error::TooLarge),
             413,
             "job-too-large",
             "no",
@@ -97,7 +100,6 @@ async fn the_table_of_errors() {
         (Problem::read_timeout(), 408, "read-timeout", "no", false),
         (Problem::from(full), 503, "queue-full", "no", true),
         (Problem::from(key_full), 503, "queue-full", "no", true),
-        (Problem::from(never_in), 503, "queue-full", "no", true),
         (Problem::from(expired), 503, "queue-timeout", "no", true),
         (Problem::circuit_open(5), 503, "circuit-open", "no", true),
         (of(Failure::CircuitOpen(5)), 503, "circuit-open", "no", true),
@@ -232,21 +234,21 @@ async fn the_table_of_errors() {
             false,
         ),
         (
-            Problem::from(Refusal::Closed),
+            Problem::from(Error::Closed),
             503,
             "shutting-down",
             "no",
             true,
         ),
         (
-            Problem::from(Unanswered::Abandoned),
+            Problem::from(Error::Abandoned),
             503,
             "shutting-down",
             "no",
             true,
         ),
         (
-            Problem::from(Unanswered::Dropped),
+            Problem::from(Error::Dropped),
             500,
             "internal",
             "unknown",
@@ -307,7 +309,7 @@ async fn some_answers_carry_more_headers() {
     assert!(head.headers().get(CONNECTION).is_none());
     let (head, _) = document(Problem::method_not_allowed("POST")).await;
     assert_eq!(head.headers()[ALLOW], "POST");
-    let (head, _) = document(Problem::from(Refusal::Closed)).await;
+    let (head, _) = document(Problem::from(Error::Closed)).await;
     assert_eq!(head.headers()[CONNECTION], "close");
     let overloaded = Failure::Status(outcome::Refusal {
         status: 429,

@@ -10,60 +10,11 @@ mod batching;
 mod failing;
 mod figures;
 mod load;
-mod words;
+mod reasons;
+mod sentence;
 
-use serde::Serialize;
-
-pub use figures::Figures;
-
-/// How many of the last seconds the advice is drawn from.
-pub const SECONDS: u64 = 60;
-
-/// How pressing a sentence is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// Callers suffer.
-    Problem,
-    /// It could be better.
-    Hint,
-    /// It is as it should be.
-    Good,
-}
-
-/// One sentence.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Advice {
-    /// How pressing it is.
-    pub kind: Kind,
-    /// The sentence; names and settings stand in backquotes.
-    pub text: String,
-    /// The setting it speaks of.
-    pub setting: Option<&'static str>,
-}
-
-/// The settings that the rules look at.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Limits {
-    /// `batch.max_size`.
-    pub max_size: usize,
-    /// `batch.max_wait`, in milliseconds.
-    pub max_wait_ms: f64,
-    /// `batch.wait = "adaptive"`.
-    pub adaptive_wait: bool,
-    /// `upstream.max_in_flight = "adaptive"`.
-    pub adaptive_in_flight: bool,
-    /// `queue.max_jobs`.
-    pub queue_jobs: usize,
-    /// `queue.on_full = "wait"`.
-    pub waits_for_room: bool,
-    /// `upstream.idempotent`.
-    pub idempotent: bool,
-    /// `upstream.timeout`, in milliseconds.
-    pub upstream_timeout_ms: f64,
-    /// `server.request_timeout`, in milliseconds.
-    pub request_timeout_ms: f64,
-}
+pub use figures::{Figures, Limits};
+pub use sentence::{Advice, Kind};
 
 /// Everything there is to say, what dominates first; never nothing.
 pub fn advise(figures: &Figures, limits: &Limits) -> Vec<Advice> {
@@ -114,14 +65,6 @@ fn all(figures: &Figures, limits: &Limits) -> Vec<Advice> {
         advice.push(batching::fine(figures));
     }
     advice
-}
-
-fn say(kind: Kind, setting: impl Into<Option<&'static str>>, text: String) -> Advice {
-    Advice {
-        kind,
-        text,
-        setting: setting.into(),
-    }
 }
 
 #[cfg(test)]

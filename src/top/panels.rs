@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 
 use super::draw::{Look, Tone};
 use super::view::{Track, View};
-use super::wire::{Failure, Kind};
+use super::wire::{Failure, Health, Kind};
 use super::words::{NONE, ago, count, maybe, ms, percent, span};
 
 type Lines = Vec<Line<'static>>;
@@ -48,14 +48,14 @@ fn states(view: &View, look: Look) -> Line<'static> {
         let text = format!("no answer, trying again: {why}");
         return Line::from(styled(look, Tone::Problem, text));
     }
-    let words = &view.health.words;
-    let mut line = vec![styled(look, tone(view.health.kind), words.clone())];
-    if !view.ready && words != "draining" {
+    let Health { state, kind, text } = &view.health;
+    let mut line = vec![styled(look, tone(*kind), text.clone())];
+    if !view.ready && state != "draining" {
         line.push(", ".into());
         line.push(styled(look, Tone::Hint, "draining".to_owned()));
     }
     if let Some(circuit) = &view.circuit
-        && !words.starts_with("circuit")
+        && !state.starts_with("circuit")
     {
         line.push(format!(", circuit {circuit}").into());
     }

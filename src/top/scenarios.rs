@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::history::{History, SPAN};
-use super::wire::{Live, Second};
+use super::wire::{Kind, Live, Second};
 
 /// An answer at that second of a proxy that started long ago.
 pub(super) fn live(now: u64, seconds: Vec<Second>) -> Live {
@@ -39,6 +39,7 @@ fn document(now: u64) -> Value {
     json!({
         "version": "0.1.0", "now": now as f64 + 0.25, "started": 10.0, "ready": true,
         "circuit": "closed", "unheard_of": {},
+        "health": {"state": "ready", "kind": "good", "text": "ready"},
         "limits": {"max_size": 100, "max_bytes": 1048576, "max_wait_ms": 5.0, "max_in_flight": 10,
             "adaptive_in_flight": false, "queue_jobs": 10000, "queue_bytes": 67108864},
         "current": {"queue_jobs": 0, "queue_bytes": 0, "in_flight": 0, "connections": 0},
@@ -46,6 +47,11 @@ fn document(now: u64) -> Value {
         "sizes": sizes,
         "advice": [],
     })
+}
+
+fn problem(live: &mut Live, state: &str, text: &str) {
+    (live.health.kind, live.health.state) = (Kind::Problem, state.to_owned());
+    live.health.text = text.to_owned();
 }
 
 fn advised(live: &mut Live, kind: &str, text: &str) {
@@ -100,6 +106,7 @@ pub(super) fn saturated() -> History {
     let mut live = live(1000, seconds.collect());
     (live.current.queue_jobs, live.current.in_flight) = (10_000, 10);
     live.limits.adaptive_in_flight = true;
+    problem(&mut live, "failing", "5 % of jobs fail or are refused");
     advised(
         &mut live,
         "problem",
@@ -127,6 +134,7 @@ pub(super) fn failing() -> History {
     });
     let mut live = live(1000, seconds.collect());
     (live.circuit, live.ready) = ("open".to_owned(), false);
+    problem(&mut live, "circuit-open", "circuit open, jobs are refused");
     let failure = |at: u32| {
         json!({"t": 999.5 - f64::from(at), "batch_id": "01a1fc49-34f1-74a1-8e29-811633df5a82",
             "size": 64, "outcome": "upstream-malformed", "duration_ms": 12.2, "count": 9, "jobs": 500,

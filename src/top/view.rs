@@ -6,10 +6,13 @@
 
 use std::collections::BTreeMap;
 
-use super::health::{Health, NOW, Shares};
 use super::history::{History, SPAN};
-use super::wire::{Advice, Failure, Limits, Second, Size};
+use super::shares::Shares;
+use super::wire::{Advice, Failure, Health, Limits, Second, Size};
 use crate::batcher::FlushReason;
+
+/// Seconds that "now" is the mean of.
+const NOW: u64 = 10;
 
 /// A frame's figures.
 #[derive(Debug)]
@@ -91,7 +94,7 @@ impl View {
             now: live.now,
             ready: live.ready,
             circuit: (!circuit_is_off || live.circuit != "closed").then(|| live.circuit.clone()),
-            health: Health::of(live, shares, history.between(0, now)),
+            health: live.health.clone(),
             lost: history.lost().map(str::to_owned),
             limits: live.limits.clone(),
             success: shares.success(),

@@ -40,6 +40,8 @@ pub(super) struct Live {
     pub ready: bool,
     #[serde(deserialize_with = "text")]
     pub circuit: String,
+    #[serde(default)]
+    pub health: Health,
     pub limits: Limits,
     pub current: Current,
     pub seconds: Vec<Second>,
@@ -108,8 +110,6 @@ pub(super) struct Second {
     pub job_p99_ms: Option<f64>,
     /// Jobs that a batch left without because it had another of the same id.
     pub kept_apart: u64,
-    /// Jobs in flight whose callers left.
-    pub departed: u64,
     #[serde(deserialize_with = "counts")]
     pub reasons: BTreeMap<String, u64>,
     #[serde(deserialize_with = "counts")]
@@ -166,6 +166,27 @@ pub(super) struct Advice {
     pub kind: Kind,
     #[serde(deserialize_with = "text")]
     pub text: String,
+}
+
+/// The worst that is true.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(super) struct Health {
+    #[serde(deserialize_with = "text")]
+    pub state: String,
+    pub kind: Kind,
+    #[serde(deserialize_with = "text")]
+    pub text: String,
+}
+
+/// Of who does not tell it.
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            state: "unknown".to_owned(),
+            kind: Kind::Note,
+            text: "state unknown".to_owned(),
+        }
+    }
 }
 
 /// How pressing something is.

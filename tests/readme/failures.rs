@@ -1,6 +1,7 @@
 //! The table of errors against the problems that the program makes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use axum::response::IntoResponse as _;
 use bytes::Bytes;
@@ -105,11 +106,15 @@ fn problems() -> Vec<Problem> {
         Problem::job_too_large(1),
         Problem::read_timeout(),
         Problem::internal(),
-        Problem::from(batcher::Refusal::Full { retry_after: 1 }),
-        Problem::from(batcher::Refusal::Closed),
+        Problem::from(batcher::Error::Full {
+            room_in: Duration::from_secs(1),
+        }),
+        Problem::from(batcher::Error::Closed),
         Problem::circuit_open(1),
-        Problem::from(batcher::Unanswered::Expired { retry_after: 1 }),
-        Problem::from(batcher::Unanswered::Abandoned),
+        Problem::from(batcher::Error::Expired {
+            room_in: Duration::from_secs(1),
+        }),
+        Problem::from(batcher::Error::Abandoned),
     ]);
     problems
 }

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
+use microbatch::observe::metrics::{FAMILIES, Family};
+
 use crate::page::{Page, code, files, read};
 use crate::process::Running;
 use crate::shell::by_hand;
@@ -53,32 +55,17 @@ fn the_tables_of_metrics_are_the_program_s() {
     let mut scrapes = (0..1_000).map(|_| ask(&admin, "GET", "/metrics"));
     let scrape = scrapes.find(|scrape| scrape.contains(counted));
     let scrape = scrape.expect("the call is counted");
-    let mut help = BTreeMap::new();
-    let mut real = Vec::new();
     let mut values: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
-    for line in scrape.lines() {
-        if let Some((name, text)) = line
-            .strip_prefix("# HELP ")
-            .and_then(|it| it.split_once(' '))
-        {
-            help.insert(name, text);
-        } else if let Some((name, kind)) = line
-            .strip_prefix("# TYPE ")
-            .and_then(|it| it.split_once(' '))
-        {
-            real.push((name, kind, BTreeSet::new(), help[name]));
-        } else if let Some((_, _, names, _)) = real.last_mut() {
-            for (name, value) in labels(line) {
-                names.insert(format!("`{name}`"));
-                values.entry(name).or_default().insert(value);
-            }
-        }
+    for (name, value) in scrape.lines().flat_map(labels) {
+        values.entry(name).or_default().insert(value);
     }
-    let row = |(name, kind, labels, help): &(&str, &str, BTreeSet<String>, &str)| {
-        let labels = labels.iter().cloned().collect::<Vec<_>>().join(", ");
-        format!("| `{name}` | {kind} | {labels} | {help} |").replace("|  |", "| |")
+    let row = |family: &Family| {
+        let kind = family.kind.as_str();
+        let labels = family.labels.iter().map(|label| format!(" `{label}`"));
+        let labels = labels.collect::<Vec<_>>().join(",");
+        format!("| `{}` | {kind} |{labels} | {} |", family.name, family.help)
     };
-    let real: Vec<_> = real.iter().map(row).collect();
+    let real: Vec<_> = FAMILIES.iter().map(row).collect();
     let text = page().text;
     let shown: Vec<_> = text
         .lines()

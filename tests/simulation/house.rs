@@ -12,8 +12,8 @@ use microbatch::engine::{Phase, Policy, Processor, Results, encode};
 use microbatch::http::{Buffered, Caller, HostNames, Jobs, JobsInner, jobs_router};
 use microbatch::job::Job;
 use microbatch::json::MAX_DEPTH;
-use microbatch::observe::Observer;
-use microbatch::observe::metrics::{self, Metrics};
+use microbatch::observe::metrics::Metrics;
+use microbatch::observe::{self, Observer};
 use microbatch::resilience::backoff::Backoff;
 use microbatch::resilience::budget::Budget;
 use microbatch::resilience::circuit::Circuit;
@@ -128,7 +128,7 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> House {
     let failures = [0, 0, 0, 1, 3][rng.random_range(0..5)];
     let circuit = Arc::new(Circuit::new(failures, Duration::from_millis(150)));
     let badness = [0.05, 0.3, 0.8][rng.random_range(0..3)];
-    let observer = Arc::new(Observer::new(metrics::Bounds {
+    let observer = Arc::new(Observer::new(observe::Bounds {
         max_size: bounds.max_size,
         max_bytes: bounds.max_bytes,
     }));
@@ -147,7 +147,8 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> House {
         true => processor.adaptive(),
         false => processor,
     });
-    let batcher = Batcher::new(settings, move |batch| Arc::clone(&processor).process(batch));
+    let batcher =
+        Batcher::with_batches(settings, move |batch| Arc::clone(&processor).process(batch));
     let jobs = JobsInner {
         batcher: batcher.clone(),
         observer: Arc::clone(&observer),

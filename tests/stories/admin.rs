@@ -5,7 +5,7 @@ use crate::harness::{
     LONG_WAIT, Proxy, Request, Reserved, ScriptedUpstream, Signal, command, within,
 };
 
-async fn house(flags: &[&str]) -> (Proxy, ScriptedUpstream) {
+async fn start(flags: &[&str]) -> (Proxy, ScriptedUpstream) {
     let upstream = ScriptedUpstream::start().await;
     let proxy = Proxy::start(&upstream.url(), &[&LONG_WAIT[..], flags].concat(), &[]).await;
     (proxy, upstream)
@@ -13,7 +13,7 @@ async fn house(flags: &[&str]) -> (Proxy, ScriptedUpstream) {
 
 #[tokio::test]
 async fn livez_and_readyz() {
-    let (proxy, _upstream) = house(&[]).await;
+    let (proxy, _upstream) = start(&[]).await;
     for path in ["/livez", "/readyz"] {
         assert_eq!(proxy.admin("GET", path).await.status, 200, "{path}");
         assert_eq!(proxy.admin("HEAD", path).await.status, 200, "{path}");
@@ -31,7 +31,7 @@ async fn livez_and_readyz_do_not_ask_the_upstream() {
 
 #[tokio::test]
 async fn methods_and_paths() {
-    let (proxy, _upstream) = house(&[]).await;
+    let (proxy, _upstream) = start(&[]).await;
     for (method, path, allowed) in [
         ("GET", "/flush", "POST"),
         ("POST", "/livez", "GET"),
@@ -58,7 +58,7 @@ async fn methods_and_paths() {
 
 #[tokio::test]
 async fn flush_answers_at_once() {
-    let (proxy, mut upstream) = house(&[]).await;
+    let (proxy, mut upstream) = start(&[]).await;
     let answer = proxy.admin("POST", "/flush").await;
     assert_eq!(
         (answer.status, answer.text().trim()),
@@ -78,7 +78,7 @@ async fn flush_answers_at_once() {
 
 #[tokio::test]
 async fn config_shows_the_effective_settings() {
-    let (proxy, upstream) = house(&["--max-size", "7"]).await;
+    let (proxy, upstream) = start(&["--max-size", "7"]).await;
     let answer = proxy.admin("GET", "/config").await;
     assert_eq!(answer.status, 200, "{answer:?}");
     let toml = answer.text();
@@ -138,7 +138,7 @@ async fn a_password_in_the_upstreams_url_is_a_secret_too() {
 
 #[tokio::test]
 async fn the_jobs_listener_has_healthz_alone() {
-    let (proxy, _upstream) = house(&[]).await;
+    let (proxy, _upstream) = start(&[]).await;
     assert_eq!(
         proxy.send(Request::new("GET", "/healthz")).await.status,
         200
@@ -185,7 +185,7 @@ async fn healthcheck_asks_readyz() {
     let nobody = Reserved::new();
     assert_eq!(healthcheck(&nobody.addr().to_string()).await, Some(1));
 
-    let (proxy, mut upstream) = house(&[]).await;
+    let (proxy, mut upstream) = start(&[]).await;
     let admin = proxy.admin_addr.expect("an admin listener").to_string();
     assert_eq!(healthcheck(&admin).await, Some(0));
 

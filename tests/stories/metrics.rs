@@ -1,9 +1,10 @@
 //! Section 8 of the contract: what is counted, under which names, and that it is
 //! right after a run of which everything is known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
 
+use microbatch::observe::metrics::FAMILIES;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
@@ -213,7 +214,7 @@ async fn everything_is_counted_once() {
         (r#"results_unmatched_total{kind="unknown-id"}"#, 1.0),
     ]);
     assert_eq!(counted(&scrape), expected, "{}", scrape.text);
-    assert_eq!(scrape.in_the_house(), 0.0);
+    assert_eq!(scrape.unanswered(), 0.0);
     // Of twelve bytes or so to a job, and of times that are no more than the test's.
     assert!(scrape.get("batch_size_bytes_sum") > 8.0 * 8.0);
     let seconds = scrape.get("job_duration_seconds_sum");
@@ -245,6 +246,28 @@ async fn every_name_has_its_help_its_type_and_its_labels() {
         assert_eq!(found, labels, "{name}");
     }
     assert_eq!(scrape.families.len(), METRICS.len());
+}
+
+/// What holds the dashboard, the alerts and the documents is what is exposed.
+#[tokio::test]
+async fn a_scrape_is_what_the_table_of_families_says() {
+    let (proxy, _upstream) = eventful().await;
+    let scrape = Scrape::of(&proxy).await;
+    let names = scrape.text.lines();
+    let names = names.filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    assert!(names.eq(FAMILIES.iter().map(|family| family.name)));
+    for family in &FAMILIES {
+        let found = &scrape.families[family.name];
+        let described = (&*found.kind, &*found.help);
+        assert_eq!(described, (family.kind.as_str(), family.help));
+        let labels: BTreeSet<_> = found.labels.keys().map(String::as_str).collect();
+        assert_eq!(
+            labels,
+            family.labels.iter().copied().collect(),
+            "{}",
+            family.name
+        );
+    }
 }
 
 #[tokio::test]
@@ -324,7 +347,7 @@ async fn no_label_is_made_of_what_others_send() {
 }
 
 #[tokio::test]
-async fn jobs_in_the_house_are_exactly_the_difference() {
+async fn unanswered_jobs_are_exactly_the_difference() {
     let mut upstream = ScriptedUpstream::start().await;
     let flags = [&LONG_WAIT[..], &["--max-size", "3"]].concat();
     let proxy = Proxy::start(&upstream.url(), &flags, &[]).await;
@@ -334,7 +357,7 @@ async fn jobs_in_the_house_are_exactly_the_difference() {
     }
     let call = upstream.next().await;
     let scrape = Scrape::of(&proxy).await;
-    assert_eq!(scrape.in_the_house(), 5.0, "{}", scrape.text);
+    assert_eq!(scrape.unanswered(), 5.0, "{}", scrape.text);
     assert_eq!(scrape.get("queue_jobs"), 2.0);
     assert_eq!(scrape.get("queue_bytes"), 2.0 * r#"{"id":0}"#.len() as f64);
     assert_eq!(scrape.get("batches_in_flight"), 1.0);
@@ -346,7 +369,7 @@ async fn jobs_in_the_house_are_exactly_the_difference() {
         assert_eq!(caller.answer().await.status, 200);
     }
     let scrape = has(&proxy, "batches_in_flight", 0.0).await;
-    assert_eq!(scrape.in_the_house(), 0.0, "{}", scrape.text);
+    assert_eq!(scrape.unanswered(), 0.0, "{}", scrape.text);
     assert_eq!(scrape.get("queue_jobs"), 0.0);
     assert_eq!(scrape.get("queue_bytes"), 0.0);
 }
@@ -354,11 +377,11 @@ async fn jobs_in_the_house_are_exactly_the_difference() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_rush_the_books_balance() {
     let (proxy, _seen) = rush(2000).await;
-    // Those who have left may still be in the house.
-    let scrape = eventually("everybody to be out of the house", async || {
+    // Batches of departed callers may still be in flight.
+    let scrape = eventually("nothing to wait or to be in flight", async || {
         let scrape = Scrape::of(&proxy).await;
         let rests = scrape.get("queue_jobs") + scrape.get("batches_in_flight") == 0.0;
-        (rests && scrape.in_the_house() == 0.0).then_some(scrape)
+        (rests && scrape.unanswered() == 0.0).then_some(scrape)
     })
     .await;
     let accepted = scrape.get("jobs_accepted_total");
@@ -413,7 +436,7 @@ async fn flush_reasons() {
         scrape.get(r#"batches_total{outcome="ok",reason="bytes"}"#),
         1.0
     );
-    assert_eq!(scrape.in_the_house(), 1.0);
+    assert_eq!(scrape.unanswered(), 1.0);
     last.echo();
     for caller in callers.into_iter().chain([drained]) {
         assert_eq!(caller.answer().await.status, 200);
@@ -470,7 +493,7 @@ async fn an_exhausted_budget_and_an_open_circuit_are_seen() {
         "{}",
         scrape.text
     );
-    assert_eq!(scrape.in_the_house(), 0.0);
+    assert_eq!(scrape.unanswered(), 0.0);
 }
 
 #[tokio::test]

@@ -32,7 +32,7 @@ fn has(frame: &str, words: &[&str]) {
 
 /// A proxy before whose upstream a batch of three has been answered, and a batch
 /// of one has failed.
-async fn house() -> (Proxy, String) {
+async fn start() -> (Proxy, String) {
     let mut upstream = ScriptedUpstream::start().await;
     let flags = ["--max-size", "3", "--max-wait", "50s"];
     let proxy = Proxy::start(&upstream.url(), &flags, &[]).await;
@@ -53,7 +53,7 @@ async fn house() -> (Proxy, String) {
 
 #[tokio::test]
 async fn top_shows_what_has_happened() {
-    let (proxy, admin) = house().await;
+    let (proxy, admin) = start().await;
     // Answers are counted in the wake of their callers'.
     let frame = eventually("four answers", async || {
         let frame = said(ask(&["top", "--once"], &admin).await);
@@ -106,7 +106,7 @@ async fn top_shows_what_has_happened() {
 
 #[tokio::test]
 async fn advice_says_what_the_admin_listener_says() {
-    let (proxy, admin) = house().await;
+    let (proxy, admin) = start().await;
     let answer = proxy.admin("GET", "/advice").await.json();
     let sentences: Vec<String> = answer
         .as_array()
@@ -132,7 +132,7 @@ async fn advice_says_what_the_admin_listener_says() {
 }
 
 #[tokio::test]
-async fn who_cannot_be_asked_is_named_with_what_to_do() {
+async fn an_unreachable_proxy_is_named_with_what_to_do() {
     let nobody = Reserved::new();
     let addr = nobody.addr().to_string();
     for (words, path) in [
@@ -163,7 +163,7 @@ async fn who_cannot_be_asked_is_named_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn who_is_no_proxy_is_not_believed() {
+async fn an_answer_of_no_proxy_is_not_believed() {
     let upstream = ScriptedUpstream::start().await;
     let proxy = Proxy::start(&upstream.url(), &[], &[]).await;
     // The jobs listener has no such path.

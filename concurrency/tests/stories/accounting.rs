@@ -3,18 +3,18 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use microbatch_concurrency::batcher::{Batcher, OnFull, Settings};
-use microbatch_concurrency::explore::{explore, explore_twice};
-use microbatch_concurrency::sync::AtomicUsize;
-use microbatch_concurrency::time::Instant;
+use microbatch_batcher::{Batcher, OnFull, Settings};
 use shuttle::future::yield_now;
+use shuttle::sync::atomic::AtomicUsize;
 use shuttle::thread;
+use tokio::explore::{explore, explore_twice};
+use tokio::time::Instant;
 
 use super::harness::*;
 
 /// Callers of all kinds, two slots, and a processor that answers, tarries,
 /// forgets some members or all. An item could be lost between queue, batch and
-/// seat, be counted twice as it leaves, or keep its place.
+/// reply, be counted twice as it leaves, or keep its place.
 async fn contention() {
     let settings = Settings {
         max_in_flight: 2,
@@ -23,12 +23,12 @@ async fn contention() {
         on_full: OnFull::Wait,
         ..settings()
     };
-    let batcher = Batcher::new(settings, |mut batch: TestBatch| async move {
+    let batcher = Batcher::with_batches(settings, |mut batch: TestBatch| async move {
         let kind = choose(4);
         dawdle(2).await;
         match kind {
             0 => drop(batch),
-            1 => batch.answer_expired(Instant::now(), |member| own(member.item().0)),
+            1 => batch.answer_expired(Instant::now(), |member| own(*member.item())),
             _ => answer(batch),
         }
     });
@@ -56,7 +56,7 @@ fn the_schedule_is_all_that_a_story_depends_on() {
 /// in the batch, or changing between. It could be taken out of both, or of
 /// neither, and the other one's batch could go on without anybody.
 #[test]
-fn who_leaves_as_the_batch_leaves_is_counted_once() {
+fn a_caller_that_departs_with_the_batch_is_counted_once() {
     explore(|| async {
         let (batcher, mut batches) = by_hand(settings());
         let leaving = submit(&batcher, 1);
@@ -97,7 +97,7 @@ fn slots_come_and_go() {
             max_size: 1,
             ..settings()
         };
-        let batcher = Batcher::new(settings, move |batch: TestBatch| {
+        let batcher = Batcher::with_batches(settings, move |batch: TestBatch| {
             let busy = Arc::clone(&processing);
             async move {
                 assert!(busy.fetch_add(1, Ordering::SeqCst) < 3);

@@ -1,9 +1,9 @@
 //! The end, among those who have not heard of it.
 
-use microbatch_concurrency::batcher::{Batcher, OnFull, Settings};
-use microbatch_concurrency::explore::explore;
-use microbatch_concurrency::runtime;
+use microbatch_batcher::{Batcher, OnFull, Settings};
 use shuttle::future::yield_now;
+use tokio::explore::explore;
+use tokio::runtime;
 
 use super::harness::*;
 
@@ -14,9 +14,9 @@ fn crowded() -> TestBatcher {
         on_full: OnFull::Wait,
         ..settings()
     };
-    Batcher::new(settings, |mut batch: TestBatch| async move {
+    Batcher::with_batches(settings, |mut batch: TestBatch| async move {
         if choose(3) == 0 {
-            batch.rest();
+            batch.park();
             batch.resume(batch.slot().await);
         }
         dawdle(2).await;
@@ -28,7 +28,7 @@ fn crowded() -> TestBatcher {
 /// until it is vacant. An odd item that nobody completes must leave all the same,
 /// a late one be refused, and the last to go must be noticed.
 #[test]
-fn a_house_that_closes_becomes_vacant() {
+fn a_closed_batcher_becomes_vacant() {
     explore(|| async {
         let batcher = crowded();
         let callers = (0..5).map(|key| spawn(call(batcher.clone(), key, NEVER)));
@@ -52,9 +52,9 @@ fn a_house_that_closes_becomes_vacant() {
 
 /// The runtime ends under threads that go on to submit, leave, flush and wait.
 /// Tasks are dropped wherever they are, and new ones at once: whoever waits must
-/// be told, and who waits for the house to be vacant must see it.
+/// be told, and a caller of `vacated` must see that it is.
 #[test]
-fn nobody_outlasts_the_runtime_unanswered() {
+fn no_caller_outlasts_the_runtime_unanswered() {
     explore(|| async {
         let batcher = crowded();
         let callers = (0..4).map(|key| spawn(call(batcher.clone(), key, NEVER)));

@@ -2,36 +2,23 @@
 
 use std::time::Duration;
 
-use microbatch_concurrency::batcher::{Batch, Batcher, Item, Reply, Settings, Slot, Unanswered};
-use microbatch_concurrency::select;
-use microbatch_concurrency::sync::mpsc;
-use microbatch_concurrency::time::{HORIZON, Instant};
+use microbatch_batcher::{Batch, Batcher, Error, Frame, Options, Reply, Settings, Slot};
 use shuttle::future::{JoinHandle, yield_now};
 use shuttle::rand::{Rng, thread_rng};
+use tokio::select;
+use tokio::sync::mpsc;
+use tokio::time::{HORIZON, Instant};
 
 pub const MS: Duration = Duration::from_millis(1);
 
 /// Never comes, nor does half of it: whatever waits for this hangs.
 pub const NEVER: Duration = HORIZON.saturating_mul(4);
 
-/// A key and a size.
-#[derive(Debug)]
-pub struct Job(pub u64, pub usize);
-
-impl Item for Job {
-    fn key(&self) -> u64 {
-        self.0
-    }
-
-    fn bytes(&self) -> usize {
-        self.1
-    }
-}
-
-pub type TestBatcher = Batcher<Job, u64>;
-pub type TestBatch = Batch<Job, u64>;
-pub type TestSlot = Slot<Job, u64>;
-pub type TestReply = Reply<Job, u64>;
+/// An item is its key.
+pub type TestBatcher = Batcher<u64, u64>;
+pub type TestBatch = Batch<u64, u64>;
+pub type TestSlot = Slot<u64, u64>;
+pub type TestReply = Reply<u64, u64>;
 
 /// Batches of two, one at a time, that wait for company forever.
 pub fn settings() -> Settings {
@@ -46,16 +33,22 @@ pub fn settings() -> Settings {
 /// A batcher whose batches the story gets.
 pub fn by_hand(settings: Settings) -> (TestBatcher, mpsc::UnboundedReceiver<TestBatch>) {
     let (sender, batches) = mpsc::unbounded_channel();
-    let batcher = Batcher::new(settings, move |batch| {
+    let batcher = Batcher::with_batches(settings, move |batch| {
         let sender = sender.clone();
         async move { drop(sender.send(batch)) }
     });
     (batcher, batches)
 }
 
+/// What is said of an item of one byte.
+pub fn options(key: u64, patience: Duration) -> Options {
+    let options = Options::default().key(key).bytes(1);
+    options.deadline(Instant::now() + patience)
+}
+
 /// Submits an item that has all the time there is.
 pub fn submit(batcher: &TestBatcher, key: u64) -> TestReply {
-    batcher.submit(Job(key, 1), Instant::now() + NEVER).unwrap()
+    batcher.submit_with(key, options(key, NEVER)).unwrap()
 }
 
 /// The answer that is an item's own.
@@ -64,7 +57,7 @@ pub fn own(key: u64) -> u64 {
 }
 
 pub fn answer(mut batch: TestBatch) {
-    batch.answer_all(|member| own(member.item().0));
+    batch.answer_all(|member| own(*member.item()));
 }
 
 /// A number below `end`, of the schedule's choice.
@@ -106,7 +99,7 @@ pub struct Seen {
 
 impl Seen {
     /// Counts an answer, which must be the item's own.
-    fn answer(answer: Result<u64, Unanswered>, key: u64) -> Self {
+    fn answer(answer: Result<u64, Error>, key: u64) -> Self {
         match answer {
             Err(unanswered) if !unanswered.had_entered() => Self::outside(),
             answer => {
@@ -140,8 +133,22 @@ impl std::iter::Sum for Seen {
 /// Submits an item at some moment, and waits for the answer, or leaves at some
 /// moment, or before that.
 pub async fn call(batcher: TestBatcher, key: u64, patience: Duration) -> Seen {
+    call_framed(batcher, None, key, patience).await
+}
+
+/// As [`call`], in a frame.
+pub async fn call_framed(
+    batcher: TestBatcher,
+    frame: Option<Frame>,
+    key: u64,
+    patience: Duration,
+) -> Seen {
     dawdle(2).await;
-    let Ok(mut reply) = batcher.submit(Job(key, 1), Instant::now() + patience) else {
+    let options = Options {
+        frame,
+        ..options(key, patience)
+    };
+    let Ok(mut reply) = batcher.submit_with(key, options) else {
         return Seen::outside();
     };
     let leaves = choose(3) == 0;
@@ -158,7 +165,7 @@ pub async fn call(batcher: TestBatcher, key: u64, patience: Duration) -> Seen {
     }
 }
 
-/// Nothing is in the house, and what was taken is accounted for.
+/// Nothing is queued or in flight, and what was taken is accounted for.
 pub async fn settled(batcher: TestBatcher, seen: impl IntoIterator<Item = Seen>) {
     batcher.vacated().await;
     let counts = batcher.snapshot();
@@ -166,7 +173,7 @@ pub async fn settled(batcher: TestBatcher, seen: impl IntoIterator<Item = Seen>)
     assert_eq!((counts.waiting_for_room, counts.in_flight), (0, 0));
     let seen: Seen = seen.into_iter().sum();
     let cancelled = counts.cancelled_queued + counts.cancelled_in_flight;
-    // Who left from outside of the queue has left nothing in it.
+    // A caller that left from outside of the queue has left nothing in it.
     assert!(cancelled <= seen.left, "{counts:?} {seen:?}");
     assert_eq!(
         counts.accepted,

@@ -3,6 +3,9 @@
 
 mod accounting;
 mod closing;
+mod frames;
 mod harness;
-mod resting;
+mod loading;
+mod parked;
+mod runtimes;
 mod waking;

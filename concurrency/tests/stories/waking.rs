@@ -6,17 +6,17 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use microbatch_concurrency::batcher::{Batcher, OnFull, Settings, Unanswered, Wait};
-use microbatch_concurrency::explore::explore;
-use microbatch_concurrency::runtime;
-use microbatch_concurrency::time::Instant;
+use microbatch_batcher::{Batcher, Error, OnFull, Settings, Wait};
 use shuttle::future::yield_now;
 use shuttle::thread;
+use tokio::explore::explore;
+use tokio::runtime;
+use tokio::time::Instant;
 
 use super::harness::*;
 
 fn answering(settings: Settings) -> TestBatcher {
-    Batcher::new(settings, |batch| async move {
+    Batcher::with_batches(settings, |batch| async move {
         dawdle(1).await;
         answer(batch);
     })
@@ -56,7 +56,7 @@ fn without_a_wait_each_item_leaves_by_itself() {
 /// Each waits its time and leaves, though nobody comes: the clock must be set
 /// for the earliest of those that are left, whoever else leaves or arrives.
 #[test]
-fn who_has_waited_leaves() {
+fn an_item_that_has_waited_leaves() {
     explore(|| async {
         let batcher = answering(Settings {
             max_wait: 5 * MS,
@@ -73,7 +73,7 @@ fn who_has_waited_leaves() {
 /// The only slot is taken, and a queued item's time is up. It must be told then,
 /// though nothing can leave; one that gets its deadline later, or earlier, as well.
 #[test]
-fn who_expires_is_told_while_no_slot_is_free() {
+fn an_item_expires_while_no_slot_is_free() {
     explore(|| async {
         let (batcher, mut batches) = by_hand(settings());
         let _held = [1, 2].map(|key| submit(&batcher, key));
@@ -82,9 +82,9 @@ fn who_expires_is_told_while_no_slot_is_free() {
             let batcher = batcher.clone();
             spawn(async move {
                 let deadline = Instant::now() + patience * MS;
-                let reply = batcher.submit(Job(3, 1), deadline).unwrap();
-                let answer = reply.await;
-                assert!(matches!(answer, Err(Unanswered::Expired { .. })));
+                let options = options(3, patience * MS);
+                let answer = batcher.submit_with(3, options).unwrap().await;
+                assert!(matches!(answer, Err(Error::Expired { .. })));
                 assert!(Instant::now() >= deadline);
             })
         });
@@ -97,7 +97,7 @@ fn who_expires_is_told_while_no_slot_is_free() {
 /// A flush is asked for while slots are taken: what waits at that moment leaves
 /// as they become free, though it is no full batch.
 #[test]
-fn what_is_flushed_leaves_as_slots_allow() {
+fn flushed_items_leave_as_slots_allow() {
     explore(|| async {
         let (batcher, mut batches) = by_hand(settings());
         let replies: Vec<_> = (0..3).map(|key| submit(&batcher, key)).collect();
@@ -139,7 +139,7 @@ fn a_new_slot_is_used_at_once() {
 /// An adaptive wait is over once every source has its item in, or is gone. Items
 /// and sources come and go at once: the last of them must be noticed.
 #[test]
-fn nobody_waits_for_a_source_that_is_gone() {
+fn an_adaptive_wait_ends_with_the_last_source() {
     explore(|| async {
         let batcher = answering(Settings {
             wait: Wait::Adaptive,
@@ -151,8 +151,7 @@ fn nobody_waits_for_a_source_that_is_gone() {
         let callers = sources.into_iter().zip(0..).map(|(source, key)| {
             spawn(async move {
                 for _ in 0..choose(3) {
-                    let deadline = Instant::now() + NEVER;
-                    let mut reply = source.submit(Job(key, 1), deadline).unwrap();
+                    let mut reply = source.submit_with(key, options(key, NEVER)).unwrap();
                     if choose(4) == 0 {
                         yield_now().await;
                         drop(reply);
@@ -167,11 +166,11 @@ fn nobody_waits_for_a_source_that_is_gone() {
     });
 }
 
-/// Callers at two desks share batches. Whoever waits at the other desk than the one
-/// that processes the batch is woken by letter, one for all of them: it must not
-/// come between the postman's last look and its sleep.
+/// Callers on two runtimes share batches. Those that wait on the other one than the
+/// batch is processed on are woken by its wake queue, together: they must not be queued
+/// between its last look and its sleep.
 #[test]
-fn callers_at_another_desk_are_woken_by_letter() {
+fn callers_on_another_runtime_are_woken() {
     explore(|| async {
         let batcher = answering(Settings {
             max_size: 3,
@@ -199,7 +198,7 @@ fn callers_at_another_desk_are_woken_by_letter() {
     });
 }
 
-/// The same while callers leave, and items leave by the clocks of both desks.
+/// The same while callers leave, and items leave by the clocks of both runtimes.
 #[test]
 fn two_clocks_miss_nothing() {
     explore(|| async {
@@ -223,7 +222,7 @@ fn two_clocks_miss_nothing() {
 /// deadlines are near: each that leaves must have the next of its key seen to, by
 /// whichever clock, and no caller may be told twice or never.
 #[test]
-fn items_of_one_key_wait_for_one_another_and_for_nobody_else() {
+fn items_of_one_key_wait_for_one_another_alone() {
     explore(|| async {
         let batcher = answering(Settings {
             max_size: 3,
@@ -250,7 +249,7 @@ fn items_of_one_key_wait_for_one_another_and_for_nobody_else() {
 #[test]
 fn batches_move_between_runtimes() {
     explore(|| async {
-        let batcher = Batcher::new(
+        let batcher = Batcher::with_batches(
             Settings {
                 max_size: 1,
                 max_in_flight: 3,
@@ -260,7 +259,7 @@ fn batches_move_between_runtimes() {
                 assert!(batch.runtime() < 2);
                 if choose(3) == 0 {
                     let slot = batch.slot();
-                    batch.rest();
+                    batch.park();
                     batch.resume(slot.await);
                 }
                 dawdle(2).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::error::Unanswered;
+use crate::error::Error;
 use crate::frame::Frame;
 use crate::handle::{Dispatch, Handle, Slot};
 use crate::member::Member;
@@ -110,7 +110,12 @@ impl<J: Send + 'static, R: Send + 'static, I> Batch<J, R, I> {
 
     /// Answers every remaining member.
     pub fn answer_all(&mut self, mut answer: impl FnMut(&Member<I, R>) -> R) {
-        self.settle(|_| true, |member| Ok(answer(member)));
+        self.try_answer_all(|member| Ok(answer(member)));
+    }
+
+    /// Answers every remaining member, with a result or with why it has none.
+    pub fn try_answer_all(&mut self, answer: impl FnMut(&Member<I, R>) -> Result<R, Error>) {
+        self.settle(|_| true, answer);
     }
 
     /// Answers the members whose deadline has come by then; the others stay.
@@ -124,7 +129,7 @@ impl<J: Send + 'static, R: Send + 'static, I> Batch<J, R, I> {
     fn settle(
         &mut self,
         whose: impl Fn(&Member<I, R>) -> bool,
-        mut answer: impl FnMut(&Member<I, R>) -> Result<R, Unanswered>,
+        mut answer: impl FnMut(&Member<I, R>) -> Result<R, Error>,
     ) {
         let mut wakes = RemoteWakes::from(&self.handle);
         if !self.parked {
@@ -282,7 +287,7 @@ impl<J: Send + 'static, R: Send + 'static, I> Batch<J, R, I> {
 impl<J: Send + 'static, R: Send + 'static, I> Drop for Batch<J, R, I> {
     fn drop(&mut self) {
         // Members are answered before the slot is free.
-        self.settle(|_| true, |_| Err(Unanswered::Dropped));
+        self.settle(|_| true, |_| Err(Error::Dropped));
         if self.parked {
             let mut state = self.handle.lock();
             state.unpark(Load::default());

@@ -7,8 +7,8 @@ use tokio::time::Instant;
 use crate::attachment::attach;
 use crate::batch::Batch;
 use crate::cap::Cap;
-use crate::error::{Refusal, Refused};
-use crate::handle::{Handle, Processing, Shared};
+use crate::error::Error;
+use crate::handle::{Handle, KeyOf, Processing, Shared};
 use crate::member::Pending;
 use crate::options::Options;
 use crate::queue::Entry;
@@ -24,17 +24,26 @@ use crate::sources::InFlight;
 pub struct Batcher<J: Send + 'static, R: Send + 'static>(pub(crate) Arc<Handle<J, R>>);
 
 impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
-    /// A batcher whose batches go to `process`, each in a task of its own.
+    /// A batcher whose batches go to `process` as they are, each in a task of its
+    /// own: to be answered one by one, parked, resumed or split.
     ///
     /// # Panics
     /// Outside of a tokio runtime with time enabled.
-    pub fn new<P, F>(settings: Settings, process: P) -> Self
+    pub fn with_batches<P, F>(settings: Settings, process: P) -> Self
+    where
+        P: Fn(Batch<J, R>) -> F + Send + Sync + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Self::open(settings, None, process)
+    }
+
+    pub(crate) fn open<P, F>(settings: Settings, key_of: Option<KeyOf<J>>, process: P) -> Self
     where
         P: Fn(Batch<J, R>) -> F + Send + Sync + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
         let process = move |dispatch| -> Processing { Box::pin(process(Batch::new(dispatch))) };
-        let shared = Arc::new(Shared::new(settings.bounded(), process));
+        let shared = Arc::new(Shared::new(settings.bounded(), key_of, process));
         Self(Arc::new(attach(&shared)))
     }
 
@@ -45,7 +54,7 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
     ///
     /// The runtime must be run until it ends. When that is before the batcher, the
     /// members of batches that are processed there are answered
-    /// [`Unanswered::Dropped`](crate::Unanswered::Dropped), and what is queued leaves by the others.
+    /// [`Error::Dropped`], and what is queued leaves by the others.
     ///
     /// # Panics
     /// Outside of a tokio runtime with time enabled.
@@ -58,11 +67,10 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
     /// resolves when its result is there; dropping it is leaving.
     ///
     /// # Errors
-    /// [`Refused`] hands the item back when the queue is full (and
-    /// [`OnFull::Reject`](crate::OnFull::Reject) in force), when too many items wait for others of their
-    /// keys, when the item is too large for any batch, or after
-    /// [`close`](Self::close).
-    pub fn submit(&self, item: J) -> Result<Reply<J, R>, Refused<J>> {
+    /// When the queue is full (and [`OnFull::Reject`](crate::OnFull::Reject) in force),
+    /// when too many items wait for others of their keys, when the item is too large for
+    /// any batch, or after [`close`](Self::close).
+    pub fn submit(&self, item: J) -> Result<Reply<J, R>, Error> {
         self.submit_with(item, Options::default())
     }
 
@@ -70,31 +78,41 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
     ///
     /// # Errors
     /// As [`submit`](Self::submit).
-    pub fn submit_with(&self, item: J, options: Options) -> Result<Reply<J, R>, Refused<J>> {
+    pub fn submit_with(&self, item: J, options: Options) -> Result<Reply<J, R>, Error> {
         self.submit_from(item, options, None)
+    }
+
+    /// Submits an item of which nothing else is known, and waits for its result.
+    ///
+    /// # Errors
+    /// Those of [`submit`](Self::submit), and those of its reply.
+    pub async fn execute(&self, item: J) -> Result<R, Error> {
+        self.submit(item)?.await
     }
 
     /// As [`submit_with`](Self::submit_with), on behalf of a source.
     pub(crate) fn submit_from(
         &self,
         item: J,
-        options: Options,
+        mut options: Options,
         in_flight: Option<InFlight>,
-    ) -> Result<Reply<J, R>, Refused<J>> {
+    ) -> Result<Reply<J, R>, Error> {
         let handle = &self.0;
         let settings = &handle.shared.settings;
+        if let Some(key_of) = &handle.shared.key_of {
+            options.key = Some(key_of(&item));
+        }
         let bytes = options.bytes;
         let in_batch = bytes.checked_add(settings.item_overhead);
         if in_batch.is_none_or(|it| it > settings.max_bytes) || bytes > settings.queue_bytes {
-            let reason = Refusal::TooLarge;
-            return Err(Refused { item, reason });
+            return Err(Error::TooLarge);
         }
         let now = Instant::now();
         let (answerer, slot) = reply_slot::pair();
         let mut state = handle.lock();
-        if let Err(reason) = state.may_enter(&options, now) {
+        if let Err(refused) = state.may_enter(&options, now) {
             drop(state);
-            return Err(Refused { item, reason });
+            return Err(refused);
         }
         let entry = Entry {
             item: Pending {
@@ -132,7 +150,7 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
         self.0.proceed(state);
     }
 
-    /// Answers everything that is still queued with [`Unanswered::Abandoned`](crate::Unanswered::Abandoned).
+    /// Answers everything that is still queued with [`Error::Abandoned`].
     /// Batches in flight are not touched.
     pub fn abandon(&self) {
         self.0.abandon();

@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
-use crate::error::Unanswered;
+use crate::error::Error;
 use crate::frame::Frame;
 use crate::member::{Member, Pending};
 use crate::policy::FlushReason;
@@ -26,6 +26,9 @@ use crate::sync::{Mutex, MutexGuard};
 
 pub(crate) type Processing = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// Tells an item's key, whatever was said of it.
+pub(crate) type KeyOf<J> = Box<dyn Fn(&J) -> u64 + Send + Sync>;
+
 /// Whom to tell of a slot.
 type Waiter<J, R> = oneshot::Sender<Slot<J, R>>;
 
@@ -36,6 +39,7 @@ pub(crate) struct Shared<J: Send + 'static, R: Send + 'static> {
     pub settings: Settings,
     state: Mutex<LockedState<J, R>>,
     process: Box<dyn Fn(Dispatch<J, R>) -> Processing + Send + Sync>,
+    pub key_of: Option<KeyOf<J>>,
     pub sources: Arc<Sources>,
     /// The runtimes that it serves.
     pub runtimes: Registrations,
@@ -79,12 +83,14 @@ type Answered<J> = (J, Option<Caller>);
 impl<J: Send + 'static, R: Send + 'static> Shared<J, R> {
     pub fn new(
         settings: Settings,
+        key_of: Option<KeyOf<J>>,
         process: impl Fn(Dispatch<J, R>) -> Processing + Send + Sync + 'static,
     ) -> Self {
         Self {
             state: Mutex::new(State::new(&settings, Instant::now())),
             settings,
             process: Box::new(process),
+            key_of,
             sources: Arc::default(),
             runtimes: Registrations::default(),
             vacant: Notify::new(),
@@ -181,8 +187,8 @@ impl<J: Send + 'static, R: Send + 'static> Handle<J, R> {
     pub fn abandon(self: &Arc<Self>) {
         let mut state = self.lock();
         let gone = answer(state.clear(Instant::now()), |room| match room {
-            Room::Queue => Unanswered::Abandoned,
-            Room::Overflow => Unanswered::Closed,
+            Room::Queue => Error::Abandoned,
+            Room::Overflow => Error::Closed,
         });
         drop(state);
         gone.into_iter().for_each(let_go);
@@ -202,13 +208,13 @@ impl<J: Send + 'static, R: Send + 'static> Handle<J, R> {
         decisions: Decisions<Pending<J, R>, Waiter<J, R>>,
         now: Instant,
     ) -> Work<J, R> {
-        let retry_after = decisions.retry_after;
+        let room_in = decisions.room_in;
         let resumed = decisions.resumed.into_iter();
         let batches = decisions.departures.into_iter();
         Work {
             gone: answer(decisions.expired, |room| match room {
-                Room::Queue => Unanswered::Expired { retry_after },
-                Room::Overflow => Unanswered::Full { retry_after },
+                Room::Queue => Error::Expired { room_in },
+                Room::Overflow => Error::Full { room_in },
             }),
             slots: resumed
                 .map(|(whom, half)| (whom, Slot::new(self, half)))
@@ -292,7 +298,7 @@ impl<J: Send + 'static, R: Send + 'static> Dispatch<J, R> {
 /// Answers entries that were taken out.
 fn answer<J, R>(
     entries: Vec<Gone<Pending<J, R>>>,
-    reason: impl Fn(Room) -> Unanswered,
+    reason: impl Fn(Room) -> Error,
 ) -> Vec<Answered<J>> {
     let answered = entries.into_iter().map(|(entry, room)| {
         let Pending { item, answerer, .. } = entry.item;

@@ -42,7 +42,7 @@ impl World {
         let runtimes: Vec<_> = (0..RUNTIMES).map(|_| runtime()).collect();
         let (sender, batches) = channel();
         let first = runtimes[0].block_on(async {
-            Batcher::new(settings, move |batch| {
+            Batcher::with_batches(settings, move |batch| {
                 let sender = sender.clone();
                 async move { drop(sender.send(batch)) }
             })
@@ -283,7 +283,7 @@ proptest! {
             match polled {
                 Poll::Ready(Ok(result)) => prop_assert_eq!(result, key * 10),
                 // Its batch was at a runtime that ended.
-                Poll::Ready(Err(Unanswered::Dropped)) => prop_assert!(ended),
+                Poll::Ready(Err(Error::Dropped)) => prop_assert!(ended),
                 other => prop_assert!(false, "{other:?}"),
             }
             answered += 1;

@@ -53,7 +53,7 @@ async fn a_parked_batch_lets_others_use_its_slot_and_its_members_wait() {
     assert_eq!(batcher.snapshot().in_flight, 1);
     let _third = [5, 6].map(|key| submit(&batcher, key));
     let full = batcher.put(Job(7, 1), Instant::now() + FAR).unwrap_err();
-    assert!(matches!(full.reason, Refusal::Full { .. }));
+    assert!(matches!(full, Error::Full { .. }));
 
     // The parked batch goes first.
     let mut slot = pin!(first.slot());
@@ -184,7 +184,7 @@ async fn a_batch_dropped_while_parked_has_answered_and_is_gone() {
     drop(batch);
     assert_eq!(queued(&batcher), (0, 0));
     for reply in replies {
-        assert_eq!(reply.await, Err(Unanswered::Dropped));
+        assert_eq!(reply.await, Err(Error::Dropped));
     }
     soon("the batcher to be vacant", batcher.vacated()).await;
 }
@@ -207,7 +207,7 @@ async fn a_panic_over_an_answer_gives_the_room_back_as_well() {
         assert!(answering.await.unwrap_err().is_panic());
         assert_eq!(queued(&batcher), (0, 0));
         for reply in replies {
-            assert!(matches!(reply.await, Ok(7) | Err(Unanswered::Dropped)));
+            assert!(matches!(reply.await, Ok(7) | Err(Error::Dropped)));
         }
         batcher.vacated().await;
     }

@@ -79,11 +79,11 @@ impl Departures {
         self.left.add(items as u64, now);
     }
 
-    /// In how many whole seconds there will be room for one more, from 1 to 60,
-    /// if the queue goes on draining as it did. Where nothing left lately it is
-    /// the time the queue has stood still, with something in it since `waiting`:
-    /// what has stood that long will stand as long.
-    pub fn room_in_seconds(&mut self, waiting: Option<Instant>, now: Instant) -> u64 {
+    /// When there will be room for one more, in whole seconds from 1 to 60, if the
+    /// queue goes on draining as it did. Where nothing left lately it is the time the
+    /// queue has stood still, with something in it since `waiting`: what has stood that
+    /// long will stand as long.
+    pub fn room_in(&mut self, waiting: Option<Instant>, now: Instant) -> Duration {
         let left = self.left.sum(now);
         let seconds = if left > 0 {
             self.left.seconds(now).div_ceil(left)
@@ -91,7 +91,7 @@ impl Departures {
             let still = waiting.map_or(now, |waiting| waiting.max(self.last));
             now.saturating_duration_since(still).as_secs()
         };
-        seconds.clamp(1, 60)
+        Duration::from_secs(seconds.clamp(1, 60))
     }
 }
 
@@ -144,22 +144,22 @@ mod tests {
         let start = Instant::now();
         let at = |seconds: u64| start + Duration::from_secs(seconds);
         let mut left = Departures::new(start);
-        assert_eq!(left.room_in_seconds(None, start), 1);
-        assert_eq!(left.room_in_seconds(Some(start), at(7)), 7);
-        assert_eq!(left.room_in_seconds(Some(at(5)), at(7)), 2);
-        assert_eq!(left.room_in_seconds(None, at(7)), 1);
+        assert_eq!(left.room_in(None, start), Duration::from_secs(1));
+        assert_eq!(left.room_in(Some(start), at(7)), Duration::from_secs(7));
+        assert_eq!(left.room_in(Some(at(5)), at(7)), Duration::from_secs(2));
+        assert_eq!(left.room_in(None, at(7)), Duration::from_secs(1));
         assert_eq!(
-            Departures::new(start).room_in_seconds(Some(start), at(3600)),
-            60
+            Departures::new(start).room_in(Some(start), at(3600)),
+            Duration::from_secs(60)
         );
         for second in 100..120 {
             left.record(50, at(second));
         }
-        assert_eq!(left.room_in_seconds(Some(start), at(120)), 1);
+        assert_eq!(left.room_in(Some(start), at(120)), Duration::from_secs(1));
         left.record(1, at(200));
         left.record(1, at(205));
-        assert_eq!(left.room_in_seconds(Some(start), at(205)), 5);
-        assert_eq!(left.room_in_seconds(Some(start), at(211)), 10);
-        assert_eq!(left.room_in_seconds(Some(start), at(217)), 12);
+        assert_eq!(left.room_in(Some(start), at(205)), Duration::from_secs(5));
+        assert_eq!(left.room_in(Some(start), at(211)), Duration::from_secs(10));
+        assert_eq!(left.room_in(Some(start), at(217)), Duration::from_secs(12));
     }
 }

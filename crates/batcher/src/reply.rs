@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::error::Unanswered;
+use crate::error::Error;
 use crate::handle::Handle;
 use crate::queue::{Load, Room, Ticket};
 use crate::reply_slot::{Progress, ReplySlot};
@@ -75,7 +75,7 @@ impl<J: Send + 'static, R: Send + 'static> Reply<J, R> {
 }
 
 impl<J: Send + 'static, R: Send + 'static> Future for Reply<J, R> {
-    type Output = Result<R, Unanswered>;
+    type Output = Result<R, Error>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         self.slot.poll(context)

@@ -1,7 +1,7 @@
 //! The two ends of one wait: who must answer, and who waits for it.
 //!
 //! [`pair`] makes both. The answering end can't be lost: dropped, it answers
-//! [`Unanswered::Dropped`]. The waiting end can leave at any time, and the
+//! [`Error::Dropped`]. The waiting end can leave at any time, and the
 //! batch it has joined, if any, is told so.
 //!
 //! A waker is its maker's code, to be cloned, woken and dropped: all three happen
@@ -13,10 +13,10 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::sync::Notify;
 
-use crate::error::Unanswered;
+use crate::error::Error;
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard};
 
-type Answer<R> = Result<R, Unanswered>;
+type Answer<R> = Result<R, Error>;
 
 /// Makes both ends.
 pub(crate) fn pair<R>() -> (Answerer<R>, ReplySlot<R>) {
@@ -49,7 +49,7 @@ impl<R> Exchange<R> {
     fn take(&mut self) -> Option<Answer<R>> {
         match std::mem::replace(self, Self::Over) {
             Self::Answered(answer) => Some(answer),
-            Self::Over => Some(Err(Unanswered::Dropped)),
+            Self::Over => Some(Err(Error::Dropped)),
             waiting => {
                 *self = waiting;
                 None
@@ -138,7 +138,7 @@ impl<R> Answerer<R> {
 
 impl<R> Drop for Answerer<R> {
     fn drop(&mut self) {
-        if let Ok(caller) = self.settle(Err(Unanswered::Dropped)) {
+        if let Ok(caller) = self.settle(Err(Error::Dropped)) {
             caller.wake();
         }
     }
@@ -290,9 +290,14 @@ mod tests {
     fn an_answer_nobody_took_is_lost() {
         for (answer, lost) in [
             (Ok(7), true),
-            (Err(Unanswered::Dropped), true),
-            (Err(Unanswered::Full { retry_after: 1 }), false),
-            (Err(Unanswered::Closed), false),
+            (Err(Error::Dropped), true),
+            (
+                Err(Error::Full {
+                    room_in: Duration::from_secs(1),
+                }),
+                false,
+            ),
+            (Err(Error::Closed), false),
         ] {
             let (answerer, slot) = pair();
             assert!(answerer.answer(answer).is_ok());
@@ -304,7 +309,7 @@ mod tests {
     fn an_answerer_dropped_has_answered() {
         let (answerer, slot) = pair::<()>();
         drop(answerer);
-        assert_eq!(poll(&slot), Poll::Ready(Err(Unanswered::Dropped)));
+        assert_eq!(poll(&slot), Poll::Ready(Err(Error::Dropped)));
     }
 
     #[test]

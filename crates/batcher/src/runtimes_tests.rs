@@ -29,7 +29,7 @@ async fn clock_sleeps() {
 
 /// A batcher that answers each item with the thread that it was processed on.
 fn telling(settings: Settings) -> Batcher<Job, (ThreadId, usize)> {
-    Batcher::new(settings, |mut batch| async move {
+    Batcher::with_batches(settings, |mut batch| async move {
         let runtime = batch.runtime();
         batch.answer_all(|_| (thread::current().id(), runtime));
     })
@@ -142,5 +142,5 @@ fn end_of_the_primary_runtime_leaves_no_caller_waiting() {
     let (answer, _) = other.join().unwrap();
     // Sent by its own clock just before, or given up.
     let answer = answer.expect("nobody answered");
-    assert!(matches!(answer, Ok(_) | Err(Unanswered::Abandoned)));
+    assert!(matches!(answer, Ok(_) | Err(Error::Abandoned)));
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::batcher::Batcher;
-use crate::error::Refused;
+use crate::error::Error;
 use crate::options::Options;
 use crate::reply::Reply;
 use crate::settings::Wait;
@@ -43,7 +43,7 @@ impl<J: Send + 'static, R: Send + 'static> Source<J, R> {
     ///
     /// # Errors
     /// As [`Batcher::submit`].
-    pub fn submit(&self, item: J) -> Result<Reply<J, R>, Refused<J>> {
+    pub fn submit(&self, item: J) -> Result<Reply<J, R>, Error> {
         self.submit_with(item, Options::default())
     }
 
@@ -51,7 +51,7 @@ impl<J: Send + 'static, R: Send + 'static> Source<J, R> {
     ///
     /// # Errors
     /// As [`Batcher::submit`].
-    pub fn submit_with(&self, item: J, options: Options) -> Result<Reply<J, R>, Refused<J>> {
+    pub fn submit_with(&self, item: J, options: Options) -> Result<Reply<J, R>, Error> {
         // Nobody else asks who has an item in.
         let in_flight = self.batcher.is_adaptive();
         let in_flight = in_flight.then(|| Counted::submits(&self.counted));

@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::cap::Cap;
-use crate::error::Refusal;
+use crate::error::Error;
 use crate::frame::Frame;
 use crate::options::Options;
 use crate::policy::{Action, Gate};
@@ -62,7 +62,7 @@ pub(crate) struct Decisions<T, P> {
     /// Entries whose deadlines have come.
     pub expired: Vec<Gone<T>>,
     /// The seconds until there should be room for one more, for those.
-    pub retry_after: u64,
+    pub room_in: Duration,
 }
 
 /// What has become of an item that was pushed.
@@ -80,7 +80,7 @@ impl<T, P> Default for Decisions<T, P> {
             departures: Vec::new(),
             resumed: Vec::new(),
             expired: Vec::new(),
-            retry_after: 0,
+            room_in: Duration::ZERO,
         }
     }
 }
@@ -103,23 +103,23 @@ impl<T, P> State<T, P> {
     }
 
     /// Whether an item may be pushed of which this is known.
-    pub fn may_enter(&mut self, item: &Options, now: Instant) -> Result<(), Refusal> {
+    pub fn may_enter(&mut self, item: &Options, now: Instant) -> Result<(), Error> {
         let waits = self.on_full == OnFull::Wait;
         let Options { key, bytes, .. } = *item;
         if self.backlog.is_closed() {
-            Err(Refusal::Closed)
+            Err(Error::Closed)
         } else if !(self.backlog.queue.has_room(bytes)
             || waits && self.backlog.queue.overflow_has_room(bytes))
         {
-            let retry_after = self.retry_after(now);
-            Err(Refusal::Full { retry_after })
+            let room_in = self.room_in(now);
+            Err(Error::Full { room_in })
         } else if !self
             .backlog
             .queue
             .may_follow(item.frame.as_ref(), key, bytes)
         {
-            let retry_after = self.retry_after(now);
-            Err(Refusal::KeyFull { retry_after })
+            let room_in = self.room_in(now);
+            Err(Error::KeyFull { room_in })
         } else {
             Ok(())
         }
@@ -139,8 +139,8 @@ impl<T, P> State<T, P> {
             .max(self.backlog.queue.overflow());
     }
 
-    fn retry_after(&mut self, now: Instant) -> u64 {
-        self.departures.room_in_seconds(self.backlog.oldest(), now)
+    fn room_in(&mut self, now: Instant) -> Duration {
+        self.departures.room_in(self.backlog.oldest(), now)
     }
 
     /// Everything that waits now is to leave; tells how many that is.
@@ -270,7 +270,7 @@ impl<T, P> State<T, P> {
             .earliest_deadline()
             .is_some_and(|it| it <= now)
         {
-            decisions.retry_after = self.retry_after(now);
+            decisions.room_in = self.room_in(now);
             decisions.expired = self.backlog.queue.expire(now);
         }
         loop {

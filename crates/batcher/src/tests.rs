@@ -21,7 +21,7 @@ pub(super) struct Job(pub u64, pub usize);
 
 /// Submits a job with its key, its size and a deadline.
 pub(super) trait Put<R: Send + 'static> {
-    fn put(&self, job: Job, deadline: Instant) -> Result<Reply<Job, R>, Refused<Job>>;
+    fn put(&self, job: Job, deadline: Instant) -> Result<Reply<Job, R>, Error>;
 }
 
 fn options(job: &Job, deadline: Instant) -> Options {
@@ -30,14 +30,14 @@ fn options(job: &Job, deadline: Instant) -> Options {
 }
 
 impl<R: Send + 'static> Put<R> for Batcher<Job, R> {
-    fn put(&self, job: Job, deadline: Instant) -> Result<Reply<Job, R>, Refused<Job>> {
+    fn put(&self, job: Job, deadline: Instant) -> Result<Reply<Job, R>, Error> {
         let options = options(&job, deadline);
         self.submit_with(job, options)
     }
 }
 
 impl<R: Send + 'static> Put<R> for Source<Job, R> {
-    fn put(&self, job: Job, deadline: Instant) -> Result<Reply<Job, R>, Refused<Job>> {
+    fn put(&self, job: Job, deadline: Instant) -> Result<Reply<Job, R>, Error> {
         let options = options(&job, deadline);
         self.submit_with(job, options)
     }
@@ -48,7 +48,7 @@ pub(super) type Batches = mpsc::UnboundedReceiver<Batch<Job, u64>>;
 /// A batcher whose batches the test gets to answer.
 pub(super) fn by_hand(settings: Settings) -> (Batcher<Job, u64>, Batches) {
     let (sender, batches) = mpsc::unbounded_channel();
-    let batcher = Batcher::new(settings, move |batch| {
+    let batcher = Batcher::with_batches(settings, move |batch| {
         let sender = sender.clone();
         async move { drop(sender.send(batch)) }
     });
@@ -103,10 +103,7 @@ async fn bytes_bound_a_batch_and_the_next_item_leaves_in_the_next() {
         (vec![1, 2], FlushReason::Bytes)
     );
     let refused = batcher.put(Job(4, 11), deadline).unwrap_err();
-    assert_eq!(
-        (refused.item, refused.reason),
-        (Job(4, 11), Refusal::TooLarge)
-    );
+    assert_eq!(refused, Error::TooLarge);
 }
 
 #[tokio::test(start_paused = true)]
@@ -190,7 +187,12 @@ async fn a_deadline_is_answered_while_queued_though_all_slots_are_busy() {
     let start = Instant::now();
     let _mate = submit(&batcher, 2);
     let late = batcher.put(Job(3, 1), start + 20 * MS).unwrap();
-    assert_eq!(late.await, Err(Unanswered::Expired { retry_after: 1 }));
+    assert_eq!(
+        late.await,
+        Err(Error::Expired {
+            room_in: Duration::from_secs(1)
+        })
+    );
     assert_eq!(start.elapsed(), 20 * MS);
     drop(batch);
     assert_eq!(keys(&batches.recv().await.unwrap()), [2]);
@@ -214,15 +216,22 @@ async fn a_full_queue_refuses_or_has_them_wait() {
         let _queued = batcher.put(Job(2, bytes), Instant::now() + FAR).unwrap();
         match (on_full, batcher.put(Job(3, bytes), deadline)) {
             (OnFull::Reject, refused) => {
-                let reason = Refusal::Full { retry_after: 1 };
-                assert_eq!(refused.unwrap_err().reason, reason);
+                let reason = Error::Full {
+                    room_in: Duration::from_secs(1),
+                };
+                assert_eq!(refused.unwrap_err(), reason);
             }
             (OnFull::Wait, reply) => {
                 let reply = reply.unwrap();
                 assert!(reply.found_no_room());
                 let patient = submit(&batcher, 4);
                 assert_eq!(batcher.snapshot().waiting_for_room, 2);
-                assert_eq!(reply.await, Err(Unanswered::Full { retry_after: 1 }));
+                assert_eq!(
+                    reply.await,
+                    Err(Error::Full {
+                        room_in: Duration::from_secs(1)
+                    })
+                );
                 drop(batch);
                 answer(batches.recv().await.unwrap());
                 answer(batches.recv().await.unwrap());
@@ -318,12 +327,12 @@ async fn dropped_or_panicked_batch_has_answered() {
         max_size: 1,
         ..Settings::default()
     };
-    let batcher = Batcher::<Job, u64>::new(settings, |batch| async move {
+    let batcher = Batcher::<Job, u64>::with_batches(settings, |batch| async move {
         assert!(keys(&batch) != [1], "a panic of the processor");
     });
     let replies = [1, 2].map(|key| submit(&batcher, key));
     for reply in replies {
-        assert_eq!(reply.await, Err(Unanswered::Dropped));
+        assert_eq!(reply.await, Err(Error::Dropped));
     }
     batcher.vacated().await;
 }
@@ -355,7 +364,7 @@ async fn closing_drains_and_refuses() {
     let start = Instant::now();
     batcher.close();
     let refused = batcher.put(Job(6, 1), start + FAR).unwrap_err();
-    assert_eq!(refused.reason, Refusal::Closed);
+    assert_eq!(refused, Error::Closed);
     answer(first);
     for expected in [vec![3, 4], vec![5]] {
         let batch = batches.recv().await.unwrap();
@@ -378,11 +387,11 @@ async fn a_processor_that_fails_to_start_harms_nobody_else() {
         max_wait: MS,
         ..Settings::default()
     };
-    let batcher = Batcher::<Job, u64>::new(settings, |batch| {
+    let batcher = Batcher::<Job, u64>::with_batches(settings, |batch| {
         assert!(keys(&batch) != [1], "a panic before there is a future");
         async { answer(batch) }
     });
-    assert_eq!(submit(&batcher, 1).await, Err(Unanswered::Dropped));
+    assert_eq!(submit(&batcher, 1).await, Err(Error::Dropped));
     assert_eq!(submit(&batcher, 2).await, Ok(20));
 }
 
@@ -401,8 +410,8 @@ async fn overflow_is_not_accepted_when_the_batcher_closes() {
     let [queued, outside] = [2, 3].map(|key| submit(&batcher, key));
     batcher.close();
     batcher.abandon();
-    assert_eq!(queued.await, Err(Unanswered::Abandoned));
-    assert_eq!(outside.await, Err(Unanswered::Closed));
+    assert_eq!(queued.await, Err(Error::Abandoned));
+    assert_eq!(outside.await, Err(Error::Closed));
     assert_eq!(batcher.snapshot().accepted, 2);
 }
 
@@ -426,13 +435,10 @@ fn a_runtime_that_ends_takes_the_batcher_with_it() {
         .unwrap();
     for reply in queued {
         let answer = elsewhere.block_on(reply);
-        assert!(matches!(
-            answer,
-            Err(Unanswered::Abandoned | Unanswered::Dropped)
-        ));
+        assert!(matches!(answer, Err(Error::Abandoned | Error::Dropped)));
     }
     let refused = batcher.put(Job(1, 1), Instant::now() + FAR).unwrap_err();
-    assert_eq!(refused.reason, Refusal::Closed);
+    assert_eq!(refused, Error::Closed);
 }
 
 #[test]
@@ -448,7 +454,7 @@ fn a_runtime_that_ends_before_its_first_turn_does_so_too() {
     drop(runtime);
     let mut context = Context::from_waker(Waker::noop());
     let answer = Pin::new(&mut reply).poll(&mut context);
-    assert_eq!(answer, Poll::Ready(Err(Unanswered::Abandoned)));
+    assert_eq!(answer, Poll::Ready(Err(Error::Abandoned)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -464,7 +470,7 @@ async fn abandoned_items_are_answered() {
     let queued = submit(&batcher, 2);
     batcher.close();
     batcher.abandon();
-    assert_eq!(queued.await, Err(Unanswered::Abandoned));
+    assert_eq!(queued.await, Err(Error::Abandoned));
     answer(batch);
     assert_eq!(in_flight.await, Ok(10));
     batcher.vacated().await;
@@ -534,7 +540,7 @@ async fn an_item_is_too_large_for_a_batch_or_for_the_queue() {
         let (batcher, _batches) = by_hand(settings);
         let deadline = Instant::now() + FAR;
         let refused = batcher.put(Job(1, 9), deadline).unwrap_err();
-        assert_eq!(refused.reason, Refusal::TooLarge);
+        assert_eq!(refused, Error::TooLarge);
         assert!(batcher.put(Job(1, 8), deadline).is_ok());
     }
 }
@@ -554,8 +560,18 @@ async fn retry_after_is_what_the_queue_has_stood() {
     let queued = batcher.put(Job(2, 1), Instant::now() + 7_000 * MS).unwrap();
     advance(6_000 * MS).await;
     let refused = batcher.put(Job(3, 1), Instant::now() + FAR).unwrap_err();
-    assert_eq!(refused.reason, Refusal::Full { retry_after: 6 });
-    assert_eq!(queued.await, Err(Unanswered::Expired { retry_after: 7 }));
+    assert_eq!(
+        refused,
+        Error::Full {
+            room_in: Duration::from_secs(6)
+        }
+    );
+    assert_eq!(
+        queued.await,
+        Err(Error::Expired {
+            room_in: Duration::from_secs(7)
+        })
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -617,7 +633,7 @@ async fn every_item_is_accounted_for_under_contention() {
         on_full: OnFull::Wait,
         ..Settings::default()
     };
-    let batcher = Batcher::<Job, u64>::new(settings, |mut batch| async move {
+    let batcher = Batcher::<Job, u64>::with_batches(settings, |mut batch| async move {
         let fate = batch.members()[0].item().0 % 7;
         tokio::task::yield_now().await;
         assert!(fate != 0, "a panic of the processor");
@@ -642,7 +658,7 @@ async fn every_item_is_accounted_for_under_contention() {
                 if let Ok(result) = answer {
                     assert_eq!(result, key * 10);
                 }
-                let entered = !matches!(answer, Err(Unanswered::Full { .. }));
+                let entered = !matches!(answer, Err(Error::Full { .. }));
                 counts.lock().unwrap().push_back(entered);
             }
         })
@@ -717,7 +733,7 @@ async fn an_item_without_key_and_deadline_is_kept_apart_from_none_and_waits() {
     let [one, other] = [1, 1].map(|key| batcher.submit(Job(key, 1)).unwrap());
     let hasty = batcher.put(Job(2, 1), Instant::now() + FAR).unwrap();
     tokio::time::sleep(2 * FAR).await;
-    assert!(matches!(hasty.await, Err(Unanswered::Expired { .. })));
+    assert!(matches!(hasty.await, Err(Error::Expired { .. })));
     let deadline = Instant::now() + FAR;
     let last = batcher.put(Job(3, 1), deadline).unwrap();
     answer(first);

@@ -31,7 +31,12 @@ async fn items_of_one_key_leave_nine_tenths_of_the_queue_to_others() {
         // The first of them waits for a slot, ten for one another.
         let mut same: Vec<_> = (0..11).map(|_| submit(&batcher, 7)).collect();
         let refused = batcher.put(Job(7, 1), Instant::now() + FAR).unwrap_err();
-        assert_eq!(refused.reason, Refusal::KeyFull { retry_after: 1 });
+        assert_eq!(
+            refused,
+            Error::KeyFull {
+                room_in: Duration::from_secs(1)
+            }
+        );
         // No other key's follower has room either, but any other item has.
         let _others: Vec<_> = (100..189).map(|key| submit(&batcher, key)).collect();
         assert_eq!(batcher.snapshot().queued, 100);
@@ -60,7 +65,7 @@ async fn the_overflow_is_not_filled_by_one_key_either() {
     let _same: Vec<_> = (0..6).map(|_| submit(&batcher, 7)).collect();
     assert_eq!(batcher.snapshot().waiting_for_room, 6);
     let refused = batcher.put(Job(7, 1), deadline).unwrap_err();
-    assert!(matches!(refused.reason, Refusal::KeyFull { .. }));
+    assert!(matches!(refused, Error::KeyFull { .. }));
     assert!(batcher.put(Job(8, 1), deadline).is_ok(), "another key");
     // They enter in turn, and hold nobody up.
     drop(others);
@@ -157,7 +162,7 @@ proptest! {
                 on_full,
                 ..Settings::default()
             };
-            let batcher = Batcher::new(settings, |mut batch: Batch<Job, u64>| async move {
+            let batcher = Batcher::with_batches(settings, |mut batch: Batch<Job, u64>| async move {
                 batch.answer_all(|member| member.item().0);
             });
             let mut replies = Vec::new();

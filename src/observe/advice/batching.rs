@@ -1,10 +1,10 @@
 //! Rules about what batches are like, and why.
 
-use super::figures::{Figures, share};
-use super::words::{count, ms, percent, things, things_were};
-use super::{Advice, Kind, Limits, say};
+use super::figures::{Figures, Limits};
+use super::sentence::{Advice, Kind, say};
 use crate::batcher::FlushReason;
 use crate::code::Code;
+use crate::observe::words::{count, ms, percent, share, things, things_were};
 
 pub(super) fn equal_ids(figures: &Figures, _: &Limits) -> Option<Advice> {
     (figures.apart() >= 0.01).then(|| {

@@ -1,8 +1,15 @@
-//! What the rules look at: the last minute summed up, and what is at its end.
+//! What the rules look at: the last minute summed up, what is at its end, and the
+//! settings.
 
-use crate::batcher::{FlushReason, Snapshot};
+use crate::batcher::FlushReason;
 use crate::code::Code;
-use crate::observe::live::{Failures, Second, Spread};
+use crate::observe::by_code::ByCode;
+use crate::observe::latency::LatencyHistogram;
+use crate::observe::live::{Counts, Failures, Recent, Second};
+use crate::observe::words::share;
+
+/// How many of the last seconds the advice is drawn from.
+const SECONDS: u64 = 60;
 
 /// What happened in the last minute, and what is now.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,59 +62,75 @@ pub struct Figures {
     pub circuit_open: bool,
 }
 
+/// The settings that the rules look at.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limits {
+    /// `batch.max_size`.
+    pub max_size: usize,
+    /// `batch.max_wait`, in milliseconds.
+    pub max_wait_ms: f64,
+    /// `batch.wait = "adaptive"`.
+    pub adaptive_wait: bool,
+    /// `upstream.max_in_flight = "adaptive"`.
+    pub adaptive_in_flight: bool,
+    /// `queue.max_jobs`.
+    pub queue_jobs: usize,
+    /// `queue.on_full = "wait"`.
+    pub waits_for_room: bool,
+    /// `upstream.idempotent`.
+    pub idempotent: bool,
+    /// `upstream.timeout`, in milliseconds.
+    pub upstream_timeout_ms: f64,
+    /// `server.request_timeout`, in milliseconds.
+    pub request_timeout_ms: f64,
+}
+
 impl Figures {
-    /// Sums the seconds up; they are those of the last minute.
-    pub fn of(
-        seconds: &[Second],
-        failures: &[Failures],
-        now: Snapshot,
-        circuit_open: bool,
-    ) -> Self {
-        let (mut wait, mut upstream) = (Spread::default(), Spread::default());
+    /// Sums the last minute up.
+    pub fn of(recent: &Recent, circuit_open: bool) -> Self {
+        let seconds = recent.last(SECONDS);
+        let now = &recent.moment.batcher;
+        let (mut wait, mut upstream) = (LatencyHistogram::default(), LatencyHistogram::default());
         let mut reasons = [0; FlushReason::ALL.len()];
-        let mut outcomes = vec![0; Code::ALL.len()];
+        let (mut outcomes, mut counts) = (ByCode::default(), Counts::default());
+        let add = |all, more| all + more;
         for second in seconds {
             wait.merge(&second.wait);
             upstream.merge(&second.upstream);
             for (reason, count) in second.reasons() {
                 reasons[reason as usize] += count;
             }
-            for (code, count) in second.outcomes() {
-                outcomes[code as usize] += count;
-            }
+            outcomes = outcomes.with(&second.outcomes, add);
+            counts = counts.with(&second.counts, add);
         }
         let sum = |count: fn(&Second) -> u64| seconds.iter().map(count).sum::<u64>();
         let most = |count: fn(&Second) -> usize| seconds.iter().map(count).max().unwrap_or(0);
+        let total = |value: fn(&Second) -> f64| seconds.iter().map(value).sum::<f64>();
         let batches = sum(|it| it.batches);
-        let fill: f64 = seconds
-            .iter()
-            .map(|it| it.mean_fill() * it.batches as f64)
-            .sum();
-        let busy: f64 = seconds.iter().map(Second::slots_busy).sum();
+        let fill = total(|it| it.mean_fill() * it.batches as f64);
         let quantiles =
-            |spread: &Spread| [0.5, 0.99].map(|it| spread.quantile_ms(it).unwrap_or(0.0));
-        let outcomes = Code::ALL.iter().copied().zip(outcomes);
+            |times: &LatencyHistogram| [0.5, 0.99].map(|it| times.quantile_ms(it).unwrap_or(0.0));
         Self {
-            jobs: sum(|it| it.jobs),
-            refused: sum(|it| it.refused),
-            queue_full: sum(|it| it.queue_full),
+            jobs: counts.jobs,
+            refused: counts.refused,
+            queue_full: counts.queue_full,
             batches,
             batch_jobs: sum(|it| it.batch_jobs),
             fill: share(fill, batches as f64),
             reasons,
-            outcomes: outcomes.filter(|&(_, count)| count > 0).collect(),
-            failures: failures.to_vec(),
-            slots_busy: share(busy, seconds.len() as f64),
+            outcomes: outcomes.counts().collect(),
+            failures: recent.failures.clone(),
+            slots_busy: share(total(Second::slots_busy), seconds.len() as f64),
             wait_ms: quantiles(&wait),
             upstream_ms: quantiles(&upstream),
             queue_jobs: most(|it| it.queue_jobs),
             waiting_for_room: most(|it| it.waiting_for_room),
-            kept_apart: sum(|it| it.kept_apart),
-            departed: sum(|it| it.departed),
-            retries: sum(|it| it.retries),
-            splits: sum(|it| it.splits),
-            splits_too_large: sum(|it| it.splits_too_large),
-            log_lines_dropped: sum(|it| it.log_lines_dropped),
+            kept_apart: counts.kept_apart,
+            departed: counts.departed,
+            retries: counts.retries,
+            splits: counts.splits,
+            splits_too_large: counts.splits_too_large,
+            log_lines_dropped: counts.log_lines_dropped,
             slots: now.max_in_flight,
             connections: now.sources,
             circuit_open,
@@ -147,9 +170,4 @@ impl Figures {
     pub(super) fn some_succeed(&self) -> bool {
         self.outcome(Code::Ok) + self.outcome(Code::JobError) > 0
     }
-}
-
-/// The part of a whole, 0 of nothing.
-pub(super) fn share(part: f64, whole: f64) -> f64 {
-    if whole > 0.0 { part / whole } else { 0.0 }
 }

@@ -1,9 +1,9 @@
 //! Rules about how much comes in, and how much of it the upstream takes.
 
-use super::figures::{Figures, share};
-use super::words::{ms, percent, things, things_were};
-use super::{Advice, Kind, Limits, say};
+use super::figures::{Figures, Limits};
+use super::sentence::{Advice, Kind, say};
 use crate::batcher::FlushReason;
+use crate::observe::words::{ms, percent, share, things, things_were};
 
 /// From this share of `queue.max_jobs` on a queue counts as full.
 const FULL: f64 = 0.8;

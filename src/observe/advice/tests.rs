@@ -6,8 +6,9 @@ use uuid::Uuid;
 use super::*;
 use crate::batcher::FlushReason;
 use crate::code::Code;
-use crate::engine::correlate::Unsound;
-use crate::observe::live::{FailedAnswer, Failures};
+use crate::fault::Unsound;
+use crate::observe::FailedAnswer;
+use crate::observe::live::Failures;
 
 fn limits() -> Limits {
     Limits {

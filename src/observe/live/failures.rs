@@ -2,13 +2,13 @@
 //! its batches.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::FailedAnswer;
 use crate::code::Code;
+use crate::observe::event::FailedJobs;
+use crate::observe::failed_answer::FailedAnswer;
 use crate::printable::excerpt;
 
 /// How many causes are kept, the newest first.
@@ -16,26 +16,6 @@ pub const FAILURES: usize = 20;
 
 /// The most characters of a cause that are kept.
 const CAUSE: usize = 300;
-
-/// A batch that failed, or jobs of one that failed for themselves; never what was in
-/// them.
-#[derive(Clone, Debug)]
-pub struct Failed {
-    /// What it came to.
-    pub outcome: Code,
-    /// Why, in our own words; empty where there are none.
-    pub cause: String,
-    /// What is to be seen of the answer, where there was one.
-    pub answer: Option<FailedAnswer>,
-    /// The jobs that failed.
-    pub jobs: usize,
-    /// The batch they were in.
-    pub batch_id: Uuid,
-    /// How many jobs that has.
-    pub size: usize,
-    /// From leaving to failing.
-    pub took: Duration,
-}
 
 /// Failures of one cause: outcome, words and the head of the answer are the same.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -70,10 +50,11 @@ fn name<S: serde::Serializer>(code: &Code, serializer: S) -> Result<S::Ok, S::Er
 }
 
 impl Failures {
-    fn of(failed: Failed, t: f64) -> Self {
+    /// Some that failed at that date.
+    pub(super) fn of(failed: &FailedJobs, t: f64) -> Self {
         Self {
             outcome: failed.outcome,
-            answer: failed.answer,
+            answer: failed.answer.clone(),
             cause: excerpt(&failed.cause, CAUSE),
             count: 1,
             jobs: failed.jobs as u64,
@@ -99,10 +80,9 @@ fn words(cause: &str) -> impl Iterator<Item = char> + '_ {
     cause.chars().filter(|char| !char.is_ascii_digit())
 }
 
-/// Puts one down at the front, with those of its cause; what failed longest ago is
-/// forgotten.
-pub(super) fn put_down(causes: &mut VecDeque<Failures>, failed: Failed, t: f64) {
-    let mut newest = Failures::of(failed, t);
+/// Puts the newest down at the front, with those of its cause; what failed longest ago
+/// is forgotten.
+pub(super) fn put_down(causes: &mut VecDeque<Failures>, mut newest: Failures) {
     let known = causes.iter().position(|it| it.is_of_the_cause_of(&newest));
     if let Some(known) = known.and_then(|at| causes.remove(at)) {
         newest.count += known.count;
@@ -115,16 +95,19 @@ pub(super) fn put_down(causes: &mut VecDeque<Failures>, failed: Failed, t: f64) 
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
-    fn failed(outcome: Code, cause: &str, answer: Option<FailedAnswer>) -> Failed {
-        Failed {
+    fn failed(outcome: Code, cause: &str, answer: Option<FailedAnswer>) -> FailedJobs {
+        FailedJobs {
             outcome,
             cause: cause.to_owned(),
             answer,
             jobs: 3,
             batch_id: Uuid::now_v7(),
             size: 3,
+            attempts: 1,
             took: Duration::from_millis(5),
         }
     }
@@ -149,7 +132,7 @@ mod tests {
             failed(Code::UpstreamMalformed, "byte 12 is wrong", answer(200, "")),
         ];
         for (t, failed) in all.into_iter().enumerate() {
-            put_down(&mut causes, failed, t as f64);
+            put_down(&mut causes, Failures::of(&failed, t as f64));
         }
         let rows: Vec<_> = causes
             .iter()
@@ -168,20 +151,21 @@ mod tests {
     }
 
     #[test]
-    fn so_many_causes_are_kept_the_newest_first() {
+    fn twenty_causes_are_kept_the_newest_first() {
         let mut causes = VecDeque::new();
         for status in 500..=500 + FAILURES as u16 {
             let failed = failed(Code::UpstreamError, "", answer(status, ""));
-            put_down(&mut causes, failed, 0.0);
+            put_down(&mut causes, Failures::of(&failed, 0.0));
         }
         let newest = causes[0].answer.as_ref().unwrap().upstream_status;
         assert_eq!((causes.len(), newest), (FAILURES, 500 + FAILURES as u16));
     }
 
     #[test]
-    fn what_is_unknown_is_absent() {
+    fn unknown_members_are_absent() {
         let mut causes = VecDeque::new();
-        put_down(&mut causes, failed(Code::UpstreamTimeout, "", None), 7.0);
+        let failed = failed(Code::UpstreamTimeout, "", None);
+        put_down(&mut causes, Failures::of(&failed, 7.0));
         let json = serde_json::to_value(&causes[0]).unwrap();
         let mut members: Vec<_> = json.as_object().unwrap().keys().collect();
         members.sort();

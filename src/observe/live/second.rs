@@ -5,50 +5,23 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
-use super::{Left, Spread};
-use crate::batcher::FlushReason;
-use crate::code::Code;
+use crate::batcher::{FlushReason, Snapshot};
+use crate::observe::by_code::ByCode;
+use crate::observe::latency::LatencyHistogram;
+use crate::observe::moment::Moment;
 
 /// Sizes of batches are told apart by powers of two, up to this many.
-pub(super) const SIZES: usize = 18;
+const SIZES: usize = 18;
 
-/// One second; times are in milliseconds where it is serialized.
-#[derive(Clone, Debug)]
-pub struct Second {
-    /// Which one, in Unix time.
-    pub t: u64,
+/// What is counted anyway, of one second or up to one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
     /// Jobs that entered the queue.
     pub jobs: u64,
     /// Requests that were refused.
     pub refused: u64,
     /// Those of them for which there was no room in the queue.
     pub queue_full: u64,
-    /// Batches that left for the first time.
-    pub batches: u64,
-    /// Jobs in them.
-    pub batch_jobs: u64,
-    /// The sum of how full they were.
-    pub(super) fill: f64,
-    /// The most jobs that waited at any moment that is known of.
-    pub queue_jobs: usize,
-    /// The most that waited for room in the queue.
-    pub waiting_for_room: usize,
-    /// The most batches in flight.
-    pub in_flight: usize,
-    /// How long every slot was taken.
-    pub(super) saturated: Duration,
-    /// How long the jobs of the batches that left had waited.
-    pub wait: Spread,
-    /// How long the upstream had the jobs of the batches that ended.
-    pub upstream: Spread,
-    /// How long answered jobs were here, from their arrival on.
-    pub job: Spread,
-    /// Batches by why they left.
-    pub(super) reasons: [u64; FlushReason::ALL.len()],
-    /// Answered jobs by what they came to.
-    pub(super) outcomes: Vec<u64>,
-    /// Batches by size: of 2^i to 2^(i+1) - 1 jobs.
-    pub(super) sizes: [u64; SIZES],
     /// Jobs that a batch left without because it had another of the same id.
     pub kept_apart: u64,
     /// Jobs in flight whose callers left.
@@ -63,53 +36,109 @@ pub struct Second {
     pub log_lines_dropped: u64,
 }
 
-impl Second {
-    pub(super) fn new(t: u64) -> Self {
+impl Counts {
+    /// Those up to a moment.
+    pub(super) fn of(moment: &Moment) -> Self {
+        let Moment {
+            batcher,
+            totals,
+            log_lines_dropped,
+        } = moment;
         Self {
-            t,
-            jobs: 0,
-            refused: 0,
-            queue_full: 0,
-            batches: 0,
-            batch_jobs: 0,
-            fill: 0.0,
-            queue_jobs: 0,
-            waiting_for_room: 0,
-            in_flight: 0,
-            saturated: Duration::ZERO,
-            wait: Spread::default(),
-            upstream: Spread::default(),
-            job: Spread::default(),
-            reasons: [0; FlushReason::ALL.len()],
-            outcomes: vec![0; Code::ALL.len()],
-            sizes: [0; SIZES],
-            kept_apart: 0,
-            departed: 0,
-            retries: 0,
-            splits: 0,
-            splits_too_large: 0,
-            log_lines_dropped: 0,
+            jobs: batcher.accepted,
+            refused: totals.refused,
+            queue_full: totals.queue_full,
+            kept_apart: batcher.kept_apart,
+            departed: batcher.cancelled_in_flight,
+            retries: totals.retries,
+            splits: totals.splits,
+            splits_too_large: totals.splits_too_large,
+            log_lines_dropped: *log_lines_dropped,
         }
     }
 
-    pub(super) fn left(&mut self, left: Left) {
+    /// Two of them as one.
+    #[must_use]
+    pub fn with(&self, other: &Self, f: impl Fn(u64, u64) -> u64) -> Self {
+        Self {
+            jobs: f(self.jobs, other.jobs),
+            refused: f(self.refused, other.refused),
+            queue_full: f(self.queue_full, other.queue_full),
+            kept_apart: f(self.kept_apart, other.kept_apart),
+            departed: f(self.departed, other.departed),
+            retries: f(self.retries, other.retries),
+            splits: f(self.splits, other.splits),
+            splits_too_large: f(self.splits_too_large, other.splits_too_large),
+            log_lines_dropped: f(self.log_lines_dropped, other.log_lines_dropped),
+        }
+    }
+}
+
+/// One second; times are in milliseconds where it is serialized.
+#[derive(Clone, Debug, Default)]
+pub struct Second {
+    /// Which one, in Unix time.
+    pub t: u64,
+    /// What is counted anyway.
+    pub counts: Counts,
+    /// Batches that left for the first time.
+    pub batches: u64,
+    /// Jobs in them.
+    pub batch_jobs: u64,
+    /// The sum of how full they were.
+    fill: f64,
+    /// The most jobs that waited at any moment that is known of.
+    pub queue_jobs: usize,
+    /// The most that waited for room in the queue.
+    pub waiting_for_room: usize,
+    /// The most batches in flight.
+    pub in_flight: usize,
+    /// How long every slot was taken.
+    pub(super) saturated: Duration,
+    /// How long the jobs of the batches that left had waited.
+    pub wait: LatencyHistogram,
+    /// How long the upstream had the jobs of the batches that ended.
+    pub upstream: LatencyHistogram,
+    /// How long answered jobs were here, from their arrival on.
+    pub job: LatencyHistogram,
+    /// Batches by why they left.
+    reasons: [u64; FlushReason::ALL.len()],
+    /// Answered jobs by what they came to.
+    pub outcomes: ByCode,
+    /// Batches by size: of 2^i to 2^(i+1) - 1 jobs.
+    sizes: [u64; SIZES],
+}
+
+impl Second {
+    /// One in which nothing has happened yet.
+    pub fn new(t: u64) -> Self {
+        Self {
+            t,
+            ..Self::default()
+        }
+    }
+
+    /// A batch of so many jobs, so full from 0 to 1, has left.
+    pub(super) fn left(&mut self, jobs: usize, fill: f64, reason: FlushReason) {
         self.batches += 1;
-        self.batch_jobs += left.size as u64;
-        self.fill += left.fill;
-        self.reasons[left.reason as usize] += 1;
-        let size = left.size.max(1).ilog2() as usize;
+        self.batch_jobs += jobs as u64;
+        self.fill += fill;
+        self.reasons[reason as usize] += 1;
+        let size = jobs.max(1).ilog2() as usize;
         self.sizes[size.min(SIZES - 1)] += 1;
+    }
+
+    /// The batcher held so much at most.
+    pub(super) fn saw(&mut self, batcher: &Snapshot) {
+        self.queue_jobs = self.queue_jobs.max(batcher.most_queued);
+        let room = batcher.most_waiting_for_room;
+        self.waiting_for_room = self.waiting_for_room.max(room);
+        self.in_flight = self.in_flight.max(batcher.most_in_flight);
     }
 
     /// Batches that left, by why.
     pub fn reasons(&self) -> impl Iterator<Item = (FlushReason, u64)> + Clone + '_ {
         FlushReason::ALL.iter().copied().zip(self.reasons)
-    }
-
-    /// Answered jobs, by what they came to.
-    pub fn outcomes(&self) -> impl Iterator<Item = (Code, u64)> + Clone + '_ {
-        let counts = self.outcomes.iter().copied();
-        Code::ALL.iter().copied().zip(counts)
     }
 
     /// The mean fill of the batches that left, 0 to 1.
@@ -131,8 +160,8 @@ impl Serialize for Second {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("t", &self.t)?;
-        map.serialize_entry("jobs", &self.jobs)?;
-        map.serialize_entry("refused", &self.refused)?;
+        map.serialize_entry("jobs", &self.counts.jobs)?;
+        map.serialize_entry("refused", &self.counts.refused)?;
         map.serialize_entry("batches", &self.batches)?;
         map.serialize_entry("batch_jobs", &self.batch_jobs)?;
         map.serialize_entry("fill", &round(self.mean_fill()))?;
@@ -140,7 +169,7 @@ impl Serialize for Second {
         map.serialize_entry("waiting_for_room", &self.waiting_for_room)?;
         map.serialize_entry("in_flight", &self.in_flight)?;
         map.serialize_entry("slots_busy", &round(self.slots_busy()))?;
-        for (name, spread, share) in [
+        for (name, times, share) in [
             ("wait_p50_ms", &self.wait, 0.5),
             ("wait_p99_ms", &self.wait, 0.99),
             ("upstream_p50_ms", &self.upstream, 0.5),
@@ -148,18 +177,19 @@ impl Serialize for Second {
             ("job_p50_ms", &self.job, 0.5),
             ("job_p99_ms", &self.job, 0.99),
         ] {
-            map.serialize_entry(name, &spread.quantile_ms(share).map(round))?;
+            map.serialize_entry(name, &times.quantile_ms(share).map(round))?;
         }
         let reasons = self
             .reasons()
             .map(|(reason, count)| (reason.as_str(), count));
         map.serialize_entry("reasons", &NotZero(reasons))?;
-        let outcomes = self.outcomes().map(|(code, count)| (code.as_str(), count));
+        let outcomes = self.outcomes.iter();
+        let outcomes = outcomes.map(|(code, count)| (code.as_str(), *count));
         map.serialize_entry("outcomes", &NotZero(outcomes))?;
-        map.serialize_entry("kept_apart", &self.kept_apart)?;
-        map.serialize_entry("departed", &self.departed)?;
-        map.serialize_entry("retries", &self.retries)?;
-        map.serialize_entry("splits", &self.splits)?;
+        map.serialize_entry("kept_apart", &self.counts.kept_apart)?;
+        map.serialize_entry("departed", &self.counts.departed)?;
+        map.serialize_entry("retries", &self.counts.retries)?;
+        map.serialize_entry("splits", &self.counts.splits)?;
         map.end()
     }
 }
@@ -213,16 +243,13 @@ impl Size {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::code::Code;
 
     #[test]
     fn batches_are_told_apart_by_powers_of_two() {
-        let mut second = Second::new(7);
+        let mut second = Second::default();
         for size in [1, 2, 3, 4, 99, 100] {
-            second.left(Left {
-                size,
-                fill: 0.5,
-                reason: FlushReason::Wait,
-            });
+            second.left(size, 0.5, FlushReason::Wait);
         }
         let sizes = Size::of([&second, &second].into_iter(), 100);
         let found: Vec<_> = sizes
@@ -243,14 +270,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_zero_is_left_out_and_what_is_unknown_is_null() {
-        let mut second = Second::new(7);
-        second.left(Left {
-            size: 3,
-            fill: 1.0 / 3.0,
-            reason: FlushReason::Idle,
-        });
-        second.outcomes[Code::Ok as usize] = 3;
+    fn zero_counts_are_left_out_and_unknown_times_are_null() {
+        let mut second = Second::default();
+        second.left(3, 1.0 / 3.0, FlushReason::Idle);
+        second.outcomes[Code::Ok] = 3;
         second.wait.add(Duration::from_millis(5));
         let json = serde_json::to_value(&second).unwrap();
         assert_eq!(json["reasons"], serde_json::json!({"idle": 1}));

@@ -191,7 +191,7 @@ impl Scrape {
     }
 
     /// Accepted jobs that were neither answered nor given up by their callers.
-    pub fn in_the_house(&self) -> f64 {
+    pub fn unanswered(&self) -> f64 {
         self.sum("jobs_accepted_total") - self.sum("jobs_total") - self.sum("jobs_cancelled_total")
     }
 }

@@ -1,8 +1,11 @@
 //! The task of a runtime that sleeps until a batcher there could have something due.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
 
+use futures_util::future::{Either, select};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
 use super::registry;
@@ -24,15 +27,18 @@ impl Clock {
             self.tick();
             let earlier = runtime.earlier.notified();
             let next = runtime.alarms().next();
-            match next {
-                Some(next) => tokio::select! {
-                    () = earlier => tokio::task::yield_now().await,
-                    () = sleep_until(next) => {}
-                },
+            let told = match next {
+                Some(next) => {
+                    let slept = pin!(sleep_until(next));
+                    matches!(select(pin!(earlier), slept).await, Either::Left(_))
+                }
                 None => {
                     earlier.await;
-                    tokio::task::yield_now().await;
+                    true
                 }
+            };
+            if told {
+                yield_now().await;
             }
         }
     }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use super::alarms::Alarms;
 use super::*;
-use crate::{Batch, Batcher, Options, Reply, Settings, Unanswered};
+use crate::{Batch, Batcher, Error, Options, Reply, Settings};
 
 const MANY: usize = 1_000;
 const MS: Duration = Duration::from_millis(1);
@@ -45,7 +45,7 @@ fn batcher() -> Batcher<u64, usize> {
         max_wait: 5 * MS,
         ..Settings::default()
     };
-    Batcher::new(settings, |mut batch: Batch<u64, usize>| async move {
+    Batcher::with_batches(settings, |mut batch: Batch<u64, usize>| async move {
         let runtime = batch.runtime();
         batch.answer_all(|_| runtime);
     })
@@ -116,7 +116,7 @@ fn an_ended_runtime_closes_its_own_batchers_and_leaves_others_to_their_primary()
     assert!(there.0.is_closed());
     assert!(!own.is_closed() && !guest.is_closed());
     first.block_on(async {
-        assert_eq!(soon(left_behind).await, Err(Unanswered::Abandoned));
+        assert_eq!(soon(left_behind).await, Err(Error::Abandoned));
         assert_eq!(soon(taken_over).await, Ok(0));
         assert_eq!(soon(own.submit(1).unwrap()).await, Ok(0));
     });
@@ -140,7 +140,7 @@ fn a_panic_in_one_batchers_turn_of_the_clock_is_no_others() {
             max_size: 1,
             ..Settings::default()
         };
-        let stuck = Batcher::<Option<Mine>, ()>::new(settings, |batch| async move {
+        let stuck = Batcher::<Option<Mine>, ()>::with_batches(settings, |batch| async move {
             std::mem::forget(batch);
             std::future::pending().await
         });

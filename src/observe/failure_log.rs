@@ -8,10 +8,10 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, warn};
-use uuid::Uuid;
 
 use crate::code::Code;
-use crate::observe::live::FailedAnswer;
+use crate::observe::event::FailedJobs;
+use crate::observe::failed_answer::FailedAnswer;
 use crate::throttle::{Admission, Counts, Throttle};
 
 /// How many are told one by one …
@@ -19,25 +19,6 @@ const LINES: u32 = 10;
 
 /// … within this time.
 const SPAN: Duration = Duration::from_secs(10);
-
-/// A batch that failed, as its line tells it.
-#[derive(Clone, Debug)]
-pub struct FailedBatch {
-    /// Its id.
-    pub id: Uuid,
-    /// How many jobs were in it.
-    pub jobs: usize,
-    /// What it came to.
-    pub outcome: Code,
-    /// How often it was sent.
-    pub attempts: u32,
-    /// From leaving to failing.
-    pub took: Duration,
-    /// What went wrong.
-    pub cause: String,
-    /// The answer, where there was one.
-    pub answer: Option<FailedAnswer>,
-}
 
 /// Tells of failed batches.
 #[derive(Clone, Debug)]
@@ -51,7 +32,7 @@ impl Default for FailureLog {
 
 impl FailureLog {
     /// One more has failed.
-    pub fn tell(&self, failed: &FailedBatch) {
+    pub fn tell(&self, failed: &FailedJobs) {
         let admission = self.lock().admit(failed.outcome, Instant::now());
         match admission {
             Admission::Told(untold) => {
@@ -105,12 +86,12 @@ fn summary(untold: &Counts<Code>) {
 /// What is known of a failed batch, at a level.
 macro_rules! tell {
     ($level:ident, $failed:expr, $message:literal) => {{
-        let failed: &FailedBatch = $failed;
+        let failed: &FailedJobs = $failed;
         let answer = failed.answer.as_ref();
         let text = |field: fn(&FailedAnswer) -> &Option<String>| field(answer?).as_deref();
         $level!(
-            batch_id = %failed.id,
-            size = failed.jobs,
+            batch_id = %failed.batch_id,
+            size = failed.size,
             outcome = failed.outcome.as_str(),
             attempts = failed.attempts,
             duration_ms = failed.took.as_micros() as f64 / 1e3,
@@ -125,11 +106,11 @@ macro_rules! tell {
     }};
 }
 
-fn line(failed: &FailedBatch) {
+fn line(failed: &FailedJobs) {
     tell!(warn, failed, "batch failed");
 }
 
 /// One that is only counted so far: whoever looks into an outage sees each.
-fn detail(failed: &FailedBatch) {
+fn detail(failed: &FailedJobs) {
     tell!(debug, failed, "one more batch failed");
 }

@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn where_a_redirect_pointed_is_shown_without_secrets() {
+    fn the_target_of_a_redirect_is_shown_without_secrets() {
         for (status, location, shown) in [
             (302, "/login", Some("/login")),
             (
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_compressed_is_said_to_be_and_not_shown() {
+    fn a_compressed_body_is_named_and_not_shown() {
         for (encoding, compressed) in [("gzip", true), ("identity", false)] {
             let found = answer(200, &[("content-encoding", encoding)]).with_body(b"\x1f\x8b");
             assert_eq!(found.content_encoding.is_some(), compressed);

@@ -1,12 +1,12 @@
-//! Batches that rest, resume and split, while their callers leave.
+//! Batches that are parked, resume and split, while their callers leave.
 
 use std::pin::Pin;
 
-use microbatch_concurrency::batcher::{Batcher, OnFull, Settings};
-use microbatch_concurrency::explore::explore;
-use microbatch_concurrency::runtime::Handle;
-use microbatch_concurrency::select;
-use microbatch_concurrency::time::Instant;
+use microbatch_batcher::{Batcher, OnFull, Settings};
+use tokio::explore::explore;
+use tokio::runtime::Handle;
+use tokio::select;
+use tokio::time::Instant;
 
 use super::harness::*;
 
@@ -15,16 +15,16 @@ use super::harness::*;
 fn retry(mut batch: TestBatch) -> Pin<Box<dyn Future<Output = ()> + Send>> {
     Box::pin(async move {
         for _ in 0..choose(3) {
-            // Lining up before it rests keeps its turn.
+            // Lining up before it is parked keeps its turn.
             let early = (choose(2) == 0).then(|| batch.slot());
             if choose(2) == 0 {
-                Handle::current().spawn(retry_at_rest(batch.split()));
+                Handle::current().spawn(retry_parked(batch.split()));
             }
-            batch.rest();
+            batch.park();
             if choose(4) == 0 {
-                Handle::current().spawn(retry_at_rest(batch.split()));
+                Handle::current().spawn(retry_parked(batch.split()));
             }
-            batch.answer_expired(Instant::now(), |member| own(member.item().0));
+            batch.answer_expired(Instant::now(), |member| own(*member.item()));
             let slot = early.unwrap_or_else(|| batch.slot());
             if !resumes(&mut batch, slot).await {
                 return;
@@ -37,7 +37,7 @@ fn retry(mut batch: TestBatch) -> Pin<Box<dyn Future<Output = ()> + Send>> {
 }
 
 /// As [`retry`], with a half that has no slot.
-async fn retry_at_rest(mut half: TestBatch) {
+async fn retry_parked(mut half: TestBatch) {
     let slot = half.slot();
     if !resumes(&mut half, slot).await {
         return;
@@ -56,11 +56,11 @@ async fn resumes(batch: &mut TestBatch, slot: impl Future<Output = TestSlot>) ->
     true
 }
 
-/// One slot, room for two, and who finds it taken waits outside. What rests
-/// counts as waiting: it could be counted twice, or still when nobody waits, and
+/// One slot, room for two, and overflow for the others. Parked items
+/// count as waiting: they could be counted twice, or still when nobody waits, and
 /// then nobody is let in; or be taken off twice, which underflows.
 #[test]
-fn what_rests_takes_up_room_until_it_is_answered_or_left() {
+fn parked_batches_take_up_room_until_they_are_answered_or_left() {
     explore(|| async {
         let settings = Settings {
             max_wait: MS,
@@ -68,7 +68,7 @@ fn what_rests_takes_up_room_until_it_is_answered_or_left() {
             on_full: OnFull::Wait,
             ..settings()
         };
-        let batcher = Batcher::new(settings, retry);
+        let batcher = Batcher::with_batches(settings, retry);
         let callers = (0..5).map(|key| {
             let patience = if key % 3 == 0 { 2 * MS } else { NEVER };
             spawn(call(batcher.clone(), key, patience))
@@ -78,11 +78,11 @@ fn what_rests_takes_up_room_until_it_is_answered_or_left() {
     });
 }
 
-/// All callers leave, each at some moment, while the batch is in flight, rests
-/// or splits. Nobody may be told that a batch is abandoned, and its processor
+/// All callers leave, each at some moment, while the batch is in flight, parked
+/// or split. Nobody may be told that a batch is abandoned, and its processor
 /// wait for an upstream forever; and the room must be there again.
 #[test]
-fn a_batch_that_all_have_left_says_so() {
+fn an_abandoned_batch_is_told() {
     explore(|| async {
         let (batcher, mut batches) = by_hand(settings());
         let replies = [1, 2].map(|key| submit(&batcher, key));
@@ -93,11 +93,11 @@ fn a_batch_that_all_have_left_says_so() {
             0 => None,
             1 => Some(batch.split()),
             2 => {
-                batch.rest();
+                batch.park();
                 Some(batch.split())
             }
             _ => {
-                batch.rest();
+                batch.park();
                 batch.resume(batch.slot().await);
                 None
             }
@@ -121,15 +121,15 @@ fn a_batch_that_all_have_left_says_so() {
     });
 }
 
-/// Members are answered while their batch rests. The first caller to hear could
+/// Members are answered while their batch is parked. The first caller to hear could
 /// find the room of its item still taken, and be refused the next.
 #[test]
-fn who_was_answered_at_rest_has_given_its_room_back() {
+fn an_item_answered_while_parked_has_given_its_room_back() {
     explore(|| async {
         let (batcher, mut batches) = by_hand(settings());
         let replies = [1, 2].map(|key| submit(&batcher, key));
         let mut batch = batches.recv().await.unwrap();
-        batch.rest();
+        batch.park();
         let answerer = spawn(async move { answer(batch) });
         for reply in replies {
             reply.await.unwrap();
@@ -144,7 +144,7 @@ fn who_was_answered_at_rest_has_given_its_room_back() {
     });
 }
 
-/// Two batches rest and line up; one is given up, before or after its slot has
+/// Two batches are parked and line up; one is given up, before or after its slot has
 /// come. That slot could be lost, and the others never leave.
 #[test]
 fn a_slot_that_nobody_takes_is_free_again() {
@@ -152,7 +152,7 @@ fn a_slot_that_nobody_takes_is_free_again() {
         let (batcher, mut batches) = by_hand(settings());
         let replies: Vec<_> = (0..6).map(|key| submit(&batcher, key)).collect();
         let mut first = batches.recv().await.unwrap();
-        first.rest();
+        first.park();
         let mut second = batches.recv().await.unwrap();
         let given_up = first.slot();
         let giver = spawn(async move {
@@ -165,7 +165,7 @@ fn a_slot_that_nobody_takes_is_free_again() {
             first.resume(first.slot().await);
             answer(first);
         });
-        second.rest();
+        second.park();
         let returned = spawn(async move {
             second.resume(second.slot().await);
             answer(second);

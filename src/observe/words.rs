@@ -16,6 +16,11 @@ pub(super) fn things_were(number: u64, thing: &str) -> String {
     format!("{} {were}", things(number, thing))
 }
 
+/// The part of a whole, 0 of nothing.
+pub(super) fn share(part: f64, whole: f64) -> f64 {
+    if whole > 0.0 { part / whole } else { 0.0 }
+}
+
 pub(super) fn percent(share: f64) -> String {
     match share * 100.0 {
         little if little > 0.0 && little < 1.0 => "under 1 %".to_owned(),
@@ -52,12 +57,20 @@ pub(super) fn quoted(text: &str) -> String {
     quoted.replace('`', "'")
 }
 
+/// The same beside what it explains, if it is not empty.
+pub(super) fn in_brackets(text: &str) -> String {
+    match text {
+        "" => String::new(),
+        text => format!(" ({})", quoted(text)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn one_is_not_many() {
+    fn one_thing_is_not_many() {
         assert_eq!(things(1, "job"), "1 job");
         assert_eq!(things(2, "job"), "2 jobs");
         assert_eq!(things(0, "batch"), "0 batches");
@@ -88,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_wrote_is_cut_and_marks_nothing() {
+    fn a_quotation_is_cut_and_marks_nothing() {
         assert_eq!(quoted(" a `b` "), "a 'b'");
         let cut = quoted(&"é".repeat(500));
         assert_eq!((cut.chars().count(), cut.ends_with('…')), (121, true));

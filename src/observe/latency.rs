@@ -1,4 +1,4 @@
-//! How times are spread: quantiles to within a tenth, in little space.
+//! Histograms of times: quantiles to within a tenth, in little space.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,12 +12,12 @@ const DOUBLINGS: usize = 30;
 
 /// Counts of times by their size.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Spread {
+pub struct LatencyHistogram {
     counts: Box<[u32]>,
     total: u64,
 }
 
-impl Spread {
+impl LatencyHistogram {
     /// One time.
     pub fn add(&mut self, time: Duration) {
         self.add_all(time, 1);
@@ -65,13 +65,13 @@ impl Spread {
 
 /// Times that many threads add without a lock, from the start of the process on.
 #[derive(Debug)]
-pub(super) struct SharedSpread([AtomicU64; STEPS * DOUBLINGS]);
+pub struct SharedLatencyHistogram([AtomicU64; STEPS * DOUBLINGS]);
 
 /// How many of those were taken out already.
 #[derive(Debug)]
-pub(super) struct Taken([u64; STEPS * DOUBLINGS]);
+pub struct Taken([u64; STEPS * DOUBLINGS]);
 
-impl Default for SharedSpread {
+impl Default for SharedLatencyHistogram {
     fn default() -> Self {
         Self([const { AtomicU64::new(0) }; STEPS * DOUBLINGS])
     }
@@ -83,19 +83,19 @@ impl Default for Taken {
     }
 }
 
-impl SharedSpread {
+impl SharedLatencyHistogram {
     /// One time.
     pub fn add(&self, time: Duration) {
         self.0[step(time)].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Adds to `spread` those that were not taken out yet.
-    pub fn take(&self, taken: &mut Taken, spread: &mut Spread) {
+    /// Adds to `times` those that were not taken out yet.
+    pub fn take(&self, taken: &mut Taken, times: &mut LatencyHistogram) {
         for (step, (count, taken)) in self.0.iter().zip(&mut taken.0).enumerate() {
             let count = count.load(Ordering::Relaxed);
             if count > *taken {
                 let new = u32::try_from(count - *taken).unwrap_or(u32::MAX);
-                spread.add_to(step, new);
+                times.add_to(step, new);
                 *taken = count;
             }
         }
@@ -124,9 +124,9 @@ mod tests {
     #[test]
     fn quantiles_are_within_an_eighth() {
         for us in [1, 5, 49, 1_000, 5_432, 99_999, 30_000_000] {
-            let mut spread = Spread::default();
-            spread.add(Duration::from_micros(us));
-            let found = spread.quantile_ms(0.5).unwrap() * 1e3;
+            let mut times = LatencyHistogram::default();
+            times.add(Duration::from_micros(us));
+            let found = times.quantile_ms(0.5).unwrap() * 1e3;
             let ratio = found / us as f64;
             assert!((0.875..=1.125).contains(&ratio), "{us}: {found}");
         }
@@ -134,42 +134,43 @@ mod tests {
 
     #[test]
     fn a_quantile_is_what_that_share_does_not_exceed() {
-        let mut spread = Spread::default();
-        assert_eq!(spread.quantile_ms(0.5), None);
-        spread.add_all(Duration::from_millis(1), 99);
-        spread.add(Duration::from_secs(1));
-        let [half, most, all] = [0.5, 0.99, 1.0].map(|share| spread.quantile_ms(share).unwrap());
+        let mut times = LatencyHistogram::default();
+        assert_eq!(times.quantile_ms(0.5), None);
+        times.add_all(Duration::from_millis(1), 99);
+        times.add(Duration::from_secs(1));
+        let [half, most, all] = [0.5, 0.99, 1.0].map(|share| times.quantile_ms(share).unwrap());
         assert!(half < 1.2 && most < 1.2, "{half} {most}");
         assert!(all > 800.0, "{all}");
     }
 
     #[test]
-    fn no_time_is_too_short_or_too_long() {
-        let mut spread = Spread::default();
-        spread.add(Duration::ZERO);
-        spread.add(Duration::MAX);
-        assert!(spread.quantile_ms(0.0).is_some() && spread.quantile_ms(1.0).is_some());
+    fn every_time_has_a_step() {
+        let mut times = LatencyHistogram::default();
+        times.add(Duration::ZERO);
+        times.add(Duration::MAX);
+        assert!(times.quantile_ms(0.0).is_some() && times.quantile_ms(1.0).is_some());
     }
 
     #[test]
-    fn what_was_taken_out_is_not_taken_again() {
-        let (shared, mut taken) = (SharedSpread::default(), Taken::default());
+    fn times_are_taken_out_once() {
+        let (shared, mut taken) = (SharedLatencyHistogram::default(), Taken::default());
         for (ms, total) in [(1, 1), (1, 1), (1_000, 1)] {
             shared.add(Duration::from_millis(ms));
-            let (mut found, mut expected) = (Spread::default(), Spread::default());
+            let (mut found, mut expected) =
+                (LatencyHistogram::default(), LatencyHistogram::default());
             shared.take(&mut taken, &mut found);
             expected.add_all(Duration::from_millis(ms), total);
             assert_eq!(found, expected);
         }
-        let mut nothing = Spread::default();
+        let mut nothing = LatencyHistogram::default();
         shared.take(&mut taken, &mut nothing);
-        assert_eq!(nothing, Spread::default());
+        assert_eq!(nothing, LatencyHistogram::default());
     }
 
     #[test]
-    fn merged_spreads_are_one() {
-        let (mut one, mut other) = (Spread::default(), Spread::default());
-        one.merge(&Spread::default());
+    fn merged_histograms_are_one() {
+        let (mut one, mut other) = (LatencyHistogram::default(), LatencyHistogram::default());
+        one.merge(&LatencyHistogram::default());
         assert_eq!(one.quantile_ms(0.5), None);
         other.add(Duration::from_millis(3));
         one.merge(&other);

@@ -1,0 +1,219 @@
+//! Loads values by key, in batches, each key once at a time.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::Hash;
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError};
+
+use futures_util::FutureExt;
+use futures_util::future::{Shared, WeakShared, join_all};
+
+use crate::batcher::Batcher;
+use crate::error::{AnyError, Error};
+use crate::settings::Settings;
+use crate::snapshot::Snapshot;
+use crate::sync::{Mutex, MutexGuard};
+
+/// Loads values by key: what is asked for within a moment is loaded together, and
+/// a key that is asked for while it waits or is under way is loaded once and
+/// answered to all.
+///
+/// It is no cache: once the function has returned, a key that is asked for is
+/// loaded again. A caller that leaves changes nothing for the others; when all have
+/// left, a key that is still queued is not loaded.
+///
+/// A handle: clones are the same loader.
+pub struct Loader<K: Key, V: Value> {
+    batcher: Batcher<Wanted<K, V>, V>,
+    loads: Arc<Loads<K, V>>,
+}
+
+impl<K: Key, V: Value> Loader<K, V> {
+    /// A loader that calls `function` with different keys, each call in a task of
+    /// its own. It returns a result for each key, in any order, or one error for all
+    /// of them; see [`Batcher::keyed`] for what becomes of keys without one.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with time enabled.
+    pub fn new<F, Fut, I, E>(settings: Settings, function: F) -> Self
+    where
+        F: Fn(Vec<K>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<I, E>> + Send + 'static,
+        I: IntoIterator<Item = (K, Result<V, E>)>,
+        E: Into<AnyError>,
+    {
+        let key = |wanted: &Wanted<K, V>| wanted.key.clone();
+        let batcher = Batcher::keyed(settings, key, move |wanted: Vec<Wanted<K, V>>| {
+            let results = function(wanted.iter().map(key).collect());
+            async move {
+                let results = results.await;
+                // Before anybody is answered: a caller that asks then is to see what is new.
+                drop(wanted);
+                results
+            }
+        });
+        let loads = Arc::default();
+        Self { batcher, loads }
+    }
+
+    /// Loads the value of a key. Dropping the future is leaving.
+    ///
+    /// # Errors
+    /// Those of [`Batcher::submit`] and of its reply.
+    pub async fn load(&self, key: K) -> Result<V, Error> {
+        self.join(key).await
+    }
+
+    /// Loads the values of several keys, in their order. Those that are equal are
+    /// loaded once.
+    pub async fn load_many(&self, keys: impl IntoIterator<Item = K>) -> Vec<Result<V, Error>> {
+        join_all(keys.into_iter().map(|key| self.join(key))).await
+    }
+
+    /// The load of the key that waits or is under way, or a new one.
+    fn join(&self, key: K) -> Load<V> {
+        let mut loads = self.loads.lock();
+        if let Some((_, load)) = loads.by_key.get(&key)
+            && let Some(load) = load.upgrade()
+        {
+            return load;
+        }
+        let wanted = Wanted {
+            key: key.clone(),
+            number: loads.begun,
+            loads: Arc::clone(&self.loads),
+        };
+        loads.begun += 1;
+        let (number, batcher) = (wanted.number, self.batcher.clone());
+        // Submitted when it is polled, and so not under the lock.
+        let load: Loading<V> = Box::pin(async move { batcher.execute(wanted).await });
+        let load = load.shared();
+        if let Some(weak) = load.downgrade() {
+            loads.by_key.insert(key, (number, weak));
+        }
+        load
+    }
+
+    /// As [`Batcher::flush`].
+    pub fn flush(&self) -> usize {
+        self.batcher.flush()
+    }
+
+    /// As [`Batcher::close`].
+    pub fn close(&self) {
+        self.batcher.close();
+    }
+
+    /// As [`Batcher::vacated`].
+    pub async fn vacated(&self) {
+        self.batcher.vacated().await;
+    }
+
+    /// As [`Batcher::snapshot`]: an item is a key that is loaded, whoever waits for it.
+    pub fn snapshot(&self) -> Snapshot {
+        self.batcher.snapshot()
+    }
+}
+
+impl<K: Key, V: Value> Clone for Loader<K, V> {
+    fn clone(&self) -> Self {
+        Self {
+            batcher: self.batcher.clone(),
+            loads: Arc::clone(&self.loads),
+        }
+    }
+}
+
+impl<K: Key, V: Value> fmt::Debug for Loader<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Loader").field(&self.batcher).finish()
+    }
+}
+
+/// What a [`Loader`] loads by.
+pub trait Key: Clone + Eq + Hash + Send + 'static {}
+
+impl<K: Clone + Eq + Hash + Send + 'static> Key for K {}
+
+/// What a [`Loader`] loads.
+pub trait Value: Clone + Send + Sync + 'static {}
+
+impl<V: Clone + Send + Sync + 'static> Value for V {}
+
+type Loading<V> = Pin<Box<dyn Future<Output = Result<V, Error>> + Send>>;
+
+/// Held by those who wait for it alone: when all have left it is dropped, and with
+/// it the reply.
+type Load<V> = Shared<Loading<V>>;
+
+/// The loads that may be joined, each with its number.
+struct Loads<K, V: Clone>(Mutex<Joinable<K, V>>);
+
+struct Joinable<K, V: Clone> {
+    by_key: HashMap<K, (u64, WeakShared<Loading<V>>)>,
+    begun: u64,
+}
+
+impl<K, V: Clone> Loads<K, V> {
+    fn lock(&self) -> MutexGuard<'_, Joinable<K, V>> {
+        // A key whose hash or comparison panics has changed nothing.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K, V: Clone> Default for Loads<K, V> {
+    fn default() -> Self {
+        Self(Mutex::new(Joinable {
+            by_key: HashMap::new(),
+            begun: 0,
+        }))
+    }
+}
+
+/// A key that is to be loaded: as long as it is, its load may be joined.
+struct Wanted<K: Key, V: Value> {
+    key: K,
+    number: u64,
+    loads: Arc<Loads<K, V>>,
+}
+
+impl<K: Key, V: Value> Drop for Wanted<K, V> {
+    fn drop(&mut self) {
+        let mut loads = self.loads.lock();
+        // After everybody had left it, another may have begun.
+        let load = loads.by_key.get(&self.key);
+        if load.is_some_and(|(number, _)| *number == self.number) {
+            loads.by_key.remove(&self.key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_left_of_loads_that_are_over() {
+        let loader = Loader::new(Settings::default(), async |keys: Vec<u64>| {
+            assert!(!keys.contains(&3), "a panic of the function");
+            Ok::<_, Infallible>(keys.into_iter().map(|key| (key, Ok(key))))
+        });
+        {
+            let mut left = pin!(loader.load(1));
+            let polled = left.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            assert!(polled.is_pending());
+            assert_eq!(loader.loads.lock().by_key.len(), 1);
+        }
+        assert_eq!(loader.loads.lock().by_key.len(), 0, "all have left");
+        assert_eq!(loader.load(2).await, Ok(2));
+        assert_eq!(loader.load(3).await, Err(Error::Dropped));
+        loader.close();
+        assert_eq!(loader.load(4).await, Err(Error::Closed));
+        assert_eq!(loader.loads.lock().by_key.len(), 0);
+    }
+}

@@ -1,0 +1,350 @@
+//! How the proxy is: the worst that is true, in a few words.
+//!
+//! Pure: the last seconds and what is at their end in, a verdict out. `GET /live` tells
+//! it; the live page and `microbatch top` show it as it is.
+
+use serde::Serialize;
+
+use crate::batcher::Snapshot;
+use crate::code::Code;
+use crate::observe::advice::Kind;
+use crate::observe::live::{Recent, Second};
+use crate::observe::words::{percent, share, things};
+
+/// How many seconds are "now", beside the one that is not over.
+const NOW: u64 = 10;
+
+/// From this share of failing jobs on it is a problem.
+const MANY: f64 = 0.01;
+
+/// From this share of departed callers on it is one.
+const MANY_DEPARTED: f64 = 0.1;
+
+/// The worst that is true.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Health {
+    /// Its name, the same whatever the numbers are.
+    pub state: &'static str,
+    /// How pressing it is.
+    pub kind: Kind,
+    /// It in words.
+    pub text: String,
+}
+
+/// What is not counted but looked up.
+#[derive(Clone, Copy, Debug)]
+pub struct Present {
+    /// `queue.max_jobs`.
+    pub queue_jobs: usize,
+    /// The circuit's state.
+    pub circuit: &'static str,
+    /// Whether it says that traffic is to come here.
+    pub ready: bool,
+}
+
+impl Health {
+    /// The verdict.
+    pub fn of(recent: &Recent, present: &Present) -> Self {
+        let now = Jobs::of(recent.last(NOW + 1));
+        let batcher = &recent.moment.batcher;
+        circuit_open(present)
+            .or_else(|| now.outage())
+            .or_else(|| now.departures())
+            .or_else(|| now.failing(Kind::Problem))
+            .or_else(|| full_queue(batcher, present.queue_jobs))
+            .or_else(|| now.failing(Kind::Hint))
+            .or_else(|| now.unanswered(batcher))
+            .or_else(|| now.last_failed(&recent.seconds))
+            .unwrap_or_else(|| at_rest(present))
+    }
+
+    fn problem(state: &'static str, text: impl Into<String>) -> Option<Self> {
+        Some(Self::new(state, Kind::Problem, text))
+    }
+
+    fn new(state: &'static str, kind: Kind, text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self { state, kind, text }
+    }
+}
+
+/// Jobs by how they ended.
+#[derive(Debug, Default)]
+struct Jobs {
+    ok: u64,
+    /// Answered with an error of the job's own.
+    own: u64,
+    /// Answered with any other.
+    failed: u64,
+    refused: u64,
+    /// Left by their callers while the upstream had them.
+    departed: u64,
+}
+
+impl Jobs {
+    fn of(seconds: &[Second]) -> Self {
+        let mut jobs = Self::default();
+        for second in seconds {
+            jobs.refused += second.counts.refused;
+            jobs.departed += second.counts.departed;
+            for (code, count) in second.outcomes.iter() {
+                *match code {
+                    Code::Ok => &mut jobs.ok,
+                    code if code.is_own() => &mut jobs.own,
+                    _ => &mut jobs.failed,
+                } += count;
+            }
+        }
+        jobs
+    }
+
+    /// Those that were answered or refused.
+    fn all(&self) -> u64 {
+        self.ok + self.own + self.failed + self.refused
+    }
+
+    fn outage(&self) -> Option<Health> {
+        if self.all() == 0 || self.ok > 0 {
+            return None;
+        }
+        let text = match (self.own, self.failed) {
+            (0, 0) => "every job is refused",
+            (0, _) => "every job fails",
+            _ => "no job succeeds",
+        };
+        Health::problem("outage", text)
+    }
+
+    fn departures(&self) -> Option<Health> {
+        let of = self.departed + self.all();
+        let share = share(self.departed as f64, of as f64);
+        if share < MANY_DEPARTED {
+            return None;
+        }
+        let text = format!("{} of callers leave unanswered", percent(share));
+        Health::problem("departures", text)
+    }
+
+    /// Many that fail are a problem, some a hint.
+    fn failing(&self, kind: Kind) -> Option<Health> {
+        let failing = self.failed + self.refused;
+        let share = share(failing as f64, self.all() as f64);
+        let end = match (self.failed, self.refused) {
+            (_, 0) => "fail",
+            (0, _) => "are refused",
+            _ => "fail or are refused",
+        };
+        match kind {
+            Kind::Problem if share >= MANY => {
+                Health::problem("failing", format!("{} of jobs {end}", percent(share)))
+            }
+            Kind::Hint if share > 0.0 => {
+                Some(Health::new("failing", kind, format!("some jobs {end}")))
+            }
+            _ => None,
+        }
+    }
+
+    fn unanswered(&self, batcher: &Snapshot) -> Option<Health> {
+        let stuck = self.all() == 0 && batcher.in_flight > 0 && batcher.queued > 0;
+        stuck.then(|| {
+            let text = format!("no job answered in {NOW} s");
+            Health::new("no-answer", Kind::Problem, text)
+        })
+    }
+
+    /// Where little is going on, the last answers still stand.
+    fn last_failed(&self, seconds: &[Second]) -> Option<Health> {
+        let last = seconds.iter().rfind(|it| it.outcomes.sum() > 0)?;
+        let failed = Self::of(std::slice::from_ref(last)).failed > 0;
+        let text = "the last job failed, none answered since";
+        (self.all() == 0 && failed).then(|| Health::new("failing", Kind::Problem, text))
+    }
+}
+
+fn circuit_open(present: &Present) -> Option<Health> {
+    match present.circuit {
+        "open" => Health::problem("circuit-open", "circuit open, jobs are refused"),
+        _ => None,
+    }
+}
+
+fn full_queue(batcher: &Snapshot, most: usize) -> Option<Health> {
+    match batcher.waiting_for_room as u64 {
+        0 if batcher.queued < most => None,
+        0 => Health::problem("queue-full", "the queue is full"),
+        jobs => {
+            let s = if jobs == 1 { "s" } else { "" };
+            let text = format!("{} wait{s} for room", things(jobs, "job"));
+            Health::problem("queue-full", text)
+        }
+    }
+}
+
+/// Nothing is wrong.
+fn at_rest(present: &Present) -> Health {
+    match (present.circuit, present.ready) {
+        ("closed", true) => Health::new("ready", Kind::Good, "ready"),
+        ("closed", false) => Health::new("draining", Kind::Hint, "draining"),
+        (circuit, _) => {
+            let text = format!("circuit {circuit}");
+            Health::new("circuit-probing", Kind::Hint, text)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use Code::{JobError, Ok, UpstreamRejectedJob as Rejected, UpstreamTimeout as Timeout};
+    use Kind::{Good, Hint, Problem};
+
+    use super::*;
+
+    const PRESENT: Present = Present {
+        queue_jobs: 10_000,
+        circuit: "closed",
+        ready: true,
+    };
+
+    fn recent(seconds: impl Into<Vec<Second>>) -> Recent {
+        Recent {
+            date: 1_000.5,
+            seconds: seconds.into(),
+            ..Recent::default()
+        }
+    }
+
+    fn second(t: u64, outcomes: &[(Code, u64)], refused: u64) -> Second {
+        let mut second = Second::new(t);
+        second.counts.refused = refused;
+        for &(code, count) in outcomes {
+            second.outcomes[code] = count;
+        }
+        second
+    }
+
+    #[track_caller]
+    fn says(recent: &Recent, present: &Present, kind: Kind, state: &str, text: &str) {
+        let health = Health::of(recent, present);
+        let found = (health.kind, health.state, &*health.text);
+        assert_eq!(found, (kind, state, text), "{recent:?}");
+    }
+
+    #[test]
+    fn jobs_that_fail_are_told_by_their_share() {
+        type Row<'a> = (&'a [(Code, u64)], u64, u64, Kind, &'a str, &'a str);
+        let both = "75 % of jobs fail or are refused";
+        let departures = "10 % of callers leave unanswered";
+        let table: [Row<'_>; 10] = [
+            (&[(Ok, 9)], 0, 0, Good, "ready", "ready"),
+            (&[(Ok, 9), (JobError, 9)], 0, 0, Good, "ready", "ready"),
+            (&[(Timeout, 9)], 0, 0, Problem, "outage", "every job fails"),
+            (&[(Rejected, 9)], 0, 0, Problem, "outage", "no job succeeds"),
+            (&[], 9, 0, Problem, "outage", "every job is refused"),
+            (&[(Ok, 1), (Timeout, 1)], 2, 0, Problem, "failing", both),
+            (
+                &[(Ok, 1)],
+                1,
+                0,
+                Problem,
+                "failing",
+                "50 % of jobs are refused",
+            ),
+            (
+                &[(Ok, 999), (Timeout, 1)],
+                0,
+                0,
+                Hint,
+                "failing",
+                "some jobs fail",
+            ),
+            (&[(Ok, 999)], 1, 0, Hint, "failing", "some jobs are refused"),
+            (&[(Ok, 9)], 0, 1, Problem, "departures", departures),
+        ];
+        for (outcomes, refused, departed, kind, state, text) in table {
+            let mut second = second(999, outcomes, refused);
+            second.counts.departed = departed;
+            says(&recent([second]), &PRESENT, kind, state, text);
+        }
+    }
+
+    /// Each is worse than those before it, and all are true in the end.
+    #[test]
+    fn the_worst_is_said() {
+        let (mut recent, mut present) = (recent([]), PRESENT);
+        present.ready = false;
+        says(&recent, &present, Hint, "draining", "draining");
+        present.circuit = "probing";
+        says(
+            &recent,
+            &present,
+            Hint,
+            "circuit-probing",
+            "circuit probing",
+        );
+        (
+            recent.moment.batcher.in_flight,
+            recent.moment.batcher.queued,
+        ) = (1, 1);
+        says(
+            &recent,
+            &present,
+            Problem,
+            "no-answer",
+            "no job answered in 10 s",
+        );
+        recent.seconds = vec![second(999, &[(Ok, 999), (Timeout, 1)], 0)];
+        says(&recent, &present, Hint, "failing", "some jobs fail");
+        recent.moment.batcher.queued = 10_000;
+        says(
+            &recent,
+            &present,
+            Problem,
+            "queue-full",
+            "the queue is full",
+        );
+        recent.moment.batcher.waiting_for_room = 1;
+        says(
+            &recent,
+            &present,
+            Problem,
+            "queue-full",
+            "1 job waits for room",
+        );
+        recent.moment.batcher.waiting_for_room = 2;
+        says(
+            &recent,
+            &present,
+            Problem,
+            "queue-full",
+            "2 jobs wait for room",
+        );
+        recent.seconds = vec![second(999, &[(Timeout, 1)], 0)];
+        says(&recent, &present, Problem, "outage", "every job fails");
+        present.circuit = "open";
+        let text = "circuit open, jobs are refused";
+        says(&recent, &present, Problem, "circuit-open", text);
+    }
+
+    #[test]
+    fn a_failure_stands_until_a_job_is_answered_again() {
+        let (failed, ok) = ([(Timeout, 1)], [(Ok, 1)]);
+        let text = "the last job failed, none answered since";
+        let long_ago = [
+            second(900, &ok, 0),
+            second(980, &failed, 0),
+            Second::new(985),
+        ];
+        says(&recent(long_ago), &PRESENT, Problem, "failing", text);
+        let since = [second(980, &failed, 0), second(985, &ok, 0)];
+        says(&recent(since), &PRESENT, Good, "ready", "ready");
+    }
+
+    #[test]
+    fn now_is_ten_seconds_and_the_running_one() {
+        for (t, state) in [(989, "failing"), (990, "outage"), (1_000, "outage")] {
+            let health = Health::of(&recent([second(t, &[(Timeout, 1)], 0)]), &PRESENT);
+            assert_eq!(health.state, state, "{t}");
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Counts of what happens, from the start of the process on.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::histogram::Histogram;
+use crate::batcher::FlushReason;
+use crate::code::Code;
+use crate::fault::Unmatched;
+use crate::observe::by_code::ByCode;
+use crate::observe::event::{Bounds, Event, SplitCause};
+use crate::observe::moment::Totals;
+
+/// Bounds for times, in nanoseconds: 50 µs to 60 s.
+const TIMES: [u64; 19] = {
+    const US: u64 = 1_000;
+    const MS: u64 = 1_000 * US;
+    const S: u64 = 1_000 * MS;
+    [
+        50 * US,
+        100 * US,
+        250 * US,
+        500 * US,
+        MS,
+        2_500 * US,
+        5 * MS,
+        10 * MS,
+        25 * MS,
+        50 * MS,
+        100 * MS,
+        250 * MS,
+        500 * MS,
+        S,
+        2_500 * MS,
+        5 * S,
+        10 * S,
+        30 * S,
+        60 * S,
+    ]
+};
+
+const NANOS_PER_SECOND: f64 = 1e9;
+
+/// The unit of a batch's fill: a thousandth.
+const FILL: f64 = 1e3;
+
+/// Statuses that HTTP has: 100 to 999.
+const STATUSES: usize = 1_000;
+
+/// Counts of what happens.
+#[derive(Debug)]
+pub struct Metrics {
+    answered: ByCode<AtomicU64>,
+    refused: ByCode<AtomicU64>,
+    pub(super) job_duration: Histogram,
+    pub(super) queue_wait: Histogram,
+    batches: [ByOutcome<AtomicU64>; FlushReason::ALL.len()],
+    pub(super) batch_jobs: Histogram,
+    pub(super) batch_bytes: Histogram,
+    pub(super) batch_fill: Histogram,
+    upstream_duration: ByOutcome<Histogram>,
+    upstream_status: Box<[AtomicU64]>,
+    retries: AtomicU64,
+    budget_exhausted: AtomicU64,
+    splits: [AtomicU64; SplitCause::ALL.len()],
+    unmatched: [AtomicU64; Unmatched::KINDS.len()],
+    bounds: Bounds,
+}
+
+/// One for each code that something can come to, and one for what every caller has
+/// left.
+#[derive(Debug)]
+struct ByOutcome<T> {
+    ended: ByCode<T>,
+    abandoned: T,
+}
+
+impl<T> ByOutcome<T> {
+    fn new(mut each: impl FnMut() -> T) -> Self {
+        Self {
+            abandoned: each(),
+            ended: ByCode::new(each),
+        }
+    }
+
+    fn of(&self, outcome: Option<Code>) -> &T {
+        outcome.map_or(&self.abandoned, |code| &self.ended[code])
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (Option<Code>, &T)> {
+        let ended = self.ended.iter().map(|(code, it)| (Some(code), it));
+        ended.chain([(None, &self.abandoned)])
+    }
+}
+
+impl Metrics {
+    /// Nothing has happened yet.
+    pub fn new(bounds: Bounds) -> Self {
+        let powers = |from: u32, most: usize| {
+            let last = (most as u64).next_power_of_two().trailing_zeros();
+            (from..=last.max(from)).map(|power| 1 << power)
+        };
+        let times = || Histogram::new(TIMES, NANOS_PER_SECOND);
+        Self {
+            answered: ByCode::default(),
+            refused: ByCode::default(),
+            job_duration: times(),
+            queue_wait: times(),
+            batches: std::array::from_fn(|_| ByOutcome::new(AtomicU64::default)),
+            batch_jobs: Histogram::new(powers(0, bounds.max_size), 1.0),
+            batch_bytes: Histogram::new(powers(6, bounds.max_bytes), 1.0),
+            batch_fill: Histogram::new((1..=10).map(|tenth| tenth * 100), FILL),
+            upstream_duration: ByOutcome::new(times),
+            upstream_status: (0..STATUSES).map(|_| AtomicU64::new(0)).collect(),
+            retries: AtomicU64::new(0),
+            budget_exhausted: AtomicU64::new(0),
+            splits: Default::default(),
+            unmatched: Default::default(),
+            bounds,
+        }
+    }
+
+    /// Counts what has happened.
+    #[inline(always)]
+    pub fn count(&self, event: &Event) {
+        match *event {
+            Event::Refused { code, .. } => add(&self.refused[code], 1),
+            Event::Answered { outcome, after } => {
+                add(&self.answered[outcome], 1);
+                self.job_duration.observe(nanos(after));
+            }
+            Event::BatchLeft { jobs, bytes, .. } => {
+                self.batch_jobs.observe(jobs as u64);
+                self.batch_bytes.observe(bytes as u64);
+                let fill = self.bounds.fill(jobs, bytes);
+                self.batch_fill.observe((fill * FILL) as u64);
+            }
+            Event::JobLeft { waited } => self.queue_wait.observe(nanos(waited)),
+            Event::BatchEnded {
+                reason, outcome, ..
+            } => add(self.batches[reason as usize].of(Some(outcome)), 1),
+            Event::BatchAbandoned { reason } => add(self.batches[reason as usize].of(None), 1),
+            Event::AttemptEnded {
+                outcome,
+                status,
+                took,
+            } => {
+                self.upstream_duration.of(outcome).observe(nanos(took));
+                // 0 stands for none.
+                let status = usize::from(status.unwrap_or(0)).min(STATUSES - 1);
+                add(&self.upstream_status[status], 1);
+            }
+            Event::Retried => add(&self.retries, 1),
+            Event::BudgetExhausted => add(&self.budget_exhausted, 1),
+            Event::Split(cause) => add(&self.splits[cause as usize], 1),
+            Event::Unmatched(ref unmatched) => {
+                for (total, count) in self.unmatched.iter().zip(unmatched.by_kind()) {
+                    if count > 0 {
+                        add(total, count as u64);
+                    }
+                }
+            }
+            Event::BatchFailed(_) | Event::JobsFailed(_) => {}
+        }
+    }
+
+    /// What the live page sums up.
+    pub fn totals(&self) -> Totals {
+        let splits = SplitCause::ALL.map(|cause| get(&self.splits[cause as usize]));
+        Totals {
+            answered: self.outcomes(),
+            refused: self.total_refused(),
+            queue_full: get(&self.refused[Code::QueueFull]),
+            retries: self.total_retries(),
+            splits: splits.iter().sum(),
+            splits_too_large: splits[SplitCause::TooLarge as usize],
+        }
+    }
+
+    /// Accepted jobs that were answered, by outcome. Whoever finds a job here finds it
+    /// accepted in whatever it reads next.
+    pub fn outcomes(&self) -> ByCode {
+        read(&self.answered)
+    }
+
+    /// Requests that never entered the queue, by code.
+    pub fn refusals(&self) -> ByCode {
+        read(&self.refused)
+    }
+
+    /// How many accepted jobs were answered.
+    pub fn total_answered(&self) -> u64 {
+        self.outcomes().sum()
+    }
+
+    /// How many requests were answered that never entered the queue.
+    pub fn total_refused(&self) -> u64 {
+        self.refusals().sum()
+    }
+
+    /// How many times a batch was sent again.
+    pub fn total_retries(&self) -> u64 {
+        get(&self.retries)
+    }
+
+    /// Calls by the status of their answer, those that are not zero, and those without
+    /// an answer.
+    pub fn statuses(&self) -> impl Iterator<Item = (Option<usize>, u64)> {
+        let counts = self.upstream_status.iter().map(get).enumerate();
+        counts
+            .filter(|&(status, count)| count > 0 || status == 0)
+            .map(|(status, count)| ((status > 0).then_some(status), count))
+    }
+
+    /// How many batches were not sent again for want of budget.
+    pub(super) fn budget_exhausted(&self) -> u64 {
+        get(&self.budget_exhausted)
+    }
+
+    /// Batches that left for this reason, by what they came to.
+    pub(super) fn batches(&self, reason: FlushReason) -> impl Iterator<Item = (Option<Code>, u64)> {
+        let batches = self.batches[reason as usize].iter();
+        batches.map(|(outcome, count)| (outcome, get(count)))
+    }
+
+    /// Times of calls, by what they came to.
+    pub(super) fn calls(&self) -> impl Iterator<Item = (Option<Code>, &Histogram)> {
+        self.upstream_duration.iter()
+    }
+
+    /// How many batches were split, by why.
+    pub(super) fn splits(&self) -> impl Iterator<Item = (SplitCause, u64)> {
+        SplitCause::ALL.into_iter().zip(self.splits.iter().map(get))
+    }
+
+    /// Results that belonged to no job, by kind.
+    pub(super) fn unmatched(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = self.unmatched.iter().map(get);
+        Unmatched::KINDS.into_iter().zip(counts)
+    }
+}
+
+fn add(count: &AtomicU64, more: u64) {
+    // What a job came to before it is told with that, see `Metrics::outcomes`.
+    count.fetch_add(more, Ordering::Release);
+}
+
+fn get(count: &AtomicU64) -> u64 {
+    count.load(Ordering::Acquire)
+}
+
+fn read(counts: &ByCode<AtomicU64>) -> ByCode {
+    let mut each = counts.iter().map(|(_, count)| get(count));
+    ByCode::new(|| each.next().unwrap_or_default())
+}
+
+fn nanos(duration: Duration) -> u64 {
+    duration.as_nanos().try_into().unwrap_or(u64::MAX)
+}
