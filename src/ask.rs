@@ -4,6 +4,8 @@
 //! that no question takes longer than its timeout, that no answer takes more than
 //! [`LONGEST`] of memory, and that no proxy of the environment stands between.
 
+pub mod advice;
+
 use std::error::Error;
 use std::time::Duration;
 

@@ -75,6 +75,7 @@ pub enum Command {
     /// Ask a running proxy what limits it now, in words
     Advice(Advice),
     /// Watch a running proxy in the terminal
+    #[cfg_attr(not(feature = "top"), command(hide = true))]
     Top(Top),
     /// Print completions for a shell
     Completions {

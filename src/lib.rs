@@ -9,7 +9,7 @@
 //!    └──────────────── Reply (made together with the duty to answer) ◀───────┘ correlate, by id
 //! ```
 //!
-//! 1. One of the [`workers`] has the connection, from its first byte to its last.
+//! 1. One of the [`server::runtimes`] has the connection, from its first byte to its last.
 //!    [`http`] reads a bounded body there; [`job::Job::parse`] finds its id without
 //!    building a tree and keeps the bytes.
 //! 2. [`batcher::Source::submit`] makes the two ends of the wait at once. Full
@@ -32,7 +32,7 @@
 //! | [`app`] | bind, run, and the order of the end |
 //! | [`config`] | flags over environment over file over defaults, and every mistake at once |
 //! | [`server`] | connections of callers: accepted, bounded, ended in order, whatever is served on them |
-//! | [`workers`] | the threads, each with a runtime of its own |
+//! | [`server::runtimes`] | the threads, each with a runtime of its own |
 //! | [`http`] | both listeners: paths, jobs, problems, admin |
 //! | [`batcher`] | the queue and when a batch leaves; a library of its own |
 //! | [`engine`] | one batch to the answers of its members: encode, correlate, fail, retry or split |
@@ -53,7 +53,7 @@
 //! `main` → `app` → `http` → `server`, `processor` → `observer` (`metrics`, `live`), `upstream`
 //! → `batcher` → tokio. `top` and `ask` speak to another process, and know of this
 //! one its names alone. `job`, `json`, `code`, `trace_context`, `window`, `throttle`,
-//! `aside`, `patience`, `printable`, `workers`, `sync` and `config` are leaves. Nothing under
+//! `aside`, `patience`, `printable`, `sync` and `config` are leaves. Nothing under
 //! `batcher` names JSON, HTTP or the type of an id, and nothing outside of `http`
 //! knows which status a caller gets. What decides stays pure, without I/O, clock
 //! or tasks: the queue with its policy, correlation, backoff, budget, limit, a
@@ -93,18 +93,18 @@ pub mod fault;
 pub mod http;
 pub mod job;
 pub mod json;
+mod lazy_timeout;
 pub mod observe;
-mod patience;
 pub mod printable;
 pub mod resilience;
 pub mod sample_upstream;
 pub mod server;
 pub mod telemetry;
 pub mod throttle;
+#[cfg(feature = "top")]
 pub mod top;
 pub mod trace_context;
 pub mod upstream;
-pub mod workers;
 
 pub use microbatch_batcher as batcher;
 

@@ -1,17 +1,17 @@
 //! The life of the process: flags, settings, log, run, exit code.
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
 use microbatch::app::{App, Report};
-use microbatch::ask::Asker;
-use microbatch::cli::{self, Ask, Cli, Command};
+use microbatch::ask::{Asker, advice};
+use microbatch::cli::{self, Ask, Cli, Command, Top};
 use microbatch::config::{self, Config, Flags, Loaded, Mistakes, NeedUpstream};
 use microbatch::printable::printable_json;
-use microbatch::{sample_upstream, telemetry, top};
+use microbatch::{sample_upstream, telemetry};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
@@ -68,7 +68,7 @@ fn in_runtime(command: Command) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// What serves callers has threads of its own, see [`microbatch::workers`].
+/// What serves callers has threads of its own, see [`microbatch::server::runtimes`].
 fn runtime(command: &Command) -> io::Result<Runtime> {
     match command {
         Command::Upstream(_) => Runtime::new(),
@@ -83,23 +83,16 @@ async fn run(command: Command) -> anyhow::Result<End> {
         Command::Upstream(args) => upstream(args).await?,
         Command::Check(flags) => check(&load(&flags, NeedUpstream::Yes)?)?,
         Command::Healthcheck(ask) => return ask_ready(&asker(&ask)?).await.map(End::Code),
-        Command::Advice(advice) => {
-            let asker = asker(&advice.ask)?;
-            let said = if advice.json {
-                printable_json(&asker.body(top::ADVICE).await?)
+        Command::Advice(given) => {
+            let asker = asker(&given.ask)?;
+            let said = if given.json {
+                printable_json(&asker.body(advice::ADVICE).await?)
             } else {
-                top::advice(&asker).await?
+                advice::advice(&asker).await?
             };
             io::stdout().write_all(said.as_bytes())?;
         }
-        Command::Top(given) => {
-            let asker = asker(&given.ask)?;
-            if given.once || !io::stdout().is_terminal() {
-                io::stdout().write_all(top::once(&asker).await?.as_bytes())?;
-            } else {
-                top::watch(&asker).await?;
-            }
-        }
+        Command::Top(given) => top(&given).await?,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "microbatch", &mut script);
@@ -107,6 +100,26 @@ async fn run(command: Command) -> anyhow::Result<End> {
         }
     }
     Ok(End::Code(ExitCode::SUCCESS))
+}
+
+#[cfg(feature = "top")]
+async fn top(given: &Top) -> anyhow::Result<()> {
+    use std::io::IsTerminal as _;
+
+    use microbatch::top::{once, watch};
+
+    let asker = asker(&given.ask)?;
+    if given.once || !io::stdout().is_terminal() {
+        io::stdout().write_all(once(&asker).await?.as_bytes())?;
+    } else {
+        watch(&asker).await?;
+    }
+    Ok(())
+}
+
+#[cfg(not(feature = "top"))]
+async fn top(_: &Top) -> anyhow::Result<()> {
+    anyhow::bail!("this build has no `top`: the feature of that name was left out")
 }
 
 fn load(flags: &Flags, need: NeedUpstream) -> Result<Loaded, Mistakes> {

@@ -7,8 +7,8 @@ mod line;
 mod writer;
 
 use std::io::{self, IsTerminal, stderr};
-use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use thiserror::Error;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -97,31 +97,6 @@ fn told(filter: &Targets) -> Targets {
         .with_targets(named)
 }
 
-/// Lets one of many equal warnings through now and then.
-#[derive(Debug, Default)]
-pub struct Seldom(Mutex<Option<(Instant, u64)>>);
-
-impl Seldom {
-    /// The least time between two that are let through.
-    pub const INTERVAL: Duration = Duration::from_secs(10);
-
-    /// Whether to speak now: with the number of times it was not, since the last.
-    pub fn now(&self) -> Option<u64> {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut *last {
-            Some((spoke, silent)) if spoke.elapsed() < Self::INTERVAL => {
-                *silent += 1;
-                None
-            }
-            other => {
-                let silent = other.map_or(0, |(_, silent)| silent);
-                *other = Some((Instant::now(), 0));
-                Some(silent)
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use tracing::Level;
@@ -164,18 +139,5 @@ mod tests {
                 assert_eq!(enabled, level <= expected, "{filter}: {target} {level}");
             }
         }
-    }
-
-    #[test]
-    fn a_flood_is_one_warning() {
-        let seldom = Seldom::default();
-        assert_eq!(seldom.now(), Some(0));
-        assert_eq!(seldom.now(), None);
-        assert_eq!(seldom.now(), None);
-        let long_ago = Instant::now().checked_sub(Seldom::INTERVAL);
-        if let (Some((spoke, _)), Some(long_ago)) = (&mut *seldom.0.lock().unwrap(), long_ago) {
-            *spoke = long_ago;
-        }
-        assert_eq!(seldom.now(), Some(2));
     }
 }

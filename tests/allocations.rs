@@ -65,7 +65,7 @@ fn a_job_takes_no_memory_that_an_empty_server_does_not() {
 }
 
 async fn echo(body: Bytes) -> impl IntoResponse {
-    let job = Job::parse(&body, MAX_DEPTH).unwrap();
+    let job = Job::parse(body, MAX_DEPTH).unwrap();
     ([(CONTENT_TYPE, "application/json")], job.raw().clone())
 }
 

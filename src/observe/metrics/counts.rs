@@ -160,7 +160,7 @@ impl Metrics {
                     }
                 }
             }
-            Event::BatchFailed(_) | Event::JobsFailed(_) => {}
+            Event::BatchFailed { .. } | Event::JobsFailed(_) => {}
         }
     }
 

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use microbatch::batcher::{Batcher, OnFull, Settings, Wait};
+use microbatch::engine::circuit::Circuit;
 use microbatch::engine::outcome::JobResult;
-use microbatch::engine::{Phase, Policy, Processor, Results, encode};
+use microbatch::engine::{Engine, Phase, Policy, Results, encode};
 use microbatch::http::{Buffered, Caller, HostNames, Jobs, JobsInner, jobs_router};
 use microbatch::job::Job;
 use microbatch::json::MAX_DEPTH;
@@ -16,7 +17,6 @@ use microbatch::observe::metrics::Metrics;
 use microbatch::observe::{self, Observer};
 use microbatch::resilience::backoff::Backoff;
 use microbatch::resilience::budget::Budget;
-use microbatch::resilience::circuit::Circuit;
 use microbatch::resilience::limit;
 use microbatch::resilience::size::Size;
 use rand::rngs::StdRng;
@@ -29,7 +29,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::callers::{self, Answers, Manners};
 use crate::upstream::{Bounds, Fate, Oracle, SimulatedUpstream, TIMEOUT};
 
-/// What befalls the house.
+/// What befalls the proxy.
 pub const EVENTS: &[&str] = &["all left", "closed early", "drained", "flushed", "given up"];
 
 /// What came of one schedule, or of many.
@@ -67,14 +67,14 @@ pub fn run(seed: u64) -> Outcome {
     runtime.block_on(async { timeout(HANG, schedule(seed)).await.expect("it hangs") })
 }
 
-struct House {
+struct Proxy {
     batcher: Batcher<Job, JobResult>,
     observer: Arc<Observer>,
     jobs: JobsInner,
     phase: watch::Sender<Phase>,
 }
 
-fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> House {
+fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> Proxy {
     let adaptive = rng.random_bool(0.2);
     let slots = match adaptive {
         true => limit::START,
@@ -118,7 +118,7 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> House {
             base: Duration::from_millis(rng.random_range(1..50)),
             cap: Duration::from_millis(rng.random_range(50..200)),
         },
-        patience: TIMEOUT,
+        longest_wait: TIMEOUT,
         largest: Size {
             jobs: bounds.max_size,
             bytes: settings.max_bytes,
@@ -135,7 +135,7 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> House {
     let upstream = SimulatedUpstream::new(oracle.clone(), Arc::clone(&circuit), bounds, badness);
     let budget = Budget::new(rng.random_range(0.0..1.0), 5, Instant::now());
     let (phase, current) = watch::channel(Phase::Running);
-    let processor = Processor::new(
+    let engine = Engine::new(
         upstream,
         policy,
         budget,
@@ -143,12 +143,11 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> House {
         current.clone(),
         Arc::clone(&observer),
     );
-    let processor = Arc::new(match adaptive {
-        true => processor.adaptive(),
-        false => processor,
+    let engine = Arc::new(match adaptive {
+        true => engine.adaptive(),
+        false => engine,
     });
-    let batcher =
-        Batcher::with_batches(settings, move |batch| Arc::clone(&processor).process(batch));
+    let batcher = Batcher::with_batches(settings, move |batch| Arc::clone(&engine).process(batch));
     let jobs = JobsInner {
         batcher: batcher.clone(),
         observer: Arc::clone(&observer),
@@ -164,7 +163,7 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> House {
         circuit,
         job_error_status: StatusCode::UNPROCESSABLE_ENTITY,
     };
-    House {
+    Proxy {
         batcher,
         observer,
         jobs,
@@ -176,7 +175,7 @@ async fn schedule(seed: u64) -> Outcome {
     let mut rng = StdRng::seed_from_u64(seed);
     let oracle = Oracle::new(rng.random());
     let idempotent = rng.random();
-    let House {
+    let Proxy {
         batcher,
         observer,
         jobs,
@@ -206,7 +205,7 @@ async fn schedule(seed: u64) -> Outcome {
     };
     let mut event = |name| *outcome.events.entry(name).or_default() += 1;
 
-    // The house is closed with the last caller, or while they are still at it.
+    // The batcher is closed with the last caller, or while they are still at it.
     let early = rng.random_bool(0.5);
     let lives = Duration::from_millis(rng.random_range(0..500));
     let mut answers = Vec::new();
@@ -255,7 +254,7 @@ async fn schedule(seed: u64) -> Outcome {
     outcome
 }
 
-/// When all is over: nobody is in the house, everybody is accounted for, and
+/// When all is over: no job is left, every job is accounted for, and
 /// nothing was done twice that must not be.
 fn balance(
     batcher: &Batcher<Job, JobResult>,

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 ///
 /// # Errors
 /// [`Elapsed`] when the deadline comes first.
-pub(crate) async fn in_time<T>(
+pub(crate) async fn lazy_timeout_at<T>(
     deadline: Instant,
     future: impl Future<Output = T>,
 ) -> Result<T, Elapsed> {
@@ -32,14 +32,14 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_there_is_in_time_and_what_is_not_has_until_then() {
+    async fn a_ready_future_is_in_time_and_a_pending_one_has_until_the_deadline() {
         let start = Instant::now();
-        assert_eq!(in_time(start, ready(7)).await.ok(), Some(7));
+        assert_eq!(lazy_timeout_at(start, ready(7)).await.ok(), Some(7));
         let deadline = start + Duration::from_secs(1);
-        assert!(in_time(deadline, pending::<()>()).await.is_err());
+        assert!(lazy_timeout_at(deadline, pending::<()>()).await.is_err());
         assert_eq!(Instant::now(), deadline);
         let soon = tokio::time::sleep(Duration::from_millis(1));
         let later = deadline + Duration::from_secs(1);
-        assert!(in_time(later, soon).await.is_ok());
+        assert!(lazy_timeout_at(later, soon).await.is_ok());
     }
 }

@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_has_the_fewest_tasks_gets_the_next() {
+    async fn the_worker_with_the_fewest_tasks_gets_the_next() {
         let workers = Workers::start(2).unwrap();
         let (seen, mut numbers) = mpsc::channel(1);
         let mut next = async |end: Option<oneshot::Receiver<()>>| {
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_runs_ends_with_the_workers() {
+    async fn tasks_end_with_their_workers() {
         let workers = Workers::start(2).unwrap();
         let (held, mut released) = oneshot::channel::<()>();
         let (began, beginning) = oneshot::channel();

@@ -7,7 +7,9 @@ use serde_json::Value;
 
 use super::*;
 use crate::batcher::Error;
-use crate::engine::outcome::code_of_status;
+use crate::engine::meaning::code_of_status;
+use crate::engine::outcome::{self, Failure};
+use crate::job::JobError;
 
 fn missing(other_type: bool) -> Failure {
     Failure::ResultMissing {
@@ -26,7 +28,7 @@ async fn document(problem: Problem) -> (Response<()>, Value) {
 }
 
 fn refusal(status: u16, size: usize) -> Failure {
-    Failure::Status(outcome::Refusal {
+    Failure::from(outcome::Refusal {
         status,
         code: code_of_status(status, size),
         retry_after: None,
@@ -289,7 +291,7 @@ async fn the_table_of_errors() {
 #[tokio::test]
 async fn what_is_known_is_told() {
     let id = crate::job::Job::parse(
-        &bytes::Bytes::from_static(br#"{"id":"a\"b"}"#),
+        bytes::Bytes::from_static(br#"{"id":"a\"b"}"#),
         crate::json::MAX_DEPTH,
     )
     .unwrap();
@@ -311,7 +313,7 @@ async fn some_answers_carry_more_headers() {
     assert_eq!(head.headers()[ALLOW], "POST");
     let (head, _) = document(Problem::from(Error::Closed)).await;
     assert_eq!(head.headers()[CONNECTION], "close");
-    let overloaded = Failure::Status(outcome::Refusal {
+    let overloaded = Failure::from(outcome::Refusal {
         status: 429,
         code: Code::UpstreamOverloaded,
         retry_after: Some(30),

@@ -1,11 +1,11 @@
 //! A request body that knows whether anybody has asked for it.
 //!
-//! Each call has one. It promises: while [`Sent::get`] is false, no byte of the
-//! body has left this process, whatever the error, and once [`Sent::withdraw`] has
-//! succeeded none will, even where the request is still on its way to a
-//! connection's task. That is a proof by construction, without a look into any
-//! library. The reverse does not hold: a body that was asked for may still not
-//! have been sent.
+//! Each call has one. It promises: while [`DispatchFlag::is_set`] is false, no byte
+//! of the body has left this process, whatever the error, and once
+//! [`DispatchFlag::withdraw`] has succeeded none will, even where the request is still
+//! on its way to a connection's task. That is a proof by construction, without a look
+//! into any library. The reverse does not hold: a body that was asked for may still
+//! not have been sent.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,26 +16,26 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use thiserror::Error;
 
-const UNASKED: u8 = 0;
-const ASKED: u8 = 1;
+const UNSET: u8 = 0;
+const SET: u8 = 1;
 const WITHDRAWN: u8 = 2;
 
 /// Whether a call's body may have been sent. Clones speak of the same call.
 #[derive(Clone, Debug, Default)]
-pub struct Sent(Arc<AtomicU8>);
+pub struct DispatchFlag(Arc<AtomicU8>);
 
-impl Sent {
+impl DispatchFlag {
     /// True from when the HTTP library first asks for the body, which it does
     /// once it has a connection, unless the connection proves that nothing was
     /// written.
-    pub fn get(&self) -> bool {
-        self.0.load(Ordering::Acquire) == ASKED
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire) == SET
     }
 
-    /// Asks for the body, which may be sent from here on; false if it was
+    /// The body is asked for, and may be sent from here on; false if it was
     /// withdrawn.
-    pub fn ask(&self) -> bool {
-        self.settle(ASKED) == ASKED
+    pub fn set(&self) -> bool {
+        self.settle(SET) == SET
     }
 
     /// Makes sure that the body is not sent from here on; false if it may have
@@ -46,17 +46,17 @@ impl Sent {
 
     /// What was asked for has provably not left this process, nor will: it counts
     /// as if nobody had asked.
-    pub(super) fn take_back(&self) {
+    pub(super) fn reset(&self) {
         // A call has one attempt at a time to ask for it; this is its last word.
         let _ = self
             .0
-            .compare_exchange(ASKED, UNASKED, Ordering::AcqRel, Ordering::Acquire);
+            .compare_exchange(SET, UNSET, Ordering::AcqRel, Ordering::Acquire);
     }
 
     /// The first to settle it decides; returns what it was or is settled to.
     fn settle(&self, to: u8) -> u8 {
         self.0
-            .compare_exchange(UNASKED, to, Ordering::AcqRel, Ordering::Acquire)
+            .compare_exchange(UNSET, to, Ordering::AcqRel, Ordering::Acquire)
             .map_or_else(|settled| settled, |_| to)
     }
 }
@@ -67,24 +67,29 @@ impl Sent {
 pub(super) struct Withdrawn;
 
 /// Some pieces, announced by their exact length.
-pub(super) struct Witness {
+pub(super) struct TrackedBody {
     pieces: std::vec::IntoIter<Bytes>,
     /// The bytes of those that are left.
     left: usize,
-    sent: Sent,
+    dispatch: DispatchFlag,
 }
 
-impl Witness {
-    pub(super) fn new(pieces: Vec<Bytes>, sent: Sent) -> Self {
+impl TrackedBody {
+    pub(super) fn new(pieces: Vec<Bytes>, dispatch: DispatchFlag) -> Self {
         Self {
             left: pieces.iter().map(Bytes::len).sum(),
             pieces: pieces.into_iter(),
-            sent,
+            dispatch,
         }
+    }
+
+    /// Its bytes that are still to be handed out.
+    pub(super) fn length(&self) -> usize {
+        self.left
     }
 }
 
-impl Body for Witness {
+impl Body for TrackedBody {
     type Data = Bytes;
     type Error = Withdrawn;
 
@@ -92,7 +97,7 @@ impl Body for Witness {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Withdrawn>>> {
-        if !self.sent.ask() {
+        if !self.dispatch.set() {
             return Poll::Ready(Some(Err(Withdrawn)));
         }
         let piece = self.pieces.next();
@@ -115,11 +120,11 @@ mod tests {
 
     use super::*;
 
-    fn asked_for(sent: &Sent) -> bool {
+    fn asked_for(flag: &DispatchFlag) -> bool {
         let pieces = vec![Bytes::from_static(b"[]")];
-        let mut witness = Witness::new(pieces, sent.clone());
+        let mut body = TrackedBody::new(pieces, flag.clone());
         let mut context = Context::from_waker(Waker::noop());
-        let Poll::Ready(Some(frame)) = Pin::new(&mut witness).poll_frame(&mut context) else {
+        let Poll::Ready(Some(frame)) = Pin::new(&mut body).poll_frame(&mut context) else {
             panic!("a body of one piece");
         };
         frame.is_ok()
@@ -127,20 +132,20 @@ mod tests {
 
     #[test]
     fn a_body_that_was_withdrawn_is_never_handed_out() {
-        let sent = Sent::default();
-        assert!(sent.withdraw());
-        assert!(!asked_for(&sent));
-        assert!(!sent.get());
-        assert!(sent.withdraw(), "still");
+        let flag = DispatchFlag::default();
+        assert!(flag.withdraw());
+        assert!(!asked_for(&flag));
+        assert!(!flag.is_set());
+        assert!(flag.withdraw(), "still");
     }
 
     #[test]
     fn a_body_that_was_asked_for_is_not_withdrawn() {
-        let sent = Sent::default();
-        assert!(!sent.get());
-        assert!(asked_for(&sent));
-        assert!(sent.get());
-        assert!(!sent.withdraw());
-        assert!(sent.get());
+        let flag = DispatchFlag::default();
+        assert!(!flag.is_set());
+        assert!(asked_for(&flag));
+        assert!(flag.is_set());
+        assert!(!flag.withdraw());
+        assert!(flag.is_set());
     }
 }

@@ -103,7 +103,7 @@ fn an_element_that_is_not_json_is_its_own_jobs_alone() {
 }
 
 #[test]
-fn an_odd_element_whose_id_can_not_be_read_is_nobodys() {
+fn an_odd_element_whose_id_can_not_be_read_is_no_jobs() {
     for odd in [
         r#"{"id":1,"id":1,"x":NaN}"#,
         r#"{"id":NaN}"#,
@@ -119,7 +119,7 @@ fn an_odd_element_whose_id_can_not_be_read_is_nobodys() {
         let correlation = run(&["1"], &format!("[{odd}]")).unwrap();
         assert_eq!(correlation.outcomes, [MISSING], "{odd}");
         assert_eq!(correlation.unmatched.malformed, 1, "{odd}");
-        assert!(correlation.is_for_nobody());
+        assert!(correlation.is_for_no_job());
     }
     // One that can be read, but is nobody's.
     let stranger = run(&["1"], r#"[{"id":9,"x":NaN}]"#).unwrap();
@@ -175,7 +175,7 @@ fn any_order_finds_each_job() {
 }
 
 #[test]
-fn elements_that_belong_to_nobody_are_counted_by_kind() {
+fn elements_that_belong_to_no_job_are_counted_by_kind() {
     let answer = r#"[
         {"id":2}, {"id":"1"}, {"id":1.0}, {"id":null}, {"id":"\ud800"},
         {}, {"ID":1},
@@ -213,7 +213,7 @@ fn ids_match_by_type_and_unescaped_text() {
 
 #[test]
 fn what_is_no_array_holds_no_results() {
-    use Instead::*;
+    use crate::fault::Instead::*;
     let gzip: &[u8] = b"\x1f\x8b\x08\x00";
     for (answer, instead) in [
         (&b""[..], Nothing),
