@@ -123,7 +123,7 @@ impl<B: http_body::Body<Data = Bytes> + Unpin> Posted<B> {
             uncounted.stage = CountedBy::Outcome(self.arrived);
             match answer {
                 Ok(result) => reply::reply(jobs, &id, self.arrived, result),
-                Err(reason) => unanswered(jobs, &id, self.arrived, reason),
+                Err(error) => unanswered(jobs, &id, self.arrived, error),
             }
         }
     }
