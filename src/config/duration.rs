@@ -5,15 +5,11 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
-use super::kind::{Kind, Wrong, quoted, shown, shown_number, type_of};
+use super::kind::{Kind, Wrong, from_to, must_be, quoted, shown, shown_number, type_of};
+use super::number::written;
 
 /// A span of time within a range, written with its unit.
-pub(crate) struct Time(RangeInclusive<Duration>);
-
-/// A span of time within `range`.
-pub(crate) fn time(range: RangeInclusive<Duration>) -> Time {
-    Time(range)
-}
+pub(crate) struct Time(pub RangeInclusive<Duration>);
 
 /// No time at all, the lower end of a range.
 pub(crate) const ZERO: Duration = Duration::ZERO;
@@ -25,12 +21,8 @@ pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 3600);
 
 impl Time {
-    fn in_range(&self, time: Duration) -> Result<Duration, Wrong> {
-        if self.0.contains(&time) {
-            return Ok(time);
-        }
-        let (min, max) = (spelled(*self.0.start()), spelled(*self.0.end()));
-        Err(format!("must be from {min} to {max}, not {}", spelled(time)).into())
+    fn range(&self) -> String {
+        from_to(&self.0, |time| spelled(*time))
     }
 }
 
@@ -38,49 +30,59 @@ impl Kind for Time {
     type Value = Duration;
 
     fn allowed(&self) -> String {
-        let (min, max) = (spelled(*self.0.start()), spelled(*self.0.end()));
-        format!("a duration from {min} to {max}")
+        format!("a duration {}", self.range())
+    }
+
+    fn expected(&self) -> String {
+        "a duration such as \"5ms\", or 0".to_owned()
     }
 
     fn text(&self, text: &str) -> Result<Duration, Wrong> {
         let text = text.trim();
-        if text == "0" {
-            return self.in_range(Duration::ZERO);
-        }
-        if text.parse::<f64>().is_ok_and(|number| number >= 0.0) {
-            return Err(needs_unit(text));
-        }
-        match humantime::parse_duration(text) {
-            Ok(time) => self.in_range(time),
-            Err(_) => Err(format!(
-                "{} is not a duration; write a number and a unit, such as \"5ms\", \"10s\", \
-                 \"1m 30s\", or 0",
-                shown(text)
-            )
-            .into()),
+        let time = match text {
+            "0" => ZERO,
+            _ if text.parse::<f64>().is_ok_and(|number| number >= 0.0) => {
+                return Err(needs_unit(text));
+            }
+            _ => humantime::parse_duration(text).map_err(|_| {
+                format!(
+                    "{} is not a duration; write a number and a unit, such as \"5ms\", \"10s\", \
+                     \"1m 30s\", or 0",
+                    shown(text)
+                )
+            })?,
+        };
+        match self.0.contains(&time) {
+            true => Ok(time),
+            false => Err(must_be(&self.range(), spelled(time))),
         }
     }
 
     fn toml(&self, value: &DeValue<'_>) -> Result<Duration, Wrong> {
         match value {
             DeValue::String(text) => self.text(text),
-            DeValue::Integer(number) if number.as_str() == "0" => self.in_range(Duration::ZERO),
-            DeValue::Integer(number) => Err(needs_unit(&number.to_string())),
-            DeValue::Float(number) => Err(needs_unit(&number.to_string())),
-            other => Err(format!(
-                "must be a duration such as \"5ms\", or 0, not {}",
-                type_of(other)
-            )
-            .into()),
+            DeValue::Integer(number) if number.as_str() == "0" => self.text("0"),
+            DeValue::Integer(_) | DeValue::Float(_) => Err(needs_unit(&written(value))),
+            other => Err(must_be(&self.expected(), type_of(other))),
         }
     }
 
     fn print(&self, value: &Duration) -> String {
-        if value.is_zero() {
-            return "0".to_owned();
+        match value.is_zero() {
+            true => "0".to_owned(),
+            false => quoted(&spelled(*value)),
         }
-        quoted(&spelled(*value))
     }
+}
+
+/// Reads a span of time as the configuration does, for flags that are no setting.
+///
+/// # Errors
+///
+/// A text that says what is wrong with `text` and what is allowed (1ms to 1h, with a unit).
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let kind = Time(MILLISECOND..=HOUR);
+    kind.text(text).map_err(|wrong| wrong.to_string())
 }
 
 /// A span of time as people write it: `5ms`, `1m 30s`, `0`.
@@ -106,7 +108,7 @@ mod tests {
 
     #[test]
     fn durations_carry_a_unit() {
-        let kind = time(ZERO..=HOUR);
+        let kind = Time(ZERO..=HOUR);
         for (text, expected) in [
             ("5ms", Ok("\"5ms\"")),
             ("0", Ok("0")),
@@ -141,7 +143,7 @@ mod tests {
 
     #[test]
     fn in_toml_zero_alone_is_bare() {
-        let kind = time(ZERO..=HOUR);
+        let kind = Time(ZERO..=HOUR);
         for (toml, expected) in [
             ("\"5ms\"", Ok("\"5ms\"")),
             ("0", Ok("0")),
@@ -163,7 +165,7 @@ mod tests {
 
     #[test]
     fn zero_is_refused_where_it_makes_no_sense() {
-        let kind = time(MILLISECOND..=DAY);
+        let kind = Time(MILLISECOND..=DAY);
         let expected = Err("must be from 1ms to 1day, not 0".to_owned());
         assert_eq!(from_text(&kind, "0"), expected);
         assert_eq!(from_toml(&kind, "0"), expected);
@@ -172,7 +174,7 @@ mod tests {
     #[test]
     fn what_is_printed_reads_back() {
         for text in ["0", "1ns", "5ms", "1500us", "90s", "59m 59s 999ms", "1day"] {
-            round_trips(&time(ZERO..=DAY), text);
+            round_trips(&Time(ZERO..=DAY), text);
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The kind for the headers every batch carries to the upstream.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use toml::de::{DeTable, DeValue};
+use toml::de::DeValue;
 
-use super::kind::{Kind, Part, Wrong, type_of};
+use super::kind::{Kind, Part, Wrong, must_be, type_of};
 use super::target::REDACTED;
 
 /// Header names and values: a TOML table in the file, an inline one in the environment,
@@ -46,33 +46,20 @@ impl Kind for Headers {
     }
 
     fn text(&self, text: &str) -> Result<HeaderMap, Wrong> {
-        const ALLOWED: &str =
-            "must be an inline TOML table such as { Authorization = \"Bearer …\" }";
-        let value = DeValue::parse(text)
-            .map_err(|error| format!("{ALLOWED}: {}", error.message().replace('\n', ", ")))?;
-        match value.get_ref() {
-            DeValue::Table(table) => from_table(table),
-            other => Err(format!("{ALLOWED}, not {}", type_of(other)).into()),
-        }
+        const ALLOWED: &str = "an inline TOML table such as { Authorization = \"Bearer …\" }";
+        let value = DeValue::parse(text).map_err(|error| {
+            format!("must be {ALLOWED}: {}", error.message().replace('\n', ", "))
+        })?;
+        from_table(value.get_ref(), ALLOWED)
     }
 
     fn toml(&self, value: &DeValue<'_>) -> Result<HeaderMap, Wrong> {
-        match value {
-            DeValue::Table(table) => from_table(table),
-            other => Err(format!(
-                "must be a table such as [upstream.headers], not {}",
-                type_of(other)
-            )
-            .into()),
-        }
+        from_table(value, "a table such as [upstream.headers]")
     }
 
     fn flag(&self, text: &str) -> Result<HeaderMap, Wrong> {
-        let Some((name, value)) = text.split_once(':') else {
-            return Err("must be 'Name: value'".to_owned().into());
-        };
-        let (name, value) = header(name.trim(), value)?;
-        Ok(HeaderMap::from_iter([(name, value)]))
+        let (name, value) = text.split_once(':').ok_or("must be 'Name: value'")?;
+        Ok(HeaderMap::from_iter([header(name.trim(), value)?]))
     }
 
     fn print(&self, headers: &HeaderMap) -> String {
@@ -80,24 +67,24 @@ impl Kind for Headers {
             return "{}".to_owned();
         }
         // A header name holds neither a quote nor a backslash (RFC 9110, 5.6.2).
-        let mut members: Vec<_> = headers
-            .keys()
-            .map(|name| format!("\"{name}\" = \"{REDACTED}\""))
-            .collect();
+        let members = headers.keys();
+        let members = members.map(|name| format!("\"{name}\" = \"{REDACTED}\""));
+        let mut members: Vec<_> = members.collect();
         members.sort();
         format!("{{ {} }}", members.join(", "))
     }
 
+    /// Layers add up by name.
     fn merge(&self, mut lower: HeaderMap, upper: HeaderMap) -> HeaderMap {
-        for (name, value) in &upper {
-            lower.insert(name, value.clone());
-        }
+        lower.extend(upper);
         lower
     }
 }
 
 /// Every header of a table, or every one that is wrong.
-fn from_table(table: &DeTable<'_>) -> Result<HeaderMap, Wrong> {
+fn from_table(value: &DeValue<'_>, allowed: &str) -> Result<HeaderMap, Wrong> {
+    let table = value.as_table();
+    let table = table.ok_or_else(|| must_be(allowed, type_of(value)))?;
     let mut headers = HeaderMap::new();
     let mut wrong = Vec::new();
     for (key, value) in table {
@@ -105,20 +92,18 @@ fn from_table(table: &DeTable<'_>) -> Result<HeaderMap, Wrong> {
             DeValue::String(text) => header(key.get_ref(), text),
             other => Err(format!("must be a string, not {}", type_of(other))),
         };
-        let what = match read {
-            Ok((name, value)) => match headers.insert(name, value) {
-                None => continue,
-                Some(_) => "is given twice: header names ignore case".to_owned(),
-            },
-            Err(what) => what,
-        };
-        let member = Some((key.get_ref().to_string(), key.span()));
-        wrong.push(Part { member, what });
+        let read = read.and_then(|(name, value)| match headers.insert(name, value) {
+            None => Ok(()),
+            Some(_) => Err("is given twice: header names ignore case".to_owned()),
+        });
+        if let Err(what) = read {
+            let member = Some((key.get_ref().to_string(), key.span()));
+            wrong.push(Part { member, what });
+        }
     }
-    if wrong.is_empty() {
-        Ok(headers)
-    } else {
-        Err(Wrong(wrong))
+    match wrong.is_empty() {
+        true => Ok(headers),
+        false => Err(Wrong(wrong)),
     }
 }
 

@@ -1,10 +1,10 @@
 //! What a value of a setting can be: one [`Kind`] per sort of value.
 //!
-//! The table in [`super::schema`] gives each key its kind; every layer (file, environment, flag,
+//! The table in [`super::options`] gives each key its kind; every layer (file, environment, flag,
 //! default) and every printer goes through it, so a value has one spelling and one error text
 //! wherever it stands. A kind never puts a secret into an error or into what it prints.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use toml::de::DeValue;
 
@@ -18,11 +18,19 @@ pub(crate) trait Kind {
     /// What a value may be, in a few words: its form, its unit, its range.
     fn allowed(&self) -> String;
 
+    /// What a file must have, where it has a TOML value of another type.
+    fn expected(&self) -> String {
+        self.allowed()
+    }
+
     /// Reads plain text: an environment variable or a default.
     fn text(&self, text: &str) -> Result<Self::Value, Wrong>;
 
-    /// Reads a value of the TOML file.
-    fn toml(&self, value: &DeValue<'_>) -> Result<Self::Value, Wrong>;
+    /// Reads a value of the TOML file: a string is plain text but where a kind says otherwise.
+    fn toml(&self, value: &DeValue<'_>) -> Result<Self::Value, Wrong> {
+        let text = value.as_str();
+        self.text(text.ok_or_else(|| must_be(&self.expected(), type_of(value)))?)
+    }
 
     /// Reads a flag's argument: plain text but where a flag has a spelling of its own.
     fn flag(&self, text: &str) -> Result<Self::Value, Wrong> {
@@ -45,11 +53,6 @@ pub(crate) trait Kind {
             Raw::Toml(value) => self.toml(value),
         }
     }
-}
-
-/// What a value of this kind may be; names the type where the kind alone does not say it.
-pub(crate) fn allowed<T>(kind: &impl Kind<Value = T>) -> String {
-    kind.allowed()
 }
 
 /// A value as its layer spells it.
@@ -76,8 +79,9 @@ pub(crate) struct Part {
     pub what: String,
 }
 
-impl From<String> for Wrong {
-    fn from(what: String) -> Self {
+impl<T: Into<String>> From<T> for Wrong {
+    fn from(what: T) -> Self {
+        let what = what.into();
         Wrong(vec![Part { member: None, what }])
     }
 }
@@ -86,13 +90,25 @@ impl std::fmt::Display for Wrong {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (i, part) in self.0.iter().enumerate() {
             let between = if i == 0 { "" } else { "; " };
-            match &part.member {
-                Some((name, _)) => write!(f, "{between}{name}: {}", part.what)?,
-                None => write!(f, "{between}{}", part.what)?,
-            }
+            let name = part.member.iter().map(|(name, _)| format!("{name}: "));
+            write!(f, "{between}{}{}", name.collect::<String>(), part.what)?;
         }
         Ok(())
     }
+}
+
+/// The most frequent of what is wrong.
+pub(crate) fn must_be(allowed: &str, found: impl std::fmt::Display) -> Wrong {
+    format!("must be {allowed}, not {found}").into()
+}
+
+/// A range in words, its ends spelled as the kind does.
+pub(crate) fn from_to<T>(range: &RangeInclusive<T>, spelled: impl Fn(&T) -> String) -> String {
+    format!(
+        "from {} to {}",
+        spelled(range.start()),
+        spelled(range.end())
+    )
 }
 
 /// The TOML type of a value with its article, for error texts.
@@ -102,13 +118,6 @@ pub(crate) fn type_of(value: &DeValue<'_>) -> String {
         "integer" | "array" => format!("an {name}"),
         _ => format!("a {name}"),
     }
-}
-
-/// The text of a TOML string, or an error that says what would be allowed.
-pub(crate) fn string<'a>(value: &'a DeValue<'_>, allowed: &str) -> Result<&'a str, Wrong> {
-    value
-        .as_str()
-        .ok_or_else(|| format!("must be {allowed}, not {}", type_of(value)).into())
 }
 
 /// A text as a TOML string.

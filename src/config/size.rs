@@ -5,28 +5,25 @@ use std::ops::RangeInclusive;
 use bytesize::ByteSize;
 use toml::de::DeValue;
 
-use super::kind::{Kind, Wrong, quoted, shown, shown_number, type_of};
+use super::kind::{Kind, Wrong, from_to, must_be, quoted, shown, shown_number, type_of};
 
 /// A size in bytes within a range.
-pub(crate) struct Size(RangeInclusive<u64>);
-
-/// A size in bytes within `range`.
-pub(crate) fn size(range: RangeInclusive<u64>) -> Size {
-    Size(range)
-}
+pub(crate) struct Size(pub RangeInclusive<usize>);
 
 /// A gibibyte, the upper end of what one body may be.
-pub(crate) const GIB: u64 = bytesize::GIB;
+pub(crate) const GIB: usize = 1 << 30;
 
 impl Size {
+    fn range(&self) -> String {
+        from_to(&self.0, |bytes| spelled(*bytes as u64))
+    }
+
     fn in_range(&self, bytes: u64) -> Result<usize, Wrong> {
-        usize::try_from(bytes)
-            .ok()
-            .filter(|_| self.0.contains(&bytes))
-            .ok_or_else(|| {
-                let (min, max) = (spelled(*self.0.start()), spelled(*self.0.end()));
-                format!("must be from {min} to {max}, not {}", spelled(bytes)).into()
-            })
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        match self.0.contains(&bytes) {
+            true => Ok(bytes),
+            false => Err(must_be(&self.range(), spelled(bytes as u64))),
+        }
     }
 }
 
@@ -34,8 +31,7 @@ impl Kind for Size {
     type Value = usize;
 
     fn allowed(&self) -> String {
-        let (min, max) = (spelled(*self.0.start()), spelled(*self.0.end()));
-        format!("bytes, from {min} to {max}")
+        format!("bytes, {}", self.range())
     }
 
     fn text(&self, text: &str) -> Result<usize, Wrong> {
@@ -57,32 +53,22 @@ impl Kind for Size {
         match value {
             DeValue::String(text) => self.text(text),
             DeValue::Integer(number) => {
-                match u64::from_str_radix(number.as_str(), number.radix()) {
-                    Ok(bytes) => self.in_range(bytes),
-                    Err(_) => {
-                        let (min, max) = (spelled(*self.0.start()), spelled(*self.0.end()));
-                        Err(format!(
-                            "must be from {min} to {max}, not {}",
-                            shown_number(&number.to_string())
-                        )
-                        .into())
-                    }
-                }
+                let bytes = u64::from_str_radix(number.as_str(), number.radix());
+                let wrong = |_| must_be(&self.range(), shown_number(&number.to_string()));
+                self.in_range(bytes.map_err(wrong)?)
             }
-            other => Err(format!(
-                "must be a size such as \"256KiB\", or a number of bytes, not {}",
-                type_of(other)
-            )
-            .into()),
+            other => Err(must_be(
+                "a size such as \"256KiB\", or a number of bytes",
+                type_of(other),
+            )),
         }
     }
 
     fn print(&self, value: &usize) -> String {
         let text = spelled(*value as u64);
-        if text.ends_with('B') {
-            quoted(&text)
-        } else {
-            text
+        match text.ends_with('B') {
+            true => quoted(&text),
+            false => text,
         }
     }
 }
@@ -109,7 +95,7 @@ mod tests {
 
     #[test]
     fn sizes_are_bytes_or_carry_a_unit() {
-        let kind = size(1..=GIB);
+        let kind = Size(1..=GIB);
         let not_a_size = |text: &str| {
             Err(format!(
                 "{text:?} is not a size; write a number of bytes, or one with a unit, such as \
@@ -145,7 +131,7 @@ mod tests {
 
     #[test]
     fn in_toml_a_bare_number_is_bytes() {
-        let kind = size(1..=GIB);
+        let kind = Size(1..=GIB);
         for (toml, expected) in [
             ("2048", Ok("\"2KiB\"")),
             ("0x10", Ok("16")),
@@ -169,7 +155,7 @@ mod tests {
     #[test]
     fn what_is_printed_reads_back() {
         for text in ["1", "1023", "1025", "1KiB", "1536KiB", "1GiB", "999999"] {
-            round_trips(&size(1..=GIB), text);
+            round_trips(&Size(1..=GIB), text);
         }
     }
 }

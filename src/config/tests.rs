@@ -32,17 +32,17 @@ impl Layers {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(self.file.unwrap_or_default().as_bytes())
             .unwrap();
-        let command = Flags::augment_args(clap::Command::new("test").no_binary_name(true));
+        let command = <Flags>::augment_args(clap::Command::new("test").no_binary_name(true));
         let matches = command.try_get_matches_from(self.flags).unwrap();
-        let mut flags = Flags::from_arg_matches(&matches).unwrap();
+        let mut flags = <Flags>::from_arg_matches(&matches).unwrap();
         flags.config = Some(file.path().to_owned());
         let env = self.env.into_iter();
         load(&flags, env.map(|(name, value)| (name.into(), value)), need)
     }
 
     fn printed(self, key: &str) -> String {
-        let config = self.load(NeedUpstream::No).unwrap().config;
-        let mut entries = config.entries().into_iter();
+        let options = self.load(NeedUpstream::No).unwrap().options;
+        let mut entries = options.entries();
         entries.find(|(known, _)| known.key == key).unwrap().1
     }
 }
@@ -119,7 +119,7 @@ fn for_every_key_flags_beat_environment_beats_file_beats_defaults() {
                 expect(file);
             }
             if layers & 2 != 0 {
-                given = given.env(info.env, env.trim_matches('"'));
+                given = given.env(&info.env(), env.trim_matches('"'));
                 expect(env);
             }
             if let (true, Some(name)) = (layers & 4 != 0, info.flag) {
@@ -145,7 +145,8 @@ fn headers_add_up_and_an_upper_layer_overrides_by_name() {
     let headers = layers
         .load(NeedUpstream::No)
         .unwrap()
-        .config
+        .settings
+        .route
         .upstream
         .headers;
     let value = |name: &str| headers[name].to_str().unwrap().to_owned();
@@ -191,7 +192,7 @@ fn the_upstream_is_required_supplied_or_not_needed() {
         ),
     ] {
         let loaded = layers.load(need);
-        let url = loaded.map(|loaded| loaded.config.upstream.url.to_string());
+        let url = loaded.map(|loaded| loaded.settings.route.upstream.url.to_string());
         assert_eq!(url.ok().as_deref(), expected);
     }
 }
@@ -206,17 +207,15 @@ fn what_is_printed_reads_back_as_the_same_configuration() {
         .file(&file)
         .load(NeedUpstream::Yes)
         .unwrap()
-        .config;
+        .options;
     let again = Layers::default()
         .file(&first.to_toml())
         .load(NeedUpstream::Yes)
         .unwrap()
-        .config;
-    assert_eq!(first, again);
-    assert_ne!(
-        first,
-        Layers::default().load(NeedUpstream::No).unwrap().config
-    );
+        .options;
+    assert_eq!(first.to_toml(), again.to_toml());
+    let defaults = Layers::default().load(NeedUpstream::No).unwrap().options;
+    assert_ne!(first.to_toml(), defaults.to_toml());
 }
 
 #[test]
@@ -229,17 +228,14 @@ fn no_debug_text_holds_a_secret() {
         )
         .flag("--upstream-header", "Authorization: s3cret");
     let loaded = layers.load(NeedUpstream::Yes).unwrap();
-    for text in [
-        format!("{loaded:?}"),
-        format!("{:#?}", loaded.config.upstream),
-    ] {
+    for text in [format!("{loaded:?}"), format!("{:#?}", loaded.options)] {
         assert!(!text.contains("s3cret") && text.contains("***"), "{text}");
     }
-    let command = Flags::augment_args(clap::Command::new("test").no_binary_name(true));
+    let command = <Flags>::augment_args(clap::Command::new("test").no_binary_name(true));
     let matches = command
         .try_get_matches_from(["--upstream-header", "K: s3cret"])
         .unwrap();
-    let flags = Flags::from_arg_matches(&matches).unwrap();
+    let flags = <Flags>::from_arg_matches(&matches).unwrap();
     assert!(!format!("{flags:?}").contains("s3cret"), "{flags:?}");
 }
 

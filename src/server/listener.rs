@@ -17,7 +17,6 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use super::connections::{Connections, Permit};
-use crate::config::keys;
 use crate::telemetry::Seldom;
 
 /// How many connections the system takes in while we are busy. It may allow
@@ -37,20 +36,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub struct BindError(#[from] io::Error);
 
 impl BindError {
-    /// What to do about it, where the address is this setting's.
-    pub fn way_out(&self, key: &str) -> String {
+    /// What to do about it, where the address is this setting's and this flag's.
+    pub fn way_out(&self, key: &str, flag: &str) -> String {
         let first = match self.0.kind() {
             io::ErrorKind::AddrInUse => "stop what listens there, or ",
             io::ErrorKind::AddrNotAvailable => "it is no address of this machine: ",
             io::ErrorKind::PermissionDenied => "a port below 1024 may take privileges: ",
             _ => "",
         };
-        let flag = keys()
-            .iter()
-            .find(|it| it.key == key)
-            .and_then(|it| it.flag);
-        let flag = flag.map(|flag| format!("{flag} or ")).unwrap_or_default();
-        format!("{first}give another address with {flag}{key}")
+        format!("{first}give another address with {flag} or {key}")
     }
 }
 
