@@ -8,7 +8,7 @@
 //! options    the table of settings, and what each layer gives of them
 //! table, given           what a row of it becomes, and what a field of that holds
 //! file, env, flags       the layers, each read into options of its own (layer)
-//! kind       reading and printing a value; number, size, duration, text, list, …: the kinds
+//! kind       reading and printing a value; number, size, duration, words, list, …: the kinds
 //! rules      what must hold between settings
 //! settings   what the options come to, in the types of those who go by them
 //! printed    the options in force, for people and files
@@ -40,7 +40,7 @@ mod size;
 mod suggest;
 mod table;
 mod target;
-mod text;
+mod words;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -109,15 +109,14 @@ pub fn load(
     let path = path.or_else(|| env.file().map(Path::new));
     let file = path.map(file::read).unwrap_or_default();
     let variables = env.read();
-    let below = variables.options.combine(file.options);
-    let below = below.combine(Options::defaults());
+    let options = flags.options.clone().combine(&variables.options);
     let mut whole = Layer {
-        options: flags.options.clone().combine(below),
+        options: options.combine(&file.options).combine(&Options::defaults()),
         mistakes: [file.mistakes, variables.mistakes].concat(),
         lost: file.lost,
     };
 
-    let mut warnings: Vec<_> = rules::doubtful(&whole.options).collect();
+    let mut warnings = rules::doubtful(&whole.options);
     warnings.extend(env.doubtful().map(|(_, what)| what));
     let url = &mut whole.options.route.upstream.url;
     match (need, url.origin()) {
@@ -138,10 +137,9 @@ pub fn load(
     }
     // Where a part of the file was lost, a default may stand for a value that was in it.
     if !whole.lost {
-        let refused: Vec<_> = rules::refused(&whole.options).collect();
-        refused
-            .into_iter()
-            .for_each(|what| whole.wrong(None, "", what));
+        for what in rules::refused(&whole.options) {
+            whole.wrong(None, "", what);
+        }
     }
     match Settings::of(&whole.options) {
         Some(settings) if whole.mistakes.is_empty() => Ok(Loaded {

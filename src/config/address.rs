@@ -2,38 +2,35 @@
 
 use url::Host;
 
-use super::kind::{Kind as _, Wrong, shown};
-use super::text::Text;
+use super::kind::{Kind, Wrong, shown};
 
 /// `host:port`, the host a name or an IP address, an IPv6 address in brackets.
-pub(crate) const ADDRESS: Text<String> = Text {
-    allowed: "host:port",
-    expected: "an address such as \"127.0.0.1:8080\"",
-    read: address,
-    spelled: String::clone,
-};
+pub(crate) fn address() -> Kind<String> {
+    Kind::text("host:port", checked, String::clone)
+        .expecting("an address such as \"127.0.0.1:8080\"")
+}
 
 /// The same, or an empty string for none.
-pub(crate) const OPTIONAL_ADDRESS: Text<Option<String>> = Text {
-    allowed: "host:port, or \"\" for none",
-    expected: "an address such as \"127.0.0.1:8081\", or \"\" for none",
-    read: |text| match text {
+pub(crate) fn optional_address() -> Kind<Option<String>> {
+    let read = |text: &str| match text {
         "" => Ok(None),
-        _ => address(text).map(Some),
-    },
-    spelled: |address| address.clone().unwrap_or_default(),
-};
+        _ => checked(text).map(Some),
+    };
+    let spelled = |address: &Option<String>| address.clone().unwrap_or_default();
+    Kind::text("host:port, or \"\" for none", read, spelled)
+        .expecting("an address such as \"127.0.0.1:8081\", or \"\" for none")
+}
 
-fn address(text: &str) -> Result<String, Wrong> {
-    match split(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(why) => Err(format!(
+fn checked(text: &str) -> Result<String, Wrong> {
+    let wrong = |why| {
+        format!(
             "{} is not an address to listen on: {why}; write host:port, such as \
              \"127.0.0.1:8080\" or \"[::1]:8080\"",
             shown(text)
         )
-        .into()),
-    }
+    };
+    split(text).map_err(wrong)?;
+    Ok(text.to_owned())
 }
 
 /// Reads an address to listen on as the configuration does, for flags that are no setting.
@@ -42,7 +39,7 @@ fn address(text: &str) -> Result<String, Wrong> {
 ///
 /// A text that says what is wrong with `text` and how an address is written.
 pub fn parse_address(text: &str) -> Result<String, String> {
-    ADDRESS.text(text).map_err(|wrong| wrong.to_string())
+    checked(text).map_err(|wrong| wrong.to_string())
 }
 
 /// The host and the port of `host:port`, or what is wrong with it.
@@ -111,7 +108,7 @@ mod tests {
             "[::1]:8080",
             "my_host.internal:1",
         ] {
-            assert_eq!(from_text(&ADDRESS, good), Ok(format!("{good:?}")));
+            assert_eq!(from_text(&address(), good), Ok(format!("{good:?}")));
         }
         for (bad, why) in [
             ("", "it has no port"),
@@ -146,26 +143,29 @@ mod tests {
                 "{bad:?} is not an address to listen on: {why}; write host:port, such as \
                  \"127.0.0.1:8080\" or \"[::1]:8080\""
             );
-            assert_eq!(from_text(&ADDRESS, bad), Err(expected));
+            assert_eq!(from_text(&address(), bad), Err(expected));
         }
     }
 
     #[test]
     fn an_optional_address_may_be_empty() {
-        assert_eq!(from_text(&OPTIONAL_ADDRESS, ""), Ok("\"\"".to_owned()));
-        assert_eq!(from_toml(&OPTIONAL_ADDRESS, "\"\""), Ok("\"\"".to_owned()));
+        assert_eq!(from_text(&optional_address(), ""), Ok("\"\"".to_owned()));
         assert_eq!(
-            from_toml(&OPTIONAL_ADDRESS, "\"h:1\""),
+            from_toml(&optional_address(), "\"\""),
+            Ok("\"\"".to_owned())
+        );
+        assert_eq!(
+            from_toml(&optional_address(), "\"h:1\""),
             Ok("\"h:1\"".to_owned())
         );
         let expected =
             "must be an address such as \"127.0.0.1:8081\", or \"\" for none, not a boolean";
         assert_eq!(
-            from_toml(&OPTIONAL_ADDRESS, "false"),
+            from_toml(&optional_address(), "false"),
             Err(expected.to_owned())
         );
         let expected = "must be an address such as \"127.0.0.1:8080\", not an integer";
-        assert_eq!(from_toml(&ADDRESS, "8080"), Err(expected.to_owned()));
+        assert_eq!(from_toml(&address(), "8080"), Err(expected.to_owned()));
     }
 
     #[test]

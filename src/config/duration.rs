@@ -3,13 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use toml::de::DeValue;
-
-use super::kind::{Kind, Wrong, from_to, must_be, quoted, shown, shown_number, type_of};
-use super::number::written;
-
-/// A span of time within a range, written with its unit.
-pub(crate) struct Time(pub RangeInclusive<Duration>);
+use super::kind::{Kind, Raw, Wrong, from_to, must_be, quoted, shown, shown_number};
 
 /// No time at all, the lower end of a range.
 pub(crate) const ZERO: Duration = Duration::ZERO;
@@ -20,59 +14,44 @@ pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 /// A day.
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 3600);
 
-impl Time {
-    fn range(&self) -> String {
-        from_to(&self.0, |time| spelled(*time))
-    }
+/// A span of time within `range`, written with its unit.
+pub(crate) fn time(range: RangeInclusive<Duration>) -> Kind<Duration> {
+    let from_to = from_to(&range, |time| spelled(*time));
+    let allowed = format!("a duration {from_to}");
+    let read = move |raw: Raw<'_>| {
+        let time = parsed(raw)?;
+        match range.contains(&time) {
+            true => Ok(time),
+            false => Err(must_be(&from_to, spelled(time))),
+        }
+    };
+    let print = |time: &Duration| match time.is_zero() {
+        true => "0".to_owned(),
+        false => quoted(&spelled(*time)),
+    };
+    let takes =
+        |value: &toml::de::DeValue<'_>| value.is_str() || value.is_integer() || value.is_float();
+    Kind::new(allowed, takes, read, print).expecting("a duration such as \"5ms\", or 0")
 }
 
-impl Kind for Time {
-    type Value = Duration;
-
-    fn allowed(&self) -> String {
-        format!("a duration {}", self.range())
+fn parsed(raw: Raw<'_>) -> Result<Duration, Wrong> {
+    let text = raw.text();
+    let text = text.trim();
+    if text == "0" {
+        return Ok(ZERO);
     }
-
-    fn expected(&self) -> String {
-        "a duration such as \"5ms\", or 0".to_owned()
+    if raw.is_number() || text.parse::<f64>().is_ok_and(|number| number >= 0.0) {
+        let number = shown_number(raw.written().trim());
+        return Err(format!("{number} has no unit; write \"{number}ms\" or \"{number}s\"").into());
     }
-
-    fn text(&self, text: &str) -> Result<Duration, Wrong> {
-        let text = text.trim();
-        let time = match text {
-            "0" => ZERO,
-            _ if text.parse::<f64>().is_ok_and(|number| number >= 0.0) => {
-                return Err(needs_unit(text));
-            }
-            _ => humantime::parse_duration(text).map_err(|_| {
-                format!(
-                    "{} is not a duration; write a number and a unit, such as \"5ms\", \"10s\", \
-                     \"1m 30s\", or 0",
-                    shown(text)
-                )
-            })?,
-        };
-        match self.0.contains(&time) {
-            true => Ok(time),
-            false => Err(must_be(&self.range(), spelled(time))),
-        }
-    }
-
-    fn toml(&self, value: &DeValue<'_>) -> Result<Duration, Wrong> {
-        match value {
-            DeValue::String(text) => self.text(text),
-            DeValue::Integer(number) if number.as_str() == "0" => self.text("0"),
-            DeValue::Integer(_) | DeValue::Float(_) => Err(needs_unit(&written(value))),
-            other => Err(must_be(&self.expected(), type_of(other))),
-        }
-    }
-
-    fn print(&self, value: &Duration) -> String {
-        match value.is_zero() {
-            true => "0".to_owned(),
-            false => quoted(&spelled(*value)),
-        }
-    }
+    let wrong = |_| {
+        format!(
+            "{} is not a duration; write a number and a unit, such as \"5ms\", \"10s\", \
+             \"1m 30s\", or 0",
+            shown(text)
+        )
+    };
+    Ok(humantime::parse_duration(text).map_err(wrong)?)
 }
 
 /// Reads a span of time as the configuration does, for flags that are no setting.
@@ -81,8 +60,8 @@ impl Kind for Time {
 ///
 /// A text that says what is wrong with `text` and what is allowed (1ms to 1h, with a unit).
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let kind = Time(MILLISECOND..=HOUR);
-    kind.text(text).map_err(|wrong| wrong.to_string())
+    let read = time(MILLISECOND..=HOUR).read(Raw::Text(text));
+    read.map_err(|wrong| wrong.to_string())
 }
 
 /// A span of time as people write it: `5ms`, `1m 30s`, `0`.
@@ -91,11 +70,6 @@ pub(crate) fn spelled(time: Duration) -> String {
         return "0".to_owned();
     }
     humantime::format_duration(time).to_string()
-}
-
-fn needs_unit(number: &str) -> Wrong {
-    let number = shown_number(number);
-    format!("{number} has no unit; write \"{number}ms\" or \"{number}s\"").into()
 }
 
 #[cfg(test)]
@@ -108,7 +82,7 @@ mod tests {
 
     #[test]
     fn durations_carry_a_unit() {
-        let kind = Time(ZERO..=HOUR);
+        let kind = time(ZERO..=HOUR);
         for (text, expected) in [
             ("5ms", Ok("\"5ms\"")),
             ("0", Ok("0")),
@@ -143,7 +117,7 @@ mod tests {
 
     #[test]
     fn in_toml_zero_alone_is_bare() {
-        let kind = Time(ZERO..=HOUR);
+        let kind = time(ZERO..=HOUR);
         for (toml, expected) in [
             ("\"5ms\"", Ok("\"5ms\"")),
             ("0", Ok("0")),
@@ -165,7 +139,7 @@ mod tests {
 
     #[test]
     fn zero_is_refused_where_it_makes_no_sense() {
-        let kind = Time(MILLISECOND..=DAY);
+        let kind = time(MILLISECOND..=DAY);
         let expected = Err("must be from 1ms to 1day, not 0".to_owned());
         assert_eq!(from_text(&kind, "0"), expected);
         assert_eq!(from_toml(&kind, "0"), expected);
@@ -174,7 +148,7 @@ mod tests {
     #[test]
     fn what_is_printed_reads_back() {
         for text in ["0", "1ns", "5ms", "1500us", "90s", "59m 59s 999ms", "1day"] {
-            round_trips(&Time(ZERO..=DAY), text);
+            round_trips(&time(ZERO..=DAY), text);
         }
     }
 }

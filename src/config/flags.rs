@@ -73,7 +73,7 @@ impl<const FEW: bool> FromArgMatches for Flags<FEW> {
         for (key, _) in flagged(FEW) {
             for given in matches.get_many::<Options>(key.key).into_iter().flatten() {
                 let lower = std::mem::take(&mut self.options);
-                self.options = given.clone().combine(lower);
+                self.options = given.clone().combine(&lower);
             }
         }
         Ok(())

@@ -20,15 +20,9 @@ impl<T: Clone> Given<T> {
     }
 
     /// Reads what one layer gives.
-    pub(crate) fn read<K>(&mut self, kind: &K, raw: Raw<'_>, from: Origin) -> Result<(), Wrong>
-    where
-        K: Kind<Value = T>,
-    {
-        let read = kind.read(raw);
-        let (value, read) = match read {
-            Ok(value) => (Some(value), Ok(())),
-            Err(wrong) => (None, Err(wrong)),
-        };
+    pub(crate) fn read(&mut self, kind: &Kind<T>, raw: Raw<'_>, from: Origin) -> Result<(), Wrong> {
+        let (mut value, read) = (None, kind.read(raw));
+        let read = read.map(|it| value = Some(it));
         self.0 = Some((from, value));
         read
     }
@@ -43,17 +37,13 @@ impl<T: Clone> Given<T> {
         Some(&self.0.as_ref()?.0)
     }
 
-    /// This over what a lower layer gives. A wrong value hides what is below it, so that nothing
-    /// is concluded from that.
-    pub(crate) fn combine<K>(self, lower: Self, kind: &K) -> Self
-    where
-        K: Kind<Value = T>,
-    {
-        match (self.0, lower.0) {
-            (Some((from, Some(upper))), Some((_, Some(lower)))) => {
-                Given::new(kind.merge(lower, upper), from)
-            }
-            (upper, lower) => Given(upper.or(lower)),
+    /// Lays this over what a lower layer gives. A wrong value hides what is below it, so that
+    /// nothing is concluded from that.
+    pub(crate) fn combine(&mut self, lower: &Self, kind: &Kind<T>) {
+        match (&mut self.0, &lower.0) {
+            (Some((_, Some(upper))), Some((_, Some(lower)))) => (kind.merge)(upper, lower),
+            (Some(_), _) => {}
+            (None, _) => self.0 = lower.0.clone(),
         }
     }
 }

@@ -2,19 +2,15 @@
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
-use super::kind::{Wrong, must_be, shown};
-use super::text::Text;
+use super::kind::{Kind, Wrong, must_be, shown};
 
 const ALLOWED: &str = "a level (off, error, warn, info, debug, trace) or target=level pairs, such \
                        as \"info\" or \"warn,microbatch=debug\"";
 
 /// A filter as [`Targets`] reads it: `info`, `warn,microbatch=debug`.
-pub(crate) const LEVEL: Text<String> = Text {
-    allowed: ALLOWED,
-    expected: ALLOWED,
-    read: filter,
-    spelled: String::clone,
-};
+pub(crate) fn level() -> Kind<String> {
+    Kind::text(ALLOWED, filter, String::clone)
+}
 
 fn filter(text: &str) -> Result<String, Wrong> {
     let directives: Vec<_> = text.split(',').map(str::trim).collect();
@@ -53,7 +49,7 @@ mod tests {
             ("warn, microbatch=debug", "warn,microbatch=debug"),
             ("microbatch::http=trace", "microbatch::http=trace"),
         ] {
-            assert_eq!(from_text(&LEVEL, text), Ok(format!("{expected:?}")));
+            assert_eq!(from_text(&level(), text), Ok(format!("{expected:?}")));
             assert!(expected.parse::<Targets>().is_ok());
         }
         for text in [
@@ -67,9 +63,9 @@ mod tests {
             "a[x]=info",
         ] {
             let expected = format!("must be {ALLOWED}, not {text:?}");
-            assert_eq!(from_text(&LEVEL, text), Err(expected));
+            assert_eq!(from_text(&level(), text), Err(expected));
         }
         let expected = format!("must be {ALLOWED}, not an integer");
-        assert_eq!(from_toml(&LEVEL, "3"), Err(expected));
+        assert_eq!(from_toml(&level(), "3"), Err(expected));
     }
 }

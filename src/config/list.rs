@@ -1,33 +1,30 @@
 //! The kinds for lists: host names, `["proxy.internal"]`, and statuses, `[400, 422]`.
 
+use std::fmt::Display;
+
 use toml::de::DeValue;
 
-use super::kind::{Kind, Wrong, must_be, quoted, shown, type_of};
+use super::kind::{Kind, Raw, Wrong, must_be, quoted, shown, type_of};
 use super::number::count;
 
-/// The elements of a list in an environment variable: `a, b` or `[a, b]`.
-fn elements(text: &str) -> impl Iterator<Item = &str> {
-    let inner = text.trim();
-    let inner = inner.strip_prefix('[').unwrap_or(inner);
-    let inner = inner.strip_suffix(']').unwrap_or(inner).trim();
-    let some = !inner.is_empty();
-    inner.split(',').map(str::trim).filter(move |_| some)
-}
-
-/// The elements of a list in the file.
-fn array<'a>(
-    value: &'a DeValue<'a>,
-    allowed: &str,
-) -> Result<impl Iterator<Item = &'a DeValue<'a>>, Wrong> {
-    let array = value.as_array();
-    let array = array.ok_or_else(|| must_be(allowed, type_of(value)))?;
-    Ok(array.iter().map(toml::Spanned::get_ref))
-}
+const HOSTS: &str = "a list of host names without ports such as [\"proxy.internal\"]";
 
 /// Names by which a listener is called, without ports, in lower case.
-pub(crate) struct HostNames;
-
-const HOSTS: &str = "a list of host names without ports such as [\"proxy.internal\"]";
+pub(crate) fn host_names() -> Kind<Vec<String>> {
+    let read = |raw: Raw<'_>| match raw {
+        Raw::Toml(value) => array(value)
+            .map(|element| match element {
+                DeValue::String(name) => host(name),
+                other => Err(must_be(HOSTS, type_of(other))),
+            })
+            .collect(),
+        _ => elements(&raw.text())
+            .map(|name| host(name.trim_matches('"')))
+            .collect(),
+    };
+    let print = |names: &Vec<String>| list(names.iter().map(|name| quoted(name)));
+    Kind::new(HOSTS, |value| value.is_array(), read, print)
+}
 
 fn host(text: &str) -> Result<String, Wrong> {
     let may_be_in = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
@@ -37,42 +34,31 @@ fn host(text: &str) -> Result<String, Wrong> {
     }
 }
 
-impl Kind for HostNames {
-    type Value = Vec<String>;
-
-    fn allowed(&self) -> String {
-        HOSTS.to_owned()
-    }
-
-    fn text(&self, text: &str) -> Result<Vec<String>, Wrong> {
-        let names = elements(text).map(|part| part.trim_matches('"'));
-        names.map(host).collect()
-    }
-
-    fn toml(&self, value: &DeValue<'_>) -> Result<Vec<String>, Wrong> {
-        let name = |element: &DeValue<'_>| match element.as_str() {
-            Some(name) => host(name),
-            None => Err(must_be(HOSTS, type_of(element))),
-        };
-        array(value, HOSTS)?.map(name).collect()
-    }
-
-    fn print(&self, value: &Vec<String>) -> String {
-        let names: Vec<_> = value.iter().map(|name| quoted(name)).collect();
-        format!("[{}]", names.join(", "))
-    }
-}
+const STATUSES: &str = "a list of statuses from 400 to 599 such as [400, 422]";
 
 /// Statuses on which a batch is bisected, in ascending order, each once.
-///
-/// Those that no single job is to blame for are refused: 401, 403 and 407 speak of the proxy's
-/// credentials, 429 and 503 of load, 502 and 504 of what lies behind the upstream. 413 halves a
-/// batch by itself.
-pub(crate) struct Statuses;
+pub(crate) fn statuses() -> Kind<Vec<u16>> {
+    let read = |raw: Raw<'_>| {
+        let status = count(400..=599);
+        let statuses: Result<_, Wrong> = match raw {
+            Raw::Toml(value) => array(value)
+                .map(|element| status.read(Raw::Toml(element)))
+                .collect::<Result<_, _>>()
+                .map_err(|wrong| format!("must be {STATUSES}: each {wrong}").into()),
+            _ => elements(&raw.text())
+                .map(|element| status.read(Raw::Text(element)))
+                .collect::<Result<_, _>>()
+                .map_err(|_| must_be(STATUSES, raw)),
+        };
+        checked(statuses?)
+    };
+    let print = |statuses: &Vec<u16>| list(statuses.iter());
+    Kind::new(STATUSES, |value| value.is_array(), read, print)
+}
 
+/// Statuses that no single job is to blame for: 401, 403 and 407 speak of the proxy's credentials,
+/// 429 and 503 of load, 502 and 504 of what lies behind the upstream. 413 halves a batch by itself.
 const NEVER: [u16; 8] = [401, 403, 407, 413, 429, 502, 503, 504];
-
-const STATUSES: &str = "a list of statuses from 400 to 599 such as [400, 422]";
 
 fn checked(mut statuses: Vec<u16>) -> Result<Vec<u16>, Wrong> {
     if let Some(status) = statuses.iter().find(|status| NEVER.contains(status)) {
@@ -87,30 +73,25 @@ fn checked(mut statuses: Vec<u16>) -> Result<Vec<u16>, Wrong> {
     Ok(statuses)
 }
 
-impl Kind for Statuses {
-    type Value = Vec<u16>;
+/// The elements of a list in an environment variable: `a, b` or `[a, b]`.
+fn elements(text: &str) -> impl Iterator<Item = &str> {
+    let inner = text.trim();
+    let inner = inner.strip_prefix('[').unwrap_or(inner);
+    let inner = inner.strip_suffix(']').unwrap_or(inner).trim();
+    let some = !inner.is_empty();
+    inner.split(',').map(str::trim).filter(move |_| some)
+}
 
-    fn allowed(&self) -> String {
-        STATUSES.to_owned()
-    }
+/// The elements of a list in the file.
+fn array<'a>(value: &'a DeValue<'a>) -> impl Iterator<Item = &'a DeValue<'a>> {
+    let elements = value.as_array().into_iter().flatten();
+    elements.map(toml::Spanned::get_ref)
+}
 
-    fn text(&self, text: &str) -> Result<Vec<u16>, Wrong> {
-        let status = count(400..=599);
-        let statuses: Result<_, Wrong> = elements(text).map(|part| status.text(part)).collect();
-        checked(statuses.map_err(|_| must_be(STATUSES, shown(text)))?)
-    }
-
-    fn toml(&self, value: &DeValue<'_>) -> Result<Vec<u16>, Wrong> {
-        let status = count(400..=599);
-        let statuses = array(value, STATUSES)?.map(|element| status.toml(element));
-        let statuses: Result<_, Wrong> = statuses.collect();
-        checked(statuses.map_err(|wrong| format!("must be {STATUSES}: each {wrong}"))?)
-    }
-
-    fn print(&self, value: &Vec<u16>) -> String {
-        let statuses: Vec<_> = value.iter().map(u16::to_string).collect();
-        format!("[{}]", statuses.join(", "))
-    }
+/// A list as TOML, of elements as TOML.
+fn list(elements: impl Iterator<Item = impl Display>) -> String {
+    let elements: Vec<_> = elements.map(|element| element.to_string()).collect();
+    format!("[{}]", elements.join(", "))
 }
 
 #[cfg(test)]
@@ -127,12 +108,12 @@ mod tests {
             ("a, b_c-d", "[\"a\", \"b_c-d\"]"),
             ("[\"a\", \"b\"]", "[\"a\", \"b\"]"),
         ] {
-            assert_eq!(from_text(&HostNames, text), Ok(printed.to_owned()));
+            assert_eq!(from_text(&host_names(), text), Ok(printed.to_owned()));
         }
-        let toml = from_toml(&HostNames, "[\"A.example\"]");
+        let toml = from_toml(&host_names(), "[\"A.example\"]");
         assert_eq!(toml, Ok("[\"a.example\"]".to_owned()));
-        round_trips(&HostNames, "a.example,b");
-        round_trips(&HostNames, "");
+        round_trips(&host_names(), "a.example,b");
+        round_trips(&host_names(), "");
     }
 
     #[test]
@@ -146,9 +127,9 @@ mod tests {
             ("[\"\"]", "; \"\" is none"),
         ] {
             let expected = format!("must be {HOSTS}{what}");
-            assert_eq!(from_toml(&HostNames, toml), Err(expected));
+            assert_eq!(from_toml(&host_names(), toml), Err(expected));
         }
-        assert!(from_text(&HostNames, "a,,b").is_err());
+        assert!(from_text(&host_names(), "a,,b").is_err());
     }
 
     #[test]
@@ -160,14 +141,18 @@ mod tests {
             ("[]", "[]"),
             (" 500 ", "[500]"),
         ] {
-            assert_eq!(from_text(&Statuses, text), Ok(printed.to_owned()), "{text}");
+            assert_eq!(
+                from_text(&statuses(), text),
+                Ok(printed.to_owned()),
+                "{text}"
+            );
         }
         assert_eq!(
-            from_toml(&Statuses, "[422, 400]"),
+            from_toml(&statuses(), "[422, 400]"),
             Ok("[400, 422]".to_owned())
         );
-        round_trips(&Statuses, "400, 422, 500");
-        round_trips(&Statuses, "");
+        round_trips(&statuses(), "400, 422, 500");
+        round_trips(&statuses(), "");
     }
 
     #[test]
@@ -197,15 +182,15 @@ mod tests {
                  would fare better",
             ),
         ] {
-            assert_eq!(from_toml(&Statuses, toml), Err(expected.to_owned()));
+            assert_eq!(from_toml(&statuses(), toml), Err(expected.to_owned()));
         }
         for text in ["400 422", "400,", "[400", "x", "399"] {
-            let result = from_text(&Statuses, text);
+            let result = from_text(&statuses(), text);
             // One bracket is as good as two, or none.
             assert_eq!(result.is_err(), text != "[400", "{text}: {result:?}");
         }
         for status in NEVER {
-            assert!(from_text(&Statuses, &status.to_string()).is_err());
+            assert!(from_text(&statuses(), &status.to_string()).is_err());
         }
     }
 }

@@ -6,170 +6,98 @@ use std::str::FromStr;
 
 use toml::de::DeValue;
 
-use super::kind::{Kind, Wrong, from_to, must_be, quoted, shown, shown_number, type_of};
+use super::kind::{Kind, Raw, Wrong, from_to, must_be, quoted};
 
-/// A number within a range, without a unit.
-pub(crate) struct Number<T> {
-    what: &'static str,
-    range: RangeInclusive<T>,
-    read: fn(&str) -> Option<T>,
-    /// A TOML value of the right type as `read` takes it.
-    decimal: fn(&DeValue<'_>) -> Option<String>,
-}
-
-/// A whole number within `range`.
-pub(crate) fn count<T: FromStr>(range: RangeInclusive<T>) -> Number<T> {
-    Number {
-        what: "a whole number",
-        range,
-        read: |text| text.parse().ok(),
-        decimal: |value| {
-            let number = value.as_integer()?;
-            let whole = u64::from_str_radix(number.as_str(), number.radix());
-            Some(whole.map_or_else(|_| number.to_string(), |whole| whole.to_string()))
-        },
-    }
+/// A whole number within `range`, without a unit.
+pub(crate) fn count<T>(range: RangeInclusive<T>) -> Kind<T>
+where
+    T: FromStr + PartialOrd + Display + 'static,
+{
+    let takes = |value: &DeValue<'_>| value.is_integer() || value.is_str();
+    number("a whole number", range, takes, |raw| {
+        raw.text().parse().ok()
+    })
 }
 
 /// A share within `range`.
-pub(crate) fn fraction(range: RangeInclusive<f64>) -> Number<f64> {
-    Number {
-        what: "a number",
-        range,
+pub(crate) fn fraction(range: RangeInclusive<f64>) -> Kind<f64> {
+    let takes = |value: &DeValue<'_>| match value {
+        DeValue::Integer(number) => number.radix() == 10,
+        other => other.is_float() || other.is_str(),
+    };
+    number("a number", range, takes, |raw| {
+        let text = raw.text();
         // What TOML does not call a number (`inf`, `.5`, `1e`) is none here either.
-        read: |text| match text.starts_with(|first: char| first.is_ascii_digit()) {
-            true => text.parse().ok(),
-            false => None,
-        },
-        decimal: |value| {
-            let text = match value {
-                DeValue::Integer(number) if number.radix() == 10 => number.as_str(),
-                DeValue::Float(number) => number.as_str(),
-                _ => return None,
-            };
-            // Minus zero is within the range, and would be printed as such.
-            let number = text.parse::<f64>().map(|number| (number + 0.0).to_string());
-            Some(number.unwrap_or_default())
-        },
-    }
+        let digit = text.starts_with(|first: char| first.is_ascii_digit());
+        let number = text
+            .parse::<f64>()
+            .ok()
+            .filter(|_| digit || raw.is_number())?;
+        // Minus zero is within the range, and would be printed as such.
+        Some(number + 0.0)
+    })
 }
 
-impl<T: PartialOrd + Display> Number<T> {
-    fn in_range(&self, text: &str) -> Option<T> {
-        (self.read)(text).filter(|number| self.range.contains(number))
-    }
-}
-
-impl<T: PartialOrd + Display> Kind for Number<T> {
-    type Value = T;
-
-    fn allowed(&self) -> String {
-        format!("{} {}", self.what, from_to(&self.range, T::to_string))
-    }
-
-    fn text(&self, text: &str) -> Result<T, Wrong> {
-        let number = self.in_range(text);
-        number.ok_or_else(|| must_be(&self.allowed(), shown(text)))
-    }
-
-    fn toml(&self, value: &DeValue<'_>) -> Result<T, Wrong> {
-        let allowed = self.allowed();
-        if let Some(text) = (self.decimal)(value) {
-            let number = self.in_range(&text);
-            return number.ok_or_else(|| must_be(&allowed, shown_number(&written(value))));
+fn number<T>(
+    what: &str,
+    range: RangeInclusive<T>,
+    takes: fn(&DeValue<'_>) -> bool,
+    parse: fn(Raw<'_>) -> Option<T>,
+) -> Kind<T>
+where
+    T: PartialOrd + Display + 'static,
+{
+    let allowed = format!("{what} {}", from_to(&range, T::to_string));
+    let told = allowed.clone();
+    let read = move |raw: Raw<'_>| {
+        let number = parse(raw).filter(|number| range.contains(number));
+        match (number, raw.is_quoted()) {
+            (Some(number), false) => Ok(number),
+            (Some(_), true) => Err(without_quotes(&told)),
+            (None, false) => Err(must_be(&told, raw)),
+            (None, true) => Err(must_be(&told, "a string")),
         }
-        match value.as_str().and_then(|text| self.in_range(text)) {
-            Some(_) => Err(format!("must be {allowed}, without quotes").into()),
-            None => Err(must_be(&allowed, type_of(value))),
-        }
-    }
-
-    fn print(&self, value: &T) -> String {
-        value.to_string()
-    }
+    };
+    Kind::new(allowed, takes, read, T::to_string)
 }
 
-/// A number of the file as it is written.
-pub(crate) fn written(number: &DeValue<'_>) -> String {
-    match number {
-        DeValue::Integer(number) => number.to_string(),
-        DeValue::Float(number) => number.to_string(),
-        _ => String::new(),
-    }
+fn without_quotes(allowed: &str) -> Wrong {
+    format!("must be {allowed}, without quotes").into()
 }
 
-/// A number, or a word that leaves it to the proxy: `None`.
-pub(crate) struct Or<T>(Number<T>, &'static str);
-
-/// A `number`, or `word`.
-pub(crate) fn or<T>(number: Number<T>, word: &'static str) -> Or<T> {
-    Or(number, word)
-}
-
-impl<T: PartialOrd + Display> Or<T> {
-    fn or_word(&self, number: Result<T, Wrong>) -> Result<Option<T>, Wrong> {
-        let Or(_, word) = self;
-        number
-            .map(Some)
+/// A `number`, or a `word` that leaves it to the proxy: `None`.
+pub(crate) fn or<T: Display + 'static>(number: Kind<T>, word: &'static str) -> Kind<Option<T>> {
+    let allowed = format!("{}, or {word:?}", number.allowed);
+    let read = move |raw: Raw<'_>| {
+        let read = match raw {
+            _ if raw.text() == word => return Ok(None),
+            // What is no number, nor the word, is shown.
+            Raw::Toml(DeValue::String(text)) => {
+                let unquoted = number.read(Raw::Text(text));
+                unquoted.and_then(|_| number.read(raw))
+            }
+            _ => number.read(raw),
+        };
+        read.map(Some)
             .map_err(|wrong| format!("{wrong}; or {word:?}").into())
-    }
-}
-
-impl<T: PartialOrd + Display> Kind for Or<T> {
-    type Value = Option<T>;
-
-    fn allowed(&self) -> String {
-        format!("{}, or {:?}", self.0.allowed(), self.1)
-    }
-
-    fn text(&self, text: &str) -> Result<Option<T>, Wrong> {
-        match text == self.1 {
-            true => Ok(None),
-            false => self.or_word(self.0.text(text)),
-        }
-    }
-
-    fn toml(&self, value: &DeValue<'_>) -> Result<Option<T>, Wrong> {
-        match value.as_str() {
-            Some(text) if text == self.1 => Ok(None),
-            Some(text) => self.or_word(self.0.text(text).and_then(|_| self.0.toml(value))),
-            None => self.or_word(self.0.toml(value)),
-        }
-    }
-
-    fn print(&self, value: &Option<T>) -> String {
-        value.as_ref().map_or_else(|| quoted(self.1), T::to_string)
-    }
+    };
+    let print = move |value: &Option<T>| match value {
+        Some(number) => number.to_string(),
+        None => quoted(word),
+    };
+    Kind::new(allowed, |_| true, read, print)
 }
 
 /// `true` or `false`.
-pub(crate) struct Switch;
-
-impl Kind for Switch {
-    type Value = bool;
-
-    fn allowed(&self) -> String {
-        "true or false".to_owned()
-    }
-
-    fn text(&self, text: &str) -> Result<bool, Wrong> {
-        let on = text.parse();
-        on.map_err(|_| must_be(&self.allowed(), shown(text)))
-    }
-
-    fn toml(&self, value: &DeValue<'_>) -> Result<bool, Wrong> {
-        match (value.as_bool(), value.as_str()) {
-            (Some(on), _) => Ok(on),
-            (_, Some(text)) => self
-                .text(text)
-                .and(Err("must be true or false, without quotes".into())),
-            _ => Err(must_be(&self.allowed(), type_of(value))),
-        }
-    }
-
-    fn print(&self, value: &bool) -> String {
-        value.to_string()
-    }
+pub(crate) fn switch() -> Kind<bool> {
+    const ALLOWED: &str = "true or false";
+    let takes = |value: &DeValue<'_>| value.is_bool() || value.is_str();
+    let read = |raw: Raw<'_>| match (raw.text().parse(), raw.is_quoted()) {
+        (Ok(on), false) => Ok(on),
+        (Ok(_), true) => Err(without_quotes(ALLOWED)),
+        (Err(_), _) => Err(must_be(ALLOWED, raw)),
+    };
+    Kind::new(ALLOWED, takes, read, bool::to_string)
 }
 
 #[cfg(test)]
@@ -243,18 +171,18 @@ mod tests {
 
     #[test]
     fn switches_are_true_or_false() {
-        assert_eq!(from_text(&Switch, "true"), Ok("true".to_owned()));
-        assert_eq!(from_toml(&Switch, "false"), Ok("false".to_owned()));
+        assert_eq!(from_text(&switch(), "true"), Ok("true".to_owned()));
+        assert_eq!(from_toml(&switch(), "false"), Ok("false".to_owned()));
         for (toml, expected) in [
             ("\"true\"", "must be true or false, without quotes"),
             ("\"on\"", "must be true or false, not \"on\""),
             ("1", "must be true or false, not an integer"),
         ] {
-            assert_eq!(from_toml(&Switch, toml), Err(expected.to_owned()));
+            assert_eq!(from_toml(&switch(), toml), Err(expected.to_owned()));
         }
         for text in ["1", "yes", "TRUE", ""] {
             let expected = format!("must be true or false, not {text:?}");
-            assert_eq!(from_text(&Switch, text), Err(expected));
+            assert_eq!(from_text(&switch(), text), Err(expected));
         }
     }
 

@@ -10,19 +10,19 @@ use std::time::Duration;
 use http::HeaderMap;
 use url::Url;
 
-use super::address::{ADDRESS, OPTIONAL_ADDRESS};
-use super::duration::{DAY, HOUR, MILLISECOND, Time, ZERO};
+use super::address::{address, optional_address};
+use super::duration::{DAY, HOUR, MILLISECOND, ZERO, time};
 use super::given::Given;
-use super::headers::Headers;
-use super::kind::Raw;
-use super::level::LEVEL;
-use super::list::{HostNames, Statuses};
+use super::headers::headers;
+use super::kind::{Kind, Raw};
+use super::level::level;
+use super::list::{host_names, statuses};
 use super::mistake::Origin;
-use super::number::{Switch, count, fraction, or};
-use super::size::{GIB, Size};
-use super::table::{self, Key, sections};
-use super::target::TARGET;
-use super::text::Words;
+use super::number::{count, fraction, or, switch};
+use super::size::{GIB, size};
+use super::table::{Key, sections};
+use super::target::target;
+use super::words::words;
 use crate::batcher::{OnFull, Wait};
 use crate::engine::Results;
 use crate::telemetry::Format;
@@ -41,7 +41,8 @@ pub struct Options {
     pub(crate) log: LogOptions,
 }
 
-/// The sections that are about where jobs go, and how.
+/// The sections that are about where jobs go, and how. A route that has some of its own takes the
+/// rest, key by key, from those that are [combined](Options::combine) below them.
 #[derive(Clone, Default)]
 pub(crate) struct RouteOptions {
     pub(crate) batch: BatchOptions,
@@ -51,16 +52,25 @@ pub(crate) struct RouteOptions {
     pub(crate) circuit: CircuitOptions,
 }
 
-pub(super) const WAIT: Words<Wait> = Words(&[("fixed", Wait::Fixed), ("adaptive", Wait::Adaptive)]);
-pub(super) const ON_FULL: Words<OnFull> =
-    Words(&[("reject", OnFull::Reject), ("wait", OnFull::Wait)]);
-pub(super) const RESULTS: Words<Results> =
-    Words(&[("by-id", Results::ById), ("none", Results::None)]);
-pub(super) const LOG_FORMAT: Words<Format> = Words(&[
-    ("auto", Format::Auto),
-    ("text", Format::Text),
-    ("json", Format::Json),
-]);
+fn wait() -> Kind<Wait> {
+    words(&[("fixed", Wait::Fixed), ("adaptive", Wait::Adaptive)])
+}
+
+fn on_full() -> Kind<OnFull> {
+    words(&[("reject", OnFull::Reject), ("wait", OnFull::Wait)])
+}
+
+fn results() -> Kind<Results> {
+    words(&[("by-id", Results::ById), ("none", Results::None)])
+}
+
+fn log_format() -> Kind<Format> {
+    words(&[
+        ("auto", Format::Auto),
+        ("text", Format::Text),
+        ("json", Format::Json),
+    ])
+}
 
 /// The most memory that a bound may be: 64 GiB, or all there can be.
 const LARGEST: usize = GIB.saturating_mul(64);
@@ -69,37 +79,37 @@ sections! { Options:
     /// `[server]`: the listener that takes jobs.
     server at [server]: ServerOptions {
         /// Where jobs come in; port 0 is any free one
-        listen: String = "127.0.0.1:8080", ADDRESS, "--listen" "HOST:PORT";
+        listen: String = "127.0.0.1:8080", address(), "--listen" "HOST:PORT";
         /// Threads that serve callers, or auto
         threads: Option<usize> = "auto", or(count(1..=1_024), "auto"), "--threads" "N";
         /// Largest body of one job
-        max_body: usize = "256KiB", Size(1..=GIB), "--max-body" "SIZE";
+        max_body: usize = "256KiB", size(1..=GIB), "--max-body" "SIZE";
         /// Levels that a job may nest, itself the first
         max_depth: usize = "128", count(1..=128);
         /// Most memory for bodies being received and answers not taken
-        max_buffered: usize = "256MiB", Size(1..=LARGEST);
+        max_buffered: usize = "256MiB", size(1..=LARGEST);
         /// Longest a job may stay, arrival to answer
-        request_timeout: Duration = "30s", Time(MILLISECOND..=DAY), "--request-timeout" "DURATION";
+        request_timeout: Duration = "30s", time(MILLISECOND..=DAY), "--request-timeout" "DURATION";
         /// Longest a caller may take to send a head, and then a body
-        read_timeout: Duration = "10s", Time(MILLISECOND..=DAY);
+        read_timeout: Duration = "10s", time(MILLISECOND..=DAY);
         /// Longest a connection may be idle between two requests
-        idle_timeout: Duration = "1m 15s", Time(MILLISECOND..=DAY);
+        idle_timeout: Duration = "1m 15s", time(MILLISECOND..=DAY);
         /// Longest a caller may take nothing of an answer
-        write_timeout: Duration = "30s", Time(MILLISECOND..=DAY);
+        write_timeout: Duration = "30s", time(MILLISECOND..=DAY);
         /// Most connections of callers, or auto
         max_connections: Option<usize> = "auto", or(count(1..=10_000_000), "auto");
         /// Answer with a Server-Timing header
-        timing: bool = "true", Switch;
+        timing: bool = "true", switch();
         /// Host names to answer to on loopback, besides localhost
-        hosts: Vec<String> = "[]", HostNames;
+        hosts: Vec<String> = "[]", host_names();
     }
 
     /// `[admin]`: the listener for operators.
     admin at [admin]: AdminOptions {
         /// Live page, metrics and health; "" for nowhere
-        listen: Option<String> = "127.0.0.1:8081", OPTIONAL_ADDRESS, "--admin-listen" "HOST:PORT";
+        listen: Option<String> = "127.0.0.1:8081", optional_address(), "--admin-listen" "HOST:PORT";
         /// Host names to answer to on loopback, besides localhost
-        hosts: Vec<String> = "[]", HostNames;
+        hosts: Vec<String> = "[]", host_names();
     }
 
     /// `[batch]`: when a batch leaves, and how large it may be.
@@ -107,11 +117,11 @@ sections! { Options:
         /// Most jobs in one batch
         max_size: usize = "100", count(1..=100_000), "--max-size" "N";
         /// Largest array sent upstream
-        max_bytes: usize = "1MiB", Size(1..=GIB), "--max-bytes" "SIZE";
+        max_bytes: usize = "1MiB", size(1..=GIB), "--max-bytes" "SIZE";
         /// Longest a job waits for company while a slot is free
-        max_wait: Duration = "5ms", Time(ZERO..=HOUR), "--max-wait" "DURATION";
+        max_wait: Duration = "5ms", time(ZERO..=HOUR), "--max-wait" "DURATION";
         /// Whether to wait less where waiting can't pay
-        wait: Wait = "fixed", WAIT, "--wait" "fixed|adaptive";
+        wait: Wait = "fixed", wait(), "--wait" "fixed|adaptive";
     }
 
     /// `[queue]`: what bounds the jobs that wait.
@@ -119,39 +129,39 @@ sections! { Options:
         /// Most jobs that wait
         max_jobs: usize = "10000", count(1..=10_000_000), "--queue-max-jobs" "N";
         /// Most bytes of jobs that wait
-        max_bytes: usize = "64MiB", Size(1..=LARGEST);
+        max_bytes: usize = "64MiB", size(1..=LARGEST);
         /// What a job does that finds the queue full: reject or wait
-        on_full: OnFull = "reject", ON_FULL;
+        on_full: OnFull = "reject", on_full();
     }
 
     /// `[upstream]`: where batches go, and how.
     upstream at [route.upstream]: UpstreamOptions {
         /// Where batches are POSTed (required)
-        url: Url, TARGET, "--upstream" "URL";
+        url: Url, target(), "--upstream" "URL";
         /// Most batches in flight at once, or adaptive
         max_in_flight: Option<usize> = "10", or(count(1..=10_000), "adaptive"), "--max-in-flight" "N";
         /// Longest the upstream may take to answer a batch
-        timeout: Duration = "10s", Time(MILLISECOND..=DAY), "--upstream-timeout" "DURATION";
+        timeout: Duration = "10s", time(MILLISECOND..=DAY), "--upstream-timeout" "DURATION";
         /// Longest a connection to the upstream may take to open
-        connect_timeout: Duration = "1s", Time(MILLISECOND..=HOUR);
+        connect_timeout: Duration = "1s", time(MILLISECOND..=HOUR);
         /// Largest answer to one batch
-        max_response: usize = "16MiB", Size(2..=GIB);
+        max_response: usize = "16MiB", size(2..=GIB);
         /// Longest a connection to the upstream is kept without a batch
-        idle_timeout: Duration = "4s", Time(MILLISECOND..=HOUR);
+        idle_timeout: Duration = "4s", time(MILLISECOND..=HOUR);
         /// Longest a connection to the upstream is given new batches; 0 for no limit
-        max_connection_age: Duration = "1m", Time(ZERO..=DAY);
+        max_connection_age: Duration = "1m", time(ZERO..=DAY);
         /// Header sent with every batch (repeatable)
-        headers: HeaderMap = "{}", Headers, "--upstream-header" "K: V";
+        headers: HeaderMap = "{}", headers(), "--upstream-header" "K: V";
         /// Whether the upstream answers by-id, or none that is read
-        results: Results = "by-id", RESULTS;
+        results: Results = "by-id", results();
         /// Status of a job whose result has an error
         job_error_status: u16 = "422", count(400..=599);
         /// Whether doing a job twice does no harm
-        idempotent: bool = "false", Switch;
+        idempotent: bool = "false", switch();
         /// Statuses on which a batch is bisected to find the job to blame
-        split_on: Vec<u16> = "[]", Statuses;
+        split_on: Vec<u16> = "[]", statuses();
         /// Shortest time between two batches leaving; 0 for none
-        min_interval: Duration = "0", Time(ZERO..=HOUR);
+        min_interval: Duration = "0", time(ZERO..=HOUR);
     }
 
     /// `[retry]`: when a failed batch is sent again.
@@ -159,9 +169,9 @@ sections! { Options:
         /// Most times one batch is sent, the first included; 1 for no retries
         max_attempts: u32 = "3", count(1..=100);
         /// Longest pause before the first retry
-        base: Duration = "25ms", Time(MILLISECOND..=HOUR);
+        base: Duration = "25ms", time(MILLISECOND..=HOUR);
         /// Longest pause before any retry
-        cap: Duration = "1s", Time(MILLISECOND..=HOUR);
+        cap: Duration = "1s", time(MILLISECOND..=HOUR);
         /// Retries allowed, as a share of the batches of the last 10 s
         budget: f64 = "0.2", fraction(0.0..=1.0);
         /// Retries allowed in any 10 s whatever the load
@@ -173,25 +183,25 @@ sections! { Options:
         /// Failed calls in a row that open the circuit; 0 for never
         failures: u32 = "0", count(0..=1_000_000);
         /// Time from the circuit opening to the probing batch
-        open_for: Duration = "5s", Time(MILLISECOND..=HOUR);
+        open_for: Duration = "5s", time(MILLISECOND..=HOUR);
     }
 
     /// `[shutdown]`: how the process ends.
     shutdown at [shutdown]: ShutdownOptions {
         /// Time from /readyz saying no to the listener closing
-        delay: Duration = "0", Time(ZERO..=HOUR);
+        delay: Duration = "0", time(ZERO..=HOUR);
         /// Longest the jobs in the house may take to finish
-        timeout: Duration = "5s", Time(ZERO..=HOUR), "--shutdown-timeout" "DURATION";
+        timeout: Duration = "5s", time(ZERO..=HOUR), "--shutdown-timeout" "DURATION";
     }
 
     /// `[log]`: what is logged to stderr.
     log at [log]: LogOptions {
         /// Level, or by target: warn,microbatch=debug
-        level: String = "info", LEVEL, "--log-level" "LEVEL";
+        level: String = "info", level(), "--log-level" "LEVEL";
         /// Auto is text on a terminal, else json
-        format: Format = "auto", LOG_FORMAT, "--log-format" "auto|text|json";
+        format: Format = "auto", log_format(), "--log-format" "auto|text|json";
         /// Whether log and live page show what an answer said that failed a whole batch
-        upstream_errors: bool = "true", Switch;
+        upstream_errors: bool = "true", switch();
     }
 }
 
@@ -209,32 +219,17 @@ impl Options {
     }
 
     /// These over those of a lower layer, key by key.
-    pub(crate) fn combine(self, lower: Self) -> Self {
-        Options {
-            server: self.server.combine(lower.server),
-            admin: self.admin.combine(lower.admin),
-            route: self.route.combine(lower.route),
-            shutdown: self.shutdown.combine(lower.shutdown),
-            log: self.log.combine(lower.log),
-        }
-    }
-}
-
-impl RouteOptions {
-    /// These over those of a lower layer, key by key.
-    pub(crate) fn combine(self, lower: Self) -> Self {
-        RouteOptions {
-            batch: self.batch.combine(lower.batch),
-            queue: self.queue.combine(lower.queue),
-            upstream: self.upstream.combine(lower.upstream),
-            retry: self.retry.combine(lower.retry),
-            circuit: self.circuit.combine(lower.circuit),
-        }
+    pub(crate) fn combine(mut self, lower: &Options) -> Self {
+        keys()
+            .iter()
+            .for_each(|key| (key.combine)(&mut self, lower));
+        self
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::kind::testing::{from_text, from_toml};
     use super::*;
 
     #[test]
@@ -259,26 +254,26 @@ mod tests {
         }
     }
 
-    /// What one layer gives for a route.
-    fn route(given: &[(&str, &str)]) -> RouteOptions {
+    /// What one layer gives.
+    fn given(given: &[(&str, &str)]) -> Options {
         let mut options = Options::default();
         for (name, text) in given {
             let key = keys().iter().find(|key| key.key == *name).unwrap();
             (key.read)(&mut options, Raw::Text(text), Origin::Env(key.env())).unwrap();
         }
-        options.route
+        options
     }
 
     #[test]
     fn a_route_inherits_key_by_key() {
-        let own = route(&[("batch.max_size", "32"), ("upstream.url", "http://own/")]);
-        let top = route(&[
+        let own = given(&[("batch.max_size", "32"), ("upstream.url", "http://own/")]);
+        let top = given(&[
             ("batch.max_size", "7"),
             ("batch.wait", "adaptive"),
             ("retry.max_attempts", "1"),
             ("upstream.headers", "{ a = \"top\" }"),
         ]);
-        let all = own.combine(top).combine(Options::defaults().route);
+        let all = own.combine(&top).combine(&Options::defaults()).route;
         assert_eq!(all.batch.max_size.get(), Some(32));
         assert_eq!(all.batch.wait.get(), Some(Wait::Adaptive));
         assert_eq!(all.batch.max_wait.get(), Some(Duration::from_millis(5)));
@@ -299,11 +294,35 @@ mod tests {
             .find(|key| key.key == "batch.max_size")
             .unwrap();
         assert!((key.read)(&mut upper, Raw::Text("0"), Origin::Flag("--max-size")).is_err());
-        let all = upper.combine(Options::defaults());
+        let all = upper.combine(&Options::defaults());
         assert_eq!(all.route.batch.max_size.get(), None);
         assert_eq!(
             all.route.batch.max_size.origin(),
             Some(&Origin::Flag("--max-size"))
         );
+    }
+
+    #[test]
+    fn words_are_exact_and_an_error_lists_them() {
+        fn value<T>(kind: &Kind<T>, text: &str) -> T {
+            kind.read(Raw::Text(text)).unwrap()
+        }
+        assert_eq!(value(&wait(), "fixed"), Wait::Fixed);
+        assert_eq!(value(&wait(), "adaptive"), Wait::Adaptive);
+        assert_eq!(value(&on_full(), "reject"), OnFull::Reject);
+        assert_eq!(value(&on_full(), "wait"), OnFull::Wait);
+        assert_eq!(value(&results(), "by-id"), Results::ById);
+        assert_eq!(value(&results(), "none"), Results::None);
+        assert_eq!(value(&log_format(), "auto"), Format::Auto);
+        assert_eq!(value(&log_format(), "text"), Format::Text);
+        assert_eq!(value(&log_format(), "json"), Format::Json);
+        for text in ["Fixed", "fixd", "", " fixed"] {
+            let expected = format!("must be \"fixed\" or \"adaptive\", not {text:?}");
+            assert_eq!(from_text(&wait(), text), Err(expected));
+        }
+        let expected = "must be \"auto\" or \"text\" or \"json\", not a boolean".to_owned();
+        assert_eq!(from_toml(&log_format(), "true"), Err(expected));
+        let printed = from_toml(&results(), "\"by-id\"");
+        assert_eq!(printed, Ok("\"by-id\"".to_owned()));
     }
 }

@@ -3,74 +3,49 @@
 use std::ops::RangeInclusive;
 
 use bytesize::ByteSize;
-use toml::de::DeValue;
 
-use super::kind::{Kind, Wrong, from_to, must_be, quoted, shown, shown_number, type_of};
-
-/// A size in bytes within a range.
-pub(crate) struct Size(pub RangeInclusive<usize>);
+use super::kind::{Kind, Raw, from_to, must_be, quoted, shown};
 
 /// A gibibyte, the upper end of what one body may be.
 pub(crate) const GIB: usize = 1 << 30;
 
-impl Size {
-    fn range(&self) -> String {
-        from_to(&self.0, |bytes| spelled(*bytes as u64))
-    }
-
-    fn in_range(&self, bytes: u64) -> Result<usize, Wrong> {
-        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-        match self.0.contains(&bytes) {
-            true => Ok(bytes),
-            false => Err(must_be(&self.range(), spelled(bytes as u64))),
-        }
-    }
-}
-
-impl Kind for Size {
-    type Value = usize;
-
-    fn allowed(&self) -> String {
-        format!("bytes, {}", self.range())
-    }
-
-    fn text(&self, text: &str) -> Result<usize, Wrong> {
+/// A size in bytes within `range`.
+pub(crate) fn size(range: RangeInclusive<usize>) -> Kind<usize> {
+    let from_to = from_to(&range, |bytes| spelled(*bytes as u64));
+    let allowed = format!("bytes, {from_to}");
+    let read = move |raw: Raw<'_>| {
+        let text = raw.text();
         let text = text.trim();
         // The parser would take "1.5" for one byte, and "+5" for five.
         let plain = text.ends_with(|last: char| last.is_ascii_digit());
         let whole = text.bytes().all(|byte| byte.is_ascii_digit());
-        match text.parse::<ByteSize>() {
-            Ok(size) if whole || !plain => self.in_range(size.as_u64()),
-            _ => Err(format!(
-                "{} is not a size; write a number of bytes, or one with a unit, such as \"256KiB\"",
-                shown(text)
-            )
-            .into()),
-        }
-    }
-
-    fn toml(&self, value: &DeValue<'_>) -> Result<usize, Wrong> {
-        match value {
-            DeValue::String(text) => self.text(text),
-            DeValue::Integer(number) => {
-                let bytes = u64::from_str_radix(number.as_str(), number.radix());
-                let wrong = |_| must_be(&self.range(), shown_number(&number.to_string()));
-                self.in_range(bytes.map_err(wrong)?)
+        let bytes = match text.parse::<ByteSize>() {
+            Ok(size) if whole || !plain => size.as_u64(),
+            _ if raw.is_number() => return Err(must_be(&from_to, raw)),
+            _ => {
+                let text = shown(text);
+                return Err(format!(
+                    "{text} is not a size; write a number of bytes, or one with a unit, such as \
+                     \"256KiB\""
+                )
+                .into());
             }
-            other => Err(must_be(
-                "a size such as \"256KiB\", or a number of bytes",
-                type_of(other),
-            )),
-        }
-    }
-
-    fn print(&self, value: &usize) -> String {
-        let text = spelled(*value as u64);
-        match text.ends_with('B') {
-            true => quoted(&text),
-            false => text,
-        }
-    }
+        };
+        let size = usize::try_from(bytes).ok();
+        let size = size.filter(|size| range.contains(size));
+        size.ok_or_else(|| must_be(&from_to, spelled(bytes)))
+    };
+    let print = |bytes: &usize| match spelled(*bytes as u64) {
+        text if text.ends_with('B') => quoted(&text),
+        text => text,
+    };
+    Kind::new(
+        allowed,
+        |value| value.is_str() || value.is_integer(),
+        read,
+        print,
+    )
+    .expecting("a size such as \"256KiB\", or a number of bytes")
 }
 
 /// A size as people write it: in the largest unit that divides it, else in plain bytes.
@@ -95,7 +70,7 @@ mod tests {
 
     #[test]
     fn sizes_are_bytes_or_carry_a_unit() {
-        let kind = Size(1..=GIB);
+        let kind = size(1..=GIB);
         let not_a_size = |text: &str| {
             Err(format!(
                 "{text:?} is not a size; write a number of bytes, or one with a unit, such as \
@@ -131,7 +106,7 @@ mod tests {
 
     #[test]
     fn in_toml_a_bare_number_is_bytes() {
-        let kind = Size(1..=GIB);
+        let kind = size(1..=GIB);
         for (toml, expected) in [
             ("2048", Ok("\"2KiB\"")),
             ("0x10", Ok("16")),
@@ -155,7 +130,7 @@ mod tests {
     #[test]
     fn what_is_printed_reads_back() {
         for text in ["1", "1023", "1025", "1KiB", "1536KiB", "1GiB", "999999"] {
-            round_trips(&Size(1..=GIB), text);
+            round_trips(&size(1..=GIB), text);
         }
     }
 }

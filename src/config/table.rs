@@ -4,7 +4,7 @@
 //! is [`Given`](super::given::Given) for a setting, and the list of its [`Key`]s. A setting is one
 //! row there and is written nowhere else.
 
-use super::kind::{Kind, Raw, Wrong};
+use super::kind::{Raw, Wrong};
 use super::mistake::Origin;
 
 /// One setting: what there is to know about it, and where it stands in the options `O`.
@@ -23,6 +23,8 @@ pub struct Key<O> {
     pub(super) allowed: fn() -> String,
     /// Sets what one layer gives.
     pub(super) read: fn(&mut O, Raw<'_>, Origin) -> Result<(), Wrong>,
+    /// Lays what upper options give over what lower ones do.
+    pub(super) combine: fn(&mut O, &O),
     /// The value in TOML, with secrets redacted.
     pub(super) printed: fn(&O) -> Option<String>,
     pub(super) origin: fn(&O) -> Option<&Origin>,
@@ -48,15 +50,6 @@ impl<O> Key<O> {
     pub fn allowed(&self) -> String {
         (self.allowed)()
     }
-}
-
-/// What a kind allows, and prints; name the type where the kind alone does not say it.
-pub(super) fn allowed<T>(kind: &impl Kind<Value = T>) -> String {
-    kind.allowed()
-}
-
-pub(super) fn printed<T>(kind: &impl Kind<Value = T>, value: Option<T>) -> Option<String> {
-    value.map(|value| kind.print(&value))
 }
 
 /// Makes the sections out of the table of their settings. A row reads:
@@ -89,13 +82,6 @@ macro_rules! sections {
                 #[doc = $help]
                 pub(crate) $name: Given<$ty>,
             )*}
-
-            impl $Section {
-                /// These over those of a lower layer, key by key.
-                fn combine(self, lower: Self) -> Self {
-                    $Section { $($name: self.$name.combine(lower.$name, &$kind),)* }
-                }
-            }
         )*
 
         /// The names of the sections.
@@ -108,12 +94,17 @@ macro_rules! sections {
                 value_name: sections!(@flag $($flag $argument)?).1,
                 default: sections!(@default $($default)?),
                 help: $help.trim_ascii(),
-                allowed: || table::allowed::<$ty>(&$kind),
+                allowed: || Kind::<$ty>::from($kind).allowed,
                 read: |options, raw, from| {
                     sections!(@at options $path).$name.read(&$kind, raw, from)
                 },
+                combine: |upper, lower| {
+                    let lower = &sections!(@at lower $path).$name;
+                    sections!(@at upper $path).$name.combine(lower, &$kind);
+                },
                 printed: |options| {
-                    table::printed(&$kind, sections!(@at options $path).$name.get())
+                    let value = sections!(@at options $path).$name.get()?;
+                    Some($kind.print(&value))
                 },
                 origin: |options| sections!(@at options $path).$name.origin(),
             },

@@ -2,23 +2,20 @@
 
 use url::Url;
 
-use super::kind::Wrong;
-use super::text::Text;
+use super::kind::{Kind, Wrong};
 
 /// An `http` or `https` URL with a host. It is never shown in an error, and never printed with
 /// what of it may be a secret: its user information, the values of its query, and segments of its
 /// path that look like keys.
-pub(crate) const TARGET: Text<Url> = Text {
-    allowed: "an http or https URL",
-    expected: "a URL such as \"http://127.0.0.1:9000/batch\"",
-    read: target,
-    spelled: |url| redacted(url).into(),
-};
+pub(crate) fn target() -> Kind<Url> {
+    Kind::text("an http or https URL", checked, |url| redacted(url).into())
+        .expecting("a URL such as \"http://127.0.0.1:9000/batch\"")
+}
 
 /// What stands in place of a secret.
 pub(crate) const REDACTED: &str = "***";
 
-fn target(text: &str) -> Result<Url, Wrong> {
+fn checked(text: &str) -> Result<Url, Wrong> {
     let text = text.trim();
     let scheme = text.split_once("://").map(|(scheme, _)| scheme);
     let http = |scheme: &str| ["http", "https"].contains(&&*scheme.to_ascii_lowercase());
@@ -83,7 +80,6 @@ fn redacted_pair(pair: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::kind::Kind as _;
     use super::super::kind::testing::{from_text, from_toml};
     use super::*;
 
@@ -95,7 +91,7 @@ mod tests {
             "http://[::1]:9000/",
             "http://h/a?b",
         ] {
-            assert_eq!(TARGET.text(good).unwrap().as_str(), good);
+            assert_eq!(checked(good).unwrap().as_str(), good);
         }
         for (bad, expected) in [
             ("", "must start with http:// or https://"),
@@ -108,7 +104,7 @@ mod tests {
             ),
             ("http://h:0/", "must not have port 0"),
         ] {
-            assert_eq!(from_text(&TARGET, bad), Err(expected.to_owned()), "{bad}");
+            assert_eq!(from_text(&target(), bad), Err(expected.to_owned()), "{bad}");
         }
         for bad in [
             "http://",
@@ -116,12 +112,12 @@ mod tests {
             "http://u:s3cret@h:99999/",
             "http://a b/",
         ] {
-            let wrong = from_text(&TARGET, bad).unwrap_err();
+            let wrong = from_text(&target(), bad).unwrap_err();
             assert!(wrong.starts_with("is not a URL: "), "{wrong}");
             assert!(!wrong.contains("s3cret"), "{wrong}");
         }
         let expected = "must be a URL such as \"http://127.0.0.1:9000/batch\", not an integer";
-        assert_eq!(from_toml(&TARGET, "9000"), Err(expected.to_owned()));
+        assert_eq!(from_toml(&target(), "9000"), Err(expected.to_owned()));
     }
 
     #[test]
@@ -148,8 +144,8 @@ mod tests {
                 "http://h/only-letters-and-signs/0123456789012345/a/",
             ),
         ] {
-            assert_eq!(from_text(&TARGET, url), Ok(format!("{expected:?}")));
-            assert_eq!(from_text(&TARGET, expected), Ok(format!("{expected:?}")));
+            assert_eq!(from_text(&target(), url), Ok(format!("{expected:?}")));
+            assert_eq!(from_text(&target(), expected), Ok(format!("{expected:?}")));
         }
     }
 }
