@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{info, warn};
 
 use crate::batcher::Batcher;
-use crate::config::Settings;
+use crate::config::{Settings, keys};
 use crate::engine::outcome::JobResult;
 use crate::engine::{Phase, Processor};
 use crate::http::{self, Admin, Buffered, Caller, Jobs, JobsInner, Operator};
@@ -72,17 +72,11 @@ pub struct App {
     settings: Settings,
 }
 
-/// The settings and the flags that name the listeners.
-const JOBS_LISTENER: (&str, &str) = ("server.listen", "--listen");
-const ADMIN_LISTENER: (&str, &str) = ("admin.listen", "--admin-listen");
-
-async fn listen(
-    (key, flag): (&'static str, &'static str),
-    address: &str,
-) -> Result<TcpListener, StartError> {
+async fn listen(key: &'static str, address: &str) -> Result<TcpListener, StartError> {
+    let flag = keys().iter().find(|it| it.key == key);
     bind(address).await.map_err(|error| StartError::Listen {
         key,
-        flag,
+        flag: flag.and_then(|it| it.flag).unwrap_or(key),
         address: address.to_owned(),
         error,
     })
@@ -95,9 +89,9 @@ impl App {
     /// [`StartError`]; nothing is bound then.
     pub async fn bind(settings: Settings) -> Result<Self, StartError> {
         let upstream = Upstream::new(settings.route.upstream.clone())?;
-        let jobs_listener = listen(JOBS_LISTENER, &settings.listen).await?;
+        let jobs_listener = listen("server.listen", &settings.listen).await?;
         let admin_listener = match &settings.admin {
-            Some(admin) => Some(listen(ADMIN_LISTENER, &admin.listen).await?),
+            Some(admin) => Some(listen("admin.listen", &admin.listen).await?),
             None => None,
         };
         let workers = Workers::start(settings.threads).map_err(StartError::Threads)?;

@@ -141,18 +141,20 @@ pub fn load(
             whole.wrong(None, "", what);
         }
     }
-    match Settings::of(&whole.options) {
-        Some(settings) if whole.mistakes.is_empty() => Ok(Loaded {
-            options: whole.options,
-            settings,
-            warnings,
-        }),
-        None if whole.mistakes.is_empty() => {
-            whole.wrong(None, "", "a value is missing");
-            Err(Mistakes(whole.mistakes))
+    // Only then are the settings sure to be sound.
+    if whole.mistakes.is_empty() {
+        match Settings::of(&whole.options) {
+            Some(settings) => {
+                return Ok(Loaded {
+                    options: whole.options,
+                    settings,
+                    warnings,
+                });
+            }
+            None => whole.wrong(None, "", "a value is missing"),
         }
-        _ => Err(Mistakes(whole.mistakes)),
     }
+    Err(Mistakes(whole.mistakes))
 }
 
 const UPSTREAM: &str = "upstream.url";
