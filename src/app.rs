@@ -6,7 +6,6 @@
 
 mod compose;
 mod drain;
-mod settings;
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tracing::info;
 
-use crate::config::Config;
+use crate::config::{Settings, keys};
 use crate::http;
 use crate::server::connections::Connections;
 use crate::server::files;
@@ -33,10 +32,12 @@ use drain::{Listeners, drain};
 #[derive(Debug, Error)]
 pub enum StartError {
     /// A listener's address can't be taken.
-    #[error("{key}: can't listen on {address}: {error}; {}", .error.way_out(key))]
+    #[error("{key}: can't listen on {address}: {error}; {}", .error.way_out(key, flag))]
     Listen {
         /// The setting that names it.
         key: &'static str,
+        /// The flag that does.
+        flag: &'static str,
         /// The address.
         address: String,
         /// The system's reason.
@@ -57,12 +58,14 @@ pub struct App {
     admin_listener: Option<TcpListener>,
     workers: Workers,
     upstream: Upstream,
-    config: Config,
+    settings: Settings,
 }
 
 async fn listen(key: &'static str, address: &str) -> Result<TcpListener, StartError> {
+    let flag = keys().iter().find(|it| it.key == key);
     bind(address).await.map_err(|error| StartError::Listen {
         key,
+        flag: flag.and_then(|it| it.flag).unwrap_or(key),
         address: address.to_owned(),
         error,
     })
@@ -73,20 +76,20 @@ impl App {
     ///
     /// # Errors
     /// [`StartError`]; nothing is bound then.
-    pub async fn bind(config: Config) -> Result<Self, StartError> {
-        let upstream = Upstream::new(settings::upstream_settings(&config))?;
-        let jobs_listener = listen("server.listen", &config.server.listen).await?;
-        let admin_listener = match &config.admin.listen {
-            Some(address) => Some(listen("admin.listen", address).await?),
+    pub async fn bind(settings: Settings) -> Result<Self, StartError> {
+        let upstream = Upstream::new(settings.route.upstream.clone())?;
+        let jobs_listener = listen("server.listen", &settings.listen).await?;
+        let admin_listener = match &settings.admin {
+            Some(admin) => Some(listen("admin.listen", &admin.listen).await?),
             None => None,
         };
-        let workers = Workers::start(settings::threads(&config)).map_err(StartError::Threads)?;
+        let workers = Workers::start(settings.threads).map_err(StartError::Threads)?;
         Ok(Self {
             jobs_listener,
             admin_listener,
             workers,
             upstream,
-            config,
+            settings,
         })
     }
 
@@ -116,13 +119,18 @@ impl App {
             admin_listener,
             workers,
             upstream,
-            config,
+            settings,
         } = self;
         let workers = Arc::new(workers);
-        let proxy = Arc::new(Proxy::new(&config, upstream, &workers));
-        let limits = settings::server_limits(&config);
+        // Also where callers get a fixed number: the upstream takes some too.
+        let files = files::raise_limit();
+        let for_callers = || files::for_callers(files, settings.route.upstream.connections);
+        let max_connections = settings.max_connections.unwrap_or_else(for_callers);
+        let (shutdown, limits) = (settings.shutdown, settings.callers);
+        let operators_limits = settings.operators;
+        let proxy = Arc::new(Proxy::new(settings, upstream, &workers));
         let (stop_accepting, stopped) = watch::channel(false);
-        let callers = Connections::new(settings::max_connections(&config));
+        let callers = Connections::new(max_connections);
         let (made, spread) = (Arc::clone(&proxy), Arc::clone(&workers));
         let places = Arc::clone(&callers);
         let accepting = accept(jobs_listener, places, stopped, move |stream, permit| {
@@ -135,18 +143,17 @@ impl App {
             });
         });
         let accepting = tokio::spawn(accepting);
-        let limits = settings::admin_limits(&config);
         let operators = Connections::new(files::OPERATORS);
         // To the very end: the admin listener goes with the process.
         let (_never, to_the_end) = watch::channel(false);
-        if let Some(listener) = admin_listener {
-            let (made, places) = (Arc::clone(&proxy), Arc::clone(&operators));
+        if let Some((listener, answers)) = admin_listener.zip(proxy.operators.clone()) {
+            let places = Arc::clone(&operators);
             let serving = accept(listener, places, to_the_end, move |stream, permit| {
-                let proxy = Arc::clone(&made);
+                let answers = answers.clone();
                 tokio::spawn(async move {
                     if let Some((stream, local)) = tcp::open(stream) {
-                        let operator = proxy.operator(local);
-                        http::serve_admin(stream, operator, limits, permit).await;
+                        let operator = answers.operator(local);
+                        http::serve_admin(stream, operator, operators_limits, permit).await;
                     }
                 });
             });
@@ -161,7 +168,6 @@ impl App {
             accepting,
             stop_accepting,
         };
-        let shutdown = &config.shutdown;
         let report = drain(&proxy, listeners, shutdown.delay, shutdown.timeout).await;
         // Their threads end here; what is left on one may take a moment to notice.
         drop(workers);

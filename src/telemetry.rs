@@ -16,16 +16,32 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
-use crate::config::{Log, LogFormat};
 use line::Lines;
 use writer::Writer;
+
+/// What is logged.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Which levels, by target.
+    pub targets: Targets,
+    /// How lines are written.
+    pub format: Format,
+}
+
+/// How lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// [`Format::Text`] when stderr is a terminal, else [`Format::Json`].
+    Auto,
+    /// One line for people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
 
 /// Why there is no log.
 #[derive(Debug, Error)]
 pub enum InitError {
-    /// `log.level` says nothing that is known.
-    #[error("log.level is not a filter")]
-    Level,
     /// The system gives no thread to write it.
     #[error("the system gives no thread to write the log: {0}")]
     Thread(io::Error),
@@ -43,14 +59,13 @@ const FLUSH: Duration = Duration::from_millis(500);
 /// Sends the process's log to standard error from here on, a panic's words too.
 ///
 /// # Errors
-/// If `level` is no filter, a log was set up before, or there is no thread for it.
-pub fn init(settings: &Log) -> Result<(), InitError> {
-    let targets = settings.level.parse().map_err(|_| InitError::Level)?;
+/// If a log was set up before, or there is no thread for it.
+pub fn init(settings: &Settings) -> Result<(), InitError> {
     let terminal = stderr().is_terminal();
     let lines = match settings.format {
-        LogFormat::Auto if !terminal => Lines::Json,
-        LogFormat::Json => Lines::Json,
-        LogFormat::Text | LogFormat::Auto => Lines::Text { colours: terminal },
+        Format::Auto if !terminal => Lines::Json,
+        Format::Json => Lines::Json,
+        Format::Text | Format::Auto => Lines::Text { colours: terminal },
     };
     let writer = Writer::start(stderr()).map_err(InitError::Thread)?;
     LOG.set(writer.clone()).map_err(|_| InitError::Again)?;
@@ -59,7 +74,7 @@ pub fn init(settings: &Log) -> Result<(), InitError> {
         .fmt_fields(lines)
         .with_writer(move || writer.clone());
     tracing_subscriber::registry()
-        .with(layer.with_filter(told(&targets)))
+        .with(layer.with_filter(told(&settings.targets)))
         .try_init()
         .map_err(|_| InitError::Again)?;
     std::panic::set_hook(Box::new(|panic| {

@@ -11,16 +11,19 @@ use std::sync::atomic::AtomicBool;
 
 use axum::Router;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
-use super::settings;
 use crate::batcher::Batcher;
-use crate::config::{Config, MaxInFlight};
+use crate::config::Settings;
 use crate::engine::circuit::Circuit;
 use crate::engine::outcome::JobResult;
 use crate::engine::{Engine, Phase};
-use crate::http::{Admin, Caller, HostNames, Jobs, Operator, admin_router, jobs_router};
+use crate::http::{
+    Admin, Buffered, Caller, HostNames, Jobs, JobsInner, Operator, admin_router, jobs_router,
+};
 use crate::job::Job;
-use crate::observe::{Bounds, Observer};
+use crate::observe::Observer;
+use crate::resilience::budget::Budget;
 use crate::server::runtimes::Workers;
 use crate::telemetry;
 use crate::upstream::Upstream;
@@ -35,40 +38,38 @@ pub(super) struct Proxy {
     pub phase: watch::Sender<Phase>,
     /// Whether to send traffic here.
     pub ready: Arc<AtomicBool>,
+    /// What answers operators, unless there is no listener for them.
+    pub operators: Option<Operators>,
     /// The batcher as each worker has it.
     batchers: Vec<Batcher<Job, JobResult>>,
     jobs: Jobs,
     jobs_router: Router,
-    admin_router: Router,
-    admin_hosts: HostNames,
 }
 
 impl Proxy {
     /// Calls go to `upstream`, and jobs are processed by `workers`.
-    pub fn new(config: &Config, upstream: Upstream, workers: &Workers) -> Self {
-        let observer = Observer::new(Bounds {
-            max_size: config.batch.max_size,
-            max_bytes: config.batch.max_bytes,
-        });
-        let observer = Arc::new(observer.with_log(telemetry::lines_dropped));
+    pub fn new(settings: Settings, upstream: Upstream, workers: &Workers) -> Self {
+        let Settings {
+            jobs, route, admin, ..
+        } = settings;
+        let observer = Observer::new(route.bounds).with_log(telemetry::lines_dropped);
+        let observer = Arc::new(observer);
         let (phase, current) = watch::channel(Phase::Running);
-        let circuit = Arc::new(Circuit::new(
-            config.circuit.failures,
-            config.circuit.open_for,
-        ));
+        let circuit = Circuit::new(route.circuit_failures, route.circuit_open_for);
+        let circuit = Arc::new(circuit);
         let engine = Engine::new(
             upstream,
-            settings::policy(config),
-            settings::budget(&config.retry),
+            route.policy,
+            Budget::new(route.budget, route.budget_min, Instant::now()),
             Arc::clone(&circuit),
             current.clone(),
             Arc::clone(&observer),
         );
-        let engine = Arc::new(match config.upstream.max_in_flight {
-            MaxInFlight::Fixed(_) => engine,
-            MaxInFlight::Adaptive => engine.adaptive(),
+        let engine = Arc::new(match route.adaptive {
+            false => engine,
+            true => engine.adaptive(),
         });
-        let batcher = Batcher::with_batches(settings::batcher_settings(config), move |batch| {
+        let batcher = Batcher::with_batches(route.batcher, move |batch| {
             let engine = Arc::clone(&engine);
             engine.process(batch)
         });
@@ -76,30 +77,45 @@ impl Proxy {
             0 => batcher.clone(),
             _ => batcher.on_this_runtime(),
         });
-        let jobs = settings::jobs(config, &batcher, &observer, &circuit, current);
-        let ready = Arc::new(AtomicBool::new(true));
-        let admin_router = admin_router(Admin {
+        let jobs = Jobs::from(JobsInner {
             batcher: batcher.clone(),
-            ready: Arc::clone(&ready),
-            config: config.to_toml().into(),
-            settings: settings::settings(config),
-            limits: settings::limits(config),
-            advice: settings::advice_limits(config),
             observer: Arc::clone(&observer),
-            circuit,
-            buffered: Arc::clone(&jobs.buffered),
+            hosts: jobs.hosts,
+            buffered: Buffered::new(jobs.max_buffered, jobs.max_body),
+            max_body: jobs.max_body,
+            max_depth: jobs.max_depth,
+            request_timeout: jobs.request_timeout,
+            read_timeout: jobs.read_timeout,
+            timing: jobs.timing,
+            idempotent: jobs.idempotent,
+            phase: current,
+            circuit: Arc::clone(&circuit),
+            job_error_status: jobs.error_status,
         });
-        let admin_listen = config.admin.listen.as_deref().unwrap_or_default();
+        let ready = Arc::new(AtomicBool::new(true));
+        let operators = admin.map(|admin| Operators {
+            router: admin_router(Admin {
+                batcher: batcher.clone(),
+                ready: Arc::clone(&ready),
+                config: admin.toml,
+                settings: admin.settings,
+                limits: admin.limits,
+                advice: admin.advice,
+                observer: Arc::clone(&observer),
+                circuit,
+                buffered: Arc::clone(&jobs.buffered),
+            }),
+            hosts: admin.hosts,
+        });
         Self {
             batcher,
             observer,
             phase,
             ready,
+            operators,
             batchers,
             jobs_router: jobs_router(jobs.clone()),
             jobs,
-            admin_router,
-            admin_hosts: HostNames::new(&config.admin.hosts, admin_listen),
         }
     }
 
@@ -108,9 +124,18 @@ impl Proxy {
         let (jobs, router) = (self.jobs.clone(), self.jobs_router.clone());
         Caller::new(jobs, &self.batchers[worker], router, local)
     }
+}
 
+/// What answers operators.
+#[derive(Clone)]
+pub(super) struct Operators {
+    router: Router,
+    hosts: HostNames,
+}
+
+impl Operators {
     /// What serves an operator who has reached us at `local`.
     pub fn operator(&self, local: Option<IpAddr>) -> Operator {
-        Operator::new(self.admin_router.clone(), &self.admin_hosts, local)
+        Operator::new(self.router.clone(), &self.hosts, local)
     }
 }

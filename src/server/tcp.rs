@@ -11,7 +11,6 @@ use tokio::net::{self, TcpListener, TcpSocket, lookup_host};
 use tracing::warn;
 
 use super::listener::{BACKLOG, Listen};
-use crate::config::keys;
 use crate::throttle::LogThrottle;
 
 /// How long a connection is silent before the system asks whether its caller is
@@ -24,20 +23,15 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 pub struct BindError(#[from] io::Error);
 
 impl BindError {
-    /// What to do about it, where the address is this setting's.
-    pub fn way_out(&self, key: &str) -> String {
+    /// What to do about it, where the address is this setting's and this flag's.
+    pub fn way_out(&self, key: &str, flag: &str) -> String {
         let first = match self.0.kind() {
             io::ErrorKind::AddrInUse => "stop what listens there, or ",
             io::ErrorKind::AddrNotAvailable => "it is no address of this machine: ",
             io::ErrorKind::PermissionDenied => "a port below 1024 may take privileges: ",
             _ => "",
         };
-        let flag = keys()
-            .iter()
-            .find(|it| it.key == key)
-            .and_then(|it| it.flag);
-        let flag = flag.map(|flag| format!("{flag} or ")).unwrap_or_default();
-        format!("{first}give another address with {flag}{key}")
+        format!("{first}give another address with {flag} or {key}")
     }
 }
 
