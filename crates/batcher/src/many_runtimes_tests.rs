@@ -175,19 +175,30 @@ fn a_slot_of_another_batcher_is_free_there_and_not_here() {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Submit { at: usize, key: u64 },
+    Submit {
+        at: usize,
+        key: u64,
+        frame: Option<u8>,
+    },
     Leave(usize),
     Answer(usize),
     Park(usize),
-    Flush { at: usize },
-    Turn { at: usize },
-    End { at: usize },
+    Flush {
+        at: usize,
+    },
+    Turn {
+        at: usize,
+    },
+    End {
+        at: usize,
+    },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let at = || 0..RUNTIMES;
     let step = prop_oneof![
-        8 => (at(), 0..12_u64).prop_map(|(at, key)| Step::Submit { at, key }),
+        8 => (at(), 0..12_u64, prop::option::of(0..2_u8))
+            .prop_map(|(at, key, frame)| Step::Submit { at, key, frame }),
         2 => (0..20_usize).prop_map(Step::Leave),
         3 => (0..6_usize).prop_map(Step::Answer),
         1 => (0..6_usize).prop_map(Step::Park),
@@ -239,8 +250,13 @@ proptest! {
         let mut submitted = 0;
         for step in steps {
             match step {
-                Step::Submit { at, key } => {
-                    sleepers.push(Sleeper::new(world.submit(at, key), key));
+                Step::Submit { at, key, frame } => {
+                    let options = Options {
+                        frame: frame.map(|it| Frame::new([it])),
+                        ..Options::default().key(key).bytes(1)
+                    };
+                    let reply = world.handles[at].submit_with(Job(key, 1), options);
+                    sleepers.push(Sleeper::new(reply.unwrap(), key));
                     submitted += 1;
                 }
                 Step::Leave(which) if which < sleepers.len() => drop(sleepers.remove(which)),

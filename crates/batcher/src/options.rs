@@ -16,7 +16,8 @@ pub struct Options {
     /// that wait are summed up.
     pub bytes: usize,
     /// Items of different frames never share a batch; those without one have each
-    /// other's company.
+    /// other's company. What an adaptive wait has learnt of a frame's arrivals is
+    /// forgotten when nothing of it waits.
     pub frame: Option<Frame>,
     /// When the item is answered, if it is still queued. Without one it waits as
     /// long as it takes.

@@ -60,8 +60,10 @@ impl<T> Backlog<T> {
     }
 
     pub fn cap(&mut self, cap: Cap) {
-        self.cap = cap;
-        self.queue.frames.change_all();
+        if cap != self.cap {
+            self.cap = cap;
+            self.queue.frames.change_all();
+        }
     }
 
     /// When the oldest item arrived of those whose turn is next.
