@@ -8,7 +8,7 @@
 //!
 //! - `guard` says by when a connection has to get on: with a head, after idling,
 //!   with taking an answer, at the end of the process. It is pure; `drive` acts on it
-//!   with one timer, and `progress` has what was seen.
+//!   with one timer in the connection's `task`, and `progress` has what was seen.
 //! - `io` is between the library and the socket: it notes what happens there,
 //!   notices a caller that has left while its job is done, and counts `frames`.
 //! - `exchange` is one request and its answer, with what was left `unread` of the one
@@ -35,6 +35,7 @@ mod pieces;
 mod progress;
 pub mod runtimes;
 mod streams;
+mod task;
 pub mod tcp;
 mod unread;
 

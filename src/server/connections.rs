@@ -141,7 +141,7 @@ impl Connections {
     fn turn(&self, phase: Phase) {
         self.life.turn(phase);
         for (_, member) in self.members().iter() {
-            member.wake();
+            member.task.wake();
         }
     }
 

@@ -97,8 +97,8 @@ impl<C: Future> Future for Drive<C> {
         loop {
             let this = self.as_mut().project();
             let waker = this.waker.get_or_insert_with(|| {
-                this.progress.driven_by(context.waker());
-                Waker::from(Arc::clone(this.progress))
+                this.progress.task.begins(context.waker());
+                Waker::from(Arc::clone(&this.progress.task))
             });
             let polled = this.connection.poll(&mut Context::from_waker(waker));
             if polled.is_ready() || this.progress.departed.is_set() {

@@ -4,16 +4,15 @@
 //! there to be shared, not to be raced for, and all are relaxed, but for what other
 //! threads tell the connection's task by waking it.
 
-use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::task::{Wake, Waker};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::guard::Stage;
 use super::life::Life;
+use super::task::Task;
 
 const NEW: u8 = 0;
 const HEAD: u8 = 1;
@@ -58,6 +57,8 @@ impl Count {
 #[derive(Debug)]
 pub(super) struct Progress {
     pub life: Arc<Life>,
+    /// What drives it.
+    pub task: Arc<Task>,
     stage: AtomicU8,
     /// Heads that were complete so far.
     heads: Count,
@@ -82,7 +83,6 @@ pub(super) struct Progress {
     pub closes_idle: Flag,
     /// A request's body broke off, or was framed wrong: nothing can follow it.
     pub broken: Flag,
-    waker: OnceLock<Waker>,
     /// A request is being answered at this moment, see [`Self::unread`].
     collecting: Flag,
     has_unread: Flag,
@@ -105,7 +105,7 @@ impl Progress {
             evicted: Flag::default(),
             closes_idle: Flag::default(),
             broken: Flag::default(),
-            waker: OnceLock::new(),
+            task: Arc::default(),
             collecting: Flag::default(),
             has_unread: Flag::default(),
             unread: Mutex::new(None),
@@ -158,7 +158,7 @@ impl Progress {
     pub fn stream_closed(&self) {
         // Its guard is to begin the time that a connection may be idle.
         if self.streams.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.wake();
+            self.task.wake();
         }
     }
 
@@ -174,7 +174,7 @@ impl Progress {
     pub fn evict(&self) {
         self.evicted.set(true);
         self.evictable_since.store(u64::MAX, Ordering::Relaxed);
-        self.wake();
+        self.task.wake();
     }
 
     /// From when on it can be evicted; none while it can't.
@@ -186,22 +186,6 @@ impl Progress {
     pub fn keeps_place_until(&self, then: Option<Instant>) {
         let since = then.map_or(u64::MAX, |then| self.life.micros_at(then));
         self.evictable_since.store(since, Ordering::Relaxed);
-    }
-
-    /// The task that drives the connection; it is always the same.
-    pub fn driven_by(&self, waker: &Waker) {
-        let _ = self.waker.set(waker.clone());
-        // What was noted for it before it could be woken it now sees by itself, see
-        // `wake`.
-        fence(Ordering::SeqCst);
-    }
-
-    /// Has it look at what was noted.
-    pub fn wake(&self) {
-        fence(Ordering::SeqCst);
-        if let Some(waker) = self.waker.get() {
-            waker.wake_by_ref();
-        }
     }
 
     /// Within `answering`, what is dropped of a request unread is kept: what came
@@ -250,44 +234,4 @@ impl Progress {
             }
         }
     }
-}
-
-thread_local! {
-    /// The connection whose wakes are held back on this thread, by its address, and
-    /// whether there was one.
-    static QUIET: Cell<(usize, bool)> = const { Cell::new((0, false)) };
-}
-
-/// The connection's task, as the HTTP library wakes it.
-impl Wake for Progress {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        let address = Arc::as_ptr(self).addr();
-        if QUIET.get().0 == address {
-            QUIET.set((address, true));
-        } else if let Some(waker) = self.waker.get() {
-            waker.wake_by_ref();
-        }
-    }
-}
-
-/// Does `work`, which may not wake the connection meanwhile; whether it wanted to.
-///
-/// The HTTP library wakes itself when a piece of a body is taken from it, to read the
-/// next. After the last piece that is for nothing, but would have every request
-/// polled twice.
-pub(super) fn quietly<T>(progress: &Arc<Progress>, work: impl FnOnce() -> T) -> (T, bool) {
-    struct Quiet;
-    impl Drop for Quiet {
-        fn drop(&mut self) {
-            QUIET.set((0, false));
-        }
-    }
-    let _quiet = Quiet;
-    QUIET.set((Arc::as_ptr(progress).addr(), false));
-    let done = work();
-    (done, QUIET.get().1)
 }

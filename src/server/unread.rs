@@ -15,7 +15,8 @@ use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::linger;
-use super::progress::{Progress, quietly};
+use super::progress::Progress;
+use super::task::quietly;
 
 /// The most that is read of a refused request to go on with its connection.
 const AT_HAND: usize = 64 * 1024;
@@ -64,7 +65,7 @@ impl Body for RequestBody {
         // A stream of HTTP/2 has a task of its own, which does wake its connection's.
         let (polled, woken) = match this.progress.multiplexed.is_set() {
             true => (poll(), false),
-            false => quietly(&this.progress, poll),
+            false => quietly(&this.progress.task, poll),
         };
         let ended = match &polled {
             Poll::Ready(Some(Ok(_))) => body.is_end_stream(),
@@ -77,7 +78,7 @@ impl Body for RequestBody {
         if ended {
             this.ended();
         } else if woken {
-            this.progress.wake();
+            this.progress.task.wake();
         }
         polled
     }
