@@ -58,7 +58,7 @@
 //! | `aside` |  |
 //! | `cli` | `config`, `printable`, `sample_upstream` |
 //! | `code` |  |
-//! | `config` | `printable` |
+//! | `config` | `batcher`, `engine`, `http`, `observe`, `printable`, `resilience`, `server`, `telemetry`, `upstream` |
 //! | `engine` | `aside`, `batcher`, `code`, `fault`, `job`, `json`, `observe`, `resilience`, `throttle`, `trace_context`, `upstream` |
 //! | `fault` | `code`, `json` |
 //! | `http` | `aside`, `batcher`, `code`, `engine`, `job`, `observe`, `server`, `trace_context` |
@@ -70,8 +70,8 @@
 //! | `printable` |  |
 //! | `resilience` | `batcher` |
 //! | `sample_upstream` | `config` |
-//! | `server` | `config`, `throttle` |
-//! | `telemetry` | `config`, `printable` |
+//! | `server` | `throttle` |
+//! | `telemetry` | `printable` |
 //! | `throttle` |  |
 //! | `top` | `ask`, `batcher`, `code`, `observe`, `printable` |
 //! | `trace_context` |  |
