@@ -4,6 +4,13 @@
 //! ends there; names that a module only passes on are followed to where they are
 //! made. Tests are left out, as is what comes from other crates.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that fails by it says why"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
