@@ -88,7 +88,6 @@ pub(super) fn reply(
 fn headers(jobs: &Jobs, batch: &BatchContext) -> HeaderMap {
     let headers = batch.answer_headers.get_or_init(|| {
         let mut headers = HeaderMap::with_capacity(5);
-        nosniff(&mut headers);
         headers.insert(CONTENT_TYPE, JSON);
         headers.insert(BATCH_ID, batch.id_header.clone());
         headers.insert(BATCH_SIZE, batch.size_header.clone());
@@ -96,6 +95,7 @@ fn headers(jobs: &Jobs, batch: &BatchContext) -> HeaderMap {
             // The place for each job's own.
             headers.insert(SERVER_TIMING, HeaderValue::from_static(""));
         }
+        nosniff(&mut headers);
         headers
     });
     headers.clone()
