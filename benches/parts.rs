@@ -35,7 +35,7 @@ fn body(id: usize, bytes: usize) -> Bytes {
 fn jobs(count: usize, bytes: usize) -> Vec<Job> {
     let bodies = (0..count).map(|id| body(id, bytes));
     bodies
-        .map(|body| Job::parse(&body, MAX_DEPTH).unwrap())
+        .map(|body| Job::parse(body, MAX_DEPTH).unwrap())
         .collect()
 }
 
@@ -43,7 +43,7 @@ fn jobs(count: usize, bytes: usize) -> Vec<Job> {
 #[divan::bench(args = BYTES)]
 fn find_id(bencher: Bencher<'_, '_>, bytes: usize) {
     let body = body(1, bytes);
-    bencher.bench(|| Job::parse(black_box(&body), MAX_DEPTH));
+    bencher.bench(|| Job::parse(black_box(&body).clone(), MAX_DEPTH));
 }
 
 /// Joining a batch of 64 by the size of its jobs: small ones are copied, large ones

@@ -1,7 +1,7 @@
 //! Large texts are read aside, on a thread that serves nobody.
 //!
 //! A thread that serves callers stands still while it reads JSON, about 2 ms a
-//! megabyte; `http` and the processor hand what is [`LARGE`] over to a thread that
+//! megabyte; `http` and the engine hand what is [`LARGE`] over to a thread that
 //! the runtime keeps for such work.
 
 use tokio::task::spawn_blocking;
@@ -19,7 +19,7 @@ pub async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static)
         Ok(done) => done,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime ends, and whoever waits here with it.
+            // The runtime ends, and the task that waits here with it.
             Err(_) => std::future::pending().await,
         },
     }

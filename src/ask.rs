@@ -4,12 +4,14 @@
 //! that no question takes longer than its timeout, that no answer takes more than
 //! [`LONGEST`] of memory, and that no proxy of the environment stands between.
 
+pub mod advice;
+
 use std::error::Error;
 use std::time::Duration;
 
 use reqwest::{Client, Response, StatusCode};
 
-use crate::config::connectable;
+use crate::config::address::connectable;
 
 /// The longest answer that is read, in bytes; some ten times `GET /live` at its
 /// fullest.

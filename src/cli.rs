@@ -9,7 +9,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::config::{Flags, Locator, SHOWN, cut, parse_duration};
+use crate::config::duration::parse_duration;
+use crate::config::{Flags, Locator, SHOWN, cut};
 use crate::printable::printable;
 use crate::sample_upstream;
 
@@ -75,6 +76,7 @@ pub enum Command {
     /// Ask a running proxy what limits it now, in words
     Advice(Advice),
     /// Watch a running proxy in the terminal
+    #[cfg_attr(not(feature = "top"), command(hide = true))]
     Top(Top),
     /// Print completions for a shell
     Completions {
@@ -138,7 +140,7 @@ mod tests {
 
     fn max_size(flags: &Flags) -> usize {
         let loaded = load(flags, std::iter::empty(), NeedUpstream::No).unwrap();
-        loaded.config.batch.max_size
+        loaded.settings.route.batcher.max_size
     }
 
     #[test]
@@ -179,12 +181,9 @@ mod tests {
                 Command::Top(given) => given.ask,
                 other => panic!("{words}: {other:?}"),
             };
-            let loaded = load(&ask.proxy.0, std::iter::empty(), NeedUpstream::No).unwrap();
-            assert_eq!(
-                loaded.config.admin.listen.as_deref(),
-                Some("h:1"),
-                "{words}"
-            );
+            let flags = Flags::from(ask.proxy);
+            let loaded = load(&flags, std::iter::empty(), NeedUpstream::No).unwrap();
+            assert_eq!(loaded.settings.admin.unwrap().listen, "h:1", "{words}");
             let mut command = Cli::command();
             let command = command.find_subcommand_mut(words).unwrap();
             let flags: Vec<_> = command

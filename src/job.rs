@@ -1,7 +1,7 @@
 //! The words on the wire: a job, its id, and what can be wrong with them.
 //!
 //! A [`Job`] is the caller's object byte for byte, plus the id found in it.
-//! `http::jobs` makes them, the processor joins them; both compare ids by
+//! `http::jobs` makes them, the engine joins them; both compare ids by
 //! [`JobId`] alone.
 
 use std::fmt;
@@ -30,12 +30,12 @@ pub struct Job {
 
 impl Job {
     /// Reads the body of a request, which may nest `max_depth` levels, itself the
-    /// first. The result shares the body's memory.
+    /// first. The result keeps the body's memory.
     ///
     /// # Errors
     /// [`JobError::Malformed`] before all others: whatever is not JSON is not a
     /// job with a fault.
-    pub fn parse(body: &Bytes, max_depth: usize) -> Result<Self, JobError> {
+    pub fn parse(body: Bytes, max_depth: usize) -> Result<Self, JobError> {
         let raw = json::trim(body);
         let text = std::str::from_utf8(&raw)
             .map_err(|error| JobError::Malformed(format!("not UTF-8: {error}")))?;
@@ -145,6 +145,21 @@ impl JobId {
         }
     }
 
+    /// Whether `written` is this id in JSON. Tells without making an id of it where it
+    /// has nothing escaped.
+    pub fn is_written_as(&self, written: &str) -> bool {
+        match (&self.0, written.as_bytes()) {
+            (Repr::String(text), [b'"', inner @ .., b'"']) if !inner.contains(&b'\\') => {
+                inner == text.as_bytes()
+            }
+            (Repr::Integer(n), digits @ [b'-' | b'0'..=b'9', ..]) => match u64::try_from(*n) {
+                Ok(n) => digits == itoa::Buffer::new().format(n).as_bytes(),
+                Err(_) => digits == itoa::Buffer::new().format(*n).as_bytes(),
+            },
+            _ => Self::parse(written).is_ok_and(|id| id == *self),
+        }
+    }
+
     /// The id that looks the same but is of the other JSON type: `"7"` for 7, and 7
     /// for `"7"`. Most strings have none.
     pub fn of_other_type(&self) -> Option<Self> {
@@ -240,7 +255,7 @@ mod tests {
     use super::*;
 
     fn parse(body: &str) -> Result<String, JobError> {
-        Job::parse(&Bytes::copy_from_slice(body.as_bytes()), json::MAX_DEPTH)
+        Job::parse(Bytes::copy_from_slice(body.as_bytes()), json::MAX_DEPTH)
             .map(|job| job.id().to_string())
     }
 
@@ -296,18 +311,45 @@ mod tests {
         for body in [r#"{"id":1.5,"#, r#"{"id":1,"id":2"#, "", "[] []"] {
             assert!(matches!(parse(body), Err(JobError::Malformed(_))), "{body}");
         }
-        let not_utf8 = Job::parse(&Bytes::from_static(b"{\"id\":\"\xff\"}"), json::MAX_DEPTH);
+        let not_utf8 = Job::parse(Bytes::from_static(b"{\"id\":\"\xff\"}"), json::MAX_DEPTH);
         assert!(matches!(not_utf8, Err(JobError::Malformed(_))));
     }
 
     #[test]
     fn ids_are_equal_by_type_and_unescaped_text() {
         let job = |body: &'static str| {
-            Job::parse(&Bytes::from_static(body.as_bytes()), json::MAX_DEPTH).unwrap()
+            Job::parse(Bytes::from_static(body.as_bytes()), json::MAX_DEPTH).unwrap()
         };
         let (a, b) = (job(r#"{"id":"a"}"#), job(r#"{"id":"\u0061"}"#));
         assert_eq!((a.id(), a.key()), (b.id(), b.key()));
         assert_ne!(job(r#"{"id":1}"#).id(), job(r#"{"id":"1"}"#).id());
+    }
+
+    #[test]
+    fn an_id_knows_how_it_is_written() {
+        for (id, written, same) in [
+            (r#""a""#, r#""a""#, true),
+            (r#""a""#, r#""\u0061""#, true),
+            (r#""\u0061""#, r#""a""#, true),
+            (r#""a""#, r#""b""#, false),
+            (r#""a""#, "\"a", false),
+            (r#""a\\b""#, r#""a\\b""#, true),
+            // A backspace, which is written as the id's text is.
+            (r#""a\\b""#, r#""a\b""#, false),
+            (r#""7""#, "7", false),
+            ("7", r#""7""#, false),
+            ("7", "7", true),
+            ("7", "77", false),
+            ("0", "-0", false),
+            ("7", "7.0", false),
+            ("-9223372036854775808", "-9223372036854775808", true),
+            ("18446744073709551615", "18446744073709551615", true),
+            ("7", "", false),
+            ("7", "null", false),
+        ] {
+            let found = JobId::parse(id).unwrap().is_written_as(written);
+            assert_eq!(found, same, "{id} as {written}");
+        }
     }
 
     #[test]
@@ -336,7 +378,7 @@ mod tests {
     #[test]
     fn the_object_is_kept_byte_for_byte() {
         let body = "\n {\"b\":1.00, \"id\" : 7,\"b\":12345678901234567890123} \t";
-        let job = Job::parse(&Bytes::from_static(body.as_bytes()), json::MAX_DEPTH).unwrap();
+        let job = Job::parse(Bytes::from_static(body.as_bytes()), json::MAX_DEPTH).unwrap();
         assert_eq!(job.raw(), body.trim());
     }
 }

@@ -4,16 +4,16 @@
 //! # The way of one job
 //!
 //! ```text
-//! caller ──HTTP──▶ http::jobs ──Job──▶ batcher (queue, policy) ──Batch──▶ processor ──bytes──▶ upstream
-//!    ▲                                                                       │
-//!    └──────────────── Reply (made together with the duty to answer) ◀───────┘ correlate, by id
+//! caller ──▶ server ──▶ http ──Job──▶ batcher ──Batch──▶ engine ──bytes──▶ upstream
+//!    ▲                    ▲              (queue, policy)    │
+//!    └────── answer ──────┴──────────── JobResult ◀─────────┘ correlate, by id
 //! ```
 //!
-//! 1. One of the [`workers`] has the connection, from its first byte to its last.
-//!    [`http`] reads a bounded body there; [`job::Job::parse`] finds its id without
-//!    building a tree and keeps the bytes.
-//! 2. [`batcher::Source::submit`] makes the two ends of the wait at once. Full
-//!    means an error now, or with `on_full = "wait"` a place in the lobby.
+//! 1. One of the [runtimes](server::runtimes) has the connection, from its first byte
+//!    to its last. [`http`] reads a bounded body there; [`job::Job::parse`] finds its
+//!    id without building a tree and keeps the bytes.
+//! 2. [`batcher::Source::submit_with`] makes the two ends of the wait at once. Full
+//!    means an error now, or with `on_full = "wait"` a place in the overflow.
 //! 3. The batcher's policy, a pure function of what waits, the clock and the
 //!    slots, says when a batch leaves; its members are chosen in that moment. The
 //!    jobs of all threads share batches; each is processed on the thread that sent
@@ -27,58 +27,83 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | `main` | the life of the process: flags, settings, log, run, exit code |
-//! | [`cli`] | commands and flags |
-//! | [`app`] | bind, run, and the order of the end |
-//! | [`config`] | flags over environment over file over defaults, and every mistake at once |
-//! | [`server`] | connections of callers: accepted, bounded, ended in order, whatever is served on them |
-//! | [`workers`] | the threads, each with a runtime of its own |
-//! | [`http`] | both listeners: paths, jobs, problems, admin |
-//! | [`batcher`] | the queue and when a batch leaves; a library of its own |
-//! | [`engine`] | one batch to the answers of its members: encode, correlate, fail, retry or split |
-//! | [`upstream`] | the call: connections, times, limits; and what bounds calls: backoff, budget, circuit, limit, latency, size |
+//! | `main`, [`cli`] | the life of the process: commands, flags, settings, log, exit code |
+//! | [`app`] | compose (what answers, from the settings), run, and drain (the order of the end) |
+//! | [`config`] | each layer's options, merged and checked into settings, and every mistake at once |
+//! | [`server`] | connections: accepted, spread over runtimes, guarded, bounded, ended in order, whatever is served on them |
+//! | [`http`] | what is said on both listeners: the gate, jobs, problems, admin |
+//! | [`batcher`] | the queue and when a batch leaves: a crate of its own, in `crates/batcher` |
+//! | [`engine`] | one batch to the answers of its members: encode, attempt, correlate, retry or split; and its journal |
+//! | [`resilience`] | what bounds calls: backoff, budget, circuit, limit, latency, size |
+//! | [`upstream`] | the call and nothing else: connections, proof of what was not sent, response |
+//! | [`observe`] | one enum of events, and what is made of it: metrics, the last five minutes, the failure log, advice, health |
+//! | [`fault`] | what can be wrong with an answer, in words |
 //! | [`job`], [`json`], [`code`], [`trace_context`] | the words on the wire |
-//! | `window` | x |
 //! | `aside` | large texts, read on threads that serve nobody |
-//! | `patience` | timeouts without a timer for what is there already |
-//! | `sync` | the locks and atomics of the batcher, which `concurrency/` puts a checker's in place of |
-//! | [`observer`], [`metrics`], [`live`], [`advice`] | what happens: counted, kept for five minutes, put into words |
+//! | `lazy_timeout` | timeouts without a timer for what is there already |
 //! | [`telemetry`], [`throttle`] | what is logged, without waiting for whoever reads it, and how much |
 //! | [`printable`] | text of others, safe to look at |
-//! | [`ask`], [`top`] | the commands that ask a running proxy; the live page in a terminal |
+//! | [`ask`], `top` | the commands that ask a running proxy; the live page in a terminal, behind a feature |
 //! | [`sample_upstream`] | the upstream of `microbatch demo` and `microbatch upstream` |
 //!
-//! # Who may know whom
+//! # Laws
 //!
-//! `main` → `app` → `http` → `server`, `processor` → `observer` (`metrics`, `live`), `upstream`
-//! → `batcher` → tokio. `top` and `ask` speak to another process, and know of this
-//! one its names alone. `job`, `json`, `code`, `trace_context`, `window`, `throttle`,
-//! `aside`, `patience`, `printable`, `workers`, `sync` and `config` are leaves. Nothing under
-//! `batcher` names JSON, HTTP or the type of an id, and nothing outside of `http`
-//! knows which status a caller gets. What decides stays pure, without I/O, clock
-//! or tasks: the queue with its policy, correlation, backoff, budget, limit, a
-//! connection's guard, and the advice.
+//! Each room knows those that stand here and no others, and no two files know each
+//! other, by whatever way: `tests/house.rs` reads this table and the imports.
+//!
+//! | room | may know |
+//! |---|---|
+//! | `app` | `batcher`, `config`, `engine`, `http`, `job`, `observe`, `resilience`, `server`, `telemetry`, `upstream` |
+//! | `ask` | `config`, `printable` |
+//! | `aside` |  |
+//! | `cli` | `config`, `printable`, `sample_upstream` |
+//! | `code` |  |
+//! | `config` | `printable` |
+//! | `engine` | `aside`, `batcher`, `code`, `fault`, `job`, `json`, `observe`, `resilience`, `throttle`, `trace_context`, `upstream` |
+//! | `fault` | `code`, `json` |
+//! | `http` | `aside`, `batcher`, `code`, `engine`, `job`, `observe`, `server`, `trace_context` |
+//! | `job` | `json`, `trace_context` |
+//! | `json` |  |
+//! | `lazy_timeout` |  |
+//! | `main` | `app`, `ask`, `cli`, `config`, `printable`, `sample_upstream`, `telemetry`, `top` |
+//! | `observe` | `batcher`, `code`, `fault`, `printable`, `throttle` |
+//! | `printable` |  |
+//! | `resilience` | `batcher` |
+//! | `sample_upstream` | `config` |
+//! | `server` | `config`, `throttle` |
+//! | `telemetry` | `config`, `printable` |
+//! | `throttle` |  |
+//! | `top` | `ask`, `batcher`, `code`, `observe`, `printable` |
+//! | `trace_context` |  |
+//! | `upstream` | `lazy_timeout`, `trace_context` |
+//!
+//! `batcher` names neither JSON, HTTP, ids nor anything of this crate. `top` and `ask`
+//! speak to another process, and know of this one its names alone. `observe` is told
+//! and asks nobody. Nothing outside of `http` knows which status a caller gets. What
+//! decides stays pure, without I/O, clock or tasks: the batcher's state with its queue
+//! and policy, encoding and correlation, all of `resilience`, a connection's guard,
+//! health and advice.
 //!
 //! # Invariants, and the tests that hold them
 //!
 //! | always | held by |
 //! |---|---|
 //! | every accepted job gets exactly one answer | `batcher::tests::every_item_is_accounted_for_under_contention`, `simulation`, `stories::accounting` |
-//! | no result reaches another job's caller | `processor::correlate::tests::each_job_gets_its_own_result_or_none`, `simulation`, `stories::accounting`, `stories::upstream_strays` |
+//! | no result reaches another job's caller | `engine::correlate::tests::each_job_gets_its_own_result_or_none`, `simulation`, `stories::accounting`, `stories::upstream_strays` |
 //! | nothing is sent twice that may have been done, unless that does no harm | `simulation`, `stories::retries` |
-//! | no job waits for company longer than `max_wait`, or half of its time, while a slot is free | `batcher::policy::tests::the_table_of_reasons`, `batcher::waiting_tests::where_slots_are_free_nobody_expires`, `batcher::tests::company_is_waited_for_from_the_first_arrival_on` |
+//! | no job waits for company longer than `max_wait`, or half of its time, while a slot is free | `batcher::policy::tests::the_table_of_reasons`, `batcher::waiting_tests::no_item_expires_while_slots_are_free`, `batcher::tests::company_is_waited_for_from_the_first_arrival_on` |
 //! | no batch exceeds `max_size` or `max_bytes`, or has an id twice | `batcher::queue::tests::the_queue_does_as_the_model` |
 //! | everything that waits is bounded, before a retry too | `batcher::queue::tests::the_queue_does_as_the_model`, `stories::overload`, `stories::pauses` |
-//! | each call is counted once and told to circuit and limit, whoever is left | `simulation`, `stories::attempts`, `processor::tests` |
-//! | no batch harms another | `batcher::tests::who_drops_or_panics_has_answered`, `stories::slots` |
-//! | what one caller holds of connections is bounded, and a caller that leaves is noticed | `server::guard::tests`, `stories::connections`, `stories::hostile_h2` |
+//! | each call is counted once and told to circuit and limit, whoever has departed | `simulation`, `stories::attempts`, `engine::tests` |
+//! | no batch harms another | `batcher::tests::dropped_or_panicked_batch_has_answered`, `stories::slots` |
+//! | what one caller holds of connections is bounded, and a departing caller is noticed | `server::guard::tests`, `stories::connections`, `stories::hostile_h2` |
 //! | bodies being read and answers not taken are bounded together | `http::buffered::tests`, `stories::buffered` |
 //! | a refusal arrives, and no request is met by a closed connection | `stories::refused_bodies`, `stories::drain` |
 //! | no wake-up is lost and nothing is counted twice, whoever runs when | `concurrency/tests/stories`, `batcher::runtimes_tests`, `batcher::many_runtimes_tests` |
 //! | no lock is held while a waker of others runs | `batcher::reentry_tests` |
 //! | one id can't fill the queue | `batcher::waiting_tests`, `stories::overload` |
 //! | a job takes no memory that a request to an empty server does not | `tests/allocations.rs` |
-//! | what dominates is said first, and nothing against it | `advice::tests`, `stories::situations` |
+//! | what dominates is said first, and nothing against it | `observe::advice::tests`, `stories::situations` |
 //! | the page, the metrics, the upstream and the callers count the same | `stories::live` |
 //! | nothing runs while nothing waits | `batcher::tests::nothing_runs_while_nothing_waits` |
 
@@ -93,18 +118,18 @@ pub mod fault;
 pub mod http;
 pub mod job;
 pub mod json;
+mod lazy_timeout;
 pub mod observe;
-mod patience;
 pub mod printable;
 pub mod resilience;
 pub mod sample_upstream;
 pub mod server;
 pub mod telemetry;
 pub mod throttle;
+#[cfg(feature = "top")]
 pub mod top;
 pub mod trace_context;
 pub mod upstream;
-pub mod workers;
 
 pub use microbatch_batcher as batcher;
 

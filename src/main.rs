@@ -1,17 +1,18 @@
 //! The life of the process: flags, settings, log, run, exit code.
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
 use microbatch::app::{App, Report};
-use microbatch::ask::Asker;
-use microbatch::cli::{self, Ask, Cli, Command};
-use microbatch::config::{self, Config, Flags, Loaded, Mistakes, NeedUpstream};
+use microbatch::ask::{Asker, advice};
+use microbatch::cli::{self, Ask, Cli, Command, Top};
+use microbatch::config::address::connectable;
+use microbatch::config::{self, Flags, Loaded, Mistakes, NeedUpstream, Options};
 use microbatch::printable::printable_json;
-use microbatch::{sample_upstream, telemetry, top};
+use microbatch::{sample_upstream, telemetry};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
@@ -68,7 +69,7 @@ fn in_runtime(command: Command) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// What serves callers has threads of its own, see [`microbatch::workers`].
+/// What serves callers has threads of its own, see [`microbatch::server::runtimes`].
 fn runtime(command: &Command) -> io::Result<Runtime> {
     match command {
         Command::Upstream(_) => Runtime::new(),
@@ -83,23 +84,16 @@ async fn run(command: Command) -> anyhow::Result<End> {
         Command::Upstream(args) => upstream(args).await?,
         Command::Check(flags) => check(&load(&flags, NeedUpstream::Yes)?)?,
         Command::Healthcheck(ask) => return ask_ready(&asker(&ask)?).await.map(End::Code),
-        Command::Advice(advice) => {
-            let asker = asker(&advice.ask)?;
-            let said = if advice.json {
-                printable_json(&asker.body(top::ADVICE).await?)
+        Command::Advice(given) => {
+            let asker = asker(&given.ask)?;
+            let said = if given.json {
+                printable_json(&asker.body(advice::ADVICE).await?)
             } else {
-                top::advice(&asker).await?
+                advice::advice(&asker).await?
             };
             io::stdout().write_all(said.as_bytes())?;
         }
-        Command::Top(given) => {
-            let asker = asker(&given.ask)?;
-            if given.once || !io::stdout().is_terminal() {
-                io::stdout().write_all(top::once(&asker).await?.as_bytes())?;
-            } else {
-                top::watch(&asker).await?;
-            }
-        }
+        Command::Top(given) => top(&given).await?,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "microbatch", &mut script);
@@ -109,14 +103,34 @@ async fn run(command: Command) -> anyhow::Result<End> {
     Ok(End::Code(ExitCode::SUCCESS))
 }
 
+#[cfg(feature = "top")]
+async fn top(given: &Top) -> anyhow::Result<()> {
+    use std::io::IsTerminal as _;
+
+    use microbatch::top::{once, watch};
+
+    let asker = asker(&given.ask)?;
+    if given.once || !io::stdout().is_terminal() {
+        io::stdout().write_all(once(&asker).await?.as_bytes())?;
+    } else {
+        watch(&asker).await?;
+    }
+    Ok(())
+}
+
+#[cfg(not(feature = "top"))]
+async fn top(_: &Top) -> anyhow::Result<()> {
+    anyhow::bail!("this build has no `top`: the feature of that name was left out")
+}
+
 fn load(flags: &Flags, need: NeedUpstream) -> Result<Loaded, Mistakes> {
     config::load(flags, std::env::vars_os(), need)
 }
 
 async fn serve(loaded: &Loaded) -> anyhow::Result<End> {
-    telemetry::init(&loaded.config.log)?;
+    telemetry::init(&loaded.settings.log)?;
     let stop = stop_signal()?;
-    let app = start(loaded, Config::summary).await?;
+    let app = start(loaded, Options::summary).await?;
     Ok(End::Served(app.run(stop).await))
 }
 
@@ -125,19 +139,20 @@ async fn demo(flags: &Flags) -> anyhow::Result<End> {
     // The settings before any socket: with a mistake in them nothing is bound.
     let somewhere = Url::parse("http://127.0.0.1/batch")?;
     let mut loaded = load(flags, NeedUpstream::Supplied(somewhere))?;
-    telemetry::init(&loaded.config.log)?;
+    telemetry::init(&loaded.settings.log)?;
     let stop = stop_signal()?;
     let sample = sample_upstream::bind(sample_upstream::Args {
         listen: "127.0.0.1:0".to_owned(),
         ..Default::default()
     })
     .await?;
-    loaded.config.upstream.url = Url::parse(&format!("http://{}/batch", sample.local_addr()))?;
+    let url = format!("http://{}/batch", sample.local_addr());
+    loaded.supply(Url::parse(&url)?);
     // The screen of somebody who tries it out: what is not the default is enough.
-    let app = start(&loaded, Config::summary_of_changes).await?;
-    let jobs = config::connectable(&app.jobs_address()?.to_string());
+    let app = start(&loaded, Options::summary_of_changes).await?;
+    let jobs = connectable(&app.jobs_address()?.to_string());
     let admin = app.admin_address()?;
-    let admin = admin.map(|address| config::connectable(&address.to_string()));
+    let admin = admin.map(|address| connectable(&address.to_string()));
     print(welcome(&jobs, admin.as_deref()))?;
     tokio::spawn(sample.run(std::future::pending()));
     Ok(End::Served(app.run(stop).await))
@@ -170,16 +185,16 @@ fn print(text: String) -> io::Result<()> {
 }
 
 /// Binds, and says so with the settings in force, or as much of them as `summary` has.
-async fn start(loaded: &Loaded, summary: fn(&Config) -> String) -> anyhow::Result<App> {
+async fn start(loaded: &Loaded, summary: fn(&Options) -> String) -> anyhow::Result<App> {
     for warning in &loaded.warnings {
         warn!("{warning}");
     }
-    let app = App::bind(loaded.config.clone()).await?;
+    let app = App::bind(loaded.settings.clone()).await?;
     info!(
         version = env!("CARGO_PKG_VERSION"),
         listen = %app.jobs_address()?,
         admin = app.admin_address()?.map(tracing::field::display),
-        settings = summary(&loaded.config),
+        settings = summary(&loaded.options),
         "listening"
     );
     Ok(app)
@@ -188,7 +203,7 @@ async fn start(loaded: &Loaded, summary: fn(&Config) -> String) -> anyhow::Resul
 async fn upstream(args: sample_upstream::Args) -> anyhow::Result<()> {
     // Its log has no flags, but listens to MICROBATCH_LOG__LEVEL like the proxy's.
     let loaded = load(&Flags::default(), NeedUpstream::No)?;
-    telemetry::init(&loaded.config.log)?;
+    telemetry::init(&loaded.settings.log)?;
     let stop = stop_signal()?;
     let sample = sample_upstream::bind(args).await?;
     info!(listen = %sample.local_addr(), "sample upstream listening");
@@ -200,17 +215,15 @@ fn check(loaded: &Loaded) -> anyhow::Result<()> {
     for warning in &loaded.warnings {
         eprintln!("warning: {warning}");
     }
-    io::stdout().write_all(loaded.config.to_toml().as_bytes())?;
+    io::stdout().write_all(loaded.options.to_toml().as_bytes())?;
     Ok(())
 }
 
 /// Who asks the proxy that these settings are of.
 fn asker(ask: &Ask) -> anyhow::Result<Asker> {
-    let loaded = load(&ask.proxy.0, NeedUpstream::No)?;
-    Ok(Asker::new(
-        loaded.config.admin.listen.as_deref(),
-        ask.timeout,
-    )?)
+    let loaded = load(&Flags::from(ask.proxy.clone()), NeedUpstream::No)?;
+    let listen = loaded.settings.admin.map(|admin| admin.listen);
+    Ok(Asker::new(listen.as_deref(), ask.timeout)?)
 }
 
 /// Asks a running proxy's `/readyz`: 0 for ready, 1 for anything else.

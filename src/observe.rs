@@ -65,8 +65,8 @@ impl Observer {
     pub fn tell(&self, event: Event) {
         self.metrics.count(&event);
         self.live.note(&event, |batcher| self.moment(batcher));
-        if let Event::BatchFailed(failed) = &event {
-            self.failures.tell(failed);
+        if let Event::BatchFailed { failed, attempts } = &event {
+            self.failures.tell(failed, *attempts);
         }
     }
 

@@ -1,5 +1,5 @@
-//! What bounds calls to an upstream that fares badly: pure values, told the time
-//! and what happened by whoever calls.
+//! What bounds calls to an upstream that fares badly: pure values that are
+//! told the time and what happened. The engine holds them.
 
 pub mod backoff;
 pub mod budget;

@@ -1,19 +1,22 @@
 //! Connections of callers, from the listening socket to the last byte: what one
 //! caller can hold is bounded here, whatever is served.
 //!
-//! `app` binds the sockets and has [`listener::accept`] hand each connection to a
-//! worker, where `http` gives it to [`serve`] with what answers its requests. The
-//! HTTP library speaks HTTP/1.1 and HTTP/2; what it leaves open is done around it:
+//! [`listener::accept`] takes connections from any socket, [`tcp`] being one, and `app`
+//! has one of the [`runtimes`] serve each: `http` gives it to [`serve`] with what
+//! answers its requests. The HTTP library speaks HTTP/1.1 and HTTP/2; what it leaves
+//! open is done around it:
 //!
 //! - `guard` says by when a connection has to get on: with a head, after idling,
-//!   with taking an answer. It is pure; `drive` acts on it with one timer.
+//!   with taking an answer, at the end of the process. It is pure; `drive` acts on it
+//!   with one timer in the connection's `task`, and `progress` has what was seen.
 //! - `io` is between the library and the socket: it notes what happens there,
-//!   notices a caller that has left while its job is done, and counts frames.
-//! - `exchange` is one request and its answer: what was not read of the one, and
-//!   the pieces and the `Connection: close` of the other. `streams` resets an
-//!   HTTP/2 stream whose answer is not taken.
+//!   notices a caller that has left while its job is done, and counts `frames`.
+//! - `exchange` is one request and its answer, with what was left `unread` of the one
+//!   and the `pieces` of the other. `streams` resets an HTTP/2 stream whose answer is
+//!   not taken.
 //! - `linger` closes in stages, so that a last answer arrives.
-//! - [`connections`] bounds how many there are, and tells them of the end.
+//! - [`connections`] bounds how many there are, and tells them of the end of their
+//!   `life`.
 //!
 //! It is generic over what it serves and over the stream it is served on.
 
@@ -24,13 +27,19 @@ pub mod files;
 mod frames;
 mod guard;
 mod io;
+mod life;
+mod limits;
 mod linger;
 pub mod listener;
+mod pieces;
 mod progress;
+pub mod runtimes;
 mod streams;
+mod task;
+pub mod tcp;
+mod unread;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::BoxError;
 use axum::http::{Request, Response};
@@ -44,12 +53,13 @@ use tokio::sync::oneshot;
 use connections::Permit;
 use drive::Drive;
 use exchange::Exchange;
-pub use exchange::RequestBody;
 use guard::Guard;
 use io::Watched;
+pub use limits::Limits;
 use linger::linger;
 use progress::Progress;
 use streams::Streams;
+pub use unread::RequestBody;
 
 /// What an HTTP/2 stream may keep of its answer in the library's buffer, in bytes: a
 /// piece, so that hardly more is in memory than is accounted for.
@@ -64,23 +74,6 @@ const CONNECTION_WINDOW: u32 = 256 * 1024;
 /// connection keeps the buffer it reads into, for however long it is open.
 const MAX_HEAD: usize = 16 * 1024;
 
-/// What bounds one connection.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// The longest a head may take to arrive.
-    pub read_timeout: Duration,
-    /// The longest a connection may be idle between two requests, on HTTP/2
-    /// without streams.
-    pub idle_timeout: Duration,
-    /// The longest a caller may take nothing of an answer.
-    pub write_timeout: Duration,
-    /// How much of a request that was refused is read and thrown away, in bytes,
-    /// if that is more than 8 MiB.
-    pub max_body: usize,
-    /// Concurrent requests of one HTTP/2 connection.
-    pub max_streams: u32,
-}
-
 /// Serves `stream` until it ends, each request by `answer`.
 pub async fn serve<S, F, B>(
     stream: S,
@@ -92,10 +85,10 @@ pub async fn serve<S, F, B>(
     F: Future<Output = Response<B>> + Send + 'static,
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    let connections = Arc::clone(permit.connections());
-    let progress = Arc::new(Progress::new(Arc::clone(&connections)));
+    let life = Arc::clone(permit.life());
+    let progress = Arc::new(Progress::new(Arc::clone(&life)));
     let (give_back, given_back) = oneshot::channel();
-    let member = connections.enter(&progress);
+    let member = permit.enter(&progress);
     let exchange = Exchange::new(Arc::clone(&progress), limits.max_body);
     let service = service_fn(move |request| exchange.answer(request, &answer));
     let mut builder = Builder::new(Streams::new(Arc::clone(&progress), limits.write_timeout));
@@ -122,7 +115,10 @@ pub async fn serve<S, F, B>(
     // What it held is free by here; only the socket is left.
     drop(member);
     if let Ok(returned) = given_back.await {
-        Box::pin(linger(returned, limits.max_body, connections.is_closing())).await;
+        Box::pin(linger(returned, limits.max_body, life.is_closing())).await;
     }
     drop(permit);
 }
+
+#[cfg(test)]
+mod tests;

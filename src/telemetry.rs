@@ -7,8 +7,8 @@ mod line;
 mod writer;
 
 use std::io::{self, IsTerminal, stderr};
-use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use thiserror::Error;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -16,16 +16,32 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
-use crate::config::{Log, LogFormat};
 use line::Lines;
 use writer::Writer;
+
+/// What is logged.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Which levels, by target.
+    pub targets: Targets,
+    /// How lines are written.
+    pub format: Format,
+}
+
+/// How lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// [`Format::Text`] when stderr is a terminal, else [`Format::Json`].
+    Auto,
+    /// One line for people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
 
 /// Why there is no log.
 #[derive(Debug, Error)]
 pub enum InitError {
-    /// `log.level` says nothing that is known.
-    #[error("log.level is not a filter")]
-    Level,
     /// The system gives no thread to write it.
     #[error("the system gives no thread to write the log: {0}")]
     Thread(io::Error),
@@ -43,14 +59,13 @@ const FLUSH: Duration = Duration::from_millis(500);
 /// Sends the process's log to standard error from here on, a panic's words too.
 ///
 /// # Errors
-/// If `level` is no filter, a log was set up before, or there is no thread for it.
-pub fn init(settings: &Log) -> Result<(), InitError> {
-    let targets = settings.level.parse().map_err(|_| InitError::Level)?;
+/// If a log was set up before, or there is no thread for it.
+pub fn init(settings: &Settings) -> Result<(), InitError> {
     let terminal = stderr().is_terminal();
     let lines = match settings.format {
-        LogFormat::Auto if !terminal => Lines::Json,
-        LogFormat::Json => Lines::Json,
-        LogFormat::Text | LogFormat::Auto => Lines::Text { colours: terminal },
+        Format::Auto if !terminal => Lines::Json,
+        Format::Json => Lines::Json,
+        Format::Text | Format::Auto => Lines::Text { colours: terminal },
     };
     let writer = Writer::start(stderr()).map_err(InitError::Thread)?;
     LOG.set(writer.clone()).map_err(|_| InitError::Again)?;
@@ -59,7 +74,7 @@ pub fn init(settings: &Log) -> Result<(), InitError> {
         .fmt_fields(lines)
         .with_writer(move || writer.clone());
     tracing_subscriber::registry()
-        .with(layer.with_filter(told(&targets)))
+        .with(layer.with_filter(told(&settings.targets)))
         .try_init()
         .map_err(|_| InitError::Again)?;
     std::panic::set_hook(Box::new(|panic| {
@@ -95,31 +110,6 @@ fn told(filter: &Targets) -> Targets {
         .with_default(others)
         .with_targets(ours)
         .with_targets(named)
-}
-
-/// Lets one of many equal warnings through now and then.
-#[derive(Debug, Default)]
-pub struct Seldom(Mutex<Option<(Instant, u64)>>);
-
-impl Seldom {
-    /// The least time between two that are let through.
-    pub const INTERVAL: Duration = Duration::from_secs(10);
-
-    /// Whether to speak now: with the number of times it was not, since the last.
-    pub fn now(&self) -> Option<u64> {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut *last {
-            Some((spoke, silent)) if spoke.elapsed() < Self::INTERVAL => {
-                *silent += 1;
-                None
-            }
-            other => {
-                let silent = other.map_or(0, |(_, silent)| silent);
-                *other = Some((Instant::now(), 0));
-                Some(silent)
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -164,18 +154,5 @@ mod tests {
                 assert_eq!(enabled, level <= expected, "{filter}: {target} {level}");
             }
         }
-    }
-
-    #[test]
-    fn a_flood_is_one_warning() {
-        let seldom = Seldom::default();
-        assert_eq!(seldom.now(), Some(0));
-        assert_eq!(seldom.now(), None);
-        assert_eq!(seldom.now(), None);
-        let long_ago = Instant::now().checked_sub(Seldom::INTERVAL);
-        if let (Some((spoke, _)), Some(long_ago)) = (&mut *seldom.0.lock().unwrap(), long_ago) {
-            *spoke = long_ago;
-        }
-        assert_eq!(seldom.now(), Some(2));
     }
 }

@@ -2,12 +2,12 @@
 //!
 //! A pure value, told the time: so many lines are told one by one in a window of
 //! time that the first of them opens; of the others it keeps the counts, by what
-//! they are about, and hands them out once the window is over. `Seldom` in
-//! [`telemetry`](crate::telemetry) is the plainer one, for lines of one kind of
-//! which the first is enough.
+//! they are about, and hands them out once the window is over. [`LogThrottle`] is one
+//! for lines of one kind, for threads to share.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -91,6 +91,38 @@ impl<K> Counts<K> {
     }
 }
 
+/// Bounds how often lines of one kind are told.
+#[derive(Debug)]
+pub struct LogThrottle(Mutex<Throttle<()>>);
+
+impl LogThrottle {
+    /// The window of time in which lines are counted.
+    pub const SPAN: Duration = Duration::from_secs(10);
+
+    /// At most `most` lines within [`SPAN`](Self::SPAN).
+    pub fn new(most: u32) -> Self {
+        Self(Mutex::new(Throttle::new(most, Self::SPAN)))
+    }
+
+    /// Whether a line is told now: with the number of those that were not, since the
+    /// last.
+    pub fn admit(&self) -> Option<u64> {
+        // Nothing panics while it is held.
+        let mut throttle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match throttle.admit((), Instant::now()) {
+            Admission::Told(untold) => Some(untold.total()),
+            Admission::Counted(_) => None,
+        }
+    }
+}
+
+/// One line within [`SPAN`](LogThrottle::SPAN).
+impl Default for LogThrottle {
+    fn default() -> Self {
+        Self::new(1)
+    }
+}
+
 /// As `upstream-timeout=3 upstream-error=12`.
 impl<K: fmt::Display> fmt::Display for Counts<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -134,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_took_is_told_with_the_next() {
+    fn counts_that_were_not_taken_are_told_with_the_next() {
         let start = Instant::now();
         let mut throttle = Throttle::new(1, SPAN);
         throttle.admit('a', start);
@@ -153,5 +185,15 @@ mod tests {
         let flood = (0..60_000).map(|ms| start + Duration::from_millis(ms));
         let told = flood.filter(|now| matches!(throttle.admit((), *now), Admission::Told(_)));
         assert_eq!(told.count(), 6 * 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_of_one_kind_is_one_line_with_the_count_of_the_others() {
+        let throttle = LogThrottle::default();
+        let told = [(); 3].map(|()| throttle.admit());
+        assert_eq!(told, [Some(0), None, None]);
+        tokio::time::advance(LogThrottle::SPAN).await;
+        assert_eq!(throttle.admit(), Some(2));
+        assert_eq!(throttle.admit(), None);
     }
 }

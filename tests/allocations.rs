@@ -54,7 +54,7 @@ fn a_job_takes_no_memory_that_an_empty_server_does_not() {
             let env = env.map(|(name, value)| (name.into(), value.into()));
             let loaded =
                 config::load(&Flags::default(), env.into_iter(), NeedUpstream::Yes).unwrap();
-            let app = App::bind(loaded.config).await.unwrap();
+            let app = App::bind(loaded.settings).await.unwrap();
             let report = app.run(std::future::pending()).await;
             report.log();
         });
@@ -65,7 +65,7 @@ fn a_job_takes_no_memory_that_an_empty_server_does_not() {
 }
 
 async fn echo(body: Bytes) -> impl IntoResponse {
-    let job = Job::parse(&body, MAX_DEPTH).unwrap();
+    let job = Job::parse(body, MAX_DEPTH).unwrap();
     ([(CONTENT_TYPE, "application/json")], job.raw().clone())
 }
 

@@ -640,7 +640,7 @@ fn a_misplaced_secret_is_not_shown_whole() {
                 format!("[{section}]\n{name} = {value}"),
             ];
             let in_file = texts.iter().map(|text| Check::new().file(text));
-            let in_environment = Check::new().env(key.env, value);
+            let in_environment = Check::new().env(&key.env(), value);
             for check in in_file.chain([in_environment]) {
                 let answer = check.run();
                 assert_eq!(answer.code, Some(78), "{}", key.key);

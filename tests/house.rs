@@ -318,3 +318,47 @@ fn each_room_knows_those_that_the_law_allows() {
     );
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
+
+/// All files under these folders, with their text.
+fn texts(folders: &[&str]) -> Vec<(PathBuf, String)> {
+    let mut folders: Vec<_> = folders.iter().map(|it| root().join(it)).collect();
+    let mut texts = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|it| it == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                texts.push((path, text));
+            }
+        }
+    }
+    texts
+}
+
+#[test]
+fn each_test_that_holds_an_invariant_exists() {
+    let map = fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    let (_, section) = map.split_once("| always | held by |").unwrap();
+    let rows = section
+        .lines()
+        .skip(2)
+        .take_while(|it| it.starts_with("//! |"));
+    let held_by = rows.filter_map(|row| row.rsplit(" | ").next());
+    let names = held_by.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+    let names: BTreeSet<_> = names.collect();
+    assert!(names.len() > 20, "the table of invariants was not found");
+    let texts = texts(&["src", "crates/batcher/src", "crates/batcher/tests", "tests"]);
+    let exists = |name: &&str| {
+        let last = name.rsplit("::").next().unwrap_or(name);
+        let last = last.strip_suffix(".rs").unwrap_or(last);
+        let last = last.rsplit('/').next().unwrap_or(last);
+        texts.iter().any(|(path, text)| {
+            text.contains(&format!("fn {last}("))
+                || path.with_extension("").iter().any(|it| it == last)
+        })
+    };
+    let missing: Vec<_> = names.into_iter().filter(|it| !exists(it)).collect();
+    assert!(missing.is_empty(), "there is none of these: {missing:?}");
+}

@@ -14,11 +14,12 @@
 //! ```
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
+use crate::counter::Counter;
 use crate::process::Server;
 use crate::wrk::{self, Load};
 
@@ -35,7 +36,7 @@ pub fn measure(seconds: u32) -> Result<()> {
     fs::create_dir_all(folder)?;
 
     let counter = Counter::new(folder, "floor");
-    let floor = counter.count(&Server::counted_floor(&counter)?, seconds)?;
+    let floor = count(&counter, &Server::counted_floor(&counter)?, seconds)?;
     println!("{:<24}{floor:>8.0} instructions a request", "floor");
 
     let upstream = Server::of_ours("upstream")?;
@@ -43,56 +44,33 @@ pub fn measure(seconds: u32) -> Result<()> {
         let counter = Counter::new(folder, &format!("batches-of-{size}"));
         let flags = format!("--threads 1 --max-size {size} --max-wait 500ms");
         let proxy = Server::counted_proxy(&upstream.address, &flags, &counter)?;
-        let job = counter.count(&proxy, seconds)?;
+        let job = count(&counter, &proxy, seconds)?;
         let name = format!("proxy, batches of {size}");
         println!("{name:<24}{job:>8.0} a job, {:.2} × the floor", job / floor);
     }
     Ok(())
 }
 
-/// Runs one server in callgrind.
-pub struct Counter {
-    /// Where the counts go, without the process's number.
-    out: PathBuf,
-}
-
-impl Counter {
-    fn new(folder: &Path, name: &str) -> Self {
-        let out = folder.join(name);
-        Self { out }
-    }
-
-    /// The program in callgrind, which does not count yet.
-    pub fn command(&self, program: PathBuf) -> Command {
-        let mut command = Command::new("valgrind");
-        command
-            .args(["--quiet", "--tool=callgrind", "--instr-atstart=no"])
-            .arg(format!("--callgrind-out-file={}.%p", self.out.display()))
-            .arg(program);
-        command
-    }
-
-    /// Instructions for each request of one run.
-    fn count(&self, server: &Server, seconds: u32) -> Result<f64> {
-        // Whatever is done once is done before.
-        wrk::drive(&server.address, Load::of(CALLERS, seconds))?;
-        control(server, &["-i", "on"])?;
-        let run = wrk::drive(&server.address, Load::of(CALLERS, seconds))?;
-        control(server, &["-i", "off"])?;
-        control(server, &["-d"])?;
-        let folder = self.out.parent().context("no folder")?;
-        let name = self.out.file_name().and_then(|it| it.to_str());
-        let name = format!("{}.{}", name.context("no name")?, server.pid());
-        let mut total = 0.0;
-        for file in fs::read_dir(folder)? {
-            let file = file?;
-            if file.file_name().to_string_lossy().starts_with(&name) {
-                total += instructions(&fs::read_to_string(file.path())?);
-            }
+/// Instructions for each request of one run.
+fn count(counter: &Counter, server: &Server, seconds: u32) -> Result<f64> {
+    // Whatever is done once is done before.
+    wrk::drive(&server.address, Load::of(CALLERS, seconds))?;
+    control(server, &["-i", "on"])?;
+    let run = wrk::drive(&server.address, Load::of(CALLERS, seconds))?;
+    control(server, &["-i", "off"])?;
+    control(server, &["-d"])?;
+    let folder = counter.out.parent().context("no folder")?;
+    let name = counter.out.file_name().and_then(|it| it.to_str());
+    let name = format!("{}.{}", name.context("no name")?, server.pid());
+    let mut total = 0.0;
+    for file in fs::read_dir(folder)? {
+        let file = file?;
+        if file.file_name().to_string_lossy().starts_with(&name) {
+            total += instructions(&fs::read_to_string(file.path())?);
         }
-        ensure!(total > 0.0, "callgrind has counted nothing");
-        Ok(total / run.requests)
     }
+    ensure!(total > 0.0, "callgrind has counted nothing");
+    Ok(total / run.requests)
 }
 
 /// The sum that a dump of callgrind tells.

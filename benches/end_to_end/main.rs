@@ -19,6 +19,7 @@
 //! see [`instructions`]. It takes valgrind too.
 
 mod costs;
+mod counter;
 mod crowd;
 mod goals;
 mod instructions;

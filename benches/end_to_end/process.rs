@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::instructions::Counter;
+use crate::counter::Counter;
 
 /// The release binary.
 const PRODUCT: &str = env!("CARGO_BIN_EXE_microbatch");

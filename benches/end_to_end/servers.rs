@@ -32,7 +32,7 @@ pub fn upstream() -> anyhow::Result<Infallible> {
 }
 
 async fn echo_job(body: Bytes) -> Response {
-    match Job::parse(&body, MAX_DEPTH) {
+    match Job::parse(body, MAX_DEPTH) {
         Ok(job) => json(job.raw().clone()),
         Err(error) => (StatusCode::UNPROCESSABLE_ENTITY, error.to_string()).into_response(),
     }

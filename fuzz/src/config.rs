@@ -12,13 +12,13 @@ use microbatch::config::{Flags, Loaded, Mistakes, NeedUpstream, load};
 pub fn check(file: &[u8]) {
     match load_file(file) {
         Ok(loaded) => {
-            let printed = loaded.config.to_toml();
+            let printed = loaded.options.to_toml();
             let again = match load_file(printed.as_bytes()) {
-                Ok(again) => again.config.to_toml(),
+                Ok(again) => again.options.to_toml(),
                 Err(mistakes) => panic!("{mistakes}\nin {printed}"),
             };
             assert_eq!(again, printed);
-            assert_one_line(&loaded.config.summary());
+            assert_one_line(&loaded.options.summary());
             loaded.warnings.iter().for_each(|it| assert_one_line(it));
         }
         Err(mistakes) => {

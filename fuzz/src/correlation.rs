@@ -52,7 +52,7 @@ pub fn check<'a>(ids: impl IntoIterator<Item = &'a str>, answer: &[u8]) {
             && !known.contains(&id)
         {
             let body = Bytes::from(format!("{{\"id\":{written}}}"));
-            jobs.push(Job::parse(&body, MAX_DEPTH).expect("an id makes a job"));
+            jobs.push(Job::parse(body, MAX_DEPTH).expect("an id makes a job"));
             known.push(id);
         }
     }

@@ -22,8 +22,8 @@ enum Refusal {
 /// # Panics
 /// Where it does not.
 pub fn check(body: &[u8]) {
-    let shared = Bytes::copy_from_slice(body);
-    match (Job::parse(&shared, MAX_DEPTH), read(body)) {
+    let whole = Bytes::copy_from_slice(body);
+    match (Job::parse(whole, MAX_DEPTH), read(body)) {
         (Ok(job), Ok((id, raw))) => {
             assert_eq!(job.id().to_string(), id.to_string(), "another id");
             assert_eq!(job.raw(), raw, "not the caller's bytes");
@@ -40,7 +40,7 @@ pub fn check(body: &[u8]) {
 fn check_alone(job: &Job) {
     let body = format!("{{\"id\":{}}}", job.id());
     let alone =
-        Job::parse(&Bytes::from(body), MAX_DEPTH).expect("an id that was taken is taken again");
+        Job::parse(Bytes::from(body), MAX_DEPTH).expect("an id that was taken is taken again");
     assert_eq!((alone.id(), alone.key()), (job.id(), job.key()));
 }
 

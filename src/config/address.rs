@@ -1,66 +1,45 @@
 //! The kinds for addresses to listen on, and what two of them have in common.
 
-use toml::de::DeValue;
 use url::Host;
 
-use super::kind::{Kind, Wrong, quoted, shown, string};
+use super::kind::{Kind, Wrong, shown};
 
 /// `host:port`, the host a name or an IP address, an IPv6 address in brackets.
-pub(crate) struct Address;
-
-/// An [`Address`], or an empty string for none.
-pub(crate) struct OptionalAddress;
-
-impl Kind for Address {
-    type Value = String;
-
-    fn allowed(&self) -> String {
-        "host:port".to_owned()
-    }
-
-    fn text(&self, text: &str) -> Result<String, Wrong> {
-        match split(text) {
-            Ok(_) => Ok(text.to_owned()),
-            Err(why) => Err(format!(
-                "{} is not an address to listen on: {why}; write host:port, such as \
-                 \"127.0.0.1:8080\" or \"[::1]:8080\"",
-                shown(text)
-            )
-            .into()),
-        }
-    }
-
-    fn toml(&self, value: &DeValue<'_>) -> Result<String, Wrong> {
-        self.text(string(value, "an address such as \"127.0.0.1:8080\"")?)
-    }
-
-    fn print(&self, value: &String) -> String {
-        quoted(value)
-    }
+pub(crate) fn address() -> Kind<String> {
+    Kind::text("host:port", checked, String::clone)
+        .expecting("an address such as \"127.0.0.1:8080\"")
 }
 
-impl Kind for OptionalAddress {
-    type Value = Option<String>;
+/// The same, or an empty string for none.
+pub(crate) fn optional_address() -> Kind<Option<String>> {
+    let read = |text: &str| match text {
+        "" => Ok(None),
+        _ => checked(text).map(Some),
+    };
+    let spelled = |address: &Option<String>| address.clone().unwrap_or_default();
+    Kind::text("host:port, or \"\" for none", read, spelled)
+        .expecting("an address such as \"127.0.0.1:8081\", or \"\" for none")
+}
 
-    fn allowed(&self) -> String {
-        format!("{}, or \"\" for none", Address.allowed())
-    }
+fn checked(text: &str) -> Result<String, Wrong> {
+    let wrong = |why| {
+        format!(
+            "{} is not an address to listen on: {why}; write host:port, such as \
+             \"127.0.0.1:8080\" or \"[::1]:8080\"",
+            shown(text)
+        )
+    };
+    split(text).map_err(wrong)?;
+    Ok(text.to_owned())
+}
 
-    fn text(&self, text: &str) -> Result<Option<String>, Wrong> {
-        if text.is_empty() {
-            return Ok(None);
-        }
-        Address.text(text).map(Some)
-    }
-
-    fn toml(&self, value: &DeValue<'_>) -> Result<Option<String>, Wrong> {
-        let allowed = "an address such as \"127.0.0.1:8081\", or \"\" for none";
-        self.text(string(value, allowed)?)
-    }
-
-    fn print(&self, value: &Option<String>) -> String {
-        quoted(value.as_deref().unwrap_or_default())
-    }
+/// Reads an address to listen on as the configuration does, for flags that are no setting.
+///
+/// # Errors
+///
+/// A text that says what is wrong with `text` and how an address is written.
+pub fn parse_address(text: &str) -> Result<String, String> {
+    checked(text).map_err(|wrong| wrong.to_string())
 }
 
 /// The host and the port of `host:port`, or what is wrong with it.
@@ -129,7 +108,7 @@ mod tests {
             "[::1]:8080",
             "my_host.internal:1",
         ] {
-            assert_eq!(from_text(&Address, good), Ok(format!("{good:?}")));
+            assert_eq!(from_text(&address(), good), Ok(format!("{good:?}")));
         }
         for (bad, why) in [
             ("", "it has no port"),
@@ -164,26 +143,29 @@ mod tests {
                 "{bad:?} is not an address to listen on: {why}; write host:port, such as \
                  \"127.0.0.1:8080\" or \"[::1]:8080\""
             );
-            assert_eq!(from_text(&Address, bad), Err(expected));
+            assert_eq!(from_text(&address(), bad), Err(expected));
         }
     }
 
     #[test]
     fn an_optional_address_may_be_empty() {
-        assert_eq!(from_text(&OptionalAddress, ""), Ok("\"\"".to_owned()));
-        assert_eq!(from_toml(&OptionalAddress, "\"\""), Ok("\"\"".to_owned()));
+        assert_eq!(from_text(&optional_address(), ""), Ok("\"\"".to_owned()));
         assert_eq!(
-            from_toml(&OptionalAddress, "\"h:1\""),
+            from_toml(&optional_address(), "\"\""),
+            Ok("\"\"".to_owned())
+        );
+        assert_eq!(
+            from_toml(&optional_address(), "\"h:1\""),
             Ok("\"h:1\"".to_owned())
         );
         let expected =
             "must be an address such as \"127.0.0.1:8081\", or \"\" for none, not a boolean";
         assert_eq!(
-            from_toml(&OptionalAddress, "false"),
+            from_toml(&optional_address(), "false"),
             Err(expected.to_owned())
         );
         let expected = "must be an address such as \"127.0.0.1:8080\", not an integer";
-        assert_eq!(from_toml(&Address, "8080"), Err(expected.to_owned()));
+        assert_eq!(from_toml(&address(), "8080"), Err(expected.to_owned()));
     }
 
     #[test]

@@ -3,17 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use toml::de::DeValue;
-
-use super::kind::{Kind, Wrong, quoted, shown, shown_number, type_of};
-
-/// A span of time within a range, written with its unit.
-pub(crate) struct Time(RangeInclusive<Duration>);
-
-/// A span of time within `range`.
-pub(crate) fn time(range: RangeInclusive<Duration>) -> Time {
-    Time(range)
-}
+use super::kind::{Kind, Raw, Wrong, from_to, must_be, quoted, shown, shown_number};
 
 /// No time at all, the lower end of a range.
 pub(crate) const ZERO: Duration = Duration::ZERO;
@@ -24,63 +14,54 @@ pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 /// A day.
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 3600);
 
-impl Time {
-    fn in_range(&self, time: Duration) -> Result<Duration, Wrong> {
-        if self.0.contains(&time) {
-            return Ok(time);
+/// A span of time within `range`, written with its unit.
+pub(crate) fn time(range: RangeInclusive<Duration>) -> Kind<Duration> {
+    let from_to = from_to(&range, |time| spelled(*time));
+    let allowed = format!("a duration {from_to}");
+    let read = move |raw: Raw<'_>| {
+        let time = parsed(raw)?;
+        match range.contains(&time) {
+            true => Ok(time),
+            false => Err(must_be(&from_to, spelled(time))),
         }
-        let (min, max) = (spelled(*self.0.start()), spelled(*self.0.end()));
-        Err(format!("must be from {min} to {max}, not {}", spelled(time)).into())
-    }
+    };
+    let print = |time: &Duration| match time.is_zero() {
+        true => "0".to_owned(),
+        false => quoted(&spelled(*time)),
+    };
+    let takes =
+        |value: &toml::de::DeValue<'_>| value.is_str() || value.is_integer() || value.is_float();
+    Kind::new(allowed, takes, read, print).expecting("a duration such as \"5ms\", or 0")
 }
 
-impl Kind for Time {
-    type Value = Duration;
-
-    fn allowed(&self) -> String {
-        let (min, max) = (spelled(*self.0.start()), spelled(*self.0.end()));
-        format!("a duration from {min} to {max}")
+fn parsed(raw: Raw<'_>) -> Result<Duration, Wrong> {
+    let text = raw.text();
+    let text = text.trim();
+    if text == "0" {
+        return Ok(ZERO);
     }
-
-    fn text(&self, text: &str) -> Result<Duration, Wrong> {
-        let text = text.trim();
-        if text == "0" {
-            return self.in_range(Duration::ZERO);
-        }
-        if text.parse::<f64>().is_ok_and(|number| number >= 0.0) {
-            return Err(needs_unit(text));
-        }
-        match humantime::parse_duration(text) {
-            Ok(time) => self.in_range(time),
-            Err(_) => Err(format!(
-                "{} is not a duration; write a number and a unit, such as \"5ms\", \"10s\", \
-                 \"1m 30s\", or 0",
-                shown(text)
-            )
-            .into()),
-        }
+    if raw.is_number() || text.parse::<f64>().is_ok_and(|number| number >= 0.0) {
+        let number = shown_number(raw.written().trim());
+        return Err(format!("{number} has no unit; write \"{number}ms\" or \"{number}s\"").into());
     }
+    let wrong = |_| {
+        format!(
+            "{} is not a duration; write a number and a unit, such as \"5ms\", \"10s\", \
+             \"1m 30s\", or 0",
+            shown(text)
+        )
+    };
+    Ok(humantime::parse_duration(text).map_err(wrong)?)
+}
 
-    fn toml(&self, value: &DeValue<'_>) -> Result<Duration, Wrong> {
-        match value {
-            DeValue::String(text) => self.text(text),
-            DeValue::Integer(number) if number.as_str() == "0" => self.in_range(Duration::ZERO),
-            DeValue::Integer(number) => Err(needs_unit(&number.to_string())),
-            DeValue::Float(number) => Err(needs_unit(&number.to_string())),
-            other => Err(format!(
-                "must be a duration such as \"5ms\", or 0, not {}",
-                type_of(other)
-            )
-            .into()),
-        }
-    }
-
-    fn print(&self, value: &Duration) -> String {
-        if value.is_zero() {
-            return "0".to_owned();
-        }
-        quoted(&spelled(*value))
-    }
+/// Reads a span of time as the configuration does, for flags that are no setting.
+///
+/// # Errors
+///
+/// A text that says what is wrong with `text` and what is allowed (1ms to 1h, with a unit).
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let read = time(MILLISECOND..=HOUR).read(Raw::Text(text));
+    read.map_err(|wrong| wrong.to_string())
 }
 
 /// A span of time as people write it: `5ms`, `1m 30s`, `0`.
@@ -89,11 +70,6 @@ pub(crate) fn spelled(time: Duration) -> String {
         return "0".to_owned();
     }
     humantime::format_duration(time).to_string()
-}
-
-fn needs_unit(number: &str) -> Wrong {
-    let number = shown_number(number);
-    format!("{number} has no unit; write \"{number}ms\" or \"{number}s\"").into()
 }
 
 #[cfg(test)]

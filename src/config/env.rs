@@ -7,13 +7,13 @@
 use std::ffi::{OsStr, OsString};
 
 use super::kind::Raw;
-use super::mistake::{Mistake, Origin};
-use super::schema::{Draft, SECTIONS, keys};
+use super::layer::Layer;
+use super::mistake::Origin;
+use super::options::{KeyInfo, SECTIONS, keys};
 use super::suggest::unknown_key;
-use super::table::KeyInfo;
 
 /// Names the configuration file where no `--config` does.
-pub(crate) const FILE: &str = "MICROBATCH_CONFIG";
+const FILE: &str = "MICROBATCH_CONFIG";
 
 const PREFIX: &str = "MICROBATCH_";
 
@@ -36,20 +36,17 @@ impl Environment {
             }
         }
         ours.sort();
-        near.sort_by_key(|(_, key)| key.env);
+        near.sort_by_key(|(_, key)| key.env());
         Environment { ours, near }
     }
 
-    /// What is not read, though it was surely meant to be.
-    pub(crate) fn doubtful(&self) -> impl Iterator<Item = String> + '_ {
-        self.near.iter().map(|(name, key)| not_read(name, key))
-    }
-
-    /// The same of one key.
-    pub(crate) fn doubtful_of(&self, key: &str) -> Option<String> {
-        let mut near = self.near.iter();
-        let (name, key) = near.find(|(_, near)| near.key == key)?;
-        Some(not_read(name, key))
+    /// What is not read, though it was surely meant to be, with the key that is.
+    pub(crate) fn doubtful(&self) -> impl Iterator<Item = (&'static str, String)> + '_ {
+        self.near.iter().map(|(name, key)| {
+            let (name, env) = (name.display(), key.env());
+            let what = format!("{name} is not read: did you mean {env}, with two underscores?");
+            (key.key, what)
+        })
     }
 
     /// The file that [`FILE`] names.
@@ -58,55 +55,43 @@ impl Environment {
         named.map(|(_, value)| value.as_os_str())
     }
 
-    /// Lays the variables over the draft.
-    pub(crate) fn lay(&self, draft: &mut Draft, mistakes: &mut Vec<Mistake>) {
+    /// What the variables give.
+    pub(crate) fn read(&self) -> Layer {
+        let mut layer = Layer::default();
         for (name, value) in &self.ours {
             let Some((section, key)) = parts(name) else {
                 continue;
             };
             let origin = Origin::Env(name.to_string_lossy().into_owned());
-            let mut wrong = |key: String, what: String| {
-                let origin = Some(origin.clone());
-                mistakes.push(Mistake { origin, key, what });
-            };
-            let Some(known) = keys().iter().find(|known| name == known.env) else {
-                let key = key.to_lowercase();
-                let what = unknown_key(&section, &key, |key| key.env.to_owned());
-                wrong(format!("{section}.{key}"), what);
-                continue;
-            };
-            let Some(text) = value.to_str() else {
-                wrong(known.key.to_owned(), "the value is not UTF-8".to_owned());
-                continue;
-            };
-            let read = draft.read(known, Raw::Text(text), origin.clone());
-            for part in read.err().into_iter().flat_map(|wrong| wrong.0) {
-                let member = part.member.map(|(name, _)| format!(".{name}"));
-                let key = format!("{}{}", known.key, member.unwrap_or_default());
-                wrong(key, part.what);
+            let known = keys().iter().find(|known| *name == *known.env());
+            match (known, value.to_str()) {
+                (Some(known), Some(text)) => {
+                    layer.read(known, Raw::Text(text), |_| origin.clone());
+                }
+                (Some(known), None) => layer.wrong(origin, known.key, "the value is not UTF-8"),
+                (None, _) => {
+                    let key = key.to_lowercase();
+                    let what = unknown_key(section, &key, KeyInfo::env);
+                    layer.wrong(origin, format!("{section}.{key}"), what);
+                }
             }
         }
+        layer
     }
 }
 
-fn not_read(name: &OsStr, key: &KeyInfo) -> String {
-    let (name, env) = (name.display(), key.env);
-    format!("{name} is not read: did you mean {env}, with two underscores?")
-}
-
 /// The section and the key of `MICROBATCH_<SECTION>__<KEY>`, where the section is one of ours.
-fn parts(name: &OsStr) -> Option<(String, String)> {
+fn parts(name: &OsStr) -> Option<(&'static str, String)> {
     let name = name.to_string_lossy();
     let (section, key) = name.strip_prefix(PREFIX)?.split_once("__")?;
-    let ours = SECTIONS
-        .iter()
-        .find(|ours| ours.to_uppercase() == section)?;
-    Some(((*ours).to_owned(), key.to_owned()))
+    let mut ours = SECTIONS.iter();
+    let ours = ours.find(|ours| ours.to_uppercase() == section)?;
+    Some((ours, key.to_owned()))
 }
 
 /// The key whose variable this would be with one underscore more.
 fn meant(name: &OsStr) -> Option<&'static KeyInfo> {
-    let slip = |key: &&KeyInfo| name == key.env.replace("__", "_").as_str();
+    let slip = |key: &&KeyInfo| *name == *key.env().replace("__", "_");
     keys().iter().find(slip)
 }
 
@@ -143,7 +128,8 @@ mod tests {
             "MICROBATCH_BATCH_MAX__SIZE",
         ];
         let variables = names.iter().map(|name| ((*name).into(), "s3cret".into()));
-        let doubtful: Vec<_> = Environment::new(variables).doubtful().collect();
+        let environment = Environment::new(variables);
+        let doubtful: Vec<_> = environment.doubtful().map(|(_, what)| what).collect();
         let expected = [
             "MICROBATCH_BATCH_MAX_SIZE is not read: did you mean MICROBATCH_BATCH__MAX_SIZE, with two underscores?",
             "MICROBATCH_UPSTREAM_URL is not read: did you mean MICROBATCH_UPSTREAM__URL, with two underscores?",

@@ -6,126 +6,134 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
+use std::ops::Range;
 use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
-use super::kind::{Part, Raw, type_of};
+use super::kind::{Raw, type_of};
+use super::layer::Layer;
 use super::mistake::{Mistake, Origin};
-use super::schema::{Draft, SECTIONS, keys};
+use super::options::{SECTIONS, keys};
 use super::suggest::{unknown_key, unknown_section};
 
 /// The largest file that is taken for a configuration, in bytes.
 const LARGEST: u64 = 64 * 1024;
 
-/// Lays the file over the draft. False if a part of it could not be understood at all, so that
-/// what seems to be missing may stand in that part.
-pub(crate) fn lay(path: &Path, draft: &mut Draft, mistakes: &mut Vec<Mistake>) -> bool {
-    let text = match text_of(path) {
-        Ok(text) => text,
+/// What the file at `path` gives.
+pub(crate) fn read(path: &Path) -> Layer {
+    let mut layer = Layer::default();
+    if path.as_os_str().is_empty() {
+        let what = "the configuration file has an empty name; name a file in --config or \
+                    MICROBATCH_CONFIG, or leave them out";
+        layer.wrong(None, "", what);
+        layer.lost = true;
+        return layer;
+    }
+    match text_of(path) {
+        Ok(text) => read_text(&mut layer, path, &text),
         Err((line, what)) => {
-            mistakes.push(mistake(path, line, String::new(), what));
-            return false;
+            layer.wrong(origin(path, line), "", what);
+            layer.lost = true;
         }
-    };
-    let lines = Lines::new(&text);
-    let line_of = |error: &toml::de::Error| lines.at(error.span().map_or(0, |span| span.start));
-
-    let (_, mut errors) = DeTable::parse_recoverable(&text);
-    // The parser gives up the rest of a file at a line such as "max_size: 5", so the rest is read
-    // again without the lines that are broken.
-    let rest = without_lines(&text, &errors.iter().map(line_of).collect());
-    let (table, more) = DeTable::parse_recoverable(&rest);
-    errors.extend(more);
-
-    let syntax = |error: &toml::de::Error| {
-        let what = format!("not TOML: {}", error.message().replace('\n', ", "));
-        (line_of(error), String::new(), what)
-    };
-    let mut found: Vec<(usize, String, String)> = errors.iter().map(syntax).collect();
-    // What follows an error on its line is mostly the same error again.
-    found.sort_by_key(|(line, ..)| *line);
-    found.dedup_by_key(|(line, ..)| *line);
-    let broken: BTreeSet<usize> = found.iter().map(|(line, ..)| *line).collect();
-
-    let mut reader = Reader {
-        path,
-        lines,
-        broken: !errors.is_empty(),
-        found: Vec::new(),
-    };
-    reader.sections(table.get_ref(), draft);
-    let readable = reader.found.into_iter();
-    found.extend(readable.filter(|(line, ..)| !broken.contains(line)));
-    found.sort_by_key(|(line, ..)| *line);
-    let located = |(line, key, what)| mistake(path, Some(line), key, what);
-    mistakes.extend(found.into_iter().map(located));
-    errors.is_empty()
+    }
+    layer
 }
 
-/// A file while it is read: its mistakes as line, key, what.
+fn read_text(layer: &mut Layer, path: &Path, text: &str) {
+    let line_of =
+        |error: &toml::de::Error| line_at(text, error.span().map_or(0, |span| span.start));
+    let (_, mut errors) = DeTable::parse_recoverable(text);
+    // The parser gives up the rest of a file at a line such as "max_size: 5", so the rest is read
+    // again without the lines that are broken.
+    let rest = without_lines(text, &errors.iter().map(line_of).collect());
+    let (table, more) = DeTable::parse_recoverable(&rest);
+    errors.extend(more);
+    // What follows an error on its line is mostly the same error again.
+    errors.sort_by_key(line_of);
+    errors.dedup_by_key(|error| line_of(error));
+    let broken: BTreeSet<_> = errors.iter().map(line_of).collect();
+
+    layer.lost = !errors.is_empty();
+    Reader { path, text, layer }.sections(table.get_ref());
+    let line = |mistake: &Mistake| mistake.origin.as_ref().and_then(Origin::line);
+    let readable = |mistake: &Mistake| line(mistake).is_none_or(|line| !broken.contains(&line));
+    layer.mistakes.retain(readable);
+    for error in &errors {
+        let what = format!("not TOML: {}", error.message().replace('\n', ", "));
+        layer.wrong(origin(path, Some(line_of(error))), "", what);
+    }
+    layer.mistakes.sort_by_key(line);
+}
+
+/// Reads the tables of a file into its layer.
 struct Reader<'a> {
     path: &'a Path,
-    lines: Lines<'a>,
-    /// Whether a part did not parse, perhaps a section's header.
-    broken: bool,
-    found: Vec<(usize, String, String)>,
+    text: &'a str,
+    layer: &'a mut Layer,
 }
 
 impl Reader<'_> {
-    fn sections(&mut self, table: &DeTable<'_>, draft: &mut Draft) {
+    fn sections(&mut self, table: &DeTable<'_>) {
         for (name, value) in table {
             let section = name.get_ref().as_ref();
-            let known = SECTIONS.contains(&section);
+            let at = name.span().start;
             match value.get_ref() {
-                DeValue::Table(table) if known => self.section(section, table, draft),
-                other if known => {
+                DeValue::Table(table) if SECTIONS.contains(&section) => {
+                    self.section(section, table);
+                }
+                other if SECTIONS.contains(&section) => {
                     let what = format!("must be a section [{section}], not {}", type_of(other));
-                    self.wrong(name.span().start, section.to_owned(), what);
+                    self.layer.wrong(self.origin(at), section, what);
                 }
                 // A key below a header that did not parse has no section, or is taken for one.
-                _ if self.broken && !self.is_header(name.span().start) => {}
+                _ if self.layer.lost && !self.is_header(at) => {}
                 _ => {
                     let what = unknown_section(section);
-                    self.wrong(name.span().start, section.to_owned(), what);
+                    self.layer.wrong(self.origin(at), section, what);
                 }
             }
         }
     }
 
-    fn section(&mut self, section: &str, table: &DeTable<'_>, draft: &mut Draft) {
+    fn section(&mut self, section: &str, table: &DeTable<'_>) {
         for (name, value) in table {
             let full = format!("{section}.{}", name.get_ref());
             let at = name.span().start;
             let Some(key) = keys().iter().find(|key| key.key == full) else {
                 let what = unknown_key(section, name.get_ref(), |key| key.key.to_owned());
-                self.wrong(at, full, what);
+                self.layer.wrong(self.origin(at), full, what);
                 continue;
             };
-            let from = Origin::File {
-                path: self.path.to_owned(),
-                line: Some(self.lines.at(at)),
+            let (path, text) = (self.path, self.text);
+            let place = |member: Option<Range<usize>>| {
+                let at = member.map_or(at, |span| span.start);
+                origin(path, Some(line_at(text, at)))
             };
-            let Err(wrong) = draft.read(key, Raw::Toml(value.get_ref()), from) else {
-                continue;
-            };
-            for Part { member, what } in wrong.0 {
-                match member {
-                    Some((name, span)) => self.wrong(span.start, format!("{full}.{name}"), what),
-                    None => self.wrong(at, full.clone(), what),
-                }
-            }
+            self.layer.read(key, Raw::Toml(value.get_ref()), place);
         }
     }
 
     /// Whether the line of the byte at `at` is a section's header.
     fn is_header(&self, at: usize) -> bool {
-        self.lines.text_at(at).trim_start().starts_with('[')
+        let line = self.text.lines().nth(line_at(self.text, at) - 1);
+        line.is_some_and(|line| line.trim_start().starts_with('['))
     }
 
-    fn wrong(&mut self, at: usize, key: String, what: String) {
-        self.found.push((self.lines.at(at), key, what));
+    fn origin(&self, at: usize) -> Origin {
+        origin(self.path, Some(line_at(self.text, at)))
     }
+}
+
+fn origin(path: &Path, line: Option<usize>) -> Origin {
+    let path = path.to_owned();
+    Origin::File { path, line }
+}
+
+/// The line, counted from 1, of the byte at `offset`.
+fn line_at(text: &str, offset: usize) -> usize {
+    let before = text.bytes().take(offset);
+    1 + before.filter(|byte| *byte == b'\n').count()
 }
 
 /// The text of the file, or the line and the reason why there is none.
@@ -138,12 +146,12 @@ fn text_of(path: &Path) -> Result<String, (Option<usize>, String)> {
         return Err((None, "is larger than 64KiB, so no configuration".to_owned()));
     }
     String::from_utf8(bytes).map_err(|error| {
-        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let newlines = valid.iter().filter(|byte| **byte == b'\n').count();
-        (
-            Some(newlines + 1),
-            "not UTF-8; a TOML file must be".to_owned(),
-        )
+        let (valid, what) = (
+            error.utf8_error().valid_up_to(),
+            "not UTF-8; a TOML file must be",
+        );
+        let line = line_at(&String::from_utf8_lossy(error.as_bytes()), valid);
+        (Some(line), what.to_owned())
     })
 }
 
@@ -163,42 +171,6 @@ fn without_lines(text: &str, lines: &BTreeSet<usize>) -> String {
     rest
 }
 
-/// Where the lines of a text begin.
-struct Lines<'a> {
-    text: &'a str,
-    starts: Vec<usize>,
-}
-
-impl<'a> Lines<'a> {
-    fn new(text: &'a str) -> Self {
-        let after = text.match_indices('\n').map(|(at, _)| at + 1);
-        let starts = std::iter::once(0).chain(after).collect();
-        Lines { text, starts }
-    }
-
-    /// The line, counted from 1, of the byte at `offset`.
-    fn at(&self, offset: usize) -> usize {
-        self.starts.partition_point(|start| *start <= offset)
-    }
-
-    /// The text from the start of the line of the byte at `offset` to the end of the text.
-    fn text_at(&self, offset: usize) -> &str {
-        let start = self.starts.get(self.at(offset).saturating_sub(1));
-        start
-            .and_then(|start| self.text.get(*start..))
-            .unwrap_or_default()
-    }
-}
-
-fn mistake(path: &Path, line: Option<usize>, key: String, what: String) -> Mistake {
-    let path = path.to_owned();
-    Mistake {
-        origin: Some(Origin::File { path, line }),
-        key,
-        what,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -215,10 +187,8 @@ mod tests {
 
     #[test]
     fn lines_are_counted_from_one() {
-        let lines = Lines::new("a\nb\r\n[c");
         for (offset, line) in [(0, 1), (1, 1), (2, 2), (4, 2), (5, 3), (99, 3)] {
-            assert_eq!(lines.at(offset), line, "{offset}");
+            assert_eq!(line_at("a\nb\r\n[c", offset), line, "{offset}");
         }
-        assert_eq!((lines.text_at(3), lines.text_at(6)), ("b\r\n[c", "[c"));
     }
 }

@@ -1,14 +1,61 @@
 //! The kind for the headers every batch carries to the upstream.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use toml::de::{DeTable, DeValue};
+use toml::de::DeValue;
 
-use super::kind::{Kind, Part, Wrong, type_of};
+use super::kind::{Kind, Part, Raw, Wrong, must_be, type_of};
 use super::target::REDACTED;
 
 /// Header names and values: a TOML table in the file, an inline one in the environment,
-/// `Name: value` as a flag. A value is marked sensitive and never shown.
-pub(crate) struct Headers;
+/// `Name: value` as a flag. A value is marked sensitive and never shown. Layers add up by name.
+pub(crate) fn headers() -> Kind<HeaderMap> {
+    let mut kind = Kind::new(
+        "header names with their values",
+        |value| value.is_table(),
+        read,
+        print,
+    );
+    kind.merge = |upper, lower| {
+        for (name, value) in lower {
+            upper.entry(name).or_insert_with(|| value.clone());
+        }
+    };
+    kind.expecting(IN_A_FILE)
+}
+
+const IN_A_FILE: &str = "a table such as [upstream.headers]";
+const IN_A_LINE: &str = "an inline TOML table such as { Authorization = \"Bearer …\" }";
+
+fn read(raw: Raw<'_>) -> Result<HeaderMap, Wrong> {
+    match raw {
+        Raw::Toml(value) => from_table(value, IN_A_FILE),
+        Raw::Flag(text) => {
+            let (name, value) = text.split_once(':').ok_or("must be 'Name: value'")?;
+            Ok(HeaderMap::from_iter([header(name.trim(), value)?]))
+        }
+        Raw::Text(text) => {
+            let value = DeValue::parse(text).map_err(|error| {
+                format!(
+                    "must be {IN_A_LINE}: {}",
+                    error.message().replace('\n', ", ")
+                )
+            })?;
+            from_table(value.get_ref(), IN_A_LINE)
+        }
+    }
+}
+
+fn print(headers: &HeaderMap) -> String {
+    if headers.is_empty() {
+        return "{}".to_owned();
+    }
+    // A header name holds neither a quote nor a backslash (RFC 9110, 5.6.2).
+    let members = headers.keys();
+    let members = members.map(|name| format!("\"{name}\" = \"{REDACTED}\""));
+    let mut members: Vec<_> = members.collect();
+    members.sort();
+    format!("{{ {} }}", members.join(", "))
+}
 
 /// Headers that are not the operator's to set, and why.
 const REFUSED: &[(&[&str], &str)] = &[
@@ -38,66 +85,10 @@ const REFUSED: &[(&[&str], &str)] = &[
     ),
 ];
 
-impl Kind for Headers {
-    type Value = HeaderMap;
-
-    fn allowed(&self) -> String {
-        "header names with their values".to_owned()
-    }
-
-    fn text(&self, text: &str) -> Result<HeaderMap, Wrong> {
-        const ALLOWED: &str =
-            "must be an inline TOML table such as { Authorization = \"Bearer …\" }";
-        let value = DeValue::parse(text)
-            .map_err(|error| format!("{ALLOWED}: {}", error.message().replace('\n', ", ")))?;
-        match value.get_ref() {
-            DeValue::Table(table) => from_table(table),
-            other => Err(format!("{ALLOWED}, not {}", type_of(other)).into()),
-        }
-    }
-
-    fn toml(&self, value: &DeValue<'_>) -> Result<HeaderMap, Wrong> {
-        match value {
-            DeValue::Table(table) => from_table(table),
-            other => Err(format!(
-                "must be a table such as [upstream.headers], not {}",
-                type_of(other)
-            )
-            .into()),
-        }
-    }
-
-    fn flag(&self, text: &str) -> Result<HeaderMap, Wrong> {
-        let Some((name, value)) = text.split_once(':') else {
-            return Err("must be 'Name: value'".to_owned().into());
-        };
-        let (name, value) = header(name.trim(), value)?;
-        Ok(HeaderMap::from_iter([(name, value)]))
-    }
-
-    fn print(&self, headers: &HeaderMap) -> String {
-        if headers.is_empty() {
-            return "{}".to_owned();
-        }
-        // A header name holds neither a quote nor a backslash (RFC 9110, 5.6.2).
-        let mut members: Vec<_> = headers
-            .keys()
-            .map(|name| format!("\"{name}\" = \"{REDACTED}\""))
-            .collect();
-        members.sort();
-        format!("{{ {} }}", members.join(", "))
-    }
-
-    fn merge(&self, mut lower: HeaderMap, upper: HeaderMap) -> HeaderMap {
-        for (name, value) in &upper {
-            lower.insert(name, value.clone());
-        }
-        lower
-    }
-}
-
 /// Every header of a table, or every one that is wrong.
-fn from_table(table: &DeTable<'_>) -> Result<HeaderMap, Wrong> {
+fn from_table(value: &DeValue<'_>, allowed: &str) -> Result<HeaderMap, Wrong> {
+    let table = value.as_table();
+    let table = table.ok_or_else(|| must_be(allowed, type_of(value)))?;
     let mut headers = HeaderMap::new();
     let mut wrong = Vec::new();
     for (key, value) in table {
@@ -105,20 +96,18 @@ fn from_table(table: &DeTable<'_>) -> Result<HeaderMap, Wrong> {
             DeValue::String(text) => header(key.get_ref(), text),
             other => Err(format!("must be a string, not {}", type_of(other))),
         };
-        let what = match read {
-            Ok((name, value)) => match headers.insert(name, value) {
-                None => continue,
-                Some(_) => "is given twice: header names ignore case".to_owned(),
-            },
-            Err(what) => what,
-        };
-        let member = Some((key.get_ref().to_string(), key.span()));
-        wrong.push(Part { member, what });
+        let read = read.and_then(|(name, value)| match headers.insert(name, value) {
+            None => Ok(()),
+            Some(_) => Err("is given twice: header names ignore case".to_owned()),
+        });
+        if let Err(what) = read {
+            let member = Some((key.get_ref().to_string(), key.span()));
+            wrong.push(Part { member, what });
+        }
     }
-    if wrong.is_empty() {
-        Ok(headers)
-    } else {
-        Err(Wrong(wrong))
+    match wrong.is_empty() {
+        true => Ok(headers),
+        false => Err(Wrong(wrong)),
     }
 }
 
@@ -151,17 +140,18 @@ mod tests {
     fn each_layer_has_its_spelling() {
         let expected = Ok("{ \"authorization\" = \"***\" }".to_owned());
         let table = "{ Authorization = \"Bearer s3cret\" }";
-        assert_eq!(from_toml(&Headers, table), expected);
-        assert_eq!(from_text(&Headers, table), expected);
+        assert_eq!(from_toml(&headers(), table), expected);
+        assert_eq!(from_text(&headers(), table), expected);
         assert_eq!(
-            from_flag(&Headers, "Authorization: Bearer s3cret"),
+            from_flag(&headers(), "Authorization: Bearer s3cret"),
             expected
         );
-        let headers = Headers.flag("Authorization:  Bearer a:b ").unwrap();
-        assert_eq!(headers["authorization"], "Bearer a:b");
-        assert!(headers["authorization"].is_sensitive());
-        assert!(!format!("{headers:?}").contains("Bearer"));
-        assert_eq!(from_text(&Headers, "{}"), Ok("{}".to_owned()));
+        let read = |flag| headers().read(Raw::Flag(flag)).unwrap();
+        let given = read("Authorization:  Bearer a:b ");
+        assert_eq!(given["authorization"], "Bearer a:b");
+        assert!(given["authorization"].is_sensitive());
+        assert!(!format!("{given:?}").contains("Bearer"));
+        assert_eq!(from_text(&headers(), "{}"), Ok("{}".to_owned()));
     }
 
     #[test]
@@ -169,7 +159,7 @@ mod tests {
         let mut names = 0;
         for name in REFUSED.iter().flat_map(|(names, _)| *names) {
             let spelled = name.to_uppercase();
-            let wrong = from_flag(&Headers, &format!("{spelled}: s3cret")).unwrap_err();
+            let wrong = from_flag(&headers(), &format!("{spelled}: s3cret")).unwrap_err();
             assert!(
                 wrong.starts_with(&format!("{name} cannot be set here: ")),
                 "{wrong}"
@@ -186,7 +176,10 @@ mod tests {
             "x-api-key",
             "cookie",
         ] {
-            assert!(from_flag(&Headers, &format!("{name}: x")).is_ok(), "{name}");
+            assert!(
+                from_flag(&headers(), &format!("{name}: x")).is_ok(),
+                "{name}"
+            );
         }
     }
 
@@ -198,8 +191,8 @@ mod tests {
                         te: te cannot be set here: it frames the message, which the proxy does; \
                         x: must be a string, not an integer; \
                         y: the value of y must be printable ASCII on one line";
-        assert_eq!(from_toml(&Headers, table), Err(expected.to_owned()));
-        let twice = from_toml(&Headers, "{ X-A = \"1\", x-a = \"2\" }").unwrap_err();
+        assert_eq!(from_toml(&headers(), table), Err(expected.to_owned()));
+        let twice = from_toml(&headers(), "{ X-A = \"1\", x-a = \"2\" }").unwrap_err();
         assert_eq!(twice, "x-a: is given twice: header names ignore case");
         for text in [
             "s3cret",
@@ -209,7 +202,7 @@ mod tests {
             "{ a = \"s3cret",
             "a: s3cret",
         ] {
-            let wrong = from_text(&Headers, text).unwrap_err();
+            let wrong = from_text(&headers(), text).unwrap_err();
             assert!(wrong.starts_with("must be an inline TOML table"), "{wrong}");
             assert!(
                 !wrong.contains("s3cret") && !wrong.contains('\n'),
@@ -217,10 +210,10 @@ mod tests {
             );
         }
         assert_eq!(
-            from_flag(&Headers, "s3cret"),
+            from_flag(&headers(), "s3cret"),
             Err("must be 'Name: value'".to_owned())
         );
-        let wrong = from_toml(&Headers, "\"s3cret\"").unwrap_err();
+        let wrong = from_toml(&headers(), "\"s3cret\"").unwrap_err();
         assert_eq!(
             wrong,
             "must be a table such as [upstream.headers], not a string"
@@ -229,9 +222,10 @@ mod tests {
 
     #[test]
     fn an_upper_layer_overrides_by_name() {
-        let lower = Headers.text("{ a = \"1\", b = \"1\" }").unwrap();
-        let upper = Headers.flag("B: 2").unwrap();
-        let merged = Headers.merge(lower, upper);
+        let headers = headers();
+        let lower = headers.read(Raw::Text("{ a = \"1\", b = \"1\" }")).unwrap();
+        let mut merged = headers.read(Raw::Flag("B: 2")).unwrap();
+        (headers.merge)(&mut merged, &lower);
         assert_eq!(
             (merged.len(), &merged["a"], &merged["b"]),
             (2, &"1".parse().unwrap(), &"2".parse().unwrap())

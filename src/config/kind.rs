@@ -1,58 +1,93 @@
 //! What a value of a setting can be: one [`Kind`] per sort of value.
 //!
-//! The table in [`super::schema`] gives each key its kind; every layer (file, environment, flag,
+//! The table in [`super::options`] gives each key its kind; every layer (file, environment, flag,
 //! default) and every printer goes through it, so a value has one spelling and one error text
 //! wherever it stands. A kind never puts a secret into an error or into what it prints.
+//!
+//! The file comes as TOML values with their places, each read by itself: an error ends the reading
+//! of its value alone, and shows a number as it is written, however large.
 
-use std::ops::Range;
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::{Range, RangeInclusive};
 
 use toml::de::DeValue;
 
 use crate::printable::printable;
 
 /// Reads and prints the values of a setting.
-pub(crate) trait Kind {
-    /// What the setting is in the running program.
-    type Value;
-
+pub(crate) struct Kind<T> {
     /// What a value may be, in a few words: its form, its unit, its range.
-    fn allowed(&self) -> String;
+    pub allowed: String,
+    /// What a file must have, where it has a TOML value of another type.
+    expected: String,
+    takes: fn(&DeValue<'_>) -> bool,
+    read: Box<Read<T>>,
+    print: Box<dyn Fn(&T) -> String>,
+    /// Adds to an upper layer's value what a lower one's has besides; most hold alone.
+    pub merge: fn(&mut T, &T),
+}
 
-    /// Reads plain text: an environment variable or a default.
-    fn text(&self, text: &str) -> Result<Self::Value, Wrong>;
+type Read<T> = dyn Fn(Raw<'_>) -> Result<T, Wrong>;
 
-    /// Reads a value of the TOML file.
-    fn toml(&self, value: &DeValue<'_>) -> Result<Self::Value, Wrong>;
-
-    /// Reads a flag's argument: plain text but where a flag has a spelling of its own.
-    fn flag(&self, text: &str) -> Result<Self::Value, Wrong> {
-        self.text(text)
+impl<T> Kind<T> {
+    /// Values that `read` reads, from text and from those TOML values that it `takes`, and that
+    /// `print` prints as TOML, with secrets redacted.
+    pub(crate) fn new(
+        allowed: impl Into<String>,
+        takes: fn(&DeValue<'_>) -> bool,
+        read: impl Fn(Raw<'_>) -> Result<T, Wrong> + 'static,
+        print: impl Fn(&T) -> String + 'static,
+    ) -> Self {
+        let allowed = allowed.into();
+        Kind {
+            expected: allowed.clone(),
+            allowed,
+            takes,
+            read: Box::new(read),
+            print: Box::new(print),
+            merge: |_, _| {},
+        }
     }
 
-    /// The value as TOML, with secrets redacted.
-    fn print(&self, value: &Self::Value) -> String;
+    /// Values that are texts.
+    pub(crate) fn text(
+        allowed: impl Into<String>,
+        read: impl Fn(&str) -> Result<T, Wrong> + 'static,
+        spelled: impl Fn(&T) -> String + 'static,
+    ) -> Self {
+        let read = move |raw: Raw<'_>| read(&raw.text());
+        Kind::new(
+            allowed,
+            |value| value.is_str(),
+            read,
+            move |value| quoted(&spelled(value)),
+        )
+    }
 
-    /// What holds when a lower and an upper layer both give a value: the upper one.
-    fn merge(&self, _lower: Self::Value, upper: Self::Value) -> Self::Value {
-        upper
+    /// The same, with other words for a file that has another type.
+    pub(crate) fn expecting(self, expected: &str) -> Self {
+        let expected = expected.to_owned();
+        Kind { expected, ..self }
     }
 
     /// Reads a value from whichever layer it stands in.
-    fn read(&self, raw: Raw<'_>) -> Result<Self::Value, Wrong> {
+    pub(crate) fn read(&self, raw: Raw<'_>) -> Result<T, Wrong> {
         match raw {
-            Raw::Text(text) => self.text(text),
-            Raw::Flag(text) => self.flag(text),
-            Raw::Toml(value) => self.toml(value),
+            Raw::Toml(value) if !(self.takes)(value) => {
+                Err(must_be(&self.expected, type_of(value)))
+            }
+            _ => (self.read)(raw),
         }
+    }
+
+    /// The value as TOML, with secrets redacted.
+    pub(crate) fn print(&self, value: &T) -> String {
+        (self.print)(value)
     }
 }
 
-/// What a value of this kind may be; names the type where the kind alone does not say it.
-pub(crate) fn allowed<T>(kind: &impl Kind<Value = T>) -> String {
-    kind.allowed()
-}
-
-/// A value as its layer spells it.
+/// A value as its layer spells it; displays as an error shows it.
 #[derive(Clone, Copy)]
 pub(crate) enum Raw<'a> {
     /// An environment variable or a default.
@@ -61,6 +96,50 @@ pub(crate) enum Raw<'a> {
     Flag(&'a str),
     /// A value of the TOML file.
     Toml(&'a DeValue<'a>),
+}
+
+impl Raw<'_> {
+    /// The text, or the number in decimal.
+    pub(crate) fn text(&self) -> Cow<'_, str> {
+        match self {
+            Raw::Toml(DeValue::Integer(number)) => {
+                let whole = u64::from_str_radix(number.as_str(), number.radix());
+                Cow::Owned(whole.map_or_else(|_| number.to_string(), |whole| whole.to_string()))
+            }
+            raw => raw.written(),
+        }
+    }
+
+    /// The text, or the number as it is written.
+    pub(crate) fn written(&self) -> Cow<'_, str> {
+        match self {
+            Raw::Text(text) | Raw::Flag(text) => Cow::Borrowed(text),
+            Raw::Toml(DeValue::String(text)) => Cow::Borrowed(text),
+            Raw::Toml(DeValue::Integer(number)) => Cow::Owned(number.to_string()),
+            Raw::Toml(DeValue::Float(number)) => Cow::Borrowed(number.as_str()),
+            Raw::Toml(DeValue::Boolean(on)) => Cow::Borrowed(if *on { "true" } else { "false" }),
+            Raw::Toml(_) => Cow::Borrowed(""),
+        }
+    }
+
+    /// Whether it is a number of the file.
+    pub(crate) fn is_number(&self) -> bool {
+        matches!(self, Raw::Toml(DeValue::Integer(_) | DeValue::Float(_)))
+    }
+
+    /// Whether it stands in quotes in the file.
+    pub(crate) fn is_quoted(&self) -> bool {
+        matches!(self, Raw::Toml(DeValue::String(_)))
+    }
+}
+
+impl fmt::Display for Raw<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.is_number() {
+            true => f.write_str(&shown_number(&self.written())),
+            false => f.write_str(&shown(&self.written())),
+        }
+    }
 }
 
 /// Why a value is refused: one part, or for a table one per member that is wrong.
@@ -76,23 +155,35 @@ pub(crate) struct Part {
     pub what: String,
 }
 
-impl From<String> for Wrong {
-    fn from(what: String) -> Self {
+impl<T: Into<String>> From<T> for Wrong {
+    fn from(what: T) -> Self {
+        let what = what.into();
         Wrong(vec![Part { member: None, what }])
     }
 }
 
-impl std::fmt::Display for Wrong {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (i, part) in self.0.iter().enumerate() {
-            let between = if i == 0 { "" } else { "; " };
-            match &part.member {
-                Some((name, _)) => write!(f, "{between}{name}: {}", part.what)?,
-                None => write!(f, "{between}{}", part.what)?,
-            }
-        }
-        Ok(())
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = self.0.iter().map(|part| match &part.member {
+            Some((name, _)) => format!("{name}: {}", part.what),
+            None => part.what.clone(),
+        });
+        f.write_str(&parts.collect::<Vec<_>>().join("; "))
     }
+}
+
+/// The most frequent of what is wrong.
+pub(crate) fn must_be(allowed: &str, found: impl fmt::Display) -> Wrong {
+    format!("must be {allowed}, not {found}").into()
+}
+
+/// A range in words, its ends spelled as the kind does.
+pub(crate) fn from_to<T>(range: &RangeInclusive<T>, spelled: impl Fn(&T) -> String) -> String {
+    format!(
+        "from {} to {}",
+        spelled(range.start()),
+        spelled(range.end())
+    )
 }
 
 /// The TOML type of a value with its article, for error texts.
@@ -102,13 +193,6 @@ pub(crate) fn type_of(value: &DeValue<'_>) -> String {
         "integer" | "array" => format!("an {name}"),
         _ => format!("a {name}"),
     }
-}
-
-/// The text of a TOML string, or an error that says what would be allowed.
-pub(crate) fn string<'a>(value: &'a DeValue<'_>, allowed: &str) -> Result<&'a str, Wrong> {
-    value
-        .as_str()
-        .ok_or_else(|| format!("must be {allowed}, not {}", type_of(value)).into())
 }
 
 /// A text as a TOML string.
@@ -148,37 +232,37 @@ pub(crate) mod testing {
 
     use super::*;
 
+    fn printed<T>(kind: &Kind<T>, raw: Raw<'_>) -> Result<String, String> {
+        let read = kind.read(raw).map_err(|wrong| wrong.to_string());
+        read.map(|value| kind.print(&value))
+    }
+
     /// What a kind makes of plain text: printed TOML or the error's text.
-    pub(crate) fn from_text<K: Kind>(kind: &K, text: &str) -> Result<String, String> {
-        kind.text(text)
-            .map(|value| kind.print(&value))
-            .map_err(|wrong| wrong.to_string())
+    pub(crate) fn from_text<T>(kind: &Kind<T>, text: &str) -> Result<String, String> {
+        printed(kind, Raw::Text(text))
     }
 
     /// What a kind makes of a flag's argument.
-    pub(crate) fn from_flag<K: Kind>(kind: &K, text: &str) -> Result<String, String> {
-        kind.flag(text)
-            .map(|value| kind.print(&value))
-            .map_err(|wrong| wrong.to_string())
+    pub(crate) fn from_flag<T>(kind: &Kind<T>, text: &str) -> Result<String, String> {
+        printed(kind, Raw::Flag(text))
     }
 
     /// What a kind makes of a TOML value.
-    pub(crate) fn from_toml<K: Kind>(kind: &K, toml: &str) -> Result<String, String> {
+    pub(crate) fn from_toml<T>(kind: &Kind<T>, toml: &str) -> Result<String, String> {
         let value = DeValue::parse(toml).unwrap();
-        kind.toml(value.get_ref())
-            .map(|value| kind.print(&value))
-            .map_err(|wrong| wrong.to_string())
+        printed(kind, Raw::Toml(value.get_ref()))
     }
 
     /// The printed TOML reads back as the same value.
-    pub(crate) fn round_trips<K: Kind>(kind: &K, text: &str)
+    pub(crate) fn round_trips<T>(kind: &Kind<T>, text: &str)
     where
-        K::Value: PartialEq + std::fmt::Debug,
+        T: PartialEq + std::fmt::Debug,
     {
-        let value = kind.text(text).unwrap();
+        let value = kind.read(Raw::Text(text)).unwrap();
         let printed = kind.print(&value);
         let parsed = DeValue::parse(&printed).unwrap();
-        assert_eq!(kind.toml(parsed.get_ref()).unwrap(), value, "{printed}");
+        let again = kind.read(Raw::Toml(parsed.get_ref())).unwrap();
+        assert_eq!(again, value, "{printed}");
     }
 }
 

@@ -1,38 +1,23 @@
 //! The kind for log filters: a level, or targets with levels.
 
-use toml::de::DeValue;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
-use super::kind::{Kind, Wrong, quoted, shown, string};
-
-/// A filter as [`Targets`] reads it: `info`, `warn,microbatch=debug`.
-pub(crate) struct Level;
+use super::kind::{Kind, Wrong, must_be, shown};
 
 const ALLOWED: &str = "a level (off, error, warn, info, debug, trace) or target=level pairs, such \
                        as \"info\" or \"warn,microbatch=debug\"";
 
-impl Kind for Level {
-    type Value = String;
+/// A filter as [`Targets`] reads it: `info`, `warn,microbatch=debug`.
+pub(crate) fn level() -> Kind<String> {
+    Kind::text(ALLOWED, filter, String::clone)
+}
 
-    fn allowed(&self) -> String {
-        ALLOWED.to_owned()
-    }
-
-    fn text(&self, text: &str) -> Result<String, Wrong> {
-        let directives: Vec<_> = text.split(',').map(str::trim).collect();
-        let text = directives.join(",");
-        if directives.into_iter().all(is_directive) && text.parse::<Targets>().is_ok() {
-            return Ok(text);
-        }
-        Err(format!("must be {ALLOWED}, not {}", shown(&text)).into())
-    }
-
-    fn toml(&self, value: &DeValue<'_>) -> Result<String, Wrong> {
-        self.text(string(value, ALLOWED)?)
-    }
-
-    fn print(&self, value: &String) -> String {
-        quoted(value)
+fn filter(text: &str) -> Result<String, Wrong> {
+    let directives: Vec<_> = text.split(',').map(str::trim).collect();
+    let text = directives.join(",");
+    match directives.into_iter().all(is_directive) && text.parse::<Targets>().is_ok() {
+        true => Ok(text),
+        false => Err(must_be(ALLOWED, shown(&text))),
     }
 }
 
@@ -64,7 +49,7 @@ mod tests {
             ("warn, microbatch=debug", "warn,microbatch=debug"),
             ("microbatch::http=trace", "microbatch::http=trace"),
         ] {
-            assert_eq!(from_text(&Level, text), Ok(format!("{expected:?}")));
+            assert_eq!(from_text(&level(), text), Ok(format!("{expected:?}")));
             assert!(expected.parse::<Targets>().is_ok());
         }
         for text in [
@@ -78,9 +63,9 @@ mod tests {
             "a[x]=info",
         ] {
             let expected = format!("must be {ALLOWED}, not {text:?}");
-            assert_eq!(from_text(&Level, text), Err(expected));
+            assert_eq!(from_text(&level(), text), Err(expected));
         }
         let expected = format!("must be {ALLOWED}, not an integer");
-        assert_eq!(from_toml(&Level, "3"), Err(expected));
+        assert_eq!(from_toml(&level(), "3"), Err(expected));
     }
 }

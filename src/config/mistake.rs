@@ -31,6 +31,16 @@ pub enum Origin {
     Command,
 }
 
+impl Origin {
+    /// The line of the file, where it is one.
+    pub(crate) fn line(&self) -> Option<usize> {
+        match self {
+            Origin::File { line, .. } => *line,
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,104 +1,108 @@
-//! Kinds for whole numbers in a range and for switches.
+//! Kinds for numbers in a range, for those that may be left to the proxy, and for switches.
 
-use std::marker::PhantomData;
+use std::fmt::Display;
 use std::ops::RangeInclusive;
+use std::str::FromStr;
 
 use toml::de::DeValue;
 
-use super::kind::{Kind, Wrong, shown, shown_number, string, type_of};
+use super::kind::{Kind, Raw, Wrong, from_to, must_be, quoted};
 
-/// A whole number within a range, without a unit.
-pub(crate) struct Count<T> {
-    range: RangeInclusive<u64>,
-    value: PhantomData<T>,
+/// A whole number within `range`, without a unit.
+pub(crate) fn count<T>(range: RangeInclusive<T>) -> Kind<T>
+where
+    T: FromStr + PartialOrd + Display + 'static,
+{
+    let takes = |value: &DeValue<'_>| value.is_integer() || value.is_str();
+    number("a whole number", range, takes, |raw| {
+        raw.text().parse().ok()
+    })
 }
 
-/// A whole number within `range`.
-pub(crate) fn count<T>(range: RangeInclusive<u64>) -> Count<T> {
-    Count {
-        range,
-        value: PhantomData,
-    }
-}
-
-impl<T: TryFrom<u64> + ToString> Kind for Count<T> {
-    type Value = T;
-
-    fn allowed(&self) -> String {
-        let (min, max) = (self.range.start(), self.range.end());
-        format!("a whole number from {min} to {max}")
-    }
-
-    fn text(&self, text: &str) -> Result<T, Wrong> {
-        text.parse::<u64>()
+/// A share within `range`.
+pub(crate) fn fraction(range: RangeInclusive<f64>) -> Kind<f64> {
+    let takes = |value: &DeValue<'_>| match value {
+        DeValue::Integer(number) => number.radix() == 10,
+        other => other.is_float() || other.is_str(),
+    };
+    number("a number", range, takes, |raw| {
+        let text = raw.text();
+        // What TOML does not call a number (`inf`, `.5`, `1e`) is none here either.
+        let digit = text.starts_with(|first: char| first.is_ascii_digit());
+        let number = text
+            .parse::<f64>()
             .ok()
-            .filter(|number| self.range.contains(number))
-            .and_then(|number| T::try_from(number).ok())
-            .ok_or_else(|| format!("must be {}, not {}", self.allowed(), shown(text)).into())
-    }
+            .filter(|_| digit || raw.is_number())?;
+        // Minus zero is within the range, and would be printed as such.
+        Some(number + 0.0)
+    })
+}
 
-    fn toml(&self, value: &DeValue<'_>) -> Result<T, Wrong> {
-        let Some(integer) = value.as_integer() else {
-            let allowed = self.allowed();
-            return Err(match value.as_str() {
-                Some(text) if self.text(text).is_ok() => {
-                    format!("must be {allowed}, without quotes").into()
-                }
-                _ => format!("must be {allowed}, not {}", type_of(value)).into(),
-            });
+fn number<T>(
+    what: &str,
+    range: RangeInclusive<T>,
+    takes: fn(&DeValue<'_>) -> bool,
+    parse: fn(Raw<'_>) -> Option<T>,
+) -> Kind<T>
+where
+    T: PartialOrd + Display + 'static,
+{
+    let allowed = format!("{what} {}", from_to(&range, T::to_string));
+    let told = allowed.clone();
+    let read = move |raw: Raw<'_>| {
+        let number = parse(raw).filter(|number| range.contains(number));
+        match (number, raw.is_quoted()) {
+            (Some(number), false) => Ok(number),
+            (Some(_), true) => Err(without_quotes(&told)),
+            (None, false) => Err(must_be(&told, raw)),
+            (None, true) => Err(must_be(&told, "a string")),
+        }
+    };
+    Kind::new(allowed, takes, read, T::to_string)
+}
+
+fn without_quotes(allowed: &str) -> Wrong {
+    format!("must be {allowed}, without quotes").into()
+}
+
+/// A `number`, or a `word` that leaves it to the proxy: `None`.
+pub(crate) fn or<T: Display + 'static>(number: Kind<T>, word: &'static str) -> Kind<Option<T>> {
+    let allowed = format!("{}, or {word:?}", number.allowed);
+    let read = move |raw: Raw<'_>| {
+        let read = match raw {
+            _ if raw.text() == word => return Ok(None),
+            // What is no number, nor the word, is shown.
+            Raw::Toml(DeValue::String(text)) => {
+                let unquoted = number.read(Raw::Text(text));
+                unquoted.and_then(|_| number.read(raw))
+            }
+            _ => number.read(raw),
         };
-        u64::from_str_radix(integer.as_str(), integer.radix())
-            .ok()
-            .filter(|number| self.range.contains(number))
-            .and_then(|number| T::try_from(number).ok())
-            .ok_or_else(|| {
-                format!(
-                    "must be {}, not {}",
-                    self.allowed(),
-                    shown_number(&integer.to_string())
-                )
-                .into()
-            })
-    }
-
-    fn print(&self, value: &T) -> String {
-        value.to_string()
-    }
+        read.map(Some)
+            .map_err(|wrong| format!("{wrong}; or {word:?}").into())
+    };
+    let print = move |value: &Option<T>| match value {
+        Some(number) => number.to_string(),
+        None => quoted(word),
+    };
+    Kind::new(allowed, |_| true, read, print)
 }
 
 /// `true` or `false`.
-pub(crate) struct Switch;
-
-impl Kind for Switch {
-    type Value = bool;
-
-    fn allowed(&self) -> String {
-        "true or false".to_owned()
-    }
-
-    fn text(&self, text: &str) -> Result<bool, Wrong> {
-        text.parse()
-            .map_err(|_| format!("must be true or false, not {}", shown(text)).into())
-    }
-
-    fn toml(&self, value: &DeValue<'_>) -> Result<bool, Wrong> {
-        match value.as_bool() {
-            Some(on) => Ok(on),
-            None => Err(match string(value, "true or false")? {
-                "true" | "false" => "must be true or false, without quotes".to_owned().into(),
-                text => format!("must be true or false, not {}", shown(text)).into(),
-            }),
-        }
-    }
-
-    fn print(&self, value: &bool) -> String {
-        value.to_string()
-    }
+pub(crate) fn switch() -> Kind<bool> {
+    const ALLOWED: &str = "true or false";
+    let takes = |value: &DeValue<'_>| value.is_bool() || value.is_str();
+    let read = |raw: Raw<'_>| match (raw.text().parse(), raw.is_quoted()) {
+        (Ok(on), false) => Ok(on),
+        (Ok(_), true) => Err(without_quotes(ALLOWED)),
+        (Err(_), _) => Err(must_be(ALLOWED, raw)),
+    };
+    Kind::new(ALLOWED, takes, read, bool::to_string)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::kind::testing::{from_text, from_toml};
+    use super::super::kind::testing::{from_text, from_toml, round_trips};
     use super::*;
 
     #[test]
@@ -166,27 +170,92 @@ mod tests {
     }
 
     #[test]
-    fn a_count_that_its_type_cannot_hold_is_refused() {
-        let kind = count::<u16>(1..=100_000);
-        assert!(from_text(&kind, "65535").is_ok());
-        assert!(from_text(&kind, "65536").is_err());
-        assert!(from_toml(&kind, "65536").is_err());
-    }
-
-    #[test]
     fn switches_are_true_or_false() {
-        assert_eq!(from_text(&Switch, "true"), Ok("true".to_owned()));
-        assert_eq!(from_toml(&Switch, "false"), Ok("false".to_owned()));
+        assert_eq!(from_text(&switch(), "true"), Ok("true".to_owned()));
+        assert_eq!(from_toml(&switch(), "false"), Ok("false".to_owned()));
         for (toml, expected) in [
             ("\"true\"", "must be true or false, without quotes"),
             ("\"on\"", "must be true or false, not \"on\""),
             ("1", "must be true or false, not an integer"),
         ] {
-            assert_eq!(from_toml(&Switch, toml), Err(expected.to_owned()));
+            assert_eq!(from_toml(&switch(), toml), Err(expected.to_owned()));
         }
         for text in ["1", "yes", "TRUE", ""] {
             let expected = format!("must be true or false, not {text:?}");
-            assert_eq!(from_text(&Switch, text), Err(expected));
+            assert_eq!(from_text(&switch(), text), Err(expected));
         }
+    }
+
+    #[test]
+    fn fractions_are_numbers_in_their_range() {
+        let kind = fraction(0.0..=1.0);
+        for (toml, expected) in [
+            ("0.2", Ok("0.2")),
+            ("0", Ok("0")),
+            ("1", Ok("1")),
+            ("1.0", Ok("1")),
+            ("-0.0", Ok("0")),
+            ("5e-2", Ok("0.05")),
+            ("1.01", Err("must be a number from 0 to 1, not 1.01")),
+            ("-0.1", Err("must be a number from 0 to 1, not -0.1")),
+            ("2", Err("must be a number from 0 to 1, not 2")),
+            ("nan", Err("must be a number from 0 to 1, not nan")),
+            ("inf", Err("must be a number from 0 to 1, not inf")),
+            (
+                "\"0.2\"",
+                Err("must be a number from 0 to 1, without quotes"),
+            ),
+            ("\"20%\"", Err("must be a number from 0 to 1, not a string")),
+            ("true", Err("must be a number from 0 to 1, not a boolean")),
+            ("0x1", Err("must be a number from 0 to 1, not an integer")),
+        ] {
+            let expected = expected.map(str::to_owned).map_err(str::to_owned);
+            assert_eq!(from_toml(&kind, toml), expected, "{toml}");
+        }
+        for text in ["", "20%", ".5", "-0.1", "inf", "NaN", "1.5", "0,2"] {
+            let expected = format!("must be a number from 0 to 1, not {text:?}");
+            assert_eq!(from_text(&kind, text), Err(expected));
+        }
+        assert_eq!(from_text(&kind, "0.25"), Ok("0.25".to_owned()));
+        round_trips(&kind, "0.1");
+        round_trips(&kind, "1");
+    }
+
+    #[test]
+    fn a_number_or_a_word() {
+        let slots = or(count::<usize>(1..=10_000), "adaptive");
+        let threads = or(count::<usize>(1..=1_024), "auto");
+        for (toml, expected) in [
+            ("1", Ok("1")),
+            ("10000", Ok("10000")),
+            ("\"adaptive\"", Ok("\"adaptive\"")),
+            (
+                "0",
+                Err("must be a whole number from 1 to 10000, not 0; or \"adaptive\""),
+            ),
+            (
+                "\"auto\"",
+                Err("must be a whole number from 1 to 10000, not \"auto\"; or \"adaptive\""),
+            ),
+            (
+                "\"7\"",
+                Err("must be a whole number from 1 to 10000, without quotes; or \"adaptive\""),
+            ),
+            (
+                "true",
+                Err("must be a whole number from 1 to 10000, not a boolean; or \"adaptive\""),
+            ),
+        ] {
+            let expected = expected.map(str::to_owned).map_err(str::to_owned);
+            assert_eq!(from_toml(&slots, toml), expected, "{toml}");
+        }
+        let wrong = "must be a whole number from 1 to 10000, not \"many\"; or \"adaptive\"";
+        assert_eq!(from_text(&slots, "many"), Err(wrong.to_owned()));
+        round_trips(&slots, "12");
+        round_trips(&slots, "adaptive");
+        round_trips(&threads, "8");
+        round_trips(&threads, "auto");
+        let wrong = "must be a whole number from 1 to 1024, not \"0\"; or \"auto\"";
+        assert_eq!(from_text(&threads, "0"), Err(wrong.to_owned()));
     }
 }

@@ -3,88 +3,49 @@
 use std::ops::RangeInclusive;
 
 use bytesize::ByteSize;
-use toml::de::DeValue;
 
-use super::kind::{Kind, Wrong, quoted, shown, shown_number, type_of};
-
-/// A size in bytes within a range.
-pub(crate) struct Size(RangeInclusive<u64>);
-
-/// A size in bytes within `range`.
-pub(crate) fn size(range: RangeInclusive<u64>) -> Size {
-    Size(range)
-}
+use super::kind::{Kind, Raw, from_to, must_be, quoted, shown};
 
 /// A gibibyte, the upper end of what one body may be.
-pub(crate) const GIB: u64 = bytesize::GIB;
+pub(crate) const GIB: usize = 1 << 30;
 
-impl Size {
-    fn in_range(&self, bytes: u64) -> Result<usize, Wrong> {
-        usize::try_from(bytes)
-            .ok()
-            .filter(|_| self.0.contains(&bytes))
-            .ok_or_else(|| {
-                let (min, max) = (spelled(*self.0.start()), spelled(*self.0.end()));
-                format!("must be from {min} to {max}, not {}", spelled(bytes)).into()
-            })
-    }
-}
-
-impl Kind for Size {
-    type Value = usize;
-
-    fn allowed(&self) -> String {
-        let (min, max) = (spelled(*self.0.start()), spelled(*self.0.end()));
-        format!("bytes, from {min} to {max}")
-    }
-
-    fn text(&self, text: &str) -> Result<usize, Wrong> {
+/// A size in bytes within `range`.
+pub(crate) fn size(range: RangeInclusive<usize>) -> Kind<usize> {
+    let from_to = from_to(&range, |bytes| spelled(*bytes as u64));
+    let allowed = format!("bytes, {from_to}");
+    let read = move |raw: Raw<'_>| {
+        let text = raw.text();
         let text = text.trim();
         // The parser would take "1.5" for one byte, and "+5" for five.
         let plain = text.ends_with(|last: char| last.is_ascii_digit());
         let whole = text.bytes().all(|byte| byte.is_ascii_digit());
-        match text.parse::<ByteSize>() {
-            Ok(size) if whole || !plain => self.in_range(size.as_u64()),
-            _ => Err(format!(
-                "{} is not a size; write a number of bytes, or one with a unit, such as \"256KiB\"",
-                shown(text)
-            )
-            .into()),
-        }
-    }
-
-    fn toml(&self, value: &DeValue<'_>) -> Result<usize, Wrong> {
-        match value {
-            DeValue::String(text) => self.text(text),
-            DeValue::Integer(number) => {
-                match u64::from_str_radix(number.as_str(), number.radix()) {
-                    Ok(bytes) => self.in_range(bytes),
-                    Err(_) => {
-                        let (min, max) = (spelled(*self.0.start()), spelled(*self.0.end()));
-                        Err(format!(
-                            "must be from {min} to {max}, not {}",
-                            shown_number(&number.to_string())
-                        )
-                        .into())
-                    }
-                }
+        let bytes = match text.parse::<ByteSize>() {
+            Ok(size) if whole || !plain => size.as_u64(),
+            _ if raw.is_number() => return Err(must_be(&from_to, raw)),
+            _ => {
+                let text = shown(text);
+                return Err(format!(
+                    "{text} is not a size; write a number of bytes, or one with a unit, such as \
+                     \"256KiB\""
+                )
+                .into());
             }
-            other => Err(format!(
-                "must be a size such as \"256KiB\", or a number of bytes, not {}",
-                type_of(other)
-            )
-            .into()),
-        }
-    }
-
-    fn print(&self, value: &usize) -> String {
-        let text = spelled(*value as u64);
-        if text.ends_with('B') {
-            quoted(&text)
-        } else {
-            text
-        }
-    }
+        };
+        let size = usize::try_from(bytes).ok();
+        let size = size.filter(|size| range.contains(size));
+        size.ok_or_else(|| must_be(&from_to, spelled(bytes)))
+    };
+    let print = |bytes: &usize| match spelled(*bytes as u64) {
+        text if text.ends_with('B') => quoted(&text),
+        text => text,
+    };
+    Kind::new(
+        allowed,
+        |value| value.is_str() || value.is_integer(),
+        read,
+        print,
+    )
+    .expecting("a size such as \"256KiB\", or a number of bytes")
 }
 
 /// A size as people write it: in the largest unit that divides it, else in plain bytes.

@@ -1,14 +1,10 @@
 //! "Did you mean …?" for keys and sections that are not ours.
 
-use super::schema::{SECTIONS, keys};
+use super::options::{KeyInfo, SECTIONS, keys};
 
 /// What is wrong with an unknown `section.name`: the nearest key, or what the section has.
 /// `spell` gives a key as its layer writes it.
-pub(crate) fn unknown_key(
-    section: &str,
-    name: &str,
-    spell: impl Fn(&super::KeyInfo) -> String,
-) -> String {
+pub(crate) fn unknown_key(section: &str, name: &str, spell: impl Fn(&KeyInfo) -> String) -> String {
     let elsewhere = keys().iter().find(|key| key.name() == name);
     let near = nearest(name, in_section(section).map(|key| (key.name(), key)));
     match near.or(elsewhere) {
@@ -32,7 +28,7 @@ pub(crate) fn unknown_section(name: &str) -> String {
     }
 }
 
-fn in_section(section: &str) -> impl Iterator<Item = &'static super::KeyInfo> {
+fn in_section(section: &str) -> impl Iterator<Item = &'static KeyInfo> {
     keys().iter().filter(move |key| key.section() == section)
 }
 

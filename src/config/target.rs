@@ -1,54 +1,34 @@
 //! The kind for the upstream's URL, which may carry secrets.
 
-use toml::de::DeValue;
 use url::Url;
 
-use super::kind::{Kind, Wrong, quoted, string};
+use super::kind::{Kind, Wrong};
 
 /// An `http` or `https` URL with a host. It is never shown in an error, and never printed with
 /// what of it may be a secret: its user information, the values of its query, and segments of its
 /// path that look like keys.
-pub(crate) struct Target;
+pub(crate) fn target() -> Kind<Url> {
+    Kind::text("an http or https URL", checked, |url| redacted(url).into())
+        .expecting("a URL such as \"http://127.0.0.1:9000/batch\"")
+}
 
 /// What stands in place of a secret.
 pub(crate) const REDACTED: &str = "***";
 
-impl Kind for Target {
-    type Value = Url;
-
-    fn allowed(&self) -> String {
-        "an http or https URL".to_owned()
+fn checked(text: &str) -> Result<Url, Wrong> {
+    let text = text.trim();
+    let scheme = text.split_once("://").map(|(scheme, _)| scheme);
+    let http = |scheme: &str| ["http", "https"].contains(&&*scheme.to_ascii_lowercase());
+    if !scheme.is_some_and(http) {
+        return Err("must start with http:// or https://".into());
     }
-
-    fn text(&self, text: &str) -> Result<Url, Wrong> {
-        let text = text.trim();
-        let scheme = text.split_once("://").map(|(scheme, _)| scheme);
-        let http = |scheme: &str| ["http", "https"].contains(&&*scheme.to_ascii_lowercase());
-        if !scheme.is_some_and(http) {
-            return Err("must start with http:// or https://".to_owned().into());
-        }
-        let url = Url::parse(text).map_err(|why| {
-            format!("is not a URL: {why}; write one such as \"http://127.0.0.1:9000/batch\"")
-        })?;
-        if url.fragment().is_some() {
-            let what = "must not have a fragment (#…): it would never be sent";
-            return Err(what.to_owned().into());
-        }
-        if url.port() == Some(0) {
-            return Err("must not have port 0".to_owned().into());
-        }
-        Ok(url)
-    }
-
-    fn toml(&self, value: &DeValue<'_>) -> Result<Url, Wrong> {
-        self.text(string(
-            value,
-            "a URL such as \"http://127.0.0.1:9000/batch\"",
-        )?)
-    }
-
-    fn print(&self, value: &Url) -> String {
-        quoted(redacted(value).as_str())
+    let url = Url::parse(text).map_err(|why| {
+        format!("is not a URL: {why}; write one such as \"http://127.0.0.1:9000/batch\"")
+    })?;
+    match (url.fragment(), url.port()) {
+        (Some(_), _) => Err("must not have a fragment (#…): it would never be sent".into()),
+        (_, Some(0)) => Err("must not have port 0".into()),
+        _ => Ok(url),
     }
 }
 
@@ -59,7 +39,7 @@ const KEY: usize = 16;
 /// The URL with `***` for its user, its password, every value of its query, and every segment of
 /// its path of 16 characters or more with letters and digits among them. A part of the query
 /// without `=` could be a secret itself, so it goes whole.
-pub fn redacted(url: &Url) -> Url {
+pub(crate) fn redacted(url: &Url) -> Url {
     let mut shown = url.clone();
     // Both setters fail only where a URL has no host, and then there is nothing to hide.
     if !url.username().is_empty() {
@@ -85,7 +65,7 @@ pub fn redacted(url: &Url) -> Url {
     shown
 }
 
-pub(super) fn may_be_a_key(segment: &str) -> bool {
+pub(crate) fn may_be_a_key(segment: &str) -> bool {
     let has = |kind: fn(char) -> bool| segment.contains(kind);
     segment.chars().count() >= KEY && has(char::is_alphabetic) && has(char::is_numeric)
 }
@@ -111,7 +91,7 @@ mod tests {
             "http://[::1]:9000/",
             "http://h/a?b",
         ] {
-            assert_eq!(Target.text(good).unwrap().as_str(), good);
+            assert_eq!(checked(good).unwrap().as_str(), good);
         }
         for (bad, expected) in [
             ("", "must start with http:// or https://"),
@@ -124,7 +104,7 @@ mod tests {
             ),
             ("http://h:0/", "must not have port 0"),
         ] {
-            assert_eq!(from_text(&Target, bad), Err(expected.to_owned()), "{bad}");
+            assert_eq!(from_text(&target(), bad), Err(expected.to_owned()), "{bad}");
         }
         for bad in [
             "http://",
@@ -132,12 +112,12 @@ mod tests {
             "http://u:s3cret@h:99999/",
             "http://a b/",
         ] {
-            let wrong = from_text(&Target, bad).unwrap_err();
+            let wrong = from_text(&target(), bad).unwrap_err();
             assert!(wrong.starts_with("is not a URL: "), "{wrong}");
             assert!(!wrong.contains("s3cret"), "{wrong}");
         }
         let expected = "must be a URL such as \"http://127.0.0.1:9000/batch\", not an integer";
-        assert_eq!(from_toml(&Target, "9000"), Err(expected.to_owned()));
+        assert_eq!(from_toml(&target(), "9000"), Err(expected.to_owned()));
     }
 
     #[test]
@@ -164,8 +144,8 @@ mod tests {
                 "http://h/only-letters-and-signs/0123456789012345/a/",
             ),
         ] {
-            assert_eq!(from_text(&Target, url), Ok(format!("{expected:?}")));
-            assert_eq!(from_text(&Target, expected), Ok(format!("{expected:?}")));
+            assert_eq!(from_text(&target(), url), Ok(format!("{expected:?}")));
+            assert_eq!(from_text(&target(), expected), Ok(format!("{expected:?}")));
         }
     }
 }

@@ -1,8 +1,14 @@
 //! How the layers lie over each other, and what [`load`] promises as a whole.
 
 use super::*;
+use crate::batcher::{OnFull, Wait};
+use crate::engine::Results;
+use crate::resilience::backoff::Backoff;
+use crate::resilience::limit;
+use crate::telemetry::Format;
 use clap::{Args as _, FromArgMatches as _};
 use std::io::Write as _;
+use std::time::Duration;
 
 /// Layers to load from, each as it is written.
 #[derive(Default)]
@@ -32,17 +38,17 @@ impl Layers {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(self.file.unwrap_or_default().as_bytes())
             .unwrap();
-        let command = Flags::augment_args(clap::Command::new("test").no_binary_name(true));
+        let command = <Flags>::augment_args(clap::Command::new("test").no_binary_name(true));
         let matches = command.try_get_matches_from(self.flags).unwrap();
-        let mut flags = Flags::from_arg_matches(&matches).unwrap();
+        let mut flags = <Flags>::from_arg_matches(&matches).unwrap();
         flags.config = Some(file.path().to_owned());
         let env = self.env.into_iter();
         load(&flags, env.map(|(name, value)| (name.into(), value)), need)
     }
 
     fn printed(self, key: &str) -> String {
-        let config = self.load(NeedUpstream::No).unwrap().config;
-        let mut entries = config.entries().into_iter();
+        let options = self.load(NeedUpstream::No).unwrap().options;
+        let mut entries = options.entries();
         entries.find(|(known, _)| known.key == key).unwrap().1
     }
 }
@@ -119,7 +125,7 @@ fn for_every_key_flags_beat_environment_beats_file_beats_defaults() {
                 expect(file);
             }
             if layers & 2 != 0 {
-                given = given.env(info.env, env.trim_matches('"'));
+                given = given.env(&info.env(), env.trim_matches('"'));
                 expect(env);
             }
             if let (true, Some(name)) = (layers & 4 != 0, info.flag) {
@@ -145,7 +151,8 @@ fn headers_add_up_and_an_upper_layer_overrides_by_name() {
     let headers = layers
         .load(NeedUpstream::No)
         .unwrap()
-        .config
+        .settings
+        .route
         .upstream
         .headers;
     let value = |name: &str| headers[name].to_str().unwrap().to_owned();
@@ -191,7 +198,7 @@ fn the_upstream_is_required_supplied_or_not_needed() {
         ),
     ] {
         let loaded = layers.load(need);
-        let url = loaded.map(|loaded| loaded.config.upstream.url.to_string());
+        let url = loaded.map(|loaded| loaded.settings.route.upstream.url.to_string());
         assert_eq!(url.ok().as_deref(), expected);
     }
 }
@@ -206,17 +213,112 @@ fn what_is_printed_reads_back_as_the_same_configuration() {
         .file(&file)
         .load(NeedUpstream::Yes)
         .unwrap()
-        .config;
+        .options;
     let again = Layers::default()
         .file(&first.to_toml())
         .load(NeedUpstream::Yes)
         .unwrap()
-        .config;
-    assert_eq!(first, again);
-    assert_ne!(
-        first,
-        Layers::default().load(NeedUpstream::No).unwrap().config
+        .options;
+    assert_eq!(first.to_toml(), again.to_toml());
+    let defaults = Layers::default().load(NeedUpstream::No).unwrap().options;
+    assert_ne!(first.to_toml(), defaults.to_toml());
+}
+
+#[test]
+fn every_option_comes_out_where_it_is_for() {
+    let mut file = String::new();
+    for (key, [value, ..]) in VALUES {
+        file.push_str(&format!("{key} = {value}\n"));
+    }
+    // Those that would be alike, or like a default.
+    let file = file
+        .replace("read_timeout = \"1s\"", "read_timeout = \"11s\"")
+        .replace("idle_timeout = \"1s\"", "idle_timeout = \"12s\"")
+        .replace("write_timeout = \"1s\"", "write_timeout = \"13s\"")
+        .replace("shutdown.delay = \"1s\"", "shutdown.delay = \"14s\"");
+    let settings = Layers::default()
+        .file(&file)
+        .load(NeedUpstream::Yes)
+        .unwrap()
+        .settings;
+    let seconds = Duration::from_secs;
+    assert_eq!(settings.listen, "h:1");
+    assert_eq!((settings.threads, settings.max_connections), (1, Some(1)));
+    for (limits, streams) in [(settings.callers, 100), (settings.operators, 10)] {
+        assert_eq!(limits.read_timeout, seconds(11));
+        assert_eq!(limits.idle_timeout, seconds(12));
+        assert_eq!(limits.write_timeout, seconds(13));
+        assert_eq!((limits.max_body, limits.max_streams), (1 << 10, streams));
+    }
+    let jobs = settings.jobs;
+    assert_eq!((jobs.max_body, jobs.max_depth), (1 << 10, 1));
+    assert_eq!(jobs.max_buffered, 1 << 30);
+    assert_eq!(jobs.request_timeout, seconds(60));
+    assert_eq!(jobs.read_timeout, seconds(11));
+    assert_eq!((jobs.timing, jobs.idempotent), (false, true));
+    assert_eq!(jobs.error_status, 400);
+
+    let route = settings.route;
+    let batcher = route.batcher;
+    assert_eq!((batcher.max_size, batcher.max_bytes), (1, (2 << 20) - 1));
+    assert_eq!(
+        (batcher.max_wait, batcher.item_overhead),
+        (Duration::ZERO, 1)
     );
+    assert_eq!(
+        (batcher.wait, batcher.on_full),
+        (Wait::Adaptive, OnFull::Wait)
+    );
+    assert_eq!((batcher.max_in_flight, route.adaptive), (1, false));
+    assert_eq!(batcher.min_interval, seconds(1));
+    assert_eq!((batcher.queue_jobs, batcher.queue_bytes), (101, 1 << 30));
+    let policy = route.policy;
+    assert_eq!((policy.results, policy.idempotent), (Results::None, true));
+    assert_eq!((policy.split_on, policy.max_attempts), (vec![400], 1));
+    let Backoff { base, cap } = policy.backoff;
+    assert_eq!((base, cap), (Duration::from_millis(1), seconds(2)));
+    assert_eq!((policy.longest_wait, policy.excerpts), (seconds(1), false));
+    assert_eq!(
+        (policy.largest.jobs, policy.largest.bytes),
+        (1, (2 << 20) - 1)
+    );
+    assert_eq!((route.budget, route.budget_min), (0.0, 0));
+    assert_eq!(
+        (route.circuit_failures, route.circuit_open_for),
+        (1, seconds(1))
+    );
+    let upstream = route.upstream;
+    assert_eq!(upstream.url.as_str(), "http://a/");
+    assert_eq!(
+        (upstream.timeout, upstream.connect_timeout),
+        (seconds(1), seconds(2))
+    );
+    assert_eq!(
+        (upstream.max_response, upstream.idle_timeout),
+        (1 << 10, seconds(2))
+    );
+    assert_eq!(upstream.max_connection_age, Duration::ZERO);
+    assert_eq!((upstream.connections, upstream.runtimes), (1, 1));
+
+    assert_eq!(settings.admin.unwrap().listen, "h:8");
+    assert_eq!(settings.shutdown.delay, seconds(14));
+    assert_eq!(settings.shutdown.timeout, seconds(1));
+    assert_eq!(settings.log.targets, "warn".parse().unwrap());
+    assert_eq!(settings.log.format, Format::Text);
+}
+
+#[test]
+fn what_is_left_to_the_proxy_comes_out_as_its_own_number() {
+    let settings = Layers::default()
+        .file("server.threads = \"auto\"\nupstream.max_in_flight = \"adaptive\"")
+        .load(NeedUpstream::No)
+        .unwrap()
+        .settings;
+    assert!(settings.threads >= 1);
+    assert_eq!(settings.max_connections, None);
+    assert!(settings.route.adaptive);
+    assert_eq!(settings.route.batcher.max_in_flight, limit::START);
+    assert_eq!(settings.route.upstream.connections, limit::MAX);
 }
 
 #[test]
@@ -229,17 +331,14 @@ fn no_debug_text_holds_a_secret() {
         )
         .flag("--upstream-header", "Authorization: s3cret");
     let loaded = layers.load(NeedUpstream::Yes).unwrap();
-    for text in [
-        format!("{loaded:?}"),
-        format!("{:#?}", loaded.config.upstream),
-    ] {
+    for text in [format!("{loaded:?}"), format!("{:#?}", loaded.options)] {
         assert!(!text.contains("s3cret") && text.contains("***"), "{text}");
     }
-    let command = Flags::augment_args(clap::Command::new("test").no_binary_name(true));
+    let command = <Flags>::augment_args(clap::Command::new("test").no_binary_name(true));
     let matches = command
         .try_get_matches_from(["--upstream-header", "K: s3cret"])
         .unwrap();
-    let flags = Flags::from_arg_matches(&matches).unwrap();
+    let flags = <Flags>::from_arg_matches(&matches).unwrap();
     assert!(!format!("{flags:?}").contains("s3cret"), "{flags:?}");
 }
 

@@ -1,180 +1,112 @@
-//! One call, and what its answer means for the batch.
+//! A success to the outcomes of the members.
 
 use bytes::Bytes;
-use http::HeaderValue;
 
-use super::Results;
-use super::outcome::{Failure, Passthrough, Refusal, code_of_status};
-use super::trip::Trip;
-use crate::code::Code;
+use super::batch::{Batch, jobs};
+use super::call::Failed;
+use super::correlate::{Correlation, Element, Outcome, correlate};
+use super::outcome::{Failure, JobOutcome};
+use crate::aside::{LARGE, aside};
 use crate::fault::NotResults;
-use crate::observe::FailedAnswer;
-use crate::upstream::{Call, CallError, Outgoing, Response};
+use crate::job::{Job, JobId};
+use crate::upstream::Response;
 
-/// The longest body of a refusal that is handed on to a caller: under 64 KiB.
-const MAX_PASSTHROUGH: usize = 64 * 1024 - 1;
+/// An answer up to this size, in bytes, is kept whole for any of its results: what a
+/// copy costs is more than what it would give back.
+const SMALL: usize = 64 * 1024;
 
-/// What one call came to.
-pub(super) enum Answer {
-    /// A success, with its body. The connection that it came on is kept for other
-    /// calls when the response is dropped, unless it is suspect by then.
-    Results(Response, Bytes),
-    /// A success whose body is not read for results.
-    Taken(Response),
-    /// No success.
-    Failed(Failed),
+/// A success, read.
+pub(super) struct Answered {
+    /// The connection that it came on is kept for other calls when this is dropped,
+    /// unless it is suspect by then.
+    pub response: Response,
+    /// What it holds for each member, and the body that those are parts of; `None`
+    /// where no results are read.
+    pub results: Option<(Correlation, Bytes)>,
 }
 
-/// A call without success.
-pub(super) struct Failed {
-    pub failure: Failure,
-    /// For the log.
-    pub cause: String,
-    /// What is to be seen of the answer, if there was one.
-    pub answer: Option<FailedAnswer>,
-    /// What of the answer is still to be read.
-    pub response: Option<Response>,
-}
-
-/// Sends the array, and reads as much of the answer as its meaning takes.
-pub(super) async fn call(
-    upstream: &impl Call,
-    trip: &Trip,
-    array: Vec<Bytes>,
-    results: Results,
-) -> Answer {
-    let tag = trip.tag();
-    let posted = upstream.post(Outgoing {
-        array,
-        batch_id: &tag.id_header,
-        batch_size: &tag.size_header,
-        trace: trip.trace(),
-        sent: trip.sent(),
-        runtime: trip.runtime(),
-    });
-    let mut response = match posted.await {
-        Ok(response) => response,
-        Err(error) => return Answer::Failed(Failed::from(error)),
+/// Finds each member's result. An answer without one for any of them may be another
+/// batch's: all that follow on its connection would be too, so that it is not used
+/// again.
+///
+/// # Errors
+/// Where the answer holds no results at all.
+pub(super) async fn read(
+    batch: &Batch,
+    mut response: Response,
+    body: Option<Bytes>,
+) -> Result<Answered, Failed> {
+    let Some(body) = body else {
+        let results = None;
+        return Ok(Answered { response, results });
     };
-    let status = response.status();
-    if !(200..=299).contains(&status) {
-        return Answer::Failed(refusal(response, trip.size()).await);
-    }
-    if results == Results::None {
-        return match response.is_its_own() {
-            Ok(()) => Answer::Taken(response),
-            Err(error) => Answer::Failed(Failed::from(error)),
-        };
-    }
-    match response.body().await {
-        Ok(body) => Answer::Results(response, body),
-        Err(error) => Answer::Failed(Failed {
-            answer: Some(seen(&response)),
-            ..Failed::from(error)
-        }),
-    }
-}
-
-impl From<CallError> for Failed {
-    fn from(error: CallError) -> Self {
-        let failure = match &error {
-            CallError::Unreachable(_) | CallError::Refused(_) => Failure::Unreachable,
-            CallError::ConnectTimeout => Failure::ConnectTimeout,
-            CallError::Disconnected(_) => Failure::Disconnected,
-            CallError::Timeout => Failure::Timeout,
-            CallError::Foreign(status) => Failure::Malformed(*status),
-            CallError::TooLarge(status) => Failure::ResponseTooLarge(*status),
-        };
-        Self {
-            failure,
-            cause: error.to_string(),
-            answer: None,
-            response: None,
+    match find(batch, &body).await {
+        Ok(correlation) => {
+            if correlation.is_for_no_job() {
+                response.suspect();
+            }
+            let results = Some((correlation, body));
+            Ok(Answered { response, results })
+        }
+        Err(error) => {
+            response.suspect();
+            Err(Failed::malformed(&response, &body, &error))
         }
     }
 }
 
-impl Failed {
-    /// A success whose body holds no results.
-    pub fn malformed(response: &Response, body: &[u8], error: &NotResults) -> Self {
-        let answer = seen(response);
-        let cause = match &answer.content_encoding {
-            Some(encoding) => format!("compressed ({encoding}), though none was accepted"),
-            None => error.to_string(),
-        };
-        Self {
-            failure: Failure::Malformed(response.status()),
-            cause,
-            answer: Some(answer.with_body(body)),
-            response: None,
+async fn find(batch: &Batch, body: &Bytes) -> Result<Correlation, NotResults> {
+    let ids = jobs(batch).map(Job::id);
+    if body.len() < LARGE {
+        return correlate(ids, body);
+    }
+    let (ids, body): (Vec<JobId>, _) = (ids.cloned().collect(), body.clone());
+    aside(move || correlate(ids.iter(), &body)).await
+}
+
+/// What a success of this status has for one job.
+pub(super) fn outcome(found: Option<Outcome>, status: u16, body: &Bytes) -> JobOutcome {
+    let missing = |other_type| Failure::ResultMissing { status, other_type };
+    JobOutcome::Failed(match found {
+        Some(Outcome::Found(Element { raw, error })) => {
+            let raw = apart(raw, body);
+            return JobOutcome::Element { raw, error };
+        }
+        Some(Outcome::Missing { other_type }) => missing(other_type),
+        Some(Outcome::Ambiguous) => Failure::ResultAmbiguous(status),
+        Some(Outcome::Malformed(_)) => Failure::ResultMalformed(status),
+        None => missing(false),
+    })
+}
+
+/// A result as it is kept until its caller takes it: in memory of its own where it
+/// would hold on to an answer of more than twice its size.
+fn apart(result: Bytes, answer: &Bytes) -> Bytes {
+    match answer.len() > SMALL && result.len() < answer.len() / 2 {
+        true => Bytes::copy_from_slice(&result),
+        false => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_results_are_copied_out_of_large_answers() {
+        for (answer, result, copied) in [
+            (SMALL, 1, false),
+            (SMALL + 1, 1, true),
+            (1 << 20, (1 << 19) - 1, true),
+            (1 << 20, 1 << 19, false),
+            (1 << 20, 1 << 20, false),
+        ] {
+            let answer = Bytes::from(vec![b'x'; answer]);
+            let result = answer.slice(..result);
+            let kept = apart(result.clone(), &answer);
+            assert_eq!(kept, result);
+            let is_copy = kept.as_ptr() != result.as_ptr();
+            assert_eq!(is_copy, copied, "{} of {}", result.len(), answer.len());
         }
     }
-}
-
-fn seen(response: &Response) -> FailedAnswer {
-    FailedAnswer::new(response.status(), response.headers())
-}
-
-/// What an answer that is no success means; reads its body where the one caller
-/// may see it.
-async fn refusal(mut response: Response, size: usize) -> Failed {
-    let status = response.status();
-    let code = code_of_status(status, size);
-    let retry_after = response.retry_after();
-    let mut answer = seen(&response);
-    let mut body = None;
-    if code == Code::UpstreamRejectedJob
-        && response.is_plain()
-        && let Some(content_type) = response
-            .content_type()
-            .filter(|it| is_readable(it))
-            .cloned()
-    {
-        // Without a readable body the caller gets a problem with the status.
-        body = response
-            .body_up_to(MAX_PASSTHROUGH)
-            .await
-            .ok()
-            .map(|bytes| Passthrough {
-                content_type,
-                bytes,
-            });
-    }
-    if let Some(body) = &body {
-        answer = answer.with_body(&body.bytes);
-    }
-    let refusal = Refusal {
-        status,
-        code,
-        retry_after,
-        body,
-    };
-    Failed {
-        failure: Failure::Status(refusal),
-        cause: format!("status {status}{}", meaning(status)),
-        answer: Some(answer),
-        response: Some(response),
-    }
-}
-
-/// What a status says about a batch, for the operator.
-fn meaning(status: u16) -> &'static str {
-    match status {
-        300..=399 => ": redirects are not followed",
-        401 | 403 | 407 => ": it wants other credentials",
-        404 | 405 | 410 => ": nothing takes batches at this path",
-        413 => ": too large for it",
-        429 | 503 => ": it has too much to do",
-        _ => "",
-    }
-}
-
-/// Whether a body of this type may be handed on: JSON or text.
-fn is_readable(content_type: &HeaderValue) -> bool {
-    let Ok(text) = content_type.to_str() else {
-        return false;
-    };
-    let essence = text.split(';').next().unwrap_or_default();
-    let essence = essence.trim().to_ascii_lowercase();
-    essence == "application/json" || essence.ends_with("+json") || essence.starts_with("text/")
 }

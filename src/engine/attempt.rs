@@ -1,7 +1,7 @@
 //! One call to the upstream, and what is learned from it.
 //!
 //! An attempt begins with a permit of the circuit and ends in one [`End`], told in
-//! the moment that the call is over: before any pause, and whether or not anybody is
+//! the moment that the call is over: before any pause, and whether or not a caller is
 //! left to answer. One that is dropped without an end, by a panic, is told too. So
 //! each call is in the metrics once, and the circuit and the limit hear of each.
 
@@ -9,101 +9,93 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::attend::NobodyLeft;
+use super::answer::Answered;
+use super::batch::{Batch, Batcher, size};
+use super::budget::Reservation;
+use super::call::Failed;
+use super::circuit::Permit;
+use super::journal::Journal;
 use super::learning::Learning;
-use super::outcome::{Failure, JobResult};
-use super::retry::Reservation;
-use crate::batcher::Batcher;
+use super::outcome::{Abandoned, Failure};
 use crate::code::Code;
-use crate::job::Job;
-use crate::observe::Event;
-use crate::resilience::circuit::{Permit, Signal};
-use crate::resilience::limit;
+use crate::resilience::circuit::Signal;
+use crate::resilience::limit::LoadSignal;
 use crate::resilience::size::Size;
 
 /// How a call ended.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum End<'a> {
-    /// With a success, of this status.
-    Answered(u16),
+pub(super) enum End {
+    /// With a success.
+    Answered(Answered),
     /// With a failure of the whole batch.
-    Failed(&'a Failure),
-    /// With an answer that has the batch go on in halves. Whoever is to blame is in
-    /// one of them, and each will tell of the upstream's health by itself.
-    Split(&'a Failure),
-    /// Nobody waited for it any more, so that it was given up.
-    Abandoned(NobodyLeft),
-    /// Its processing panicked.
-    Panicked,
+    Failed(Failed),
+    /// With a failure that has the batch go on in halves.
+    Split(Failed),
+    /// No member waited for it any more, so that it was given up.
+    Abandoned(Abandoned),
 }
 
 /// A call that is under way.
 #[must_use = "its end is to be told"]
 pub(super) struct Attempt {
     learning: Arc<Learning>,
-    batcher: Batcher<Job, JobResult>,
+    journal: Arc<Journal>,
+    batcher: Batcher,
     size: Size,
     started: Instant,
-    /// None once its end is told.
+    /// `None` once its end is told.
     permit: Option<Permit>,
 }
 
 impl Attempt {
-    /// A call begins with a batch of this size; as a retry, if one was reserved.
+    /// A call begins with this batch; as a retry, if one was reserved.
     pub fn begin(
         learning: &Arc<Learning>,
-        batcher: Batcher<Job, JobResult>,
-        size: Size,
+        journal: &Arc<Journal>,
+        batch: &Batch,
         permit: Permit,
         retry: Option<Reservation<'_>>,
     ) -> Self {
         let started = Instant::now();
         if let Some(reservation) = retry {
             reservation.spend(started);
-            learning.observer.tell(Event::Retried);
+            journal.retried();
         }
         Self {
             learning: Arc::clone(learning),
-            batcher,
-            size,
+            journal: Arc::clone(journal),
+            batcher: batch.batcher(),
+            size: size(batch),
             started,
             permit: Some(permit),
         }
     }
 
     /// The call is over.
-    pub fn end(mut self, end: End<'_>) {
+    pub fn end(mut self, end: &End) {
         if let Some(permit) = self.permit.take() {
-            self.tell(permit, end);
+            let hung = match end {
+                End::Abandoned(_) => self.learning.has_hung(self.started.elapsed()),
+                _ => false,
+            };
+            self.tell(permit, Lesson::of(end, hung));
         }
     }
 
-    fn tell(&self, permit: Permit, end: End<'_>) {
+    fn tell(&self, permit: Permit, lesson: Lesson) {
         let now = Instant::now();
         let took = now.saturating_duration_since(self.started);
-        let learning = &*self.learning;
-        let (outcome, status) = end.counted();
-        learning.observer.tell(Event::AttemptEnded {
-            outcome,
-            status,
-            took,
-        });
-        let hung = matches!(end, End::Abandoned(_)) && learning.has_hung(took);
-        if let Some(signal) = end.signal(hung) {
+        self.journal.call_ended(lesson.outcome, lesson.status, took);
+        if let Some(signal) = lesson.signal {
             permit.tell(signal, now);
         }
-        let call = limit::Call {
-            started: self.started,
-            ended: now,
-            in_flight: self.batcher.snapshot().in_flight,
-            outcome: end.load(hung),
-        };
-        learning.adapt(&self.batcher, call);
-        if let End::Answered(_) = end {
-            learning.answered(took);
-        }
-        if end.is_too_large() {
-            learning.refused(&self.batcher, self.size, now);
+        let slots = self.learning.call_ended(
+            &self.batcher,
+            (self.started, now),
+            lesson.load,
+            lesson.too_large.then_some(self.size),
+        );
+        if let Some((from, to)) = slots {
+            self.journal.slots_changed(from, to);
         }
     }
 }
@@ -111,56 +103,72 @@ impl Attempt {
 impl Drop for Attempt {
     fn drop(&mut self) {
         if let Some(permit) = self.permit.take() {
-            self.tell(permit, End::Panicked);
+            self.tell(permit, Lesson::PANICKED);
         }
     }
 }
 
-impl End<'_> {
-    /// Whether the upstream said so of this batch.
-    fn is_too_large(self) -> bool {
-        match self {
-            Self::Failed(Failure::Status(refusal)) | Self::Split(Failure::Status(refusal)) => {
-                refusal.status == 413
-            }
-            _ => false,
+/// What the end of a call says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Lesson {
+    /// What it is counted as; `None` where every caller departed.
+    outcome: Option<Code>,
+    /// The status of the answer.
+    status: Option<u16>,
+    /// Of the upstream's health, if anything.
+    signal: Option<Signal>,
+    /// Of its load.
+    load: LoadSignal,
+    /// Whether the batch was more than it takes.
+    too_large: bool,
+}
+
+impl Lesson {
+    /// Of a call whose processing panicked.
+    const PANICKED: Self = Self {
+        outcome: Some(Code::Internal),
+        status: None,
+        signal: None,
+        load: LoadSignal::Ignored,
+        too_large: false,
+    };
+
+    /// A call that was abandoned says something only where it has `hung`.
+    fn of(end: &End, hung: bool) -> Self {
+        match end {
+            End::Answered(answered) => Self {
+                outcome: Some(Code::Ok),
+                status: Some(answered.response.status()),
+                signal: Some(Signal::Answered),
+                load: LoadSignal::Answered,
+                too_large: false,
+            },
+            End::Failed(failed) => Self::of_failure(&failed.failure),
+            // The job that is to blame is in one of the halves, which will tell.
+            End::Split(failed) => Self {
+                signal: Some(Signal::Answered),
+                ..Self::of_failure(&failed.failure)
+            },
+            End::Abandoned(why) => Self {
+                outcome: why.code(),
+                status: None,
+                signal: hung.then_some(Signal::Failed),
+                load: match hung {
+                    true => LoadSignal::Overloaded,
+                    false => LoadSignal::Ignored,
+                },
+                too_large: false,
+            },
         }
     }
 
-    /// What it is counted as, with the status of the answer.
-    fn counted(self) -> (Option<Code>, Option<u16>) {
-        match self {
-            Self::Answered(status) => (Code::Ok.into(), Some(status)),
-            Self::Failed(failure) | Self::Split(failure) => {
-                (failure.code().into(), failure.status())
-            }
-            Self::Abandoned(NobodyLeft::Departed) => (None, None),
-            Self::Abandoned(NobodyLeft::Expired) => (Code::DeadlineExceeded.into(), None),
-            Self::Abandoned(NobodyLeft::GivenUp { sent }) => {
-                (Failure::GivenUp { sent }.code().into(), None)
-            }
-            Self::Panicked => (Code::Internal.into(), None),
-        }
-    }
-
-    /// What it says of the upstream's health, if anything. A call that everybody
-    /// left says something only where it has `hung`.
-    fn signal(self, hung: bool) -> Option<Signal> {
-        match self {
-            Self::Answered(_) | Self::Split(_) => Some(Signal::Answered),
-            Self::Failed(failure) => Some(failure.signal()),
-            Self::Abandoned(_) => hung.then_some(Signal::Failed),
-            Self::Panicked => None,
-        }
-    }
-
-    /// What it says of the upstream's load.
-    fn load(self, hung: bool) -> limit::Outcome {
-        match self {
-            Self::Answered(_) => limit::Outcome::Answered,
-            Self::Failed(failure) | Self::Split(failure) => failure.load(),
-            Self::Abandoned(_) if hung => limit::Outcome::Overloaded,
-            Self::Abandoned(_) | Self::Panicked => limit::Outcome::Ignored,
+    fn of_failure(failure: &Failure) -> Self {
+        Self {
+            outcome: Some(failure.code()),
+            status: failure.status(),
+            signal: Some(failure.signal()),
+            load: failure.load(),
+            too_large: failure.is_too_large(),
         }
     }
 }

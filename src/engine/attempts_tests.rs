@@ -2,20 +2,26 @@
 //! of which the test answers every call.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderValue;
 use http_body_util::Full;
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{sleep, timeout};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::outcome::Dispatched;
-use super::*;
+use super::circuit::Circuit;
+use super::outcome::{Dispatched, Failure, JobOutcome, JobResult};
+use super::{Engine, Phase, Policy, Results, options};
 use crate::batcher::{Batcher, Reply, Settings};
-use crate::observe::Bounds;
-
-use crate::upstream::{CallError, Outgoing, Sent};
+use crate::code::Code;
+use crate::job::Job;
+use crate::observe::{Bounds, Observer};
+use crate::resilience::backoff::Backoff;
+use crate::resilience::budget::Budget;
+use crate::resilience::size::Size;
+use crate::upstream::{Call, CallError, DispatchFlag, Outgoing, Response};
 
 const MS: Duration = Duration::from_millis(1);
 /// Longer than anything that a test waits for.
@@ -30,7 +36,7 @@ struct Posted {
     at: Instant,
     batch_id: HeaderValue,
     array: Bytes,
-    sent: Sent,
+    dispatch: DispatchFlag,
     answer: oneshot::Sender<Answered>,
 }
 
@@ -41,7 +47,7 @@ impl Call for ByHand {
             at: Instant::now(),
             batch_id: batch.batch_id.clone(),
             array: batch.array.concat().into(),
-            sent: batch.sent.clone(),
+            dispatch: batch.dispatch.clone(),
             answer,
         };
         self.0.send(posted).ok().unwrap();
@@ -57,7 +63,7 @@ impl Posted {
     }
 
     fn status(self, status: u16, retry_after: Option<u64>) {
-        assert!(self.sent.ask());
+        assert!(self.dispatch.set());
         let mut response = http::Response::builder().status(status);
         if let Some(seconds) = retry_after {
             response = response.header("retry-after", seconds);
@@ -74,7 +80,7 @@ impl Posted {
     }
 }
 
-struct House {
+struct Proxy {
     batcher: Batcher<Job, JobResult>,
     calls: mpsc::UnboundedReceiver<Posted>,
     phase: watch::Sender<Phase>,
@@ -110,7 +116,7 @@ impl Default for Rules {
 impl Rules {
     /// Everything may be sent twice; the first pause is a second at most, and any
     /// four.
-    fn house(self) -> House {
+    fn start(self) -> Proxy {
         let settings = Settings {
             max_size: self.size,
             max_in_flight: self.slots,
@@ -126,7 +132,7 @@ impl Rules {
                 base: 1000 * MS,
                 cap: 4000 * MS,
             },
-            patience: FAR,
+            longest_wait: FAR,
             largest: Size {
                 jobs: self.size,
                 bytes: 1 << 20,
@@ -137,7 +143,7 @@ impl Rules {
         let budget = Budget::new(0.0, self.budget, Instant::now());
         let circuit = Arc::new(Circuit::new(self.failures, 1000 * MS));
         let (phase, current) = watch::channel(Phase::Running);
-        let processor = Processor::new(
+        let engine = Engine::new(
             ByHand(sender),
             policy,
             budget,
@@ -148,10 +154,10 @@ impl Rules {
                 max_bytes: 1 << 20,
             })),
         );
-        let processor = Arc::new(processor);
-        House {
+        let engine = Arc::new(engine);
+        Proxy {
             batcher: Batcher::with_batches(settings, move |batch| {
-                Arc::clone(&processor).process(batch)
+                Arc::clone(&engine).process(batch)
             }),
             calls,
             phase,
@@ -160,17 +166,17 @@ impl Rules {
     }
 }
 
-impl House {
+impl Proxy {
     fn job(&self, id: u64) -> Reply<Job, JobResult> {
         let job = Bytes::from(format!(r#"{{"id":{id}}}"#));
-        let job = Job::parse(&job, crate::json::MAX_DEPTH).unwrap();
+        let job = Job::parse(job, crate::json::MAX_DEPTH).unwrap();
         let options = options(&job, Instant::now() + FAR);
         self.batcher.submit_with(job, options).unwrap()
     }
 
     async fn next(&mut self) -> Posted {
         let call = timeout(FAR, self.calls.recv()).await;
-        call.expect("a call").expect("a processor")
+        call.expect("a call").expect("an engine")
     }
 
     /// The jobs of the next call, which takes them.
@@ -196,16 +202,16 @@ async fn was_taken(reply: Reply<Job, JobResult>) -> bool {
 #[tokio::test(start_paused = true)]
 async fn the_pauses_double_up_to_the_cap_and_are_spread() {
     const BATCHES: u64 = 100;
-    let mut house = Rules {
+    let mut proxy = Rules {
         slots: 1000,
         max_attempts: 5,
         ..Rules::default()
     }
-    .house();
-    let _replies: Vec<_> = (0..BATCHES).map(|id| house.job(id)).collect();
+    .start();
+    let _replies: Vec<_> = (0..BATCHES).map(|id| proxy.job(id)).collect();
     let mut attempts: HashMap<HeaderValue, Vec<Instant>> = HashMap::new();
     for _ in 0..BATCHES * 5 {
-        let call = house.next().await;
+        let call = proxy.next().await;
         let of_batch = attempts.entry(call.batch_id.clone()).or_default();
         of_batch.push(call.at);
         call.refuse();
@@ -222,51 +228,51 @@ async fn the_pauses_double_up_to_the_cap_and_are_spread() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_that_nobody_would_live_to_see_costs_nothing() {
-    let mut house = Rules {
+async fn a_retry_after_every_deadline_costs_no_budget() {
+    let mut proxy = Rules {
         budget: 1,
         ..Rules::default()
     }
-    .house();
-    let hopeless = house.job(1);
-    house.next().await.status(503, Some(3600));
+    .start();
+    let hopeless = proxy.job(1);
+    proxy.next().await.status(503, Some(3600));
     assert_eq!(failed(hopeless).await.code(), Code::UpstreamOverloaded);
-    let other = house.job(2);
-    house.next().await.status(503, None);
+    let other = proxy.job(2);
+    proxy.next().await.status(503, None);
     // The only retry of the budget is left for it.
-    assert_eq!(house.takes().await, r#"[{"id":2}]"#);
+    assert_eq!(proxy.takes().await, r#"[{"id":2}]"#);
     assert!(was_taken(other).await);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_answers_who_waits_for_a_slot_to_be_sent_again() {
-    let mut house = Rules::default().house();
-    let waiting = house.job(1);
-    house.next().await.status(503, None);
-    let _other = house.job(2);
-    let _busy = house.next().await;
+async fn a_drain_answers_a_batch_that_waits_for_a_slot_to_be_sent_again() {
+    let mut proxy = Rules::default().start();
+    let waiting = proxy.job(1);
+    proxy.next().await.status(503, None);
+    let _other = proxy.job(2);
+    let _busy = proxy.next().await;
     // Its pause is over, but not the other's call.
     sleep(10_000 * MS).await;
     let start = Instant::now();
-    house.phase.send_replace(Phase::Draining);
+    proxy.phase.send_replace(Phase::Draining);
     assert_eq!(failed(waiting).await.code(), Code::UpstreamOverloaded);
     assert_eq!(start.elapsed(), Duration::ZERO);
     // And not by being sent when the slot is free.
-    assert!(house.calls.try_recv().is_err());
+    assert!(proxy.calls.try_recv().is_err());
 }
 
 #[tokio::test(start_paused = true)]
-async fn given_up_the_halves_that_wait_for_a_slot_are_answered_too() {
-    let mut house = Rules {
+async fn halves_that_wait_for_a_slot_are_given_up_too() {
+    let mut proxy = Rules {
         size: 4,
         ..Rules::default()
     }
-    .house();
-    let replies = [1, 2, 3, 4].map(|id| house.job(id));
-    house.next().await.status(413, None);
-    let _busy = house.next().await;
+    .start();
+    let replies = [1, 2, 3, 4].map(|id| proxy.job(id));
+    proxy.next().await.status(413, None);
+    let _busy = proxy.next().await;
     let start = Instant::now();
-    house.phase.send_replace(Phase::GivingUp);
+    proxy.phase.send_replace(Phase::GivingUp);
     for reply in replies {
         // The upstream had them all once.
         let failure = failed(reply).await;
@@ -276,23 +282,23 @@ async fn given_up_the_halves_that_wait_for_a_slot_are_answered_too() {
         );
     }
     assert_eq!(start.elapsed(), Duration::ZERO);
-    let vacated = timeout(FAR, house.batcher.vacated()).await;
-    vacated.expect("an empty house");
+    let vacated = timeout(FAR, proxy.batcher.vacated()).await;
+    vacated.expect("a vacant batcher");
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_members_of_a_half_were_with_the_upstream_before() {
-    let mut house = Rules {
+async fn the_members_of_a_half_were_dispatched_before() {
+    let mut proxy = Rules {
         size: 2,
         slots: 2,
         max_attempts: 1,
         ..Rules::default()
     }
-    .house();
-    let replies = [1, 2].map(|id| house.job(id));
-    house.next().await.status(413, None);
+    .start();
+    let replies = [1, 2].map(|id| proxy.job(id));
+    proxy.next().await.status(413, None);
     for _ in 0..2 {
-        house.next().await.refuse();
+        proxy.next().await.refuse();
     }
     for reply in replies {
         let result = reply.await.unwrap();
@@ -302,56 +308,56 @@ async fn the_members_of_a_half_were_with_the_upstream_before() {
 
 #[tokio::test(start_paused = true)]
 async fn against_an_open_circuit_nothing_is_sent_again() {
-    let mut house = Rules {
+    let mut proxy = Rules {
         slots: 2,
         failures: 1,
         ..Rules::default()
     }
-    .house();
-    let (opens, other) = (house.job(1), house.job(2));
-    let (opening, late) = (house.next().await, house.next().await);
+    .start();
+    let (opens, other) = (proxy.job(1), proxy.job(2));
+    let (opening, late) = (proxy.next().await, proxy.next().await);
     opening.status(500, None);
     assert_eq!(failed(opens).await.code(), Code::UpstreamError);
-    assert!(!house.circuit.is_closed());
+    assert!(!proxy.circuit.is_closed());
     late.status(503, None);
     assert_eq!(failed(other).await.code(), Code::UpstreamOverloaded);
-    assert!(house.calls.try_recv().is_err());
+    assert!(proxy.calls.try_recv().is_err());
 
     // Not the probe either: it is one call, and has decided.
     sleep(1000 * MS).await;
-    let probe = house.job(3);
-    house.next().await.refuse();
+    let probe = proxy.job(3);
+    proxy.next().await.refuse();
     assert_eq!(failed(probe).await.code(), Code::UpstreamUnreachable);
-    assert!(!house.circuit.is_closed());
-    assert!(house.calls.try_recv().is_err());
+    assert!(!proxy.circuit.is_closed());
+    assert!(proxy.calls.try_recv().is_err());
 }
 
 /// Has these calls answered with these statuses, and tells whether the circuit is
 /// open after that. Batches of one job first, then one of two, which is split.
 async fn opens(failures: u32, before: &[u16], whole: u16, halves: [u16; 2]) -> bool {
-    let mut house = Rules {
+    let mut proxy = Rules {
         size: 2,
         max_attempts: 1,
         split_on: vec![500],
         failures,
         ..Rules::default()
     }
-    .house();
+    .start();
     for status in before {
-        let reply = house.job(1);
-        house.batcher.flush();
-        house.next().await.status(*status, None);
+        let reply = proxy.job(1);
+        proxy.batcher.flush();
+        proxy.next().await.status(*status, None);
         failed(reply).await;
     }
-    let replies = [1, 2].map(|id| house.job(id));
-    house.next().await.status(whole, None);
+    let replies = [1, 2].map(|id| proxy.job(id));
+    proxy.next().await.status(whole, None);
     for status in halves {
-        house.next().await.status(status, None);
+        proxy.next().await.status(status, None);
     }
     for reply in replies {
         reply.await.unwrap();
     }
-    !house.circuit.is_closed()
+    !proxy.circuit.is_closed()
 }
 
 #[tokio::test(start_paused = true)]
@@ -365,34 +371,34 @@ async fn a_split_tells_the_circuit_that_the_upstream_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_whose_callers_leave_in_the_pause_costs_no_budget() {
-    let mut house = Rules {
+async fn a_retry_whose_callers_depart_in_the_pause_costs_no_budget() {
+    let mut proxy = Rules {
         budget: 1,
         ..Rules::default()
     }
-    .house();
-    let leaves = house.job(1);
-    house.next().await.status(503, Some(30));
+    .start();
+    let leaves = proxy.job(1);
+    proxy.next().await.status(503, Some(30));
     sleep(MS).await;
     drop(leaves);
     sleep(MS).await;
-    let other = house.job(2);
-    house.next().await.status(503, None);
-    assert_eq!(house.takes().await, r#"[{"id":2}]"#);
+    let other = proxy.job(2);
+    proxy.next().await.status(503, None);
+    assert_eq!(proxy.takes().await, r#"[{"id":2}]"#);
     assert!(was_taken(other).await);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_half_as_large_as_what_was_refused_meanwhile_is_split_without_a_call() {
-    let mut house = Rules {
+    let mut proxy = Rules {
         size: 4,
         ..Rules::default()
     }
-    .house();
-    let replies = [1, 2, 3, 4].map(|id| house.job(id));
+    .start();
+    let replies = [1, 2, 3, 4].map(|id| proxy.job(id));
     let mut sizes = Vec::new();
     for _ in 0..6 {
-        let call = house.next().await;
+        let call = proxy.next().await;
         let jobs = call.array.iter().filter(|byte| **byte == b'{').count();
         sizes.push(jobs);
         match jobs {
@@ -405,40 +411,40 @@ async fn a_half_as_large_as_what_was_refused_meanwhile_is_split_without_a_call()
         assert!(was_taken(reply).await);
     }
     // And for a minute none leaves with so many.
-    let replies = [1, 2].map(|id| house.job(id));
+    let replies = [1, 2].map(|id| proxy.job(id));
     for _ in 0..2 {
-        house.next().await.take();
+        proxy.next().await.take();
     }
     for reply in replies {
         assert!(was_taken(reply).await);
     }
     sleep(60_000 * MS).await;
-    let _replies = [1, 2, 3, 4].map(|id| house.job(id));
-    let array = house.takes().await;
+    let _replies = [1, 2, 3, 4].map(|id| proxy.job(id));
+    let array = proxy.takes().await;
     assert_eq!(array, r#"[{"id":1},{"id":2},{"id":3},{"id":4}]"#);
 }
 
 #[tokio::test(start_paused = true)]
 async fn halves_leave_a_slot_to_new_batches() {
-    let mut house = Rules {
+    let mut proxy = Rules {
         size: 4,
         slots: 2,
         split_on: vec![400],
         ..Rules::default()
     }
-    .house();
-    let _replies = [1, 2, 3, 4].map(|id| house.job(id));
-    house.next().await.status(400, None);
-    let half = house.next().await;
+    .start();
+    let _replies = [1, 2, 3, 4].map(|id| proxy.job(id));
+    proxy.next().await.status(400, None);
+    let half = proxy.next().await;
     assert_eq!(half.array, r#"[{"id":1},{"id":2}]"#);
     // The other half waits, though a slot is free.
     sleep(MS).await;
-    assert!(house.calls.try_recv().is_err());
-    let _new = [5, 6, 7, 8].map(|id| house.job(id));
+    assert!(proxy.calls.try_recv().is_err());
+    let _new = [5, 6, 7, 8].map(|id| proxy.job(id));
     assert_eq!(
-        house.takes().await,
+        proxy.takes().await,
         r#"[{"id":5},{"id":6},{"id":7},{"id":8}]"#
     );
     half.take();
-    assert_eq!(house.takes().await, r#"[{"id":3},{"id":4}]"#);
+    assert_eq!(proxy.takes().await, r#"[{"id":3},{"id":4}]"#);
 }

@@ -4,77 +4,22 @@
 //! Results are slices of the answer, byte for byte. Elements are told apart before
 //! they are read, so that one which is not JSON is its own job's misfortune.
 
+mod instead;
+mod results;
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 
 use bytes::Bytes;
 
-use crate::fault::{Instead, NotResults, Unmatched, Unsound};
+use crate::fault::{NotResults, Unmatched};
 use crate::job::JobId;
-use crate::json::scan::{self, Part, Unreadable};
+use crate::json::scan::{self, Part};
 use crate::json::{self, Shape};
 
-/// What the answer holds for one job.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Its result.
-    Found(Element),
-    /// No result has its id.
-    Missing {
-        /// One has it but for its JSON type: `"7"` for 7, or 7 for `"7"`.
-        other_type: bool,
-    },
-    /// Several have, and they differ: a guess could deliver the wrong one.
-    Ambiguous,
-    /// The one that has it is not JSON, or nests too deep; as it is written.
-    Malformed(Bytes),
-}
-
-impl Outcome {
-    /// Why the job has no sound result, if it has none.
-    pub fn unsound(&self) -> Option<Unsound> {
-        match self {
-            Self::Found(_) => None,
-            Self::Missing { other_type: true } => Some(Unsound::OtherType),
-            Self::Missing { other_type: false } => Some(Unsound::Missing),
-            Self::Ambiguous => Some(Unsound::Ambiguous),
-            Self::Malformed(_) => Some(Unsound::Malformed),
-        }
-    }
-}
-
-/// A result as the upstream wrote it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Element {
-    /// The object.
-    pub raw: Bytes,
-    /// Whether it is the job's error rather than its result.
-    pub error: Option<ElementError>,
-}
-
-/// What a result with an `error` says of its status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ElementError {
-    /// Its own `status`, where that is an integer from 400 to 599.
-    pub status: Option<u16>,
-}
-
-/// What an answer comes to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Correlation {
-    /// One for each id.
-    pub outcomes: Vec<Outcome>,
-    /// The elements that belong to nobody.
-    pub unmatched: Unmatched,
-}
-
-impl Correlation {
-    /// Whether there is nothing for any of the ids.
-    pub fn is_for_nobody(&self) -> bool {
-        self.outcomes
-            .iter()
-            .all(|it| matches!(it, Outcome::Missing { .. }))
-    }
-}
+use instead::instead;
+pub use results::{Correlation, Element, ElementError, Outcome};
 
 /// The answer without what may stand before it: a byte order mark, which some
 /// writers put there and a parser may ignore (RFC 8259, section 8.1).
@@ -93,7 +38,7 @@ pub fn correlate<'a>(
 ) -> Result<Correlation, NotResults> {
     let text = without_mark(answer);
     if text.trim_ascii_start().first() != Some(&b'[') {
-        return Err(NotResults::NotAnArray(Instead::of(text)));
+        return Err(NotResults::NotAnArray(instead(text)));
     }
     let mut index = Index::of(ids);
     let mut outcomes = vec![Outcome::Missing { other_type: false }; index.ids.len()];
@@ -102,21 +47,22 @@ pub fn correlate<'a>(
         let raw = || answer.slice_ref(part.raw);
         let (id, outcome) = match read(part) {
             Read::Sound { id, error } => (id, Outcome::Found(Element { raw: raw(), error })),
-            Read::Malformed { id: Some(id) } => (Some(id), Outcome::Malformed(raw())),
+            Read::Malformed { id: Some(id) } => (id, Outcome::Malformed(raw())),
             Read::Malformed { id: None } => return unmatched.malformed += 1,
             Read::NoId => return unmatched.no_id += 1,
             Read::TwoIds => return unmatched.two_ids += 1,
             Read::NotAnObject => return unmatched.not_an_object += 1,
         };
-        if let Some(at) = id.as_ref().and_then(|id| index.find(id)) {
-            return outcomes[at].add(outcome);
-        }
-        unmatched.unknown_id += 1;
-        let other = id.as_ref().and_then(JobId::of_other_type);
-        if let Some(at) = other.and_then(|id| index.find(&id))
-            && let Outcome::Missing { other_type } = &mut outcomes[at]
-        {
-            *other_type = true;
+        match index.find(id) {
+            Ok(at) => outcomes[at].add(outcome),
+            Err(other) => {
+                unmatched.unknown_id += 1;
+                if let Some(at) = other
+                    && let Outcome::Missing { other_type } = &mut outcomes[at]
+                {
+                    *other_type = true;
+                }
+            }
         }
     })
     .map_err(NotResults::Unreadable)?;
@@ -145,46 +91,43 @@ impl<'a> Index<'a> {
         }
     }
 
-    fn find(&mut self, id: &JobId) -> Option<usize> {
-        let at = if self.ids.get(self.next) == Some(&id) {
-            self.next
-        } else {
-            let all = || self.ids.iter().enumerate().map(|(at, &id)| (id, at));
-            let by_id = self.by_id.get_or_insert_with(|| all().collect());
-            *by_id.get(id)?
+    /// The place of the job with the id that is written so. Where there is none: that
+    /// of the job whose id is the same but for its JSON type, if there is one.
+    fn find(&mut self, written: &str) -> Result<usize, Option<usize>> {
+        let expected = self.ids.get(self.next);
+        let at = match expected.is_some_and(|id| id.is_written_as(written)) {
+            true => self.next,
+            false => self.look_up(&JobId::parse(written).map_err(|_| None)?)?,
         };
         self.next = at + 1;
-        Some(at)
+        Ok(at)
+    }
+
+    fn look_up(&mut self, id: &JobId) -> Result<usize, Option<usize>> {
+        let all = || self.ids.iter().enumerate().map(|(at, &id)| (id, at));
+        let by_id = self.by_id.get_or_insert_with(|| all().collect());
+        let place = |id: &JobId| by_id.get(id).copied();
+        place(id).ok_or_else(|| place(&id.of_other_type()?))
     }
 }
 
-impl Outcome {
-    fn add(&mut self, other: Self) {
-        *self = match (std::mem::replace(self, Self::Ambiguous), other) {
-            (Self::Missing { .. }, first) => first,
-            (Self::Found(one), Self::Found(same)) if one.raw == same.raw => Self::Found(one),
-            (Self::Malformed(one), Self::Malformed(same)) if one == same => Self::Malformed(one),
-            _ => Self::Ambiguous,
-        };
-    }
-}
-
-enum Read {
-    /// With an id that a job could have, or `None` for one that none can.
+/// What is read of an element; its id as it is written, which may be none that a job
+/// could have.
+enum Read<'a> {
     Sound {
-        id: Option<JobId>,
+        id: &'a str,
         error: Option<ElementError>,
     },
     /// Not JSON, or too deep; with its id where that can be read all the same.
     Malformed {
-        id: Option<JobId>,
+        id: Option<&'a str>,
     },
     NoId,
     TwoIds,
     NotAnObject,
 }
 
-fn read(part: Part<'_>) -> Read {
+fn read(part: Part<'_>) -> Read<'_> {
     let text = match std::str::from_utf8(part.raw) {
         Ok(text) if part.depth <= json::MAX_DEPTH => text,
         _ => return Read::Malformed { id: odd_id(part) },
@@ -205,7 +148,7 @@ fn read(part: Part<'_>) -> Read {
     });
     match (shape, id, ids) {
         (Ok(Shape::Object), Some(id), 1) => Read::Sound {
-            id: JobId::parse(id).ok(),
+            id,
             error: is_error.then_some(ElementError { status }),
         },
         (Ok(Shape::Object), None, _) => Read::NoId,
@@ -217,7 +160,7 @@ fn read(part: Part<'_>) -> Read {
 
 /// The id of an element that is not JSON, where its members can be told apart, one
 /// is called `id`, and that is one.
-fn odd_id(part: Part<'_>) -> Option<JobId> {
+fn odd_id(part: Part<'_>) -> Option<&str> {
     let (mut id, mut ids) = (None, 0);
     scan::members(part.raw, |name, value| {
         let name = std::str::from_utf8(name).ok();
@@ -233,40 +176,5 @@ fn odd_id(part: Part<'_>) -> Option<JobId> {
     let id = id.filter(|_| ids == 1)?;
     // A string with a raw control character in it is none.
     serde_json::from_str::<&serde_json::value::RawValue>(id).ok()?;
-    JobId::parse(id).ok()
+    JobId::parse(id).is_ok().then_some(id)
 }
-
-impl Instead {
-    fn of(text: &[u8]) -> Self {
-        match text.trim_ascii() {
-            [] => Self::Nothing,
-            [b'{', ..] => Self::object(text),
-            [b'<', ..] => Self::Markup,
-            [0x1f, 0x8b, ..] => Self::Gzip,
-            _ if is_json(text) => Self::Value,
-            _ => Self::Other,
-        }
-    }
-
-    /// What begins like an object.
-    fn object(text: &[u8]) -> Self {
-        let mut wrapped = false;
-        match scan::members(text, |_, value| wrapped |= value.raw.starts_with(b"[")) {
-            Ok(()) if wrapped => Self::Wrapped,
-            Ok(()) => Self::Object,
-            // The first has ended, and there is more.
-            Err(Unreadable::Byte { at }) if text[..at].trim_ascii_end().ends_with(b"}") => {
-                Self::Several
-            }
-            Err(_) => Self::Other,
-        }
-    }
-}
-
-fn is_json(text: &[u8]) -> bool {
-    serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok()
-}
-
-#[cfg(test)]
-#[path = "correlate_tests.rs"]
-mod tests;

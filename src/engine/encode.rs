@@ -16,16 +16,18 @@ const COPIED_BELOW: usize = 2_048;
 
 /// The body of a batch: `[job,job,…]`, in pieces. Large jobs are not copied.
 pub fn array<'a>(jobs: impl Iterator<Item = &'a Job> + Clone) -> Vec<Bytes> {
-    let copied = |job: &&Job| job.raw().len() < COPIED_BELOW;
-    let brackets = jobs.clone().count() * BYTES_PER_JOB + BYTES_PER_ARRAY;
-    let copies: usize = jobs.clone().filter(copied).map(|job| job.raw().len()).sum();
-    let mut copy = BytesMut::with_capacity(brackets.max(EMPTY.len()) + copies);
+    let copied = |job: &Job| job.raw().len() < COPIED_BELOW;
+    let room = jobs.clone().fold(BYTES_PER_ARRAY, |room, job| {
+        let copy = if copied(job) { job.raw().len() } else { 0 };
+        room + BYTES_PER_JOB + copy
+    });
+    let mut copy = BytesMut::with_capacity(room.max(EMPTY.len()));
     let mut pieces = Vec::new();
     let mut before = b'[';
     for job in jobs {
         copy.put_u8(before);
         before = b',';
-        if copied(&job) {
+        if copied(job) {
             copy.extend_from_slice(job.raw());
         } else {
             pieces.push(copy.split().freeze());
@@ -48,7 +50,7 @@ mod tests {
 
     fn job(id: usize, size: usize) -> Job {
         let body = format!(r#"{{"id":{id},"body":"{}"}}"#, "x".repeat(size));
-        Job::parse(&Bytes::from(body), crate::json::MAX_DEPTH).unwrap()
+        Job::parse(Bytes::from(body), crate::json::MAX_DEPTH).unwrap()
     }
 
     #[test]

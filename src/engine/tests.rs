@@ -1,18 +1,27 @@
-//! The processor between a scripted upstream and callers, on a paused clock: what
+//! The engine between a scripted upstream and callers, on a paused clock: what
 //! only shows at one moment and no other.
 
 use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use tokio::time::{advance, sleep};
+use tokio::sync::watch;
+use tokio::time::{Instant, advance, sleep};
 
-use super::*;
+use super::circuit::Circuit;
+use super::outcome::{JobOutcome, JobResult};
+use super::{Engine, Phase, Policy, Results, options};
 use crate::batcher::{Batcher, Reply, Settings};
-use crate::observe::Bounds;
+use crate::code::Code;
+use crate::job::Job;
+use crate::observe::{Bounds, Observer};
+use crate::resilience::backoff::Backoff;
+use crate::resilience::budget::Budget;
 use crate::resilience::limit;
-
-use crate::upstream::{CallError, Outgoing};
+use crate::resilience::size::Size;
+use crate::upstream::{Call, CallError, Outgoing, Response};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);
@@ -47,7 +56,7 @@ impl Call for Script {
             script.1.push(text.clone());
             script.0.pop_front().unwrap_or(says(200))
         };
-        assert!(batch.sent.ask());
+        assert!(batch.dispatch.set());
         sleep(step.0).await;
         assert_ne!(step.1, PANICS, "a panic that the test asked for");
         let mut response = http::Response::builder().status(step.1);
@@ -63,7 +72,7 @@ impl Call for Script {
 
 /// One slot for batches of one, an idempotent upstream, and a circuit that one
 /// failure opens for 5 s.
-struct House {
+struct Setup {
     settings: Settings,
     split_on: Vec<u16>,
     failures: u32,
@@ -71,7 +80,7 @@ struct House {
     adaptive: bool,
 }
 
-impl Default for House {
+impl Default for Setup {
     fn default() -> Self {
         Self {
             settings: Settings {
@@ -88,7 +97,7 @@ impl Default for House {
     }
 }
 
-struct Open {
+struct Proxy {
     batcher: Batcher<Job, JobResult>,
     script: Script,
     circuit: Arc<Circuit>,
@@ -96,7 +105,7 @@ struct Open {
     _phase: watch::Sender<Phase>,
 }
 
-impl House {
+impl Setup {
     fn without_circuit() -> Self {
         let failures = 0;
         Self {
@@ -105,7 +114,7 @@ impl House {
         }
     }
 
-    fn open(self, script: impl IntoIterator<Item = Step>) -> Open {
+    fn start(self, script: impl IntoIterator<Item = Step>) -> Proxy {
         let steps = Script::default();
         steps.0.lock().unwrap().0.extend(script);
         let circuit = Arc::new(Circuit::new(self.failures, self.open_for));
@@ -116,7 +125,7 @@ impl House {
             split_on: self.split_on,
             max_attempts: 3,
             backoff: Backoff { base: MS, cap: MS },
-            patience: 5 * SECOND,
+            longest_wait: 5 * SECOND,
             largest: Size {
                 jobs: self.settings.max_size,
                 bytes: self.settings.max_bytes,
@@ -129,7 +138,7 @@ impl House {
             max_bytes: self.settings.max_bytes,
         }));
         let call = steps.clone();
-        let processor = Processor::new(
+        let engine = Engine::new(
             call,
             policy,
             budget,
@@ -137,12 +146,12 @@ impl House {
             current,
             Arc::clone(&observer),
         );
-        let processor = Arc::new(match self.adaptive {
-            true => processor.adaptive(),
-            false => processor,
+        let engine = Arc::new(match self.adaptive {
+            true => engine.adaptive(),
+            false => engine,
         });
-        let process = move |batch| Arc::clone(&processor).process(batch);
-        Open {
+        let process = move |batch| Arc::clone(&engine).process(batch);
+        Proxy {
             batcher: Batcher::with_batches(self.settings, process),
             script: steps,
             circuit,
@@ -152,10 +161,10 @@ impl House {
     }
 }
 
-impl Open {
+impl Proxy {
     fn job(&self, id: &str, stays: Duration) -> Reply<Job, JobResult> {
         let job = Job::parse(
-            &Bytes::from(format!(r#"{{"id":"{id}"}}"#)),
+            Bytes::from(format!(r#"{{"id":"{id}"}}"#)),
             crate::json::MAX_DEPTH,
         )
         .unwrap();
@@ -193,33 +202,33 @@ fn code(result: &JobResult) -> Code {
 
 #[tokio::test(start_paused = true)]
 async fn the_halves_of_a_probe_are_both_sent() {
-    let mut house = House {
+    let mut setup = Setup {
         split_on: vec![500],
-        ..House::default()
+        ..Setup::default()
     };
-    house.settings.max_size = 2;
-    house.settings.max_in_flight = 10;
+    setup.settings.max_size = 2;
+    setup.settings.max_in_flight = 10;
     let slow = Step(10 * MS, 200, None);
-    let house = house.open([says(500), says(500), slow, slow]);
-    assert_eq!(house.outcome("a").await, Code::UpstreamError);
+    let proxy = setup.start([says(500), says(500), slow, slow]);
+    assert_eq!(proxy.outcome("a").await, Code::UpstreamError);
     advance(6 * SECOND).await;
-    let (one, other) = tokio::join!(house.outcome("b"), house.outcome("c"));
+    let (one, other) = tokio::join!(proxy.outcome("b"), proxy.outcome("c"));
     assert_eq!((one, other), (Code::Ok, Code::Ok));
-    assert!(house.circuit.is_closed());
+    assert!(proxy.circuit.is_closed());
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_sent_keeps_nobody_at_a_distance() {
-    let mut house = House {
+async fn a_batch_that_is_not_sent_takes_no_interval() {
+    let mut setup = Setup {
         open_for: 20 * SECOND,
-        ..House::default()
+        ..Setup::default()
     };
-    house.settings.min_interval = 10 * SECOND;
-    let house = house.open([Step(SECOND, 500, None)]);
-    let first = house.job("a", 50 * SECOND);
+    setup.settings.min_interval = 10 * SECOND;
+    let proxy = setup.start([Step(SECOND, 500, None)]);
+    let first = proxy.job("a", 50 * SECOND);
     sleep(2 * MS).await;
     let start = Instant::now();
-    let queued = ["b", "c", "d"].map(|id| house.job(id, 50 * SECOND));
+    let queued = ["b", "c", "d"].map(|id| proxy.job(id, 50 * SECOND));
     assert_eq!(code(&first.await.unwrap()), Code::UpstreamError);
     for job in queued {
         assert_eq!(code(&job.await.unwrap()), Code::CircuitOpen);
@@ -230,226 +239,226 @@ async fn what_is_not_sent_keeps_nobody_at_a_distance() {
     // From who is sent again the next keeps its distance.
     advance(20 * SECOND).await;
     let start = Instant::now();
-    assert_eq!(house.outcome("e").await, Code::Ok);
-    assert_eq!(house.outcome("f").await, Code::Ok);
+    assert_eq!(proxy.outcome("e").await, Code::Ok);
+    assert_eq!(proxy.outcome("f").await, Code::Ok);
     let waited = start.elapsed();
     assert!(waited >= 10 * SECOND, "{waited:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_probe_is_one_call() {
-    let house = House::default().open([says(500), Step(Duration::ZERO, 503, Some(20))]);
-    assert_eq!(house.outcome("a").await, Code::UpstreamError);
+    let proxy = Setup::default().start([says(500), Step(Duration::ZERO, 503, Some(20))]);
+    assert_eq!(proxy.outcome("a").await, Code::UpstreamError);
     advance(6 * SECOND).await;
     let start = Instant::now();
-    assert_eq!(house.outcome("b").await, Code::UpstreamOverloaded);
+    assert_eq!(proxy.outcome("b").await, Code::UpstreamOverloaded);
     assert!(start.elapsed() < SECOND);
-    assert_eq!(house.script.calls().len(), 2);
+    assert_eq!(proxy.script.calls().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_expired_is_in_no_second_attempt() {
+async fn an_expired_member_is_in_no_second_attempt() {
     // The batch is to be sent again just when its slot comes free, and that is just
     // when one of its members has no time left.
-    let mut house = House::without_circuit();
-    house.settings.max_size = 2;
-    let house = house.open([says(503), Step(SECOND, 200, None)]);
+    let mut setup = Setup::without_circuit();
+    setup.settings.max_size = 2;
+    let proxy = setup.start([says(503), Step(SECOND, 200, None)]);
     let start = Instant::now();
-    let hasty = house.job("hasty", SECOND);
-    let patient = house.job("patient", 50 * SECOND);
-    let others = ["b", "c"].map(|id| house.job(id, 50 * SECOND));
+    let hasty = proxy.job("hasty", SECOND);
+    let patient = proxy.job("patient", 50 * SECOND);
+    let others = ["b", "c"].map(|id| proxy.job(id, 50 * SECOND));
     assert_eq!(code(&hasty.await.unwrap()), Code::DeadlineExceeded);
     assert_eq!(code(&patient.await.unwrap()), Code::Ok);
     assert!(start.elapsed() >= SECOND);
     for other in others {
         assert_eq!(code(&other.await.unwrap()), Code::Ok);
     }
-    let calls = house.script.calls();
+    let calls = proxy.script.calls();
     let hasty = calls.iter().filter(|call| call.contains("hasty")).count();
     assert_eq!((calls.len(), hasty), (3, 1), "{calls:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_upstream_that_outlasts_every_caller_has_failed() {
+async fn an_upstream_that_outlasts_every_deadline_has_failed() {
     let hangs = Step(100 * SECOND, 200, None);
-    let house = House {
+    let setup = Setup {
         failures: 2,
-        ..House::default()
+        ..Setup::default()
     };
-    let house = house.open([hangs; 4]);
+    let proxy = setup.start([hangs; 4]);
     for id in ["a", "b"] {
-        let result = house.job(id, 5 * SECOND).await.unwrap();
+        let result = proxy.job(id, 5 * SECOND).await.unwrap();
         assert_eq!(code(&result), Code::DeadlineExceeded);
     }
-    assert_eq!(house.circuit.state(), "open");
+    assert_eq!(proxy.circuit.state(), "open");
 }
 
 #[tokio::test(start_paused = true)]
 async fn callers_in_a_hurry_open_no_circuit() {
-    let house = House::default().open([Step(3 * SECOND, 200, None); 9]);
+    let proxy = Setup::default().start([Step(3 * SECOND, 200, None); 9]);
     for id in ["a", "b", "c"] {
-        let result = house.job(id, SECOND).await.unwrap();
+        let result = proxy.job(id, SECOND).await.unwrap();
         assert_eq!(code(&result), Code::DeadlineExceeded);
     }
-    assert_eq!(house.circuit.state(), "closed");
+    assert_eq!(proxy.circuit.state(), "closed");
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_upstream_that_outlasts_every_caller_gets_fewer_calls() {
+async fn an_upstream_that_outlasts_every_deadline_gets_fewer_calls() {
     let hangs = Step(100 * SECOND, 200, None);
-    let mut house = House {
+    let mut setup = Setup {
         failures: 0,
         adaptive: true,
-        ..House::default()
+        ..Setup::default()
     };
-    house.settings.max_in_flight = limit::START;
-    let house = house.open([hangs; 40]);
+    setup.settings.max_in_flight = limit::START;
+    let proxy = setup.start([hangs; 40]);
     let jobs: Vec<_> = (0..10)
-        .map(|id| house.job(&id.to_string(), 5 * SECOND))
+        .map(|id| proxy.job(&id.to_string(), 5 * SECOND))
         .collect();
     for job in jobs {
         assert_eq!(code(&job.await.unwrap()), Code::DeadlineExceeded);
     }
-    assert!(house.batcher.snapshot().max_in_flight < limit::START);
+    assert!(proxy.batcher.snapshot().max_in_flight < limit::START);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_upstream_had_it_for_its_calls_and_not_for_the_pauses() {
-    let house = House::without_circuit();
-    let house = house.open([Step(SECOND, 503, Some(20)), Step(2 * SECOND, 200, None)]);
+async fn the_time_of_the_upstream_is_that_of_the_calls_without_the_pauses() {
+    let setup = Setup::without_circuit();
+    let proxy = setup.start([Step(SECOND, 503, Some(20)), Step(2 * SECOND, 200, None)]);
     let start = Instant::now();
-    let result = house.job("a", 50 * SECOND).await.unwrap();
+    let result = proxy.job("a", 50 * SECOND).await.unwrap();
     assert_eq!(code(&result), Code::Ok);
     assert!(start.elapsed() >= 23 * SECOND);
     assert_eq!(result.upstream.as_secs(), 3);
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_who_left_is_retried_for() {
-    let mut house = House::without_circuit();
-    house.settings.max_size = 2;
-    let house = house.open([Step(SECOND, 503, Some(1))]);
-    let leaves = house.job("leaves", 50 * SECOND);
-    let hasty = house.job("hasty", SECOND + 2 * MS);
+async fn a_departed_caller_is_not_retried_for() {
+    let mut setup = Setup::without_circuit();
+    setup.settings.max_size = 2;
+    let proxy = setup.start([Step(SECOND, 503, Some(1))]);
+    let leaves = proxy.job("leaves", 50 * SECOND);
+    let hasty = proxy.job("hasty", SECOND + 2 * MS);
     sleep(500 * MS).await;
     drop(leaves);
     // The one that is left has no time for another attempt.
     assert_eq!(code(&hasty.await.unwrap()), Code::UpstreamOverloaded);
-    assert_eq!(house.script.calls().len(), 1);
+    assert_eq!(proxy.script.calls().len(), 1);
 }
 
 /// An upstream that takes 20 ms, and then hangs.
-fn hangs(house: House) -> Open {
+fn hangs(setup: Setup) -> Proxy {
     let hangs = Step(100 * SECOND, 200, None);
-    house.open([[Step(20 * MS, 200, None)].as_slice(), &[hangs; 40]].concat())
+    setup.start([[Step(20 * MS, 200, None)].as_slice(), &[hangs; 40]].concat())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hanging_upstream_opens_the_circuit_though_its_callers_leave_first() {
-    let house = hangs(House {
+async fn a_hanging_upstream_opens_the_circuit_though_its_callers_depart_first() {
+    let proxy = hangs(Setup {
         failures: 2,
-        ..House::default()
+        ..Setup::default()
     });
-    assert_eq!(house.outcome("a").await, Code::Ok);
+    assert_eq!(proxy.outcome("a").await, Code::Ok);
     for id in ["b", "c"] {
-        assert_eq!(house.circuit.state(), "closed");
-        house.leaves(id, 500 * MS).await;
+        assert_eq!(proxy.circuit.state(), "closed");
+        proxy.leaves(id, 500 * MS).await;
     }
-    assert_eq!(house.circuit.state(), "open");
-    assert_eq!(house.calls_counted(), [(None, 2), (Some(200), 1)]);
+    assert_eq!(proxy.circuit.state(), "open");
+    assert_eq!(proxy.calls_counted(), [(None, 2), (Some(200), 1)]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hanging_upstream_gets_fewer_calls_though_its_callers_leave_first() {
-    let mut house = House {
+async fn a_hanging_upstream_gets_fewer_calls_though_its_callers_depart_first() {
+    let mut setup = Setup {
         failures: 0,
         adaptive: true,
-        ..House::default()
+        ..Setup::default()
     };
-    house.settings.max_in_flight = limit::START;
-    let house = hangs(house);
-    assert_eq!(house.outcome("a").await, Code::Ok);
-    house.leaves("b", 500 * MS).await;
-    assert!(house.batcher.snapshot().max_in_flight < limit::START);
+    setup.settings.max_in_flight = limit::START;
+    let proxy = hangs(setup);
+    assert_eq!(proxy.outcome("a").await, Code::Ok);
+    proxy.leaves("b", 500 * MS).await;
+    assert!(proxy.batcher.snapshot().max_in_flight < limit::START);
 }
 
 #[tokio::test(start_paused = true)]
-async fn callers_who_leave_an_upstream_that_is_as_slow_as_ever_teach_nothing() {
+async fn departed_callers_of_an_upstream_as_slow_as_ever_teach_nothing() {
     // Ten times what is usual, and 100 ms where it is quick.
     for (usual, leaves) in [(20 * MS, 190 * MS), (MS, 90 * MS), (SECOND, 3 * SECOND)] {
         let hangs = Step(100 * SECOND, 200, None);
-        let house = House::default().open([Step(usual, 200, None), hangs, hangs]);
-        assert_eq!(house.outcome("a").await, Code::Ok);
+        let proxy = Setup::default().start([Step(usual, 200, None), hangs, hangs]);
+        assert_eq!(proxy.outcome("a").await, Code::Ok);
         for id in ["b", "c"] {
-            house.leaves(id, leaves).await;
+            proxy.leaves(id, leaves).await;
         }
-        assert_eq!(house.circuit.state(), "closed", "{usual:?}");
+        assert_eq!(proxy.circuit.state(), "closed", "{usual:?}");
         // Each is counted all the same.
-        assert_eq!(house.calls_counted(), [(None, 2), (Some(200), 1)]);
+        assert_eq!(proxy.calls_counted(), [(None, 2), (Some(200), 1)]);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_an_unknown_upstream_only_most_of_the_time_that_anybody_waits_tells() {
+async fn an_unknown_upstream_hangs_after_most_of_the_longest_wait() {
     let hangs = Step(100 * SECOND, 200, None);
-    let house = House::default().open([hangs; 9]);
-    house.leaves("a", 3900 * MS).await;
-    assert_eq!(house.circuit.state(), "closed");
-    house.leaves("b", 4100 * MS).await;
-    assert_eq!(house.circuit.state(), "open");
+    let proxy = Setup::default().start([hangs; 9]);
+    proxy.leaves("a", 3900 * MS).await;
+    assert_eq!(proxy.circuit.state(), "closed");
+    proxy.leaves("b", 4100 * MS).await;
+    assert_eq!(proxy.circuit.state(), "open");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_is_told_of_before_the_pause_that_its_callers_leave_in() {
-    let house = House {
+async fn a_call_is_told_of_before_the_pause_that_its_callers_depart_in() {
+    let setup = Setup {
         failures: 3,
-        ..House::default()
+        ..Setup::default()
     };
-    let house = house.open([Step(Duration::ZERO, 503, Some(20)); 3]);
+    let proxy = setup.start([Step(Duration::ZERO, 503, Some(20)); 3]);
     for id in ["a", "b", "c"] {
-        assert_eq!(house.circuit.state(), "closed");
-        house.leaves(id, SECOND).await;
+        assert_eq!(proxy.circuit.state(), "closed");
+        proxy.leaves(id, SECOND).await;
     }
-    assert_eq!(house.circuit.state(), "open");
-    assert_eq!(house.calls_counted(), [(Some(503), 3)]);
+    assert_eq!(proxy.circuit.state(), "open");
+    assert_eq!(proxy.calls_counted(), [(Some(503), 3)]);
     // Nothing was sent again.
-    assert_eq!(house.observer.metrics.total_retries(), 0);
+    assert_eq!(proxy.observer.metrics.total_retries(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn each_attempt_at_one_batch_counts() {
-    let house = House {
+    let setup = Setup {
         failures: 3,
-        ..House::default()
+        ..Setup::default()
     };
-    let house = house.open([says(503), says(503), says(503)]);
-    assert_eq!(house.outcome("a").await, Code::UpstreamOverloaded);
-    assert_eq!(house.circuit.state(), "open");
-    assert_eq!(house.calls_counted(), [(Some(503), 3)]);
-    assert_eq!(house.observer.metrics.total_retries(), 2);
+    let proxy = setup.start([says(503), says(503), says(503)]);
+    assert_eq!(proxy.outcome("a").await, Code::UpstreamOverloaded);
+    assert_eq!(proxy.circuit.state(), "open");
+    assert_eq!(proxy.calls_counted(), [(Some(503), 3)]);
+    assert_eq!(proxy.observer.metrics.total_retries(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_panics_is_counted_and_a_probe_that_does_is_not_lost() {
-    let house = House::default().open([says(500), says(PANICS), says(200)]);
-    assert_eq!(house.outcome("a").await, Code::UpstreamError);
+    let proxy = Setup::default().start([says(500), says(PANICS), says(200)]);
+    assert_eq!(proxy.outcome("a").await, Code::UpstreamError);
     advance(6 * SECOND).await;
-    let panicked = house.job("b", 50 * SECOND).await;
+    let panicked = proxy.job("b", 50 * SECOND).await;
     assert!(panicked.is_err(), "{panicked:?}");
-    assert_eq!(house.circuit.state(), "open");
-    assert_eq!(house.outcome("c").await, Code::Ok);
-    assert_eq!(house.circuit.state(), "closed");
+    assert_eq!(proxy.circuit.state(), "open");
+    assert_eq!(proxy.outcome("c").await, Code::Ok);
+    assert_eq!(proxy.circuit.state(), "closed");
     let counted = [(None, 1), (Some(200), 1), (Some(500), 1)];
-    assert_eq!(house.calls_counted(), counted);
+    assert_eq!(proxy.calls_counted(), counted);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_that_hangs_leaves_the_circuit_open_though_its_caller_leaves() {
+async fn a_hanging_probe_leaves_the_circuit_open_though_its_caller_departs() {
     let hangs = Step(100 * SECOND, 200, None);
-    let house = House::default().open([Step(20 * MS, 200, None), says(500), hangs]);
-    assert_eq!(house.outcome("a").await, Code::Ok);
-    assert_eq!(house.outcome("b").await, Code::UpstreamError);
+    let proxy = Setup::default().start([Step(20 * MS, 200, None), says(500), hangs]);
+    assert_eq!(proxy.outcome("a").await, Code::Ok);
+    assert_eq!(proxy.outcome("b").await, Code::UpstreamError);
     advance(6 * SECOND).await;
-    house.leaves("c", 500 * MS).await;
-    assert!(house.circuit.admit(Instant::now()).is_err());
+    proxy.leaves("c", 500 * MS).await;
+    assert!(proxy.circuit.admit(Instant::now()).is_err());
 }

@@ -1,7 +1,7 @@
 //! The bytes in memory that no queue counts: bodies that are being received, and
 //! answers that are not taken yet (`server.max_buffered`).
 //!
-//! A body asks for room before each of its pieces is read ([`Charge::room`]). It is
+//! A body asks for room before each of its pieces is read ([`Charge::poll_room`]). It is
 //! charged for that piece and for what has come, not for what it announces. While
 //! there is no room it is left unread, so that its sender waits. An answer only
 //! counts: it is never held back.
@@ -18,7 +18,6 @@
 //! bodies which are all half there do not wait for each other for ever.
 
 use std::collections::BTreeMap;
-use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -69,7 +68,9 @@ impl Buffered {
 
     /// A charge of these bytes, until it is dropped.
     pub fn charge(self: &Arc<Self>, bytes: usize) -> Charge {
-        self.used.fetch_add(bytes, SeqCst);
+        if bytes > 0 {
+            self.used.fetch_add(bytes, SeqCst);
+        }
         Charge {
             account: Arc::clone(self),
             bytes,
@@ -160,13 +161,9 @@ pub struct Charge {
 }
 
 impl Charge {
-    /// Resolves when there is room for another piece of the body, of so many bytes,
-    /// and charges it; then [`received`](Self::received) is to follow.
-    pub async fn room(&mut self, piece: usize) {
-        poll_fn(|context| self.poll_room(context, piece)).await;
-    }
-
-    fn poll_room(&mut self, context: &mut Context<'_>, piece: usize) -> Poll<()> {
+    /// Ready when there is room for another piece of the body, of so many bytes, which
+    /// is charged then; [`received`](Self::received) is to follow.
+    pub fn poll_room(&mut self, context: &mut Context<'_>, piece: usize) -> Poll<()> {
         let nobody_waits = self.place.is_none() && self.account.in_line.load(SeqCst) == 0;
         if nobody_waits && self.take(piece) {
             return Poll::Ready(());
@@ -225,11 +222,11 @@ impl Charge {
         let more = bytes.saturating_sub(self.piece);
         let less = self.piece.saturating_sub(bytes);
         self.piece = 0;
-        self.account.used.fetch_add(more, SeqCst);
-        self.bytes += more;
-        if less > 0 {
-            self.release(less);
+        if more > 0 {
+            self.account.used.fetch_add(more, SeqCst);
+            self.bytes += more;
         }
+        self.release(less);
     }
 
     /// Whether its body waits for room.
@@ -247,10 +244,15 @@ impl Charge {
     /// Gives so many bytes back.
     pub fn release(&mut self, bytes: usize) {
         let bytes = bytes.min(self.bytes);
+        if bytes == 0 {
+            return;
+        }
         let kept = bytes.min(self.kept);
         self.bytes -= bytes;
-        self.kept -= kept;
-        self.account.kept.fetch_sub(kept, SeqCst);
+        if kept > 0 {
+            self.kept -= kept;
+            self.account.kept.fetch_sub(kept, SeqCst);
+        }
         self.account.used.fetch_sub(bytes - kept, SeqCst);
         self.account.wake_next();
     }
@@ -258,185 +260,20 @@ impl Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        if let Some(place) = self.place {
-            let mut line = self.account.line();
-            drop(line.wake(place));
-            line.places.remove(&place);
-            self.account.in_line.fetch_sub(1, SeqCst);
-        }
+        let Some(place) = self.place else {
+            return self.release(self.bytes);
+        };
+        let mut line = self.account.line();
+        drop(line.wake(place));
+        line.places.remove(&place);
+        self.account.in_line.fetch_sub(1, SeqCst);
+        drop(line);
         self.release(self.bytes);
+        // It may have been woken for room that it does not take.
+        self.account.wake_next();
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::AtomicBool;
-    use std::task::Wake;
-
-    use super::*;
-
-    const BODY: usize = 100;
-    const PIECE: usize = 10;
-
-    /// A body with a task of its own.
-    struct Body {
-        charge: Charge,
-        woken: Arc<Woken>,
-    }
-
-    #[derive(Default)]
-    struct Woken(AtomicBool);
-
-    impl Wake for Woken {
-        fn wake(self: Arc<Self>) {
-            self.0.store(true, SeqCst);
-        }
-    }
-
-    impl Body {
-        fn of(account: &Arc<Buffered>) -> Self {
-            Self {
-                charge: account.charge(0),
-                woken: Arc::default(),
-            }
-        }
-
-        /// Receives a piece, if it may.
-        fn goes_on(&mut self) -> bool {
-            let waker = Waker::from(Arc::clone(&self.woken));
-            let mut context = Context::from_waker(&waker);
-            let room = self.charge.poll_room(&mut context, PIECE);
-            let ready = room.is_ready();
-            assert_eq!(ready, !self.charge.is_waiting());
-            if ready {
-                self.charge.received(PIECE);
-            }
-            ready
-        }
-
-        fn was_woken(&self) -> bool {
-            self.woken.0.swap(false, SeqCst)
-        }
-    }
-
-    fn is_empty(account: &Buffered) -> bool {
-        let line = account.line();
-        let nobody = line.places.is_empty() && line.asleep.is_empty();
-        nobody && account.bytes() == 0 && account.in_line.load(SeqCst) == 0
-    }
-
-    #[test]
-    fn what_comes_is_charged_and_not_what_is_asked_for() {
-        let account = Buffered::new(300, BODY);
-        let mut body = Body::of(&account);
-        for (received, charged) in [(10, 10), (3, 13), (15, 28)] {
-            let mut context = Context::from_waker(Waker::noop());
-            assert!(body.charge.poll_room(&mut context, PIECE).is_ready());
-            body.charge.received(received);
-            assert_eq!(account.bytes(), charged);
-        }
-        drop(body);
-        assert!(is_empty(&account));
-    }
-
-    #[test]
-    fn open_bodies_leave_as_much_as_each_holds_for_those_who_come() {
-        for count in [1, 3, 20] {
-            let account = Buffered::new(1_000 + BODY, BODY);
-            let mut bodies: Vec<_> = (0..count).map(|_| Body::of(&account)).collect();
-            // The first in line goes on to its end; the others go as far as they may.
-            for _ in 0..BODY / PIECE {
-                for body in &mut bodies {
-                    body.goes_on();
-                }
-            }
-            let held = bodies.iter().map(|body| body.charge.bytes).min();
-            let free = 1_000 - account.used.load(SeqCst);
-            assert!(free + PIECE > held.unwrap(), "{count} bodies leave {free}");
-            let mut newcomer = Body::of(&account);
-            assert!(newcomer.goes_on(), "{count} bodies are in the way");
-        }
-    }
-
-    #[test]
-    fn small_pieces_go_first_and_then_the_oldest() {
-        let account = Buffered::new(200, BODY);
-        let mut large = Body::of(&account);
-        assert!(large.goes_on() && large.goes_on());
-        let mut answer = account.charge(180);
-        // In line before all others, and so the one for whom the last part is kept.
-        let mut first = Body::of(&account);
-        assert!(!first.goes_on() && !large.goes_on());
-        let mut small: Vec<_> = (0..2).map(|_| Body::of(&account)).collect();
-        assert!(!small[0].goes_on() && !small[1].goes_on());
-        answer.release(20);
-        assert!(first.was_woken() && first.goes_on() && first.goes_on());
-        assert!(!first.goes_on(), "nobody goes past the limit");
-        answer.release(130);
-        for body in &mut small {
-            assert!(body.was_woken() && body.goes_on());
-        }
-        assert!(!large.was_woken(), "it holds as much as is left");
-        drop(small);
-        assert!(large.was_woken() && large.goes_on());
-        drop((large, first, answer));
-        assert!(is_empty(&account));
-    }
-
-    #[test]
-    fn a_body_that_was_woken_and_given_up_wakes_the_next() {
-        let account = Buffered::new(200, BODY);
-        let answer = account.charge(200);
-        let (mut one, mut other) = (Body::of(&account), Body::of(&account));
-        assert!(!one.goes_on() && !other.goes_on());
-        drop(answer);
-        assert!(one.was_woken() && !other.was_woken());
-        drop(one);
-        assert!(other.was_woken() && other.goes_on());
-    }
-
-    #[test]
-    fn one_body_always_comes_in_where_many_are_half_there() {
-        let account = Buffered::new(500, BODY);
-        let mut bodies: Vec<_> = (0..50).map(|_| Body::of(&account)).collect();
-        let mut left = vec![BODY; 50];
-        while left.iter().any(|&left| left > 0) {
-            let before = left.iter().sum::<usize>();
-            for (body, left) in bodies.iter_mut().zip(&mut left) {
-                if *left > 0 && body.goes_on() {
-                    *left -= PIECE;
-                    if *left == 0 {
-                        *body = Body::of(&account);
-                    }
-                }
-                assert!(account.bytes() <= 500, "{}", account.bytes());
-            }
-            assert!(left.iter().sum::<usize>() < before, "it goes on");
-        }
-        drop(bodies);
-        assert!(is_empty(&account));
-    }
-
-    /// Bodies on several threads, in and out: nobody waits for ever.
-    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    async fn no_wake_up_is_lost() {
-        let account = Buffered::new(3 * BODY, BODY);
-        let mut tasks = tokio::task::JoinSet::new();
-        for _ in 0..32 {
-            let account = Arc::clone(&account);
-            tasks.spawn(async move {
-                for _ in 0..100 {
-                    let mut charge = account.charge(0);
-                    for _ in 0..BODY / PIECE {
-                        charge.room(PIECE).await;
-                        charge.received(PIECE);
-                        tokio::task::yield_now().await;
-                    }
-                }
-            });
-        }
-        let all = tokio::time::timeout(std::time::Duration::from_secs(60), tasks.join_all());
-        assert!(all.await.is_ok(), "a body waits for ever: {account:?}");
-        assert!(is_empty(&account));
-    }
-}
+#[path = "buffered_tests.rs"]
+mod tests;

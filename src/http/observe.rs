@@ -3,17 +3,18 @@
 use std::sync::LazyLock;
 
 use axum::extract::{RawQuery, State};
+use axum::http::HeaderMap;
 use axum::http::header::{
     ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_FRAME_OPTIONS,
 };
-use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::Admin;
+use super::operator::{Admin, Limits, NO_STORE, Setting};
+use super::problem::Problem;
 use crate::observe::advice::{Advice, Figures, advise};
 use crate::observe::health::{Health, Present};
 use crate::observe::live::{Failures, Recent, Second, Size};
@@ -21,10 +22,6 @@ use crate::observe::metrics::{Format, Process, Route, exposition};
 
 /// The live page, whole.
 const PAGE: &str = include_str!("page.html");
-
-/// `Cache-Control` of what an operator is told: it is of the moment, and nobody
-/// else's.
-pub(super) const NO_STORE: &str = "no-store";
 
 /// What the page may do: run its own script and style, and ask us.
 static POLICY: LazyLock<String> = LazyLock::new(|| {
@@ -43,34 +40,6 @@ static POLICY: LazyLock<String> = LazyLock::new(|| {
         hash("style")
     )
 });
-
-/// What is in force, for the page.
-#[derive(Clone, Debug, Serialize)]
-pub struct Limits {
-    /// `batch.max_size`.
-    pub max_size: usize,
-    /// `batch.max_bytes`.
-    pub max_bytes: usize,
-    /// `batch.max_wait`, in milliseconds.
-    pub max_wait_ms: f64,
-    /// The slots there are now.
-    pub max_in_flight: usize,
-    /// Whether their number is found out.
-    pub adaptive_in_flight: bool,
-    /// `queue.max_jobs`.
-    pub queue_jobs: usize,
-    /// `queue.max_bytes`.
-    pub queue_bytes: usize,
-}
-
-/// One setting as TOML, secrets redacted.
-#[derive(Clone, Debug, Serialize)]
-pub struct Setting {
-    /// Its name.
-    pub key: &'static str,
-    /// Its value.
-    pub value: String,
-}
 
 /// `GET /live`.
 #[derive(Serialize)]
@@ -200,7 +169,7 @@ fn json(value: &impl Serialize) -> Response {
     ];
     match serde_json::to_vec(value) {
         Ok(body) => (headers, body).into_response(),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        Err(_) => Problem::internal().into_response(),
     }
 }
 

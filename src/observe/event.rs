@@ -82,7 +82,12 @@ pub enum Event {
     /// Results belonged to no job.
     Unmatched(Unmatched),
     /// A batch has failed as a whole.
-    BatchFailed(FailedJobs),
+    BatchFailed {
+        /// Its jobs.
+        failed: FailedJobs,
+        /// How often it was sent.
+        attempts: u32,
+    },
     /// Jobs of a batch have failed for themselves.
     JobsFailed(FailedJobs),
 }
@@ -132,8 +137,6 @@ pub struct FailedJobs {
     pub batch_id: Uuid,
     /// How many jobs that has.
     pub size: usize,
-    /// How often it was sent.
-    pub attempts: u32,
     /// From leaving to failing.
     pub took: Duration,
 }

@@ -32,15 +32,15 @@ impl Default for FailureLog {
 
 impl FailureLog {
     /// One more has failed.
-    pub fn tell(&self, failed: &FailedJobs) {
+    pub fn tell(&self, failed: &FailedJobs, attempts: u32) {
         let admission = self.lock().admit(failed.outcome, Instant::now());
         match admission {
             Admission::Told(untold) => {
                 summary(&untold);
-                line(failed);
+                line(failed, attempts);
             }
             Admission::Counted(ends) => {
-                detail(failed);
+                detail(failed, attempts);
                 if let Some(ends) = ends {
                     self.tell_rest_at(ends);
                 }
@@ -85,7 +85,7 @@ fn summary(untold: &Counts<Code>) {
 
 /// What is known of a failed batch, at a level.
 macro_rules! tell {
-    ($level:ident, $failed:expr, $message:literal) => {{
+    ($level:ident, $failed:expr, $attempts:expr, $message:literal) => {{
         let failed: &FailedJobs = $failed;
         let answer = failed.answer.as_ref();
         let text = |field: fn(&FailedAnswer) -> &Option<String>| field(answer?).as_deref();
@@ -93,7 +93,7 @@ macro_rules! tell {
             batch_id = %failed.batch_id,
             size = failed.size,
             outcome = failed.outcome.as_str(),
-            attempts = failed.attempts,
+            attempts = $attempts,
             duration_ms = failed.took.as_micros() as f64 / 1e3,
             cause = failed.cause,
             upstream_status = answer.map(|it| it.upstream_status),
@@ -106,11 +106,11 @@ macro_rules! tell {
     }};
 }
 
-fn line(failed: &FailedJobs) {
-    tell!(warn, failed, "batch failed");
+fn line(failed: &FailedJobs, attempts: u32) {
+    tell!(warn, failed, attempts, "batch failed");
 }
 
 /// One that is only counted so far: whoever looks into an outage sees each.
-fn detail(failed: &FailedJobs) {
-    tell!(debug, failed, "one more batch failed");
+fn detail(failed: &FailedJobs, attempts: u32) {
+    tell!(debug, failed, attempts, "one more batch failed");
 }

@@ -18,7 +18,7 @@ pub struct Backoff {
 impl Backoff {
     /// The pause after the `failed`-th attempt, counted from 1; `chance` is
     /// uniform from 0 to 1. It begins with the upstream's `retry_after`, which no
-    /// cap shortens: whoever was told the same time does not come back at once.
+    /// cap shortens: batches that were told the same time do not come back at once.
     pub fn pause(&self, failed: u32, retry_after: Option<Duration>, chance: f64) -> Duration {
         let doubled = 2_u32.saturating_pow(failed.saturating_sub(1));
         let bound = self.base.saturating_mul(doubled).min(self.cap);

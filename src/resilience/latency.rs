@@ -1,7 +1,7 @@
 //! How long the upstream took of late: the median of its last answers.
 //!
-//! A pure value. The processor tells it of each call that the upstream did, and
-//! asks it about calls that everybody left before they ended.
+//! A pure value. The engine tells it of each call that the upstream did, and asks
+//! it about calls that were abandoned before they ended.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! How many batches may be in flight, found out by trying.
 //!
-//! Whoever starts the calls holds one [`Limit`] per upstream and tells it how each
+//! The engine holds one [`Limit`] per upstream and tells it how each
 //! call ended; it answers with the new limit, where that changes. It is a pure
 //! value: no clock, no task, no I/O, no allocation, and a few floating point
 //! operations per call.
@@ -89,7 +89,7 @@ const PRECISION: f64 = 0.05;
 
 /// A call that has ended.
 #[derive(Clone, Copy, Debug)]
-pub struct Call {
+pub struct Sample {
     /// When it was sent.
     pub started: Instant,
     /// When its answer was complete, or it was given up.
@@ -97,12 +97,12 @@ pub struct Call {
     /// How many calls were in flight just before it ended, itself included.
     pub in_flight: usize,
     /// What it says of the upstream's load.
-    pub outcome: Outcome,
+    pub load: LoadSignal,
 }
 
 /// What the end of a call says of the upstream's load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum LoadSignal {
     /// The upstream did the work: the time it took counts.
     Answered,
     /// Refused for load (429, 503) or not answered in time.
@@ -182,38 +182,38 @@ impl Limit {
     }
 
     /// Learns from a call that has ended. Returns the new limit if it changed.
-    pub fn record(&mut self, call: Call) -> Option<usize> {
+    pub fn record(&mut self, sample: Sample) -> Option<usize> {
         let before = self.limit;
-        match call.outcome {
-            Outcome::Answered => self.answered(call),
-            Outcome::Overloaded => self.refused(call),
-            Outcome::Ignored => {}
+        match sample.load {
+            LoadSignal::Answered => self.answered(sample),
+            LoadSignal::Overloaded => self.refused(sample),
+            LoadSignal::Ignored => {}
         }
         (self.limit != before).then_some(self.limit)
     }
 
-    fn answered(&mut self, call: Call) {
-        if self.round.since.is_some_and(|since| call.started < since) {
+    fn answered(&mut self, sample: Sample) {
+        if self.round.since.is_some_and(|since| sample.started < since) {
             return;
         }
-        let latency = call.ended.saturating_duration_since(call.started);
+        let latency = sample.ended.saturating_duration_since(sample.started);
         self.round.add(latency);
-        self.round.reached |= call.in_flight >= self.limit;
+        self.round.reached |= sample.in_flight >= self.limit;
         if self.round.is_over(self.limit) {
             let round = std::mem::take(&mut self.round);
             match self.probe.take() {
-                Some(probe) => self.conclude(probe, round, call.ended),
-                None => self.judge(round, call.ended),
+                Some(probe) => self.conclude(probe, round, sample.ended),
+                None => self.judge(round, sample.ended),
             }
         }
     }
 
-    fn refused(&mut self, call: Call) {
-        if self.lowered.is_some_and(|lowered| call.started < lowered) {
+    fn refused(&mut self, sample: Sample) {
+        if self.lowered.is_some_and(|lowered| sample.started < lowered) {
             self.round.stale = true;
             return;
         }
-        self.lowered = Some(call.ended);
+        self.lowered = Some(sample.ended);
         match &mut self.probe {
             Some(probe) if less(probe.back) > self.limit => probe.back = less(probe.back),
             _ => {

@@ -2,7 +2,7 @@
 //!
 //! The simulation has no clock and no tasks: it goes from the end of one call to the
 //! next. The table is modelled on Vector's tests of its adaptive concurrency.
-//! `cargo test --lib upstream::limit -- --nocapture` prints what each row measured.
+//! `cargo test --lib resilience::limit -- --nocapture` prints what each row measured.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -27,7 +27,7 @@ const SEEDS: [u64; 3] = [1, 2, 3];
 // Upstreams: what becomes of a call.
 
 /// Seconds until the call ends, and how.
-type Fate = (f64, Outcome);
+type Fate = (f64, LoadSignal);
 
 struct Found<'a> {
     /// How many calls are being served, this one included. Those refused or dropped
@@ -41,11 +41,11 @@ struct Found<'a> {
 }
 
 fn answered(round_trips: f64) -> Fate {
-    (round_trips * BASE, Outcome::Answered)
+    (round_trips * BASE, LoadSignal::Answered)
 }
 
-const REFUSED: Fate = (REFUSAL, Outcome::Overloaded);
-const HANGS: Fate = (TIMEOUT, Outcome::Overloaded);
+const REFUSED: Fate = (REFUSAL, LoadSignal::Overloaded);
+const HANGS: Fate = (TIMEOUT, LoadSignal::Overloaded);
 
 /// Serves so many at once; who finds more waits in proportion.
 fn knee(calls: usize, at: usize) -> f64 {
@@ -174,7 +174,7 @@ fn simulate(
                 trips: trips(now),
                 random: &mut random,
             });
-            let good = outcome == Outcome::Answered;
+            let good = outcome == LoadSignal::Answered;
             flights.push(Reverse((now + nanos(seconds), started, now, good)));
             served += usize::from(good);
             started += 1;
@@ -198,17 +198,17 @@ fn simulate(
         let outcome = if good {
             served -= 1;
             story.answers.push(trips(now));
-            Outcome::Answered
+            LoadSignal::Answered
         } else {
             story.lost += 1;
-            Outcome::Overloaded
+            LoadSignal::Overloaded
         };
         if fixed.is_none() {
-            let changed = limit.record(Call {
+            let changed = limit.record(Sample {
                 started: at(start),
                 ended: at(now),
                 in_flight,
-                outcome,
+                load: outcome,
             });
             if let Some(limit) = changed {
                 story.limits.push((trips(now), limit));
@@ -464,19 +464,19 @@ impl Driver {
     fn after_trouble() -> Self {
         let mut driver = Self::new();
         driver.now += CALL;
-        driver.end(CALL, 10, Outcome::Overloaded);
+        driver.end(CALL, 10, LoadSignal::Overloaded);
         assert_eq!(driver.limit.current(), 9);
         driver.round(CALL);
         assert_eq!(driver.limit.current(), 10);
         driver
     }
 
-    fn end(&mut self, took: Duration, in_flight: usize, outcome: Outcome) -> Option<usize> {
-        self.limit.record(Call {
+    fn end(&mut self, took: Duration, in_flight: usize, outcome: LoadSignal) -> Option<usize> {
+        self.limit.record(Sample {
             started: self.now - took,
             ended: self.now,
             in_flight,
-            outcome,
+            load: outcome,
         })
     }
 
@@ -489,7 +489,7 @@ impl Driver {
     fn round_with(&mut self, took: Duration, in_flight: usize) -> usize {
         self.now += took;
         for _ in 0..self.limit.current().max(FEWEST_CALLS) {
-            self.end(took, in_flight, Outcome::Answered);
+            self.end(took, in_flight, LoadSignal::Answered);
         }
         self.limit.current()
     }
@@ -500,12 +500,12 @@ fn half_as_many_again_until_the_first_trouble_then_one_more() {
     let mut driver = Driver::new();
     assert_eq!([(); 4].map(|()| driver.round(CALL)), [15, 22, 33, 49]);
     driver.now += CALL;
-    assert_eq!(driver.end(CALL, 49, Outcome::Overloaded), Some(44));
+    assert_eq!(driver.end(CALL, 49, LoadSignal::Overloaded), Some(44));
     assert_eq!([(); 3].map(|()| driver.round(CALL)), [45, 46, 47]);
 }
 
 #[test]
-fn a_limit_nobody_reaches_stays_whether_calls_are_quick_or_slow() {
+fn an_unreached_limit_stays_whether_calls_are_quick_or_slow() {
     let mut driver = Driver::after_trouble();
     for took in [CALL, 5 * CALL, CALL / 5] {
         for _ in 0..300 {
@@ -518,11 +518,11 @@ fn a_limit_nobody_reaches_stays_whether_calls_are_quick_or_slow() {
 fn a_burst_of_refusals_counts_once() {
     let mut driver = Driver::new();
     driver.now += CALL;
-    let burst = [(); 10].map(|()| driver.end(CALL, 10, Outcome::Overloaded));
+    let burst = [(); 10].map(|()| driver.end(CALL, 10, LoadSignal::Overloaded));
     assert_eq!(burst[0], Some(9));
     assert_eq!(burst[1..], [None; 9]);
     driver.now += CALL;
-    assert_eq!(driver.end(CALL, 9, Outcome::Overloaded), Some(8));
+    assert_eq!(driver.end(CALL, 9, LoadSignal::Overloaded), Some(8));
 }
 
 #[test]
@@ -531,7 +531,7 @@ fn more_refusals_than_one_keep_a_round_from_raising_the_limit() {
         let mut driver = Driver::after_trouble();
         driver.now += CALL;
         for _ in 0..refusals {
-            driver.end(CALL, 10, Outcome::Overloaded);
+            driver.end(CALL, 10, LoadSignal::Overloaded);
         }
         assert_eq!(driver.limit.current(), 9);
         assert_eq!(driver.round(CALL), after, "{refusals}");
@@ -572,7 +572,7 @@ fn a_queue_found_at_the_start_is_trouble_and_probed_until_nothing_eases() {
 fn a_refusal_of_a_call_from_before_a_slow_round_is_not_counted_again() {
     let mut driver = Driver::after_trouble();
     assert_eq!(driver.round(2 * CALL), 9);
-    assert_eq!(driver.end(CALL, 10, Outcome::Overloaded), None);
+    assert_eq!(driver.end(CALL, 10, LoadSignal::Overloaded), None);
 }
 
 #[test]
@@ -589,7 +589,7 @@ fn calls_that_met_the_limit_before_a_slow_round_do_not_count_after_it() {
     let mut driver = Driver::after_trouble();
     assert_eq!(driver.round(2 * CALL), 9);
     for _ in 0..100 {
-        assert_eq!(driver.end(2 * CALL, 10, Outcome::Answered), None);
+        assert_eq!(driver.end(2 * CALL, 10, LoadSignal::Answered), None);
     }
 }
 
@@ -599,7 +599,7 @@ fn calls_that_met_half_the_limit_do_not_count_after_the_probe() {
     assert_eq!([(); 2].map(|()| driver.round(2 * CALL)), [9, 4]);
     assert_eq!(driver.round(2 * CALL), 9);
     for _ in 0..100 {
-        assert_eq!(driver.end(3 * CALL, 9, Outcome::Answered), None);
+        assert_eq!(driver.end(3 * CALL, 9, LoadSignal::Answered), None);
     }
 }
 
@@ -628,7 +628,7 @@ fn a_probe_that_meets_a_change_of_the_upstream_proves_nothing() {
 }
 
 #[test]
-fn a_probe_nobody_reaches_proves_nothing() {
+fn an_unreached_probe_proves_nothing() {
     let mut driver = Driver::after_trouble();
     assert_eq!([(); 2].map(|()| driver.round(2 * CALL)), [9, 4]);
     assert_eq!(driver.round_with(2 * CALL, 3), 9);
@@ -640,14 +640,14 @@ fn refusals_during_a_probe_lower_where_it_returns_to() {
     let mut driver = Driver::after_trouble();
     assert_eq!([(); 2].map(|()| driver.round(2 * CALL)), [9, 4]);
     driver.now += 2 * CALL;
-    assert_eq!(driver.end(CALL, 4, Outcome::Overloaded), None);
+    assert_eq!(driver.end(CALL, 4, LoadSignal::Overloaded), None);
     assert_eq!(driver.round(2 * CALL), 8);
 
     let mut driver = Driver::after_trouble();
     assert_eq!([(); 2].map(|()| driver.round(2 * CALL)), [9, 4]);
     for expected in [4, 4, 4, 4, 3, 2, 1, 1, 1] {
         driver.now += 2 * CALL;
-        driver.end(CALL, 4, Outcome::Overloaded);
+        driver.end(CALL, 4, LoadSignal::Overloaded);
         assert_eq!(driver.limit.current(), expected);
     }
 }
@@ -679,7 +679,7 @@ fn at_the_bottom_one_call_is_let_through_and_the_limit_climbs_again() {
     let mut driver = Driver::new();
     for _ in 0..100 {
         driver.now += CALL;
-        driver.end(CALL, 1, Outcome::Overloaded);
+        driver.end(CALL, 1, LoadSignal::Overloaded);
     }
     assert_eq!(driver.limit.current(), MIN);
     // However slow: a call that is alone waits for no other of ours.
@@ -701,8 +701,8 @@ fn calls_that_say_nothing_change_nothing() {
     let mut driver = Driver::after_trouble();
     for _ in 0..1000 {
         driver.now += CALL;
-        assert_eq!(driver.end(CALL / 1000, 10, Outcome::Ignored), None);
-        assert_eq!(driver.end(CALL * 1000, 10, Outcome::Ignored), None);
+        assert_eq!(driver.end(CALL / 1000, 10, LoadSignal::Ignored), None);
+        assert_eq!(driver.end(CALL * 1000, 10, LoadSignal::Ignored), None);
     }
     assert_eq!(driver.round(CALL), 11);
 }
@@ -712,11 +712,11 @@ fn a_round_has_eight_calls_at_least() {
     let mut driver = Driver::new();
     for _ in 0..100 {
         driver.now += CALL;
-        driver.end(CALL, 1, Outcome::Overloaded);
+        driver.end(CALL, 1, LoadSignal::Overloaded);
     }
     let limits = [(); FEWEST_CALLS].map(|()| {
         driver.now += CALL;
-        driver.end(CALL, 1, Outcome::Answered)
+        driver.end(CALL, 1, LoadSignal::Answered)
     });
     assert_eq!(limits[..FEWEST_CALLS - 1], [None; FEWEST_CALLS - 1]);
     assert_eq!(limits[FEWEST_CALLS - 1], Some(2));
@@ -733,7 +733,7 @@ fn a_round_with_jitter_lasts_until_its_latency_is_known() {
             driver.now += CALL;
             let even = calls % 2 == 0;
             let took = if even { CALL / spread } else { CALL * spread };
-            driver.end(took, 10, Outcome::Answered);
+            driver.end(took, 10, LoadSignal::Answered);
             calls += 1;
         }
         assert_eq!((driver.limit.current(), calls), (11, lasts));

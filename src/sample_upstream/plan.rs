@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::Args;
+use super::args::Args;
 
 /// The fate of one batch.
 #[derive(Debug, PartialEq)]

@@ -5,14 +5,14 @@
 //! those after it in the system's backlog; meanwhile the connection that has been
 //! idle for longest is closed to make room.
 
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use slab::Slab;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
+use super::life::{Life, Phase, micros};
 use super::progress::Progress;
 
 /// How long a connection is idle at least before it has to make room.
@@ -25,30 +25,16 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// asked: longer than that one has to say goodbye.
 const MAKING_ROOM: Duration = Duration::from_millis(250);
 
-/// How far the end of the process has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub(super) enum Phase {
-    /// Not begun.
-    Open,
-    /// Every answer is its connection's last.
-    Closing,
-    /// Everybody is answered: who is silent is waited for no more.
-    Ending,
-}
-
 /// See the module.
 #[derive(Debug)]
 pub struct Connections {
     places: Arc<Semaphore>,
-    phase: AtomicU8,
+    life: Arc<Life>,
     members: Mutex<Slab<Arc<Progress>>>,
     /// Its receivers are those that are served.
     served: watch::Sender<()>,
     /// Its receivers are those whose socket is open.
     open: watch::Sender<()>,
-    /// What times are told from.
-    start: Instant,
 }
 
 /// A place for one connection; free again when dropped.
@@ -60,8 +46,18 @@ pub struct Permit {
 }
 
 impl Permit {
-    pub(super) fn connections(&self) -> &Arc<Connections> {
-        &self.connections
+    pub(super) fn life(&self) -> &Arc<Life> {
+        &self.connections.life
+    }
+
+    /// Makes its connection known as served until what this gives is dropped.
+    pub(super) fn enter(&self, progress: &Arc<Progress>) -> Member {
+        let connections = &self.connections;
+        Member {
+            key: connections.members().insert(Arc::clone(progress)),
+            connections: Arc::clone(connections),
+            _served: connections.served.subscribe(),
+        }
     }
 }
 
@@ -70,11 +66,10 @@ impl Connections {
     pub fn new(most: usize) -> Arc<Self> {
         Arc::new(Self {
             places: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
-            phase: AtomicU8::new(Phase::Open as u8),
+            life: Arc::new(Life::new()),
             members: Mutex::default(),
             served: watch::Sender::new(()),
             open: watch::Sender::new(()),
-            start: Instant::now(),
         })
     }
 
@@ -106,7 +101,10 @@ impl Connections {
     /// Has the connection close that has been idle for longest; false where none has
     /// been for long enough.
     pub fn make_room(&self) -> bool {
-        let long_ago = self.micros().saturating_sub(micros(IDLE));
+        let long_ago = self
+            .life
+            .micros_at(Instant::now())
+            .saturating_sub(micros(IDLE));
         let members = self.members();
         let idle = members.iter().filter_map(|(_, member)| {
             let since = member.evictable_since()?;
@@ -141,45 +139,15 @@ impl Connections {
     }
 
     fn turn(&self, phase: Phase) {
-        self.phase.store(phase as u8, Ordering::Relaxed);
+        self.life.turn(phase);
         for (_, member) in self.members().iter() {
-            member.wake();
-        }
-    }
-
-    pub(super) fn phase(&self) -> Phase {
-        match self.phase.load(Ordering::Relaxed) {
-            0 => Phase::Open,
-            1 => Phase::Closing,
-            _ => Phase::Ending,
-        }
-    }
-
-    pub(super) fn is_closing(&self) -> bool {
-        self.phase() != Phase::Open
-    }
-
-    /// The time since these connections were begun with.
-    pub(super) fn micros(&self) -> u64 {
-        micros(self.start.elapsed())
-    }
-
-    /// Makes a connection known until what this gives is dropped.
-    pub(super) fn enter(self: &Arc<Self>, progress: &Arc<Progress>) -> Member {
-        Member {
-            key: self.members().insert(Arc::clone(progress)),
-            connections: Arc::clone(self),
-            _served: self.served.subscribe(),
+            member.task.wake();
         }
     }
 
     fn members(&self) -> MutexGuard<'_, Slab<Arc<Progress>>> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-pub(super) fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// A connection that is served; over when dropped.

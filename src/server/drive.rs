@@ -6,13 +6,12 @@
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use pin_project_lite::pin_project;
 use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::connections::Phase;
 use super::guard::{Guard, Verdict};
 use super::progress::Progress;
 
@@ -28,9 +27,8 @@ pin_project! {
         timer: Sleep,
         // For when the timer is set, if it is.
         set_for: Option<Instant>,
-        begun: bool,
-        // How far the end of the process is known to the connection.
-        phase: Phase,
+        // What the connection wakes, from the first poll on.
+        waker: Option<Waker>,
     }
 }
 
@@ -49,34 +47,19 @@ impl<C: Future> Drive<C> {
             progress,
             timer: sleep_until(Instant::now()),
             set_for: None,
-            begun: false,
-            phase: Phase::Open,
+            waker: None,
         }
     }
 
     /// What the end of the process, or a place that is needed, makes of it.
     fn told(self: Pin<&mut Self>) -> Verdict {
         let this = self.project();
-        let phase = this.progress.connections.phase();
-        let multiplexed = this.progress.is_multiplexed();
-        if phase != *this.phase {
-            if phase == Phase::Ending {
-                this.guard.close(Instant::now());
-            }
-            // HTTP/2 hears of it at once; HTTP/1 with its next answer. What has not
-            // said which it is will be told when it has.
-            let tells = multiplexed && *this.phase == Phase::Open;
-            if multiplexed || phase == Phase::Ending {
-                *this.phase = phase;
-            }
-            if tells {
-                return Verdict::Close;
-            }
+        let (guard, progress) = (this.guard, this.progress);
+        let multiplexed = progress.multiplexed.is_set();
+        match guard.phase(progress.life.phase(), multiplexed, Instant::now) {
+            Verdict::Wait if progress.evicted.take() => guard.evict(Instant::now()),
+            verdict => verdict,
         }
-        if this.progress.take_evicted() {
-            return this.guard.evict(Instant::now());
-        }
-        Verdict::Wait
     }
 
     /// What the time makes of it.
@@ -113,17 +96,17 @@ impl<C: Future> Future for Drive<C> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         loop {
             let this = self.as_mut().project();
-            if !*this.begun {
-                *this.begun = true;
-                this.progress.driven_by(context.waker());
-            }
-            if this.connection.poll(context).is_ready() || this.progress.has_departed() {
+            let waker = this.waker.get_or_insert_with(|| {
+                this.progress.task.begins(context.waker());
+                Waker::from(Arc::clone(&this.progress.task))
+            });
+            let polled = this.connection.poll(&mut Context::from_waker(waker));
+            if polled.is_ready() || this.progress.departed.is_set() {
                 return Poll::Ready(());
             }
-            let stage = this.progress.seen();
-            if this.guard.saw(stage, Instant::now) {
-                let time = this.guard.keeps_place_for();
-                this.progress.keeps_place_for(time);
+            if this.guard.saw(this.progress.seen(), Instant::now) {
+                this.progress
+                    .keeps_place_until(this.guard.keeps_place_until());
             }
             let verdict = match self.as_mut().told() {
                 Verdict::Wait => self.as_mut().timed(context),
@@ -135,7 +118,7 @@ impl<C: Future> Future for Drive<C> {
                 Verdict::Close => {
                     let this = self.as_mut().project();
                     if this.guard.is_idle() {
-                        this.progress.close_idle();
+                        this.progress.closes_idle.set(true);
                     }
                     (this.close)(this.connection);
                 }

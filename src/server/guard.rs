@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Limits;
+use super::life::Phase;
+use super::limits::Limits;
 
 /// The time to say goodbye to a caller that is overdue, and for HTTP/2 to end in
 /// order.
@@ -59,6 +60,8 @@ pub(super) struct Guard {
     goodbye: Option<Instant>,
     /// By when it is told so, since the process ends.
     closing: Option<Instant>,
+    /// How far the end of the process is known to the connection.
+    phase: Phase,
 }
 
 impl Guard {
@@ -69,6 +72,7 @@ impl Guard {
             since: Instant::now(),
             goodbye: None,
             closing: None,
+            phase: Phase::Open,
         }
     }
 
@@ -89,19 +93,39 @@ impl Guard {
         matches!(self.stage, Stage::New | Stage::Idle(_))
     }
 
-    /// How long it keeps its place in this stage though others need it; none for as
+    /// Until when it keeps its place in this stage though others need it; none for as
     /// long as the stage lasts.
-    pub fn keeps_place_for(&self) -> Option<Duration> {
+    pub fn keeps_place_until(&self) -> Option<Instant> {
         match self.stage {
-            Stage::New | Stage::Idle(_) => Some(Duration::ZERO),
-            Stage::Head(_) => Some(SLOW_HEAD),
+            Stage::New | Stage::Idle(_) => Some(self.since),
+            Stage::Head(_) => Some(self.since + SLOW_HEAD),
             Stage::Busy | Stage::Writing(_) => None,
         }
     }
 
-    /// The process ends, and everybody is answered.
-    pub fn close(&mut self, now: Instant) {
-        self.closing.get_or_insert(now + GRACE);
+    /// How far the end of the process has come.
+    pub fn phase(
+        &mut self,
+        phase: Phase,
+        multiplexed: bool,
+        now: impl FnOnce() -> Instant,
+    ) -> Verdict {
+        if phase == self.phase {
+            return Verdict::Wait;
+        }
+        if phase == Phase::Ending && self.closing.is_none() {
+            self.closing = Some(now() + GRACE);
+        }
+        // HTTP/2 hears of it at once; HTTP/1 with its next answer. What has not said
+        // which it is will be told when it has.
+        let tells = multiplexed && self.phase == Phase::Open;
+        if multiplexed || phase == Phase::Ending {
+            self.phase = phase;
+        }
+        match tells {
+            true => Verdict::Close,
+            false => Verdict::Wait,
+        }
     }
 
     /// When to look again.
@@ -133,10 +157,8 @@ impl Guard {
 
     /// Its place is needed.
     pub fn evict(&mut self, now: Instant) -> Verdict {
-        match self.keeps_place_for() {
-            Some(time) if now >= self.since + time && self.goodbye.is_none() => {
-                self.say_goodbye(now)
-            }
+        match self.keeps_place_until() {
+            Some(until) if now >= until && self.goodbye.is_none() => self.say_goodbye(now),
             _ => Verdict::Wait,
         }
     }
@@ -224,16 +246,39 @@ mod tests {
             let mut guard = Guard::new(LIMITS);
             let start = guard.since;
             guard.saw(stage, || start);
-            guard.close(start);
-            guard.close(after(start, 400));
+            guard.phase(Phase::Ending, false, || start);
+            guard.phase(Phase::Ending, false, || after(start, 400));
             assert_eq!(guard.at(after(start, 499)), Verdict::Wait);
             assert_eq!(guard.at(after(start, 500)), Verdict::Close);
             assert_eq!(guard.at(after(start, 600)), Verdict::End);
         }
         let mut guard = Guard::new(LIMITS);
         guard.saw(Stage::Busy, Instant::now);
-        guard.close(guard.since);
+        guard.phase(Phase::Ending, false, Instant::now);
         assert_eq!(guard.due(), None);
+    }
+
+    #[test]
+    fn http2_is_told_of_the_end_once_and_http1_is_not() {
+        use Phase::{Closing, Ending, Open};
+        for (multiplexed, phases, told) in [
+            (true, &[Open, Closing, Closing, Ending][..], 1),
+            (true, &[Ending, Ending], 1),
+            (false, &[Closing, Ending], 0),
+        ] {
+            let mut guard = Guard::new(LIMITS);
+            let told_to_close =
+                |&&phase: &&Phase| guard.phase(phase, multiplexed, Instant::now) == Verdict::Close;
+            assert_eq!(
+                phases.iter().filter(told_to_close).count(),
+                told,
+                "{phases:?}"
+            );
+        }
+        // One that has not said yet which it is.
+        let mut guard = Guard::new(LIMITS);
+        assert_eq!(guard.phase(Closing, false, Instant::now), Verdict::Wait);
+        assert_eq!(guard.phase(Closing, true, Instant::now), Verdict::Close);
     }
 
     #[test]

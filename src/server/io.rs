@@ -112,7 +112,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Watched<S> {
                 return Ok(());
             }
             bytes = &bytes[length..];
-            self.progress.multiplex();
+            self.progress.multiplexed.set(true);
             self.protocol = Protocol::Http2(Box::default());
         }
         let Protocol::Http2(http2) = &mut self.protocol else {
@@ -148,7 +148,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Watched<S> {
         match &written {
             Poll::Ready(Ok(length)) => self.wrote(std::iter::once(bytes), *length),
             Poll::Ready(Err(_)) => {}
-            Poll::Pending => self.progress.blocked(),
+            Poll::Pending => self.progress.blocked.set(true),
         }
         written
     }
@@ -167,7 +167,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Watched<S> {
                 // Closed or broken, the caller has left.
                 Poll::Ready(_) => {
                     self.ended = true;
-                    self.progress.depart();
+                    self.progress.departed.set(true);
                 }
             }
         }
@@ -229,7 +229,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
             match &written {
                 Poll::Ready(Ok(length)) => this.wrote(slices.iter().map(|it| &**it), *length),
                 Poll::Ready(Err(_)) => {}
-                Poll::Pending => this.progress.blocked(),
+                Poll::Pending => this.progress.blocked.set(true),
             }
             return written;
         }
@@ -258,7 +258,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.ended || self.progress.closes_idle() {
+        if self.ended || self.progress.closes_idle.is_set() {
             // Nothing is to come that could get in the way of what was said.
             return self.stream()?.poll_shutdown(context);
         }

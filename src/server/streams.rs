@@ -76,12 +76,12 @@ impl<F: Future<Output = ()>> Future for Stream<F> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         let progress = &this.open.0;
-        let before = progress.moves();
+        let before = progress.moves.get();
         if this.stream.poll(context).is_ready() {
             return Poll::Ready(());
         }
         // Nothing else of the connection runs meanwhile: this stream has got on.
-        if progress.moves() != before {
+        if progress.moves.get() != before {
             let until = Instant::now() + *this.write_timeout;
             match this.timer.as_mut().as_pin_mut() {
                 Some(timer) => timer.reset(until),

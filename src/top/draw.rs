@@ -6,12 +6,12 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Line;
 use ratatui::widgets::Widget;
 
-use super::panels;
+use super::look::{Look, Tone};
 use super::view::View;
+use super::{failures, panels};
 
 /// Rows from which there are blank ones between panels.
 const ROOMY: u16 = 34;
@@ -22,59 +22,6 @@ const GUTTER: u16 = 3;
 /// Rows that are kept for what failed, a title's and a gap's included: for one cause,
 /// and where a frame is roomy for some.
 const FAILURES: [u16; 2] = [3, 9];
-
-/// How a frame looks.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Look {
-    colour: bool,
-    /// Whether to tell the keys.
-    pub(super) keys: bool,
-}
-
-/// What a colour means. None means anything that a word does not say too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tone {
-    Plain,
-    Title,
-    Muted,
-    Accent,
-    Good,
-    Hint,
-    Problem,
-}
-
-impl Look {
-    /// Of a terminal, in its own 16 colours or in none.
-    pub(super) fn terminal(colour: bool) -> Self {
-        let keys = true;
-        Self { colour, keys }
-    }
-
-    /// On paper.
-    pub(super) fn printed() -> Self {
-        Self {
-            colour: false,
-            keys: false,
-        }
-    }
-
-    pub(super) fn style(self, tone: Tone) -> Style {
-        let style = Style::new();
-        let coloured = |colour| match self.colour {
-            true => style.fg(colour),
-            false => style,
-        };
-        match tone {
-            Tone::Plain => style,
-            Tone::Title => style.add_modifier(Modifier::BOLD),
-            Tone::Muted => style.add_modifier(Modifier::DIM),
-            Tone::Accent => coloured(Color::Cyan),
-            Tone::Good => coloured(Color::Green),
-            Tone::Hint => coloured(Color::Yellow),
-            Tone::Problem => coloured(Color::Red).add_modifier(Modifier::BOLD),
-        }
-    }
-}
 
 /// Draws a frame.
 pub(super) fn draw(view: &View, look: Look, area: Rect, cells: &mut Buffer) {
@@ -92,7 +39,7 @@ pub(super) fn draw(view: &View, look: Look, area: Rect, cells: &mut Buffer) {
     put(&advice, &mut rest, cells);
     skip(gap, &mut rest);
 
-    let failures = panels::failures(view, look, area.width);
+    let failures = failures::failures(view, look, area.width);
     let kept = (failures.len() as u16 + gap).min(FAILURES[usize::from(roomy)]);
     let kept = if failures.is_empty() {
         0

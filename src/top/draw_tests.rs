@@ -2,6 +2,7 @@
 
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
+use ratatui::style::Color;
 
 use super::*;
 use crate::top::history::History;
@@ -101,7 +102,7 @@ fn before_the_first_job_there_are_no_numbers_where_there_are_none() {
 }
 
 #[test]
-fn a_full_house_is_seen() {
+fn a_saturated_proxy_is_seen() {
     for size in SIZES {
         let frame = text(&saturated(), size);
         has(&frame, &["10000 of 10000", "10 of 10, adapt"]);

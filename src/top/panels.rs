@@ -5,12 +5,12 @@
 
 use ratatui::text::{Line, Span};
 
-use super::draw::{Look, Tone};
+use super::look::{Look, Tone};
+use super::text::{Lines, bar, fit, styled, titled, wrap};
 use super::view::{Track, View};
-use super::wire::{Failure, Health, Kind};
-use super::words::{NONE, ago, count, maybe, ms, percent, span};
-
-type Lines = Vec<Line<'static>>;
+use super::wire::Health;
+use super::words::{NONE, count, maybe, ms, percent, span};
+use crate::ask::advice::Kind;
 
 /// A panel for so many columns.
 type Panel = fn(&View, Look, u16) -> Lines;
@@ -319,154 +319,4 @@ fn sizes(view: &View, look: Look, width: u16) -> Lines {
         ])
     });
     titled(look, "Batches by size, last 5 min", rows.collect())
-}
-
-/// What failed last, by cause: what and how often, then why, then the answer's first
-/// characters. Nothing where nothing did.
-pub(super) fn failures(view: &View, look: Look, width: u16) -> Lines {
-    if view.failures.is_empty() {
-        return Vec::new();
-    }
-    const INDENT: &str = "  ";
-    let wide = usize::from(width).saturating_sub(INDENT.len());
-    let mut rows = Vec::new();
-    for it in &view.failures {
-        let when = ago(view.now - it.t);
-        rows.push(Line::from(vec![
-            styled(look, Tone::Problem, it.outcome.clone()),
-            format!("  {}  last {when}", how_many(it)).into(),
-        ]));
-        let (why, which) = (why(it), which(it));
-        let excerpt = it.excerpt.clone().unwrap_or_default();
-        let indented = |text: &str| format!("{INDENT}{}", fit(text, wide));
-        // Beside each other where there is room.
-        let both = [&*why, &*which]
-            .map(|it| it.chars().count())
-            .iter()
-            .sum::<usize>()
-            + 3;
-        if !why.is_empty() && both <= wide {
-            rows.push(Line::from(vec![
-                format!("{INDENT}{why}   ").into(),
-                styled(look, Tone::Muted, which.clone()),
-            ]));
-        } else if !why.is_empty() {
-            rows.push(indented(&why).into());
-        }
-        if !excerpt.is_empty() {
-            rows.push(styled(look, Tone::Muted, indented(&excerpt)).into());
-        }
-        if (why.is_empty() || both > wide) && !which.is_empty() {
-            rows.push(styled(look, Tone::Muted, indented(&which)).into());
-        }
-    }
-    titled(look, "Last failed batches, by cause", rows)
-}
-
-fn things(n: u64, one: &str, many: &str) -> String {
-    format!("{n} {}", if n == 1 { one } else { many })
-}
-
-fn how_many(it: &Failure) -> String {
-    let batches = it.count.map(|n| things(n, "batch", "batches"));
-    let jobs = it.jobs.or(it.size).map(|n| things(n, "job", "jobs"));
-    let both: Vec<_> = [batches, jobs].into_iter().flatten().collect();
-    both.join(", ")
-}
-
-/// In our words, and in what the upstream's answer shows.
-fn why(it: &Failure) -> String {
-    let parts = [
-        it.cause.clone(),
-        it.upstream_status.map(|status| format!("status {status}")),
-        it.location.as_ref().map(|to| format!("pointed to {to}")),
-        it.content_type.clone(),
-        it.content_encoding
-            .as_ref()
-            .map(|how| format!("compressed ({how})")),
-    ];
-    let parts: Vec<_> = parts.into_iter().flatten().collect();
-    parts.join(", ")
-}
-
-/// The last of them.
-fn which(it: &Failure) -> String {
-    let Some(id) = &it.batch_id else {
-        return String::new();
-    };
-    match it.duration_ms {
-        Some(took) => format!("batch {id}, {}", ms(Some(took))),
-        None => format!("batch {id}"),
-    }
-}
-
-fn titled(look: Look, title: &str, rows: Lines) -> Lines {
-    let mut lines = vec![Line::from(styled(look, Tone::Title, title.to_owned()))];
-    lines.extend(rows);
-    lines
-}
-
-fn styled(look: Look, tone: Tone, text: String) -> Span<'static> {
-    Span::styled(text, look.style(tone))
-}
-
-/// A bar whose full length is the whole; what is there has one cell at least.
-fn bar(part: f64, whole: f64, widest: usize) -> String {
-    if part <= 0.0 || whole <= 0.0 {
-        return String::new();
-    }
-    let length = (part / whole).min(1.0) * widest as f64;
-    "█".repeat((length.round() as usize).clamp(1.min(widest), widest))
-}
-
-/// The start of a text, with a sign where more is missing.
-fn fit(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
-    }
-    let start: String = text.chars().take(width.saturating_sub(1)).collect();
-    start + &"…"[..if width > 0 { 3 } else { 0 }]
-}
-
-/// Lines of whole words, as long as those are no longer than a line.
-fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
-        let last = lines.last().map_or(0, |line| line.chars().count());
-        if last > 0 && last + 1 + word.chars().count() > width {
-            lines.push(String::new());
-        }
-        if let Some(line) = lines.last_mut() {
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
-        }
-    }
-    lines
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_wrapped_and_none_is_lost() {
-        assert_eq!(wrap("one two  three", 7), ["one two", "three"]);
-        assert_eq!(wrap("unbreakable is it", 4), ["unbreakable", "is", "it"]);
-        assert_eq!(wrap("a b", 0), ["a", "b"]);
-    }
-
-    #[test]
-    fn what_is_there_is_seen() {
-        assert_eq!(bar(1.0, 1e6, 10), "█");
-        assert_eq!(bar(0.0, 1e6, 10), "");
-        assert_eq!(bar(2e6, 1e6, 3), "███");
-        assert_eq!(bar(1.0, 1.0, 0), "");
-        assert_eq!(
-            (fit("four", 4), fit("fours", 4)),
-            ("four".into(), "fou…".into())
-        );
-        assert_eq!(fit("x", 0), "");
-    }
 }

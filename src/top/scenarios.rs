@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::history::{History, SPAN};
-use super::wire::{Kind, Live, Second};
+use super::wire::{Live, Second};
+use crate::ask::advice::Kind;
 
 /// An answer at that second of a proxy that started long ago.
 pub(super) fn live(now: u64, seconds: Vec<Second>) -> Live {

@@ -13,11 +13,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use super::draw::{Look, draw};
+use super::draw::draw;
+use super::error::TopError;
 use super::history::History;
+use super::look::Look;
 use super::view::View;
 use super::wire::Live;
-use super::{TopError, live};
 use crate::ask::{AskError, Asker};
 
 /// Between an answer and the next question.
@@ -36,7 +37,7 @@ const KEYS: usize = 16;
 /// There was no first answer, or the terminal cannot be used. It is restored in
 /// every case, a panic too.
 pub async fn watch(asker: &Asker) -> Result<(), TopError> {
-    let mut history = History::new(live(asker, None).await?);
+    let mut history = History::new(Live::ask(asker, None).await?);
     let look = Look::terminal(!no_color(std::env::var_os("NO_COLOR").as_deref()));
     let mut ends = Ends::new().map_err(TopError::Terminal)?;
     let mut screen = Screen::open().map_err(TopError::Terminal)?;
@@ -69,7 +70,7 @@ pub async fn watch(asker: &Asker) -> Result<(), TopError> {
 
 async fn next(asker: &Asker, since: Option<u64>) -> Result<Live, AskError> {
     sleep(PAUSE).await;
-    live(asker, since).await
+    Live::ask(asker, since).await
 }
 
 /// The terminal, restored when this is dropped; `ratatui` does so on a panic.

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use super::history::{History, SPAN};
 use super::shares::Shares;
-use super::wire::{Advice, Failure, Health, Limits, Second, Size};
+use super::wire::{Failure, Health, Limits, Second, Size};
+use crate::ask::advice::Advice;
 use crate::batcher::FlushReason;
 
 /// Seconds that "now" is the mean of.

@@ -1,4 +1,4 @@
-//! `GET /live` and `GET /advice` as they are read.
+//! `GET /live` as it is read.
 //!
 //! Members that are not known are ignored, and what only some answers have may be
 //! absent, so that the proxy may be of another version than the one who asks.
@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
 
+use crate::ask::advice::{Advice, Kind};
+use crate::ask::{AskError, Asker};
 use crate::printable::printable;
 
 /// A text of whoever answers at that address, who does not get to move the cursor.
@@ -56,6 +58,14 @@ pub(super) struct Live {
 }
 
 impl Live {
+    /// Asks for everything, or for the seconds after one.
+    pub(super) async fn ask(asker: &Asker, since: Option<u64>) -> Result<Self, AskError> {
+        match since {
+            None => asker.json("/live").await,
+            Some(since) => asker.json(&format!("/live?since={since}")).await,
+        }
+    }
+
     /// What a setting is, as TOML.
     pub(super) fn setting(&self, key: &str) -> Option<&str> {
         let setting = self.settings.iter().find(|it| it.key == key)?;
@@ -160,14 +170,6 @@ pub(super) struct Failure {
     pub excerpt: Option<String>,
 }
 
-/// A sentence.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub(super) struct Advice {
-    pub kind: Kind,
-    #[serde(deserialize_with = "text")]
-    pub text: String,
-}
-
 /// The worst that is true.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(super) struct Health {
@@ -185,28 +187,6 @@ impl Default for Health {
             state: "unknown".to_owned(),
             kind: Kind::Note,
             text: "state unknown".to_owned(),
-        }
-    }
-}
-
-/// How pressing something is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Kind {
-    Problem,
-    Hint,
-    Good,
-    #[serde(other)]
-    Note,
-}
-
-impl Kind {
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Problem => "problem",
-            Self::Hint => "hint",
-            Self::Good => "good",
-            Self::Note => "note",
         }
     }
 }

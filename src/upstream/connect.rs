@@ -22,7 +22,7 @@ use tokio_rustls::rustls::{self, ClientConfig};
 use tower_service::Service;
 use url::Url;
 
-use super::chain;
+use super::error::chain;
 use super::socket::{Socket, Track};
 
 /// Why calls to an upstream can't be prepared.

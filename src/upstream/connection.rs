@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::connect::{self, Connected, Stream};
 use super::socket::Track;
-use super::witness::Witness;
+use super::tracked::TrackedBody;
 
 /// How often an HTTP/2 connection is asked whether it lives while calls are under
 /// way.
@@ -39,8 +39,8 @@ pub(super) struct Connection {
 }
 
 enum Sender {
-    Http1(http1::SendRequest<Witness>),
-    Http2(http2::SendRequest<Witness>),
+    Http1(http1::SendRequest<TrackedBody>),
+    Http2(http2::SendRequest<TrackedBody>),
 }
 
 /// When a connection is not used any more.
@@ -121,7 +121,7 @@ impl Connection {
     /// others had the connection before.
     pub async fn call(
         &mut self,
-        mut request: Request<Witness>,
+        mut request: Request<TrackedBody>,
         kept: bool,
     ) -> Result<Response<Incoming>, NoAnswer> {
         let sent = match &mut self.sender {

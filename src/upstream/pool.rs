@@ -2,26 +2,20 @@
 //! before the upstream does, renewed, and never used again once an answer on one
 //! was not its call's.
 //!
-//! [`Upstream`](super::Upstream) leases one for each call. A [`Lease`] that ends
-//! well brings its connection back; any other way it is gone, over HTTP/2 with the
-//! calls that are still under way on it.
+//! A [`Lease`](super::lease::Lease) takes one for each call, and brings it back.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use http::{HeaderMap, Request, Response, Version};
-use hyper::body::Incoming;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use super::chain;
 use super::connect::{self, ConnectError, Connector};
-use super::connection::{Connection, Life, NoAnswer};
-use super::response::{Ended, Origin};
+use super::connection::{Connection, Life};
+use super::error::chain;
 use super::socket::Track;
-use super::witness::Witness;
 
 /// How long connections are kept, and how many.
 #[derive(Clone, Copy, Debug)]
@@ -44,13 +38,13 @@ pub(super) struct Pool {
     speaks_http2: AtomicBool,
     /// Where it does one connection is made at a time, and serves all.
     connecting: tokio::sync::Mutex<()>,
-    state: Mutex<State>,
+    kept: Mutex<Kept>,
     /// Tells the sweeping task that it is to look earlier.
     sooner: Arc<Notify>,
 }
 
 #[derive(Default)]
-struct State {
+struct Kept {
     /// HTTP/1.1, the one used last at the end.
     idle: Vec<Idle>,
     /// HTTP/2.
@@ -71,26 +65,6 @@ struct Shared {
     until: Instant,
 }
 
-/// A connection for one call.
-pub(super) struct Lease {
-    pool: Arc<Pool>,
-    connection: Connection,
-    /// Over HTTP/2: in the count of calls.
-    share: Option<Share>,
-    /// Whether it had calls before.
-    kept: bool,
-    /// The bytes of the call's body.
-    length: usize,
-}
-
-/// A call over the shared connection.
-struct Share {
-    pool: Arc<Pool>,
-    track: Arc<Track>,
-    /// Whether the connection is not to be used again.
-    is_suspect: bool,
-}
-
 impl Pool {
     pub fn new(connector: Connector, limits: Limits, made: Arc<AtomicU64>) -> Arc<Self> {
         Arc::new(Self {
@@ -99,39 +73,39 @@ impl Pool {
             speaks_http2: AtomicBool::new(connector.speaks_http2()),
             connector,
             connecting: tokio::sync::Mutex::default(),
-            state: Mutex::default(),
+            kept: Mutex::default(),
             sooner: Arc::default(),
         })
     }
 
-    /// A connection that is kept, if one is good.
-    pub fn kept(self: &Arc<Self>) -> Option<Lease> {
+    /// A connection that is kept, if one is good; over HTTP/2 a share of it.
+    pub fn take(&self) -> Option<Connection> {
         let now = Instant::now();
-        let mut state = self.state();
-        let (mut found, worn) = state.share(now);
+        let mut kept = self.kept();
+        let (mut found, worn) = kept.share(now);
         let mut stale = Vec::new();
         while found.is_none()
-            && let Some(idle) = state.idle.pop()
+            && let Some(idle) = kept.idle.pop()
         {
             match idle.until > now && idle.connection.is_ready() {
                 true => found = Some(idle.connection),
                 false => stale.push(idle),
             }
         }
-        drop(state);
+        drop(kept);
         // Closing wakes tasks, which is nothing to do under a lock.
         drop((worn, stale));
-        found.map(|connection| self.lease(connection, true))
+        found
     }
 
-    /// A new connection; or over HTTP/2 the one that another call has made
-    /// meanwhile.
-    pub async fn connect(self: &Arc<Self>) -> Result<Lease, ConnectError> {
+    /// A new connection; or over HTTP/2 the one that another call has made meanwhile.
+    /// Says whether it is such a one.
+    pub async fn connect(&self) -> Result<(Connection, bool), ConnectError> {
         let mut _turn = None;
         if self.speaks_http2.load(Ordering::Relaxed) {
             _turn = Some(self.connecting.lock().await);
-            if let Some(lease) = self.kept() {
-                return Ok(lease);
+            if let Some(connection) = self.take() {
+                return Ok((connection, true));
             }
         }
         let connected = self.connector.connect().await?;
@@ -141,38 +115,23 @@ impl Pool {
         let connection = Connection::open(connected, life).await;
         let connection = connection.map_err(|error| ConnectError::Failed(chain(&error)))?;
         let Some(share) = connection.share() else {
-            return Ok(self.lease(connection, false));
+            return Ok((connection, false));
         };
-        let mut state = self.state();
-        let (found, worn) = state.share(Instant::now());
+        let mut kept = self.kept();
+        let (found, worn) = kept.share(Instant::now());
         if found.is_none() {
-            state.shared = Some(Shared {
+            kept.shared = Some(Shared {
                 connection,
                 calls: 1,
                 until: Instant::now(),
             });
         }
-        drop(state);
+        drop(kept);
         drop(worn);
         Ok(match found {
-            Some(found) => self.lease(found, true),
-            None => self.lease(share, false),
+            Some(found) => (found, true),
+            None => (share, false),
         })
-    }
-
-    fn lease(self: &Arc<Self>, connection: Connection, kept: bool) -> Lease {
-        let is_shared = connection.version() == Version::HTTP_2;
-        Lease {
-            share: is_shared.then(|| Share {
-                pool: Arc::clone(self),
-                track: Arc::clone(&connection.track),
-                is_suspect: false,
-            }),
-            pool: Arc::clone(self),
-            connection,
-            kept,
-            length: 0,
-        }
     }
 
     /// Connections that were made at once are not renewed at once: each lives for
@@ -189,52 +148,53 @@ impl Pool {
     }
 
     /// Keeps a connection of which the call has ended.
-    fn keep(self: &Arc<Self>, connection: Connection) {
+    pub fn keep(self: &Arc<Self>, connection: Connection) {
         let Some(until) = connection.life.idle_until(Instant::now()) else {
             return;
         };
-        let mut state = self.state();
-        if state.idle.len() >= self.limits.idle_connections {
+        let mut kept = self.kept();
+        if kept.idle.len() >= self.limits.idle_connections {
             return;
         }
-        state.idle.push(Idle { connection, until });
-        self.sweep_later(&mut state, until);
+        kept.idle.push(Idle { connection, until });
+        self.sweep_later(&mut kept, until);
     }
 
-    /// A call over the shared connection has ended.
-    fn release(self: &Arc<Self>, share: &Share) {
-        let mut state = self.state();
-        let Some(shared) = &mut state.shared else {
+    /// A call over the shared connection that has this track has ended; whether that
+    /// is not to be used again.
+    pub fn release(self: &Arc<Self>, track: &Arc<Track>, is_suspect: bool) {
+        let mut kept = self.kept();
+        let Some(shared) = &mut kept.shared else {
             return;
         };
-        if !Arc::ptr_eq(&shared.connection.track, &share.track) {
+        if !Arc::ptr_eq(&shared.connection.track, track) {
             return;
         }
         shared.calls -= 1;
         let mut worn = None;
         match shared.connection.life.idle_until(Instant::now()) {
-            Some(until) if !share.is_suspect => {
+            Some(until) if !is_suspect => {
                 shared.until = until;
-                self.sweep_later(&mut state, until);
+                self.sweep_later(&mut kept, until);
             }
-            _ => worn = state.shared.take(),
+            _ => worn = kept.shared.take(),
         }
-        drop(state);
+        drop(kept);
         drop(worn);
     }
 
     /// Sees to it that what is idle until then is closed; a task runs for that only
     /// while something is idle.
-    fn sweep_later(self: &Arc<Self>, state: &mut State, until: Instant) {
-        match state.swept_at {
+    fn sweep_later(self: &Arc<Self>, kept: &mut Kept, until: Instant) {
+        match kept.swept_at {
             Some(at) if at <= until => {}
             Some(_) => {
-                state.swept_at = Some(until);
+                kept.swept_at = Some(until);
                 self.sooner.notify_one();
             }
             None => {
                 if let Ok(runtime) = Handle::try_current() {
-                    state.swept_at = Some(until);
+                    kept.swept_at = Some(until);
                     let sooner = Arc::clone(&self.sooner);
                     runtime.spawn(sweep(Arc::downgrade(self), sooner));
                 }
@@ -245,25 +205,25 @@ impl Pool {
     /// Closes what is idle for too long; when to look again.
     fn sweep(&self) -> Option<Instant> {
         let now = Instant::now();
-        let mut state = self.state();
-        let worn: Vec<_> = state.idle.extract_if(.., |it| it.until <= now).collect();
-        let shared = state.shared.take_if(|it| it.calls == 0 && it.until <= now);
-        let idle = state.idle.iter().map(|it| it.until);
-        let shared_until = state.shared.as_ref().filter(|it| it.calls == 0);
+        let mut kept = self.kept();
+        let worn: Vec<_> = kept.idle.extract_if(.., |it| it.until <= now).collect();
+        let shared = kept.shared.take_if(|it| it.calls == 0 && it.until <= now);
+        let idle = kept.idle.iter().map(|it| it.until);
+        let shared_until = kept.shared.as_ref().filter(|it| it.calls == 0);
         let next = idle.chain(shared_until.map(|it| it.until)).min();
-        state.swept_at = next;
-        drop(state);
+        kept.swept_at = next;
+        drop(kept);
         drop((worn, shared));
         next
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
         // Nothing panics while it is held.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl Kept {
     /// A share of the shared connection, for one call more; or that connection, if
     /// it is no good any more. Its calls go on.
     fn share(&mut self, now: Instant) -> (Option<Connection>, Option<Shared>) {
@@ -286,87 +246,6 @@ async fn sweep(pool: Weak<Pool>, sooner: Arc<Notify>) {
             () = sleep_until(next) => {}
             () = sooner.notified() => {}
         }
-    }
-}
-
-impl Lease {
-    pub fn is_kept(&self) -> bool {
-        self.kept
-    }
-
-    /// The version that a request must have.
-    pub fn version(&self) -> Version {
-        self.connection.version()
-    }
-
-    /// Sends a request with `length` bytes of body; returns with the head of its
-    /// answer.
-    pub async fn call(
-        &mut self,
-        request: Request<Witness>,
-        length: usize,
-    ) -> Result<Response<Incoming>, NoAnswer> {
-        self.length = length;
-        self.connection.call(request, self.kept).await
-    }
-
-    /// Whether nothing of the call has left this process, nor will.
-    pub fn is_unwritten(&self) -> bool {
-        self.share.is_none() && self.connection.track.is_unwritten()
-    }
-
-    /// Takes note of what an answer says about its connection.
-    pub fn heed(&mut self, headers: &HeaderMap) {
-        self.connection.life.heed(headers);
-    }
-
-    /// Ends it after a call that failed; whether the connection is gone.
-    pub fn end_with(self, error: &hyper::Error) -> bool {
-        let gone = self.share.is_none() || error.is_canceled() || !self.connection.is_ready();
-        self.end(match gone {
-            true => Ended::Suspect,
-            false => Ended::Cut,
-        });
-        gone
-    }
-
-    /// The call is over.
-    pub fn end(mut self, how: Ended) {
-        match &mut self.share {
-            Some(share) => share.is_suspect = how == Ended::Suspect,
-            None if matches!(how, Ended::Whole | Ended::Refused) && self.connection.is_ready() => {
-                self.pool.keep(self.connection);
-            }
-            // What was answered well is written to its end, though it is not read; of
-            // anything else nothing more is sent.
-            None if how == Ended::Whole => {}
-            None => self.connection.abort(),
-        }
-    }
-}
-
-impl Origin for Lease {
-    fn is_early(&self) -> bool {
-        let track = &self.connection.track;
-        self.kept && self.share.is_none() && track.has_written_less_than(self.length)
-    }
-
-    fn ended(self: Box<Self>, how: Ended) {
-        self.end(how);
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        Arc::clone(&self.pool).release(self);
-    }
-}
-
-impl std::fmt::Debug for Lease {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Lease")
-            .field("kept", &self.kept)
-            .finish_non_exhaustive()
     }
 }
 

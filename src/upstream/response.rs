@@ -12,8 +12,8 @@ use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use tokio::time::Instant;
 
-use super::CallError;
-use crate::patience::in_time;
+use super::error::CallError;
+use crate::lazy_timeout::lazy_timeout_at;
 
 /// Which batch a call, or its answer, is about.
 pub(super) const BATCH_ID: HeaderName = HeaderName::from_static("x-batch-id");
@@ -178,7 +178,7 @@ impl Response {
     pub async fn body_up_to(&mut self, limit: usize) -> Result<Bytes, CallError> {
         let limit = limit.min(self.limit);
         let deadline = self.deadline;
-        match in_time(deadline, self.read(limit)).await {
+        match lazy_timeout_at(deadline, self.read(limit)).await {
             Ok(body) => body,
             Err(_) => {
                 self.suspect();
@@ -206,7 +206,7 @@ impl Response {
         let mut read = 0;
         // Whatever goes wrong concerns nobody any more.
         while read <= DISCARD
-            && let Ok(Ok(Some(chunk))) = in_time(deadline, self.chunk()).await
+            && let Ok(Ok(Some(chunk))) = lazy_timeout_at(deadline, self.chunk()).await
         {
             read += chunk.len();
             let wanted = most.saturating_sub(beginning.len()).min(chunk.len());

@@ -1,15 +1,15 @@
 //! Which failed calls provably left the upstream nothing to process.
 //!
-//! [`CallError`](super::CallError) asks about a call that ended without the head
+//! [`CallError`](super::error::CallError) asks about a call that ended without the head
 //! of an answer. Whatever is not proven here counts as sent: a batch that is sent
 //! twice by mistake does harm that one that is given up does not.
 //!
 //! | case | how it is known |
 //! |---|---|
 //! | refused, unreachable, unknown to DNS | the body was never asked for |
-//! | connecting took too long | the same; [`Sent::withdraw`](super::Sent::withdraw) keeps it so |
+//! | connecting took too long | the same; [`DispatchFlag::withdraw`](super::tracked::DispatchFlag::withdraw) keeps it so |
 //! | TLS failed | the same: a request needs a connection that is through with TLS |
-//! | a kept connection was closed before the request was written | the same: the HTTP library gives the request back whole; or the body was asked for, and the connection's socket, which counts what the system takes, took nothing of it: [`Sent::take_back`](super::Sent). [`Upstream`](super::Upstream) sends it on another connection then |
+//! | a kept connection was closed before the request was written | the same: the HTTP library gives the request back whole; or the body was asked for, and the connection's socket, which counts what the system takes, took nothing of it: [`DispatchFlag`](super::tracked::DispatchFlag) is reset. [`Upstream`](super::client::Upstream) sends it on another connection then |
 //! | HTTP/2: `RST_STREAM` with `REFUSED_STREAM` | the upstream says so, [`Unsent::Refused`] |
 //! | HTTP/2: `GOAWAY` with a last stream below ours | the upstream says so, [`Unsent::GoneAway`] |
 //! | HTTP/2: any other reset; `GOAWAY` that covers our stream, then the end of the connection | not known, so sent |
@@ -25,7 +25,7 @@ use std::error::Error;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unsent {
     /// No byte of the body has left this process, nor will: a proof by
-    /// construction, see [`Witness`](super::witness::Witness). At most the head
+    /// construction, see [`TrackedBody`](super::tracked::TrackedBody). At most the head
     /// has, and no job is in that.
     Unasked,
     /// The upstream reset our stream with `REFUSED_STREAM`: closed "prior to any
@@ -66,7 +66,3 @@ pub(super) fn proof(error: &hyper::Error, asked: bool) -> Option<Unsent> {
 fn stream_error(error: &hyper::Error) -> Option<&h2::Error> {
     error.source()?.downcast_ref()
 }
-
-#[cfg(test)]
-#[path = "unsent_tests.rs"]
-mod tests;

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use microbatch::batcher;
 use microbatch::code::Code;
-use microbatch::engine::outcome::{Failure, Refusal, code_of_status};
+use microbatch::engine::meaning::code_of_status;
+use microbatch::engine::outcome::{Failure, Refusal};
 use microbatch::http::problem::Problem;
 use microbatch::job::Job;
 use microbatch::json::MAX_DEPTH;
@@ -60,7 +61,7 @@ fn promises() -> BTreeMap<String, Promise> {
 /// One problem of every code.
 fn problems() -> Vec<Problem> {
     let refused = |status, size| {
-        Failure::Status(Refusal {
+        Failure::from(Refusal {
             status,
             code: code_of_status(status, size),
             retry_after: None,
@@ -91,8 +92,8 @@ fn problems() -> Vec<Problem> {
         refused(500, 1),
         refused(302, 1),
     ];
-    let jobs = [&b"{"[..], b"[]"]
-        .map(|body| Job::parse(&Bytes::from_static(body), MAX_DEPTH).unwrap_err());
+    let jobs =
+        [&b"{"[..], b"[]"].map(|body| Job::parse(Bytes::from_static(body), MAX_DEPTH).unwrap_err());
     let mut problems: Vec<_> = failures.iter().map(Problem::from).collect();
     problems.extend(jobs.map(Problem::from));
     problems.extend([

@@ -195,8 +195,8 @@ fn every_line_with_flags_is_understood() {
             cli::Command::Serve(flags) | cli::Command::Check(flags) => (flags, NeedUpstream::Yes),
             cli::Command::Demo(flags) => (flags, NeedUpstream::No),
             cli::Command::Upstream(_) => (Flags::default(), NeedUpstream::No),
-            cli::Command::Top(given) => (given.ask.proxy.0, NeedUpstream::No),
-            cli::Command::Advice(given) => (given.ask.proxy.0, NeedUpstream::No),
+            cli::Command::Top(given) => (given.ask.proxy.into(), NeedUpstream::No),
+            cli::Command::Advice(given) => (given.ask.proxy.into(), NeedUpstream::No),
             other => panic!("{line}: {other:?}"),
         };
         config::load(&flags, env.into_iter(), need)
@@ -251,7 +251,7 @@ fn the_settings_of_the_containers_load() {
             let env = std::iter::once((name.clone().into(), value.clone().into()));
             let loaded = config::load(&Flags::default(), env, NeedUpstream::No);
             loaded.unwrap_or_else(|mistakes| panic!("{path}: {mistakes}"));
-            assert!(keys().iter().any(|key| key.env == name), "{path}: {name}");
+            assert!(keys().iter().any(|key| key.env() == name), "{path}: {name}");
         }
     }
 }

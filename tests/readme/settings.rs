@@ -1,6 +1,6 @@
 //! The tables of settings against the program's.
 
-use microbatch::config::{allowed, keys};
+use microbatch::config::keys;
 
 use crate::page::{Page, code};
 
@@ -19,11 +19,12 @@ fn the_tables_of_settings_are_the_program_s() {
             default => Some(code(default)[0]),
         };
         let flag = code(flag).first().copied();
-        (code(key)[0], flag, code(env)[0], default, allowed.clone())
+        let env = code(env)[0].to_owned();
+        (code(key)[0], flag, env, default, allowed.clone())
     });
     let real = keys()
         .iter()
-        .map(|key| (key.key, key.flag, key.env, key.default, allowed(key)));
+        .map(|key| (key.key, key.flag, key.env(), key.default, key.allowed()));
     assert_eq!(shown.collect::<Vec<_>>(), real.collect::<Vec<_>>());
 }
 

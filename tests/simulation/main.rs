@@ -12,7 +12,7 @@
 //! ```
 //!
 //! `upstream` is the oracle: it knows which job it saw and which it did.
-//! `callers` hold every answer against that. `house` is the proxy between them.
+//! `callers` hold every answer against that. `proxy` is the proxy between them.
 
 #![allow(
     clippy::expect_used,
@@ -22,14 +22,14 @@
 )]
 
 mod callers;
-mod house;
+mod proxy;
 mod upstream;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use house::Outcome;
+use proxy::Outcome;
 
 /// How many schedules are run where nothing else is said.
 const SCHEDULES: u64 = 400;
@@ -56,7 +56,7 @@ fn every_caller_gets_its_own_answer_once_and_the_books_balance() {
     let start = Instant::now();
     let mut all = Outcome::default();
     for seed in seeds.clone() {
-        match catch_unwind(AssertUnwindSafe(|| house::run(seed))) {
+        match catch_unwind(AssertUnwindSafe(|| proxy::run(seed))) {
             Ok(outcome) => all += outcome,
             Err(panic) => {
                 eprintln!("again with: SEED={seed} cargo test --test simulation -- --nocapture");
@@ -80,7 +80,7 @@ fn every_caller_gets_its_own_answer_once_and_the_books_balance() {
         for (what, expected) in [
             (&all.deeds, upstream::DEEDS),
             (&all.answers, callers::ANSWERS),
-            (&all.events, house::EVENTS),
+            (&all.events, proxy::EVENTS),
         ] {
             for name in expected {
                 assert!(what.contains_key(name), "{name} never happened");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use http_body_util::Full;
-use microbatch::resilience::circuit::Circuit;
+use microbatch::engine::circuit::Circuit;
 use microbatch::upstream::{Call, CallError, Ended, Origin, Outgoing, Response};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
@@ -317,7 +317,7 @@ fn element(job: &Job) -> String {
 
 impl Call for SimulatedUpstream {
     async fn post(&self, batch: Outgoing<'_>) -> Result<Response, CallError> {
-        let sent = batch.sent;
+        let dispatch = batch.dispatch;
         assert_ne!(self.circuit.state(), "open", "sent all the same");
         let deadline = Instant::now() + TIMEOUT;
         let jobs = self.read(&batch.array.concat(), batch.batch_size);
@@ -341,7 +341,7 @@ impl Call for SimulatedUpstream {
             }
             _ => {}
         }
-        if !sent.ask() {
+        if !dispatch.set() {
             open.ended = true;
             return Err(CallError::Unreachable("simulated".to_owned()));
         }

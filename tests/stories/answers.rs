@@ -2,7 +2,7 @@
 //! with.
 
 use crate::harness::{Caller, Request};
-use crate::results::{House, a_and_b};
+use crate::results::{Setup, a_and_b};
 
 #[tokio::test]
 async fn no_error_null_or_empty_is_a_result() {
@@ -50,15 +50,15 @@ async fn a_name_spelled_with_escapes_is_the_same_name() {
 
 #[tokio::test]
 async fn job_error_status_is_configured() {
-    let mut house = House::of(1, &[("MICROBATCH_UPSTREAM__JOB_ERROR_STATUS", "400")]).await;
+    let mut setup = Setup::of(1, &[("MICROBATCH_UPSTREAM__JOB_ERROR_STATUS", "400")]).await;
     let element = r#"{"id":"a","error":"no"}"#;
-    let [answer] = house.batch([r#""a""#], &format!("[{element}]")).await;
+    let [answer] = setup.batch([r#""a""#], &format!("[{element}]")).await;
     assert_eq!((answer.status, answer.text()), (400, element));
 }
 
 #[tokio::test]
 async fn an_errors_own_status_counts_from_400_to_599() {
-    let mut house = House::of(1, &[]).await;
+    let mut setup = Setup::of(1, &[]).await;
     for (status, expected) in [
         ("400", 400),
         ("404", 404),
@@ -81,7 +81,7 @@ async fn an_errors_own_status_counts_from_400_to_599() {
         ("65940", 422),
     ] {
         let element = format!(r#"{{"id":"a","error":"no","status":{status}}}"#);
-        let [answer] = house.batch([r#""a""#], &format!("[{element}]")).await;
+        let [answer] = setup.batch([r#""a""#], &format!("[{element}]")).await;
         assert_eq!(
             (answer.status, answer.text()),
             (expected, &*element),
@@ -94,10 +94,10 @@ async fn an_errors_own_status_counts_from_400_to_599() {
 #[tokio::test]
 async fn any_2xx_carries_results() {
     for status in [200, 201, 202, 203, 207, 299] {
-        let mut house = House::of(1, &[]).await;
-        let caller = house.proxy.enqueue(r#"{"id":"a"}"#).await;
+        let mut setup = Setup::of(1, &[]).await;
+        let caller = setup.proxy.enqueue(r#"{"id":"a"}"#).await;
         // Nor does the type matter.
-        let call = house.upstream.next().await;
+        let call = setup.upstream.next().await;
         call.answer(status, &[("content-type", "text/plain")], r#"[{"id":"a"}]"#);
         caller.answer().await.is_result(r#"{"id":"a"}"#);
     }
@@ -105,7 +105,7 @@ async fn any_2xx_carries_results() {
 
 #[tokio::test]
 async fn without_results_any_2xx_is_204() {
-    let mut house = House::of(2, &[("MICROBATCH_UPSTREAM__RESULTS", "none")]).await;
+    let mut setup = Setup::of(2, &[("MICROBATCH_UPSTREAM__RESULTS", "none")]).await;
     for (status, body) in [
         (200, "[]"),
         (200, r#"[{"id":"a","error":"no"}]"#),
@@ -114,18 +114,18 @@ async fn without_results_any_2xx_is_204() {
         (202, "{}"),
         (204, ""),
     ] {
-        let a = house.proxy.enqueue(r#"{"id":"a"}"#).await;
-        let b = house.proxy.enqueue(r#"{"id":"b"}"#).await;
-        house.upstream.next().await.answer(status, &[], body);
+        let a = setup.proxy.enqueue(r#"{"id":"a"}"#).await;
+        let b = setup.proxy.enqueue(r#"{"id":"b"}"#).await;
+        setup.upstream.next().await.answer(status, &[], body);
         for caller in [a, b] {
             let answer = caller.answer().await;
             assert_eq!((answer.status, answer.text()), (204, ""), "{status} {body}");
             assert_eq!(answer.header("x-batch-size"), "2");
         }
     }
-    let a = house.proxy.enqueue(r#"{"id":"a"}"#).await;
-    let b = house.proxy.enqueue(r#"{"id":"b"}"#).await;
-    house.upstream.next().await.answer(500, &[], "");
+    let a = setup.proxy.enqueue(r#"{"id":"a"}"#).await;
+    let b = setup.proxy.enqueue(r#"{"id":"b"}"#).await;
+    setup.upstream.next().await.answer(500, &[], "");
     for caller in [a, b] {
         caller.answer().await.problem(502, "upstream-error", "yes");
     }
@@ -133,11 +133,11 @@ async fn without_results_any_2xx_is_204() {
 
 #[tokio::test]
 async fn an_answer_names_its_batch_and_times() {
-    let mut house = House::of(2, &[]).await;
-    let [one, other] = house
+    let mut setup = Setup::of(2, &[]).await;
+    let [one, other] = setup
         .batch([r#""a""#, r#""b""#], r#"[{"id":"b"},{"id":"a"}]"#)
         .await;
-    let batch = house.proxy.log.nth("batch left", 1).await;
+    let batch = setup.proxy.log.nth("batch left", 1).await;
     for answer in [one, other] {
         assert_eq!(answer.header("x-batch-id"), batch.text("batch_id"));
         assert_eq!(answer.header("x-batch-size"), "2");
@@ -158,8 +158,8 @@ async fn an_answer_names_its_batch_and_times() {
 
 #[tokio::test]
 async fn timing_can_be_off() {
-    let mut house = House::of(1, &[("MICROBATCH_SERVER__TIMING", "false")]).await;
-    let [answer] = house.batch(["1"], r#"[{"id":1}]"#).await;
+    let mut setup = Setup::of(1, &[("MICROBATCH_SERVER__TIMING", "false")]).await;
+    let [answer] = setup.batch(["1"], r#"[{"id":1}]"#).await;
     answer.is_result(r#"{"id":1}"#);
     assert!(!answer.headers.contains_key("server-timing"), "{answer:?}");
     assert_eq!(answer.header("x-batch-size"), "1");
@@ -167,14 +167,14 @@ async fn timing_can_be_off() {
 
 #[tokio::test]
 async fn nothing_of_the_upstreams_headers_reaches_a_caller() {
-    let mut house = House::of(1, &[]).await;
-    let caller = Caller::spawn(house.proxy.jobs_addr, Request::job(r#"{"id":1}"#));
+    let mut setup = Setup::of(1, &[]).await;
+    let caller = Caller::spawn(setup.proxy.jobs_addr, Request::job(r#"{"id":1}"#));
     let headers = [
         ("set-cookie", "secret=1"),
         ("server", "secret/1"),
         ("x-secret", "secret"),
     ];
-    house
+    setup
         .upstream
         .next()
         .await

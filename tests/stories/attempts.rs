@@ -13,7 +13,7 @@ const JOB: &str = r#"{"id":"a"}"#;
 /// Batches of one.
 const ONE_BY_ONE: [&str; 4] = ["--max-wait", "0", "--max-size", "1"];
 
-async fn house(flags: &[&str], failures: &str) -> (Proxy, ScriptedUpstream) {
+async fn setup(flags: &[&str], failures: &str) -> (Proxy, ScriptedUpstream) {
     let upstream = ScriptedUpstream::start().await;
     let env = [
         ("MICROBATCH_CIRCUIT__FAILURES", failures),
@@ -53,7 +53,7 @@ async fn calls(proxy: &Proxy, sample: &str, count: f64) -> Scrape {
 
 #[tokio::test]
 async fn a_hanging_upstream_opens_the_circuit_though_its_callers_give_up_first() {
-    let (proxy, mut upstream) = house(&[], "5").await;
+    let (proxy, mut upstream) = setup(&[], "5").await;
     let patience = hanging(&proxy, &mut upstream).await;
     for _ in 0..5 {
         let caller = proxy.enqueue(JOB).await;
@@ -73,7 +73,7 @@ async fn a_hanging_upstream_opens_the_circuit_though_its_callers_give_up_first()
 
 #[tokio::test]
 async fn a_hanging_upstream_is_found_out_by_jobs_in_a_hurry() {
-    let (proxy, mut upstream) = house(&["--max-in-flight", "adaptive"], "6").await;
+    let (proxy, mut upstream) = setup(&["--max-in-flight", "adaptive"], "6").await;
     let patience = hanging(&proxy, &mut upstream).await;
     let seconds = patience.as_secs_f64().ceil();
     let limit = Scrape::of(&proxy).await.get("in_flight_limit");
@@ -93,8 +93,8 @@ async fn a_hanging_upstream_is_found_out_by_jobs_in_a_hurry() {
 }
 
 #[tokio::test]
-async fn of_an_upstream_that_is_unknown_callers_who_leave_tell_nothing() {
-    let (proxy, mut upstream) = house(&[], "1").await;
+async fn departed_callers_tell_nothing_of_an_unknown_upstream() {
+    let (proxy, mut upstream) = setup(&[], "1").await;
     for _ in 0..3 {
         let caller = proxy.enqueue(JOB).await;
         let mut call = upstream.next().await;
@@ -118,7 +118,7 @@ async fn of_an_upstream_that_is_unknown_callers_who_leave_tell_nothing() {
 
 #[tokio::test]
 async fn refusals_count_though_their_callers_leave_during_the_pause() {
-    let (proxy, mut upstream) = house(&[], "3").await;
+    let (proxy, mut upstream) = setup(&[], "3").await;
     let refuse = |call: crate::harness::Call| call.answer(503, &[("retry-after", "30")], "");
     for n in 1..=2 {
         let caller = proxy.enqueue(JOB).await;

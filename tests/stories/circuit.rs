@@ -4,12 +4,12 @@ use crate::harness::{Answer, Call, Line, Proxy, ScriptedUpstream, Signal, eventu
 
 const JOB: &str = r#"{"id":"a"}"#;
 
-struct House {
+struct Setup {
     proxy: Proxy,
     upstream: ScriptedUpstream,
 }
 
-impl House {
+impl Setup {
     /// Two failures in a row open the circuit, for so long.
     async fn start(open_for: &str, flags: &[&str]) -> Self {
         let upstream = ScriptedUpstream::start().await;
@@ -67,21 +67,21 @@ impl House {
 
 #[tokio::test]
 async fn so_many_failures_in_a_row_open_it_and_jobs_are_refused_at_once() {
-    let mut house = House::start("50s", &[]).await;
-    house.fails().await;
-    house
+    let mut setup = Setup::start("50s", &[]).await;
+    setup.fails().await;
+    setup
         .job(Call::echo)
         .await
         .is_result(r#"{"id":"a","result":null}"#);
-    house.opens().await;
+    setup.opens().await;
     for _ in 0..3 {
         // So long as it is set, less the time that this story took.
-        let retry_after = house.is_refused().await;
+        let retry_after = setup.is_refused().await;
         assert!((20..=50).contains(&retry_after), "{retry_after}");
     }
-    assert!(house.upstream.arrived().is_none());
+    assert!(setup.upstream.arrived().is_none());
     // Health is not the upstream's.
-    assert_eq!(house.proxy.admin("GET", "/readyz").await.status, 200);
+    assert_eq!(setup.proxy.admin("GET", "/readyz").await.status, 200);
 }
 
 #[tokio::test]
@@ -96,35 +96,35 @@ async fn what_counts_as_a_failure() {
         (std::mem::forget, "1s"),
     ];
     for (failure, timeout) in failures {
-        let mut house = House::start("50s", &["--upstream-timeout", timeout]).await;
-        house.job(failure).await;
-        house.job(failure).await;
-        house.proxy.log.nth("circuit open", 1).await;
-        house.is_refused().await;
+        let mut setup = Setup::start("50s", &["--upstream-timeout", timeout]).await;
+        setup.job(failure).await;
+        setup.job(failure).await;
+        setup.proxy.log.nth("circuit open", 1).await;
+        setup.is_refused().await;
     }
-    let mut house = House::start("50s", &[]).await;
-    house.upstream.kill().await;
+    let mut setup = Setup::start("50s", &[]).await;
+    setup.upstream.kill().await;
     for _ in 0..2 {
-        let answer = house.proxy.post(JOB).await;
+        let answer = setup.proxy.post(JOB).await;
         answer.problem(502, "upstream-unreachable", "no");
     }
-    house.proxy.log.nth("circuit open", 1).await;
-    house.is_refused().await;
+    setup.proxy.log.nth("circuit open", 1).await;
+    setup.is_refused().await;
 }
 
 #[tokio::test]
 async fn a_refusal_is_no_failure() {
-    let mut house = House::start("50s", &[]).await;
+    let mut setup = Setup::start("50s", &[]).await;
     for status in [400, 401, 404, 413, 422, 429, 301] {
         for _ in 0..3 {
-            let answer = house.job(|call| call.answer(status, &[], "")).await;
+            let answer = setup.job(|call| call.answer(status, &[], "")).await;
             assert_ne!(answer.status, 200);
             assert_ne!(answer.header("x-batch-id"), "", "{answer:?}");
         }
     }
-    house.job(|call| call.ok("[]")).await;
-    house.job(|call| call.ok("[]")).await;
-    house
+    setup.job(|call| call.ok("[]")).await;
+    setup.job(|call| call.ok("[]")).await;
+    setup
         .job(Call::echo)
         .await
         .is_result(r#"{"id":"a","result":null}"#);
@@ -132,13 +132,13 @@ async fn a_refusal_is_no_failure() {
 
 #[tokio::test]
 async fn what_is_queued_when_it_opens_is_refused_too() {
-    let mut house = House::start("50s", &["--max-in-flight", "1"]).await;
-    house.fails().await;
-    let last = house.proxy.enqueue(JOB).await;
-    let call = house.upstream.next().await;
+    let mut setup = Setup::start("50s", &["--max-in-flight", "1"]).await;
+    setup.fails().await;
+    let last = setup.proxy.enqueue(JOB).await;
+    let call = setup.upstream.next().await;
     let queued = [
-        house.proxy.enqueue(r#"{"id":"b"}"#).await,
-        house.proxy.enqueue(r#"{"id":"c"}"#).await,
+        setup.proxy.enqueue(r#"{"id":"b"}"#).await,
+        setup.proxy.enqueue(r#"{"id":"c"}"#).await,
     ];
     call.answer(500, &[], "");
     last.answer().await.problem(502, "upstream-error", "yes");
@@ -146,11 +146,11 @@ async fn what_is_queued_when_it_opens_is_refused_too() {
         let answer = caller.answer().await;
         answer.problem(503, "circuit-open", "no");
     }
-    assert!(house.upstream.arrived().is_none());
+    assert!(setup.upstream.arrived().is_none());
 }
 
 #[tokio::test]
-async fn who_pauses_when_it_opens_is_not_sent_again() {
+async fn a_batch_that_pauses_when_it_opens_is_not_sent_again() {
     let upstream = ScriptedUpstream::start().await;
     // The call before the pause is one of them.
     let env = [
@@ -160,40 +160,40 @@ async fn who_pauses_when_it_opens_is_not_sent_again() {
     ];
     let flags = ["--max-wait", "0", "--max-size", "1"];
     let proxy = Proxy::start(&upstream.url(), &flags, &env).await;
-    let mut house = House { proxy, upstream };
-    let pausing = house.proxy.enqueue(JOB).await;
-    let call = house.upstream.next().await;
+    let mut setup = Setup { proxy, upstream };
+    let pausing = setup.proxy.enqueue(JOB).await;
+    let call = setup.upstream.next().await;
     call.answer(503, &[("retry-after", "3")], "");
-    house.proxy.log.nth("batch is sent again", 1).await;
+    setup.proxy.log.nth("batch is sent again", 1).await;
     for _ in 0..2 {
-        let answer = house.job(|call| call.answer(500, &[], "")).await;
+        let answer = setup.job(|call| call.answer(500, &[], "")).await;
         answer.idempotent_problem(502, "upstream-error", "yes");
     }
-    house.proxy.log.nth("circuit open", 1).await;
+    setup.proxy.log.nth("circuit open", 1).await;
     let answer = tokio::select! {
         answer = pausing.answer() => answer,
-        call = house.upstream.next() => panic!("sent again: {:?}", call.ids()),
+        call = setup.upstream.next() => panic!("sent again: {:?}", call.ids()),
     };
     answer.idempotent_problem(503, "upstream-overloaded", "yes");
 }
 
 #[tokio::test]
 async fn one_probe_closes_it() {
-    let mut house = House::start("300ms", &[]).await;
-    house.opens().await;
-    let (caller, call) = house.probe().await;
+    let mut setup = Setup::start("300ms", &[]).await;
+    setup.opens().await;
+    let (caller, call) = setup.probe().await;
     // Until that is decided nobody else is let through.
-    assert_eq!(house.is_refused().await, 1);
+    assert_eq!(setup.is_refused().await, 1);
     call.echo();
     assert_eq!(caller.answer().await.status, 200);
-    house.proxy.log.nth("circuit closed", 1).await;
-    house
+    setup.proxy.log.nth("circuit closed", 1).await;
+    setup
         .job(Call::echo)
         .await
         .is_result(r#"{"id":"a","result":null}"#);
     // It counts anew.
-    house.fails().await;
-    house
+    setup.fails().await;
+    setup
         .job(Call::echo)
         .await
         .is_result(r#"{"id":"a","result":null}"#);
@@ -201,30 +201,30 @@ async fn one_probe_closes_it() {
 
 #[tokio::test]
 async fn a_probe_that_fails_leaves_it_open() {
-    let mut house = House::start("300ms", &[]).await;
-    house.opens().await;
-    let (caller, call) = house.probe().await;
+    let mut setup = Setup::start("300ms", &[]).await;
+    setup.opens().await;
+    let (caller, call) = setup.probe().await;
     call.answer(500, &[], "");
     caller.answer().await.problem(502, "upstream-error", "yes");
-    house
+    setup
         .proxy
         .log
         .nth("circuit stays open: the probe failed", 1)
         .await;
-    let (caller, call) = house.probe().await;
+    let (caller, call) = setup.probe().await;
     call.echo();
     assert_eq!(caller.answer().await.status, 200);
-    house.proxy.log.nth("circuit closed", 1).await;
+    setup.proxy.log.nth("circuit closed", 1).await;
 }
 
 #[tokio::test]
-async fn a_probe_whose_caller_leaves_decides_nothing() {
-    let mut house = House::start("300ms", &[]).await;
-    house.opens().await;
-    let (caller, mut call) = house.probe().await;
+async fn a_probe_whose_caller_departs_decides_nothing() {
+    let mut setup = Setup::start("300ms", &[]).await;
+    setup.opens().await;
+    let (caller, mut call) = setup.probe().await;
     caller.leave();
     call.caller_gone().await;
-    let (caller, call) = house.probe().await;
+    let (caller, call) = setup.probe().await;
     call.echo();
     assert_eq!(caller.answer().await.status, 200);
 }
@@ -233,11 +233,11 @@ async fn a_probe_whose_caller_leaves_decides_nothing() {
 async fn by_default_there_is_none() {
     let upstream = ScriptedUpstream::start().await;
     let proxy = Proxy::start(&upstream.url(), &["--max-wait", "0"], &[]).await;
-    let mut house = House { proxy, upstream };
+    let mut setup = Setup { proxy, upstream };
     for _ in 0..30 {
-        house.fails().await;
+        setup.fails().await;
     }
-    house
+    setup
         .job(Call::echo)
         .await
         .is_result(r#"{"id":"a","result":null}"#);
@@ -245,20 +245,20 @@ async fn by_default_there_is_none() {
 
 #[tokio::test]
 async fn a_proxy_that_shuts_down_says_that_and_not_that_it_is_open() {
-    let mut house = House::start("50s", &[]).await;
+    let mut setup = Setup::start("50s", &[]).await;
     // From the signal on each is good for one answer more.
     let mut connections = Vec::new();
     for _ in 0..50 {
-        connections.push(house.proxy.keep_alive().await);
+        connections.push(setup.proxy.keep_alive().await);
     }
     // Keeps the process until the story is told.
-    let held = house.proxy.enqueue(r#"{"id":"held"}"#).await;
-    let call = house.upstream.next().await;
-    house.opens().await;
+    let held = setup.proxy.enqueue(r#"{"id":"held"}"#).await;
+    let call = setup.upstream.next().await;
+    setup.opens().await;
     let answer = connections[0].post(JOB).await;
     answer.problem(503, "circuit-open", "no");
-    house.proxy.signal(Signal::TERM);
-    house.proxy.log.nth("draining", 1).await;
+    setup.proxy.signal(Signal::TERM);
+    setup.proxy.log.nth("draining", 1).await;
     // It takes a moment until no more jobs are taken.
     let mut answer = None;
     for mut connection in connections {
@@ -273,5 +273,5 @@ async fn a_proxy_that_shuts_down_says_that_and_not_that_it_is_open() {
     assert_eq!(answer.header("connection"), "close");
     call.echo();
     assert_eq!(held.answer().await.status, 200);
-    assert_eq!(house.proxy.exit_code().await, Some(0));
+    assert_eq!(setup.proxy.exit_code().await, Some(0));
 }

@@ -13,7 +13,7 @@ const JOB: &str = r#"{"id":1}"#;
 const ECHO: &str = r#"{"id":1,"result":null}"#;
 
 /// A proxy that sends each job at once, before an upstream that the story answers.
-async fn house(env: &[(&str, &str)]) -> (Proxy, ScriptedUpstream) {
+async fn start(env: &[(&str, &str)]) -> (Proxy, ScriptedUpstream) {
     let upstream = ScriptedUpstream::start().await;
     let proxy = Proxy::start(&upstream.url(), &["--max-wait", "0"], env).await;
     (proxy, upstream)
@@ -21,7 +21,7 @@ async fn house(env: &[(&str, &str)]) -> (Proxy, ScriptedUpstream) {
 
 /// The same before one that echoes.
 async fn echoing(env: &[(&str, &str)]) -> (Proxy, JoinSet<()>) {
-    let (proxy, upstream) = house(env).await;
+    let (proxy, upstream) = start(env).await;
     (proxy, echo_all(upstream))
 }
 
@@ -55,7 +55,7 @@ async fn an_idle_connection_ends_in_time() {
 #[tokio::test]
 async fn a_connection_whose_job_takes_long_is_not_idle() {
     let env = [("MICROBATCH_SERVER__IDLE_TIMEOUT", "50ms")];
-    let (proxy, mut upstream) = house(&env).await;
+    let (proxy, mut upstream) = start(&env).await;
     let mut http1 = RawClient::connect(proxy.jobs_addr).await;
     http1.post("Content-Length: 8\r\n", JOB).await;
     let first = upstream.next().await;
@@ -241,7 +241,7 @@ async fn a_low_limit_of_open_files_is_raised() {
 #[tokio::test]
 async fn a_busy_connection_keeps_its_place() {
     let env = [("MICROBATCH_SERVER__MAX_CONNECTIONS", "2")];
-    let (proxy, mut upstream) = house(&env).await;
+    let (proxy, mut upstream) = start(&env).await;
     let mut busy = Vec::new();
     for id in [1, 2] {
         let caller = proxy.enqueue(&format!(r#"{{"id":{id}}}"#)).await;
@@ -319,7 +319,7 @@ async fn a_caller_that_has_sent_more_and_closes_has_left() {
 /// What is read ahead is not lost: a caller that stays gets all its answers.
 #[tokio::test]
 async fn a_caller_that_has_sent_more_and_stays_is_answered() {
-    let (proxy, mut upstream) = house(&[]).await;
+    let (proxy, mut upstream) = start(&[]).await;
     let mut client = RawClient::connect(proxy.jobs_addr).await;
     let job = |id| {
         let job = format!(r#"{{"id":{id},"body":"{}"}}"#, "x".repeat(3_000));
@@ -409,7 +409,7 @@ async fn answers_that_nobody_takes_are_let_go() {
 
 #[tokio::test]
 async fn a_hang_up_of_the_terminal_ends_nothing() {
-    let (proxy, mut upstream) = house(&[]).await;
+    let (proxy, mut upstream) = start(&[]).await;
     let caller = proxy.enqueue(JOB).await;
     let call = upstream.next().await;
     for n in 1..=2 {

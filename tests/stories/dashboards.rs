@@ -129,7 +129,7 @@ fn dashboard_and_alerts_use_families_that_exist() {
 fn the_dashboard_shows_all_that_is_counted() {
     let text = strings(&dashboard());
     let shown: BTreeSet<_> = selectors(&text).into_iter().map(|(name, _)| name).collect();
-    for family in &FAMILIES {
+    for family in FAMILIES {
         let shown = ["", "_bucket", "_sum"].iter().any(|suffix| {
             let name = format!("{}{suffix}", family.name);
             shown.contains(name.as_str())

@@ -106,7 +106,7 @@ async fn no_request_that_was_sent_goes_unanswered() {
 /// nothing, holds up the end until the shutdown's timeout, which is longer than
 /// this story may take.
 #[tokio::test]
-async fn who_asks_nothing_does_not_hold_up_the_end() {
+async fn idle_connections_do_not_hold_up_the_end() {
     for start in [
         Vec::new(),
         b"P".to_vec(),

@@ -106,7 +106,7 @@ async fn what_the_upstream_wrote_is_left_out_where_that_is_set() {
 }
 
 #[tokio::test]
-async fn nobody_waits_for_the_body_of_a_failed_answer() {
+async fn callers_do_not_wait_for_the_body_of_a_failed_answer() {
     let mut upstream = WireUpstream::start().await;
     let proxy = Proxy::start(&upstream.url(), &["--max-wait", "0"], &[]).await;
     let caller = proxy.enqueue(r#"{"id":1}"#).await;

@@ -117,7 +117,7 @@ async fn ten_thousand_idle_connections() {
 }
 
 #[tokio::test]
-async fn who_closes_the_sending_side_has_left_the_queue() {
+async fn a_caller_that_closes_its_sending_side_frees_its_place() {
     let mut upstream = ScriptedUpstream::start().await;
     let flags = [&LONG_WAIT[..], &["--queue-max-jobs", "50"]].concat();
     let mut proxy = Proxy::start(&upstream.url(), &flags, &[]).await;
@@ -157,7 +157,7 @@ async fn who_closes_the_sending_side_has_left_the_queue() {
 }
 
 #[tokio::test]
-async fn who_closes_the_sending_side_has_left_the_slot() {
+async fn a_caller_that_closes_its_sending_side_frees_its_slot() {
     let mut upstream = ScriptedUpstream::start().await;
     let flags = [&LONG_WAIT[..], &["--max-size", "3", "--max-in-flight", "1"]].concat();
     let proxy = Proxy::start(&upstream.url(), &flags, &[]).await;

@@ -1,5 +1,5 @@
 //! Section 5 of the contract: `upstream.max_in_flight = "adaptive"`. The bands
-//! that the limit settles in are `upstream::limit::tests`' matter; here it is that
+//! that the limit settles in are `resilience::limit::tests`' matter; here it is that
 //! the proxy keeps to it.
 
 use std::sync::Arc;
@@ -14,7 +14,7 @@ const CALLERS: u64 = 40;
 
 /// The proxy before an upstream that bears so many calls at once and answers
 /// 429 to the others, with callers that never stop asking.
-async fn house(bears: usize) -> (Proxy, JoinSet<()>) {
+async fn setup(bears: usize) -> (Proxy, JoinSet<()>) {
     let mut upstream = ScriptedUpstream::start().await;
     let flags = [
         "--max-in-flight",
@@ -67,7 +67,7 @@ fn slots(line: &Line) -> Option<u64> {
 
 #[tokio::test]
 async fn it_comes_down_to_what_the_upstream_bears() {
-    let (proxy, _world) = house(4).await;
+    let (proxy, _world) = setup(4).await;
     let low = |line: &Line| slots(line).is_some_and(|slots| slots <= 4);
     proxy.log.wait_for("a limit of 4 or less", low).await;
     // And tries more again, since that may have changed.
@@ -77,7 +77,7 @@ async fn it_comes_down_to_what_the_upstream_bears() {
 
 #[tokio::test]
 async fn it_rises_where_there_is_use_for_more() {
-    let (proxy, _world) = house(1000).await;
+    let (proxy, _world) = setup(1000).await;
     let high = |line: &Line| slots(line).is_some_and(|slots| slots > 20);
     proxy.log.wait_for("a limit above 20", high).await;
 }

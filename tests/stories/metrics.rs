@@ -256,7 +256,7 @@ async fn a_scrape_is_what_the_table_of_families_says() {
     let names = scrape.text.lines();
     let names = names.filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
     assert!(names.eq(FAMILIES.iter().map(|family| family.name)));
-    for family in &FAMILIES {
+    for family in FAMILIES {
         let found = &scrape.families[family.name];
         let described = (&*found.kind, &*found.help);
         assert_eq!(described, (family.kind.as_str(), family.help));

@@ -2,7 +2,7 @@
 //! has no slot, and its members wait like any others.
 
 use crate::harness::{Call, Request, Signal};
-use crate::retries::{ECHO, IDEMPOTENT, JOB, again, house};
+use crate::retries::{ECHO, IDEMPOTENT, JOB, again, setup};
 
 /// One slot for batches of one.
 const ONE_BY_ONE: [&str; 4] = ["--max-size", "1", "--max-in-flight", "1"];
@@ -26,7 +26,7 @@ fn echo(id: &str) -> String {
 
 #[tokio::test]
 async fn the_slot_is_free_meanwhile() {
-    let (proxy, mut upstream) = house(&ONE_BY_ONE, &[IDEMPOTENT]).await;
+    let (proxy, mut upstream) = setup(&ONE_BY_ONE, &[IDEMPOTENT]).await;
     let pausing = proxy.enqueue(JOB).await;
     let call = upstream.next().await;
     let other = proxy.enqueue(r#"{"id":"b"}"#).await;
@@ -42,9 +42,9 @@ async fn the_slot_is_free_meanwhile() {
 }
 
 #[tokio::test]
-async fn whoever_pauses_takes_up_room_in_the_queue_until_it_leaves() {
+async fn a_pausing_job_takes_up_room_in_the_queue_until_it_is_sent() {
     let flags = [&ONE_BY_ONE[..], &["--queue-max-jobs", "2"]].concat();
-    let (proxy, mut upstream) = house(&flags, &[IDEMPOTENT]).await;
+    let (proxy, mut upstream) = setup(&flags, &[IDEMPOTENT]).await;
     let pausing = proxy.enqueue(JOB).await;
     upstream
         .next()
@@ -69,8 +69,8 @@ async fn whoever_pauses_takes_up_room_in_the_queue_until_it_leaves() {
 }
 
 #[tokio::test]
-async fn who_left_meanwhile_is_not_sent_again() {
-    let (proxy, mut upstream) = house(&PAIRS, &[IDEMPOTENT]).await;
+async fn a_departed_callers_job_is_not_sent_again() {
+    let (proxy, mut upstream) = setup(&PAIRS, &[IDEMPOTENT]).await;
     let leaving = proxy.enqueue(JOB).await;
     let staying = proxy.enqueue(r#"{"id":"b"}"#).await;
     let call = upstream.next().await;
@@ -89,8 +89,8 @@ async fn who_left_meanwhile_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn when_everybody_left_nothing_is_sent_again() {
-    let (mut proxy, mut upstream) = house(&PAIRS, &[IDEMPOTENT]).await;
+async fn nothing_is_sent_again_when_all_callers_departed() {
+    let (mut proxy, mut upstream) = setup(&PAIRS, &[IDEMPOTENT]).await;
     let one = proxy.enqueue(JOB).await;
     let other = proxy.enqueue(r#"{"id":"b"}"#).await;
     upstream
@@ -110,8 +110,8 @@ async fn when_everybody_left_nothing_is_sent_again() {
 }
 
 #[tokio::test]
-async fn who_would_expire_before_the_retry_is_answered_at_once() {
-    let (proxy, mut upstream) = house(&PAIRS, &[IDEMPOTENT]).await;
+async fn a_job_that_would_expire_before_the_retry_is_answered_at_once() {
+    let (proxy, mut upstream) = setup(&PAIRS, &[IDEMPOTENT]).await;
     let hasty = proxy
         .enqueue_request(job("hasty").header("prefer", "wait=2"))
         .await;
@@ -139,7 +139,7 @@ async fn a_deadline_that_passes_meanwhile_is_answered_at_once() {
         Some(|call| call.answer(503, &[], "")),
     ];
     for deed in deeds {
-        let (proxy, mut upstream) = house(&ONE_BY_ONE, &env).await;
+        let (proxy, mut upstream) = setup(&ONE_BY_ONE, &env).await;
         if deed.is_none() {
             upstream.kill().await;
         }
@@ -161,7 +161,7 @@ async fn a_deadline_that_passes_meanwhile_is_answered_at_once() {
 
 #[tokio::test]
 async fn when_the_proxy_drains_nothing_is_retried_any_more() {
-    let (mut proxy, mut upstream) = house(&PAIRS, &[IDEMPOTENT]).await;
+    let (mut proxy, mut upstream) = setup(&PAIRS, &[IDEMPOTENT]).await;
     let pausing = [
         proxy.enqueue(JOB).await,
         proxy.enqueue(r#"{"id":"b"}"#).await,

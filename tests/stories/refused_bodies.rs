@@ -6,7 +6,7 @@ use crate::harness::{Proxy, RawClient, ScriptedUpstream};
 
 const SIZES: [usize; 3] = [100_000, 1_000_000, 5_000_000];
 
-async fn house() -> (Proxy, ScriptedUpstream) {
+async fn start() -> (Proxy, ScriptedUpstream) {
     let upstream = ScriptedUpstream::start().await;
     let proxy = Proxy::start(&upstream.url(), &["--max-wait", "0"], &[]).await;
     (proxy, upstream)
@@ -22,7 +22,7 @@ const REFUSED: [(&str, &str, u16); 4] = [
 
 #[tokio::test]
 async fn a_refusal_reaches_a_caller_that_writes_everything_first() {
-    let (proxy, _upstream) = house().await;
+    let (proxy, _upstream) = start().await;
     for (request, headers, status) in REFUSED {
         for size in SIZES
             .into_iter()
@@ -54,7 +54,7 @@ async fn a_refusal_reaches_a_caller_that_writes_everything_first() {
 /// Where the body is at hand, the connection goes on.
 #[tokio::test]
 async fn a_small_request_that_is_refused_costs_no_connection() {
-    let (proxy, mut upstream) = house().await;
+    let (proxy, mut upstream) = start().await;
     let mut client = RawClient::connect(proxy.jobs_addr).await;
     for (request, headers, status) in &REFUSED[1..] {
         let head =
@@ -72,7 +72,7 @@ async fn a_small_request_that_is_refused_costs_no_connection() {
 /// A caller that asks first is answered without having been told to send.
 #[tokio::test]
 async fn a_refusal_does_not_ask_for_the_body() {
-    let (proxy, _upstream) = house().await;
+    let (proxy, _upstream) = start().await;
     for (request, headers, status) in REFUSED {
         let mut client = RawClient::connect(proxy.jobs_addr).await;
         let expect = "Expect: 100-continue\r\nContent-Length: 300000";
@@ -90,7 +90,7 @@ async fn a_refusal_does_not_ask_for_the_body() {
 /// Nor is a body waited for that does not come.
 #[tokio::test]
 async fn a_refusal_does_not_wait_for_the_body() {
-    let (proxy, _upstream) = house().await;
+    let (proxy, _upstream) = start().await;
     for (request, headers, status) in REFUSED {
         let mut client = RawClient::connect(proxy.jobs_addr).await;
         let length = "Content-Length: 300000";
@@ -107,7 +107,7 @@ async fn a_refusal_does_not_wait_for_the_body() {
 /// A caller that sends on and on is cut off.
 #[tokio::test]
 async fn what_is_thrown_away_is_bounded() {
-    let (proxy, _upstream) = house().await;
+    let (proxy, _upstream) = start().await;
     let (mut writer, mut reader) = RawClient::two_handed(proxy.jobs_addr).await;
     let head = "POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n";
     writer.write(head).await;
@@ -122,7 +122,7 @@ async fn what_is_thrown_away_is_bounded() {
 
 #[tokio::test]
 async fn a_refused_stream_is_read_to_its_end() {
-    let (proxy, mut upstream) = house().await;
+    let (proxy, mut upstream) = start().await;
     let mut client = RawClient::connect(proxy.jobs_addr).await;
     let nowhere = frame(HEADERS, 4, 1, b"\x83\x86\x04\x04/not\x01\x01p");
     client.greet(&[]).await;
@@ -145,7 +145,7 @@ async fn a_refused_stream_is_read_to_its_end() {
 /// Not beyond the bound, and not by a caller that takes its time.
 #[tokio::test]
 async fn a_refused_stream_that_goes_on_is_reset() {
-    let (proxy, _upstream) = house().await;
+    let (proxy, _upstream) = start().await;
     let mut client = RawClient::connect(proxy.jobs_addr).await;
     let nowhere = frame(HEADERS, 4, 1, b"\x83\x86\x04\x04/not\x01\x01p");
     client.greet(&[]).await;

@@ -5,12 +5,12 @@ use serde_json::Value;
 use crate::harness::{Answer, Call, LONG_WAIT, Problem, Proxy, ScriptedUpstream};
 
 /// A proxy whose batches leave when all the jobs of a story are in.
-pub struct House {
+pub struct Setup {
     pub proxy: Proxy,
     pub upstream: ScriptedUpstream,
 }
 
-impl House {
+impl Setup {
     pub async fn of(size: usize, env: &[(&str, &str)]) -> Self {
         let upstream = ScriptedUpstream::start().await;
         let size = size.to_string();
@@ -46,9 +46,9 @@ impl House {
     }
 }
 
-/// A house for two jobs, and one batch of `"a"` and `"b"` through it.
+/// A proxy for two jobs, and one batch of `"a"` and `"b"` through it.
 pub async fn a_and_b(body: &str) -> [Answer; 2] {
-    House::of(2, &[])
+    Setup::of(2, &[])
         .await
         .batch([r#""a""#, r#""b""#], body)
         .await
@@ -63,16 +63,16 @@ fn missing(answer: &Answer, id: impl Into<Value>) -> Problem {
 #[tokio::test]
 async fn results_in_any_order_find_their_callers() {
     let ids = ["1", r#""1""#, "2", r#""two""#, r#""\u00e9""#];
-    let mut house = House::of(5, &[]).await;
+    let mut setup = Setup::of(5, &[]).await;
     let body =
         r#"[{"id":"é","r":5},{"id":2,"r":3},{"id":"1","r":2},{"id":"two","r":4},{"id":1,"r":1}]"#;
-    let [one, text_one, two, text_two, accent] = house.batch(ids, body).await;
+    let [one, text_one, two, text_two, accent] = setup.batch(ids, body).await;
     one.is_result(r#"{"id":1,"r":1}"#);
     text_one.is_result(r#"{"id":"1","r":2}"#);
     two.is_result(r#"{"id":2,"r":3}"#);
     text_two.is_result(r#"{"id":"two","r":4}"#);
     accent.is_result(r#"{"id":"é","r":5}"#);
-    assert_eq!(house.warnings(), 0);
+    assert_eq!(setup.warnings(), 0);
 }
 
 #[tokio::test]
@@ -100,52 +100,52 @@ async fn an_empty_array_is_missing_every_result() {
 
 #[tokio::test]
 async fn a_missing_result_says_which_job_and_batch() {
-    let mut house = House::of(1, &[]).await;
-    let [answer] = house.batch(["7"], "[]").await;
+    let mut setup = Setup::of(1, &[]).await;
+    let [answer] = setup.batch(["7"], "[]").await;
     let problem = missing(&answer, 7);
     problem.has(
         "batch_id",
-        house.proxy.log.nth("batch left", 1).await.text("batch_id"),
+        setup.proxy.log.nth("batch left", 1).await.text("batch_id"),
     );
-    problem.hides_upstream(&house.upstream);
+    problem.hides_upstream(&setup.upstream);
 }
 
 #[tokio::test]
 async fn results_are_never_matched_by_position() {
     // As many results as jobs, and every id wrong.
-    let mut house = House::of(3, &[]).await;
+    let mut setup = Setup::of(3, &[]).await;
     let body = r#"[{"id":"1"},{"id":2.0},{"id":"A"}]"#;
-    let [one, two, a] = house.batch(["1", "2", r#""a""#], body).await;
+    let [one, two, a] = setup.batch(["1", "2", r#""a""#], body).await;
     missing(&one, 1);
     missing(&two, 2);
     missing(&a, "a");
-    house.proxy.log.nth("unmatched results", 1).await;
+    setup.proxy.log.nth("unmatched results", 1).await;
 }
 
 #[tokio::test]
 async fn an_id_of_the_other_type_is_another_id() {
-    let mut house = House::of(2, &[]).await;
-    let [one, two] = house
+    let mut setup = Setup::of(2, &[]).await;
+    let [one, two] = setup
         .batch(["1", r#""2""#], r#"[{"id":"1"},{"id":2}]"#)
         .await;
     missing(&one, 1);
     missing(&two, "2");
     // Beside each other, each type finds its own.
-    let [number, text] = house.batch(["1", r#""1""#], r#"[{"id":"1","r":2}]"#).await;
+    let [number, text] = setup.batch(["1", r#""1""#], r#"[{"id":"1","r":2}]"#).await;
     missing(&number, 1);
     text.is_result(r#"{"id":"1","r":2}"#);
 }
 
 #[tokio::test]
 async fn an_id_that_came_back_as_another_type_is_named() {
-    let mut house = House::of(2, &[]).await;
-    let [one, two] = house
+    let mut setup = Setup::of(2, &[]).await;
+    let [one, two] = setup
         .batch(["7", r#""b""#], r#"[{"id":"7"},{"id":"B"}]"#)
         .await;
     let detail = |answer: &Answer| answer.json()["detail"].as_str().unwrap().to_owned();
     assert!(detail(&one).contains("another JSON type"), "{one:?}");
     assert!(!detail(&two).contains("another JSON type"), "{two:?}");
-    let warning = house.proxy.log.nth("unmatched results", 1).await;
+    let warning = setup.proxy.log.nth("unmatched results", 1).await;
     assert_eq!(warning.number("id_of_another_type"), 1);
 }
 
@@ -165,14 +165,14 @@ const ODD: [&[u8]; 8] = [
 async fn an_odd_result_spoils_no_other() {
     // With a circuit that one failed batch would open.
     let env = [("MICROBATCH_CIRCUIT__FAILURES", "1")];
-    let mut house = House::of(3, &env).await;
+    let mut setup = Setup::of(3, &env).await;
     for odd in ODD {
         for at in 0..3 {
             let mut results: Vec<&[u8]> = vec![br#"{"id":1,"r":1}"#, br#"{"id":2,"r":2}"#];
             results.insert(at, odd);
             let body = [&b"["[..], &results.join(&b','), b"]"].concat();
             let ids = ["1", r#""odd""#, "2"];
-            let [one, poisoned, two] = house.batch(ids, body).await;
+            let [one, poisoned, two] = setup.batch(ids, body).await;
             one.is_result(r#"{"id":1,"r":1}"#);
             two.is_result(r#"{"id":2,"r":2}"#);
             let problem = poisoned.problem(502, "result-malformed", "yes");
@@ -206,11 +206,11 @@ async fn results_of_a_large_answer_arrive_as_those_of_a_small_one() {
 }
 
 #[tokio::test]
-async fn the_results_of_another_batch_are_nobodys() {
-    let House {
+async fn the_results_of_another_batch_reach_no_caller() {
+    let Setup {
         proxy,
         mut upstream,
-    } = House::of(2, &[]).await;
+    } = Setup::of(2, &[]).await;
     let mut callers = Vec::new();
     for id in ["a", "b", "c", "d"] {
         callers.push(proxy.enqueue(&format!(r#"{{"id":"{id}"}}"#)).await);
@@ -255,7 +255,7 @@ async fn twice_but_different_is_ambiguous() {
 
 #[tokio::test]
 async fn what_matches_no_job_is_ignored() {
-    let mut house = House::of(2, &[]).await;
+    let mut setup = Setup::of(2, &[]).await;
     for (n, stray) in [
         r#"{"id":"c"}"#,
         r#"{"id":1}"#,
@@ -277,19 +277,19 @@ async fn what_matches_no_job_is_ignored() {
     .enumerate()
     {
         let body = format!(r#"[{stray},{{"id":"b"}},{stray},{{"id":"a"}}]"#);
-        let [one, other] = house.batch([r#""a""#, r#""b""#], &body).await;
+        let [one, other] = setup.batch([r#""a""#, r#""b""#], &body).await;
         one.is_result(r#"{"id":"a"}"#);
         other.is_result(r#"{"id":"b"}"#);
         if n == 0 {
-            house.proxy.log.nth("unmatched results", 1).await;
+            setup.proxy.log.nth("unmatched results", 1).await;
         }
     }
     // The warning is rate-limited, and no job of anybody is in it.
-    assert!(house.warnings() < 15, "{}", house.proxy.log);
+    assert!(setup.warnings() < 15, "{}", setup.proxy.log);
 }
 
 #[tokio::test]
-async fn an_element_with_two_ids_is_nobodys() {
+async fn an_element_with_two_ids_reaches_no_caller() {
     let [one, other] = a_and_b(r#"[{"id":"a","id":"b"},{"id":"b"}]"#).await;
     missing(&one, "a");
     other.is_result(r#"{"id":"b"}"#);

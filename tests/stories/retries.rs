@@ -17,7 +17,7 @@ pub const SHORT: [(&str, &str); 2] = [
 
 pub const IDEMPOTENT: (&str, &str) = ("MICROBATCH_UPSTREAM__IDEMPOTENT", "true");
 
-pub async fn house(flags: &[&str], env: &[(&str, &str)]) -> (Proxy, ScriptedUpstream) {
+pub async fn setup(flags: &[&str], env: &[(&str, &str)]) -> (Proxy, ScriptedUpstream) {
     let upstream = ScriptedUpstream::start().await;
     let no_wait: &[&str] = match flags.contains(&"--max-wait") {
         true => &[],
@@ -41,13 +41,13 @@ pub fn again(proxy: &Proxy) -> usize {
 }
 
 #[tokio::test]
-async fn a_refused_batch_is_sent_again_until_somebody_listens() {
+async fn a_refused_batch_is_sent_again_until_the_upstream_listens() {
     let env = [
         ("MICROBATCH_RETRY__MAX_ATTEMPTS", "100"),
         ("MICROBATCH_RETRY__BUDGET_MIN", "1000000"),
         ("MICROBATCH_RETRY__CAP", "50ms"),
     ];
-    let (proxy, mut upstream) = house(&[], &env).await;
+    let (proxy, mut upstream) = setup(&[], &env).await;
     upstream.kill().await;
     let caller = proxy.enqueue(JOB).await;
     let first = proxy.log.nth("batch is sent again", 1).await;
@@ -150,7 +150,7 @@ const SEEN: [Deed; 6] = [
 ];
 
 /// Only silence is to be waited out.
-fn patience(deed: &str) -> &'static str {
+fn timeout_for(deed: &str) -> &'static str {
     match deed {
         "silence" => "1s",
         _ => "60s",
@@ -160,7 +160,7 @@ fn patience(deed: &str) -> &'static str {
 #[tokio::test]
 async fn what_the_upstream_may_have_done_is_not_sent_again() {
     for (deed, does, status, code, dispatched) in SEEN {
-        let (proxy, mut upstream) = house(&["--upstream-timeout", patience(deed)], &[]).await;
+        let (proxy, mut upstream) = setup(&["--upstream-timeout", timeout_for(deed)], &[]).await;
         let caller = proxy.enqueue(JOB).await;
         does(upstream.next().await);
         let answer = tokio::select! {
@@ -178,7 +178,7 @@ async fn what_the_upstream_may_have_done_is_not_sent_again() {
 async fn where_twice_does_no_harm_it_is() {
     for (deed, does, ..) in SEEN {
         let (proxy, mut upstream) =
-            house(&["--upstream-timeout", patience(deed)], &[IDEMPOTENT]).await;
+            setup(&["--upstream-timeout", timeout_for(deed)], &[IDEMPOTENT]).await;
         let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         let request = Request::job(JOB).header("traceparent", parent);
         let caller = proxy.enqueue_request(request).await;
@@ -202,7 +202,7 @@ async fn where_twice_does_no_harm_it_is() {
 async fn after_the_last_attempt_the_caller_gets_the_last_failure() {
     for (deed, does, status, code, dispatched) in SEEN {
         let env = [IDEMPOTENT, ("MICROBATCH_RETRY__MAX_ATTEMPTS", "2")];
-        let (proxy, mut upstream) = house(&["--upstream-timeout", patience(deed)], &env).await;
+        let (proxy, mut upstream) = setup(&["--upstream-timeout", timeout_for(deed)], &env).await;
         let caller = proxy.enqueue(JOB).await;
         does(upstream.next().await);
         does(upstream.next().await);
@@ -214,7 +214,7 @@ async fn after_the_last_attempt_the_caller_gets_the_last_failure() {
 
 #[tokio::test]
 async fn what_would_fail_again_is_never_sent_again() {
-    let (proxy, mut upstream) = house(&[], &[IDEMPOTENT]).await;
+    let (proxy, mut upstream) = setup(&[], &[IDEMPOTENT]).await;
     for (said, status, code) in [
         (400, 400, "upstream-rejected-job"),
         (401, 502, "upstream-auth"),
@@ -236,7 +236,7 @@ async fn what_would_fail_again_is_never_sent_again() {
 async fn a_failure_says_what_an_earlier_attempt_may_have_done() {
     let env = [IDEMPOTENT, ("MICROBATCH_RETRY__MAX_ATTEMPTS", "2")];
     for hang_up in [true, false] {
-        let (proxy, mut upstream) = house(&[], &env).await;
+        let (proxy, mut upstream) = setup(&[], &env).await;
         let caller = proxy.enqueue(JOB).await;
         let call = upstream.next().await;
         if hang_up {
@@ -261,7 +261,7 @@ async fn a_failure_says_what_an_earlier_attempt_may_have_done() {
 /// The answer to a job after the upstream said 503 with this `Retry-After`, and
 /// how long it took until the next call, if one came.
 async fn after_503(retry_after: impl FnOnce() -> String) -> (Answer, Option<Duration>) {
-    let (proxy, mut upstream) = house(&[], &[IDEMPOTENT]).await;
+    let (proxy, mut upstream) = setup(&[], &[IDEMPOTENT]).await;
     let caller = proxy.enqueue(JOB).await;
     let call = upstream.next().await;
     let start = Instant::now();
@@ -293,7 +293,7 @@ async fn retry_after_is_honoured_in_seconds_and_as_a_date() {
 }
 
 #[tokio::test]
-async fn nobody_waits_for_a_retry_past_its_deadline() {
+async fn a_job_does_not_wait_for_a_retry_past_its_deadline() {
     let (answer, waited) = after_503(|| "3600".to_owned()).await;
     assert_eq!(waited, None);
     answer.idempotent_problem(503, "upstream-overloaded", "yes");
@@ -355,7 +355,7 @@ async fn the_budget_grows_with_the_batches() {
         ("MICROBATCH_RETRY__BUDGET_MIN", "0"),
         ("MICROBATCH_RETRY__MAX_ATTEMPTS", "2"),
     ];
-    let (proxy, mut upstream) = house(&[], &env).await;
+    let (proxy, mut upstream) = setup(&[], &env).await;
     for _ in 0..3 {
         let caller = proxy.enqueue(JOB).await;
         upstream.next().await.echo();

@@ -4,7 +4,7 @@ use crate::harness::{
     Caller, LONG_WAIT, Line, Proxy, Request, ScriptedUpstream, Signal, eventually,
 };
 
-async fn house(flags: &[&str], env: &[(&str, &str)]) -> (Proxy, ScriptedUpstream) {
+async fn start(flags: &[&str], env: &[(&str, &str)]) -> (Proxy, ScriptedUpstream) {
     let upstream = ScriptedUpstream::start().await;
     let size = if flags.contains(&"--max-size") {
         &[][..]
@@ -43,7 +43,7 @@ async fn done(proxy: &Proxy) -> Line {
 }
 
 async fn the_order_of_the_end(signal: Signal) {
-    let (mut proxy, mut upstream) = house(&[], &[]).await;
+    let (mut proxy, mut upstream) = start(&[], &[]).await;
     let mut open = proxy.keep_alive().await;
     let in_flight = [
         proxy.enqueue_request(job("a")).await,
@@ -104,7 +104,7 @@ async fn sigint_drains_in_order() {
 async fn an_idle_proxy_ends_at_once() {
     // It must not wait for its timeout, which is longer than this story may
     // take, nor for an open connection that asks nothing.
-    let (mut proxy, _upstream) = house(&[], &[]).await;
+    let (mut proxy, _upstream) = start(&[], &[]).await;
     let _open = proxy.keep_alive().await;
     proxy.signal(Signal::TERM);
     assert_eq!(proxy.exit_code().await, Some(0));
@@ -113,7 +113,7 @@ async fn an_idle_proxy_ends_at_once() {
 
 #[tokio::test]
 async fn every_outcome_is_counted_at_the_end() {
-    let (mut proxy, mut upstream) = house(&["--max-size", "4"], &[]).await;
+    let (mut proxy, mut upstream) = start(&["--max-size", "4"], &[]).await;
     let mut callers = Vec::new();
     for id in ["ok", "bad", "missing", "leaving"] {
         callers.push(proxy.enqueue_request(job(id)).await);
@@ -134,8 +134,8 @@ async fn every_outcome_is_counted_at_the_end() {
 }
 
 #[tokio::test]
-async fn whoever_still_waits_at_the_timeout_is_answered() {
-    let (mut proxy, mut upstream) = house(&["--shutdown-timeout", "300ms"], &[]).await;
+async fn jobs_that_wait_at_the_timeout_are_answered() {
+    let (mut proxy, mut upstream) = start(&["--shutdown-timeout", "300ms"], &[]).await;
     let in_flight = [
         proxy.enqueue_request(job("a")).await,
         proxy.enqueue_request(job("b")).await,
@@ -162,7 +162,7 @@ async fn a_second_signal_exits_at_once() {
         (Signal::INT, Signal::INT),
         (Signal::TERM, Signal::INT),
     ] {
-        let (mut proxy, mut upstream) = house(&[], &[]).await;
+        let (mut proxy, mut upstream) = start(&[], &[]).await;
         let _callers = [
             proxy.enqueue_request(job("a")).await,
             proxy.enqueue_request(job("b")).await,
@@ -177,7 +177,7 @@ async fn a_second_signal_exits_at_once() {
 
 #[tokio::test]
 async fn during_the_delay_it_serves_though_not_ready() {
-    let (mut proxy, mut upstream) = house(&[], &[("MICROBATCH_SHUTDOWN__DELAY", "60s")]).await;
+    let (mut proxy, mut upstream) = start(&[], &[("MICROBATCH_SHUTDOWN__DELAY", "60s")]).await;
     proxy.signal(Signal::TERM);
     readyz_turns_503(&proxy).await;
     // On a new connection, and batched as ever.
@@ -196,7 +196,7 @@ async fn during_the_delay_it_serves_though_not_ready() {
 
 #[tokio::test]
 async fn after_the_delay_it_drains() {
-    let (mut proxy, mut upstream) = house(&[], &[("MICROBATCH_SHUTDOWN__DELAY", "300ms")]).await;
+    let (mut proxy, mut upstream) = start(&[], &[("MICROBATCH_SHUTDOWN__DELAY", "300ms")]).await;
     let caller = proxy.enqueue_request(job("a")).await;
     proxy.signal(Signal::TERM);
     upstream.next().await.echo();
@@ -209,7 +209,7 @@ async fn after_the_delay_it_drains() {
 #[tokio::test]
 async fn a_job_that_waits_for_room_is_answered_too() {
     let flags = ["--queue-max-jobs", "1", "--max-size", "1"];
-    let (mut proxy, mut upstream) = house(&flags, &[("MICROBATCH_QUEUE__ON_FULL", "wait")]).await;
+    let (mut proxy, mut upstream) = start(&flags, &[("MICROBATCH_QUEUE__ON_FULL", "wait")]).await;
     let a = proxy.enqueue_request(job("a")).await;
     let busy = upstream.next().await;
     let b = proxy.enqueue_request(job("b")).await;
@@ -227,7 +227,7 @@ async fn a_job_that_waits_for_room_is_answered_too() {
 }
 
 #[tokio::test]
-async fn who_never_got_in_by_the_timeout_is_refused() {
+async fn a_job_without_room_at_the_timeout_is_refused() {
     let flags = [
         "--queue-max-jobs",
         "1",
@@ -236,7 +236,7 @@ async fn who_never_got_in_by_the_timeout_is_refused() {
         "--shutdown-timeout",
         "300ms",
     ];
-    let (mut proxy, mut upstream) = house(&flags, &[("MICROBATCH_QUEUE__ON_FULL", "wait")]).await;
+    let (mut proxy, mut upstream) = start(&flags, &[("MICROBATCH_QUEUE__ON_FULL", "wait")]).await;
     let _in_flight = proxy.enqueue_request(job("a")).await;
     let _call = upstream.next().await;
     let _queued = proxy.enqueue_request(job("b")).await;
@@ -255,8 +255,8 @@ async fn who_never_got_in_by_the_timeout_is_refused() {
 
 /// A caller that the system has taken in and the proxy has not is no less there.
 #[tokio::test]
-async fn who_is_connected_when_it_closes_is_answered() {
-    let (mut proxy, mut upstream) = house(&["--max-size", "1"], &[]).await;
+async fn a_caller_connected_when_the_listener_closes_is_answered() {
+    let (mut proxy, mut upstream) = start(&["--max-size", "1"], &[]).await;
     let caller = proxy.enqueue_request(job("a")).await;
     let call = upstream.next().await;
     proxy.signal(Signal::STOP);
@@ -294,7 +294,7 @@ async fn late_is_connected(proxy: &Proxy) -> bool {
 
 #[tokio::test]
 async fn a_drain_needs_no_admin_listener() {
-    let (mut proxy, mut upstream) = house(&["--admin-listen", ""], &[]).await;
+    let (mut proxy, mut upstream) = start(&["--admin-listen", ""], &[]).await;
     let caller = proxy.enqueue_request(job("a")).await;
     proxy.signal(Signal::TERM);
     upstream.next().await.echo();

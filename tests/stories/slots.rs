@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{Caller, LONG_WAIT, Proxy, Request, ScriptedUpstream};
 
-async fn house(flags: &[&str], env: &[(&str, &str)]) -> (Proxy, ScriptedUpstream) {
+async fn setup(flags: &[&str], env: &[(&str, &str)]) -> (Proxy, ScriptedUpstream) {
     let upstream = ScriptedUpstream::start().await;
     let proxy = Proxy::start(&upstream.url(), flags, env).await;
     (proxy, upstream)
@@ -29,7 +29,7 @@ async fn all_ok(callers: Vec<Caller>) {
 #[tokio::test]
 async fn never_more_batches_at_once_than_slots() {
     let flags = ["--max-wait", "0", "--max-size", "1", "--max-in-flight", "3"];
-    let (proxy, mut upstream) = house(&flags, &[]).await;
+    let (proxy, mut upstream) = setup(&flags, &[]).await;
     let ids = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
     let callers = enqueue(&proxy, ids).await;
     // All three slots are used at once, and each freed one again.
@@ -50,7 +50,7 @@ async fn never_more_batches_at_once_than_slots() {
 #[tokio::test]
 async fn while_every_slot_is_busy_the_queue_grows_into_full_batches() {
     let flags = [&LONG_WAIT[..], &["--max-size", "3", "--max-in-flight", "1"]].concat();
-    let (proxy, mut upstream) = house(&flags, &[]).await;
+    let (proxy, mut upstream) = setup(&flags, &[]).await;
     let first = enqueue(&proxy, ["x", "y", "z"]).await;
     let busy = upstream.next().await;
     let callers = enqueue(&proxy, ["a", "b", "c", "d", "e", "f"]).await;
@@ -69,7 +69,7 @@ async fn while_every_slot_is_busy_the_queue_grows_into_full_batches() {
 #[tokio::test]
 async fn overdue_jobs_of_a_busy_time_leave_together() {
     let flags = ["--max-wait", "0", "--max-in-flight", "1"];
-    let (proxy, mut upstream) = house(&flags, &[]).await;
+    let (proxy, mut upstream) = setup(&flags, &[]).await;
     let first = enqueue(&proxy, ["x"]).await;
     let busy = upstream.next().await;
     let callers = enqueue(&proxy, ["a", "b", "c", "d"]).await;
@@ -86,7 +86,7 @@ async fn overdue_jobs_of_a_busy_time_leave_together() {
 #[tokio::test]
 async fn the_place_of_a_caller_that_left_is_filled() {
     let flags = [&LONG_WAIT[..], &["--max-size", "3", "--max-in-flight", "1"]].concat();
-    let (proxy, mut upstream) = house(&flags, &[]).await;
+    let (proxy, mut upstream) = setup(&flags, &[]).await;
     let first = enqueue(&proxy, ["x", "y", "z"]).await;
     let busy = upstream.next().await;
     let mut callers = enqueue(&proxy, ["a", "b", "c", "d"]).await;
@@ -104,7 +104,7 @@ async fn the_place_of_a_caller_that_left_is_filled() {
 #[tokio::test]
 async fn the_place_of_an_expired_job_is_filled() {
     let flags = [&LONG_WAIT[..], &["--max-size", "3", "--max-in-flight", "1"]].concat();
-    let (proxy, mut upstream) = house(&flags, &[]).await;
+    let (proxy, mut upstream) = setup(&flags, &[]).await;
     let first = enqueue(&proxy, ["x", "y", "z"]).await;
     let busy = upstream.next().await;
     let a = enqueue(&proxy, ["a"]).await;
@@ -128,7 +128,7 @@ async fn the_place_of_an_expired_job_is_filled() {
 #[tokio::test]
 async fn a_size_that_only_the_departed_made_up_lets_nothing_leave() {
     let flags = [&LONG_WAIT[..], &["--max-size", "2"]].concat();
-    let (proxy, mut upstream) = house(&flags, &[]).await;
+    let (proxy, mut upstream) = setup(&flags, &[]).await;
     let mut gone = enqueue(&proxy, ["a"]).await;
     gone.remove(0).leave();
     proxy.log.nth("caller left", 1).await;
@@ -145,7 +145,7 @@ async fn a_size_that_only_the_departed_made_up_lets_nothing_leave() {
 #[tokio::test]
 async fn a_slow_batch_holds_up_no_other() {
     let flags = ["--max-wait", "0", "--max-in-flight", "2"];
-    let (proxy, mut upstream) = house(&flags, &[]).await;
+    let (proxy, mut upstream) = setup(&flags, &[]).await;
     let slow = enqueue(&proxy, ["slow"]).await;
     let slow_call = upstream.next().await;
     for _ in 0..5 {
@@ -161,7 +161,7 @@ async fn a_slow_batch_holds_up_no_other() {
 async fn min_interval_lies_between_any_two_batches() {
     let flags = ["--max-wait", "0", "--max-size", "1"];
     let (proxy, mut upstream) =
-        house(&flags, &[("MICROBATCH_UPSTREAM__MIN_INTERVAL", "200ms")]).await;
+        setup(&flags, &[("MICROBATCH_UPSTREAM__MIN_INTERVAL", "200ms")]).await;
     let start = Instant::now();
     let callers = enqueue(&proxy, ["a", "b", "c", "d"]).await;
     for _ in 0..4 {
@@ -178,7 +178,7 @@ async fn min_interval_lies_between_any_two_batches() {
 
 #[tokio::test]
 async fn while_an_interval_lasts_the_queue_grows() {
-    let (proxy, mut upstream) = house(
+    let (proxy, mut upstream) = setup(
         &["--max-wait", "0"],
         &[("MICROBATCH_UPSTREAM__MIN_INTERVAL", "1s")],
     )

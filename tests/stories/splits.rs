@@ -7,13 +7,13 @@ use crate::harness::{Call, Caller, Proxy, ScriptedUpstream, Signal};
 
 const SPLIT_ON: (&str, &str) = ("MICROBATCH_UPSTREAM__SPLIT_ON", "400,422");
 
-struct House {
+struct Setup {
     proxy: Proxy,
     upstream: ScriptedUpstream,
     callers: Vec<Caller>,
 }
 
-impl House {
+impl Setup {
     /// A proxy for batches of this many, with that many jobs in one.
     async fn full(size: usize, flags: &[&str], env: &[(&str, &str)]) -> Self {
         let upstream = ScriptedUpstream::start().await;
@@ -84,8 +84,8 @@ fn spoiled_by(bad: Vec<u64>, status: u16) -> impl FnMut(Call) {
 #[tokio::test]
 async fn answered_413_it_is_halved_until_it_fits() {
     for (size, max, calls) in [(2, 1, 3), (4, 2, 3), (8, 2, 7), (5, 2, 5), (7, 1, 13)] {
-        let mut house = House::full(size, &[], &[]).await;
-        let (made, statuses) = house.answered(at_most(max)).await;
+        let mut setup = Setup::full(size, &[], &[]).await;
+        let (made, statuses) = setup.answered(at_most(max)).await;
         assert_eq!(statuses, vec![200; size], "{size} by {max}");
         // Less where one half was refused before the other left.
         assert!(made <= calls, "{size} by {max}: {made}");
@@ -94,8 +94,8 @@ async fn answered_413_it_is_halved_until_it_fits() {
 
 #[tokio::test]
 async fn a_job_too_large_by_itself_is_told_so_and_alone() {
-    let mut house = House::full(4, &[], &[]).await;
-    let (_, statuses) = house.answered(spoiled_by(vec![2], 413)).await;
+    let mut setup = Setup::full(4, &[], &[]).await;
+    let (_, statuses) = setup.answered(spoiled_by(vec![2], 413)).await;
     assert_eq!(statuses, [200, 200, 413, 200]);
 }
 
@@ -108,8 +108,8 @@ async fn one_bad_job_costs_two_calls_a_halving_and_spoils_no_other() {
             _ => vec![0, size as u64 / 2, size as u64 - 1],
         };
         for bad in tried {
-            let mut house = House::full(size, &[], &[SPLIT_ON]).await;
-            let (calls, statuses) = house.answered(spoiled_by(vec![bad], 422)).await;
+            let mut setup = Setup::full(size, &[], &[SPLIT_ON]).await;
+            let (calls, statuses) = setup.answered(spoiled_by(vec![bad], 422)).await;
             let halvings = size.next_power_of_two().trailing_zeros() as usize;
             assert!(
                 calls - 1 <= 2 * halvings,
@@ -124,20 +124,20 @@ async fn one_bad_job_costs_two_calls_a_halving_and_spoils_no_other() {
 
 #[tokio::test]
 async fn several_bad_jobs_are_all_found() {
-    let mut house = House::full(8, &[], &[SPLIT_ON]).await;
-    let (_, statuses) = house.answered(spoiled_by(vec![0, 3, 7], 400)).await;
+    let mut setup = Setup::full(8, &[], &[SPLIT_ON]).await;
+    let (_, statuses) = setup.answered(spoiled_by(vec![0, 3, 7], 400)).await;
     assert_eq!(statuses, [400, 200, 200, 400, 200, 200, 200, 400]);
 }
 
 #[tokio::test]
 async fn the_bad_job_gets_the_upstreams_own_words() {
-    let mut house = House::full(2, &[], &[SPLIT_ON]).await;
+    let mut setup = Setup::full(2, &[], &[SPLIT_ON]).await;
     let mut answer = spoiled_by(vec![1], 422);
     // The whole and its halves.
     for _ in 0..3 {
-        answer(house.upstream.next().await);
+        answer(setup.upstream.next().await);
     }
-    let answer = house.callers.remove(1).answer().await;
+    let answer = setup.callers.remove(1).answer().await;
     assert_eq!((answer.status, answer.text()), (422, "bad"));
     assert_eq!(answer.header("x-batch-size"), "1");
 }
@@ -145,27 +145,27 @@ async fn the_bad_job_gets_the_upstreams_own_words() {
 #[tokio::test]
 async fn only_the_statuses_of_split_on_split() {
     for (status, env) in [(404, &[SPLIT_ON][..]), (400, &[])] {
-        let mut house = House::full(2, &[], env).await;
-        let callers = std::mem::take(&mut house.callers);
-        house.upstream.next().await.answer(status, &[], "");
+        let mut setup = Setup::full(2, &[], env).await;
+        let callers = std::mem::take(&mut setup.callers);
+        setup.upstream.next().await.answer(status, &[], "");
         for caller in callers {
             let answer = caller.answer().await;
             let problem = answer.problem(502, "upstream-rejected-batch", "yes");
             problem.has("upstream_status", status);
         }
-        assert!(house.upstream.arrived().is_none());
+        assert!(setup.upstream.arrived().is_none());
     }
 }
 
 #[tokio::test]
 async fn the_halves_are_batches_of_their_own_side_by_side() {
-    let mut house = House::full(5, &[], &[]).await;
-    let whole = house.upstream.next().await;
+    let mut setup = Setup::full(5, &[], &[]).await;
+    let whole = setup.upstream.next().await;
     let whole_id = whole.header("x-batch-id").to_owned();
     whole.answer(413, &[], "");
     // Neither waits for the other.
-    let one = house.upstream.next().await;
-    let other = house.upstream.next().await;
+    let one = setup.upstream.next().await;
+    let other = setup.upstream.next().await;
     let mut sizes = [&one, &other].map(|call| call.header("x-batch-size").to_owned());
     sizes.sort();
     assert_eq!(sizes, ["2", "3"]);
@@ -175,7 +175,7 @@ async fn the_halves_are_batches_of_their_own_side_by_side() {
     let failing: Vec<_> = one.ids();
     one.answer(500, &[], "");
     other.echo();
-    for (id, caller) in house.callers.into_iter().enumerate() {
+    for (id, caller) in setup.callers.into_iter().enumerate() {
         let answer = caller.answer().await;
         let failed = failing.contains(&id.into());
         assert_eq!(answer.status, if failed { 502 } else { 200 }, "{answer:?}");
@@ -184,16 +184,16 @@ async fn the_halves_are_batches_of_their_own_side_by_side() {
 
 #[tokio::test]
 async fn the_halves_leave_before_anything_younger() {
-    let mut house = House::full(2, &["--max-in-flight", "1"], &[]).await;
-    let whole = house.upstream.next().await;
+    let mut setup = Setup::full(2, &["--max-in-flight", "1"], &[]).await;
+    let whole = setup.upstream.next().await;
     for id in [7, 8] {
         let job = format!(r#"{{"id":{id}}}"#);
-        house.callers.push(house.proxy.enqueue(&job).await);
+        setup.callers.push(setup.proxy.enqueue(&job).await);
     }
     whole.answer(413, &[], "");
     let mut order = Vec::new();
     for _ in 0..4 {
-        let call = house.upstream.next().await;
+        let call = setup.upstream.next().await;
         order.push(call.ids());
         call.echo();
     }
@@ -206,9 +206,9 @@ async fn the_halves_leave_before_anything_younger() {
 async fn the_halves_keep_their_distance() {
     let distance = Duration::from_millis(300);
     let env = [("MICROBATCH_UPSTREAM__MIN_INTERVAL", "300ms")];
-    let mut house = House::full(2, &[], &env).await;
+    let mut setup = Setup::full(2, &[], &env).await;
     let mut times = Vec::new();
-    let (calls, _) = house
+    let (calls, _) = setup
         .answered(|call| {
             times.push(Instant::now());
             at_most(1)(call);
@@ -220,15 +220,15 @@ async fn the_halves_keep_their_distance() {
 }
 
 #[tokio::test]
-async fn who_left_is_in_no_half() {
-    let mut house = House::full(4, &["--max-in-flight", "1"], &[]).await;
-    let whole = house.upstream.next().await;
-    house.callers.remove(2).leave();
-    house.proxy.log.nth("caller left", 1).await;
+async fn a_departed_callers_job_is_in_no_half() {
+    let mut setup = Setup::full(4, &["--max-in-flight", "1"], &[]).await;
+    let whole = setup.upstream.next().await;
+    setup.callers.remove(2).leave();
+    setup.proxy.log.nth("caller left", 1).await;
     whole.answer(413, &[], "");
     let mut sent = Vec::new();
     for _ in 0..2 {
-        let call = house.upstream.next().await;
+        let call = setup.upstream.next().await;
         sent.extend(call.ids());
         call.echo();
     }
@@ -238,32 +238,32 @@ async fn who_left_is_in_no_half() {
 
 #[tokio::test]
 async fn a_drain_waits_for_the_halves() {
-    let mut house = House::full(4, &[], &[SPLIT_ON]).await;
-    let whole = house.upstream.next().await;
-    house.proxy.signal(Signal::TERM);
-    house.proxy.log.nth("draining", 1).await;
+    let mut setup = Setup::full(4, &[], &[SPLIT_ON]).await;
+    let whole = setup.upstream.next().await;
+    setup.proxy.signal(Signal::TERM);
+    setup.proxy.log.nth("draining", 1).await;
     let again: Vec<_> = whole.ids();
     assert_eq!(again.len(), 4);
     whole.answer(422, &[], "");
-    let (_, statuses) = house.answered(spoiled_by(vec![3], 422)).await;
+    let (_, statuses) = setup.answered(spoiled_by(vec![3], 422)).await;
     assert_eq!(statuses, [200, 200, 200, 422]);
-    assert_eq!(house.proxy.exit_code().await, Some(0));
+    assert_eq!(setup.proxy.exit_code().await, Some(0));
 }
 
 #[tokio::test]
 async fn a_refusal_teaches_how_large_a_batch_may_be() {
     for (most, learned) in [(1, 1), (5, 4)] {
-        let mut house = House::full(16, &[], &[]).await;
-        let (calls, statuses) = house.answered(at_most(most)).await;
+        let mut setup = Setup::full(16, &[], &[]).await;
+        let (calls, statuses) = setup.answered(at_most(most)).await;
         assert_eq!(statuses, [200; 16]);
         assert!(calls < 2 * 16, "{calls}");
         // From then on no batch leaves that large.
         for id in 0..16 {
             let job = format!(r#"{{"id":{id}}}"#);
-            house.callers.push(house.proxy.enqueue(&job).await);
+            setup.callers.push(setup.proxy.enqueue(&job).await);
         }
         let mut sizes = Vec::new();
-        let (calls, statuses) = house
+        let (calls, statuses) = setup
             .answered(|call| {
                 sizes.push(call.ids().len());
                 at_most(most)(call);
@@ -277,20 +277,20 @@ async fn a_refusal_teaches_how_large_a_batch_may_be() {
 
 #[tokio::test]
 async fn the_halves_leave_a_slot_to_new_batches() {
-    let mut house = House::full(4, &["--max-in-flight", "2"], &[SPLIT_ON]).await;
-    let whole = house.upstream.next().await;
+    let mut setup = Setup::full(4, &["--max-in-flight", "2"], &[SPLIT_ON]).await;
+    let whole = setup.upstream.next().await;
     whole.answer(422, &[], "");
-    let half = house.upstream.next().await;
+    let half = setup.upstream.next().await;
     assert_eq!(half.ids(), [0, 1]);
     for id in 4..8 {
         let job = format!(r#"{{"id":{id}}}"#);
-        house.callers.push(house.proxy.enqueue(&job).await);
+        setup.callers.push(setup.proxy.enqueue(&job).await);
     }
     // Though the other half has waited for longer.
-    let new = house.upstream.next().await;
+    let new = setup.upstream.next().await;
     assert_eq!(new.ids(), [4, 5, 6, 7]);
     new.echo();
     half.echo();
-    let (calls, statuses) = house.answered(Call::echo).await;
+    let (calls, statuses) = setup.answered(Call::echo).await;
     assert_eq!((calls, statuses), (1, vec![200; 8]));
 }

@@ -7,7 +7,7 @@ const JOB: &str = r#"{"id":"a"}"#;
 const RESULTS: &str = r#"[{"id":"a"}]"#;
 
 /// A proxy that sends each job at once, one at a time.
-async fn house(idle_timeout: &str, max_connection_age: &str) -> (Proxy, WireUpstream) {
+async fn setup(idle_timeout: &str, max_connection_age: &str) -> (Proxy, WireUpstream) {
     let upstream = WireUpstream::start().await;
     let flags = ["--max-wait", "0", "--max-in-flight", "1"];
     let env = [
@@ -34,7 +34,7 @@ async fn job(proxy: &Proxy, upstream: &mut WireUpstream, answer: &str) -> Wire {
 
 #[tokio::test]
 async fn a_connection_serves_batch_after_batch() {
-    let (proxy, mut upstream) = house("1h", "0").await;
+    let (proxy, mut upstream) = setup("1h", "0").await;
     let mut peer = None;
     for _ in 0..50 {
         let wire = job(&proxy, &mut upstream, &Wire::answer(RESULTS)).await;
@@ -45,7 +45,7 @@ async fn a_connection_serves_batch_after_batch() {
 
 #[tokio::test]
 async fn an_idle_connection_is_closed_after_the_idle_timeout() {
-    let (proxy, mut upstream) = house("20ms", "0").await;
+    let (proxy, mut upstream) = setup("20ms", "0").await;
     let mut wire = job(&proxy, &mut upstream, &Wire::answer(RESULTS)).await;
     assert_eq!(wire.closed().await, 0);
     job(&proxy, &mut upstream, &Wire::answer(RESULTS)).await;
@@ -53,7 +53,7 @@ async fn an_idle_connection_is_closed_after_the_idle_timeout() {
 
 #[tokio::test]
 async fn an_idle_connection_is_closed_before_its_announced_end() {
-    let (proxy, mut upstream) = house("1h", "0").await;
+    let (proxy, mut upstream) = setup("1h", "0").await;
     for announced in ["timeout=1", "timeout=1, max=100", "timeout=0"] {
         let answer = Wire::answer_with(&format!("Keep-Alive: {announced}"), RESULTS);
         let mut wire = job(&proxy, &mut upstream, &answer).await;
@@ -64,7 +64,7 @@ async fn an_idle_connection_is_closed_before_its_announced_end() {
 
 #[tokio::test]
 async fn a_busy_connection_is_renewed_within_its_greatest_age() {
-    let (proxy, mut upstream) = house("1h", "300ms").await;
+    let (proxy, mut upstream) = setup("1h", "300ms").await;
     let first = job(&proxy, &mut upstream, &Wire::answer(RESULTS)).await;
     let peer = first.peer;
     upstream.keep(first);

@@ -8,7 +8,7 @@ use crate::harness::{Answer, Caller, Proxy, Request, Wire, WireUpstream, eventua
 const LARGE: usize = 16 << 20;
 
 /// A proxy for large jobs, each sent at once.
-async fn house() -> (Proxy, WireUpstream) {
+async fn setup() -> (Proxy, WireUpstream) {
     let upstream = WireUpstream::start().await;
     let flags = [
         "--max-wait",
@@ -65,7 +65,7 @@ fn too_large(answer: &Answer) {
 
 #[tokio::test]
 async fn an_early_200_or_413_is_the_answer() {
-    let (proxy, mut upstream) = house().await;
+    let (proxy, mut upstream) = setup().await;
     let (caller, mut wire) = half_sent(&proxy, &mut upstream).await;
     wire.write(answer_200()).await;
     caller.answer().await.is_result(EARLY);
@@ -81,7 +81,7 @@ async fn an_early_200_or_413_is_the_answer() {
 /// the rest of the batch meets a reset.
 #[tokio::test]
 async fn a_refusal_unread_and_a_closed_connection_are_that_refusal() {
-    let (proxy, mut upstream) = house().await;
+    let (proxy, mut upstream) = setup().await;
     for (status, code, answered) in [
         ("413 Content Too Large", "upstream-too-large", 413),
         ("401 Unauthorized", "upstream-auth", 502),
@@ -108,7 +108,7 @@ async fn a_refusal_unread_and_a_closed_connection_are_that_refusal() {
 /// Nothing is said before it closes.
 #[tokio::test]
 async fn a_connection_closed_unread_is_lost() {
-    let (proxy, mut upstream) = house().await;
+    let (proxy, mut upstream) = setup().await;
     let (caller, wire) = half_sent(&proxy, &mut upstream).await;
     drop(wire);
     let answer = caller.answer().await;
@@ -118,7 +118,7 @@ async fn a_connection_closed_unread_is_lost() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn an_early_answer_and_no_more_reading_hold_no_connection() {
-    let (proxy, mut upstream) = house().await;
+    let (proxy, mut upstream) = setup().await;
     // Nobody is connected yet.
     let before = proxy.open_files();
     let mut wires = Vec::new();

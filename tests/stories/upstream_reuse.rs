@@ -28,14 +28,14 @@ fn too_much() -> Vec<String> {
 }
 
 /// A proxy that sends each job at once, one at a time.
-struct House {
+struct Setup {
     proxy: Proxy,
     upstream: WireUpstream,
     /// How many batches were answered, so that no two answers are the same.
     answers: usize,
 }
 
-impl House {
+impl Setup {
     async fn open() -> Self {
         let upstream = WireUpstream::start().await;
         let flags = ["--max-wait", "0", "--max-in-flight", "1"];
@@ -80,63 +80,63 @@ impl House {
 
 #[tokio::test]
 async fn connections_serve_batch_after_batch() {
-    let mut house = House::open().await;
+    let mut setup = Setup::open().await;
     for _ in 0..20 {
-        let wire = house.job(Wire::answer).await;
-        house.upstream.keep(wire);
+        let wire = setup.job(Wire::answer).await;
+        setup.upstream.keep(wire);
     }
 }
 
 #[tokio::test]
 async fn an_answer_to_nothing_is_never_the_next_batchs() {
-    let mut house = House::open().await;
+    let mut setup = Setup::open().await;
     for stray in too_much() {
-        let mut wire = house.job(Wire::answer).await;
+        let mut wire = setup.job(Wire::answer).await;
         // The connection is idle: its answer has reached the caller.
         wire.write(&stray).await;
         assert_eq!(wire.closed().await, 0, "a batch after {stray:?}");
-        let wire = house.job(Wire::answer).await;
-        house.upstream.keep(wire);
+        let wire = setup.job(Wire::answer).await;
+        setup.upstream.keep(wire);
     }
 }
 
 #[tokio::test]
 async fn two_answers_in_one_write_are_one() {
-    let mut house = House::open().await;
+    let mut setup = Setup::open().await;
     for stray in too_much() {
-        let mut wire = house.job(|body| Wire::answer(body) + &stray).await;
+        let mut wire = setup.job(|body| Wire::answer(body) + &stray).await;
         assert_eq!(wire.closed().await, 0, "a batch after {stray:?}");
-        let wire = house.job(Wire::answer).await;
-        house.upstream.keep(wire);
+        let wire = setup.job(Wire::answer).await;
+        setup.upstream.keep(wire);
     }
 }
 
 #[tokio::test]
 async fn an_answer_without_a_body_leaves_none_behind() {
-    let mut house = House::open().await;
+    let mut setup = Setup::open().await;
     for stray in too_much() {
         for (head, code) in [
             ("204 No Content", "upstream-malformed"),
             ("304 Not Modified", "upstream-error"),
         ] {
-            let mut caller = house.ask();
-            let mut wire = house.call(&mut caller).await;
+            let mut caller = setup.ask();
+            let mut wire = setup.call(&mut caller).await;
             let lie = format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\n", stray.len());
             wire.write(format!("{lie}\r\n{stray}")).await;
             caller.answer().await.problem(502, code, "yes");
             assert_eq!(wire.closed().await, 0, "a batch after {stray:?}");
         }
-        let wire = house.job(Wire::answer).await;
-        house.upstream.keep(wire);
+        let wire = setup.job(Wire::answer).await;
+        setup.upstream.keep(wire);
     }
 }
 
 #[tokio::test]
 async fn an_upstream_that_closes_after_each_answer_fails_no_job() {
-    let mut house = House::open().await;
+    let mut setup = Setup::open().await;
     for n in 0..60 {
-        let mut caller = house.ask();
-        let mut wire = house.call(&mut caller).await;
+        let mut caller = setup.ask();
+        let mut wire = setup.call(&mut caller).await;
         let body = format!(r#"[{{"id":"a","n":{n}}}]"#);
         wire.write(match n % 3 {
             // Unannounced.
@@ -155,7 +155,7 @@ async fn an_upstream_that_closes_after_each_answer_fails_no_job() {
 
 #[tokio::test]
 async fn a_connection_that_is_not_to_be_kept_is_closed() {
-    let mut house = House::open().await;
+    let mut setup = Setup::open().await;
     for (version, header) in [
         ("HTTP/1.1", "Connection: close"),
         ("HTTP/1.1", "connection: Close"),
@@ -167,14 +167,14 @@ async fn a_connection_that_is_not_to_be_kept_is_closed() {
             Wire::answer(body).replacen("HTTP/1.1 200 OK", &more, 1)
         };
         // The upstream leaves its end open.
-        let mut wire = house.job(answer).await;
+        let mut wire = setup.job(answer).await;
         assert_eq!(wire.closed().await, 0, "a batch after {version} {header}");
     }
 }
 
 #[tokio::test]
 async fn trailers_end_the_answer_and_say_nothing() {
-    let mut house = House::open().await;
+    let mut setup = Setup::open().await;
     let trailed = |body: &str| {
         let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n";
         let trailers = "X-T: 1\r\nContent-Length: 5\r\nTransfer-Encoding: gzip\r\n";
@@ -182,23 +182,23 @@ async fn trailers_end_the_answer_and_say_nothing() {
         format!("{head}\r\n{chunk}0\r\n{trailers}\r\n")
     };
     for _ in 0..10 {
-        let wire = house.job(trailed).await;
-        house.upstream.keep(wire);
-        let wire = house.job(Wire::answer).await;
-        house.upstream.keep(wire);
+        let wire = setup.job(trailed).await;
+        setup.upstream.keep(wire);
+        let wire = setup.job(Wire::answer).await;
+        setup.upstream.keep(wire);
     }
 }
 
 /// The moment in which the next batch already waits for the slot.
 #[tokio::test]
 async fn the_batch_that_waits_meanwhile_gets_its_own_answer() {
-    let mut house = House::open().await;
+    let mut setup = Setup::open().await;
     let stray = Wire::answer(r#"[{"id":"a","stray":true}]"#);
     let long = format!("X-Long: {}", "x".repeat(8_000));
     for n in 0..60 {
-        let mut first = house.ask();
-        let mut wire = house.call(&mut first).await;
-        let second = house.proxy.enqueue(JOB).await;
+        let mut first = setup.ask();
+        let mut wire = setup.call(&mut first).await;
+        let second = setup.proxy.enqueue(JOB).await;
         let body = format!(r#"[{{"id":"a","n":{n}}}]"#);
         let header =
             |line: &str| Wire::answer(&body).replacen("\r\n", &format!("\r\n{line}\r\n"), 1);
@@ -213,7 +213,7 @@ async fn the_batch_that_waits_meanwhile_gets_its_own_answer() {
             wire.end().await;
         }
         first.answer().await.is_result(&body[1..body.len() - 1]);
-        let mut wire = house.serve(second, Wire::answer).await;
+        let mut wire = setup.serve(second, Wire::answer).await;
         wire.write(&stray).await;
         assert_eq!(wire.closed().await, 0);
     }

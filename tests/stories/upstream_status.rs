@@ -3,7 +3,7 @@
 use crate::harness::{Answer, LONG_WAIT, Problem, Proxy, ScriptedUpstream};
 
 /// A proxy for batches of a fixed size.
-struct House {
+struct Setup {
     proxy: Proxy,
     upstream: ScriptedUpstream,
 }
@@ -14,7 +14,7 @@ type Said<'a> = (u16, &'a [(&'a str, &'a str)], &'a [u8]);
 const ONLY_A: [&str; 1] = ["a"];
 const A_AND_B: [&str; 2] = ["a", "b"];
 
-impl House {
+impl Setup {
     async fn of(size: usize) -> Self {
         let upstream = ScriptedUpstream::start().await;
         let size = size.to_string();
@@ -47,11 +47,11 @@ impl House {
 
     /// Asserts that a batch of one and a batch of two get this problem.
     async fn fails(said: Said<'_>, status: u16, code: &str, dispatched: &str) {
-        let [only] = House::of(1).await.batch(ONLY_A, said).await;
+        let [only] = Setup::of(1).await.batch(ONLY_A, said).await;
         row(&only, status, code, dispatched)
             .has("id", "a")
             .has("upstream_status", said.0);
-        let [one, other] = House::of(2).await.batch(A_AND_B, said).await;
+        let [one, other] = Setup::of(2).await.batch(A_AND_B, said).await;
         let problem = row(&one, status, code, dispatched);
         problem
             .has("id", "a")
@@ -78,14 +78,14 @@ const TEXT: (&str, &str) = ("content-type", "text/plain; charset=utf-8");
 async fn answered_401_403_407() {
     for status in [401, 403, 407] {
         let headers = [TEXT, ("www-authenticate", "Basic realm=secret")];
-        House::fails((status, &headers, b"secret"), 502, "upstream-auth", "yes").await;
+        Setup::fails((status, &headers, b"secret"), 502, "upstream-auth", "yes").await;
     }
 }
 
 #[tokio::test]
 async fn answered_429_or_503() {
     for status in [429, 503] {
-        House::fails(
+        Setup::fails(
             (status, &[TEXT], b"secret"),
             503,
             "upstream-overloaded",
@@ -97,11 +97,11 @@ async fn answered_429_or_503() {
 
 #[tokio::test]
 async fn an_overloaded_upstreams_retry_after_is_passed_on_in_seconds() {
-    let mut house = House::of(1).await;
+    let mut setup = Setup::of(1).await;
     for (said, expected) in [(None, "1"), (Some("7"), "7"), (Some("120"), "120")] {
         let header = [("retry-after", said.unwrap_or_default())];
         let headers = if said.is_some() { &header[..] } else { &[] };
-        let [answer] = house.batch(ONLY_A, (503, headers, b"")).await;
+        let [answer] = setup.batch(ONLY_A, (503, headers, b"")).await;
         row(&answer, 503, "upstream-overloaded", "yes");
         assert_eq!(answer.header("retry-after"), expected, "{said:?}");
     }
@@ -109,7 +109,7 @@ async fn an_overloaded_upstreams_retry_after_is_passed_on_in_seconds() {
 
 #[tokio::test]
 async fn answered_504() {
-    House::fails(
+    Setup::fails(
         (504, &[TEXT], b"secret"),
         504,
         "upstream-gateway-timeout",
@@ -121,7 +121,7 @@ async fn answered_504() {
 #[tokio::test]
 async fn answered_another_5xx() {
     for status in [500, 501, 502, 505, 511, 599] {
-        House::fails(
+        Setup::fails(
             (status, &[JSON], b"\"secret\""),
             502,
             "upstream-error",
@@ -134,7 +134,7 @@ async fn answered_another_5xx() {
 #[tokio::test]
 async fn answered_5xx_with_results_all_the_same() {
     let results = br#"[{"id":"a"},{"id":"b"}]"#;
-    House::fails((500, &[JSON], results), 502, "upstream-error", "yes").await;
+    Setup::fails((500, &[JSON], results), 502, "upstream-error", "yes").await;
 }
 
 #[tokio::test]
@@ -143,14 +143,14 @@ async fn a_redirect_is_not_followed() {
     let url = elsewhere.url();
     for status in [300, 301, 302, 303, 304, 307, 308] {
         let headers = [("location", url.as_str())];
-        House::fails((status, &headers, b""), 502, "upstream-error", "yes").await;
+        Setup::fails((status, &headers, b""), 502, "upstream-error", "yes").await;
     }
     assert!(elsewhere.arrived().is_none());
 }
 
 #[tokio::test]
 async fn answered_413_one_member() {
-    let [answer] = House::of(1)
+    let [answer] = Setup::of(1)
         .await
         .batch(ONLY_A, (413, &[TEXT], b"secret"))
         .await;
@@ -161,7 +161,7 @@ async fn answered_413_one_member() {
 
 #[tokio::test]
 async fn answered_another_4xx_one_member_passes_it_through() {
-    let mut house = House::of(1).await;
+    let mut setup = Setup::of(1).await;
     let bodies: [(&str, &[u8]); 5] = [
         ("application/json", br#"{ "why" : 1e999 }"#),
         ("application/problem+json", br#"{"title":"theirs"}"#),
@@ -172,15 +172,15 @@ async fn answered_another_4xx_one_member_passes_it_through() {
     for status in [400, 402, 404, 405, 406, 409, 410, 418, 422, 451, 499] {
         for (kind, body) in bodies {
             let headers = [("content-type", kind), ("set-cookie", "secret=1")];
-            callers_see(&mut house, (status, &headers, body), kind).await;
+            callers_see(&mut setup, (status, &headers, body), kind).await;
         }
     }
 }
 
 /// The single member's caller gets the upstream's own words.
-async fn callers_see(house: &mut House, said: Said<'_>, kind: &str) {
-    let caller = house.proxy.enqueue(r#"{"id":"a"}"#).await;
-    house
+async fn callers_see(setup: &mut Setup, said: Said<'_>, kind: &str) {
+    let caller = setup.proxy.enqueue(r#"{"id":"a"}"#).await;
+    setup
         .upstream
         .next()
         .await
@@ -197,17 +197,17 @@ async fn callers_see(house: &mut House, said: Said<'_>, kind: &str) {
 
 #[tokio::test]
 async fn up_to_64_kib_is_passed_through() {
-    let mut house = House::of(1).await;
+    let mut setup = Setup::of(1).await;
     let large = "x".repeat(64 * 1024 - 1);
-    callers_see(&mut house, (400, &[TEXT], large.as_bytes()), TEXT.1).await;
+    callers_see(&mut setup, (400, &[TEXT], large.as_bytes()), TEXT.1).await;
     let larger = format!("secret{}", "x".repeat(64 * 1024));
-    let [answer] = house.batch(ONLY_A, (400, &[TEXT], larger.as_bytes())).await;
+    let [answer] = setup.batch(ONLY_A, (400, &[TEXT], larger.as_bytes())).await;
     row(&answer, 400, "upstream-rejected-job", "yes").has("upstream_status", 400);
 }
 
 #[tokio::test]
 async fn what_is_neither_json_nor_text_is_not_passed_through() {
-    let mut house = House::of(1).await;
+    let mut setup = Setup::of(1).await;
     let rows: [Said<'_>; 4] = [
         (
             409,
@@ -219,7 +219,7 @@ async fn what_is_neither_json_nor_text_is_not_passed_through() {
         (409, &[], b""),
     ];
     for said in rows {
-        let [answer] = house.batch(ONLY_A, said).await;
+        let [answer] = setup.batch(ONLY_A, said).await;
         let problem = row(&answer, 409, "upstream-rejected-job", "yes");
         problem.has("id", "a").has("upstream_status", 409);
     }
@@ -228,7 +228,7 @@ async fn what_is_neither_json_nor_text_is_not_passed_through() {
 #[tokio::test]
 async fn answered_4xx_several_members() {
     for status in [400, 402, 404, 405, 409, 418, 422, 499] {
-        let [one, other] = House::of(2)
+        let [one, other] = Setup::of(2)
             .await
             .batch(A_AND_B, (status, &[TEXT], b"secret"))
             .await;
@@ -244,28 +244,28 @@ async fn answered_4xx_several_members() {
 
 #[tokio::test]
 async fn one_failing_batch_harms_no_other() {
-    let mut house = House::of(1).await;
-    let a = house.proxy.enqueue(r#"{"id":"a"}"#).await;
-    let failing = house.upstream.next().await;
-    let b = house.proxy.enqueue(r#"{"id":"b"}"#).await;
-    let working = house.upstream.next().await;
+    let mut setup = Setup::of(1).await;
+    let a = setup.proxy.enqueue(r#"{"id":"a"}"#).await;
+    let failing = setup.upstream.next().await;
+    let b = setup.proxy.enqueue(r#"{"id":"b"}"#).await;
+    let working = setup.upstream.next().await;
     failing.hang_up();
     a.answer()
         .await
         .problem(502, "upstream-disconnected", "unknown");
     working.echo();
     b.answer().await.is_result(r#"{"id":"b","result":null}"#);
-    let c = house.proxy.enqueue(r#"{"id":"c"}"#).await;
-    house.upstream.next().await.echo();
+    let c = setup.proxy.enqueue(r#"{"id":"c"}"#).await;
+    setup.upstream.next().await.echo();
     assert_eq!(c.answer().await.status, 200);
 }
 
 #[tokio::test]
 async fn a_failed_batch_is_one_line_of_the_log() {
-    let mut house = House::of(2).await;
-    let _ = house.batch(A_AND_B, (500, &[TEXT], b"secret")).await;
-    let failed = house.proxy.log.nth("batch failed", 1).await;
-    let left = house.proxy.log.nth("batch left", 1).await;
+    let mut setup = Setup::of(2).await;
+    let _ = setup.batch(A_AND_B, (500, &[TEXT], b"secret")).await;
+    let failed = setup.proxy.log.nth("batch failed", 1).await;
+    let left = setup.proxy.log.nth("batch left", 1).await;
     assert_eq!(failed.text("level"), "WARN", "{failed:?}");
     assert_eq!(failed.text("batch_id"), left.text("batch_id"));
     assert_eq!(

@@ -5,12 +5,12 @@
 use crate::harness::{Answer, Caller, Proxy, Request, Wire, WireUpstream};
 
 /// A proxy that sends each job at once, one at a time, and has one connection.
-struct House {
+struct Setup {
     proxy: Proxy,
     upstream: WireUpstream,
 }
 
-impl House {
+impl Setup {
     async fn open(env: &[(&str, &str)]) -> Self {
         let upstream = WireUpstream::start().await;
         let flags = ["--max-wait", "0", "--max-in-flight", "1"];
@@ -77,38 +77,38 @@ fn with_status(status: &str, answer: &str) -> String {
 
 #[tokio::test]
 async fn an_answer_said_twice_has_no_result_for_the_next_batch() {
-    let mut house = House::open(&[]).await;
-    let answer = house.stray("second", |_| Wire::answer(&results("first")));
+    let mut setup = Setup::open(&[]).await;
+    let answer = setup.stray("second", |_| Wire::answer(&results("first")));
     answer.await.problem(502, "result-missing", "yes");
 }
 
 /// The same id again: nothing but the name of its batch tells it apart.
 #[tokio::test]
-async fn an_answer_that_names_another_batch_is_nobodys() {
-    let mut house = House::open(&[]).await;
+async fn an_answer_that_names_another_batch_reaches_no_caller() {
+    let mut setup = Setup::open(&[]).await;
     for status in ["200 OK", "400 Bad Request", "429 Slow", "500 Oops"] {
         let stray = |_: &Wire| {
             let named = "X-Batch-Id: 01a228a4-0000-7000-8000-000000000000";
             with_status(status, &Wire::answer_with(named, &results("first")))
         };
-        let answer = house.stray("first", stray).await;
+        let answer = setup.stray("first", stray).await;
         answer.problem(502, "upstream-malformed", "yes");
     }
 }
 
 #[tokio::test]
 async fn an_answer_that_names_its_own_batch_is_taken() {
-    let mut house = House::open(&[]).await;
+    let mut setup = Setup::open(&[]).await;
     let mut peer = None;
     for _ in 0..3 {
-        let caller = house.ask(job("a"));
-        let mut wire = house.upstream.call().await;
+        let caller = setup.ask(job("a"));
+        let mut wire = setup.upstream.call().await;
         wire.batch().await;
         let named = format!("X-Batch-Id: {}", wire.batch_id);
         wire.write(Wire::answer_with(&named, &results("a"))).await;
         caller.answer().await.is_result(&result("a"));
         assert_eq!(*peer.get_or_insert(wire.peer), wire.peer);
-        house.upstream.keep(wire);
+        setup.upstream.keep(wire);
     }
 }
 
@@ -116,10 +116,10 @@ async fn an_answer_that_names_its_own_batch_is_taken() {
 /// next batch was sent.
 #[tokio::test]
 async fn a_408_is_never_the_batchs_own() {
-    let mut house = House::open(&[]).await;
+    let mut setup = Setup::open(&[]).await;
     for body in ["", "no"] {
         let said = |_: &Wire| with_status("408 Request Timeout", &Wire::answer(body));
-        let answer = house.stray("second", said).await;
+        let answer = setup.stray("second", said).await;
         let problem = answer.problem(502, "upstream-error", "yes");
         problem.has("upstream_status", 408);
     }
@@ -127,12 +127,12 @@ async fn a_408_is_never_the_batchs_own() {
 
 #[tokio::test]
 async fn an_answer_without_any_results_ends_its_connection() {
-    let mut house = House::open(&[]).await;
+    let mut setup = Setup::open(&[]).await;
     for body in ["<html>", "{}", "", "[1"] {
-        let answer = house.stray("second", |_| Wire::answer(body)).await;
+        let answer = setup.stray("second", |_| Wire::answer(body)).await;
         answer.problem(502, "upstream-malformed", "yes");
     }
-    let answer = house.stray("second", |_| Wire::answer("[]")).await;
+    let answer = setup.stray("second", |_| Wire::answer("[]")).await;
     answer.problem(502, "result-missing", "yes");
 }
 
@@ -141,34 +141,34 @@ const LARGE: usize = 16 << 20;
 
 #[tokio::test]
 async fn a_whole_answer_before_a_whole_batch_is_that_of_a_call_before() {
-    let mut house = House::open(&[]).await;
-    let before = house.serve("a").await;
+    let mut setup = Setup::open(&[]).await;
+    let before = setup.serve("a").await;
     let peer = before.peer;
-    house.upstream.keep(before);
+    setup.upstream.keep(before);
     let large = format!(r#"{{"id":"a","body":"{}"}}"#, "x".repeat(LARGE));
-    let caller = house.ask(large);
-    let mut wire = house.upstream.call().await;
+    let caller = setup.ask(large);
+    let mut wire = setup.upstream.call().await;
     assert_eq!(wire.peer, peer);
     wire.write(Wire::answer(&results("a"))).await;
     let answer = caller.answer().await;
     answer.problem(502, "upstream-malformed", "yes");
-    let next = house.serve("next").await;
+    let next = setup.serve("next").await;
     assert_ne!(next.peer, peer);
 }
 
 #[tokio::test]
 async fn nor_is_it_taken_before_it_is_sent_where_no_results_are_read() {
-    let mut house = House::open(&[("MICROBATCH_UPSTREAM__RESULTS", "none")]).await;
-    let caller = house.ask(job("a"));
-    let mut before = house.upstream.call().await;
+    let mut setup = Setup::open(&[("MICROBATCH_UPSTREAM__RESULTS", "none")]).await;
+    let caller = setup.ask(job("a"));
+    let mut before = setup.upstream.call().await;
     before.batch().await;
     before.write(Wire::answer("")).await;
     assert_eq!(caller.answer().await.status, 204);
     let peer = before.peer;
-    house.upstream.keep(before);
+    setup.upstream.keep(before);
     let large = format!(r#"{{"id":"a","body":"{}"}}"#, "x".repeat(LARGE));
-    let caller = house.ask(large);
-    let mut wire = house.upstream.call().await;
+    let caller = setup.ask(large);
+    let mut wire = setup.upstream.call().await;
     assert_eq!(wire.peer, peer);
     wire.write(Wire::answer("")).await;
     let answer = caller.answer().await;
@@ -178,9 +178,9 @@ async fn nor_is_it_taken_before_it_is_sent_where_no_results_are_read() {
 /// What is not read for results can still be named.
 #[tokio::test]
 async fn without_results_the_name_of_the_batch_counts() {
-    let mut house = House::open(&[("MICROBATCH_UPSTREAM__RESULTS", "none")]).await;
-    let caller = house.ask(job("a"));
-    let mut wire = house.upstream.call().await;
+    let mut setup = Setup::open(&[("MICROBATCH_UPSTREAM__RESULTS", "none")]).await;
+    let caller = setup.ask(job("a"));
+    let mut wire = setup.upstream.call().await;
     wire.batch().await;
     wire.write(Wire::answer_with("X-Batch-Id: another", ""))
         .await;

@@ -8,11 +8,15 @@
 //! way on another: then there.
 //!
 //! # How it works
-//! One short lock guards the queue and the counts. Each change (an item that fills a
-//! batch, a slot that is free, a flush) takes the batches that may leave in the same
-//! step, and spawns their processing once the lock is released. On each runtime one
-//! task for all batchers, the clock, sleeps until the next time that anything could be
-//! due, and another wakes callers that were answered on other runtimes.
+//! One short lock guards the queue and the counts, and what decides under it is a pure
+//! value: it is told the time, and returns which entries leave and why, which parked
+//! batches get a slot, and when to look again. Whoever changes something (submits the
+//! item that fills a batch, frees a slot, asks for a flush) has it decide in the same
+//! step, and spawns the batches once the lock is released.
+//!
+//! Each runtime has two tasks for all batchers there: a clock that sleeps until the next
+//! time at which one of them could have something due, and one that wakes callers who
+//! were answered on other runtimes.
 
 mod attachment;
 mod batch;

@@ -546,7 +546,7 @@ async fn an_item_is_too_large_for_a_batch_or_for_the_queue() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn retry_after_is_what_the_queue_has_stood() {
+async fn room_is_expected_in_as_long_as_the_queue_has_stood() {
     let settings = Settings {
         max_size: 1,
         max_in_flight: 1,

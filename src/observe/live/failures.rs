@@ -107,7 +107,6 @@ mod tests {
             jobs: 3,
             batch_id: Uuid::now_v7(),
             size: 3,
-            attempts: 1,
             took: Duration::from_millis(5),
         }
     }

@@ -71,7 +71,7 @@ impl Live {
             } => self.in_second(&moment(batcher), |second| {
                 second.upstream.add_all(upstream, jobs);
             }),
-            Event::BatchFailed(ref failed) | Event::JobsFailed(ref failed) => {
+            Event::BatchFailed { ref failed, .. } | Event::JobsFailed(ref failed) => {
                 let failed = Failures::of(failed, self.date());
                 self.lock().failed(failed);
             }

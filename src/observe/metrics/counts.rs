@@ -11,33 +11,11 @@ use crate::observe::by_code::ByCode;
 use crate::observe::event::{Bounds, Event, SplitCause};
 use crate::observe::moment::Totals;
 
-/// Bounds for times, in nanoseconds: 50 µs to 60 s.
-const TIMES: [u64; 19] = {
-    const US: u64 = 1_000;
-    const MS: u64 = 1_000 * US;
-    const S: u64 = 1_000 * MS;
-    [
-        50 * US,
-        100 * US,
-        250 * US,
-        500 * US,
-        MS,
-        2_500 * US,
-        5 * MS,
-        10 * MS,
-        25 * MS,
-        50 * MS,
-        100 * MS,
-        250 * MS,
-        500 * MS,
-        S,
-        2_500 * MS,
-        5 * S,
-        10 * S,
-        30 * S,
-        60 * S,
-    ]
-};
+/// Bounds for times, in microseconds: 50 µs to 60 s.
+const TIMES: [u64; 19] = [
+    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
+    1_000_000, 2_500_000, 5_000_000, 10_000_000, 30_000_000, 60_000_000,
+];
 
 const NANOS_PER_SECOND: f64 = 1e9;
 
@@ -100,7 +78,7 @@ impl Metrics {
             let last = (most as u64).next_power_of_two().trailing_zeros();
             (from..=last.max(from)).map(|power| 1 << power)
         };
-        let times = || Histogram::new(TIMES, NANOS_PER_SECOND);
+        let times = || Histogram::new(TIMES.map(|micros| micros * 1_000), NANOS_PER_SECOND);
         Self {
             answered: ByCode::default(),
             refused: ByCode::default(),
@@ -160,7 +138,7 @@ impl Metrics {
                     }
                 }
             }
-            Event::BatchFailed(_) | Event::JobsFailed(_) => {}
+            Event::BatchFailed { .. } | Event::JobsFailed(_) => {}
         }
     }
 

@@ -45,7 +45,7 @@ impl Format {
 /// Everything that is counted or looked up, as text.
 pub fn exposition(process: &Process, route: &Route<'_>, format: Format) -> String {
     let mut text = String::with_capacity(32 * 1024);
-    for family in &FAMILIES {
+    for family in FAMILIES {
         let (name, kind) = format.described(family.name, family.kind);
         let help = family.help;
         text.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));

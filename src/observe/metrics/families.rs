@@ -78,230 +78,133 @@ pub(super) enum Maker {
     Route(fn(&Route<'_>, &mut Samples<'_>)),
 }
 
-use Kind::{Counter, Gauge, Histogram, Info};
-use Maker::{Process as ByProcess, Route as ByRoute};
+/// Makes the table: name, type, labels and help of each family, and who makes its samples
+/// of what.
+macro_rules! families {
+    ($($name:literal $kind:ident $labels:tt $help:literal $maker:ident($write:expr);)+) => {
+        /// Every family there is, in the order of the exposition.
+        pub static FAMILIES: &[Family] = &[$(Family {
+            name: $name,
+            kind: Kind::$kind,
+            labels: &$labels,
+            help: $help,
+            maker: Maker::$maker($write),
+        },)+];
+    };
+}
 
-/// Every family there is, in the order of the exposition.
-pub static FAMILIES: [Family; 27] = [
-    Family {
-        name: "microbatch_build_info",
-        kind: Info,
-        labels: &["version"],
-        help: "The running version",
-        maker: ByProcess(|_, out| out.labelled([env!("CARGO_PKG_VERSION")], 1)),
-    },
-    Family {
-        name: "microbatch_jobs_accepted_total",
-        kind: Counter,
-        labels: &[],
-        help: "Jobs that entered the queue",
-        maker: ByRoute(|it, out| out.number(it.moment.batcher.accepted)),
-    },
-    Family {
-        name: "microbatch_jobs_total",
-        kind: Counter,
-        labels: &["outcome"],
-        help: "Accepted jobs that were answered, by what they came to",
-        maker: ByRoute(|it, out| by_code(&it.moment.totals.answered, Code::ends_jobs, out)),
-    },
-    Family {
-        name: "microbatch_jobs_cancelled_total",
-        kind: Counter,
-        labels: &["when"],
-        help: "Accepted jobs whose caller left, while queued or later",
-        maker: ByRoute(|it, out| {
-            out.labelled(["queued"], it.moment.batcher.cancelled_queued);
-            out.labelled(["in-flight"], it.moment.batcher.cancelled_in_flight);
-        }),
-    },
-    Family {
-        name: "microbatch_jobs_refused_total",
-        kind: Counter,
-        labels: &["code"],
-        help: "Requests that never entered the queue, by problem",
-        maker: ByRoute(|it, out| by_code(&it.metrics.refusals(), Code::refuses, out)),
-    },
-    Family {
-        name: "microbatch_jobs_kept_apart_total",
-        kind: Counter,
-        labels: &[],
-        help: "Jobs that a batch left without because it had another of the same id, once each",
-        maker: ByRoute(|it, out| out.number(it.moment.batcher.kept_apart)),
-    },
-    Family {
-        name: "microbatch_job_duration_seconds",
-        kind: Histogram,
-        labels: &[],
-        help: "Time of accepted jobs from arrival to answer",
-        maker: ByRoute(|it, out| out.histogram(&it.metrics.job_duration.read())),
-    },
-    Family {
-        name: "microbatch_queue_wait_seconds",
-        kind: Histogram,
-        labels: &[],
-        help: "Time of jobs from arrival to their batch leaving for the first time",
-        maker: ByRoute(|it, out| out.histogram(&it.metrics.queue_wait.read())),
-    },
-    Family {
-        name: "microbatch_queue_jobs",
-        kind: Gauge,
-        labels: &[],
-        help: "Jobs that wait, in the queue or for a retry",
-        maker: ByRoute(|it, out| out.number(it.moment.batcher.queued)),
-    },
-    Family {
-        name: "microbatch_queue_bytes",
-        kind: Gauge,
-        labels: &[],
-        help: "Their bytes",
-        maker: ByRoute(|it, out| out.number(it.moment.batcher.queued_bytes)),
-    },
-    Family {
-        name: "microbatch_queue_waiting_for_room_jobs",
-        kind: Gauge,
-        labels: &[],
-        help: "Jobs that found the queue full and wait for room (queue.on_full = \"wait\")",
-        maker: ByRoute(|it, out| out.number(it.moment.batcher.waiting_for_room)),
-    },
-    Family {
-        name: "microbatch_buffered_bytes",
-        kind: Gauge,
-        labels: &[],
-        help: "Bytes of bodies being received and of answers not taken yet (server.max_buffered)",
-        maker: ByProcess(|it, out| out.number(it.buffered)),
-    },
-    Family {
-        name: "microbatch_queue_capacity_jobs",
-        kind: Gauge,
-        labels: &[],
-        help: "Most jobs that may wait (queue.max_jobs)",
-        maker: ByRoute(|it, out| out.number(it.queue_capacity)),
-    },
-    Family {
-        name: "microbatch_batches_total",
-        kind: Counter,
-        labels: &["reason", "outcome"],
-        help: "Batches that ended, by why they left and what they came to",
-        maker: ByRoute(|it, out| {
-            for reason in FlushReason::ALL {
-                for (outcome, count) in it.metrics.batches(reason) {
-                    if count > 0 || outcome.is_none_or(Code::ends_batches) {
-                        out.labelled([reason.as_str(), name(outcome)], count);
-                    }
-                }
+families! {
+    "microbatch_build_info" Info ["version"] "The running version"
+        Process(|_, out| out.labelled([env!("CARGO_PKG_VERSION")], 1));
+    "microbatch_jobs_accepted_total" Counter [] "Jobs that entered the queue"
+        Route(|it, out| out.number(it.moment.batcher.accepted));
+    "microbatch_jobs_total" Counter ["outcome"]
+        "Accepted jobs that were answered, by what they came to"
+        Route(|it, out| by_code(&it.moment.totals.answered, Code::ends_jobs, out));
+    "microbatch_jobs_cancelled_total" Counter ["when"]
+        "Accepted jobs whose caller left, while queued or later"
+        Route(departures);
+    "microbatch_jobs_refused_total" Counter ["code"]
+        "Requests that never entered the queue, by problem"
+        Route(|it, out| by_code(&it.metrics.refusals(), Code::refuses, out));
+    "microbatch_jobs_kept_apart_total" Counter []
+        "Jobs that a batch left without because it had another of the same id, once each"
+        Route(|it, out| out.number(it.moment.batcher.kept_apart));
+    "microbatch_job_duration_seconds" Histogram [] "Time of accepted jobs from arrival to answer"
+        Route(|it, out| out.histogram(&it.metrics.job_duration.read()));
+    "microbatch_queue_wait_seconds" Histogram []
+        "Time of jobs from arrival to their batch leaving for the first time"
+        Route(|it, out| out.histogram(&it.metrics.queue_wait.read()));
+    "microbatch_queue_jobs" Gauge [] "Jobs that wait, in the queue or for a retry"
+        Route(|it, out| out.number(it.moment.batcher.queued));
+    "microbatch_queue_bytes" Gauge [] "Their bytes"
+        Route(|it, out| out.number(it.moment.batcher.queued_bytes));
+    "microbatch_queue_waiting_for_room_jobs" Gauge []
+        "Jobs that found the queue full and wait for room (queue.on_full = \"wait\")"
+        Route(|it, out| out.number(it.moment.batcher.waiting_for_room));
+    "microbatch_buffered_bytes" Gauge []
+        "Bytes of bodies being received and of answers not taken yet (server.max_buffered)"
+        Process(|it, out| out.number(it.buffered));
+    "microbatch_queue_capacity_jobs" Gauge [] "Most jobs that may wait (queue.max_jobs)"
+        Route(|it, out| out.number(it.queue_capacity));
+    "microbatch_batches_total" Counter ["reason", "outcome"]
+        "Batches that ended, by why they left and what they came to"
+        Route(batches);
+    "microbatch_batch_size_jobs" Histogram [] "Jobs in a batch when it leaves"
+        Route(|it, out| out.histogram(&it.metrics.batch_jobs.read()));
+    "microbatch_batch_size_bytes" Histogram [] "Bytes of a batch's array when it leaves"
+        Route(|it, out| out.histogram(&it.metrics.batch_bytes.read()));
+    "microbatch_batch_fill_ratio" Histogram []
+        "How full a batch is when it leaves, of batch.max_size or batch.max_bytes, whichever is more"
+        Route(|it, out| out.histogram(&it.metrics.batch_fill.read()));
+    "microbatch_batches_in_flight" Gauge [] "Batches that occupy a slot"
+        Route(|it, out| out.number(it.moment.batcher.in_flight));
+    "microbatch_in_flight_limit" Gauge [] "Slots there are (upstream.max_in_flight)"
+        Route(|it, out| out.number(it.moment.batcher.max_in_flight));
+    "microbatch_upstream_duration_seconds" Histogram ["outcome"]
+        "Time of calls to the upstream, by what they came to"
+        Route(calls);
+    "microbatch_upstream_requests_total" Counter ["status"]
+        "Calls to the upstream, by the status of its answer or none"
+        Route(statuses);
+    "microbatch_retries_total" Counter [] "Batches sent again"
+        Route(|it, out| out.number(it.metrics.total_retries()));
+    "microbatch_retry_budget_exhausted_total" Counter []
+        "Batches not sent again for want of retry.budget"
+        Route(|it, out| out.number(it.metrics.budget_exhausted()));
+    "microbatch_splits_total" Counter ["cause"] "Batches sent again in halves, by why"
+        Route(splits);
+    "microbatch_results_unmatched_total" Counter ["kind"]
+        "Results that no job of their batch has asked for, by what is wrong with them"
+        Route(unmatched);
+    "microbatch_circuit_open" Gauge []
+        "1 while jobs are refused because the upstream has failed too often"
+        Route(|it, out| out.number(u64::from(it.circuit_open)));
+    "microbatch_log_lines_dropped_total" Counter []
+        "Lines of the log that were dropped, since stderr did not take them"
+        Process(|it, out| out.number(it.log_lines_dropped));
+}
+
+fn departures(it: &Route<'_>, out: &mut Samples<'_>) {
+    out.labelled(["queued"], it.moment.batcher.cancelled_queued);
+    out.labelled(["in-flight"], it.moment.batcher.cancelled_in_flight);
+}
+
+fn batches(it: &Route<'_>, out: &mut Samples<'_>) {
+    for reason in FlushReason::ALL {
+        for (outcome, count) in it.metrics.batches(reason) {
+            if count > 0 || outcome.is_none_or(Code::ends_batches) {
+                out.labelled([reason.as_str(), name(outcome)], count);
             }
-        }),
-    },
-    Family {
-        name: "microbatch_batch_size_jobs",
-        kind: Histogram,
-        labels: &[],
-        help: "Jobs in a batch when it leaves",
-        maker: ByRoute(|it, out| out.histogram(&it.metrics.batch_jobs.read())),
-    },
-    Family {
-        name: "microbatch_batch_size_bytes",
-        kind: Histogram,
-        labels: &[],
-        help: "Bytes of a batch's array when it leaves",
-        maker: ByRoute(|it, out| out.histogram(&it.metrics.batch_bytes.read())),
-    },
-    Family {
-        name: "microbatch_batch_fill_ratio",
-        kind: Histogram,
-        labels: &[],
-        help: "How full a batch is when it leaves, of batch.max_size or batch.max_bytes, whichever is more",
-        maker: ByRoute(|it, out| out.histogram(&it.metrics.batch_fill.read())),
-    },
-    Family {
-        name: "microbatch_batches_in_flight",
-        kind: Gauge,
-        labels: &[],
-        help: "Batches that occupy a slot",
-        maker: ByRoute(|it, out| out.number(it.moment.batcher.in_flight)),
-    },
-    Family {
-        name: "microbatch_in_flight_limit",
-        kind: Gauge,
-        labels: &[],
-        help: "Slots there are (upstream.max_in_flight)",
-        maker: ByRoute(|it, out| out.number(it.moment.batcher.max_in_flight)),
-    },
-    Family {
-        name: "microbatch_upstream_duration_seconds",
-        kind: Histogram,
-        labels: &["outcome"],
-        help: "Time of calls to the upstream, by what they came to",
-        maker: ByRoute(|it, out| {
-            let calls = it.metrics.calls().map(|(outcome, it)| (outcome, it.read()));
-            for (outcome, reading) in calls.filter(|(_, reading)| reading.count > 0) {
-                out.histogram_of([name(outcome)], &reading);
-            }
-        }),
-    },
-    Family {
-        name: "microbatch_upstream_requests_total",
-        kind: Counter,
-        labels: &["status"],
-        help: "Calls to the upstream, by the status of its answer or none",
-        maker: ByRoute(|it, out| {
-            for (status, count) in it.metrics.statuses() {
-                let status = status.map_or("none".to_owned(), |status| status.to_string());
-                out.labelled([&status], count);
-            }
-        }),
-    },
-    Family {
-        name: "microbatch_retries_total",
-        kind: Counter,
-        labels: &[],
-        help: "Batches sent again",
-        maker: ByRoute(|it, out| out.number(it.metrics.total_retries())),
-    },
-    Family {
-        name: "microbatch_retry_budget_exhausted_total",
-        kind: Counter,
-        labels: &[],
-        help: "Batches not sent again for want of retry.budget",
-        maker: ByRoute(|it, out| out.number(it.metrics.budget_exhausted())),
-    },
-    Family {
-        name: "microbatch_splits_total",
-        kind: Counter,
-        labels: &["cause"],
-        help: "Batches sent again in halves, by why",
-        maker: ByRoute(|it, out| {
-            for (cause, count) in it.metrics.splits() {
-                out.labelled([cause.as_str()], count);
-            }
-        }),
-    },
-    Family {
-        name: "microbatch_results_unmatched_total",
-        kind: Counter,
-        labels: &["kind"],
-        help: "Results that no job of their batch has asked for, by what is wrong with them",
-        maker: ByRoute(|it, out| {
-            for (kind, count) in it.metrics.unmatched() {
-                out.labelled([kind], count);
-            }
-        }),
-    },
-    Family {
-        name: "microbatch_circuit_open",
-        kind: Gauge,
-        labels: &[],
-        help: "1 while jobs are refused because the upstream has failed too often",
-        maker: ByRoute(|it, out| out.number(u64::from(it.circuit_open))),
-    },
-    Family {
-        name: "microbatch_log_lines_dropped_total",
-        kind: Counter,
-        labels: &[],
-        help: "Lines of the log that were dropped, since stderr did not take them",
-        maker: ByProcess(|it, out| out.number(it.log_lines_dropped)),
-    },
-];
+        }
+    }
+}
+
+fn calls(it: &Route<'_>, out: &mut Samples<'_>) {
+    let calls = it.metrics.calls().map(|(outcome, it)| (outcome, it.read()));
+    for (outcome, reading) in calls.filter(|(_, reading)| reading.count > 0) {
+        out.histogram_of([name(outcome)], &reading);
+    }
+}
+
+fn statuses(it: &Route<'_>, out: &mut Samples<'_>) {
+    for (status, count) in it.metrics.statuses() {
+        let status = status.map_or("none".to_owned(), |status| status.to_string());
+        out.labelled([&status], count);
+    }
+}
+
+fn splits(it: &Route<'_>, out: &mut Samples<'_>) {
+    for (cause, count) in it.metrics.splits() {
+        out.labelled([cause.as_str()], count);
+    }
+}
+
+fn unmatched(it: &Route<'_>, out: &mut Samples<'_>) {
+    for (kind, count) in it.metrics.unmatched() {
+        out.labelled([kind], count);
+    }
+}
 
 /// What something came to, as the label `outcome` has it.
 fn name(outcome: Option<Code>) -> &'static str {

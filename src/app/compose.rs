@@ -1,0 +1,141 @@
+//! What the settings make: the batcher with all that it takes, and what answers on
+//! both listeners.
+//!
+//! A [`Proxy`] never changes. Listeners ask it for whatever serves a connection, so
+//! that one of other settings can take its place for those that come, while those it
+//! has served end by its own.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use axum::Router;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::batcher::Batcher;
+use crate::config::Settings;
+use crate::engine::circuit::Circuit;
+use crate::engine::outcome::JobResult;
+use crate::engine::{Engine, Phase};
+use crate::http::{
+    Admin, Buffered, Caller, HostNames, Jobs, JobsInner, Operator, admin_router, jobs_router,
+};
+use crate::job::Job;
+use crate::observe::Observer;
+use crate::resilience::budget::Budget;
+use crate::server::runtimes::Workers;
+use crate::telemetry;
+use crate::upstream::Upstream;
+
+/// See the module.
+pub(super) struct Proxy {
+    /// Where jobs wait.
+    pub batcher: Batcher<Job, JobResult>,
+    /// Who is told what happens.
+    pub observer: Arc<Observer>,
+    /// How far the process's life has come.
+    pub phase: watch::Sender<Phase>,
+    /// Whether to send traffic here.
+    pub ready: Arc<AtomicBool>,
+    /// What answers operators, unless there is no listener for them.
+    pub operators: Option<Operators>,
+    /// The batcher as each worker has it.
+    batchers: Vec<Batcher<Job, JobResult>>,
+    jobs: Jobs,
+    jobs_router: Router,
+}
+
+impl Proxy {
+    /// Calls go to `upstream`, and jobs are processed by `workers`.
+    pub fn new(settings: Settings, upstream: Upstream, workers: &Workers) -> Self {
+        let Settings {
+            jobs, route, admin, ..
+        } = settings;
+        let observer = Observer::new(route.bounds).with_log(telemetry::lines_dropped);
+        let observer = Arc::new(observer);
+        let (phase, current) = watch::channel(Phase::Running);
+        let circuit = Circuit::new(route.circuit_failures, route.circuit_open_for);
+        let circuit = Arc::new(circuit);
+        let engine = Engine::new(
+            upstream,
+            route.policy,
+            Budget::new(route.budget, route.budget_min, Instant::now()),
+            Arc::clone(&circuit),
+            current.clone(),
+            Arc::clone(&observer),
+        );
+        let engine = Arc::new(match route.adaptive {
+            false => engine,
+            true => engine.adaptive(),
+        });
+        let batcher = Batcher::with_batches(route.batcher, move |batch| {
+            let engine = Arc::clone(&engine);
+            engine.process(batch)
+        });
+        let batchers = workers.for_each(|number| match number {
+            0 => batcher.clone(),
+            _ => batcher.on_this_runtime(),
+        });
+        let jobs = Jobs::from(JobsInner {
+            batcher: batcher.clone(),
+            observer: Arc::clone(&observer),
+            hosts: jobs.hosts,
+            buffered: Buffered::new(jobs.max_buffered, jobs.max_body),
+            max_body: jobs.max_body,
+            max_depth: jobs.max_depth,
+            request_timeout: jobs.request_timeout,
+            read_timeout: jobs.read_timeout,
+            timing: jobs.timing,
+            idempotent: jobs.idempotent,
+            phase: current,
+            circuit: Arc::clone(&circuit),
+            job_error_status: jobs.error_status,
+        });
+        let ready = Arc::new(AtomicBool::new(true));
+        let operators = admin.map(|admin| Operators {
+            router: admin_router(Admin {
+                batcher: batcher.clone(),
+                ready: Arc::clone(&ready),
+                config: admin.toml,
+                settings: admin.settings,
+                limits: admin.limits,
+                advice: admin.advice,
+                observer: Arc::clone(&observer),
+                circuit,
+                buffered: Arc::clone(&jobs.buffered),
+            }),
+            hosts: admin.hosts,
+        });
+        Self {
+            batcher,
+            observer,
+            phase,
+            ready,
+            operators,
+            batchers,
+            jobs_router: jobs_router(jobs.clone()),
+            jobs,
+        }
+    }
+
+    /// What serves a caller whom this worker has, and who has reached us at `local`.
+    pub fn caller(&self, worker: usize, local: Option<IpAddr>) -> Caller {
+        let (jobs, router) = (self.jobs.clone(), self.jobs_router.clone());
+        Caller::new(jobs, &self.batchers[worker], router, local)
+    }
+}
+
+/// What answers operators.
+#[derive(Clone)]
+pub(super) struct Operators {
+    router: Router,
+    hosts: HostNames,
+}
+
+impl Operators {
+    /// What serves an operator who has reached us at `local`.
+    pub fn operator(&self, local: Option<IpAddr>) -> Operator {
+        Operator::new(self.router.clone(), &self.hosts, local)
+    }
+}

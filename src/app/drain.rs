@@ -1,0 +1,115 @@
+//! The order of the end: not ready, delay, no new jobs, no new connections, drain,
+//! give up, done.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tracing::info;
+
+use super::compose::Proxy;
+use crate::batcher::Batcher;
+use crate::engine::Phase;
+use crate::engine::outcome::JobResult;
+use crate::job::Job;
+use crate::observe::Observer;
+use crate::server::connections::Connections;
+
+/// The time for answers to be written once the last job is answered, and for
+/// members to be answered once they are given up.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// The time after that for callers to have read what they were told.
+const LAST_READS: Duration = Duration::from_millis(400);
+
+/// The listeners at work.
+pub(super) struct Listeners {
+    pub callers: Arc<Connections>,
+    pub operators: Arc<Connections>,
+    /// What takes callers in, and ends once it is stopped and has taken those who were
+    /// connected by then.
+    pub accepting: JoinHandle<()>,
+    pub stop_accepting: watch::Sender<bool>,
+}
+
+/// Ends in order: after `delay` within `time`, and a little more for last words.
+pub(super) async fn drain(
+    proxy: &Proxy,
+    listeners: Listeners,
+    delay: Duration,
+    time: Duration,
+) -> Report {
+    let Listeners {
+        callers,
+        operators,
+        accepting,
+        stop_accepting,
+    } = listeners;
+    let Proxy { batcher, phase, .. } = proxy;
+    proxy.ready.store(false, Ordering::Relaxed);
+    // Callers go elsewhere, answer by answer, before this is closed to them.
+    callers.close();
+    operators.close();
+    info!(delay = %humantime::format_duration(delay), "draining");
+    sleep(delay).await;
+    let deadline = Instant::now() + time;
+    // First of the two, so that whoever sees the listener closed sees no more jobs
+    // accepted either.
+    batcher.close();
+    phase.send_replace(Phase::Draining);
+    stop_accepting.send_replace(true);
+    let answered = async {
+        if timeout_at(deadline, batcher.vacated()).await.is_err() {
+            batcher.abandon();
+            phase.send_replace(Phase::GivingUp);
+            // Everybody has an answer as soon as its task runs.
+            let _ = timeout(LAST_WORDS, batcher.vacated()).await;
+        }
+        // A request that is still coming in is refused when it is there. Whoever
+        // neither sends nor reads by then does not hold up the end, nor whoever waits
+        // for a place.
+        callers.end();
+    };
+    // The end of `accepting` is the listener's: whoever is in the backlog has been
+    // taken.
+    let taken = accepting.abort_handle();
+    let _ = tokio::join!(answered, timeout_at(deadline, accepting));
+    taken.abort();
+    let last_words = Instant::now() + LAST_WORDS;
+    let _ = timeout_at(deadline.max(last_words), callers.vacated()).await;
+    let _ = timeout(LAST_READS, callers.closed()).await;
+    Report {
+        batcher: batcher.clone(),
+        observer: Arc::clone(&proxy.observer),
+    }
+}
+
+/// How many jobs were answered, by outcome: what a proxy says last.
+#[derive(Debug)]
+#[must_use = "its line is to be the log's last"]
+pub struct Report {
+    batcher: Batcher<Job, JobResult>,
+    observer: Arc<Observer>,
+}
+
+impl Report {
+    /// Logs it. To be called when nothing else is left that might log.
+    pub fn log(&self) {
+        let Self { batcher, observer } = self;
+        observer.tell_rest();
+        let metrics = &observer.metrics;
+        let counts = batcher.snapshot();
+        info!(
+            accepted = counts.accepted,
+            answered = metrics.total_answered(),
+            outcomes = %metrics.outcomes(),
+            refused = metrics.total_refused(),
+            refusals = %metrics.refusals(),
+            cancelled = counts.cancelled_queued + counts.cancelled_in_flight,
+            "done"
+        );
+    }
+}

@@ -1,0 +1,111 @@
+//! What must hold between settings, each of which is fine by itself.
+//!
+//! A rule is asked when both its values could be read, so that one mistake is not told twice. In
+//! what it says, `{key}` stands for a key with its value and place.
+
+use super::address::collide;
+use super::given::Given;
+use super::options::{Options, RouteOptions};
+
+/// What cannot work together.
+pub(crate) fn refused(options: &Options) -> Vec<String> {
+    let (server, admin) = (&options.server, &options.admin);
+    let RouteOptions {
+        batch,
+        queue,
+        upstream,
+        retry,
+        ..
+    } = &options.route;
+    let body = server.max_body.get().unwrap_or_default();
+    told(
+        options,
+        [
+            (
+                both(&server.max_body, &batch.max_bytes, |body, array| {
+                    body.saturating_add(2) > array
+                }),
+                "{server.max_body} + 2 is more than {batch.max_bytes}: the largest job alone must \
+                 fit a batch with its brackets; lower server.max_body or raise batch.max_bytes",
+            ),
+            (
+                both(&batch.max_wait, &server.request_timeout, |wait, stay| {
+                    wait >= stay
+                }),
+                "{batch.max_wait} is not less than {server.request_timeout}: a job would expire \
+                 while it waits for company; lower batch.max_wait or raise server.request_timeout",
+            ),
+            (
+                both(&queue.max_bytes, &server.max_body, |room, body| room < body),
+                "{queue.max_bytes} is less than {server.max_body}: the largest job could never \
+                 wait; raise queue.max_bytes or lower server.max_body",
+            ),
+            (
+                both(
+                    &server.max_buffered,
+                    &upstream.max_response,
+                    |room, answer| room < answer.saturating_add(body),
+                ) && server.max_body.get().is_some(),
+                "{server.max_buffered} is less than {server.max_body} and \
+                 {upstream.max_response} together: one body and one answer must fit; raise \
+                 server.max_buffered or lower one of the two",
+            ),
+            (
+                both(&retry.base, &retry.cap, |base, cap| base > cap),
+                "{retry.base} is more than {retry.cap}: no pause before a retry may be longer \
+                 than the cap; lower retry.base or raise retry.cap",
+            ),
+            (
+                both(&server.listen, &admin.listen, |jobs, operators| {
+                    operators.is_some_and(|operators| collide(&jobs, &operators))
+                }),
+                "{server.listen} and {admin.listen} are one port of one host; give them two, or \
+                 \"\" for no admin.listen",
+            ),
+        ],
+    )
+}
+
+/// What works, but cannot be what was meant.
+pub(crate) fn doubtful(options: &Options) -> Vec<String> {
+    let RouteOptions { batch, queue, .. } = &options.route;
+    told(
+        options,
+        [
+            (
+                both(&queue.max_jobs, &batch.max_size, |jobs, size| jobs < size),
+                "{queue.max_jobs} is less than {batch.max_size}: no batch will ever be full",
+            ),
+            (
+                both(&queue.max_bytes, &batch.max_bytes, |room, array| {
+                    room < array
+                }),
+                "{queue.max_bytes} is less than {batch.max_bytes}: no batch will ever be that \
+                 large",
+            ),
+        ],
+    )
+}
+
+fn both<A: Clone, B: Clone>(
+    one: &Given<A>,
+    other: &Given<B>,
+    broken: impl FnOnce(A, B) -> bool,
+) -> bool {
+    let values = one.get().zip(other.get());
+    values.is_some_and(|(one, other)| broken(one, other))
+}
+
+/// What is said of the rules that are broken.
+fn told<const N: usize>(options: &Options, rules: [(bool, &str); N]) -> Vec<String> {
+    let broken = rules.into_iter().filter(|(broken, _)| *broken);
+    let told = broken.map(|(_, says)| {
+        let parts = says.split(['{', '}']).enumerate();
+        let parts = parts.map(|(i, part)| match i % 2 {
+            0 => part.to_owned(),
+            _ => options.told(part).unwrap_or_default(),
+        });
+        parts.collect()
+    });
+    told.collect()
+}

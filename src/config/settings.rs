@@ -1,0 +1,302 @@
+//! The settings: what the options come to, checked, in the types of those who go by them.
+//!
+//! `main` gets [`Settings`] from [`super::load`], and `app` hands each part to whom it is for.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use ::http::StatusCode;
+
+use super::options::{Options, RouteOptions};
+use crate::batcher::{self, OnFull, Wait};
+use crate::engine::{Policy, encode};
+use crate::http::{self, HostNames, Setting};
+use crate::observe::{Bounds, advice};
+use crate::resilience::backoff::Backoff;
+use crate::resilience::limit;
+use crate::resilience::size::Size;
+use crate::{server, telemetry, upstream};
+
+/// Concurrent requests of one HTTP/2 connection, a caller's and an operator's.
+const MAX_STREAMS: u32 = 100;
+const OPERATOR_STREAMS: u32 = 10;
+
+/// All there is to go by. Its `Debug` text has none of it, since there are secrets among it.
+#[derive(Clone)]
+pub struct Settings {
+    /// Where jobs come in.
+    pub listen: String,
+    /// How many threads serve callers.
+    pub threads: usize,
+    /// How many connections callers may have; without a number, as many as there are open files
+    /// for.
+    pub max_connections: Option<usize>,
+    /// What bounds a caller's connection.
+    pub callers: server::Limits,
+    /// What bounds an operator's.
+    pub operators: server::Limits,
+    /// What jobs are held to before they are queued, and how their answers look.
+    pub jobs: Jobs,
+    /// Where operators come in, unless that is off.
+    pub admin: Option<Admin>,
+    /// Where jobs go, and how.
+    pub route: Route,
+    /// How the process ends.
+    pub shutdown: Shutdown,
+    /// What is logged.
+    pub log: telemetry::Settings,
+}
+
+/// What jobs are held to, and how their answers look.
+#[derive(Clone)]
+pub struct Jobs {
+    /// The names that their listener answers to on loopback.
+    pub hosts: HostNames,
+    /// The largest body, in bytes.
+    pub max_body: usize,
+    /// How deep a job may nest, in levels.
+    pub max_depth: usize,
+    /// The most memory for bodies being received and answers not taken, in bytes.
+    pub max_buffered: usize,
+    /// The longest a job may stay.
+    pub request_timeout: Duration,
+    /// The longest a body, or the head before it, may take to arrive.
+    pub read_timeout: Duration,
+    /// Whether answers tell where their time went.
+    pub timing: bool,
+    /// Whether doing a job twice does no harm.
+    pub idempotent: bool,
+    /// The status of a result with an `error` and no status of its own.
+    pub error_status: StatusCode,
+}
+
+/// The listener for operators, and what it shows.
+#[derive(Clone)]
+pub struct Admin {
+    /// Where they come in.
+    pub listen: String,
+    /// The names that it answers to on loopback.
+    pub hosts: HostNames,
+    /// Every setting, as TOML.
+    pub toml: Arc<str>,
+    /// Every setting, by its key.
+    pub settings: Arc<[Setting]>,
+    /// What the page draws as limits.
+    pub limits: http::Limits,
+    /// What advice is measured by.
+    pub advice: advice::Limits,
+}
+
+/// Where jobs go, and how.
+#[derive(Clone)]
+pub struct Route {
+    /// When a batch leaves, and what may wait.
+    pub batcher: batcher::Settings,
+    /// What is done about answers and failures.
+    pub policy: Policy,
+    /// Whether the number of slots is found out.
+    pub adaptive: bool,
+    /// Retries allowed, as a share of the batches sent lately.
+    pub budget: f64,
+    /// Retries allowed whatever was sent.
+    pub budget_min: u32,
+    /// Failed calls in a row that open the circuit; 0 for never.
+    pub circuit_failures: u32,
+    /// The time from then on to the probing batch.
+    pub circuit_open_for: Duration,
+    /// Where to call.
+    pub upstream: upstream::Settings,
+    /// What the histograms of batches reach up to.
+    pub bounds: Bounds,
+}
+
+/// How the process ends.
+#[derive(Clone, Copy)]
+pub struct Shutdown {
+    /// The time from saying so to the listener closing.
+    pub delay: Duration,
+    /// The longest that accepted jobs may take to finish then.
+    pub timeout: Duration,
+}
+
+impl Settings {
+    /// What the options come to, if each has a value.
+    pub(super) fn of(options: &Options) -> Option<Self> {
+        let (server, log) = (&options.server, &options.log);
+        let listen = server.listen.get()?;
+        let cores = || available_parallelism().map_or(1, NonZeroUsize::get);
+        // Where the system does not tell, one thread is right for any machine.
+        let threads = server.threads.get()?.unwrap_or_else(cores);
+        let jobs = Jobs {
+            hosts: HostNames::new(&server.hosts.get()?, &listen),
+            max_body: server.max_body.get()?,
+            max_depth: server.max_depth.get()?,
+            max_buffered: server.max_buffered.get()?,
+            request_timeout: server.request_timeout.get()?,
+            read_timeout: server.read_timeout.get()?,
+            timing: server.timing.get()?,
+            idempotent: options.route.upstream.idempotent.get()?,
+            error_status: StatusCode::from_u16(options.route.upstream.job_error_status.get()?)
+                .ok()?,
+        };
+        let callers = server::Limits {
+            read_timeout: jobs.read_timeout,
+            idle_timeout: server.idle_timeout.get()?,
+            write_timeout: server.write_timeout.get()?,
+            max_body: jobs.max_body,
+            max_streams: MAX_STREAMS,
+        };
+        let excerpts = log.upstream_errors.get()?;
+        let route = Route::of(&options.route, jobs.request_timeout, threads, excerpts)?;
+        Some(Settings {
+            listen,
+            threads,
+            max_connections: server.max_connections.get()?,
+            callers,
+            // As callers', but for operators, whose answers are not accounted for.
+            operators: server::Limits {
+                max_streams: OPERATOR_STREAMS,
+                ..callers
+            },
+            admin: match options.admin.listen.get()? {
+                Some(listen) => Some(Admin {
+                    hosts: HostNames::new(&options.admin.hosts.get()?, &listen),
+                    listen,
+                    toml: options.to_toml().into(),
+                    settings: printed(options),
+                    limits: route.limits(),
+                    advice: route.advice(&jobs),
+                }),
+                None => None,
+            },
+            jobs,
+            route,
+            shutdown: Shutdown {
+                delay: options.shutdown.delay.get()?,
+                timeout: options.shutdown.timeout.get()?,
+            },
+            log: telemetry::Settings {
+                targets: log.level.get()?.parse().ok()?,
+                format: log.format.get()?,
+            },
+        })
+    }
+}
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings").finish_non_exhaustive()
+    }
+}
+
+impl Route {
+    fn of(
+        options: &RouteOptions,
+        request_timeout: Duration,
+        runtimes: usize,
+        excerpts: bool,
+    ) -> Option<Self> {
+        let RouteOptions {
+            batch,
+            queue,
+            upstream,
+            retry,
+            circuit,
+        } = options;
+        let slots = upstream.max_in_flight.get()?;
+        let timeout = upstream.timeout.get()?;
+        let bounds = Bounds {
+            max_size: batch.max_size.get()?,
+            max_bytes: batch.max_bytes.get()?,
+        };
+        let largest = Size {
+            jobs: bounds.max_size,
+            bytes: bounds.max_bytes - encode::BYTES_PER_ARRAY,
+        };
+        Some(Route {
+            batcher: batcher::Settings {
+                max_size: largest.jobs,
+                max_bytes: largest.bytes,
+                item_overhead: encode::BYTES_PER_JOB,
+                max_wait: batch.max_wait.get()?,
+                wait: batch.wait.get()?,
+                max_in_flight: slots.unwrap_or(limit::START),
+                min_interval: upstream.min_interval.get()?,
+                queue_jobs: queue.max_jobs.get()?,
+                queue_bytes: queue.max_bytes.get()?,
+                on_full: queue.on_full.get()?,
+            },
+            policy: Policy {
+                results: upstream.results.get()?,
+                idempotent: upstream.idempotent.get()?,
+                split_on: upstream.split_on.get()?,
+                max_attempts: retry.max_attempts.get()?,
+                backoff: Backoff {
+                    base: retry.base.get()?,
+                    cap: retry.cap.get()?,
+                },
+                longest_wait: timeout.min(request_timeout),
+                largest,
+                excerpts,
+            },
+            adaptive: slots.is_none(),
+            budget: retry.budget.get()?,
+            budget_min: retry.budget_min.get()?,
+            circuit_failures: circuit.failures.get()?,
+            circuit_open_for: circuit.open_for.get()?,
+            upstream: upstream::Settings {
+                runtimes,
+                url: upstream.url.get()?,
+                headers: upstream.headers.get()?,
+                timeout,
+                connect_timeout: upstream.connect_timeout.get()?,
+                max_response: upstream.max_response.get()?,
+                idle_timeout: upstream.idle_timeout.get()?,
+                max_connection_age: upstream.max_connection_age.get()?,
+                connections: slots.unwrap_or(limit::MAX),
+            },
+            bounds,
+        })
+    }
+
+    fn advice(&self, jobs: &Jobs) -> advice::Limits {
+        advice::Limits {
+            max_size: self.bounds.max_size,
+            max_wait_ms: milliseconds(self.batcher.max_wait),
+            adaptive_wait: self.batcher.wait == Wait::Adaptive,
+            adaptive_in_flight: self.adaptive,
+            queue_jobs: self.batcher.queue_jobs,
+            waits_for_room: self.batcher.on_full == OnFull::Wait,
+            idempotent: self.policy.idempotent,
+            upstream_timeout_ms: milliseconds(self.upstream.timeout),
+            request_timeout_ms: milliseconds(jobs.request_timeout),
+        }
+    }
+
+    fn limits(&self) -> http::Limits {
+        http::Limits {
+            max_size: self.bounds.max_size,
+            max_bytes: self.bounds.max_bytes,
+            max_wait_ms: milliseconds(self.batcher.max_wait),
+            max_in_flight: self.batcher.max_in_flight,
+            adaptive_in_flight: self.adaptive,
+            queue_jobs: self.batcher.queue_jobs,
+            queue_bytes: self.batcher.queue_bytes,
+        }
+    }
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+fn printed(options: &Options) -> Arc<[Setting]> {
+    let entries = options.entries();
+    let settings = entries.map(|(key, value)| Setting {
+        key: key.key,
+        value,
+    });
+    settings.collect()
+}

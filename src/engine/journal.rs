@@ -1,0 +1,282 @@
+//! What is told about batches and calls: to the observer, which counts it, and to the
+//! log. Whatever the engine tells, it tells here.
+//!
+//! Lines that an upstream could provoke without end are throttled.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+
+use super::call::Failed;
+use super::context::BatchContext;
+use super::correlate::{Correlation, Outcome};
+use super::outcome::Abandoned;
+use crate::batcher::Snapshot;
+use crate::code::Code;
+use crate::fault::Unsound;
+use crate::observe::{Event, FailedAnswer, FailedJobs, Observer, SplitCause};
+use crate::throttle::LogThrottle;
+
+/// What is told, and how often.
+#[derive(Debug)]
+pub(super) struct Journal {
+    observer: Arc<Observer>,
+    mismatches: LogThrottle,
+    exhausted: LogThrottle,
+    too_large: LogThrottle,
+    slots: LogThrottle,
+}
+
+impl Journal {
+    pub fn new(observer: Arc<Observer>) -> Self {
+        Self {
+            observer,
+            mismatches: LogThrottle::default(),
+            exhausted: LogThrottle::default(),
+            too_large: LogThrottle::default(),
+            slots: LogThrottle::default(),
+        }
+    }
+
+    /// The members leave for the first time, in an array of so many bytes.
+    pub fn left(
+        &self,
+        context: &BatchContext,
+        bytes: usize,
+        waited: impl Iterator<Item = Duration>,
+        batcher: Snapshot,
+    ) {
+        self.observer.tell(Event::BatchLeft {
+            jobs: context.size,
+            bytes,
+            reason: context.reason,
+            batcher,
+        });
+        waited.for_each(|waited| self.observer.tell(Event::JobLeft { waited }));
+    }
+
+    /// A call begins.
+    pub fn sent(&self, context: &BatchContext, attempt: u32, bytes: usize) {
+        debug!(
+            batch_id = %context.id,
+            size = context.size,
+            bytes,
+            reason = context.reason.as_str(),
+            attempt,
+            half_of = context.half_of.map(tracing::field::display),
+            "batch left"
+        );
+    }
+
+    /// A call that is a retry begins.
+    pub fn retried(&self) {
+        self.observer.tell(Event::Retried);
+    }
+
+    /// A call is over.
+    pub fn call_ended(&self, outcome: Option<Code>, status: Option<u16>, took: Duration) {
+        self.observer.tell(Event::AttemptEnded {
+            outcome,
+            status,
+            took,
+        });
+    }
+
+    /// The members of a batch are about to be answered: it came to this after so many
+    /// attempts, and the upstream had it for so long. Why it failed is told apart, but
+    /// for batches that an open circuit holds back: those would flood the log, and hide
+    /// on the live page why it is open. What failed before them tells that.
+    pub fn ended(
+        &self,
+        context: &BatchContext,
+        outcome: Code,
+        (attempts, upstream): (u32, Duration),
+        batcher: Snapshot,
+    ) {
+        self.observer.tell(Event::BatchEnded {
+            jobs: context.size,
+            reason: context.reason,
+            outcome,
+            upstream,
+            batcher,
+        });
+        let (batch_id, size, name) = (context.id, context.size, outcome.as_str());
+        match outcome {
+            Code::Ok => {
+                let duration_ms = context.duration_ms();
+                debug!(%batch_id, size, outcome = name, attempts, duration_ms, "batch done");
+            }
+            Code::CircuitOpen => debug!(%batch_id, size, outcome = name, "batch not sent"),
+            _ => {}
+        }
+    }
+
+    /// A batch has failed, after so many attempts.
+    pub fn failed(
+        &self,
+        context: &BatchContext,
+        attempts: u32,
+        outcome: Code,
+        cause: &str,
+        answer: Option<FailedAnswer>,
+    ) {
+        let (jobs, cause) = (context.size, cause.to_owned());
+        let failed = failed_jobs(context, jobs, outcome, cause, answer);
+        self.observer.tell(Event::BatchFailed { failed, attempts });
+    }
+
+    /// No member of a batch waits any more.
+    pub fn abandoned(&self, context: &BatchContext, attempts: u32, why: Abandoned) {
+        let Some(outcome) = why.code() else {
+            let reason = context.reason;
+            self.observer.tell(Event::BatchAbandoned { reason });
+            let (batch_id, size) = (context.id, context.size);
+            return debug!(%batch_id, size, outcome = "abandoned", "batch done");
+        };
+        let cause = match why {
+            Abandoned::Expired => "every member's deadline passed",
+            _ => "shutdown.timeout",
+        };
+        self.failed(context, attempts, outcome, cause, None);
+    }
+
+    /// A batch will be sent again, then.
+    pub fn retry(&self, context: &BatchContext, attempt: u32, failed: &Failed, at: Instant) {
+        let pause = at.saturating_duration_since(Instant::now());
+        debug!(
+            batch_id = %context.id,
+            size = context.size,
+            outcome = failed.failure.code().as_str(),
+            attempt,
+            pause_ms = pause.as_micros() as f64 / 1e3,
+            cause = failed.cause,
+            "batch is sent again"
+        );
+    }
+
+    /// A batch would be sent again, were there budget for it.
+    pub fn budget_exhausted(&self, context: &BatchContext) {
+        self.observer.tell(Event::BudgetExhausted);
+        if let Some(untold) = self.exhausted.admit() {
+            warn!(
+                batch_id = %context.id,
+                batches_not_warned_of = untold,
+                "retry budget exhausted"
+            );
+        }
+    }
+
+    /// A batch goes on in halves after this. Now and then that is said aloud of an
+    /// upstream that takes no batch of this size: each costs it two calls more.
+    pub fn split(&self, context: &BatchContext, failed: &Failed) {
+        let status = failed.failure.status();
+        self.observer.tell(Event::Split(SplitCause::of(status)));
+        debug!(
+            batch_id = %context.id,
+            size = context.size,
+            outcome = failed.failure.code().as_str(),
+            duration_ms = context.duration_ms(),
+            cause = failed.cause,
+            "batch is split"
+        );
+        if status == Some(413)
+            && let Some(untold) = self.too_large.admit()
+        {
+            warn!(
+                batch_id = %context.id,
+                size = context.size,
+                batches_not_warned_of = untold,
+                "the upstream answered 413 to a batch, which goes on in halves; lower \
+                 batch.max_size or batch.max_bytes"
+            );
+        }
+    }
+
+    /// A batch goes on in halves without a call, since its size was refused meanwhile.
+    pub fn split_unsent(&self, context: &BatchContext) {
+        self.observer.tell(Event::Split(SplitCause::TooLarge));
+        let (batch_id, size) = (context.id, context.size);
+        debug!(%batch_id, size, "batch is split before it is sent: larger ones were refused");
+    }
+
+    /// There are other slots than before.
+    pub fn slots_changed(&self, from: usize, to: usize) {
+        match self.slots.admit() {
+            Some(untold) => info!(from, to, changes_not_told = untold, "slots changed"),
+            None => debug!(from, to, "slots changed"),
+        }
+    }
+
+    /// What an answer of this status holds for the `members` that are left. Tells of jobs
+    /// without a sound result and of results that belong to nobody; an upstream that
+    /// mixes them up would flood the log.
+    pub fn correlated(
+        &self,
+        context: &BatchContext,
+        members: usize,
+        of: &Correlation,
+        status: u16,
+    ) {
+        let mut jobs = [0; Unsound::ALL.len()];
+        for why in of.outcomes.iter().filter_map(Outcome::unsound) {
+            jobs[why as usize] += 1;
+        }
+        for (why, jobs) in Unsound::ALL.into_iter().zip(jobs).filter(|it| it.1 > 0) {
+            let answer = FailedAnswer {
+                upstream_status: status,
+                ..FailedAnswer::default()
+            };
+            let (outcome, cause) = (why.code(), why.to_string());
+            let failed = failed_jobs(context, jobs, outcome, cause, Some(answer));
+            self.observer.tell(Event::JobsFailed(failed));
+        }
+        let mut unmatched = of.unmatched;
+        // The results of members that expired meanwhile are nobody's fault.
+        let expired = context.size - members;
+        unmatched.unknown_id = unmatched.unknown_id.saturating_sub(expired);
+        self.observer.tell(Event::Unmatched(unmatched));
+        let unsound: usize = jobs.iter().sum();
+        if unsound + unmatched.total() > 0
+            && let Some(untold) = self.mismatches.admit()
+        {
+            let number = |why: Unsound| jobs[why as usize];
+            let most = Unsound::ALL.into_iter().zip(jobs).max_by_key(|it| it.1);
+            let cause = most.filter(|it| it.1 > 0).map(|it| it.0.to_string());
+            warn!(
+                batch_id = %context.id,
+                size = context.size,
+                cause,
+                missing = number(Unsound::Missing) + number(Unsound::OtherType),
+                id_of_another_type = number(Unsound::OtherType),
+                ambiguous = number(Unsound::Ambiguous),
+                malformed = number(Unsound::Malformed) + unmatched.malformed,
+                unknown_id = unmatched.unknown_id,
+                no_id = unmatched.no_id,
+                two_ids = unmatched.two_ids,
+                not_an_object = unmatched.not_an_object,
+                batches_not_warned_of = untold,
+                "unmatched results"
+            );
+        }
+    }
+}
+
+fn failed_jobs(
+    context: &BatchContext,
+    jobs: usize,
+    outcome: Code,
+    cause: String,
+    answer: Option<FailedAnswer>,
+) -> FailedJobs {
+    FailedJobs {
+        outcome,
+        cause,
+        answer,
+        jobs,
+        batch_id: context.id,
+        size: context.size,
+        took: context.left.elapsed(),
+    }
+}

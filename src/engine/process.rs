@@ -1,0 +1,296 @@
+//! The way of a batch: call, and after a failure once more, in halves, or no further.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use super::answer::{self, Answered};
+use super::attempt::{Attempt, End};
+use super::batch::{Batch, Slot, jobs, size};
+use super::budget::{Reservation, RetryBudget};
+use super::call::{Failed, call, discard};
+use super::circuit::{Circuit, Permit};
+use super::encode;
+use super::journal::Journal;
+use super::learning::Learning;
+use super::outcome::{Abandoned, Failure, JobOutcome};
+use super::policy::{Phase, Policy};
+use super::retry;
+use super::run::Run;
+use crate::code::Code;
+use crate::observe::Observer;
+use crate::resilience::budget::Budget;
+use crate::upstream::{Call, Outgoing, Upstream};
+
+/// Processes batches for one upstream.
+#[derive(Debug)]
+pub struct Engine<C = Upstream> {
+    upstream: C,
+    policy: Policy,
+    budget: RetryBudget,
+    circuit: Arc<Circuit>,
+    learning: Arc<Learning>,
+    journal: Arc<Journal>,
+    phase: watch::Receiver<Phase>,
+}
+
+/// What is left to do once a batch needs no more calls.
+enum Then {
+    /// Its members are answered.
+    Done,
+    /// Its halves go on.
+    Split,
+}
+
+impl<C: Call> Engine<C> {
+    /// An engine that calls `upstream` while `circuit` lets it, and retries
+    /// within `budget`.
+    pub fn new(
+        upstream: C,
+        policy: Policy,
+        budget: Budget,
+        circuit: Arc<Circuit>,
+        phase: watch::Receiver<Phase>,
+        observer: Arc<Observer>,
+    ) -> Self {
+        Self {
+            upstream,
+            budget: RetryBudget::new(budget),
+            circuit,
+            learning: Arc::new(Learning::new(false, policy.largest, policy.longest_wait)),
+            policy,
+            journal: Arc::new(Journal::new(observer)),
+            phase,
+        }
+    }
+
+    /// The same engine, which finds out how many batches the upstream bears at
+    /// once, and has the batcher keep to it. The batcher must start with
+    /// [`limit::START`](crate::resilience::limit::START) slots.
+    #[must_use]
+    pub fn adaptive(mut self) -> Self {
+        let Policy {
+            largest,
+            longest_wait,
+            ..
+        } = self.policy;
+        self.learning = Arc::new(Learning::new(true, largest, longest_wait));
+        self
+    }
+
+    /// Takes a batch that has a slot to the upstream and answers each member.
+    pub async fn process(self: Arc<Self>, batch: Batch) {
+        let run = Run::new(batch, Arc::clone(&self.journal), self.phase.clone());
+        let span = run.span();
+        self.run(run).instrument(span).await;
+    }
+
+    /// Boxed, since the halves of a batch that splits come here again.
+    fn run(self: Arc<Self>, mut run: Run) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move {
+            match self.begin(&mut run).await {
+                Ok(Then::Done) => {}
+                Ok(Then::Split) => self.split(run).await,
+                Err(abandoned) => run.abandon(abandoned),
+            }
+        })
+    }
+
+    /// Two batches of one. Each has its place in line for a slot before the slot of
+    /// the whole is free, so that nothing younger goes first.
+    async fn split(self: Arc<Self>, run: Run) {
+        let (mut earlier, later) = run.split();
+        let slot = earlier.batch.slot();
+        if !later.batch.is_empty() {
+            let (slot, span) = (later.batch.slot(), later.span());
+            let later = Arc::clone(&self).run_with(later, slot);
+            tokio::spawn(later.instrument(span));
+        }
+        earlier.batch.park();
+        let span = earlier.span();
+        self.run_with(earlier, slot).instrument(span).await;
+    }
+
+    async fn run_with(self: Arc<Self>, mut run: Run, slot: impl Future<Output = Slot> + Send) {
+        match run.resume_with(slot).await {
+            Ok(()) => self.run(run).await,
+            Err(abandoned) => run.abandon(abandoned),
+        }
+    }
+
+    /// Calls, if that may be.
+    async fn begin(&self, run: &mut Run) -> Result<Then, Abandoned> {
+        if !self.learning.allows(size(&run.batch)) {
+            run.batch.was_not_sent();
+            return Ok(self.split_unsent(run));
+        }
+        let now = Instant::now();
+        match self.circuit.enter(now) {
+            Ok(permit) => {
+                self.budget.sent(now);
+                self.attempts(run, permit).await
+            }
+            Err(open) => {
+                run.batch.was_not_sent();
+                run.end(Code::CircuitOpen);
+                run.fail_all(&Failure::CircuitOpen(open.retry_after));
+                Ok(Then::Done)
+            }
+        }
+    }
+
+    /// Calls until the members are answered, or until the batch is to be split.
+    async fn attempts(&self, run: &mut Run, mut permit: Permit) -> Result<Then, Abandoned> {
+        let mut retry = None;
+        loop {
+            let mut failed = match self.attempt(run, permit, retry).await {
+                End::Answered(answered) => return Ok(self.deliver(run, answered).await),
+                End::Abandoned(why) => return Err(why),
+                End::Split(failed) => {
+                    self.journal.split(&run.context, &failed);
+                    run.race(discard(failed.response)).await?;
+                    return Ok(Then::Split);
+                }
+                End::Failed(failed) => failed,
+            };
+            if let Some(pause) = self.pause_after(run, &failed.failure)
+                && let Some(reserved) = self.reserve(run)
+                && self.pause(run, &mut failed, Instant::now() + pause).await?
+            {
+                if !self.learning.allows(size(&run.batch)) {
+                    return Ok(self.split_unsent(run));
+                }
+                // Other batches may have opened the circuit meanwhile.
+                if let Some(again) = self.circuit.enter_closed(Instant::now()) {
+                    (permit, retry) = (again, Some(reserved));
+                    continue;
+                }
+            }
+            self.fail(run, failed).await;
+            return Ok(Then::Done);
+        }
+    }
+
+    /// One call.
+    async fn attempt(&self, run: &mut Run, permit: Permit, retry: Option<Reservation<'_>>) -> End {
+        let array = encode::array(jobs(&run.batch));
+        let dispatch = run.begin_call(&array);
+        let context = Arc::clone(&run.context);
+        let attempt = Attempt::begin(&self.learning, &self.journal, &run.batch, permit, retry);
+        let outgoing = Outgoing {
+            array,
+            batch_id: &context.id_header,
+            batch_size: &context.size_header,
+            trace: context.trace.as_ref(),
+            dispatch: &dispatch,
+            runtime: run.batch.runtime(),
+        };
+        let called = call(&self.upstream, outgoing, context.size, self.policy.results);
+        let end = match run.race(called).await {
+            Err(abandoned) => End::Abandoned(abandoned),
+            Ok(answer) => {
+                run.history.call_ended();
+                let read = match answer {
+                    Ok((response, body)) => answer::read(&run.batch, response, body).await,
+                    Err(failed) => Err(failed),
+                };
+                read.map_or_else(|failed| self.failed(run, failed), End::Answered)
+            }
+        };
+        attempt.end(&end);
+        end
+    }
+
+    fn failed(&self, run: &mut Run, failed: Failed) -> End {
+        let failure = &failed.failure;
+        run.history.call_failed(failure.dispatched());
+        match failure.calls_for_a_split(run.context.size, &self.policy.split_on) {
+            true => End::Split(failed),
+            false => End::Failed(failed),
+        }
+    }
+
+    /// Answers each member with its own result, or with the want of it.
+    async fn deliver(&self, run: &mut Run, answered: Answered) -> Then {
+        let Answered { response, results } = answered;
+        let status = response.status();
+        if let Some((correlation, _)) = &results {
+            let members = run.batch.len();
+            let context = &run.context;
+            self.journal
+                .correlated(context, members, correlation, status);
+        }
+        run.end(Code::Ok);
+        match results {
+            Some((correlation, body)) => {
+                let mut outcomes = correlation.outcomes.into_iter();
+                run.answer_all(|| answer::outcome(outcomes.next(), status, &body));
+            }
+            None => {
+                run.answer_all(|| JobOutcome::Taken);
+                // The slot is taken until the call is over.
+                response.discard().await;
+            }
+        }
+        Then::Done
+    }
+
+    /// The pause before another attempt, where there is to be one: neither after the
+    /// drain has begun nor against an open circuit.
+    fn pause_after(&self, run: &mut Run, failure: &Failure) -> Option<Duration> {
+        // A departed caller is nobody to retry for.
+        run.batch.forget_departed();
+        if *self.phase.borrow() != Phase::Running || !self.circuit.is_closed() {
+            return None;
+        }
+        let now = Instant::now();
+        let last = run.batch.latest_deadline();
+        let time_left = last.map(|last| last.saturating_duration_since(now));
+        let (attempts, chance) = (run.history.attempts, fastrand::f64());
+        retry::pause(&self.policy, failure, attempts, time_left, chance)
+    }
+
+    fn reserve(&self, run: &Run) -> Option<Reservation<'_>> {
+        let reservation = self.budget.reserve(Instant::now());
+        // An operator who has switched retries off knows.
+        if reservation.is_none() && !self.budget.is_off() {
+            self.journal.budget_exhausted(&run.context);
+        }
+        reservation
+    }
+
+    /// Waits until then, and for a slot. A member that would not live to see that is
+    /// answered first. False if the drain has begun.
+    async fn pause(
+        &self,
+        run: &mut Run,
+        failed: &mut Failed,
+        until: Instant,
+    ) -> Result<bool, Abandoned> {
+        let attempts = run.history.attempts;
+        self.journal.retry(&run.context, attempts, failed, until);
+        run.answer_expired(until, &failed.failure);
+        run.race(discard(failed.response.take())).await?;
+        run.pause(until).await
+    }
+
+    fn split_unsent(&self, run: &Run) -> Then {
+        self.journal.split_unsent(&run.context);
+        Then::Split
+    }
+
+    /// Answers every member with the failure. What the upstream said about it is read
+    /// after that, which may take it a moment.
+    async fn fail(&self, run: &mut Run, failed: Failed) {
+        let (failure, attempts) = (failed.failure.clone(), run.history.attempts);
+        run.end(failure.code());
+        run.fail_all(&failure);
+        let (cause, answer) = failed.told(self.policy.excerpts).await;
+        self.journal
+            .failed(&run.context, attempts, failure.code(), &cause, answer);
+    }
+}

@@ -1,0 +1,95 @@
+//! What answering jobs takes, and how those are counted that are refused.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::{Response, StatusCode};
+use axum::response::IntoResponse;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::answer_body::AnswerBody;
+use super::authority::HostNames;
+use super::buffered::Buffered;
+use super::problem::Problem;
+use crate::batcher::Batcher;
+use crate::code::Code;
+use crate::engine::Phase;
+use crate::engine::circuit::Circuit;
+use crate::engine::outcome::JobResult;
+use crate::job::Job;
+use crate::observe::{Event, Observer};
+
+/// What answering jobs takes.
+#[derive(Clone, Debug)]
+pub struct Jobs(Arc<JobsInner>);
+
+/// The fields of [`Jobs`].
+#[derive(Debug)]
+pub struct JobsInner {
+    /// Where jobs go.
+    pub batcher: Batcher<Job, JobResult>,
+    /// Who is told what becomes of them.
+    pub observer: Arc<Observer>,
+    /// The names it answers to on loopback.
+    pub hosts: HostNames,
+    /// What is in memory before a job is queued and after it is answered.
+    pub buffered: Arc<Buffered>,
+    /// The largest body, in bytes.
+    pub max_body: usize,
+    /// How deep a job may nest, in levels.
+    pub max_depth: usize,
+    /// The longest a job may stay.
+    pub request_timeout: Duration,
+    /// The longest a body, or the head before it, may take to arrive.
+    pub read_timeout: Duration,
+    /// Whether answers tell where their time went.
+    pub timing: bool,
+    /// Whether doing a job twice does no harm.
+    pub idempotent: bool,
+    /// How far the process's life has come.
+    pub phase: watch::Receiver<Phase>,
+    /// Whether the upstream is worth asking.
+    pub circuit: Arc<Circuit>,
+    /// The status of a result with an `error` and no status of its own.
+    pub job_error_status: StatusCode,
+}
+
+impl From<JobsInner> for Jobs {
+    fn from(inner: JobsInner) -> Self {
+        Self(Arc::new(inner))
+    }
+}
+
+impl std::ops::Deref for Jobs {
+    type Target = JobsInner;
+
+    fn deref(&self) -> &JobsInner {
+        &self.0
+    }
+}
+
+impl Jobs {
+    /// Answers a request whose job never entered the queue.
+    pub(super) fn refuse(&self, problem: Problem) -> Response<AnswerBody> {
+        self.note(problem).into_response().map(AnswerBody::from)
+    }
+
+    /// Counts what is answered to a request that was refused.
+    pub(super) fn note(&self, problem: Problem) -> Problem {
+        self.refused(problem.code());
+        problem
+    }
+
+    /// Tells that a request was refused.
+    pub(super) fn refused(&self, code: Code) {
+        let batcher = self.batcher.observe();
+        self.observer.tell(Event::Refused { code, batcher });
+    }
+
+    /// Tells what a job that arrived then came to.
+    pub(super) fn answered(&self, outcome: Code, arrived: Instant) {
+        let after = arrived.elapsed();
+        self.observer.tell(Event::Answered { outcome, after });
+    }
+}

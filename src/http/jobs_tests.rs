@@ -1,0 +1,80 @@
+//! A request is counted once, however its handler ends.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::Context;
+
+use axum::http::StatusCode;
+
+use super::super::{Buffered, Caller, HostNames, JobsInner, jobs_router};
+use super::*;
+use crate::batcher::{Batcher, Settings};
+use crate::engine::circuit::Circuit;
+use crate::observe::{Bounds, Observer};
+
+fn jobs() -> Jobs {
+    let bounds = Bounds {
+        max_size: 1,
+        max_bytes: 1,
+    };
+    Jobs::from(JobsInner {
+        batcher: Batcher::with_batches(Settings::default(), async |_| ()),
+        observer: Arc::new(Observer::new(bounds)),
+        hosts: HostNames::default(),
+        buffered: Buffered::new(1_000, 100),
+        max_body: 100,
+        max_depth: 1,
+        request_timeout: Duration::from_secs(1),
+        read_timeout: Duration::from_secs(1),
+        timing: false,
+        idempotent: false,
+        phase: tokio::sync::watch::channel(Phase::Running).1,
+        circuit: Arc::new(Circuit::new(0, Duration::ZERO)),
+        job_error_status: StatusCode::UNPROCESSABLE_ENTITY,
+    })
+}
+
+/// A body that the handler panics over.
+struct Panics;
+
+impl http_body::Body for Panics {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+        panic!("in the handler")
+    }
+}
+
+#[tokio::test]
+async fn a_request_whose_handler_panics_is_counted_once() {
+    let jobs = jobs();
+    let caller = Caller::new(jobs.clone(), &jobs.batcher, jobs_router(jobs.clone()), None);
+    let request = Request::post("/jobs").header("host", "localhost");
+    let answer = caller.serve(request.body(Panics).unwrap()).await;
+    assert_eq!(answer.status(), 500);
+    let metrics = &jobs.observer.metrics;
+    assert_eq!(metrics.refusals().to_string(), "internal=1");
+    assert_eq!(metrics.outcomes().to_string(), "");
+    assert_eq!(jobs.buffered.bytes(), 0);
+
+    // One whose job was taken is the batcher's to count, until it is answered.
+    for (stage, outcomes) in [
+        (CountedBy::Batcher, ""),
+        (CountedBy::Outcome(Instant::now()), "internal=1"),
+    ] {
+        let jobs = jobs.clone();
+        let handler = async move {
+            let _uncounted = Uncounted { jobs: &jobs, stage };
+            panic!("in the handler")
+        };
+        let panicked: Result<(), _> = tokio::spawn(handler).await;
+        assert!(panicked.unwrap_err().is_panic());
+        assert_eq!(metrics.outcomes().to_string(), outcomes);
+    }
+    drop(Uncounted::new(&jobs));
+    assert_eq!(metrics.refusals().to_string(), "internal=1");
+}

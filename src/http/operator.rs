@@ -1,0 +1,76 @@
+//! What answering an operator takes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::Serialize;
+
+use super::buffered::Buffered;
+use crate::batcher::Batcher;
+use crate::engine::circuit::Circuit;
+use crate::engine::outcome::JobResult;
+use crate::job::Job;
+use crate::observe::Observer;
+use crate::observe::advice;
+
+/// `Cache-Control` of what an operator is told: it is of the moment, and nobody
+/// else's.
+pub(super) const NO_STORE: &str = "no-store";
+
+/// What answering an operator takes.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// The batcher to flush.
+    pub batcher: Batcher<Job, JobResult>,
+    /// Whether to send traffic here.
+    pub ready: Arc<AtomicBool>,
+    /// The settings in force as TOML, secrets redacted.
+    pub config: Arc<str>,
+    /// The same one by one.
+    pub settings: Arc<[Setting]>,
+    /// Those of them that the live page draws, but for the slots.
+    pub limits: Limits,
+    /// Those that the advice looks at.
+    pub advice: advice::Limits,
+    /// What has happened.
+    pub observer: Arc<Observer>,
+    /// Whether the upstream is worth asking.
+    pub circuit: Arc<Circuit>,
+    /// What is in memory before a job is queued and after it is answered.
+    pub buffered: Arc<Buffered>,
+}
+
+impl Admin {
+    /// Whether to send traffic here.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed)
+    }
+}
+
+/// What is in force, for the page.
+#[derive(Clone, Debug, Serialize)]
+pub struct Limits {
+    /// `batch.max_size`.
+    pub max_size: usize,
+    /// `batch.max_bytes`.
+    pub max_bytes: usize,
+    /// `batch.max_wait`, in milliseconds.
+    pub max_wait_ms: f64,
+    /// The slots there are now.
+    pub max_in_flight: usize,
+    /// Whether their number is found out.
+    pub adaptive_in_flight: bool,
+    /// `queue.max_jobs`.
+    pub queue_jobs: usize,
+    /// `queue.max_bytes`.
+    pub queue_bytes: usize,
+}
+
+/// One setting as TOML, secrets redacted.
+#[derive(Clone, Debug, Serialize)]
+pub struct Setting {
+    /// Its name.
+    pub key: &'static str,
+    /// Its value.
+    pub value: String,
+}

@@ -1,0 +1,102 @@
+//! Why a call has no complete answer, in words for the operator's log.
+
+use std::fmt::{self, Write};
+
+use thiserror::Error;
+
+use super::unsent::{self, Unsent};
+
+/// The longest text about an error, in bytes: part of it may be the upstream's.
+const MAX_TEXT: usize = 512;
+
+/// Why a call has no complete answer. The texts are for the operator's log.
+#[derive(Debug, Error)]
+pub enum CallError {
+    /// Refused, unreachable, unknown to DNS, TLS failed: nothing was sent.
+    #[error("no connection: {0}")]
+    Unreachable(String),
+    /// Connecting took longer than it, or the whole call, may: nothing was sent.
+    #[error("connecting took too long")]
+    ConnectTimeout,
+    /// An answer that is not this call's, with its status. Its connection is not
+    /// used again.
+    #[error("an answer to another batch, with status {0}")]
+    Foreign(u16),
+    /// The upstream said over HTTP/2 that it had not begun, and never will: it
+    /// refused the stream, or went away without it.
+    #[error("the upstream turned the call away unprocessed: {0}")]
+    Refused(String),
+    /// The connection was lost after sending had begun, or broke the protocol.
+    #[error("connection lost: {0}")]
+    Disconnected(String),
+    /// No complete answer in time.
+    #[error("no complete answer in time")]
+    Timeout,
+    /// The body is over the limit; with the status.
+    #[error("answer over the limit")]
+    TooLarge(u16),
+}
+
+impl CallError {
+    /// Of a call that ended before the head of an answer.
+    pub(super) fn without_answer(error: &hyper::Error, asked: bool) -> Self {
+        match unsent::proof(error, asked) {
+            Some(Unsent::Unasked) => Self::Unreachable(chain(error)),
+            Some(Unsent::Refused | Unsent::GoneAway) => Self::Refused(chain(error)),
+            None => Self::disconnected(error),
+        }
+    }
+
+    /// Of a connection that broke off: within an answer, whatever the upstream says
+    /// then, it was at work.
+    pub(super) fn disconnected(error: &(dyn std::error::Error + 'static)) -> Self {
+        Self::Disconnected(chain(error))
+    }
+}
+
+/// An error with all its causes, which say what really happened, as far as there is
+/// room: part of it may be the upstream's own words.
+pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = Text(String::new());
+    for (n, cause) in std::iter::successors(Some(error), |error| error.source()).enumerate() {
+        let separator = if n > 0 { ": " } else { "" };
+        if write!(text, "{separator}{cause}").is_err() {
+            break;
+        }
+    }
+    text.0
+}
+
+/// Text that takes no more than it may.
+struct Text(String);
+
+impl Write for Text {
+    fn write_str(&mut self, more: &str) -> fmt::Result {
+        let mut room = more.len().min(MAX_TEXT - self.0.len());
+        while !more.is_char_boundary(room) {
+            room -= 1;
+        }
+        self.0.push_str(&more[..room]);
+        match room == more.len() {
+            true => Ok(()),
+            false => Err(fmt::Error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_of_an_error_is_bounded() {
+        let error = std::io::Error::other("é".repeat(1 << 20));
+        let text = chain(&error);
+        assert!(
+            text.len() <= MAX_TEXT && text.len() > MAX_TEXT - 2,
+            "{}",
+            text.len()
+        );
+        assert_eq!(chain(&std::io::Error::other("short")), "short");
+    }
+}

@@ -1,0 +1,300 @@
+//! One schedule: the proxy between its callers and its upstream, from the first
+//! job to the end of the drain.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use microbatch::batcher::{Batcher, OnFull, Settings, Wait};
+use microbatch::engine::circuit::Circuit;
+use microbatch::engine::outcome::JobResult;
+use microbatch::engine::{Engine, Phase, Policy, Results, encode};
+use microbatch::http::{Buffered, Caller, HostNames, Jobs, JobsInner, jobs_router};
+use microbatch::job::Job;
+use microbatch::json::MAX_DEPTH;
+use microbatch::observe::metrics::Metrics;
+use microbatch::observe::{self, Observer};
+use microbatch::resilience::backoff::Backoff;
+use microbatch::resilience::budget::Budget;
+use microbatch::resilience::limit;
+use microbatch::resilience::size::Size;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::runtime::Builder;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::callers::{self, Answers, Manners};
+use crate::upstream::{Bounds, Fate, Oracle, SimulatedUpstream, TIMEOUT};
+
+/// What befalls the proxy.
+pub const EVENTS: &[&str] = &["all left", "closed early", "drained", "flushed", "given up"];
+
+/// What came of one schedule, or of many.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    pub jobs: u64,
+    pub deeds: BTreeMap<&'static str, u64>,
+    pub answers: Answers,
+    pub events: BTreeMap<&'static str, u64>,
+}
+
+impl std::ops::AddAssign for Outcome {
+    fn add_assign(&mut self, other: Self) {
+        self.jobs += other.jobs;
+        for (all, more) in [
+            (&mut self.deeds, other.deeds),
+            (&mut self.answers, other.answers),
+            (&mut self.events, other.events),
+        ] {
+            for (name, n) in more {
+                *all.entry(name).or_default() += n;
+            }
+        }
+    }
+}
+
+/// Far longer than any schedule takes, in simulated time.
+const HANG: Duration = Duration::from_secs(3600);
+
+pub fn run(seed: u64) -> Outcome {
+    // The pauses' jitter.
+    fastrand::seed(seed);
+    let mut runtime = Builder::new_current_thread();
+    let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async { timeout(HANG, schedule(seed)).await.expect("it hangs") })
+}
+
+struct Proxy {
+    batcher: Batcher<Job, JobResult>,
+    observer: Arc<Observer>,
+    jobs: JobsInner,
+    phase: watch::Sender<Phase>,
+}
+
+fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> Proxy {
+    let adaptive = rng.random_bool(0.2);
+    let slots = match adaptive {
+        true => limit::START,
+        false => rng.random_range(1..5),
+    };
+    let bounds = Bounds {
+        max_size: rng.random_range(1..10),
+        max_bytes: rng.random_range(150..600),
+        max_in_flight: if adaptive { limit::MAX } else { slots },
+        min_interval: Duration::from_millis(if rng.random_bool(0.2) { 7 } else { 0 }),
+        split_on: match rng.random_range(0..3) {
+            0 => vec![],
+            1 => vec![400],
+            _ => vec![400, 500],
+        },
+    };
+    let settings = Settings {
+        max_size: bounds.max_size,
+        max_bytes: bounds.max_bytes - encode::BYTES_PER_ARRAY,
+        item_overhead: encode::BYTES_PER_JOB,
+        max_wait: Duration::from_millis(rng.random_range(0..12)),
+        wait: match rng.random() {
+            true => Wait::Fixed,
+            false => Wait::Adaptive,
+        },
+        max_in_flight: slots,
+        min_interval: bounds.min_interval,
+        queue_jobs: rng.random_range(2..40),
+        queue_bytes: rng.random_range(400..4000),
+        on_full: match rng.random() {
+            true => OnFull::Reject,
+            false => OnFull::Wait,
+        },
+    };
+    let policy = Policy {
+        results: Results::ById,
+        idempotent,
+        split_on: bounds.split_on.clone(),
+        max_attempts: rng.random_range(1..5),
+        backoff: Backoff {
+            base: Duration::from_millis(rng.random_range(1..50)),
+            cap: Duration::from_millis(rng.random_range(50..200)),
+        },
+        longest_wait: TIMEOUT,
+        largest: Size {
+            jobs: bounds.max_size,
+            bytes: settings.max_bytes,
+        },
+        excerpts: true,
+    };
+    let failures = [0, 0, 0, 1, 3][rng.random_range(0..5)];
+    let circuit = Arc::new(Circuit::new(failures, Duration::from_millis(150)));
+    let badness = [0.05, 0.3, 0.8][rng.random_range(0..3)];
+    let observer = Arc::new(Observer::new(observe::Bounds {
+        max_size: bounds.max_size,
+        max_bytes: bounds.max_bytes,
+    }));
+    let upstream = SimulatedUpstream::new(oracle.clone(), Arc::clone(&circuit), bounds, badness);
+    let budget = Budget::new(rng.random_range(0.0..1.0), 5, Instant::now());
+    let (phase, current) = watch::channel(Phase::Running);
+    let engine = Engine::new(
+        upstream,
+        policy,
+        budget,
+        Arc::clone(&circuit),
+        current.clone(),
+        Arc::clone(&observer),
+    );
+    let engine = Arc::new(match adaptive {
+        true => engine.adaptive(),
+        false => engine,
+    });
+    let batcher = Batcher::with_batches(settings, move |batch| Arc::clone(&engine).process(batch));
+    let jobs = JobsInner {
+        batcher: batcher.clone(),
+        observer: Arc::clone(&observer),
+        hosts: HostNames::default(),
+        buffered: Buffered::new(600, 140),
+        max_body: 140,
+        max_depth: MAX_DEPTH,
+        request_timeout: Duration::from_millis([150, 700, 3000][rng.random_range(0..3)]),
+        read_timeout: Duration::from_secs(1),
+        timing: true,
+        idempotent,
+        phase: current,
+        circuit,
+        job_error_status: StatusCode::UNPROCESSABLE_ENTITY,
+    };
+    Proxy {
+        batcher,
+        observer,
+        jobs,
+        phase,
+    }
+}
+
+async fn schedule(seed: u64) -> Outcome {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let oracle = Oracle::new(rng.random());
+    let idempotent = rng.random();
+    let Proxy {
+        batcher,
+        observer,
+        jobs,
+        phase,
+    } = build(&mut rng, &oracle, idempotent);
+    let jobs = Jobs::from(jobs);
+    let router = jobs_router(jobs.clone());
+    let callers_count = rng.random_range(1..24);
+    let manners = Manners {
+        jobs: rng.random_range(1..12),
+        thinks: [0, 5, 50][rng.random_range(0..3)],
+        leaves: [0.0, 0.1, 0.5][rng.random_range(0..3)],
+        hurries: [0.0, 0.2][rng.random_range(0..2)],
+        idempotent,
+    };
+    let (exodus, _) = watch::channel(());
+    let mut callers = JoinSet::new();
+    for _ in 0..callers_count {
+        let caller = Arc::new(Caller::new(jobs.clone(), &batcher, router.clone(), None));
+        let (oracle, all_leave) = (oracle.clone(), exodus.subscribe());
+        let calls = callers::call(caller, oracle, manners, all_leave, rng.random());
+        callers.spawn(calls);
+    }
+    let mut outcome = Outcome {
+        jobs: callers_count * manners.jobs,
+        ..Outcome::default()
+    };
+    let mut event = |name| *outcome.events.entry(name).or_default() += 1;
+
+    // The batcher is closed with the last caller, or while they are still at it.
+    let early = rng.random_bool(0.5);
+    let lives = Duration::from_millis(rng.random_range(0..500));
+    let mut answers = Vec::new();
+    {
+        let mut end = std::pin::pin!(sleep(if early { lives } else { HANG }));
+        loop {
+            let flush = sleep(Duration::from_millis(rng.random_range(1..100)));
+            tokio::select! {
+                biased;
+                () = &mut end => break event("closed early"),
+                one = callers.join_next() => match one {
+                    Some(one) => answers.push(one.expect("a caller")),
+                    None => break,
+                },
+                () = flush => match rng.random_bool(0.3) {
+                    true => {
+                        exodus.send_replace(());
+                        event("all left");
+                    }
+                    false => {
+                        batcher.flush();
+                        event("flushed");
+                    }
+                }
+            }
+        }
+    }
+    batcher.close();
+    phase.send_replace(Phase::Draining);
+    let patience = Duration::from_millis(rng.random_range(0..2000));
+    if timeout(patience, batcher.vacated()).await.is_err() {
+        batcher.abandon();
+        phase.send_replace(Phase::GivingUp);
+        batcher.vacated().await;
+        event("given up");
+    } else {
+        event("drained");
+    }
+    answers.extend(callers.join_all().await);
+
+    for (name, n) in answers.into_iter().flatten() {
+        *outcome.answers.entry(name).or_default() += n;
+    }
+    outcome.deeds = oracle.deeds();
+    balance(&batcher, &observer.metrics, &oracle, &outcome, idempotent);
+    outcome
+}
+
+/// When all is over: no job is left, every job is accounted for, and
+/// nothing was done twice that must not be.
+fn balance(
+    batcher: &Batcher<Job, JobResult>,
+    metrics: &Metrics,
+    oracle: &Oracle,
+    outcome: &Outcome,
+    idempotent: bool,
+) {
+    let counts = batcher.snapshot();
+    let inside = (counts.queued, counts.queued_bytes, counts.waiting_for_room);
+    assert_eq!((inside, counts.in_flight), ((0, 0, 0), 0), "{counts:?}");
+    assert_eq!(oracle.in_flight(), 0);
+    let cancelled = counts.cancelled_queued + counts.cancelled_in_flight;
+    assert_eq!(
+        counts.accepted,
+        metrics.total_answered() + cancelled,
+        "{counts:?} {}",
+        metrics.outcomes()
+    );
+    // Each call is counted once, however it ended. Two deeds are something more
+    // that happens to a call.
+    let more = ["is abandoned", "answers for another batch"];
+    let deeds = outcome.deeds.iter();
+    let calls: u64 = deeds
+        .filter(|(deed, _)| !more.contains(deed))
+        .map(|(_, count)| count)
+        .sum();
+    let counted: u64 = metrics.statuses().map(|(_, count)| count).sum();
+    assert_eq!(counted, calls);
+    let got: u64 = outcome.answers.values().sum();
+    assert_eq!(got, outcome.jobs, "an answer too many or too few");
+    let left = outcome.answers.get("left").copied().unwrap_or_default();
+    let told = metrics.total_answered() + metrics.total_refused();
+    assert!(got - left <= told, "{got} - {left} of {told}");
+    let fates = oracle.fates();
+    let wrongly = |fate: &&Fate| fate.called_unseen && fate.seen;
+    let wrongly = fates.iter().filter(wrongly).count();
+    assert_eq!(wrongly, 0, "called unseen and seen all the same");
+    if !idempotent {
+        let twice = fates.iter().filter(|fate| fate.done > 1).count();
+        assert_eq!(twice, 0, "done twice");
+    }
+}
