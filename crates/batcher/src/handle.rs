@@ -43,7 +43,7 @@ pub(crate) struct Shared<J: Send + 'static, R: Send + 'static> {
     pub sources: Arc<Sources>,
     /// The runtimes that it serves.
     pub runtimes: Registrations,
-    /// Tells whoever waits for it that nothing is queued or in flight.
+    /// Notified when nothing is queued or in flight.
     pub vacant: Notify,
 }
 
@@ -154,8 +154,8 @@ impl<J: Send + 'static, R: Send + 'static> Handle<J, R> {
 
     /// Releases the lock, then tells whom it concerns what was found under it: the clock
     /// here, where it is to come `earlier` than it would by itself, and whoever waits
-    /// for the batcher to be vacant. Who is woken runs code of others, and may come back
-    /// for the lock.
+    /// for the batcher to be vacant. A waker is code of others, and may come back for
+    /// the lock.
     fn release(&self, state: MutexGuard<'_, LockedState<J, R>>, earlier: Option<Instant>) {
         let vacant = state.is_vacant();
         drop(state);
@@ -226,7 +226,7 @@ impl<J: Send + 'static, R: Send + 'static> Handle<J, R> {
     fn perform(self: &Arc<Self>, work: Work<J, R>) {
         work.gone.into_iter().for_each(let_go);
         for (whom, slot) in work.slots {
-            // Whoever does not want it any more frees it by dropping it.
+            // Where nobody waits for it any more it is dropped, and so free.
             drop(whom.send(slot));
         }
         if work.batches.is_empty() {

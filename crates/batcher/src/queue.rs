@@ -387,8 +387,8 @@ impl<T> Queue<T> {
     /// Takes out all whose deadline has come, the earliest first.
     pub fn expire(&mut self, now: Instant) -> Vec<(Entry<T>, Room)> {
         let mut expired = Vec::new();
-        // Nobody is let in before all have gone: who waits in the overflow and is
-        // due as well was never accepted.
+        // Nothing is let in before all have gone: an item of the overflow that is due
+        // as well was never accepted.
         while let Some((deadline, ticket)) = self.deadlines.first()
             && deadline <= now
         {

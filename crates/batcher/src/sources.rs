@@ -1,4 +1,4 @@
-//! Who may submit: so that nobody is waited for who can't come.
+//! The callers that may submit, counted so that nobody is waited for who can't come.
 //!
 //! A source stands for one caller that usually submits one item and waits for
 //! its answer, such as a connection. While every open source has an item in,

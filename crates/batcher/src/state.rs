@@ -1,8 +1,8 @@
 //! What a batcher decides: a pure value, told the time, that returns what is to be done.
 //!
 //! It knows what waits and how many slots are taken, and says which entries leave and
-//! why, which parked batches get a slot, and when to look again. Who calls it holds the
-//! lock that guards it, makes the handles and spawns, see [`handle`](crate::handle).
+//! why, which parked batches get a slot, and when to look again. Its caller,
+//! [`handle`](crate::handle), holds the lock, makes the handles and spawns.
 //!
 //! A `T` is what is to be done about an item, a `P` whom to tell of a slot.
 
@@ -57,7 +57,7 @@ pub(crate) type Gone<T> = (Entry<T>, Room);
 #[derive(Debug)]
 pub(crate) struct Decisions<T, P> {
     pub departures: Vec<Departure<T>>,
-    /// Who has got a slot, and whether as a half of a batch.
+    /// Whom to tell of a slot, and whether it is for a half of a batch.
     pub resumed: Vec<(P, bool)>,
     /// Entries whose deadlines have come.
     pub expired: Vec<Gone<T>>,

@@ -1,5 +1,5 @@
-//! Who of those that wait have the same key: one leads, the others follow it in
-//! the order of their numbers.
+//! Which waiting items have the same key: one leads, the others follow it in the
+//! order of their numbers.
 
 use std::collections::{BTreeMap, HashMap, hash_map};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -55,7 +55,7 @@ impl Keys {
         }
     }
 
-    /// The leader has left: who leads in its place.
+    /// The leader has left; the one that leads in its place.
     pub fn succeed(&mut self, key: u64) -> Option<(Number, usize)> {
         let hash_map::Entry::Occupied(mut followers) = self.0.entry(key) else {
             return None;

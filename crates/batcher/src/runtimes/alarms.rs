@@ -1,4 +1,4 @@
-//! Who is served by a runtime's clock, and when each is to be looked after next.
+//! The batchers that a runtime's clock serves, and when each is to be looked after next.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

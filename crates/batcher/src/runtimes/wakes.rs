@@ -35,7 +35,7 @@ impl WakeQueue {
             drop(queue);
             return wake(wakers);
         };
-        // Who has queued something before has notified.
+        // What is queued already was told of.
         let notify = queued.is_empty();
         queued.extend(wakers);
         drop(queue);
@@ -49,7 +49,7 @@ impl WakeQueue {
         self.filled.notified().await;
     }
 
-    /// Tells whoever waits for it to look.
+    /// Has the task that waits for it look.
     pub fn notify(&self) {
         self.filled.notify_one();
     }

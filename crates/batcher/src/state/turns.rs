@@ -44,7 +44,7 @@ impl Turns {
         self.order.remove(&turn);
     }
 
-    /// Who is first in line.
+    /// The first in line, with its turn.
     pub fn first(&self) -> Option<(Turn, &Frame)> {
         self.order.first_key_value().map(|(&turn, it)| (turn, it))
     }
