@@ -326,46 +326,91 @@ fn each_room_knows_those_that_the_law_allows() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
-/// All files under these folders, with their text.
-fn texts(folders: &[&str]) -> Vec<(PathBuf, String)> {
-    let mut folders: Vec<_> = folders.iter().map(|it| root().join(it)).collect();
-    let mut texts = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|it| it == "rs") {
+/// The tests that there are, each with the path of its modules; and those modules.
+fn tests() -> BTreeSet<String> {
+    let mut tests = BTreeSet::new();
+    // What stands before the path of a module, by the folder it is in.
+    for (folder, prefix) in [
+        ("src", ""),
+        ("crates/batcher/src", "batcher::"),
+        ("concurrency/tests", "concurrency::"),
+        ("tests", ""),
+    ] {
+        let mut folders = vec![root().join(folder)];
+        while let Some(folder_of) = folders.pop() {
+            for entry in fs::read_dir(folder_of).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                if path.extension().is_none_or(|it| it != "rs") {
+                    continue;
+                }
+                let relative = path.strip_prefix(root().join(folder)).unwrap();
+                let names = relative.with_extension("");
+                let names = names.iter().map(|it| it.to_str().unwrap());
+                let names: Vec<_> = names.filter(|it| !["lib", "main"].contains(it)).collect();
+                let module = names.join("::");
+                // A file of tests is `tests` where its parent says so.
+                let parents = match module.strip_suffix("_tests") {
+                    Some(parent) => vec![format!("{parent}::tests"), module.clone()],
+                    None => vec![module.clone(), format!("{module}::tests")],
+                };
                 let text = fs::read_to_string(&path).unwrap();
-                texts.push((path, text));
+                if !text.contains("#[test]")
+                    && !text.contains("test(")
+                    && !text.contains("::test]")
+                    && !text.contains("proptest!")
+                {
+                    continue;
+                }
+                for parent in parents {
+                    let mut above = parent.as_str();
+                    loop {
+                        tests.insert(format!("{prefix}{above}"));
+                        match above.rsplit_once("::") {
+                            Some((before, _)) if folder != "src" => above = before,
+                            _ => break,
+                        }
+                    }
+                    for line in text.lines() {
+                        let line = line.trim_start();
+                        let line = line.strip_prefix("async ").unwrap_or(line);
+                        if let Some((name, _)) =
+                            line.strip_prefix("fn ").and_then(|it| it.split_once('('))
+                        {
+                            tests.insert(format!("{prefix}{parent}::{name}"));
+                        }
+                    }
+                }
             }
         }
     }
-    texts
+    tests
 }
 
 #[test]
-fn each_test_that_holds_an_invariant_exists() {
+fn each_test_that_holds_a_promise_exists() {
     let map = fs::read_to_string(root().join("src/lib.rs")).unwrap();
-    let (_, section) = map.split_once("| always | held by |").unwrap();
-    let rows = section
+    let reliability = fs::read_to_string(root().join("docs/reliability.md")).unwrap();
+    let (_, map) = map.split_once("| always | held by |").unwrap();
+    let map = map
         .lines()
-        .skip(2)
-        .take_while(|it| it.starts_with("//! |"));
-    let held_by = rows.filter_map(|row| row.rsplit(" | ").next());
-    let names = held_by.flat_map(|cell| cell.split('`').skip(1).step_by(2));
-    let names: BTreeSet<_> = names.collect();
-    assert!(names.len() > 20, "the table of invariants was not found");
-    let texts = texts(&["src", "crates/batcher/src", "crates/batcher/tests", "tests"]);
-    let exists = |name: &&str| {
-        let last = name.rsplit("::").next().unwrap_or(name);
-        let last = last.strip_suffix(".rs").unwrap_or(last);
-        let last = last.rsplit('/').next().unwrap_or(last);
-        texts.iter().any(|(path, text)| {
-            text.contains(&format!("fn {last}("))
-                || path.with_extension("").iter().any(|it| it == last)
-        })
-    };
-    let missing: Vec<_> = names.into_iter().filter(|it| !exists(it)).collect();
-    assert!(missing.is_empty(), "there is none of these: {missing:?}");
+        .take_while(|it| it.starts_with("//! |") || it.is_empty());
+    let promises = reliability.lines().filter(|it| it.starts_with("| "));
+    let cells = map
+        .chain(promises)
+        .filter_map(|row| row.rsplit(" | ").next());
+    let names: BTreeSet<_> = cells
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .filter(|it| it.contains("::"))
+        .collect();
+    assert!(names.len() > 40, "the tables were not found: {names:?}");
+    let tests = tests();
+    let missing: Vec<_> = names
+        .into_iter()
+        .filter(|it| !tests.contains(*it))
+        .collect();
+    assert!(missing.is_empty(), "there is none of these: {missing:#?}");
 }

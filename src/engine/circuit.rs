@@ -98,7 +98,7 @@ impl Circuit {
         };
         self.closed.store(breaker.is_closed(), Ordering::Relaxed);
         let open_for = humantime::format_duration(breaker.open_for());
-        drop(breaker);
+        // Still under the lock, so that the log has the changes in their order.
         let Some(untold) = self.changes.admit() else {
             return;
         };

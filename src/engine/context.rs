@@ -15,7 +15,7 @@ use crate::batcher::FlushReason;
 use crate::trace_context::TraceContext;
 
 /// One batch, or a half of one.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct BatchContext {
     /// Its id.
     pub id: Uuid,
@@ -65,15 +65,19 @@ impl BatchContext {
     pub(super) fn for_attempt(&self, size: usize, is_first: bool) -> Self {
         let trace = self.trace.as_ref();
         Self {
-            size,
+            id: self.id,
+            id_header: self.id_header.clone(),
             size_header: HeaderValue::from(size),
+            size,
+            reason: self.reason,
+            left: self.left,
             trace: match is_first {
                 true => trace.cloned(),
                 false => trace.map(TraceContext::next_span),
             },
+            half_of: self.half_of,
             // They tell the size.
             answer_headers: OnceLock::new(),
-            ..self.clone()
         }
     }
 

@@ -16,9 +16,10 @@ const PIECE: usize = 16 * 1024;
 /// that has all of it; the buffer may be up to twice as large.
 const OWN_BUFFER: usize = 8 * 1024;
 
-/// How many times what has come is set aside for the rest of what is announced: a
-/// body that grows by doubling takes twice its size, and a mere announcement none.
-const AHEAD: usize = 16;
+/// How many times what has come is set aside for the rest of what is announced, so
+/// that a large body is copied a few times only. What is set aside is not charged, and
+/// may be memory that was in use before: a mere announcement takes none.
+const AHEAD: usize = 4;
 
 /// Why a body was not read to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,9 +65,9 @@ impl<B: Body<Data = Bytes> + Unpin> Reading<B> {
         }
     }
 
-    /// Whether it is not read for want of room.
-    pub fn waits_for_room(&self) -> bool {
-        self.charge.is_waiting()
+    /// Whether it was left unread for want of room.
+    pub fn was_held_up(&self) -> bool {
+        self.charge.was_held_up()
     }
 
     /// Reads on; what came is charged until this is dropped.

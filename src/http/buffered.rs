@@ -229,7 +229,14 @@ impl Charge {
         self.release(less);
     }
 
+    /// Whether its body has found no room. It may have been given some meanwhile, and
+    /// not have received it.
+    pub fn was_held_up(&self) -> bool {
+        self.place.is_some()
+    }
+
     /// Whether its body waits for room.
+    #[cfg(test)]
     pub fn is_waiting(&self) -> bool {
         let Some(place) = self.place else {
             return false;

@@ -24,7 +24,7 @@ use super::tracked::{DispatchFlag, TrackedBody};
 pub struct Settings {
     /// `http` or `https`.
     pub url: Url,
-    /// DispatchFlag with every batch; they win over the proxy's own `Accept` and
+    /// Sent with every batch; they win over the proxy's own `Accept` and
     /// `User-Agent`.
     pub headers: HeaderMap,
     /// For the whole answer, connecting included.

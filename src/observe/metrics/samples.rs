@@ -48,6 +48,7 @@ impl Samples<'_> {
 
     /// `name_suffix{le="bound",label="value"} number`.
     fn sample(&mut self, suffix: &str, bound: Option<&str>, values: &[&str], number: &str) {
+        debug_assert_eq!(self.labels.len(), values.len(), "{}", self.name);
         let labels = self.labels.iter().copied().zip(values.iter().copied());
         let labels = bound.map(|bound| ("le", bound)).into_iter().chain(labels);
         let mut open = '{';
