@@ -8,4 +8,4 @@ mod in_order;
 mod keyed;
 mod loader;
 
-pub use loader::{Key, Loader, Value};
+pub use loader::{LoadKey, LoadValue, Loader};

@@ -65,7 +65,7 @@ pub use batcher::Batcher;
 pub use cap::{Cap, Ceiling};
 pub use error::{Error, Failure};
 pub use frame::Frame;
-pub use front::{Key, Loader, Value};
+pub use front::{LoadKey, LoadValue, Loader};
 pub use handle::Slot;
 pub use member::Member;
 pub use options::Options;

@@ -24,12 +24,12 @@ use crate::sync::{Mutex, MutexGuard};
 /// left, a key that is still queued is not loaded.
 ///
 /// A handle: clones are the same loader.
-pub struct Loader<K: Key, V: Value> {
+pub struct Loader<K: LoadKey, V: LoadValue> {
     batcher: Batcher<Wanted<K, V>, V>,
     loads: Arc<Loads<K, V>>,
 }
 
-impl<K: Key, V: Value> Loader<K, V> {
+impl<K: LoadKey, V: LoadValue> Loader<K, V> {
     /// A loader that calls `function` with different keys, each call in a task of
     /// its own. It returns a result for each key, in any order, or one error for all
     /// of them; see [`Batcher::keyed`] for what becomes of keys without one.
@@ -116,7 +116,7 @@ impl<K: Key, V: Value> Loader<K, V> {
     }
 }
 
-impl<K: Key, V: Value> Clone for Loader<K, V> {
+impl<K: LoadKey, V: LoadValue> Clone for Loader<K, V> {
     fn clone(&self) -> Self {
         Self {
             batcher: self.batcher.clone(),
@@ -125,21 +125,21 @@ impl<K: Key, V: Value> Clone for Loader<K, V> {
     }
 }
 
-impl<K: Key, V: Value> fmt::Debug for Loader<K, V> {
+impl<K: LoadKey, V: LoadValue> fmt::Debug for Loader<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Loader").field(&self.batcher).finish()
     }
 }
 
 /// What a [`Loader`] loads by.
-pub trait Key: Clone + Eq + Hash + Send + 'static {}
+pub trait LoadKey: Clone + Eq + Hash + Send + 'static {}
 
-impl<K: Clone + Eq + Hash + Send + 'static> Key for K {}
+impl<K: Clone + Eq + Hash + Send + 'static> LoadKey for K {}
 
 /// What a [`Loader`] loads.
-pub trait Value: Clone + Send + Sync + 'static {}
+pub trait LoadValue: Clone + Send + Sync + 'static {}
 
-impl<V: Clone + Send + Sync + 'static> Value for V {}
+impl<V: Clone + Send + Sync + 'static> LoadValue for V {}
 
 type Loading<V> = Pin<Box<dyn Future<Output = Result<V, Error>> + Send>>;
 
@@ -172,13 +172,13 @@ impl<K, V: Clone> Default for Loads<K, V> {
 }
 
 /// A key that is to be loaded: as long as it is, its load may be joined.
-struct Wanted<K: Key, V: Value> {
+struct Wanted<K: LoadKey, V: LoadValue> {
     key: K,
     number: u64,
     loads: Arc<Loads<K, V>>,
 }
 
-impl<K: Key, V: Value> Drop for Wanted<K, V> {
+impl<K: LoadKey, V: LoadValue> Drop for Wanted<K, V> {
     fn drop(&mut self) {
         let mut loads = self.loads.lock();
         // After everybody had left it, another may have begun.
