@@ -8,19 +8,19 @@ use super::harness::*;
 
 /// A batcher that lives for as long as its only item: it leaves by the clock of the
 /// runtime that it was submitted on, once its wait is over.
-async fn short_lived(home: usize, abroad: Option<usize>) {
+async fn short_lived(primary: usize, other: Option<usize>) {
     let settings = Settings {
         max_wait: MS,
         ..settings()
     };
-    let batcher = runtime::at(home, || {
+    let batcher = runtime::at(primary, || {
         Batcher::with_batches(settings, |batch| async move {
             dawdle(1).await;
             answer(batch);
         })
     });
-    let batcher = match abroad {
-        Some(abroad) => runtime::at(abroad, || batcher.on_this_runtime()),
+    let batcher = match other {
+        Some(other) => runtime::at(other, || batcher.on_this_runtime()),
         None => batcher,
     };
     dawdle(2).await;
@@ -33,10 +33,10 @@ async fn short_lived(home: usize, abroad: Option<usize>) {
 fn a_batcher_is_served_whichever_others_come_and_go() {
     explore(|| async {
         let batchers = [(0, None), (0, Some(1)), (1, None), (1, Some(0)), (0, None)];
-        let batchers = batchers.map(|(home, abroad)| {
+        let batchers = batchers.map(|(primary, other)| {
             spawn(async move {
                 dawdle(3).await;
-                short_lived(home, abroad).await;
+                short_lived(primary, other).await;
             })
         });
         join(batchers.into()).await;
