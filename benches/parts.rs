@@ -76,7 +76,7 @@ fn submit_while_held_up(bencher: Bencher<'_, '_>, waiting: usize) {
             max_bytes: 50 * waiting,
             max_wait: far,
             min_interval: far,
-            queue_jobs: 2 * waiting + 1,
+            queue_items: 2 * waiting + 1,
             queue_bytes: usize::MAX,
             ..Settings::default()
         };

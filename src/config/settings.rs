@@ -224,7 +224,7 @@ impl Route {
                 wait: batch.wait.get()?,
                 max_in_flight: slots.unwrap_or(limit::START),
                 min_interval: upstream.min_interval.get()?,
-                queue_jobs: queue.max_jobs.get()?,
+                queue_items: queue.max_jobs.get()?,
                 queue_bytes: queue.max_bytes.get()?,
                 on_full: queue.on_full.get()?,
             },
@@ -267,7 +267,7 @@ impl Route {
             max_wait_ms: milliseconds(self.batcher.max_wait),
             adaptive_wait: self.batcher.wait == Wait::Adaptive,
             adaptive_in_flight: self.adaptive,
-            queue_jobs: self.batcher.queue_jobs,
+            queue_jobs: self.batcher.queue_items,
             waits_for_room: self.batcher.on_full == OnFull::Wait,
             idempotent: self.policy.idempotent,
             upstream_timeout_ms: milliseconds(self.upstream.timeout),
@@ -282,7 +282,7 @@ impl Route {
             max_wait_ms: milliseconds(self.batcher.max_wait),
             max_in_flight: self.batcher.max_in_flight,
             adaptive_in_flight: self.adaptive,
-            queue_jobs: self.batcher.queue_jobs,
+            queue_jobs: self.batcher.queue_items,
             queue_bytes: self.batcher.queue_bytes,
         }
     }

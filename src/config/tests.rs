@@ -271,7 +271,7 @@ fn every_option_comes_out_where_it_is_for() {
     );
     assert_eq!((batcher.max_in_flight, route.adaptive), (1, false));
     assert_eq!(batcher.min_interval, seconds(1));
-    assert_eq!((batcher.queue_jobs, batcher.queue_bytes), (101, 1 << 30));
+    assert_eq!((batcher.queue_items, batcher.queue_bytes), (101, 1 << 30));
     let policy = route.policy;
     assert_eq!((policy.results, policy.idempotent), (Results::None, true));
     assert_eq!((policy.split_on, policy.max_attempts), (vec![400], 1));

@@ -102,7 +102,7 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> Proxy {
         },
         max_in_flight: slots,
         min_interval: bounds.min_interval,
-        queue_jobs: rng.random_range(2..40),
+        queue_items: rng.random_range(2..40),
         queue_bytes: rng.random_range(400..4000),
         on_full: match rng.random() {
             true => OnFull::Reject,

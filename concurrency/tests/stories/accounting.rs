@@ -19,7 +19,7 @@ async fn contention() {
     let settings = Settings {
         max_in_flight: 2,
         max_wait: MS,
-        queue_jobs: 2,
+        queue_items: 2,
         on_full: OnFull::Wait,
         ..settings()
     };

@@ -10,7 +10,7 @@ use super::harness::*;
 /// Room for two, and callers inside, outside and yet to come.
 fn crowded() -> TestBatcher {
     let settings = Settings {
-        queue_jobs: 2,
+        queue_items: 2,
         on_full: OnFull::Wait,
         ..settings()
     };

@@ -13,7 +13,7 @@ fn each_frame_leaves_by_itself() {
     explore(|| async {
         let settings = Settings {
             max_wait: 2 * MS,
-            queue_jobs: 3,
+            queue_items: 3,
             on_full: OnFull::Wait,
             ..settings()
         };

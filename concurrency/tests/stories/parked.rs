@@ -64,7 +64,7 @@ fn parked_batches_take_up_room_until_they_are_answered_or_left() {
     explore(|| async {
         let settings = Settings {
             max_wait: MS,
-            queue_jobs: 2,
+            queue_items: 2,
             on_full: OnFull::Wait,
             ..settings()
         };

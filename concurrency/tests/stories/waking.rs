@@ -226,7 +226,7 @@ fn items_of_one_key_wait_for_one_another_alone() {
     explore(|| async {
         let batcher = answering(Settings {
             max_size: 3,
-            queue_jobs: 2,
+            queue_items: 2,
             on_full: OnFull::Wait,
             ..settings()
         });

@@ -62,7 +62,7 @@ async fn a_single_item_does_not_wait_for_ten_thousand_of_another_frame() {
         max_size: 100,
         max_in_flight: 1,
         max_wait: Duration::ZERO,
-        queue_jobs: 20_000,
+        queue_items: 20_000,
         ..Settings::default()
     });
     for alone in [Some("small"), None] {

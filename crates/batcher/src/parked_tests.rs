@@ -14,7 +14,7 @@ fn one_slot() -> (Batcher<Job, u64>, Batches) {
     by_hand(Settings {
         max_size: 2,
         max_in_flight: 1,
-        queue_jobs: 4,
+        queue_items: 4,
         ..Settings::default()
     })
 }
@@ -131,7 +131,7 @@ async fn room_of_a_parked_batch_goes_to_the_overflow() {
         let (batcher, mut batches) = by_hand(Settings {
             max_size: 1,
             max_in_flight: 2,
-            queue_jobs: 1,
+            queue_items: 1,
             on_full: OnFull::Wait,
             ..Settings::default()
         });

@@ -119,7 +119,7 @@ impl<T> Queue<T> {
     }
 
     /// How many items wait in the queue proper.
-    pub fn jobs(&self) -> usize {
+    pub fn items(&self) -> usize {
         self.waiting.len() - self.overflow.len()
     }
 
@@ -127,7 +127,7 @@ impl<T> Queue<T> {
     pub fn load(&self) -> Load {
         let mut load = self.parked;
         load += Load {
-            jobs: self.jobs(),
+            items: self.items(),
             bytes: self.bytes,
         };
         load
@@ -186,7 +186,7 @@ impl<T> Queue<T> {
     /// Whether one more item of `bytes` may wait for room.
     pub fn overflow_has_room(&self, bytes: usize) -> bool {
         let overflow = Load {
-            jobs: self.overflow.len(),
+            items: self.overflow.len(),
             bytes: self.overflow_bytes,
         };
         overflow.has_room_for(bytes, self.bounds.overflow)

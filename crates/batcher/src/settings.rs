@@ -29,7 +29,7 @@ pub struct Settings {
     /// tenth of this, or one full batch if that is more: with one key, or a few,
     /// nobody can fill the queue for all. One more is refused at once, with
     /// [`OnFull::Wait`] too.
-    pub queue_jobs: usize,
+    pub queue_items: usize,
     /// The most bytes that wait; of those that wait for another of their key a
     /// tenth, or one full batch. Default 64 MiB.
     pub queue_bytes: usize,
@@ -58,7 +58,7 @@ impl Default for Settings {
             wait: Wait::Fixed,
             max_in_flight: 10,
             min_interval: Duration::ZERO,
-            queue_jobs: 10_000,
+            queue_items: 10_000,
             queue_bytes: 64 << 20,
             on_full: OnFull::Reject,
         }

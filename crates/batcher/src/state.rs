@@ -61,7 +61,7 @@ pub(crate) struct Decisions<T, P> {
     pub resumed: Vec<(P, bool)>,
     /// Entries whose deadlines have come.
     pub expired: Vec<Gone<T>>,
-    /// The seconds until there should be room for one more, for those.
+    /// How long until there should be room for one more, for those.
     pub room_in: Duration,
 }
 
@@ -133,7 +133,7 @@ impl<T, P> State<T, P> {
     }
 
     fn queue_grew(&mut self) {
-        self.most_queued = self.most_queued.max(self.backlog.queue.load().jobs);
+        self.most_queued = self.most_queued.max(self.backlog.queue.load().items);
         self.most_waiting_for_room = self
             .most_waiting_for_room
             .max(self.backlog.queue.overflow());
@@ -220,15 +220,15 @@ impl<T, P> State<T, P> {
     pub fn is_vacant(&self) -> bool {
         self.slots.in_flight == 0
             && self.parked.batches == 0
-            && self.backlog.queue.jobs() == 0
+            && self.backlog.queue.items() == 0
             && self.backlog.queue.overflow() == 0
     }
 
     pub fn snapshot(&self, sources: usize, now: Instant) -> Snapshot {
-        let Load { jobs, bytes } = self.backlog.queue.load();
+        let Load { items, bytes } = self.backlog.queue.load();
         Snapshot {
             accepted: self.backlog.queue.entered(),
-            queued: jobs,
+            queued: items,
             most_queued: self.most_queued,
             queued_bytes: bytes,
             waiting_for_room: self.backlog.queue.overflow(),

@@ -204,7 +204,7 @@ async fn a_full_queue_refuses_or_has_them_wait() {
         let settings = Settings {
             max_in_flight: 1,
             max_size: 1,
-            queue_jobs: if bytes == 1 { 1 } else { 10 },
+            queue_items: if bytes == 1 { 1 } else { 10 },
             queue_bytes: 10,
             on_full,
             ..Settings::default()
@@ -400,7 +400,7 @@ async fn overflow_is_not_accepted_when_the_batcher_closes() {
     let settings = Settings {
         max_size: 1,
         max_in_flight: 1,
-        queue_jobs: 1,
+        queue_items: 1,
         on_full: OnFull::Wait,
         ..Settings::default()
     };
@@ -550,7 +550,7 @@ async fn room_is_expected_in_as_long_as_the_queue_has_stood() {
     let settings = Settings {
         max_size: 1,
         max_in_flight: 1,
-        queue_jobs: 1,
+        queue_items: 1,
         ..Settings::default()
     };
     let (batcher, mut batches) = by_hand(settings);
@@ -579,7 +579,7 @@ async fn it_is_vacated_when_nothing_waits_and_nothing_is_in_flight() {
     let settings = Settings {
         max_size: 1,
         max_in_flight: 1,
-        queue_jobs: 1,
+        queue_items: 1,
         on_full: OnFull::Wait,
         ..Settings::default()
     };
@@ -629,7 +629,7 @@ async fn every_item_is_accounted_for_under_contention() {
         max_size: 8,
         max_wait: MS,
         max_in_flight: 3,
-        queue_jobs: 64,
+        queue_items: 64,
         on_full: OnFull::Wait,
         ..Settings::default()
     };

@@ -15,7 +15,7 @@ fn hundred(on_full: OnFull) -> Settings {
     Settings {
         max_size: 5,
         max_in_flight: 1,
-        queue_jobs: 100,
+        queue_items: 100,
         on_full,
         ..Settings::default()
     }
@@ -55,7 +55,7 @@ async fn the_overflow_is_not_filled_by_one_key_either() {
     let (batcher, _batches) = by_hand(Settings {
         max_size: 5,
         max_wait: FAR,
-        queue_jobs: 4,
+        queue_items: 4,
         on_full: OnFull::Wait,
         ..Settings::default()
     });
@@ -101,7 +101,7 @@ async fn submitting_looks_at_no_more_the_more_wait() {
         max_size: 10_000,
         max_bytes: 5_000,
         min_interval: FAR,
-        queue_jobs: 20_000,
+        queue_items: 20_000,
         ..Settings::default()
     });
     let _first = submit(&batcher, 0);
@@ -146,7 +146,7 @@ proptest! {
         items in arrivals(),
         max_wait in 0..150_u64,
         max_size in 1..8_usize,
-        queue_jobs in 1..12_usize,
+        queue_items in 1..12_usize,
         wait in prop_oneof![Just(Wait::Fixed), Just(Wait::Adaptive)],
         on_full in prop_oneof![Just(OnFull::Reject), Just(OnFull::Wait)],
     ) {
@@ -157,7 +157,7 @@ proptest! {
                 max_wait: Duration::from_millis(max_wait),
                 max_size,
                 max_in_flight: usize::MAX,
-                queue_jobs,
+                queue_items,
                 wait,
                 on_full,
                 ..Settings::default()

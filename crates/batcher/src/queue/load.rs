@@ -5,33 +5,33 @@ use crate::settings::Settings;
 /// How many items there are, and their bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Load {
-    pub jobs: usize,
+    pub items: usize,
     pub bytes: usize,
 }
 
 impl Load {
     /// One item of `bytes`.
     pub fn one(bytes: usize) -> Self {
-        Self { jobs: 1, bytes }
+        Self { items: 1, bytes }
     }
 
     /// Whether one more item of `bytes` keeps it within the bounds.
     pub fn has_room_for(self, bytes: usize, bounds: Self) -> bool {
         let all = self.bytes.checked_add(bytes);
-        self.jobs < bounds.jobs && all.is_some_and(|all| all <= bounds.bytes)
+        self.items < bounds.items && all.is_some_and(|all| all <= bounds.bytes)
     }
 }
 
 impl std::ops::AddAssign for Load {
     fn add_assign(&mut self, other: Self) {
-        self.jobs += other.jobs;
+        self.items += other.items;
         self.bytes += other.bytes;
     }
 }
 
 impl std::ops::SubAssign for Load {
     fn sub_assign(&mut self, other: Self) {
-        self.jobs -= other.jobs;
+        self.items -= other.items;
         self.bytes -= other.bytes;
     }
 }
@@ -47,7 +47,7 @@ impl std::iter::Sum for Load {
 
 /// As many items may wait for room as the queue holds, or this many if that is more: a
 /// short queue is one way to have callers wait outside.
-pub(crate) const OVERFLOW_JOBS: usize = 1_000;
+pub(crate) const OVERFLOW_ITEMS: usize = 1_000;
 
 /// The same for their bytes.
 pub(crate) const OVERFLOW_BYTES: usize = 64 << 20;
@@ -70,17 +70,17 @@ pub(crate) struct Bounds {
 impl Bounds {
     pub fn of(settings: &Settings) -> Self {
         let queue = Load {
-            jobs: settings.queue_jobs.max(1),
+            items: settings.queue_items.max(1),
             bytes: settings.queue_bytes,
         };
         Self {
             queue,
             overflow: Load {
-                jobs: queue.jobs.max(OVERFLOW_JOBS),
+                items: queue.items.max(OVERFLOW_ITEMS),
                 bytes: queue.bytes.max(OVERFLOW_BYTES),
             },
             followers: Load {
-                jobs: (queue.jobs / FOLLOWERS_SHARE).max(settings.max_size),
+                items: (queue.items / FOLLOWERS_SHARE).max(settings.max_size),
                 bytes: (queue.bytes / FOLLOWERS_SHARE).max(settings.max_bytes),
             },
         }

@@ -10,20 +10,20 @@ use super::load::Load;
 use crate::frame::Frame;
 use crate::settings::Settings;
 
-pub(crate) const JOBS: usize = 6;
+pub(crate) const ITEMS: usize = 6;
 pub(crate) const BYTES: usize = 60;
 pub(crate) const OVERHEAD: usize = 2;
 pub(crate) const MAX_WAIT: Duration = Duration::from_millis(12);
 /// What followers may take up: one full batch, which is more than a tenth.
-pub(crate) const FOLLOWERS: Load = Load { jobs: 3, bytes: 40 };
+pub(crate) const FOLLOWERS: Load = Load { items: 3, bytes: 40 };
 
 pub(crate) fn settings() -> Settings {
     Settings {
-        queue_jobs: JOBS,
+        queue_items: ITEMS,
         queue_bytes: BYTES,
         item_overhead: OVERHEAD,
         max_wait: MAX_WAIT,
-        max_size: FOLLOWERS.jobs,
+        max_size: FOLLOWERS.items,
         max_bytes: FOLLOWERS.bytes,
         ..Settings::default()
     }
@@ -79,7 +79,7 @@ impl Model {
 
     pub fn fits(&self, bytes: usize) -> bool {
         let load = self.load();
-        load.jobs < JOBS && load.bytes + bytes <= BYTES
+        load.items < ITEMS && load.bytes + bytes <= BYTES
     }
 
     pub fn admit(&mut self) {
@@ -117,7 +117,7 @@ impl Model {
             }
         }
         !keys.contains(&(frame.clone(), key))
-            || load.jobs <= FOLLOWERS.jobs && load.bytes <= FOLLOWERS.bytes
+            || load.items <= FOLLOWERS.items && load.bytes <= FOLLOWERS.bytes
     }
 
     pub fn take(&mut self, frame: &Option<Frame>, max_size: usize, max_bytes: usize) -> Vec<Waits> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::entry::*;
-use super::load::{OVERFLOW_BYTES, OVERFLOW_JOBS};
+use super::load::{OVERFLOW_BYTES, OVERFLOW_ITEMS};
 use super::model::*;
 use super::*;
 
@@ -29,11 +29,11 @@ enum Step {
         ms: u64,
     },
     Park {
-        jobs: usize,
+        items: usize,
         bytes: usize,
     },
     Unpark {
-        jobs: usize,
+        items: usize,
     },
     Clear,
 }
@@ -60,8 +60,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (frames(), 1..5_usize, 32..60_usize)
             .prop_map(|(frame, max_size, max_bytes)| Step::Take { frame, max_size, max_bytes }),
         1 => (0..30_u64).prop_map(|ms| Step::Pass { ms }),
-        1 => (1..4_usize, 1..30_usize).prop_map(|(jobs, bytes)| Step::Park { jobs, bytes }),
-        2 => (1..4_usize).prop_map(|jobs| Step::Unpark { jobs }),
+        1 => (1..4_usize, 1..30_usize).prop_map(|(items, bytes)| Step::Park { items, bytes }),
+        2 => (1..4_usize).prop_map(|items| Step::Unpark { items }),
         1 => Just(Step::Clear),
     ]
 }
@@ -130,12 +130,12 @@ proptest! {
                     expired.sort_by_key(|&(number, _)| number);
                     prop_assert_eq!(expired, model.remove(|it| it.is_due(now)));
                 }
-                Step::Park { jobs, bytes } => {
-                    queue.park(Load { jobs, bytes: jobs * bytes });
-                    model.parked.extend(std::iter::repeat_n(bytes, jobs));
+                Step::Park { items, bytes } => {
+                    queue.park(Load { items, bytes: items * bytes });
+                    model.parked.extend(std::iter::repeat_n(bytes, items));
                 }
-                Step::Unpark { jobs } => {
-                    let last = model.parked.len().saturating_sub(jobs);
+                Step::Unpark { items } => {
+                    let last = model.parked.len().saturating_sub(items);
                     queue.unpark(model.parked.drain(last..).map(Load::one).sum());
                     model.admit();
                 }
@@ -147,7 +147,7 @@ proptest! {
                     prop_assert_eq!(cleared, queued.chain(overflow).collect::<Vec<_>>());
                 }
             }
-            prop_assert_eq!(queue.jobs(), model.queue.len());
+            prop_assert_eq!(queue.items(), model.queue.len());
             prop_assert_eq!(queue.load(), model.load());
             prop_assert_eq!(queue.overflow(), model.overflow.len());
             prop_assert_eq!(queue.entered(), model.entered);
@@ -175,7 +175,7 @@ proptest! {
 #[test]
 fn the_overflow_is_bounded_too() {
     let mut queue = Queue::new(&Settings {
-        queue_jobs: 1,
+        queue_items: 1,
         queue_bytes: 10,
         ..Settings::default()
     });
@@ -189,17 +189,17 @@ fn the_overflow_is_bounded_too() {
         deadline: Some(now),
     };
     let mut tickets = Vec::new();
-    for item in 0..=OVERFLOW_JOBS as u64 {
+    for item in 0..=OVERFLOW_ITEMS as u64 {
         assert!(queue.overflow_has_room(10));
         tickets.push(queue.push(entry(item), None).0);
     }
     assert!(!queue.overflow_has_room(10));
     queue.remove(tickets[5]);
-    assert!(queue.overflow_has_room(OVERFLOW_BYTES - 10 * (OVERFLOW_JOBS - 1)));
-    assert!(!queue.overflow_has_room(OVERFLOW_BYTES - 10 * (OVERFLOW_JOBS - 1) + 1));
+    assert!(queue.overflow_has_room(OVERFLOW_BYTES - 10 * (OVERFLOW_ITEMS - 1)));
+    assert!(!queue.overflow_has_room(OVERFLOW_BYTES - 10 * (OVERFLOW_ITEMS - 1) + 1));
     // Who enters the queue is no longer in the overflow.
     queue.take(None, 1, 10);
-    assert!(queue.overflow_has_room(OVERFLOW_BYTES - 10 * (OVERFLOW_JOBS - 2)));
+    assert!(queue.overflow_has_room(OVERFLOW_BYTES - 10 * (OVERFLOW_ITEMS - 2)));
 }
 
 /// So that submitting costs no more while a full batch waits for its time.
@@ -207,7 +207,7 @@ fn the_overflow_is_bounded_too() {
 fn whether_a_batch_is_full_is_known_without_looking_at_what_waits() {
     const MANY: u64 = 50_000;
     let mut queue = Queue::new(&Settings {
-        queue_jobs: MANY as usize,
+        queue_items: MANY as usize,
         ..Settings::default()
     });
     let now = Instant::now();
@@ -246,7 +246,7 @@ fn whether_a_batch_is_full_is_known_without_looking_at_what_waits() {
 fn frames_that_are_gone_leave_nothing_behind() {
     const MANY: usize = 100_000;
     let mut queue = Queue::new(&Settings {
-        queue_jobs: MANY,
+        queue_items: MANY,
         ..Settings::default()
     });
     let now = Instant::now();
@@ -281,7 +281,7 @@ fn frames_that_are_gone_leave_nothing_behind() {
             drop(queue.frames.take_changes());
         }
         let (frames, room) = queue.frames.sizes();
-        assert_eq!((frames, queue.jobs()), (0, 0));
+        assert_eq!((frames, queue.items()), (0, 0));
         assert!(room <= 200, "room for {room} frames is kept");
         let items = queue.capacity();
         assert!(items <= SPARE, "room for {items} items is kept");

@@ -47,7 +47,7 @@ impl<T> Backlog<T> {
     pub fn flush(&mut self) -> usize {
         self.flush_below = self.queue.next_number();
         self.queue.frames.change_all();
-        self.queue.jobs() + self.queue.overflow()
+        self.queue.items() + self.queue.overflow()
     }
 
     pub fn close(&mut self) {

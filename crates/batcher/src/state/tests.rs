@@ -107,7 +107,7 @@ impl World {
     }
 
     fn bounds(&self) -> (usize, usize) {
-        self.cap.bounds(FOLLOWERS.jobs, FOLLOWERS.bytes, self.now)
+        self.cap.bounds(FOLLOWERS.items, FOLLOWERS.bytes, self.now)
     }
 
     fn frames(&self) -> Vec<Option<Frame>> {
