@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use crate::contain::contain;
 use crate::error::Error;
 use crate::frame::Frame;
 use crate::handle::{Dispatch, Handle, Slot};
@@ -160,7 +161,7 @@ impl<J: Send + 'static, R: Send + 'static, I> Batch<J, R, I> {
         }
         self.handle.proceed(state);
         for (caller, runtime) in callers {
-            wakes.wake(caller, runtime);
+            contain(|| wakes.wake(caller, runtime));
         }
     }
 

@@ -1,6 +1,6 @@
 //! A batcher as it is seen from one runtime, and the one place that acts: it takes the
 //! lock, has the [state](State) decide, and carries out what that said after the lock is
-//! released, making the handles and spawning the batches.
+//! released: the [`Work`](crate::work::Work).
 //!
 //! A batch is processed on the runtime that sent it, or on one that has fewer under
 //! way; what is due later is done by the clock of the runtime that found out.
@@ -8,31 +8,31 @@
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::answered::answer;
+use crate::contain::contain;
 use crate::error::Error;
-use crate::frame::Frame;
-use crate::member::{Member, Pending};
-use crate::policy::FlushReason;
+use crate::member::Pending;
 use crate::queue::Room;
-use crate::reply_slot::{Caller, Liveness};
 use crate::runtimes::{PRIMARY, Registration, Registrations, UnderWay};
 use crate::settings::{Settings, Wait};
 use crate::sources::Sources;
 use crate::spawning::Spawning;
-use crate::state::{Decisions, Departure, Gone, Moment, Pushed, State};
+use crate::state::{Moment, Pushed, State};
 use crate::sync::{Mutex, MutexGuard};
+use crate::work::{self, Work};
 
 pub(crate) type Processing = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Tells an item's key, whatever was said of it.
 pub(crate) type KeyOf<J> = Box<dyn Fn(&J) -> u64 + Send + Sync>;
 
-/// Whom to tell of a slot.
-type Waiter<J, R> = oneshot::Sender<Slot<J, R>>;
+/// A batch that leaves, with its slot.
+pub(crate) type Dispatch<J, R> = work::Dispatch<J, R, Slot<J, R>>;
 
-type LockedState<J, R> = State<Pending<J, R>, Waiter<J, R>>;
+type LockedState<J, R> = State<Pending<J, R>, work::Waiter<Slot<J, R>>>;
 
 /// What all handles of a batcher share.
 pub(crate) struct Shared<J: Send + 'static, R: Send + 'static> {
@@ -57,28 +57,6 @@ pub(crate) struct Handle<J: Send + 'static, R: Send + 'static> {
     /// The runtime that the batcher was made on, which ends no sooner than the batcher.
     pub primary: Arc<Registration>,
 }
-
-/// A batch that leaves, on its way to the processor. Dropped there, its members are
-/// answered before the slot is free.
-pub(crate) struct Dispatch<J: Send + 'static, R: Send + 'static> {
-    pub members: Vec<Member<J, R>>,
-    pub frame: Option<Frame>,
-    pub reason: FlushReason,
-    pub left: Instant,
-    pub liveness: Arc<Liveness>,
-    pub slot: Slot<J, R>,
-}
-
-/// What is left to do once the lock is released.
-struct Work<J: Send + 'static, R: Send + 'static> {
-    batches: Vec<Dispatch<J, R>>,
-    /// Slots for batches that were parked.
-    slots: Vec<(Waiter<J, R>, Slot<J, R>)>,
-    gone: Vec<Answered<J>>,
-}
-
-/// An item whose caller was answered under the lock, and whom to wake.
-type Answered<J> = (J, Option<Caller>);
 
 impl<J: Send + 'static, R: Send + 'static> Shared<J, R> {
     pub fn new(
@@ -146,7 +124,7 @@ impl<J: Send + 'static, R: Send + 'static> Handle<J, R> {
 
     fn advance(self: &Arc<Self>, mut state: MutexGuard<'_, LockedState<J, R>>, moment: Moment) {
         let decisions = state.advance(moment);
-        let work = self.compose(decisions, moment.now);
+        let work = Work::new(decisions, |half| Slot::new(self, half), moment.now);
         let earlier = state.arm(self.place(), moment);
         self.release(state, earlier);
         self.perform(work);
@@ -167,8 +145,12 @@ impl<J: Send + 'static, R: Send + 'static> Handle<J, R> {
             here.set_alarm(time);
         }
         if vacant {
-            self.shared.vacant.notify_waiters();
+            self.tell_vacant();
         }
+    }
+
+    fn tell_vacant(&self) {
+        contain(|| self.shared.vacant.notify_waiters());
     }
 
     /// As [`proceed`](Self::proceed), by the clock: when it is to come again.
@@ -176,7 +158,7 @@ impl<J: Send + 'static, R: Send + 'static> Handle<J, R> {
         let mut state = self.lock();
         let moment = self.moment(Instant::now());
         let decisions = state.advance(moment);
-        let work = self.compose(decisions, moment.now);
+        let work = Work::new(decisions, |half| Slot::new(self, half), moment.now);
         let due = state.rearm(self.index, moment);
         self.release(state, None);
         self.perform(work);
@@ -191,8 +173,8 @@ impl<J: Send + 'static, R: Send + 'static> Handle<J, R> {
             Room::Overflow => Error::Closed,
         });
         drop(state);
-        gone.into_iter().for_each(let_go);
-        self.shared.vacant.notify_waiters();
+        drop(gone);
+        self.tell_vacant();
     }
 
     /// There is no runtime any more: takes nothing, and answers what is queued.
@@ -201,33 +183,11 @@ impl<J: Send + 'static, R: Send + 'static> Handle<J, R> {
         self.abandon();
     }
 
-    /// Makes the handles, still under the lock, so that a departing caller finds its item
-    /// either queued, in flight or answered.
-    fn compose(
-        self: &Arc<Self>,
-        decisions: Decisions<Pending<J, R>, Waiter<J, R>>,
-        now: Instant,
-    ) -> Work<J, R> {
-        let room_in = decisions.room_in;
-        let resumed = decisions.resumed.into_iter();
-        let batches = decisions.departures.into_iter();
-        Work {
-            gone: answer(decisions.expired, |room| match room {
-                Room::Queue => Error::Expired { room_in },
-                Room::Overflow => Error::Full { room_in },
-            }),
-            slots: resumed
-                .map(|(whom, half)| (whom, Slot::new(self, half)))
-                .collect(),
-            batches: batches.map(|it| Dispatch::new(it, self, now)).collect(),
-        }
-    }
-
-    fn perform(self: &Arc<Self>, work: Work<J, R>) {
-        work.gone.into_iter().for_each(let_go);
+    fn perform(self: &Arc<Self>, work: Work<J, R, Slot<J, R>>) {
+        drop(work.gone);
         for (whom, slot) in work.slots {
             // Where nobody waits for it any more it is dropped, and so free.
-            drop(whom.send(slot));
+            contain(|| drop(whom.send(slot)));
         }
         if work.batches.is_empty() {
             return;
@@ -273,44 +233,6 @@ impl<J: Send + 'static, R: Send + 'static> std::fmt::Debug for Handle<J, R> {
             .field("index", &self.index)
             .finish_non_exhaustive()
     }
-}
-
-impl<J: Send + 'static, R: Send + 'static> Dispatch<J, R> {
-    fn new(departure: Departure<Pending<J, R>>, handle: &Arc<Handle<J, R>>, now: Instant) -> Self {
-        let liveness = Arc::new(Liveness::default());
-        let attach = |entry| {
-            let member = Member::new(entry);
-            // From the queue, which is no batch that could be told.
-            let _ = member.answerer.attach(&liveness, member.bytes);
-            member
-        };
-        Self {
-            members: departure.entries.into_iter().map(attach).collect(),
-            frame: departure.frame,
-            reason: departure.reason,
-            left: now,
-            liveness,
-            slot: Slot::new(handle, false),
-        }
-    }
-}
-
-/// Answers entries that were taken out.
-fn answer<J, R>(
-    entries: Vec<Gone<Pending<J, R>>>,
-    reason: impl Fn(Room) -> Error,
-) -> Vec<Answered<J>> {
-    let answered = entries.into_iter().map(|(entry, room)| {
-        let Pending { item, answerer, .. } = entry.item;
-        // Nothing is lost by an answer that nobody waits for: it is an error.
-        (item, answerer.answer(Err(reason(room))).ok())
-    });
-    answered.collect()
-}
-
-fn let_go<J>((item, caller): Answered<J>) {
-    drop(item);
-    caller.into_iter().for_each(Caller::wake);
 }
 
 /// One of the places for batches in flight; free again when dropped. See

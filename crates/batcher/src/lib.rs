@@ -18,10 +18,12 @@
 //! time at which one of them could have something due, and one that wakes callers who
 //! were answered on other runtimes.
 
+mod answered;
 mod attachment;
 mod batch;
 mod batcher;
 mod cap;
+mod contain;
 mod error;
 mod frame;
 mod front;
@@ -44,11 +46,14 @@ mod spawning;
 mod state;
 mod sync;
 pub mod window;
+mod work;
 
 #[cfg(test)]
 mod frames_tests;
 #[cfg(test)]
 mod many_runtimes_tests;
+#[cfg(test)]
+mod panic_tests;
 #[cfg(test)]
 mod parked_tests;
 #[cfg(test)]

@@ -11,7 +11,8 @@ pub(crate) trait Served: Send + Sync {
     /// Does what is due, and tells when it is to be called again.
     fn tick(&self) -> Option<Instant>;
 
-    /// Nobody will call it any more: the runtime has ended, or the last call panicked.
+    /// It is not served any more: its last call panicked, or the runtime has ended, which
+    /// is told in either case.
     fn ended(&self);
 }
 

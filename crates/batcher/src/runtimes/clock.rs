@@ -1,6 +1,5 @@
 //! The task of a runtime that sleeps until a batcher there could have something due.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -10,6 +9,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::registry;
 use super::runtime::Runtime;
+use crate::contain::contain;
 
 /// A runtime's clock. Dropped before it was told to end, the runtime has ended.
 pub(crate) struct Clock(Arc<Runtime>);
@@ -52,10 +52,10 @@ impl Clock {
         };
         for (key, served) in due {
             // One batcher's panic is no other's.
-            match catch_unwind(AssertUnwindSafe(|| served.tick())) {
-                Ok(Some(next)) => drop(self.0.alarms().set(key, next)),
-                Ok(None) => {}
-                Err(_) => served.ended(),
+            match contain(|| served.tick()) {
+                Some(Some(next)) => drop(self.0.alarms().set(key, next)),
+                Some(None) => {}
+                None => drop(contain(|| served.ended())),
             }
         }
     }
@@ -64,7 +64,7 @@ impl Clock {
 impl Drop for Clock {
     fn drop(&mut self) {
         for served in registry::end(&self.0) {
-            served.ended();
+            contain(|| served.ended());
         }
     }
 }

@@ -122,40 +122,47 @@ fn an_ended_runtime_closes_its_own_batchers_and_leaves_others_to_their_primary()
     });
 }
 
-/// Panics when it is dropped.
-struct Mine;
+/// Panics whenever it is called.
+#[derive(Default)]
+struct Panics {
+    told: AtomicUsize,
+}
 
-impl Drop for Mine {
-    fn drop(&mut self) {
-        panic!("a panic in an item's own code");
+impl Served for Panics {
+    fn tick(&self) -> Option<Instant> {
+        panic!("a panic in one batcher's turn")
+    }
+
+    fn ended(&self) {
+        self.told.fetch_add(1, Ordering::Relaxed);
+        panic!("a panic when one batcher is given up")
     }
 }
 
 #[test]
 fn a_panic_in_one_batchers_turn_of_the_clock_is_no_others() {
     let runtime = runtime();
-    runtime.block_on(async {
-        let settings = Settings {
-            max_in_flight: 1,
-            max_size: 1,
-            ..Settings::default()
-        };
-        let stuck = Batcher::<Option<Mine>, ()>::with_batches(settings, |batch| async move {
-            std::mem::forget(batch);
-            std::future::pending().await
+    let all = [(); 2].map(|()| Arc::new(Panics::default()));
+    let (registrations, other) = runtime.block_on(async {
+        let registrations = all.each_ref().map(|it| {
+            let registration = Registration::here(Arc::<Panics>::clone(it));
+            registration.start();
+            registration.set_alarm(Instant::now());
+            registration
         });
-        let _in_flight = stuck.submit(None).unwrap();
-        let deadline = Instant::now() + 2 * MS;
-        let expires = Options::default().deadline(deadline);
-        let _expired = stuck.submit_with(Some(Mine), expires).unwrap();
         let other = batcher();
         assert_eq!(soon(other.submit(1).unwrap()).await, Ok(0));
-        assert!(stuck.is_closed() && !other.is_closed());
-        let tasks = tokio::runtime::Handle::current()
-            .metrics()
-            .num_alive_tasks();
-        assert_eq!(tasks, 3, "clock, waker, and the batch that never ends");
+        (registrations, other)
     });
+    assert_eq!(tasks(&runtime), 2, "a clock and one that wakes callers");
+    let told = || all.each_ref().map(|it| it.told.load(Ordering::Relaxed));
+    assert_eq!(told(), [1, 1]);
+    assert!(!other.is_closed());
+    let queued = other.submit(1).unwrap();
+    drop(runtime);
+    assert!(other.is_closed(), "though others panicked before it");
+    assert_eq!(told(), [2, 2]);
+    drop((registrations, queued));
 }
 
 /// Counts how often it is served.

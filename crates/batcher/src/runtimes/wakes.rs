@@ -5,12 +5,12 @@
 //! whose callers wait elsewhere are announced together: all their wakers are queued at
 //! once, and a task of that runtime wakes them there.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::PoisonError;
 use std::task::Waker;
 
 use tokio::sync::Notify;
 
+use crate::contain::contain;
 use crate::sync::{Mutex, MutexGuard};
 
 #[derive(Debug)]
@@ -72,10 +72,9 @@ impl WakeQueue {
     }
 }
 
-/// A waker is its maker's code, and all batchers' callers are woken here: a panic of one
-/// is told by the hook, and keeps none of the others asleep.
+/// All batchers' callers are woken here: a panic of one keeps none of the others asleep.
 fn wake(wakers: impl IntoIterator<Item = Waker>) {
     for waker in wakers {
-        drop(catch_unwind(AssertUnwindSafe(|| waker.wake())));
+        contain(|| waker.wake());
     }
 }
