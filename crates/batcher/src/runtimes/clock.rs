@@ -3,10 +3,11 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use futures_util::future::{Either, select};
+use futures_util::future::select;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
+use super::alarms::{Key, Served};
 use super::registry;
 use super::runtime::Runtime;
 use crate::contain::contain;
@@ -22,41 +23,44 @@ impl Clock {
 
     /// Runs until nobody is left to serve. Sleeps without a timer while nothing waits.
     pub async fn run(self) {
-        let runtime = &self.0;
-        while !runtime.is_retired() {
-            self.tick();
-            let earlier = runtime.earlier.notified();
-            let next = runtime.alarms().next();
-            let told = match next {
-                Some(next) => {
-                    let slept = pin!(sleep_until(next));
-                    matches!(select(pin!(earlier), slept).await, Either::Left(_))
-                }
-                None => {
-                    earlier.await;
-                    true
-                }
-            };
-            if told {
-                yield_now().await;
+        while !self.0.is_retired() {
+            let due = self.due();
+            if due.is_empty() {
+                self.sleep().await;
+                continue;
             }
+            // Each has a turn of the event loop from when its time has come: what comes
+            // due in that turn has the next.
+            yield_now().await;
+            due.into_iter().for_each(|it| self.tick(it));
         }
     }
 
-    /// Looks after all whose time has come, each once.
-    fn tick(&self) {
-        let now = Instant::now();
-        let due: Vec<_> = {
-            let mut alarms = self.0.alarms();
-            std::iter::from_fn(|| alarms.pop(now)).collect()
-        };
-        for (key, served) in due {
-            // One batcher's panic is no other's.
-            match contain(|| served.tick()) {
-                Some(Some(next)) => drop(self.0.alarms().set(key, next)),
-                Some(None) => {}
-                None => drop(contain(|| served.ended())),
+    /// Until the next time comes, or until an earlier one is set.
+    async fn sleep(&self) {
+        let earlier = self.0.earlier.notified();
+        let next = self.0.alarms().next();
+        match next {
+            Some(next) => {
+                select(pin!(earlier), pin!(sleep_until(next))).await;
             }
+            None => earlier.await,
+        }
+    }
+
+    /// All whose time has come, each once.
+    fn due(&self) -> Vec<(Key, Arc<dyn Served>)> {
+        let now = Instant::now();
+        let mut alarms = self.0.alarms();
+        std::iter::from_fn(|| alarms.pop(now)).collect()
+    }
+
+    /// Looks after one. Its panic is no other's.
+    fn tick(&self, (key, served): (Key, Arc<dyn Served>)) {
+        match contain(|| served.tick()) {
+            Some(Some(next)) => drop(self.0.alarms().set(key, next)),
+            Some(None) => {}
+            None => drop(contain(|| served.ended())),
         }
     }
 }

@@ -165,6 +165,37 @@ fn a_panic_in_one_batchers_turn_of_the_clock_is_no_others() {
     drop((registrations, queued));
 }
 
+/// What a task submits that the first submission has woken leaves with it, whatever else
+/// the clock is at.
+#[test]
+fn each_batcher_has_a_turn_of_the_event_loop_before_it_sends() {
+    runtime().block_on(async {
+        let settings = Settings {
+            max_wait: Duration::ZERO,
+            ..Settings::default()
+        };
+        let [one, other] = [(); 2].map(|()| {
+            let settings = settings.clone();
+            Batcher::<u64, usize>::with_batches(settings, |mut batch| async move {
+                let size = batch.len();
+                batch.answer_all(|_| size);
+            })
+        });
+        for turns in 0..4 {
+            let alone = one.submit(1).unwrap();
+            for _ in 0..turns {
+                yield_now().await;
+            }
+            let first = other.submit(1).unwrap();
+            let there = other.clone();
+            let second = tokio::spawn(async move { there.submit(2).unwrap().await });
+            assert_eq!(soon(first).await, Ok(2), "after {turns} turns");
+            assert_eq!(soon(second).await.unwrap(), Ok(2));
+            assert_eq!(soon(alone).await, Ok(1));
+        }
+    });
+}
+
 /// Counts how often it is served.
 #[derive(Default)]
 struct Counts {
