@@ -205,7 +205,7 @@ impl<J: Send + 'static, R: Send + 'static> Handle<J, R> {
         let own = usize::from(self.place() == self.index);
         let (index, there) = self.shared.runtimes.lightest(self.place(), own);
         let runtime = there.handle().clone();
-        if index != self.index {
+        if !Arc::ptr_eq(&there, &self.here) {
             batch.slot.move_to(&Arc::new(Self {
                 shared: Arc::clone(&shared),
                 index,

@@ -143,6 +143,50 @@ fn another_handle_at_the_same_runtime_takes_no_tasks() {
 }
 
 #[test]
+fn a_runtime_that_ends_leaves_its_place_to_another() {
+    let mut world = World::new(Settings {
+        max_wait: FAR / 4,
+        ..Settings::default()
+    });
+    let batcher = world.handles[0].clone();
+    let mut ended = Vec::new();
+    for _ in 0..10 {
+        // Its clock is to come, and never does.
+        let _unsent = world.submit(1, 1);
+        let gone = world.runtimes[1].take();
+        drop(gone);
+        let mut next = Builder::new_current_thread();
+        let next = next.enable_time().start_paused(true).build().unwrap();
+        let there = next.block_on(async { batcher.on_this_runtime() });
+        assert_eq!(batcher.0.shared.runtimes.len(), RUNTIMES);
+        ended.push(std::mem::replace(&mut world.handles[1], there));
+        // Its own clock comes, though the one before it was to come earlier.
+        let _reply = world.submit(1, 2);
+        next.block_on(async { tokio::time::sleep(FAR / 2).await });
+        turn(&next);
+        let batch = world.batches.try_recv().expect("no clock came");
+        assert_eq!(batch.runtime(), 1);
+        answer(batch);
+        world.runtimes[1] = Some(next);
+    }
+    // Handles of those that have ended are as good as before. By the last one's time,
+    // which is ahead of all others'.
+    for handle in &ended {
+        let last = world.runtimes[1].as_ref().unwrap();
+        let _inside = last.enter();
+        let mut reply = handle.put(Job(3, 1), Instant::now() + FAR).unwrap();
+        handle.flush();
+        world.turn_all();
+        let batch = world.batches.try_recv().unwrap();
+        assert_eq!(batch.runtime(), 0, "the primary");
+        answer(batch);
+        let reply = Pin::new(&mut reply);
+        let polled = reply.poll(&mut Context::from_waker(Waker::noop()));
+        assert_eq!(polled, Poll::Ready(Ok(30)));
+    }
+}
+
+#[test]
 fn a_slot_of_another_batcher_is_free_there_and_not_here() {
     let settings = Settings {
         max_size: 1,

@@ -1,6 +1,7 @@
 //! One batcher for several runtimes, each on a thread of its own.
 
 use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 use std::task::Poll;
 use std::thread::{self, ThreadId};
@@ -61,6 +62,21 @@ async fn items_of_all_runtimes_share_batches_processed_where_they_were_filled() 
         assert_eq!(there.0, thread, "which the other filled");
         assert!(there.1 > 0);
     }
+}
+
+#[test]
+fn a_runtime_without_time_is_told_at_once() {
+    let untimed = Builder::new_current_thread().build().unwrap();
+    let made = catch_unwind(|| untimed.block_on(async { telling(Settings::default()) }));
+    assert!(made.is_err(), "it has no clock");
+    let timed = runtime();
+    let batcher = timed.block_on(async { telling(Settings::default()) });
+    let there = AssertUnwindSafe(&batcher);
+    let there = catch_unwind(|| untimed.block_on(async { there.on_this_runtime() }));
+    assert!(there.is_err(), "it has no clock");
+    let reply = batcher.put(Job(1, 1), Instant::now() + FAR).unwrap();
+    let answer = timed.block_on(async { timeout(HANG, reply).await });
+    assert!(answer.expect("no clock came").is_ok());
 }
 
 #[test]

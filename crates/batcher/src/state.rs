@@ -332,6 +332,11 @@ impl<T, P> State<T, P> {
         due
     }
 
+    /// The clock of this runtime is another's, which will not look by itself.
+    pub fn disarm(&mut self, runtime: usize) {
+        *self.armed_at(runtime) = None;
+    }
+
     fn armed_at(&mut self, runtime: usize) -> &mut Option<Instant> {
         if self.armed.len() <= runtime {
             self.armed.resize(runtime + 1, None);

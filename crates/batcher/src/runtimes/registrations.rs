@@ -3,6 +3,7 @@
 use std::sync::{Arc, PoisonError};
 
 use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep_until};
 
 use super::alarms::Served;
 use super::registration::Registration;
@@ -16,24 +17,36 @@ pub(crate) struct Registrations(Mutex<Vec<Arc<Registration>>>);
 
 impl Registrations {
     /// The one at the runtime that this is called on, made if there is none yet: then
-    /// the batcher is `served` there by that number.
+    /// the batcher is `served` there by that number, which may have been that of one that
+    /// has ended.
     ///
     /// # Panics
-    /// Outside of a tokio runtime.
+    /// Outside of a tokio runtime with time enabled.
     pub fn here(
         &self,
         served: impl FnOnce(usize) -> Arc<dyn Served>,
     ) -> (usize, Arc<Registration>) {
         let runtime = Handle::current().id();
+        // The clock's first would panic too late.
+        drop(sleep_until(Instant::now()));
         let mut all = self.lock();
         let known = |it: &Arc<Registration>| it.handle().id() == runtime && !it.is_closed();
-        let known = all.iter().position(known);
-        let index = known.unwrap_or(all.len());
-        if known.is_none() {
-            all.push(Arc::new(Registration::here(served(index))));
+        if let Some(index) = all.iter().position(known) {
+            return (index, Arc::clone(&all[index]));
         }
-        let here = Arc::clone(&all[index]);
+        let ended = all.iter().position(|it| it.is_closed());
+        let index = ended.unwrap_or(all.len());
+        let here = Arc::new(Registration::here(served(index)));
+        let before = match all.get_mut(index) {
+            Some(ended) => Some(std::mem::replace(ended, Arc::clone(&here))),
+            None => {
+                all.push(Arc::clone(&here));
+                None
+            }
+        };
         drop(all);
+        // With it goes what is left of a runtime.
+        drop(before);
         // Only after that, since `served` may be called at once.
         here.start();
         (index, here)
@@ -57,7 +70,7 @@ impl Registrations {
         (index, Arc::clone(&all[index]))
     }
 
-    /// How many it serves, or has served.
+    /// How many it serves, with those that have ended and left their places to none.
     #[cfg(test)]
     pub fn len(&self) -> usize {
         self.lock().len()
