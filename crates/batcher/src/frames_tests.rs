@@ -138,6 +138,36 @@ async fn a_flush_sends_every_frame_and_a_deadline_is_kept_in_each() {
     assert_eq!(start.elapsed(), 5 * MS, "half of its time");
 }
 
+/// Whatever makes all of them ready at once.
+#[tokio::test(start_paused = true)]
+async fn frames_that_become_ready_together_leave_in_the_order_of_their_oldest_items() {
+    let frames: Vec<_> = ('a'..='t').map(String::from).collect();
+    let all_at_once: [fn(&Batcher<Job, u64>); 3] = [
+        |batcher| assert_eq!(batcher.flush(), 20),
+        |batcher| {
+            let until = Instant::now() + FAR;
+            let items = Some(Ceiling { most: 1, until });
+            batcher.cap(Cap { items, bytes: None });
+        },
+        Batcher::close,
+    ];
+    for happens in all_at_once {
+        let (batcher, mut batches) = by_hand(Settings {
+            max_wait: FAR / 2,
+            max_in_flight: 1,
+            ..Settings::default()
+        });
+        let replies = frames.iter().map(|frame| submit(&batcher, frame, 1));
+        let _replies: Vec<_> = replies.collect();
+        happens(&batcher);
+        for frame in &frames {
+            let batch = next(&mut batches).await;
+            assert_eq!(name(&batch), frame);
+            answer(batch);
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_adaptive_wait_is_over_for_all_frames_when_nobody_is_left_to_come() {
     let (batcher, mut batches) = by_hand(Settings {

@@ -416,13 +416,14 @@ impl<T> Queue<T> {
             self.waiting = Slab::new();
             self.overflow = Line::default();
             self.deadlines = Deadlines::default();
+            self.frames.shrink_unframed();
         }
     }
 
     /// For how many items there is room without asking for more.
     #[cfg(test)]
     pub fn capacity(&self) -> usize {
-        self.waiting.capacity()
+        self.waiting.capacity().max(self.frames.unframed_capacity())
     }
 }
 

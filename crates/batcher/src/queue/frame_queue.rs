@@ -105,4 +105,9 @@ impl FrameQueue {
         let ready_bytes = self.ready_bytes + self.ready.len() * overhead;
         self.ready.len() >= max_size || ready_bytes > max_bytes
     }
+    /// For how many items there is room without asking for more.
+    #[cfg(test)]
+    pub fn capacity(&self) -> usize {
+        self.ready.capacity().max(self.keys.capacity())
+    }
 }

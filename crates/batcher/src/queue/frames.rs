@@ -7,7 +7,8 @@ use std::hash::BuildHasherDefault;
 use std::time::Duration;
 
 use super::frame_queue::{FrameQueue, Turn};
-use super::keys::KeyHasher;
+use super::keys::{KeyHasher, Keys};
+use super::line::Line;
 use crate::frame::Frame;
 
 /// Few enough of them to keep the room that they had.
@@ -76,6 +77,12 @@ impl Frames {
         }
     }
 
+    /// Nothing without a frame waits, after much has.
+    pub fn shrink_unframed(&mut self) {
+        self.unframed.ready = Line::default();
+        self.unframed.keys = Keys::default();
+    }
+
     /// Sets the turn of a frame, which is thereby up to date; what it was before.
     pub fn set_turn(&mut self, frame: &Frame, turn: Option<Turn>) -> Option<Turn> {
         let queue = self.framed.get_mut(frame)?;
@@ -94,11 +101,22 @@ impl Frames {
         (std::mem::take(&mut self.changed), given_up)
     }
 
-    /// Something has changed that concerns all of them.
+    /// Something has changed that concerns all of them: in the order of their oldest
+    /// items, in which those line up that are ready with it.
     pub fn change_all(&mut self) {
-        for (frame, queue) in &mut self.framed {
-            note_change(&mut self.changed, frame, queue);
+        let mut all: Vec<_> = self.framed.iter_mut().collect();
+        all.sort_unstable_by_key(|(_, queue)| queue.ready.first());
+        self.changed.clear();
+        for (frame, queue) in all {
+            queue.changed = true;
+            self.changed.push(frame.clone());
         }
+    }
+
+    /// For how many items without a frame there is room.
+    #[cfg(test)]
+    pub fn unframed_capacity(&self) -> usize {
+        self.unframed.capacity()
     }
 
     /// How many frames anything waits of, and for how many there is room.

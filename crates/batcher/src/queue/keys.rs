@@ -80,6 +80,11 @@ impl Keys {
         followers.passed_below = below;
         followers.places.range(from..below).count() as u64
     }
+
+    #[cfg(test)]
+    pub fn capacity(&self) -> usize {
+        self.0.capacity()
+    }
 }
 
 /// Spreads keys, which are hashes or numbers already, over all bits: a multiply

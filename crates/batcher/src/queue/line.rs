@@ -82,6 +82,11 @@ impl<K: Copy + Ord> Line<K> {
         stood
     }
 
+    #[cfg(test)]
+    pub fn capacity(&self) -> usize {
+        self.places.capacity()
+    }
+
     /// Drops the gaps at the front, and all where they are the larger part.
     fn close_up(&mut self) {
         while let Some((_, None)) = self.places.front() {

@@ -287,3 +287,28 @@ fn frames_that_are_gone_leave_nothing_behind() {
         assert!(items <= SPARE, "room for {items} items is kept");
     }
 }
+
+#[test]
+fn a_burst_leaves_no_room_behind() {
+    const MANY: usize = 100_000;
+    let mut queue = Queue::new(&Settings {
+        queue_items: MANY,
+        ..Settings::default()
+    });
+    let now = Instant::now();
+    for item in 0..MANY {
+        let entry = Entry {
+            item,
+            key: Some(item as u64),
+            bytes: 1,
+            frame: None,
+            arrived: now,
+            deadline: Some(now + MAX_WAIT),
+        };
+        queue.push(entry, None);
+    }
+    assert!(queue.capacity() >= MANY);
+    assert_eq!(queue.take(None, MANY, MANY).0.len(), MANY);
+    let room = queue.capacity();
+    assert!(room <= SPARE, "room for {room} items is kept");
+}
