@@ -84,16 +84,12 @@ impl<T> Backlog<T> {
                 false => self.decide(Some(frame), moment),
             };
             let frame = frame.clone();
+            // There is none, or it has not come: a bound that made its batch full is over.
+            if framed.due(now).is_none_or(|due| turn.0 <= now && now < due) {
+                self.set_turn(&frame, now);
+                continue;
+            }
             let framed_is_first = match (unframed, framed) {
-                (_, Action::Nothing) => {
-                    self.turns.give_up(turn);
-                    continue;
-                }
-                (_, Action::Until(_)) if turn.0 <= now => {
-                    // A bound that made its batch full is over.
-                    self.set_turn(&frame, now);
-                    continue;
-                }
                 (Action::Nothing, _) => true,
                 (Action::Until(time), Action::Until(other)) => other < time,
                 (Action::Until(_), _) => true,
