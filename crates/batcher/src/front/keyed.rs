@@ -1,5 +1,6 @@
 //! The keyed front: results that say whose they are, in any order.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -41,28 +42,50 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
         let key = Arc::new(key);
         let hash = {
             let (key, hasher) = (Arc::clone(&key), RandomState::new());
-            Box::new(move |item: &J| hasher.hash_one(key(item)))
+            move |item: &J| hasher.hash_one(key(item))
         };
-        Self::open(settings, Some(hash), move |batch| {
-            let (items, batch) = batch.take_items(|item| key(item));
-            let results = function(items);
-            async move {
-                match results.await {
-                    Ok(results) => answer(batch, results),
-                    Err(error) => fail(batch, Error::failed(error)),
-                }
-            }
-        })
+        open(settings, hash, move |item: &J| key(item), function)
     }
 }
 
-fn answer<J, R, K, E>(
-    mut batch: Batch<J, R, K>,
+/// A keyed batcher, where `hash` tells items of different keys apart, and `leaving` what
+/// stands for an item's key while the function has the item.
+pub(super) fn open<J, R, K, L, F, Fut, I, E>(
+    settings: Settings,
+    hash: impl Fn(&J) -> u64 + Send + Sync + 'static,
+    leaving: impl Fn(&J) -> L + Send + Sync + 'static,
+    function: F,
+) -> Batcher<J, R>
+where
+    J: Send + 'static,
+    R: Send + 'static,
+    K: Eq + Hash,
+    L: Borrow<K> + Send + 'static,
+    F: Fn(Vec<J>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<I, E>> + Send + 'static,
+    I: IntoIterator<Item = (K, Result<R, E>)>,
+    E: Into<AnyError>,
+{
+    Batcher::open(settings, Some(Box::new(hash)), move |batch| {
+        let (items, batch) = batch.take_items(&leaving);
+        let results = function(items);
+        async move {
+            match results.await {
+                Ok(results) => answer(batch, results),
+                Err(error) => fail(batch, Error::failed(error)),
+            }
+        }
+    })
+}
+
+fn answer<J, R, K, L, E>(
+    mut batch: Batch<J, R, L>,
     results: impl IntoIterator<Item = (K, Result<R, E>)>,
 ) where
     J: Send + 'static,
     R: Send + 'static,
     K: Eq + Hash,
+    L: Borrow<K>,
     E: Into<AnyError>,
 {
     let mut by_key = HashMap::with_capacity(batch.len());
@@ -77,14 +100,16 @@ fn answer<J, R, K, E>(
         }
     }
     let members = batch.members().iter();
-    let found = members.filter(|it| by_key.contains_key(it.item())).count();
+    let found = members
+        .filter(|it| by_key.contains_key(it.item().borrow()))
+        .count();
     let strays = by_key.len() - found;
     batch.try_answer_all(|member| {
-        let result = by_key.remove(member.item());
+        let result = by_key.remove(member.item().borrow());
         result.unwrap_or(Err(Error::Missing { strays }))
     });
 }
 
-fn fail<J: Send + 'static, R: Send + 'static, K>(mut batch: Batch<J, R, K>, error: Error) {
+fn fail<J: Send + 'static, R: Send + 'static, L>(mut batch: Batch<J, R, L>, error: Error) {
     batch.try_answer_all(|_| Err(error.clone()));
 }

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
 
 use futures_util::FutureExt;
 use futures_util::future::{Shared, WeakShared, join_all};
 
+use super::keyed;
 use crate::batcher::Batcher;
 use crate::error::{AnyError, Error};
 use crate::settings::Settings;
@@ -43,9 +44,12 @@ impl<K: LoadKey, V: LoadValue> Loader<K, V> {
         I: IntoIterator<Item = (K, Result<V, E>)>,
         E: Into<AnyError>,
     {
-        let key = |wanted: &Wanted<K, V>| wanted.key.clone();
-        let batcher = Batcher::keyed(settings, key, move |wanted: Vec<Wanted<K, V>>| {
-            let results = function(wanted.iter().map(key).collect());
+        let hasher = RandomState::new();
+        let hash = move |wanted: &Wanted<K, V>| hasher.hash_one(&wanted.key);
+        let leaving = |wanted: &Wanted<K, V>| Arc::clone(&wanted.key);
+        let batcher = keyed::open(settings, hash, leaving, move |wanted: Vec<Wanted<K, V>>| {
+            let keys = wanted.iter().map(|it| K::clone(&it.key));
+            let results = function(keys.collect());
             async move {
                 let results = results.await;
                 // Before anybody is answered: a caller that asks then is to see what is new.
@@ -73,26 +77,31 @@ impl<K: LoadKey, V: LoadValue> Loader<K, V> {
 
     /// The load of the key that waits or is under way, or a new one.
     fn join(&self, key: K) -> Load<V> {
+        // Keys go when the lock is released, even if hashing one panics.
+        let (load, _over);
         let mut loads = self.loads.lock();
         if let Some((_, load)) = loads.by_key.get(&key)
             && let Some(load) = load.upgrade()
         {
             return load;
         }
-        let wanted = Wanted {
-            key: key.clone(),
-            number: loads.begun,
-            loads: Arc::clone(&self.loads),
-        };
+        let (number, key) = (loads.begun, Arc::new(key));
         loads.begun += 1;
-        let (number, batcher) = (wanted.number, self.batcher.clone());
-        // Submitted when it is polled, and so not under the lock.
-        let load: Loading<V> = Box::pin(async move { batcher.execute(wanted).await });
-        let load = load.shared();
+        load = self.begin(number, Arc::clone(&key));
+        _over = loads.by_key.remove_entry(&key);
         if let Some(weak) = load.downgrade() {
             loads.by_key.insert(key, (number, weak));
         }
+        drop(loads);
         load
+    }
+
+    /// A load, to be submitted when it is polled.
+    fn begin(&self, number: u64, key: Arc<K>) -> Load<V> {
+        let (batcher, loads) = (self.batcher.clone(), Arc::clone(&self.loads));
+        let wanted = Wanted { key, number, loads };
+        let load: Loading<V> = Box::pin(async move { batcher.execute(wanted).await });
+        load.shared()
     }
 
     /// As [`Batcher::flush`].
@@ -132,9 +141,9 @@ impl<K: LoadKey, V: LoadValue> fmt::Debug for Loader<K, V> {
 }
 
 /// What a [`Loader`] loads by.
-pub trait LoadKey: Clone + Eq + Hash + Send + 'static {}
+pub trait LoadKey: Clone + Eq + Hash + Send + Sync + 'static {}
 
-impl<K: Clone + Eq + Hash + Send + 'static> LoadKey for K {}
+impl<K: Clone + Eq + Hash + Send + Sync + 'static> LoadKey for K {}
 
 /// What a [`Loader`] loads.
 pub trait LoadValue: Clone + Send + Sync + 'static {}
@@ -151,7 +160,7 @@ type Load<V> = Shared<Loading<V>>;
 struct Loads<K, V: Clone>(Mutex<Joinable<K, V>>);
 
 struct Joinable<K, V: Clone> {
-    by_key: HashMap<K, (u64, WeakShared<Loading<V>>)>,
+    by_key: HashMap<Arc<K>, (u64, WeakShared<Loading<V>>)>,
     begun: u64,
 }
 
@@ -173,18 +182,20 @@ impl<K, V: Clone> Default for Loads<K, V> {
 
 /// A key that is to be loaded: as long as it is, its load may be joined.
 struct Wanted<K: LoadKey, V: LoadValue> {
-    key: K,
+    key: Arc<K>,
     number: u64,
     loads: Arc<Loads<K, V>>,
 }
 
 impl<K: LoadKey, V: LoadValue> Drop for Wanted<K, V> {
     fn drop(&mut self) {
+        // A key may ask for another when it goes: not under the lock.
+        let _over;
         let mut loads = self.loads.lock();
         // After everybody had left it, another may have begun.
         let load = loads.by_key.get(&self.key);
         if load.is_some_and(|(number, _)| *number == self.number) {
-            loads.by_key.remove(&self.key);
+            _over = loads.by_key.remove_entry(&self.key);
         }
     }
 }

@@ -15,7 +15,10 @@ pub(crate) const BYTES: usize = 60;
 pub(crate) const OVERHEAD: usize = 2;
 pub(crate) const MAX_WAIT: Duration = Duration::from_millis(12);
 /// What followers may take up: one full batch, which is more than a tenth.
-pub(crate) const FOLLOWERS: Load = Load { items: 3, bytes: 40 };
+pub(crate) const FOLLOWERS: Load = Load {
+    items: 3,
+    bytes: 40,
+};
 
 pub(crate) fn settings() -> Settings {
     Settings {

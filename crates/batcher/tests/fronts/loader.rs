@@ -1,8 +1,6 @@
 use std::convert::Infallible;
-use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 
 use microbatch_batcher::{Error, Loader, Settings};
 use proptest::prelude::*;
@@ -11,11 +9,7 @@ use tokio::runtime::Builder;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Calls, MS, settings};
-
-fn poll<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
-    future.poll(&mut Context::from_waker(Waker::noop()))
-}
+use super::{Calls, MS, poll, settings};
 
 /// A loader that answers each key with the number of the call, when it is let to.
 struct Held {

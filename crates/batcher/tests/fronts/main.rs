@@ -6,8 +6,11 @@
 mod in_order;
 mod keyed;
 mod loader;
+mod loader_keys;
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use microbatch_batcher::Settings;
@@ -16,6 +19,10 @@ const MS: Duration = Duration::from_millis(1);
 
 /// What a function was called with.
 type Calls = Arc<Mutex<Vec<Vec<u64>>>>;
+
+fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
 
 /// Batches of this many, one at a time.
 fn settings(max_size: usize) -> Settings {
