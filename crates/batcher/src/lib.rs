@@ -49,6 +49,8 @@ pub mod window;
 mod work;
 
 #[cfg(test)]
+mod dropped_tests;
+#[cfg(test)]
 mod frames_tests;
 #[cfg(test)]
 mod many_runtimes_tests;
