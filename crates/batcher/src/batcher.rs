@@ -79,6 +79,16 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
     /// # Errors
     /// As [`submit`](Self::submit).
     pub fn submit_with(&self, item: J, options: Options) -> Result<Reply<J, R>, Error> {
+        let refused = |(_, error)| error;
+        self.try_submit(item, options).map_err(refused)
+    }
+
+    /// As [`submit_with`](Self::submit_with), for an item that its caller wants back if
+    /// it is not taken.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit), with the item.
+    pub fn try_submit(&self, item: J, options: Options) -> Result<Reply<J, R>, (J, Error)> {
         self.submit_from(item, options, None)
     }
 
@@ -90,13 +100,13 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
         self.submit(item)?.await
     }
 
-    /// As [`submit_with`](Self::submit_with), on behalf of a source.
+    /// As [`try_submit`](Self::try_submit), on behalf of a source.
     pub(crate) fn submit_from(
         &self,
         item: J,
         mut options: Options,
         in_flight: Option<InFlight>,
-    ) -> Result<Reply<J, R>, Error> {
+    ) -> Result<Reply<J, R>, (J, Error)> {
         let handle = &self.0;
         let settings = &handle.shared.settings;
         if let Some(key_of) = &handle.shared.key_of {
@@ -105,14 +115,14 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
         let bytes = options.bytes;
         let in_batch = bytes.checked_add(settings.item_overhead);
         if in_batch.is_none_or(|it| it > settings.max_bytes) || bytes > settings.queue_bytes {
-            return Err(Error::TooLarge);
+            return Err((item, Error::TooLarge));
         }
         let now = Instant::now();
         let (answerer, slot) = reply_slot::pair();
         let mut state = handle.lock();
         if let Err(refused) = state.may_enter(&options, now) {
             drop(state);
-            return Err(refused);
+            return Err((item, refused));
         }
         let entry = Entry {
             item: Pending {
@@ -133,7 +143,8 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
     }
 
     /// Sends everything that waits at this moment, as slots allow, and tells how
-    /// many items that is.
+    /// many items that is. It does not wait for their results, as
+    /// [`vacated`](Self::vacated) does.
     pub fn flush(&self) -> usize {
         // What is overdue does not count as sent.
         self.0.proceed(self.0.lock());
@@ -211,7 +222,8 @@ impl<J: Send + 'static, R: Send + 'static, I> Batch<J, R, I> {
 
     /// Which of the batcher's runtimes it is processed on: 0 for the one that the
     /// batcher was made on, 1 for the first of
-    /// [`on_this_runtime`](Batcher::on_this_runtime), and so on.
+    /// [`on_this_runtime`](Batcher::on_this_runtime), and so on. The number of one that
+    /// has ended is given to another.
     pub fn runtime(&self) -> usize {
         self.handle().place()
     }

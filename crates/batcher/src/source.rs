@@ -55,7 +55,16 @@ impl<J: Send + 'static, R: Send + 'static> Source<J, R> {
         // Nobody else asks who has an item in.
         let in_flight = self.batcher.is_adaptive();
         let in_flight = in_flight.then(|| Counted::submits(&self.counted));
-        self.batcher.submit_from(item, options, in_flight)
+        let submitted = self.batcher.submit_from(item, options, in_flight);
+        submitted.map_err(|(_, error)| error)
+    }
+
+    /// As [`Batcher::execute`], on behalf of this source.
+    ///
+    /// # Errors
+    /// As [`Batcher::execute`].
+    pub async fn execute(&self, item: J) -> Result<R, Error> {
+        self.submit(item)?.await
     }
 }
 

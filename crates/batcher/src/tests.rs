@@ -107,6 +107,34 @@ async fn bytes_bound_a_batch_and_the_next_item_leaves_in_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refused_item_is_given_back() {
+    let (batcher, _batches) = by_hand(Settings {
+        max_bytes: 10,
+        queue_items: 1,
+        ..Settings::default()
+    });
+    let taken = batcher.try_submit(Job(1, 1), Options::default());
+    let _taken = taken.unwrap();
+    let refused = |bytes| {
+        let options = Options::default().bytes(bytes);
+        batcher.try_submit(Job(2, bytes), options).unwrap_err()
+    };
+    let room_in = Duration::from_secs(1);
+    assert_eq!(refused(1), (Job(2, 1), Error::Full { room_in }));
+    assert_eq!(refused(11), (Job(2, 11), Error::TooLarge));
+    batcher.close();
+    assert_eq!(refused(1), (Job(2, 1), Error::Closed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_source_may_wait_for_its_results() {
+    let batcher = Batcher::new(Settings::default(), async |items: Vec<u64>| {
+        Ok::<_, std::io::Error>(items)
+    });
+    assert_eq!(batcher.source().execute(7).await, Ok(7));
+}
+
+#[tokio::test(start_paused = true)]
 async fn company_is_waited_for_from_the_first_arrival_on() {
     let (batcher, mut batches) = by_hand(Settings::default());
     let start = Instant::now();
