@@ -11,13 +11,18 @@ pub struct Options {
     /// Items with equal keys never share a batch. A hash of an id will do: two ids
     /// that meet by chance are only kept apart for nothing. An item without a key
     /// is kept apart from none.
+    ///
+    /// Keys that strangers choose must be hashes keyed by something they don't know, such
+    /// as those of one [`RandomState`](std::hash::RandomState): looking up one of many
+    /// keys that were chosen to collide takes as long as there are of them.
     pub key: Option<u64>,
     /// The item's size in bytes, no more than there really are: the sizes of all
     /// that wait are summed up.
     pub bytes: usize,
     /// Items of different frames never share a batch; those without one have each
     /// other's company. What an adaptive wait has learnt of a frame's arrivals is
-    /// forgotten when nothing of it waits.
+    /// forgotten when nothing of it waits: of the items that come after that the first
+    /// waits for `max_wait`, if no second one comes and sources are left.
     pub frame: Option<Frame>,
     /// When the item is answered, if it is still queued. Without one it waits as
     /// long as it takes.

@@ -115,7 +115,7 @@ impl Action {
 const SILENCE_IN_GAPS: u32 = 4;
 
 /// How long an item waits for company at most: half of the time until its deadline
-/// where that is less than `max_wait`, so that the other half is the upstream's.
+/// where that is less than `max_wait`, so that the other half is left to its processing.
 pub(crate) fn longest_wait(
     arrived: Instant,
     deadline: Option<Instant>,
@@ -125,8 +125,9 @@ pub(crate) fn longest_wait(
     half.map_or(max_wait, |half| half.min(max_wait))
 }
 
-/// Decides about one frame. The order of the checks is the order of the contract's
-/// table, but that `Drain` goes first: from then on size and wait no longer matter.
+/// Decides about one frame. Of several reasons that hold the first is told, in the order
+/// of [`FlushReason::ALL`], but that `Drain` goes first: from then on size and wait no
+/// longer matter.
 pub(crate) fn decide(view: &View, now: Instant) -> Action {
     let Some(oldest) = view.oldest else {
         return Action::Nothing;

@@ -1,7 +1,8 @@
 //! How much happened in each of the last seconds: a pure value, told the time.
 //!
-//! Used where a rule speaks of what happened lately: the drain rate behind
-//! `Retry-After`, and the budget of retries.
+//! For rules that speak of what happened lately, such as when there will be room in a
+//! queue. It knows nothing of batches, and is public for those who keep such rules of
+//! their own beside a batcher, such as how often a batch may be sent again.
 
 use tokio::time::Instant;
 

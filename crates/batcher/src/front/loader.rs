@@ -22,7 +22,10 @@ use crate::sync::{Mutex, MutexGuard};
 ///
 /// It is no cache: once the function has returned, a key that is asked for is
 /// loaded again. A caller that leaves changes nothing for the others; when all have
-/// left, a key that is still queued is not loaded.
+/// left, a key that is still queued is not loaded. One that is under way then is loaded
+/// to no one's use: whoever asks for the key after that has it loaded again, beside it.
+///
+/// A function that loads one of its own keys waits for itself.
 ///
 /// A handle: clones are the same loader.
 pub struct Loader<K: LoadKey, V: LoadValue> {
