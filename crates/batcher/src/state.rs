@@ -385,3 +385,5 @@ impl<T, P> State<T, P> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod world;
