@@ -9,9 +9,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::config::duration::parse_duration;
-use crate::config::{Flags, Locator, SHOWN, cut};
-use crate::printable::printable;
+use crate::config::{Flags, Locator, parse_duration};
+use crate::printable::{SHOWN, cut, printable};
 use crate::sample_upstream;
 
 const SETTINGS: &str = "\

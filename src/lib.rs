@@ -43,6 +43,7 @@
 //! | `lazy_timeout` | timeouts without a timer for what is there already |
 //! | [`telemetry`], [`throttle`] | what is logged, without waiting for whoever reads it, and how much |
 //! | [`printable`] | text of others, safe to look at |
+//! | [`address`] | addresses to listen on, as text |
 //! | [`ask`], `top` | the commands that ask a running proxy; the live page in a terminal, behind a feature |
 //! | [`sample_upstream`] | the upstream of `microbatch demo` and `microbatch upstream` |
 //!
@@ -53,23 +54,24 @@
 //!
 //! | room | may know |
 //! |---|---|
+//! | `address` | `printable` |
 //! | `app` | `batcher`, `config`, `engine`, `http`, `job`, `observe`, `resilience`, `server`, `telemetry`, `upstream` |
-//! | `ask` | `config`, `printable` |
+//! | `ask` | `address`, `printable` |
 //! | `aside` |  |
 //! | `cli` | `config`, `printable`, `sample_upstream` |
 //! | `code` |  |
-//! | `config` | `batcher`, `engine`, `http`, `observe`, `printable`, `resilience`, `server`, `telemetry`, `upstream` |
+//! | `config` | `address`, `batcher`, `engine`, `http`, `observe`, `printable`, `resilience`, `server`, `telemetry`, `upstream` |
 //! | `engine` | `aside`, `batcher`, `code`, `fault`, `job`, `json`, `observe`, `resilience`, `throttle`, `trace_context`, `upstream` |
 //! | `fault` | `code`, `json` |
 //! | `http` | `aside`, `batcher`, `code`, `engine`, `job`, `observe`, `server`, `trace_context` |
 //! | `job` | `json`, `trace_context` |
 //! | `json` |  |
 //! | `lazy_timeout` |  |
-//! | `main` | `app`, `ask`, `cli`, `config`, `printable`, `sample_upstream`, `telemetry`, `top` |
+//! | `main` | `address`, `app`, `ask`, `cli`, `config`, `printable`, `sample_upstream`, `telemetry`, `top` |
 //! | `observe` | `batcher`, `code`, `fault`, `printable`, `throttle` |
 //! | `printable` |  |
 //! | `resilience` | `batcher` |
-//! | `sample_upstream` | `config` |
+//! | `sample_upstream` | `address` |
 //! | `server` | `throttle` |
 //! | `telemetry` | `printable` |
 //! | `throttle` |  |
@@ -107,6 +109,7 @@
 //! | the page, the metrics, the upstream and the callers count the same | `stories::live` |
 //! | nothing runs while nothing waits | `batcher::tests::nothing_runs_while_nothing_waits` |
 
+pub mod address;
 pub mod app;
 mod aside;
 pub mod ask;

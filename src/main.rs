@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
+use microbatch::address::connectable;
 use microbatch::app::{App, Report};
 use microbatch::ask::{Asker, advice};
 use microbatch::cli::{self, Ask, Cli, Command, Top};
-use microbatch::config::address::connectable;
 use microbatch::config::{self, Flags, Loaded, Mistakes, NeedUpstream, Options};
 use microbatch::printable::printable_json;
 use microbatch::{sample_upstream, telemetry};
