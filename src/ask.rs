@@ -63,7 +63,7 @@ pub enum AskError {
 }
 
 impl Asker {
-    /// Asks whoever listens on `listen`, the proxy's `admin.listen`.
+    /// Asks the proxy that listens on `listen`, its `admin.listen`.
     ///
     /// # Errors
     ///

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_a_proxy_says_where_it_is_and_no_more() {
+    fn commands_that_ask_a_proxy_take_its_address_and_no_more() {
         for words in ["healthcheck", "advice", "top"] {
             let ask = match parse(&format!("{words} --admin-listen h:1")).unwrap() {
                 Command::Healthcheck(ask) => ask,

@@ -174,8 +174,8 @@ fn welcome(jobs: &str, admin: Option<&str>) -> String {
     )
 }
 
-/// Prints while others are served: on a thread of its own, since whoever should read
-/// it may not.
+/// Prints while others are served: on a thread of its own, since the
+/// reader of stdout may have stopped.
 fn print(text: String) -> io::Result<()> {
     let thread = std::thread::Builder::new().name("stdout".to_owned());
     // Who closed its output does not want to know.

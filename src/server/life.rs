@@ -33,7 +33,7 @@ impl Life {
         }
     }
 
-    /// Whoever is to see it has to be woken.
+    /// The connections that are to see it have to be woken.
     pub fn turn(&self, ending: Ending) {
         self.ending.store(ending as u8, Ordering::Relaxed);
     }

@@ -43,7 +43,7 @@ async fn queued(proxy: &Proxy, n: usize) {
 }
 
 #[tokio::test]
-async fn the_only_caller_waits_for_nobody() {
+async fn a_lone_callers_job_leaves_at_once() {
     let (proxy, mut upstream) = start().await;
     let mut connection = proxy.keep_alive().await;
     for n in 1..=3 {
@@ -86,7 +86,7 @@ async fn a_job_no_longer_waits_for_a_connection_that_closes() {
 }
 
 #[tokio::test]
-async fn nobody_waits_for_callers_whose_jobs_are_in_flight() {
+async fn callers_with_jobs_in_flight_are_not_waited_for() {
     let (proxy, mut upstream) = start().await;
     let (one, other) = (proxy.keep_alive().await, proxy.keep_alive().await);
     let one = Asking::post(one, "a");

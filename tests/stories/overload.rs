@@ -243,7 +243,7 @@ async fn on_full_wait_refuses_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn who_leaves_while_waiting_for_room_never_enters() {
+async fn departed_caller_never_enters_the_queue() {
     let (proxy, mut upstream) = narrow().await;
     let mut callers = enqueue(&proxy, ["a"]).await;
     let busy = upstream.next().await;
@@ -267,7 +267,7 @@ async fn who_leaves_while_waiting_for_room_never_enters() {
 }
 
 #[tokio::test]
-async fn on_full_wait_lets_in_who_takes_a_leavers_place() {
+async fn departed_callers_place_goes_to_the_next_that_waits_for_room() {
     let flags = [&LONG_WAIT[..], &["--queue-max-jobs", "1"]].concat();
     let (proxy, mut upstream) = start(&flags, &[("MICROBATCH_QUEUE__ON_FULL", "wait")]).await;
     let leaving = proxy.enqueue_request(job("leaving")).await;

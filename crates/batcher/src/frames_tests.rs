@@ -139,7 +139,7 @@ async fn a_flush_sends_every_frame_and_a_deadline_is_kept_in_each() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_adaptive_wait_is_over_for_all_frames_when_nobody_is_left_to_come() {
+async fn an_adaptive_wait_is_over_for_all_frames_when_every_source_has_items_in() {
     let (batcher, mut batches) = by_hand(Settings {
         wait: Wait::Adaptive,
         max_wait: FAR / 2,
