@@ -131,11 +131,11 @@ impl App {
         let proxy = Arc::new(Proxy::new(settings, upstream, &workers));
         let (stop_accepting, stopped) = watch::channel(false);
         let callers = Connections::new(max_connections);
-        let (made, spread) = (Arc::clone(&proxy), Arc::clone(&workers));
+        let (made, runtimes) = (Arc::clone(&proxy), Arc::clone(&workers));
         let places = Arc::clone(&callers);
         let accepting = accept(jobs_listener, places, stopped, move |stream, permit| {
             let proxy = Arc::clone(&made);
-            spread.spawn(async move |worker| {
+            runtimes.spawn(async move |worker| {
                 if let Some((stream, local)) = tcp::open(stream) {
                     let caller = proxy.caller(worker, local);
                     http::serve_jobs(stream, caller, limits, permit).await;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use reqwest::{Client, Response, StatusCode};
 
-use crate::config::address::connectable;
+use crate::address::connectable;
 
 /// The longest answer that is read, in bytes; some ten times `GET /live` at its
 /// fullest.
@@ -63,7 +63,7 @@ pub enum AskError {
 }
 
 impl Asker {
-    /// Asks whoever listens on `listen`, the proxy's `admin.listen`.
+    /// Asks the proxy that listens on `listen`, its `admin.listen`.
     ///
     /// # Errors
     ///

@@ -9,9 +9,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::config::duration::parse_duration;
-use crate::config::{Flags, Locator, SHOWN, cut};
-use crate::printable::printable;
+use crate::config::{Flags, Locator, parse_duration};
+use crate::printable::{SHOWN, cut, printable};
 use crate::sample_upstream;
 
 const SETTINGS: &str = "\
@@ -173,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_a_proxy_says_where_it_is_and_no_more() {
+    fn commands_that_ask_a_proxy_take_its_address_and_no_more() {
         for words in ["healthcheck", "advice", "top"] {
             let ask = match parse(&format!("{words} --admin-listen h:1")).unwrap() {
                 Command::Healthcheck(ask) => ask,

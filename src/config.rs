@@ -19,8 +19,8 @@
 //! like a key in the path) ever stands in an error, a warning, [`Options::to_toml`] or a `Debug`
 //! text.
 
-pub mod address;
-pub mod duration;
+mod address;
+mod duration;
 mod env;
 mod file;
 mod flags;
@@ -47,12 +47,11 @@ use std::path::Path;
 
 use url::Url;
 
+pub use duration::parse_duration;
 pub use flags::{Flags, Locator};
 pub use mistake::{Mistake, Mistakes, Origin};
 pub use options::{KeyInfo, Options, keys};
 pub use settings::Settings;
-
-pub(crate) use kind::{SHOWN, cut};
 
 use given::Given;
 use layer::Layer;

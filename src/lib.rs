@@ -41,8 +41,9 @@
 //! | [`job`], [`json`], [`code`], [`trace_context`] | the words on the wire |
 //! | `aside` | large texts, read on threads that serve nobody |
 //! | `lazy_timeout` | timeouts without a timer for what is there already |
-//! | [`telemetry`], [`throttle`] | what is logged, without waiting for whoever reads it, and how much |
+//! | [`telemetry`], [`throttle`] | what is logged, without waiting for its reader, and how much |
 //! | [`printable`] | text of others, safe to look at |
+//! | [`address`] | addresses to listen on, as text |
 //! | [`ask`], `top` | the commands that ask a running proxy; the live page in a terminal, behind a feature |
 //! | [`sample_upstream`] | the upstream of `microbatch demo` and `microbatch upstream` |
 //!
@@ -53,23 +54,24 @@
 //!
 //! | room | may know |
 //! |---|---|
+//! | `address` | `printable` |
 //! | `app` | `batcher`, `config`, `engine`, `http`, `job`, `observe`, `resilience`, `server`, `telemetry`, `upstream` |
-//! | `ask` | `config`, `printable` |
+//! | `ask` | `address`, `printable` |
 //! | `aside` |  |
 //! | `cli` | `config`, `printable`, `sample_upstream` |
 //! | `code` |  |
-//! | `config` | `batcher`, `engine`, `http`, `observe`, `printable`, `resilience`, `server`, `telemetry`, `upstream` |
+//! | `config` | `address`, `batcher`, `engine`, `http`, `observe`, `printable`, `resilience`, `server`, `telemetry`, `upstream` |
 //! | `engine` | `aside`, `batcher`, `code`, `fault`, `job`, `json`, `observe`, `resilience`, `throttle`, `trace_context`, `upstream` |
 //! | `fault` | `code`, `json` |
 //! | `http` | `aside`, `batcher`, `code`, `engine`, `job`, `observe`, `server`, `trace_context` |
 //! | `job` | `json`, `trace_context` |
 //! | `json` |  |
 //! | `lazy_timeout` |  |
-//! | `main` | `app`, `ask`, `cli`, `config`, `printable`, `sample_upstream`, `telemetry`, `top` |
+//! | `main` | `address`, `app`, `ask`, `cli`, `config`, `printable`, `sample_upstream`, `telemetry`, `top` |
 //! | `observe` | `batcher`, `code`, `fault`, `printable`, `throttle` |
 //! | `printable` |  |
 //! | `resilience` | `batcher` |
-//! | `sample_upstream` | `config` |
+//! | `sample_upstream` | `address` |
 //! | `server` | `throttle` |
 //! | `telemetry` | `printable` |
 //! | `throttle` |  |
@@ -94,12 +96,12 @@
 //! | no job waits for company longer than `max_wait`, or half of its time, while a slot is free | `batcher::policy::tests::the_table_of_reasons`, `batcher::waiting_tests::no_item_expires_while_slots_are_free`, `batcher::tests::company_is_waited_for_from_the_first_arrival_on` |
 //! | no batch exceeds `max_size` or `max_bytes`, or has an id twice | `batcher::queue::tests::the_queue_does_as_the_model` |
 //! | everything that waits is bounded, before a retry too | `batcher::queue::tests::the_queue_does_as_the_model`, `stories::overload`, `stories::pauses` |
-//! | each call is counted once and told to circuit and limit, whoever has departed | `simulation`, `stories::attempts`, `engine::tests` |
+//! | each call is counted once and told to circuit and limit, also after its callers have departed | `simulation`, `stories::attempts`, `engine::tests` |
 //! | no batch harms another | `batcher::tests::dropped_or_panicked_batch_has_answered`, `stories::slots` |
 //! | what one caller holds of connections is bounded, and a departing caller is noticed | `server::guard::tests`, `stories::connections`, `stories::hostile_h2` |
 //! | bodies being read and answers not taken are bounded together | `http::buffered::tests`, `stories::buffered` |
 //! | a refusal arrives, and no request is met by a closed connection | `stories::refused_bodies`, `stories::drain` |
-//! | no wake-up is lost and nothing is counted twice, whoever runs when | `concurrency/tests/stories`, `batcher::runtimes_tests`, `batcher::many_runtimes_tests` |
+//! | no wake-up is lost and nothing is counted twice, however threads interleave | `concurrency/tests/stories`, `batcher::runtimes_tests`, `batcher::many_runtimes_tests` |
 //! | no lock is held while a waker of others runs | `batcher::reentry_tests` |
 //! | one id can't fill the queue | `batcher::waiting_tests`, `stories::overload` |
 //! | a job takes no memory that a request to an empty server does not | `tests/allocations.rs` |
@@ -107,6 +109,7 @@
 //! | the page, the metrics, the upstream and the callers count the same | `stories::live` |
 //! | nothing runs while nothing waits | `batcher::tests::nothing_runs_while_nothing_waits` |
 
+pub mod address;
 pub mod app;
 mod aside;
 pub mod ask;

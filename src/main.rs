@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
+use microbatch::address::connectable;
 use microbatch::app::{App, Report};
 use microbatch::ask::{Asker, advice};
 use microbatch::cli::{self, Ask, Cli, Command, Top};
-use microbatch::config::address::connectable;
 use microbatch::config::{self, Flags, Loaded, Mistakes, NeedUpstream, Options};
 use microbatch::printable::printable_json;
 use microbatch::{sample_upstream, telemetry};
@@ -174,8 +174,8 @@ fn welcome(jobs: &str, admin: Option<&str>) -> String {
     )
 }
 
-/// Prints while others are served: on a thread of its own, since whoever should read
-/// it may not.
+/// Prints while others are served: on a thread of its own, since the
+/// reader of stdout may have stopped.
 fn print(text: String) -> io::Result<()> {
     let thread = std::thread::Builder::new().name("stdout".to_owned());
     // Who closed its output does not want to know.

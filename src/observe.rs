@@ -1,4 +1,4 @@
-//! What happens in the proxy, told once by whoever makes it happen.
+//! What happens in the proxy, told once, where it happens.
 //!
 //! [`Observer::tell`] is the one place that hears of an [`Event`]; the metrics count it,
 //! the last five minutes keep it, and the failure log puts it into a line. The advice is
@@ -59,7 +59,7 @@ impl Observer {
         self
     }
 
-    /// Something has happened. Whoever tells knows which of the events it is, so that
+    /// Something has happened. Which of the events it is is known where it is told, so that
     /// nothing but what that one comes to is left of this where it is told.
     #[inline(always)]
     pub fn tell(&self, event: Event) {

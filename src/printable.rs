@@ -60,6 +60,24 @@ pub fn excerpt(text: &str, most: usize) -> String {
     shown
 }
 
+/// The most characters of an odd value that an error shows: enough to find it again,
+/// too few to use it where it is a secret that was put in the wrong place.
+pub const SHOWN: usize = 16;
+
+/// The text of a value in an error: quoted, escaped, and cut where it is long.
+pub fn shown(text: &str) -> String {
+    match cut(text, SHOWN) {
+        Some(part) => format!("{part:?}…"),
+        None => format!("{text:?}"),
+    }
+}
+
+/// The first characters of a text that has more.
+pub fn cut(text: &str, longest: usize) -> Option<&str> {
+    let (end, _) = text.char_indices().nth(longest)?;
+    Some(&text[..end])
+}
+
 /// A document of JSON with everything unprintable in its strings as `\u001b`, which
 /// means the same (RFC 8259, 7).
 pub fn printable_json(document: &[u8]) -> String {
@@ -85,6 +103,14 @@ mod tests {
         assert_eq!(shown, "[\"a\\u202eb\", \"\\n\"]\n");
         let values = [document, &shown].map(|it| serde_json::from_str::<Vec<String>>(it).unwrap());
         assert_eq!(values[0], values[1]);
+    }
+
+    #[test]
+    fn a_shown_value_is_escaped_and_cut() {
+        assert_eq!(shown("a\nb"), r#""a\nb""#);
+        assert_eq!(shown("a\u{202e}b"), r#""a\u{202e}b""#);
+        assert_eq!(shown(&"x".repeat(17)), format!("{:?}…", "x".repeat(16)));
+        assert_eq!(shown(&"é".repeat(16)), format!("{:?}", "é".repeat(16)));
     }
 
     #[test]

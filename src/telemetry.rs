@@ -1,7 +1,7 @@
 //! Logs: to standard error, as text for people or JSON for machines.
 //!
 //! `main` sets the log up once, with [`init`]. It promises that logging never waits
-//! for whoever reads the log, and that a line is safe to look at whatever is in it.
+//! for the log's reader, and that a line is safe to look at whatever is in it.
 
 mod line;
 mod writer;
@@ -53,7 +53,7 @@ pub enum InitError {
 /// The process's log, once it is set up.
 static LOG: OnceLock<Writer> = OnceLock::new();
 
-/// The longest that [`flush`] waits for whoever reads the log.
+/// The longest that [`flush`] waits for the log's reader.
 const FLUSH: Duration = Duration::from_millis(500);
 
 /// Sends the process's log to standard error from here on, a panic's words too.
@@ -83,8 +83,8 @@ pub fn init(settings: &Settings) -> Result<(), InitError> {
     Ok(())
 }
 
-/// Waits until what was logged is written: for half a second at most, since whoever
-/// should read it may have stopped to.
+/// Waits until what was logged is written: for half a second at most, since its
+/// reader may have stopped.
 pub fn flush() {
     if let Some(log) = LOG.get() {
         log.flush(FLUSH);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-use crate::crowd::Crowd;
+use crate::callers::Callers;
 use crate::median;
 use crate::process::Server;
 use crate::wrk::{Load, drive};
@@ -28,8 +28,8 @@ pub fn measure(rounds: usize, seconds: u32) -> Result<()> {
 }
 
 fn tell(measure: &str, figure: f64, unit: &str, goal: &str, reached: bool) {
-    let verdict = if reached { "reached" } else { "**missed**" };
-    println!("| {measure} | {figure:.2}{unit} | {goal} | {verdict} |");
+    let result = if reached { "reached" } else { "**missed**" };
+    println!("| {measure} | {figure:.2}{unit} | {goal} | {result} |");
 }
 
 fn at_most(measure: &str, figure: f64, unit: &str, most: f64) {
@@ -179,10 +179,10 @@ fn memory_per_job() -> Result<()> {
     const CALLERS: usize = 10_000;
     let grown = |server: &Server, answered: bool| -> Result<f64> {
         let before = server.memory("VmRSS")?;
-        let mut crowd = Crowd::connect(&server.address, CALLERS)?;
-        crowd.post(60)?;
+        let mut callers = Callers::connect(&server.address, CALLERS)?;
+        callers.post(60)?;
         if answered {
-            crowd.answered()?;
+            callers.answered()?;
         } else {
             let until = Instant::now() + Duration::from_secs(20);
             while server.metric("microbatch_queue_jobs")? < CALLERS as f64 {
@@ -212,13 +212,13 @@ fn memory_of_a_batch() -> Result<()> {
     let upstream = Server::of_ours("upstream")?;
     let flags = "--max-size 100 --max-bytes 16MiB --max-wait 10s";
     let proxy = Server::proxy(&upstream.address, flags)?;
-    let mut crowd = Crowd::connect(&proxy.address, JOBS)?;
+    let mut callers = Callers::connect(&proxy.address, JOBS)?;
     // What the connections take is there before.
-    crowd.post(60)?;
-    crowd.answered()?;
+    callers.post(60)?;
+    callers.answered()?;
     let before = proxy.memory("VmRSS")?;
-    crowd.post(BYTES)?;
-    crowd.read(BYTES)?;
+    callers.post(BYTES)?;
+    callers.read(BYTES)?;
     let peak = (proxy.memory("VmHWM")? - before) * 1024.0;
     let in_flight = (JOBS * BYTES) as f64;
     at_most(
@@ -233,9 +233,9 @@ fn memory_of_a_batch() -> Result<()> {
 fn idleness() -> Result<()> {
     let upstream = Server::of_ours("upstream")?;
     let proxy = Server::proxy(&upstream.address, "")?;
-    let mut crowd = Crowd::connect(&proxy.address, 1_000)?;
-    crowd.post(60)?;
-    crowd.answered()?;
+    let mut callers = Callers::connect(&proxy.address, 1_000)?;
+    callers.post(60)?;
+    callers.answered()?;
     sleep(Duration::from_secs(1));
     let before = proxy.ticks()?;
     sleep(Duration::from_secs(10));

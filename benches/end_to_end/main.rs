@@ -18,9 +18,9 @@
 //! counts instructions instead of time, which repeats to a percent on any machine:
 //! see [`instructions`]. It takes valgrind too.
 
+mod callers;
 mod costs;
 mod counter;
-mod crowd;
 mod goals;
 mod instructions;
 mod plot;
@@ -66,7 +66,7 @@ fn main() -> Result<()> {
     if options.instructions {
         return instructions::measure(options.seconds);
     }
-    crowd::allow_many_files()?;
+    callers::allow_many_files()?;
     goals::measure(options.rounds, options.seconds)?;
     if !options.goals_only {
         let curves = costs::measure(options.seconds)?;

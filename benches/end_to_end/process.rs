@@ -92,7 +92,7 @@ impl Server {
                 _ => said.push_str(&line),
             }
         };
-        // Whoever does not read its log must not hold it up.
+        // A log that is not read must not hold it up.
         thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
         let field = |name: &str| line[name].as_str().map(str::to_owned);
         Ok(Self {

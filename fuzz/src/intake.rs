@@ -1,7 +1,7 @@
 //! Section 1 of the contract: which bodies are jobs, and with which id.
 
 use bytes::Bytes;
-use microbatch::job::{Job, JobError};
+use microbatch::job::{IdError, Job, JobError};
 use microbatch::json::MAX_DEPTH;
 use serde_json::value::RawValue;
 
@@ -68,12 +68,12 @@ fn kind(error: &JobError) -> Refusal {
         JobError::NotAnObject => Refusal::NotAnObject,
         JobError::NoId => Refusal::NoId,
         JobError::TwoIds => Refusal::TwoIds,
-        JobError::IdType => Refusal::BadId(NoId::Type),
-        JobError::EmptyId => Refusal::BadId(NoId::Empty),
-        JobError::IdTooLong => Refusal::BadId(NoId::TooLong),
-        JobError::LoneSurrogate => Refusal::BadId(NoId::LoneSurrogate),
-        JobError::IdNotAnInteger => Refusal::BadId(NoId::NotAnInteger),
-        JobError::IdOutOfRange => Refusal::BadId(NoId::OutOfRange),
+        JobError::Id(IdError::Type) => Refusal::BadId(NoId::Type),
+        JobError::Id(IdError::Empty) => Refusal::BadId(NoId::Empty),
+        JobError::Id(IdError::TooLong) => Refusal::BadId(NoId::TooLong),
+        JobError::Id(IdError::LoneSurrogate) => Refusal::BadId(NoId::LoneSurrogate),
+        JobError::Id(IdError::NotAnInteger) => Refusal::BadId(NoId::NotAnInteger),
+        JobError::Id(IdError::OutOfRange) => Refusal::BadId(NoId::OutOfRange),
     }
 }
 

@@ -56,8 +56,8 @@ pub(super) async fn drain(
     info!(delay = %humantime::format_duration(delay), "draining");
     sleep(delay).await;
     let deadline = Instant::now() + time;
-    // First of the two, so that whoever sees the listener closed sees no more jobs
-    // accepted either.
+    // First of the two, so that a client that sees the listener closed sees no more
+    // jobs accepted either.
     batcher.close();
     phase.send_replace(Phase::Draining);
     stop_accepting.send_replace(true);
@@ -68,12 +68,12 @@ pub(super) async fn drain(
             // Everybody has an answer as soon as its task runs.
             let _ = timeout(LAST_WORDS, batcher.vacated()).await;
         }
-        // A request that is still coming in is refused when it is there. Whoever
-        // neither sends nor reads by then does not hold up the end, nor whoever waits
-        // for a place.
+        // A request that is still coming in is refused when it is there. A caller
+        // that neither sends nor reads by then does not hold up the end, nor does one
+        // that waits for a place.
         callers.end();
     };
-    // The end of `accepting` is the listener's: whoever is in the backlog has been
+    // The end of `accepting` is the listener's: what was in its backlog has been
     // taken.
     let taken = accepting.abort_handle();
     let _ = tokio::join!(answered, timeout_at(deadline, accepting));

@@ -3,7 +3,8 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::kind::{Kind, Raw, Wrong, from_to, must_be, quoted, shown, shown_number};
+use super::kind::{Kind, Raw, Wrong, from_to, must_be, quoted, shown_number};
+use crate::printable::shown;
 
 /// No time at all, the lower end of a range.
 pub(crate) const ZERO: Duration = Duration::ZERO;

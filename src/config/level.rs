@@ -2,7 +2,8 @@
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
-use super::kind::{Kind, Wrong, must_be, shown};
+use super::kind::{Kind, Wrong, must_be};
+use crate::printable::shown;
 
 const ALLOWED: &str = "a level (off, error, warn, info, debug, trace) or target=level pairs, such \
                        as \"info\" or \"warn,microbatch=debug\"";

@@ -4,8 +4,9 @@ use std::fmt::Display;
 
 use toml::de::DeValue;
 
-use super::kind::{Kind, Raw, Wrong, must_be, quoted, shown, type_of};
+use super::kind::{Kind, Raw, Wrong, must_be, quoted, type_of};
 use super::number::count;
+use crate::printable::shown;
 
 const HOSTS: &str = "a list of host names without ports such as [\"proxy.internal\"]";
 

@@ -3,9 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::kind::{SHOWN, cut};
 use super::target::may_be_a_key;
-use crate::printable::{is_unprintable, printable};
+use crate::printable::{SHOWN, cut, is_unprintable, printable};
 
 /// The most characters of a name that are shown; ours are shorter, and one that is none of ours may
 /// be a secret in the wrong place.

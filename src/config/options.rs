@@ -190,7 +190,7 @@ sections! { Options:
     shutdown at [shutdown]: ShutdownOptions {
         /// Time from /readyz saying no to the listener closing
         delay: Duration = "0", time(ZERO..=HOUR);
-        /// Longest the jobs in the house may take to finish
+        /// Longest that accepted jobs may take to finish
         timeout: Duration = "5s", time(ZERO..=HOUR), "--shutdown-timeout" "DURATION";
     }
 

@@ -3,9 +3,9 @@
 //! A rule is asked when both its values could be read, so that one mistake is not told twice. In
 //! what it says, `{key}` stands for a key with its value and place.
 
-use super::address::collide;
 use super::given::Given;
 use super::options::{Options, RouteOptions};
+use crate::address::collide;
 
 /// What cannot work together.
 pub(crate) fn refused(options: &Options) -> Vec<String> {

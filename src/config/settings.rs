@@ -38,7 +38,7 @@ pub struct Settings {
     /// What bounds an operator's.
     pub operators: server::Limits,
     /// What jobs are held to before they are queued, and how their answers look.
-    pub jobs: Jobs,
+    pub jobs: Intake,
     /// Where operators come in, unless that is off.
     pub admin: Option<Admin>,
     /// Where jobs go, and how.
@@ -51,7 +51,7 @@ pub struct Settings {
 
 /// What jobs are held to, and how their answers look.
 #[derive(Clone)]
-pub struct Jobs {
+pub struct Intake {
     /// The names that their listener answers to on loopback.
     pub hosts: HostNames,
     /// The largest body, in bytes.
@@ -129,7 +129,7 @@ impl Settings {
         let cores = || available_parallelism().map_or(1, NonZeroUsize::get);
         // Where the system does not tell, one thread is right for any machine.
         let threads = server.threads.get()?.unwrap_or_else(cores);
-        let jobs = Jobs {
+        let jobs = Intake {
             hosts: HostNames::new(&server.hosts.get()?, &listen),
             max_body: server.max_body.get()?,
             max_depth: server.max_depth.get()?,
@@ -261,7 +261,7 @@ impl Route {
         })
     }
 
-    fn advice(&self, jobs: &Jobs) -> advice::Limits {
+    fn advice(&self, jobs: &Intake) -> advice::Limits {
         advice::Limits {
             max_size: self.bounds.max_size,
             max_wait_ms: milliseconds(self.batcher.max_wait),

@@ -4,7 +4,8 @@ use std::ops::RangeInclusive;
 
 use bytesize::ByteSize;
 
-use super::kind::{Kind, Raw, from_to, must_be, quoted, shown};
+use super::kind::{Kind, Raw, from_to, must_be, quoted};
+use crate::printable::shown;
 
 /// A gibibyte, the upper end of what one body may be.
 pub(crate) const GIB: usize = 1 << 30;

@@ -1,6 +1,7 @@
 //! The kind for values that are one of a few words.
 
-use super::kind::{Kind, must_be, quoted, shown};
+use super::kind::{Kind, must_be, quoted};
+use crate::printable::shown;
 
 /// One of a few words, spelled exactly.
 pub(crate) fn words<T: Copy + PartialEq>(words: &'static [(&'static str, T)]) -> Kind<T> {

@@ -11,10 +11,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::batch::Batcher;
-use crate::batcher;
 use crate::resilience::latency::Latency;
 use crate::resilience::limit::{Limit, LoadSignal, Sample};
-use crate::resilience::size::{Ceiling, Ceilings, LearnedSize, Size};
+use crate::resilience::size::{LearnedSize, Size};
 
 /// What share of the time that anybody may wait is most of it.
 const MOST: f64 = 0.8;
@@ -81,9 +80,9 @@ impl Learning {
                 .answered(ended.saturating_duration_since(started));
         }
         if let Some(size) = too_large
-            && let Some(ceilings) = known.sizes.refused(size, ended)
+            && let Some(cap) = known.sizes.refused(size, ended)
         {
-            batcher.cap(cap(ceilings));
+            batcher.cap(cap);
         }
         let from = known.limit.current();
         let to = known.limit.record(Sample {
@@ -99,13 +98,5 @@ impl Learning {
     fn known(&self) -> MutexGuard<'_, Known> {
         // Nothing panics while it is held.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn cap(ceilings: Ceilings) -> batcher::Cap {
-    let ceiling = |Ceiling { most, until }| batcher::Ceiling { most, until };
-    batcher::Cap {
-        items: ceilings.jobs.map(ceiling),
-        bytes: ceilings.bytes.map(ceiling),
     }
 }

@@ -177,7 +177,7 @@ impl Proxy {
         let reply = self.job(id, 50 * SECOND);
         sleep(after).await;
         drop(reply);
-        // Whoever is told of it has its turn.
+        // The engine, which is told of it, has its turn.
         sleep(MS).await;
     }
 

@@ -71,7 +71,7 @@ fn what_comes_is_charged_and_not_what_is_asked_for() {
 }
 
 #[test]
-fn open_bodies_leave_as_much_as_each_holds_for_those_who_come() {
+fn open_bodies_leave_a_newcomer_as_much_as_each_holds() {
     for count in [1, 3, 20] {
         let account = Buffered::new(1_000 + BODY, BODY);
         let mut bodies: Vec<_> = (0..count).map(|_| Body::of(&account)).collect();

@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_asks_nobody_else() {
+    fn the_page_loads_nothing_from_elsewhere() {
         for outside in [
             " src=",
             "href=\"http",

@@ -54,7 +54,7 @@ fn all(figures: &Figures, limits: &Limits) -> Vec<Advice> {
         (!by_ids && !overloaded, batching::half_empty),
         (!batching::is_too_large(figures), batching::full_of_bytes),
         (!batching::is_too_large(figures), batching::full_batches),
-        (!by_ids, batching::nobody_to_wait_for),
+        (!by_ids, batching::idle_batches),
     ];
     let may = rules.into_iter().filter(|&(may, _)| may);
     let mut advice: Vec<_> = may.filter_map(|(_, rule)| rule(figures, limits)).collect();

@@ -1,7 +1,7 @@
 //! What can happen: everything that is counted, kept for the live page or logged as a
 //! failure.
 //!
-//! Whoever makes it happen tells it once, to [`Observer`](crate::observe::Observer), in
+//! It is told once, where it happens, to [`Observer`](crate::observe::Observer), in
 //! values; what comes of it is up to the metrics, the live page and the failure log.
 
 use std::time::Duration;

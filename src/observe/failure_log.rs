@@ -110,7 +110,7 @@ fn line(failed: &FailedJobs, attempts: u32) {
     tell!(warn, failed, attempts, "batch failed");
 }
 
-/// One that is only counted so far: whoever looks into an outage sees each.
+/// One that is only counted so far: at level debug each is seen.
 fn detail(failed: &FailedJobs, attempts: u32) {
     tell!(debug, failed, attempts, "one more batch failed");
 }

@@ -1,6 +1,6 @@
 //! How the proxy is: the worst that is true, in a few words.
 //!
-//! Pure: the last seconds and what is at their end in, a verdict out. `GET /live` tells
+//! Pure: the last seconds and what is at their end in, a state out. `GET /live` tells
 //! it; the live page and `microbatch top` show it as it is.
 
 use serde::Serialize;
@@ -43,9 +43,9 @@ pub struct Present {
 }
 
 impl Health {
-    /// The verdict.
+    /// The worst that is true.
     pub fn of(recent: &Recent, present: &Present) -> Self {
-        let now = Jobs::of(recent.last(NOW + 1));
+        let now = Shares::of(recent.last(NOW + 1));
         let batcher = &recent.moment.batcher;
         circuit_open(present)
             .or_else(|| now.outage())
@@ -70,7 +70,7 @@ impl Health {
 
 /// Jobs by how they ended.
 #[derive(Debug, Default)]
-struct Jobs {
+struct Shares {
     ok: u64,
     /// Answered with an error of the job's own.
     own: u64,
@@ -81,21 +81,21 @@ struct Jobs {
     departed: u64,
 }
 
-impl Jobs {
+impl Shares {
     fn of(seconds: &[Second]) -> Self {
-        let mut jobs = Self::default();
+        let mut shares = Self::default();
         for second in seconds {
-            jobs.refused += second.counts.refused;
-            jobs.departed += second.counts.departed;
+            shares.refused += second.counts.refused;
+            shares.departed += second.counts.departed;
             for (code, count) in second.outcomes.iter() {
                 *match code {
-                    Code::Ok => &mut jobs.ok,
-                    code if code.is_own() => &mut jobs.own,
-                    _ => &mut jobs.failed,
+                    Code::Ok => &mut shares.ok,
+                    code if code.is_own() => &mut shares.own,
+                    _ => &mut shares.failed,
                 } += count;
             }
         }
-        jobs
+        shares
     }
 
     /// Those that were answered or refused.

@@ -1,9 +1,8 @@
 //! The last five minutes, second by second: what the live page shows and what the
 //! advice is drawn from.
 //!
-//! Nothing runs to keep it: whoever makes something happen notes it in the second
-//! it happens in, under one short lock per batch. A second in which nothing
-//! happened does not exist.
+//! Nothing runs to keep it: what happens is noted in the second it happens in, under
+//! one short lock per batch. A second in which nothing happened does not exist.
 
 mod failures;
 mod note;

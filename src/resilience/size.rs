@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::batcher::{Cap, Ceiling};
+
 /// How long a refusal is remembered.
 pub const REMEMBERED: Duration = Duration::from_secs(60);
 
@@ -24,49 +26,31 @@ pub struct Size {
     pub bytes: usize,
 }
 
-/// A bound that holds for a while.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ceiling {
-    /// The bound.
-    pub most: usize,
-    /// From then on it no longer holds.
-    pub until: Instant,
-}
-
-/// What batches of several jobs are kept to, below the configured bounds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ceilings {
-    /// The most jobs.
-    pub jobs: Option<Ceiling>,
-    /// The most bytes.
-    pub bytes: Option<Ceiling>,
-}
-
 /// What is known of the sizes that the upstream takes.
 #[derive(Clone, Debug)]
 pub struct LearnedSize {
     /// As large as batches are configured to be.
     largest: Size,
-    known: Ceilings,
+    known: Cap,
 }
 
 impl LearnedSize {
     /// Nothing is known; batches are as large as configured.
     pub fn new(largest: Size) -> Self {
-        let known = Ceilings::default();
+        let known = Cap::default();
         Self { largest, known }
     }
 
     /// A batch of this size was refused as too large. Returns what batches are to be
     /// kept to, if that has changed.
-    pub fn refused(&mut self, size: Size, now: Instant) -> Option<Ceilings> {
+    pub fn refused(&mut self, size: Size, now: Instant) -> Option<Cap> {
         if size.jobs <= 1 {
             return None;
         }
         let by_jobs = size.jobs as f64 / self.largest.jobs.max(1) as f64;
         let by_bytes = size.bytes as f64 / self.largest.bytes.max(1) as f64;
         let (ceiling, half) = match by_jobs >= by_bytes {
-            true => (&mut self.known.jobs, size.jobs.div_ceil(2)),
+            true => (&mut self.known.items, size.jobs.div_ceil(2)),
             false => (&mut self.known.bytes, size.bytes / 2),
         };
         // One that had left before a smaller one was refused is no news.
@@ -82,11 +66,7 @@ impl LearnedSize {
 
     /// Whether a batch of this size may leave.
     pub fn allows(&self, size: Size, now: Instant) -> bool {
-        let within = |ceiling: Option<Ceiling>, size| {
-            ceiling.is_none_or(|it| it.until <= now || size <= it.most)
-        };
-        let Ceilings { jobs, bytes } = self.known;
-        size.jobs <= 1 || within(jobs, size.jobs) && within(bytes, size.bytes)
+        self.known.allows(size.jobs, size.bytes, now)
     }
 }
 
@@ -102,11 +82,11 @@ mod tests {
     /// configured.
     fn after(refusals: &[(usize, usize)], now: Instant) -> [Option<usize>; 2] {
         let mut learned = LearnedSize::new(size(100, 1000));
-        let mut known = Ceilings::default();
+        let mut known = Cap::default();
         for &(jobs, bytes) in refusals {
             known = learned.refused(size(jobs, bytes), now).unwrap_or(known);
         }
-        [known.jobs, known.bytes].map(|it| it.map(|it| it.most))
+        [known.items, known.bytes].map(|it| it.map(|it| it.most))
     }
 
     #[test]

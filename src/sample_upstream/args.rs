@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 
-use crate::config::address::parse_address;
+use crate::address::parse_address;
 
 /// How the sample upstream behaves.
 ///

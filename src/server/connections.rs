@@ -12,7 +12,7 @@ use slab::Slab;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
-use super::life::{Life, Phase, micros};
+use super::life::{Ending, Life, micros};
 use super::progress::Progress;
 
 /// How long a connection is idle at least before it has to make room.
@@ -119,13 +119,13 @@ impl Connections {
 
     /// From here on every answer is its connection's last.
     pub fn close(&self) {
-        self.turn(Phase::Closing);
+        self.turn(Ending::LastAnswers);
     }
 
     /// Everybody is answered: has those close too that ask nothing, after a moment
     /// for what they may have just sent.
     pub fn end(&self) {
-        self.turn(Phase::Ending);
+        self.turn(Ending::AllAnswered);
     }
 
     /// Resolves when none is served any more.
@@ -138,8 +138,8 @@ impl Connections {
         self.open.closed().await;
     }
 
-    fn turn(&self, phase: Phase) {
-        self.life.turn(phase);
+    fn turn(&self, ending: Ending) {
+        self.life.turn(ending);
         for (_, member) in self.members().iter() {
             member.task.wake();
         }

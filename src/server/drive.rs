@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::guard::{Guard, Verdict};
+use super::guard::{Action, Guard};
 use super::progress::Progress;
 
 pin_project! {
@@ -52,22 +52,22 @@ impl<C: Future> Drive<C> {
     }
 
     /// What the end of the process, or a place that is needed, makes of it.
-    fn told(self: Pin<&mut Self>) -> Verdict {
+    fn told(self: Pin<&mut Self>) -> Action {
         let this = self.project();
         let (guard, progress) = (this.guard, this.progress);
         let multiplexed = progress.multiplexed.is_set();
-        match guard.phase(progress.life.phase(), multiplexed, Instant::now) {
-            Verdict::Wait if progress.evicted.take() => guard.evict(Instant::now()),
-            verdict => verdict,
+        match guard.ending(progress.life.ending(), multiplexed, Instant::now) {
+            Action::Wait if progress.evicted.take() => guard.evict(Instant::now()),
+            action => action,
         }
     }
 
     /// What the time makes of it.
-    fn timed(self: Pin<&mut Self>, context: &mut Context<'_>) -> Verdict {
+    fn timed(self: Pin<&mut Self>, context: &mut Context<'_>) -> Action {
         let mut this = self.project();
         loop {
             let Some(due) = this.guard.due() else {
-                return Verdict::Wait;
+                return Action::Wait;
             };
             if this.set_for.is_none_or(|set_for| due < set_for) {
                 *this.set_for = Some(due);
@@ -76,15 +76,15 @@ impl<C: Future> Drive<C> {
                 // task has done before, a poll registers its waker.
                 let timer = pin!(unconstrained(this.timer.as_mut()));
                 if timer.poll(context).is_pending() {
-                    return Verdict::Wait;
+                    return Action::Wait;
                 }
             } else if !this.timer.is_elapsed() {
-                return Verdict::Wait;
+                return Action::Wait;
             }
             *this.set_for = None;
             match this.guard.at(Instant::now()) {
-                Verdict::Wait => {}
-                verdict => return verdict,
+                Action::Wait => {}
+                action => return action,
             }
         }
     }
@@ -108,14 +108,14 @@ impl<C: Future> Future for Drive<C> {
                 this.progress
                     .keeps_place_until(this.guard.keeps_place_until());
             }
-            let verdict = match self.as_mut().told() {
-                Verdict::Wait => self.as_mut().timed(context),
-                verdict => verdict,
+            let action = match self.as_mut().told() {
+                Action::Wait => self.as_mut().timed(context),
+                action => action,
             };
-            match verdict {
-                Verdict::Wait => return Poll::Pending,
-                Verdict::End => return Poll::Ready(()),
-                Verdict::Close => {
+            match action {
+                Action::Wait => return Poll::Pending,
+                Action::End => return Poll::Ready(()),
+                Action::Close => {
                     let this = self.as_mut().project();
                     if this.guard.is_idle() {
                         this.progress.closes_idle.set(true);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::life::Phase;
+use super::life::Ending;
 use super::limits::Limits;
 
 /// The time to say goodbye to a caller that is overdue, and for HTTP/2 to end in
@@ -25,7 +25,7 @@ const GRACE: Duration = Duration::from_millis(500);
 
 /// What a connection is doing. The counts tell one from the next of its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(super) enum Activity {
     /// No byte has come.
     New,
     /// A head is coming in, after so many others.
@@ -40,7 +40,7 @@ pub(super) enum Stage {
 
 /// What to do about a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Action {
     /// Nothing yet.
     Wait,
     /// Close it in order.
@@ -53,7 +53,7 @@ pub(super) enum Verdict {
 #[derive(Debug)]
 pub(super) struct Guard {
     limits: Limits,
-    stage: Stage,
+    activity: Activity,
     /// Since when.
     since: Instant,
     /// It was told to close: if it is not busy, it ends then.
@@ -61,28 +61,28 @@ pub(super) struct Guard {
     /// By when it is told so, since the process ends.
     closing: Option<Instant>,
     /// How far the end of the process is known to the connection.
-    phase: Phase,
+    ending: Ending,
 }
 
 impl Guard {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
-            stage: Stage::New,
+            activity: Activity::New,
             since: Instant::now(),
             goodbye: None,
             closing: None,
-            phase: Phase::Open,
+            ending: Ending::NotBegun,
         }
     }
 
-    /// Takes in what was seen; whether it is another stage than before.
-    pub fn saw(&mut self, stage: Stage, now: impl FnOnce() -> Instant) -> bool {
-        if stage == self.stage {
+    /// Takes in what was seen; whether that is another activity than before.
+    pub fn saw(&mut self, activity: Activity, now: impl FnOnce() -> Instant) -> bool {
+        if activity == self.activity {
             return false;
         }
-        self.stage = stage;
-        if stage != Stage::Busy {
+        self.activity = activity;
+        if activity != Activity::Busy {
             self.since = now();
         }
         true
@@ -90,51 +90,51 @@ impl Guard {
 
     /// Whether nothing of a request has come, so that closing it harms nobody.
     pub fn is_idle(&self) -> bool {
-        matches!(self.stage, Stage::New | Stage::Idle(_))
+        matches!(self.activity, Activity::New | Activity::Idle(_))
     }
 
-    /// Until when it keeps its place in this stage though others need it; none for as
-    /// long as the stage lasts.
+    /// Until when it keeps its place though others need it; none for as long as its
+    /// activity lasts.
     pub fn keeps_place_until(&self) -> Option<Instant> {
-        match self.stage {
-            Stage::New | Stage::Idle(_) => Some(self.since),
-            Stage::Head(_) => Some(self.since + SLOW_HEAD),
-            Stage::Busy | Stage::Writing(_) => None,
+        match self.activity {
+            Activity::New | Activity::Idle(_) => Some(self.since),
+            Activity::Head(_) => Some(self.since + SLOW_HEAD),
+            Activity::Busy | Activity::Writing(_) => None,
         }
     }
 
     /// How far the end of the process has come.
-    pub fn phase(
+    pub fn ending(
         &mut self,
-        phase: Phase,
+        ending: Ending,
         multiplexed: bool,
         now: impl FnOnce() -> Instant,
-    ) -> Verdict {
-        if phase == self.phase {
-            return Verdict::Wait;
+    ) -> Action {
+        if ending == self.ending {
+            return Action::Wait;
         }
-        if phase == Phase::Ending && self.closing.is_none() {
+        if ending == Ending::AllAnswered && self.closing.is_none() {
             self.closing = Some(now() + GRACE);
         }
         // HTTP/2 hears of it at once; HTTP/1 with its next answer. What has not said
         // which it is will be told when it has.
-        let tells = multiplexed && self.phase == Phase::Open;
-        if multiplexed || phase == Phase::Ending {
-            self.phase = phase;
+        let tells = multiplexed && self.ending == Ending::NotBegun;
+        if multiplexed || ending == Ending::AllAnswered {
+            self.ending = ending;
         }
         match tells {
-            true => Verdict::Close,
-            false => Verdict::Wait,
+            true => Action::Close,
+            false => Action::Wait,
         }
     }
 
     /// When to look again.
     pub fn due(&self) -> Option<Instant> {
-        let limit = match self.stage {
-            Stage::Busy => return None,
-            Stage::New | Stage::Head(_) => self.limits.read_timeout,
-            Stage::Idle(_) => self.limits.idle_timeout,
-            Stage::Writing(_) => return Some(self.since + self.limits.write_timeout),
+        let limit = match self.activity {
+            Activity::Busy => return None,
+            Activity::New | Activity::Head(_) => self.limits.read_timeout,
+            Activity::Idle(_) => self.limits.idle_timeout,
+            Activity::Writing(_) => return Some(self.since + self.limits.write_timeout),
         };
         if self.goodbye.is_some() {
             return self.goodbye;
@@ -144,28 +144,28 @@ impl Guard {
     }
 
     /// What to do at this time.
-    pub fn at(&mut self, now: Instant) -> Verdict {
+    pub fn at(&mut self, now: Instant) -> Action {
         if self.due().is_none_or(|due| now < due) {
-            return Verdict::Wait;
+            return Action::Wait;
         }
-        match self.stage {
-            Stage::Writing(_) => Verdict::End,
-            _ if self.goodbye.is_some() => Verdict::End,
+        match self.activity {
+            Activity::Writing(_) => Action::End,
+            _ if self.goodbye.is_some() => Action::End,
             _ => self.say_goodbye(now),
         }
     }
 
     /// Its place is needed.
-    pub fn evict(&mut self, now: Instant) -> Verdict {
+    pub fn evict(&mut self, now: Instant) -> Action {
         match self.keeps_place_until() {
             Some(until) if now >= until && self.goodbye.is_none() => self.say_goodbye(now),
-            _ => Verdict::Wait,
+            _ => Action::Wait,
         }
     }
 
-    fn say_goodbye(&mut self, now: Instant) -> Verdict {
+    fn say_goodbye(&mut self, now: Instant) -> Action {
         self.goodbye = Some(now + GOODBYE);
-        Verdict::Close
+        Action::Close
     }
 }
 
@@ -186,20 +186,20 @@ mod tests {
     }
 
     #[test]
-    fn each_stage_has_its_time() {
-        for (stage, limit) in [
-            (Stage::New, Some(10)),
-            (Stage::Head(0), Some(10)),
-            (Stage::Head(7), Some(10)),
-            (Stage::Busy, None),
-            (Stage::Idle(1), Some(75)),
-            (Stage::Writing(3), Some(30)),
+    fn each_activity_has_its_time() {
+        for (activity, limit) in [
+            (Activity::New, Some(10)),
+            (Activity::Head(0), Some(10)),
+            (Activity::Head(7), Some(10)),
+            (Activity::Busy, None),
+            (Activity::Idle(1), Some(75)),
+            (Activity::Writing(3), Some(30)),
         ] {
             let mut guard = Guard::new(LIMITS);
             let start = guard.since;
-            guard.saw(stage, || start);
+            guard.saw(activity, || start);
             let due = guard.due().map(|due| (due - start).as_secs());
-            assert_eq!(due, limit, "{stage:?}");
+            assert_eq!(due, limit, "{activity:?}");
         }
     }
 
@@ -207,96 +207,101 @@ mod tests {
     fn the_time_runs_from_the_change_not_from_the_last_look() {
         let mut guard = Guard::new(LIMITS);
         let start = guard.since;
-        assert!(guard.saw(Stage::Head(0), || after(start, 1_000)));
-        assert!(!guard.saw(Stage::Head(0), || after(start, 9_000)));
-        assert_eq!(guard.at(after(start, 10_999)), Verdict::Wait);
-        assert_eq!(guard.at(after(start, 11_000)), Verdict::Close);
+        assert!(guard.saw(Activity::Head(0), || after(start, 1_000)));
+        assert!(!guard.saw(Activity::Head(0), || after(start, 9_000)));
+        assert_eq!(guard.at(after(start, 10_999)), Action::Wait);
+        assert_eq!(guard.at(after(start, 11_000)), Action::Close);
         // The next head has a time of its own, and so has each write.
         let mut guard = Guard::new(LIMITS);
-        guard.saw(Stage::Writing(1), || start);
-        guard.saw(Stage::Writing(2), || after(start, 29_000));
-        assert_eq!(guard.at(after(start, 30_000)), Verdict::Wait);
-        assert_eq!(guard.at(after(start, 59_000)), Verdict::End);
+        guard.saw(Activity::Writing(1), || start);
+        guard.saw(Activity::Writing(2), || after(start, 29_000));
+        assert_eq!(guard.at(after(start, 30_000)), Action::Wait);
+        assert_eq!(guard.at(after(start, 59_000)), Action::End);
     }
 
     #[test]
     fn overdue_is_told_first_and_dropped_then() {
         let mut guard = Guard::new(LIMITS);
         let start = guard.since;
-        guard.saw(Stage::Idle(1), || start);
-        assert_eq!(guard.at(after(start, 75_000)), Verdict::Close);
-        assert_eq!(guard.at(after(start, 75_050)), Verdict::Wait);
-        assert_eq!(guard.at(after(start, 75_100)), Verdict::End);
+        guard.saw(Activity::Idle(1), || start);
+        assert_eq!(guard.at(after(start, 75_000)), Action::Close);
+        assert_eq!(guard.at(after(start, 75_050)), Action::Wait);
+        assert_eq!(guard.at(after(start, 75_100)), Action::End);
     }
 
     #[test]
     fn a_request_that_comes_at_the_last_moment_is_served() {
         let mut guard = Guard::new(LIMITS);
         let start = guard.since;
-        guard.saw(Stage::Idle(1), || start);
-        assert_eq!(guard.at(after(start, 75_000)), Verdict::Close);
-        guard.saw(Stage::Busy, || start);
+        guard.saw(Activity::Idle(1), || start);
+        assert_eq!(guard.at(after(start, 75_000)), Action::Close);
+        guard.saw(Activity::Busy, || start);
         assert_eq!(guard.due(), None);
-        assert_eq!(guard.at(after(start, 99_000)), Verdict::Wait);
+        assert_eq!(guard.at(after(start, 99_000)), Action::Wait);
     }
 
     #[test]
     fn at_the_end_only_the_busy_are_waited_for() {
-        for stage in [Stage::New, Stage::Head(0), Stage::Idle(1)] {
+        for activity in [Activity::New, Activity::Head(0), Activity::Idle(1)] {
             let mut guard = Guard::new(LIMITS);
             let start = guard.since;
-            guard.saw(stage, || start);
-            guard.phase(Phase::Ending, false, || start);
-            guard.phase(Phase::Ending, false, || after(start, 400));
-            assert_eq!(guard.at(after(start, 499)), Verdict::Wait);
-            assert_eq!(guard.at(after(start, 500)), Verdict::Close);
-            assert_eq!(guard.at(after(start, 600)), Verdict::End);
+            guard.saw(activity, || start);
+            guard.ending(Ending::AllAnswered, false, || start);
+            guard.ending(Ending::AllAnswered, false, || after(start, 400));
+            assert_eq!(guard.at(after(start, 499)), Action::Wait);
+            assert_eq!(guard.at(after(start, 500)), Action::Close);
+            assert_eq!(guard.at(after(start, 600)), Action::End);
         }
         let mut guard = Guard::new(LIMITS);
-        guard.saw(Stage::Busy, Instant::now);
-        guard.phase(Phase::Ending, false, Instant::now);
+        guard.saw(Activity::Busy, Instant::now);
+        guard.ending(Ending::AllAnswered, false, Instant::now);
         assert_eq!(guard.due(), None);
     }
 
     #[test]
     fn http2_is_told_of_the_end_once_and_http1_is_not() {
-        use Phase::{Closing, Ending, Open};
-        for (multiplexed, phases, told) in [
-            (true, &[Open, Closing, Closing, Ending][..], 1),
-            (true, &[Ending, Ending], 1),
-            (false, &[Closing, Ending], 0),
+        use Ending::{AllAnswered, LastAnswers, NotBegun};
+        for (multiplexed, endings, told) in [
+            (
+                true,
+                &[NotBegun, LastAnswers, LastAnswers, AllAnswered][..],
+                1,
+            ),
+            (true, &[AllAnswered, AllAnswered], 1),
+            (false, &[LastAnswers, AllAnswered], 0),
         ] {
             let mut guard = Guard::new(LIMITS);
-            let told_to_close =
-                |&&phase: &&Phase| guard.phase(phase, multiplexed, Instant::now) == Verdict::Close;
+            let told_to_close = |&&ending: &&Ending| {
+                guard.ending(ending, multiplexed, Instant::now) == Action::Close
+            };
             assert_eq!(
-                phases.iter().filter(told_to_close).count(),
+                endings.iter().filter(told_to_close).count(),
                 told,
-                "{phases:?}"
+                "{endings:?}"
             );
         }
         // One that has not said yet which it is.
         let mut guard = Guard::new(LIMITS);
-        assert_eq!(guard.phase(Closing, false, Instant::now), Verdict::Wait);
-        assert_eq!(guard.phase(Closing, true, Instant::now), Verdict::Close);
+        assert_eq!(guard.ending(LastAnswers, false, Instant::now), Action::Wait);
+        assert_eq!(guard.ending(LastAnswers, true, Instant::now), Action::Close);
     }
 
     #[test]
     fn only_idle_connections_and_slow_heads_make_room() {
-        for (stage, millis, verdict) in [
-            (Stage::New, 0, Verdict::Close),
-            (Stage::Idle(1), 0, Verdict::Close),
-            (Stage::Head(0), 999, Verdict::Wait),
-            (Stage::Head(0), 1_000, Verdict::Close),
-            (Stage::Busy, 99_000, Verdict::Wait),
-            (Stage::Writing(1), 99_000, Verdict::Wait),
+        for (activity, millis, action) in [
+            (Activity::New, 0, Action::Close),
+            (Activity::Idle(1), 0, Action::Close),
+            (Activity::Head(0), 999, Action::Wait),
+            (Activity::Head(0), 1_000, Action::Close),
+            (Activity::Busy, 99_000, Action::Wait),
+            (Activity::Writing(1), 99_000, Action::Wait),
         ] {
             let mut guard = Guard::new(LIMITS);
             let start = guard.since;
-            guard.saw(stage, || start);
+            guard.saw(activity, || start);
             let then = after(start, millis);
-            assert_eq!(guard.evict(then), verdict, "{stage:?}");
-            assert_eq!(guard.evict(then), Verdict::Wait, "told once: {stage:?}");
+            assert_eq!(guard.evict(then), action, "{activity:?}");
+            assert_eq!(guard.evict(then), Action::Wait, "told once: {activity:?}");
         }
     }
 }

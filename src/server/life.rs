@@ -9,45 +9,45 @@ use tokio::time::Instant;
 /// How far the end of the process has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
-pub(super) enum Phase {
+pub(super) enum Ending {
     /// Not begun.
-    Open,
+    NotBegun,
     /// Every answer is its connection's last.
-    Closing,
+    LastAnswers,
     /// Everybody is answered: who is silent is waited for no more.
-    Ending,
+    AllAnswered,
 }
 
 /// What a listener's connections have in common.
 #[derive(Debug)]
 pub(super) struct Life {
-    phase: AtomicU8,
+    ending: AtomicU8,
     start: Instant,
 }
 
 impl Life {
     pub fn new() -> Self {
         Self {
-            phase: AtomicU8::new(Phase::Open as u8),
+            ending: AtomicU8::new(Ending::NotBegun as u8),
             start: Instant::now(),
         }
     }
 
-    /// Whoever is to see it has to be woken.
-    pub fn turn(&self, phase: Phase) {
-        self.phase.store(phase as u8, Ordering::Relaxed);
+    /// The connections that are to see it have to be woken.
+    pub fn turn(&self, ending: Ending) {
+        self.ending.store(ending as u8, Ordering::Relaxed);
     }
 
-    pub fn phase(&self) -> Phase {
-        match self.phase.load(Ordering::Relaxed) {
-            0 => Phase::Open,
-            1 => Phase::Closing,
-            _ => Phase::Ending,
+    pub fn ending(&self) -> Ending {
+        match self.ending.load(Ordering::Relaxed) {
+            0 => Ending::NotBegun,
+            1 => Ending::LastAnswers,
+            _ => Ending::AllAnswered,
         }
     }
 
     pub fn is_closing(&self) -> bool {
-        self.phase() != Phase::Open
+        self.ending() != Ending::NotBegun
     }
 
     /// The time of this instant, in microseconds.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::guard::Stage;
+use super::guard::Activity;
 use super::life::Life;
 use super::task::Task;
 
@@ -215,22 +215,22 @@ impl Progress {
     }
 
     /// All that its guard asks.
-    pub fn seen(&self) -> Stage {
+    pub fn seen(&self) -> Activity {
         let heads = self.heads.get();
         if self.blocked.is_set() {
-            Stage::Writing(self.writes.get())
+            Activity::Writing(self.writes.get())
         } else if self.multiplexed.is_set() {
             match (self.streams.load(Ordering::Relaxed), heads) {
-                (0, 0) => Stage::Head(0),
-                (0, heads) => Stage::Idle(heads),
-                _ => Stage::Busy,
+                (0, 0) => Activity::Head(0),
+                (0, heads) => Activity::Idle(heads),
+                _ => Activity::Busy,
             }
         } else {
             match self.stage() {
-                NEW => Stage::New,
-                HEAD => Stage::Head(heads),
-                IDLE => Stage::Idle(heads),
-                _ => Stage::Busy,
+                NEW => Activity::New,
+                HEAD => Activity::Head(heads),
+                IDLE => Activity::Idle(heads),
+                _ => Activity::Busy,
             }
         }
     }

@@ -1,7 +1,7 @@
 //! How a line of the log is written: as text for people or JSON for machines.
 //!
 //! Both formats come from one visitor, so that what holds of a line holds of both,
-//! whoever wrote it and whatever is in it: no field takes more than [`LONGEST`]
+//! whatever wrote it and is in it: no field takes more than [`LONGEST`]
 //! bytes but for the settings in the first line, and everything that
 //! [`is_unprintable`] is escaped.
 

@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_stops_reading_stops_nobody_else() {
+    fn a_stalled_reader_holds_no_writer_up() {
         let (go, told) = channel();
         let (wrote, written) = channel();
         let mut writer = Writer::start(Reluctant { go: told, wrote }).unwrap();

@@ -164,7 +164,7 @@ fn worst(seconds: &[&Second], value: fn(&Second) -> Option<f64>) -> Option<f64> 
 }
 
 fn reasons<'a>(seconds: impl Iterator<Item = &'a Second>) -> Vec<(String, u64)> {
-    let mut counts = tally(seconds, |it| &it.reasons);
+    let mut counts = totals(seconds, |it| &it.reasons);
     let known = FlushReason::ALL.iter().map(|reason| reason.as_str());
     let mut reasons: Vec<_> = known
         .map(|name| (name.to_owned(), counts.remove(name).unwrap_or(0)))
@@ -174,7 +174,7 @@ fn reasons<'a>(seconds: impl Iterator<Item = &'a Second>) -> Vec<(String, u64)> 
 }
 
 fn outcomes<'a>(seconds: impl Iterator<Item = &'a Second>) -> Vec<(String, u64)> {
-    let counts = tally(seconds, |it| &it.outcomes);
+    let counts = totals(seconds, |it| &it.outcomes);
     let mut outcomes: Vec<_> = counts
         .into_iter()
         .map(|(name, n)| (name.to_owned(), n))
@@ -183,15 +183,15 @@ fn outcomes<'a>(seconds: impl Iterator<Item = &'a Second>) -> Vec<(String, u64)>
     outcomes
 }
 
-fn tally<'a>(
+fn totals<'a>(
     seconds: impl Iterator<Item = &'a Second>,
     counts: fn(&Second) -> &BTreeMap<String, u64>,
 ) -> BTreeMap<&'a str, u64> {
-    let mut totals = BTreeMap::new();
+    let mut sums = BTreeMap::new();
     for (name, n) in seconds.flat_map(counts) {
-        *totals.entry(name.as_str()).or_default() += n;
+        *sums.entry(name.as_str()).or_default() += n;
     }
-    totals
+    sums
 }
 
 impl Track {

@@ -11,7 +11,7 @@ use crate::ask::advice::{Advice, Kind};
 use crate::ask::{AskError, Asker};
 use crate::printable::printable;
 
-/// A text of whoever answers at that address, who does not get to move the cursor.
+/// A text of the process at that address, which does not get to move the cursor.
 fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text = String::deserialize(deserializer)?;
     Ok(printable(&text).into_owned())

@@ -62,7 +62,7 @@ async fn every_caller_gets_one_answer_and_the_books_balance() {
 /// The same with everything on that sends batches again, a flush now and then,
 /// and a stop in the middle.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stop_in_the_middle_loses_nobody() {
+async fn a_stop_in_the_middle_loses_no_job() {
     let seed = seed();
     eprintln!("SEED={seed}");
     let upstream = ScriptedUpstream::start().await;
@@ -103,7 +103,7 @@ async fn a_stop_in_the_middle_loses_nobody() {
     let done = proxy.log.last().await;
     let (answered, cancelled) = (done.number("answered"), done.number("cancelled"));
     assert_eq!(done.number("accepted"), answered + cancelled, "{done:?}");
-    // Whoever was accepted was answered, and has seen it.
+    // Each caller of an accepted job was answered, and has seen it.
     assert_eq!(cancelled, 0, "{done:?}");
     for (outcome, count) in done.outcomes() {
         let seen = seen.outcomes.get(&outcome).copied().unwrap_or_default();

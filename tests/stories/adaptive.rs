@@ -3,7 +3,7 @@
 
 use crate::harness::{KeepAlive, LONG_WAIT, Proxy, Request, ScriptedUpstream};
 
-async fn house() -> (Proxy, ScriptedUpstream) {
+async fn start() -> (Proxy, ScriptedUpstream) {
     let upstream = ScriptedUpstream::start().await;
     let flags = [&LONG_WAIT[..], &["--wait", "adaptive"]].concat();
     let proxy = Proxy::start(&upstream.url(), &flags, &[]).await;
@@ -43,8 +43,8 @@ async fn queued(proxy: &Proxy, n: usize) {
 }
 
 #[tokio::test]
-async fn the_only_caller_waits_for_nobody() {
-    let (proxy, mut upstream) = house().await;
+async fn a_lone_callers_job_leaves_at_once() {
+    let (proxy, mut upstream) = start().await;
     let mut connection = proxy.keep_alive().await;
     for n in 1..=3 {
         let asking = Asking::post(connection, "a");
@@ -56,7 +56,7 @@ async fn the_only_caller_waits_for_nobody() {
 
 #[tokio::test]
 async fn a_job_waits_for_the_other_open_connection() {
-    let (proxy, mut upstream) = house().await;
+    let (proxy, mut upstream) = start().await;
     let (one, other) = (proxy.keep_alive().await, proxy.keep_alive().await);
     let one = Asking::post(one, "a");
     queued(&proxy, 1).await;
@@ -72,7 +72,7 @@ async fn a_job_waits_for_the_other_open_connection() {
 
 #[tokio::test]
 async fn a_job_no_longer_waits_for_a_connection_that_closes() {
-    let (proxy, mut upstream) = house().await;
+    let (proxy, mut upstream) = start().await;
     let (one, other) = (proxy.keep_alive().await, proxy.keep_alive().await);
     let one = Asking::post(one, "a");
     queued(&proxy, 1).await;
@@ -86,8 +86,8 @@ async fn a_job_no_longer_waits_for_a_connection_that_closes() {
 }
 
 #[tokio::test]
-async fn nobody_waits_for_callers_whose_jobs_are_in_flight() {
-    let (proxy, mut upstream) = house().await;
+async fn callers_with_jobs_in_flight_are_not_waited_for() {
+    let (proxy, mut upstream) = start().await;
     let (one, other) = (proxy.keep_alive().await, proxy.keep_alive().await);
     let one = Asking::post(one, "a");
     queued(&proxy, 1).await;

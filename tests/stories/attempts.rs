@@ -1,6 +1,6 @@
 //! Section 5 of the contract: the unit of learning is the attempt. Each call is
-//! counted once, and told to the circuit and the limit at its end, whoever is left
-//! to answer.
+//! counted once, and told to the circuit and the limit at its end, also where no
+//! caller is left to answer.
 
 use std::time::{Duration, Instant};
 

@@ -1,6 +1,6 @@
 //! Section 2 of the contract: what a batch looks like to the upstream.
 
-use crate::batching::{all_ok, enqueue, house, job, patient};
+use crate::batching::{all_ok, enqueue, job, patient, start};
 use crate::harness::{Caller, Request};
 
 #[tokio::test]
@@ -46,7 +46,7 @@ async fn a_batch_has_exactly_these_headers() {
 
 #[tokio::test]
 async fn a_batch_id_is_a_uuid_v7_of_its_own() {
-    let (proxy, mut upstream) = house(&["--max-wait", "0"], &[]).await;
+    let (proxy, mut upstream) = start(&["--max-wait", "0"], &[]).await;
     let mut ids = Vec::new();
     for _ in 0..3 {
         let caller = Caller::spawn(proxy.jobs_addr, Request::job(job("a")));
@@ -88,7 +88,7 @@ async fn static_headers_travel_with_every_batch() {
         "Authorization: Bearer secret",
     ];
     let flags = [&flags[..], &["--upstream-header", "X-Tenant: a: b"]].concat();
-    let (proxy, mut upstream) = house(&flags, &[]).await;
+    let (proxy, mut upstream) = start(&flags, &[]).await;
     for _ in 0..2 {
         let caller = Caller::spawn(proxy.jobs_addr, Request::job(job("a")));
         let call = upstream.next().await;

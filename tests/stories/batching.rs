@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::harness::{Caller, LONG_WAIT, Proxy, Request, ScriptedUpstream};
 
-pub async fn house(flags: &[&str], env: &[(&str, &str)]) -> (Proxy, ScriptedUpstream) {
+pub async fn start(flags: &[&str], env: &[(&str, &str)]) -> (Proxy, ScriptedUpstream) {
     let upstream = ScriptedUpstream::start().await;
     let proxy = Proxy::start(&upstream.url(), flags, env).await;
     (proxy, upstream)
@@ -14,7 +14,7 @@ pub async fn house(flags: &[&str], env: &[(&str, &str)]) -> (Proxy, ScriptedUpst
 
 /// Only size, bytes, a flush or a drain lets a batch leave.
 pub async fn patient(flags: &[&str], env: &[(&str, &str)]) -> (Proxy, ScriptedUpstream) {
-    house(&[&LONG_WAIT, flags].concat(), env).await
+    start(&[&LONG_WAIT, flags].concat(), env).await
 }
 
 pub fn job(id: &str) -> String {
@@ -107,7 +107,7 @@ async fn the_largest_job_alone_fills_a_batch() {
 
 #[tokio::test]
 async fn reason_wait_measured_from_the_oldest_jobs_arrival() {
-    let (proxy, mut upstream) = house(&["--max-wait", "300ms"], &[]).await;
+    let (proxy, mut upstream) = start(&["--max-wait", "300ms"], &[]).await;
     let start = Instant::now();
     let callers = enqueue(&proxy, ["a", "b"]).await;
     let call = upstream.next().await;
@@ -133,7 +133,7 @@ async fn reason_wait_measured_from_the_oldest_jobs_arrival() {
 
 #[tokio::test]
 async fn no_wait_at_all() {
-    let (proxy, mut upstream) = house(&["--max-wait", "0"], &[]).await;
+    let (proxy, mut upstream) = start(&["--max-wait", "0"], &[]).await;
     let caller = Caller::spawn(proxy.jobs_addr, Request::job(job("a")));
     upstream.next().await.echo();
     all_ok(vec![caller]).await;

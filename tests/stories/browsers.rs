@@ -2,7 +2,7 @@
 //! Sections 1 and 12 of the contract.
 
 use crate::harness::{Answer, H2c, LONG_WAIT, Proxy, Request, Scrape, ScriptedUpstream, send};
-use crate::http_rules::{House, JOB, echo};
+use crate::http_rules::{JOB, Setup, echo};
 
 /// A name that its owner has pointed at 127.0.0.1.
 const REBOUND: &str = "rebound.example:8080";
@@ -14,8 +14,8 @@ async fn with_host(addr: std::net::SocketAddr, host: &str, request: Request) -> 
 
 #[tokio::test]
 async fn a_rebound_name_reaches_nothing_on_either_listener() {
-    let house = House::open(&[], &[]).await;
-    let proxy = &house.proxy;
+    let setup = Setup::start(&[], &[]).await;
+    let proxy = &setup.proxy;
     let admin = proxy.admin_addr.expect("an admin listener");
     let ours = format!("http://{REBOUND}");
     for (address, method, path) in [
@@ -53,8 +53,8 @@ async fn localhost_addresses_and_configured_names_are_ours() {
         ("MICROBATCH_SERVER__HOSTS", "proxy.internal"),
         ("MICROBATCH_ADMIN__HOSTS", "[\"admin.internal\", \"Ops\"]"),
     ];
-    let house = House::open(&[], &env).await;
-    let (jobs, admin) = (house.proxy.jobs_addr, house.proxy.admin_addr.unwrap());
+    let setup = Setup::start(&[], &env).await;
+    let (jobs, admin) = (setup.proxy.jobs_addr, setup.proxy.admin_addr.unwrap());
     for (host, at_jobs, at_admin) in [
         ("localhost", 200, 200),
         ("LOCALHOST:1", 200, 200),
@@ -175,9 +175,9 @@ async fn every_answer_says_nosniff() {
 
 #[tokio::test]
 async fn what_an_operator_is_told_is_stored_nowhere() {
-    let house = House::open(&[], &[]).await;
+    let setup = Setup::start(&[], &[]).await;
     for path in ["/config", "/live", "/advice", "/metrics"] {
-        let answer = house.proxy.admin("GET", path).await;
+        let answer = setup.proxy.admin("GET", path).await;
         assert_eq!(answer.status, 200, "{path}");
         assert_eq!(answer.header("cache-control"), "no-store", "{path}");
     }

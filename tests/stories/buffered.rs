@@ -1,5 +1,5 @@
 //! Section 1 of the contract: what is in memory before a job is queued and after it
-//! is answered is bounded, whoever sends and takes how slowly.
+//! is answered is bounded, however slowly callers send and take.
 
 use std::net::SocketAddr;
 use std::pin::Pin;

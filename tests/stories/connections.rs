@@ -265,7 +265,7 @@ async fn a_busy_connection_keeps_its_place() {
 /// A process that may have few files open; callers that have done a job, or have
 /// not even begun one, hold as many connections as they can.
 #[tokio::test]
-async fn idle_callers_leave_files_to_everybody_else() {
+async fn idle_callers_leave_files_to_active_ones() {
     let upstream = ScriptedUpstream::start().await;
     let proxy = Proxy::start_with_files("-n 100", &upstream.url(), &["--max-wait", "0"]).await;
     let _upstream = echo_all(upstream);
@@ -377,7 +377,7 @@ async fn a_few_settings_are_taken() {
 
 /// Callers with a window of 0, whose answers are large.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answers_that_nobody_takes_are_let_go() {
+async fn untaken_answers_are_let_go() {
     let env = [("MICROBATCH_SERVER__WRITE_TIMEOUT", "500ms")];
     let siege = Siege::of("h2 window of 0", &[], &env).await;
     // All of the jobs fit the window of a connection, and their results do not.

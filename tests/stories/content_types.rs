@@ -2,11 +2,11 @@
 //! browser may send.
 
 use crate::harness::Request;
-use crate::http_rules::{House, JOB, echo};
+use crate::http_rules::{JOB, Setup, echo};
 
 #[tokio::test]
 async fn json_or_no_type_or_what_bare_curl_and_fetch_send_is_taken() {
-    let house = House::open(&[], &[]).await;
+    let setup = Setup::start(&[], &[]).await;
     for kind in [
         "application/json",
         "application/json; charset=utf-8",
@@ -21,14 +21,14 @@ async fn json_or_no_type_or_what_bare_curl_and_fetch_send_is_taken() {
         "text/plain;charset=UTF-8",
     ] {
         let request = Request::untyped(JOB).header("content-type", kind);
-        let answer = house.proxy.send(request).await;
+        let answer = setup.proxy.send(request).await;
         assert_eq!(
             (answer.status, answer.text()),
             (200, &*echo("1")),
             "{kind}: {answer:?}"
         );
     }
-    house
+    setup
         .proxy
         .send(Request::untyped(JOB))
         .await
@@ -37,7 +37,7 @@ async fn json_or_no_type_or_what_bare_curl_and_fetch_send_is_taken() {
 
 #[tokio::test]
 async fn any_other_type_is_refused() {
-    let house = House::open(&[], &[]).await;
+    let setup = Setup::start(&[], &[]).await;
     for kind in [
         "text/html",
         "application/xml",
@@ -52,7 +52,7 @@ async fn any_other_type_is_refused() {
         "json",
         "*/*",
     ] {
-        let answer = house
+        let answer = setup
             .proxy
             .send(Request::untyped(JOB).header("content-type", kind))
             .await;
@@ -63,12 +63,12 @@ async fn any_other_type_is_refused() {
 
 #[tokio::test]
 async fn an_encoded_body_is_refused_by_the_name_of_its_encoding() {
-    let house = House::open(&["--max-body", "100"], &[]).await;
+    let setup = Setup::start(&["--max-body", "100"], &[]).await;
     // Compressed or not, and before its size is looked at.
     let bodies: [&[u8]; 3] = [b"\x1f\x8b\x08", JOB.as_bytes(), &[b' '; 101]];
     for body in bodies {
         let request = Request::job(body.to_vec()).header("content-encoding", "gzip");
-        let answer = house.proxy.send(request).await;
+        let answer = setup.proxy.send(request).await;
         let problem = answer.problem(415, "unsupported-media-type", "no");
         let detail = problem.get("detail").as_str().unwrap();
         assert!(detail.contains("Content-Encoding gzip"), "{detail}");
@@ -77,23 +77,23 @@ async fn an_encoded_body_is_refused_by_the_name_of_its_encoding() {
     let several = Request::job(JOB)
         .header("content-encoding", "identity")
         .header("content-encoding", "zstd, br");
-    let answer = house.proxy.send(several).await;
+    let answer = setup.proxy.send(several).await;
     let problem = answer.problem(415, "unsupported-media-type", "no");
     assert!(problem.get("detail").as_str().unwrap().contains("zstd"));
     // The type is looked at first.
     let typed = Request::untyped(JOB)
         .header("content-type", "text/html")
         .header("content-encoding", "gzip");
-    let answer = house.proxy.send(typed).await;
+    let answer = setup.proxy.send(typed).await;
     answer.problem(415, "unsupported-media-type", "no");
     assert_eq!(answer.header("accept-encoding"), "");
     let identity = Request::job(JOB).header("content-encoding", "Identity");
-    house.proxy.send(identity).await.is_result(&echo("1"));
+    setup.proxy.send(identity).await.is_result(&echo("1"));
 }
 
 #[tokio::test]
 async fn a_browser_must_say_json() {
-    let house = House::open(&[], &[]).await;
+    let setup = Setup::start(&[], &[]).await;
     let with_origin = |kind: Option<&str>| {
         let request = Request::untyped(JOB).header("origin", "https://example.org");
         match kind {
@@ -107,7 +107,7 @@ async fn a_browser_must_say_json() {
         Some("text/plain"),
         Some("multipart/form-data; boundary=x"),
     ] {
-        let answer = house.proxy.send(with_origin(kind)).await;
+        let answer = setup.proxy.send(with_origin(kind)).await;
         assert_eq!(answer.status, 415, "{kind:?}: {answer:?}");
         answer.problem(415, "unsupported-media-type", "no");
     }
@@ -116,19 +116,19 @@ async fn a_browser_must_say_json() {
         "application/json; charset=utf-8",
         "application/vnd.x+json",
     ] {
-        let answer = house.proxy.send(with_origin(Some(kind))).await;
+        let answer = setup.proxy.send(with_origin(Some(kind))).await;
         assert_eq!(answer.status, 200, "{kind}: {answer:?}");
     }
 }
 
 #[tokio::test]
 async fn a_preflight_is_not_answered() {
-    let house = House::open(&[], &[]).await;
+    let setup = Setup::start(&[], &[]).await;
     let preflight = Request::new("OPTIONS", "/jobs")
         .header("origin", "https://example.org")
         .header("access-control-request-method", "POST")
         .header("access-control-request-headers", "content-type");
-    let answer = house.proxy.send(preflight).await;
+    let answer = setup.proxy.send(preflight).await;
     answer.problem(405, "method-not-allowed", "no");
     let allows = |name: &&str| name.starts_with("access-control-");
     let names: Vec<_> = answer.headers.keys().map(|name| name.as_str()).collect();

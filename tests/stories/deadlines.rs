@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{Caller, H2c, LONG_WAIT, Proxy, RawClient, Request, Scrape, ScriptedUpstream};
 
-async fn house(flags: &[&str]) -> (Proxy, ScriptedUpstream) {
+async fn start(flags: &[&str]) -> (Proxy, ScriptedUpstream) {
     let upstream = ScriptedUpstream::start().await;
     let proxy = Proxy::start(&upstream.url(), flags, &[]).await;
     (proxy, upstream)
@@ -25,7 +25,7 @@ fn echo(id: &str) -> String {
 
 #[tokio::test]
 async fn deadline_passed_while_queued() {
-    let (proxy, mut upstream) = house(&["--max-wait", "0", "--max-in-flight", "1"]).await;
+    let (proxy, mut upstream) = start(&["--max-wait", "0", "--max-in-flight", "1"]).await;
     let first = proxy.enqueue_request(job("first")).await;
     let busy = upstream.next().await;
     let start = Instant::now();
@@ -53,7 +53,7 @@ async fn deadline_passed_while_queued() {
 
 #[tokio::test]
 async fn a_near_deadline_has_the_batch_leave_in_time() {
-    let (proxy, mut upstream) = house(&LONG_WAIT).await;
+    let (proxy, mut upstream) = start(&LONG_WAIT).await;
     let patient = proxy.enqueue_request(job("patient")).await;
     let hasty = proxy.enqueue_request(hasty("hasty")).await;
     let call = upstream.next().await;
@@ -68,7 +68,7 @@ async fn a_near_deadline_has_the_batch_leave_in_time() {
 
 #[tokio::test]
 async fn deadline_passed_after_the_batch_left() {
-    let (proxy, mut upstream) = house(&[&LONG_WAIT[..], &["--max-size", "2"]].concat()).await;
+    let (proxy, mut upstream) = start(&[&LONG_WAIT[..], &["--max-size", "2"]].concat()).await;
     let hasty = proxy.enqueue_request(hasty("hasty")).await;
     let patient = proxy.enqueue_request(job("patient")).await;
     let call = upstream.next().await;
@@ -96,7 +96,7 @@ async fn deadline_passed_after_the_batch_left() {
 
 #[tokio::test]
 async fn a_batch_ends_with_its_last_deadline() {
-    let (proxy, mut upstream) = house(&[&LONG_WAIT[..], &["--max-size", "2"]].concat()).await;
+    let (proxy, mut upstream) = start(&[&LONG_WAIT[..], &["--max-size", "2"]].concat()).await;
     let one = proxy.enqueue_request(hasty("one")).await;
     let other = proxy.enqueue_request(hasty("other")).await;
     let mut call = upstream.next().await;
@@ -120,7 +120,7 @@ async fn request_timeout_bounds_every_job() {
         "--max-in-flight",
         "1",
     ];
-    let (proxy, mut upstream) = house(&flags).await;
+    let (proxy, mut upstream) = start(&flags).await;
     let in_flight = Caller::spawn(proxy.jobs_addr, job("in-flight"));
     let mut call = upstream.next().await;
     let queued = Caller::spawn(proxy.jobs_addr, job("queued"));
@@ -143,7 +143,7 @@ async fn request_timeout_bounds_every_job() {
 #[tokio::test]
 async fn a_caller_only_shortens_its_stay() {
     let flags = ["--request-timeout", "1s", "--max-wait", "0"];
-    let (proxy, _upstream) = house(&flags).await;
+    let (proxy, _upstream) = start(&flags).await;
     let prefers = [
         "wait=9999",
         "wait=99999999999999999999999",
@@ -164,7 +164,7 @@ async fn a_caller_only_shortens_its_stay() {
 
 #[tokio::test]
 async fn prefer_is_read_among_other_preferences() {
-    let (proxy, _upstream) = house(&LONG_WAIT).await;
+    let (proxy, _upstream) = start(&LONG_WAIT).await;
     let prefers = [
         "return=minimal, wait=1",
         "Wait=1",
@@ -182,7 +182,7 @@ async fn prefer_is_read_among_other_preferences() {
 
 #[tokio::test]
 async fn when_every_member_has_left_the_call_is_aborted() {
-    let (proxy, mut upstream) = house(&[&LONG_WAIT[..], &["--max-size", "2"]].concat()).await;
+    let (proxy, mut upstream) = start(&[&LONG_WAIT[..], &["--max-size", "2"]].concat()).await;
     let one = proxy.enqueue_request(job("one")).await;
     let other = proxy.enqueue_request(job("other")).await;
     let mut call = upstream.next().await;
@@ -199,7 +199,7 @@ async fn when_every_member_has_left_the_call_is_aborted() {
 
 #[tokio::test]
 async fn a_member_that_left_harms_no_mate() {
-    let (proxy, mut upstream) = house(&[&LONG_WAIT[..], &["--max-size", "2"]].concat()).await;
+    let (proxy, mut upstream) = start(&[&LONG_WAIT[..], &["--max-size", "2"]].concat()).await;
     let leaving = proxy.enqueue_request(job("leaving")).await;
     let staying = proxy.enqueue_request(job("staying")).await;
     let call = upstream.next().await;
@@ -211,7 +211,7 @@ async fn a_member_that_left_harms_no_mate() {
 
 #[tokio::test]
 async fn the_slot_of_an_aborted_call_is_free_again() {
-    let (proxy, mut upstream) = house(&["--max-wait", "0", "--max-in-flight", "1"]).await;
+    let (proxy, mut upstream) = start(&["--max-wait", "0", "--max-in-flight", "1"]).await;
     let leaving = proxy.enqueue_request(job("leaving")).await;
     let mut call = upstream.next().await;
     let staying = proxy.enqueue_request(job("staying")).await;
@@ -223,7 +223,7 @@ async fn the_slot_of_an_aborted_call_is_free_again() {
 
 #[tokio::test]
 async fn a_caller_that_closes_its_sending_side_has_left() {
-    let (proxy, mut upstream) = house(&LONG_WAIT).await;
+    let (proxy, mut upstream) = start(&LONG_WAIT).await;
     let mut client = RawClient::connect(proxy.jobs_addr).await;
     client.post("Content-Length: 8\r\n", r#"{"id":1}"#).await;
     proxy.log.nth("job queued", 1).await;
@@ -238,7 +238,7 @@ async fn a_caller_that_closes_its_sending_side_has_left() {
 
 #[tokio::test]
 async fn an_http2_caller_leaves_by_resetting_its_stream() {
-    let (proxy, mut upstream) = house(&[&LONG_WAIT[..], &["--max-size", "2"]].concat()).await;
+    let (proxy, mut upstream) = start(&[&LONG_WAIT[..], &["--max-size", "2"]].concat()).await;
     let connection = H2c::connect(proxy.jobs_addr).await;
     let leaving = tokio::spawn(connection.clone().send(job("leaving")));
     proxy.log.nth("job queued", 1).await;

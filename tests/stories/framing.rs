@@ -7,13 +7,13 @@ pub const JOB: &str = r#"{"id":1}"#;
 const ECHO: &str = r#"{"id":1,"result":null}"#;
 
 /// A proxy that sends each job at once, and its upstream.
-pub struct House {
+pub struct Setup {
     pub proxy: Proxy,
     upstream: ScriptedUpstream,
 }
 
-impl House {
-    pub async fn open(flags: &[&str], env: &[(&str, &str)]) -> Self {
+impl Setup {
+    pub async fn start(flags: &[&str], env: &[(&str, &str)]) -> Self {
         let upstream = ScriptedUpstream::start().await;
         let flags = [&["--max-wait", "0"], flags].concat();
         let proxy = Proxy::start(&upstream.url(), &flags, env).await;
@@ -21,7 +21,7 @@ impl House {
     }
 
     async fn impatient() -> Self {
-        Self::open(&[], &[("MICROBATCH_SERVER__READ_TIMEOUT", "200ms")]).await
+        Self::start(&[], &[("MICROBATCH_SERVER__READ_TIMEOUT", "200ms")]).await
     }
 
     pub async fn raw(&self) -> RawClient {
@@ -49,8 +49,8 @@ impl House {
 
 #[tokio::test]
 async fn a_body_not_received_in_time() {
-    let house = House::impatient().await;
-    let mut client = house.raw().await;
+    let setup = Setup::impatient().await;
+    let mut client = setup.raw().await;
     client.post("Content-Length: 8\r\n", r#"{"id""#).await;
     client
         .answer()
@@ -58,17 +58,17 @@ async fn a_body_not_received_in_time() {
         .problem(408, "read-timeout", "no")
         .lacks("id");
 
-    let mut client = house.raw().await;
+    let mut client = setup.raw().await;
     client
         .post("Transfer-Encoding: chunked\r\n", "8\r\n{\"id\":1}\r\n")
         .await;
     client.answer().await.problem(408, "read-timeout", "no");
-    house.goes_on().await;
+    setup.goes_on().await;
 }
 
 #[tokio::test]
 async fn a_connection_that_never_finishes_its_head_is_closed() {
-    let house = House::impatient().await;
+    let setup = Setup::impatient().await;
     for start in [
         "",
         "P",
@@ -77,22 +77,22 @@ async fn a_connection_that_never_finishes_its_head_is_closed() {
         // As far as it goes, this may become HTTP/2.
         "PRI * HTTP/2.0\r\n",
     ] {
-        let mut client = house.raw().await;
+        let mut client = setup.raw().await;
         client.write(start).await;
         let answer = client.until_closed().await;
         assert!(!answer.starts_with(b"HTTP/1.1 2"), "{start:?}: {answer:?}");
     }
-    house.goes_on().await;
+    setup.goes_on().await;
 }
 
 /// Whenever the rest of a late head comes, its job is answered or was never
 /// taken. The pauses are what the story is about; none of them synchronises.
 #[tokio::test]
 async fn a_head_completed_late_is_answered_or_never_was() {
-    let House {
+    let Setup {
         mut proxy,
         mut upstream,
-    } = House::impatient().await;
+    } = Setup::impatient().await;
     tokio::spawn(async move {
         loop {
             upstream.next_ever().await.echo();
@@ -118,18 +118,18 @@ async fn a_head_completed_late_is_answered_or_never_was() {
 
 #[tokio::test]
 async fn a_caller_that_leaves_within_its_body_does_no_harm() {
-    let house = House::open(&[], &[]).await;
+    let setup = Setup::start(&[], &[]).await;
     for start in ["", r#"{"id":"#] {
-        let mut client = house.raw().await;
+        let mut client = setup.raw().await;
         client.post("Content-Length: 8\r\n", start).await;
         drop(client);
-        let mut client = house.raw().await;
+        let mut client = setup.raw().await;
         client.post("Content-Length: 8\r\n", start).await;
         client.half_close().await;
         let answer = client.until_closed().await;
         assert!(!answer.starts_with(b"HTTP/1.1 2"), "{answer:?}");
     }
-    house.goes_on().await;
+    setup.goes_on().await;
 }
 
 /// RFC 9112, section 6.3: Transfer-Encoding alone counts, and the connection is
@@ -137,7 +137,7 @@ async fn a_caller_that_leaves_within_its_body_does_no_harm() {
 /// can't be refused.
 #[tokio::test]
 async fn content_length_beside_transfer_encoding_smuggles_nothing() {
-    let mut house = House::open(&[], &[]).await;
+    let mut setup = Setup::start(&[], &[]).await;
     let smuggled =
         "POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n{\"id\":666}";
     let body = format!("8\r\n{JOB}\r\n0\r\n\r\n{smuggled}");
@@ -146,14 +146,14 @@ async fn content_length_beside_transfer_encoding_smuggles_nothing() {
         "Transfer-Encoding: chunked\r\nContent-Length: 8\r\n",
         "Content-Length: 23\r\nTransfer-Encoding: chunked\r\n",
     ] {
-        let mut client = house.raw().await;
+        let mut client = setup.raw().await;
         client.post(headers, &body).await;
         let mut closed = std::pin::pin!(client.until_closed());
         let said = loop {
             tokio::select! {
                 said = &mut closed => break String::from_utf8(said).unwrap(),
                 // Where the HTTP library hides the length, the chunks count.
-                call = house.upstream.next() => {
+                call = setup.upstream.next() => {
                     assert_eq!(call.body, format!("[{JOB}]"), "{headers:?}");
                     call.echo();
                 }
@@ -167,12 +167,12 @@ async fn content_length_beside_transfer_encoding_smuggles_nothing() {
             "one answer, then closed: {said}"
         );
     }
-    house.goes_on().await;
+    setup.goes_on().await;
 }
 
 #[tokio::test]
 async fn framing_that_is_wrong_is_refused_and_closed() {
-    let house = House::open(&[], &[]).await;
+    let setup = Setup::start(&[], &[]).await;
     for (headers, body) in [
         ("Content-Length: 8\r\nContent-Length: 9\r\n", JOB),
         ("Content-Length: 8, 9\r\n", JOB),
@@ -195,7 +195,7 @@ async fn framing_that_is_wrong_is_refused_and_closed() {
         ),
         ("Bad Name: 1\r\nContent-Length: 8\r\n", JOB),
     ] {
-        let mut client = house.raw().await;
+        let mut client = setup.raw().await;
         client.post(headers, body).await;
         let said = String::from_utf8(client.until_closed().await).unwrap();
         let refused = said.is_empty() || said.starts_with("HTTP/1.1 4");
@@ -206,12 +206,12 @@ async fn framing_that_is_wrong_is_refused_and_closed() {
             !said.contains("application/problem+json") || head.contains("connection: close");
         assert!(closes, "{headers:?} {body:?}: {said}");
     }
-    house.goes_on().await;
+    setup.goes_on().await;
 }
 
 #[tokio::test]
 async fn garbage_is_closed_without_harm() {
-    let house = House::open(&[], &[]).await;
+    let setup = Setup::start(&[], &[]).await;
     // A TLS hello, a telnet greeting, an SSH banner, and noise.
     let garbage: [&[u8]; 5] = [
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03abcdefgh\r\n\r\n",
@@ -221,7 +221,7 @@ async fn garbage_is_closed_without_harm() {
         b"POST  /jobs HTTP/9.9\r\n\r\n",
     ];
     for bytes in garbage {
-        let mut client = house.raw().await;
+        let mut client = setup.raw().await;
         client.write(bytes).await;
         let said = client.until_closed().await;
         assert!(
@@ -230,7 +230,7 @@ async fn garbage_is_closed_without_harm() {
         );
     }
     // A head without end is cut off, not kept.
-    let mut client = house.raw().await;
+    let mut client = setup.raw().await;
     client.write("POST /jobs HTTP/1.1\r\n").await;
     let line = format!("X-{}: 1\r\n", "a".repeat(1000));
     client.write(line.repeat(2000)).await;
@@ -239,18 +239,18 @@ async fn garbage_is_closed_without_harm() {
         said.is_empty() || said.starts_with(b"HTTP/1.1 4"),
         "{said:?}"
     );
-    house.goes_on().await;
+    setup.goes_on().await;
 }
 
 #[tokio::test]
 async fn a_chunked_job_reaches_the_upstream_with_an_exact_length() {
-    let mut house = House::open(&[], &[]).await;
+    let mut setup = Setup::start(&[], &[]).await;
     let request = "Transfer-Encoding: chunked\r\nTrailer: X-T\r\n";
     let body = "3;ext=1\r\n{\"i\r\n5\r\nd\":1}\r\n0\r\nX-T: 1\r\n\r\n";
-    let mut client = house.raw().await;
+    let mut client = setup.raw().await;
     client.post(request, body).await;
     let echo = async {
-        let call = house.upstream.next().await;
+        let call = setup.upstream.next().await;
         assert_eq!(call.body, "[{\"id\":1}]");
         assert_eq!(call.header("content-length"), "10");
         assert!(!call.headers.contains_key("transfer-encoding"));

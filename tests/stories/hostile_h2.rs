@@ -144,7 +144,7 @@ async fn heads_in_endless_continuations() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn questions_whose_answers_nobody_reads() {
+async fn pings_and_settings_with_unread_answers() {
     let siege = Siege::of("h2 ping flood", &[], &[]).await;
     let attack = async {
         let mut held = Vec::new();

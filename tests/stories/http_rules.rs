@@ -6,13 +6,13 @@ use crate::harness::{Answer, H2c, Problem, Proxy, RawClient, Request, ScriptedUp
 pub const JOB: &str = r#"{"id":1}"#;
 
 /// A proxy that sends each job at once, before an upstream that echoes.
-pub struct House {
+pub struct Setup {
     pub proxy: Proxy,
     _upstream: tokio::task::JoinSet<()>,
 }
 
-impl House {
-    pub async fn open(flags: &[&str], env: &[(&str, &str)]) -> Self {
+impl Setup {
+    pub async fn start(flags: &[&str], env: &[(&str, &str)]) -> Self {
         let mut upstream = ScriptedUpstream::start().await;
         let flags = [&["--max-wait", "0"], flags].concat();
         let proxy = Proxy::start(&upstream.url(), &flags, env).await;
@@ -44,7 +44,7 @@ pub fn echo(id: &str) -> String {
 
 #[tokio::test]
 async fn no_such_path() {
-    let house = House::open(&[], &[]).await;
+    let setup = Setup::start(&[], &[]).await;
     for (method, path) in [
         ("POST", "/"),
         ("GET", "/nowhere"),
@@ -60,7 +60,7 @@ async fn no_such_path() {
         ("GET", "/config"),
         ("POST", "/flush"),
     ] {
-        let answer = house.proxy.send(Request::new(method, path)).await;
+        let answer = setup.proxy.send(Request::new(method, path)).await;
         assert_eq!(answer.status, 404, "{method} {path}: {answer:?}");
         answer.problem(404, "not-found", "no");
     }
@@ -68,7 +68,7 @@ async fn no_such_path() {
 
 #[tokio::test]
 async fn no_such_method() {
-    let house = House::open(&[], &[]).await;
+    let setup = Setup::start(&[], &[]).await;
     for (method, path, allowed) in [
         ("GET", "/jobs", "POST"),
         ("PUT", "/jobs", "POST"),
@@ -76,7 +76,7 @@ async fn no_such_method() {
         ("PATCH", "/jobs", "POST"),
         ("POST", "/healthz", "GET"),
     ] {
-        let answer = house.proxy.send(Request::new(method, path)).await;
+        let answer = setup.proxy.send(Request::new(method, path)).await;
         assert_eq!(answer.status, 405, "{method} {path}: {answer:?}");
         answer.problem(405, "method-not-allowed", "no");
         let allow = answer.header("allow");
@@ -91,20 +91,20 @@ async fn no_such_method() {
 /// A connection keeps the buffer that it reads into, so that heads are bounded.
 #[tokio::test]
 async fn heads_up_to_sixteen_kibibytes() {
-    let house = House::open(&[], &[]).await;
+    let setup = Setup::start(&[], &[]).await;
     for (length, status) in [(15 * 1024, 200), (17 * 1024, 431)] {
         let request = Request::job(JOB).header("x-long", &"x".repeat(length));
-        assert_eq!(house.proxy.send(request).await.status, status, "{length}");
+        assert_eq!(setup.proxy.send(request).await.status, status, "{length}");
     }
 }
 
 #[tokio::test]
 async fn healthz() {
-    let house = House::open(&[], &[]).await;
-    let answer = house.proxy.send(Request::new("GET", "/healthz")).await;
+    let setup = Setup::start(&[], &[]).await;
+    let answer = setup.proxy.send(Request::new("GET", "/healthz")).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     // In raw bytes, to see that a HEAD brings no body.
-    let mut client = house.raw().await;
+    let mut client = setup.raw().await;
     let ask = "HEAD /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     client.write(ask).await;
     let answer = String::from_utf8(client.until_closed().await).unwrap();
@@ -114,11 +114,11 @@ async fn healthz() {
 
 #[tokio::test]
 async fn checks_run_in_order() {
-    let house = House::open(&["--max-body", "100"], &[]).await;
+    let setup = Setup::start(&["--max-body", "100"], &[]).await;
     let large = "x".repeat(101);
     let ask = |method, path, kind: &str, body: &str| {
         let request = Request::untyped(body.to_owned()).header("content-type", kind);
-        house.proxy.send(request.to(method, path))
+        setup.proxy.send(request.to(method, path))
     };
     let json = "application/json";
     let row = |answer: Answer, status, code| drop::<Problem>(answer.problem(status, code, "no"));
@@ -202,8 +202,8 @@ async fn nothing_of_a_callers_headers_reaches_the_upstream() {
 
 #[tokio::test]
 async fn a_connection_is_kept_alive() {
-    let house = House::open(&[], &[]).await;
-    let mut connection = house.proxy.keep_alive().await;
+    let setup = Setup::start(&[], &[]).await;
+    let mut connection = setup.proxy.keep_alive().await;
     connection
         .post(r#"{"id":"a"}"#)
         .await
@@ -225,8 +225,8 @@ async fn a_connection_is_kept_alive() {
 
 #[tokio::test]
 async fn pipelined_requests_are_answered_in_order() {
-    let house = House::open(&[], &[]).await;
-    let mut client = house.raw().await;
+    let setup = Setup::start(&[], &[]).await;
+    let mut client = setup.raw().await;
     let one = |id| {
         format!(
             "POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8\r\n\r\n{{\"id\":{id}}}"
@@ -240,8 +240,8 @@ async fn pipelined_requests_are_answered_in_order() {
 
 #[tokio::test]
 async fn http2_with_prior_knowledge_on_the_same_port() {
-    let house = House::open(&[], &[]).await;
-    let connection = H2c::connect(house.proxy.jobs_addr).await;
+    let setup = Setup::start(&[], &[]).await;
+    let connection = H2c::connect(setup.proxy.jobs_addr).await;
     let ask = |id: u32| {
         connection
             .clone()
@@ -256,13 +256,13 @@ async fn http2_with_prior_knowledge_on_the_same_port() {
     let health = connection.send(Request::new("GET", "/healthz")).await;
     assert_eq!(health.status, 200);
     // And HTTP/1.1 beside it.
-    house.goes_on().await;
+    setup.goes_on().await;
 }
 
 #[tokio::test]
 async fn an_http_1_0_caller_is_answered_and_the_connection_closed() {
-    let house = House::open(&[], &[]).await;
-    let mut client = house.raw().await;
+    let setup = Setup::start(&[], &[]).await;
+    let mut client = setup.raw().await;
     client
         .write(format!(
             "POST /jobs HTTP/1.0\r\nContent-Length: 8\r\n\r\n{JOB}"

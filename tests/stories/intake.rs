@@ -6,13 +6,13 @@
 use crate::harness::{Answer, Problem, Proxy, ScriptedUpstream};
 
 /// A proxy that sends each job at once, and its upstream.
-pub struct House {
+pub struct Setup {
     proxy: Proxy,
     upstream: ScriptedUpstream,
 }
 
-impl House {
-    pub async fn open() -> Self {
+impl Setup {
+    pub async fn start() -> Self {
         let upstream = ScriptedUpstream::start().await;
         let proxy = Proxy::start(&upstream.url(), &["--max-wait", "0"], &[]).await;
         Self { proxy, upstream }
@@ -64,7 +64,7 @@ impl House {
 
 #[tokio::test]
 async fn ids_are_strings_or_whole_numbers() {
-    let mut house = House::open().await;
+    let mut setup = Setup::start().await;
     for id in [
         r#""a""#,
         r#""1""#,
@@ -81,19 +81,19 @@ async fn ids_are_strings_or_whole_numbers() {
         r#""\ud83d\ude00""#,
         r#""😀 é 漢""#,
     ] {
-        house.accepts_id(id).await;
+        setup.accepts_id(id).await;
     }
 }
 
 #[tokio::test]
 async fn an_id_has_up_to_256_code_points() {
-    let mut house = House::open().await;
+    let mut setup = Setup::start().await;
     for unit in ["a", "é", "漢", "😀", r"\u0061", r"\ud83d\ude00"] {
-        house
+        setup
             .accepts_id(&format!(r#""{}""#, unit.repeat(256)))
             .await;
         let long = format!(r#"{{"id":"{}"}}"#, unit.repeat(257));
-        house
+        setup
             .refuses(long, 422, "invalid-job")
             .await
             .has("pointer", "/id");
@@ -102,7 +102,7 @@ async fn an_id_has_up_to_256_code_points() {
 
 #[tokio::test]
 async fn other_ids_are_refused() {
-    let house = House::open().await;
+    let setup = Setup::start().await;
     for id in [
         r#""""#,
         "1.0",
@@ -128,17 +128,17 @@ async fn other_ids_are_refused() {
         r#""\ude00\ud83d""#,
     ] {
         let job = format!(r#"{{"id":{id},"body":1}}"#);
-        house
+        setup
             .refuses(job, 422, "invalid-job")
             .await
             .has("pointer", "/id");
     }
-    house.nothing_was_sent();
+    setup.nothing_was_sent();
 }
 
 #[tokio::test]
 async fn a_job_without_an_id_is_refused() {
-    let house = House::open().await;
+    let setup = Setup::start().await;
     for job in [
         "{}",
         r#"{"body":1}"#,
@@ -146,14 +146,14 @@ async fn a_job_without_an_id_is_refused() {
         r#"{"id ":1}"#,
         r#"{"body":{"id":1}}"#,
     ] {
-        house.refuses(job, 422, "invalid-job").await;
+        setup.refuses(job, 422, "invalid-job").await;
     }
-    house.nothing_was_sent();
+    setup.nothing_was_sent();
 }
 
 #[tokio::test]
 async fn two_ids_in_one_job_are_refused() {
-    let house = House::open().await;
+    let setup = Setup::start().await;
     for job in [
         r#"{"id":1,"id":1}"#,
         r#"{"id":1,"body":{},"id":2}"#,
@@ -161,32 +161,32 @@ async fn two_ids_in_one_job_are_refused() {
         r#"{"\u0069\u0064":1,"i\u0064":2}"#,
         r#"{"id":1,"id":null}"#,
     ] {
-        house
+        setup
             .refuses(job, 422, "invalid-job")
             .await
             .has("pointer", "/id");
     }
-    house.nothing_was_sent();
+    setup.nothing_was_sent();
 }
 
 #[tokio::test]
 async fn the_member_name_compares_after_unescaping() {
-    let mut house = House::open().await;
+    let mut setup = Setup::start().await;
     for job in [
         r#"{"\u0069d":1}"#,
         r#"{"\u0069\u0064" : 1}"#,
         r#"{"body":2,"i\u0064":1}"#,
     ] {
-        house.accepts(job, job, "1").await;
+        setup.accepts(job, job, "1").await;
     }
 }
 
 #[tokio::test]
 async fn string_ids_compare_after_unescaping() {
-    let mut house = House::open().await;
+    let mut setup = Setup::start().await;
     let job = r#"{"id":"\u0061\/b"}"#;
     // The upstream spells the id in its own way.
-    house.accepts(job, job, r#""a/b""#).await;
+    setup.accepts(job, job, r#""a/b""#).await;
 }
 
 #[tokio::test]

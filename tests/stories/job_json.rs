@@ -1,11 +1,11 @@
 //! Section 1 of the contract: a job is a JSON object, checked, and left as it is.
 
 use crate::http_rules;
-use crate::intake::House;
+use crate::intake::Setup;
 
 #[tokio::test]
 async fn only_an_object_is_a_job() {
-    let house = House::open().await;
+    let setup = Setup::start().await;
     for job in [
         "[]",
         r#"[{"id":1}]"#,
@@ -16,14 +16,14 @@ async fn only_an_object_is_a_job() {
         " 12 ",
         "1e999",
     ] {
-        house.refuses(job, 422, "invalid-job").await;
+        setup.refuses(job, 422, "invalid-job").await;
     }
-    house.nothing_was_sent();
+    setup.nothing_was_sent();
 }
 
 #[tokio::test]
 async fn a_job_goes_upstream_byte_for_byte() {
-    let mut house = House::open().await;
+    let mut setup = Setup::start().await;
     for job in [
         r#"{"id":1,"body":{"any":["json"]}}"#,
         r#"{"body":null,"id":1}"#,
@@ -37,22 +37,22 @@ async fn a_job_goes_upstream_byte_for_byte() {
         r#"{"":1,"id":1,"\\":2,"i\\d":3}"#,
         r#"{"id":1,"body":"]},[{\"id\":2}"}"#,
     ] {
-        house.accepts(job, job, "1").await;
+        setup.accepts(job, job, "1").await;
     }
 }
 
 #[tokio::test]
 async fn only_whitespace_around_a_job_is_trimmed() {
-    let mut house = House::open().await;
+    let mut setup = Setup::start().await;
     let job = "{ \"id\" : 1 }";
-    house
+    setup
         .accepts(format!(" \t\r\n{job}\n\r\t "), job, "1")
         .await;
 }
 
 #[tokio::test]
 async fn what_is_not_json_is_malformed() {
-    let house = House::open().await;
+    let setup = Setup::start().await;
     let texts = [
         "",
         " ",
@@ -93,14 +93,14 @@ async fn what_is_not_json_is_malformed() {
         "{\"id\":1}\0",
     ];
     for text in texts {
-        house.refuses(text, 400, "malformed-json").await;
+        setup.refuses(text, 400, "malformed-json").await;
     }
-    house.nothing_was_sent();
+    setup.nothing_was_sent();
 }
 
 #[tokio::test]
 async fn what_is_not_utf8_is_malformed() {
-    let house = House::open().await;
+    let setup = Setup::start().await;
     let inside = |bytes: &[u8], before: &str, after: &str| -> Vec<u8> {
         [before.as_bytes(), bytes, after.as_bytes()].concat()
     };
@@ -122,7 +122,7 @@ async fn what_is_not_utf8_is_malformed() {
             (r#"{"id":1,""#, r#"":2}"#),
             (r#"{"id":1}"#, ""),
         ] {
-            house
+            setup
                 .refuses(inside(bytes, before, after), 400, "malformed-json")
                 .await;
         }
@@ -131,13 +131,13 @@ async fn what_is_not_utf8_is_malformed() {
         .encode_utf16()
         .flat_map(u16::to_le_bytes)
         .collect();
-    house.refuses(utf16, 400, "malformed-json").await;
-    house.nothing_was_sent();
+    setup.refuses(utf16, 400, "malformed-json").await;
+    setup.nothing_was_sent();
 }
 
 #[tokio::test]
 async fn a_job_nests_128_levels_and_no_more() {
-    let mut house = House::open().await;
+    let mut setup = Setup::start().await;
     // The job is the first level.
     let arrays = |n: usize| format!(r#"{{"id":1,"body":{}{}}}"#, "[".repeat(n), "]".repeat(n));
     let objects = |n: usize| {
@@ -145,22 +145,22 @@ async fn a_job_nests_128_levels_and_no_more() {
         format!(r#"{{"other":{open}{{}}{close},"id":1}}"#)
     };
     for job in [arrays(127), objects(127)] {
-        house.accepts(job.clone(), &job, "1").await;
+        setup.accepts(job.clone(), &job, "1").await;
     }
     // Far too deep is the same as too deep: no stack is spent on it.
     for job in [arrays(128), objects(128), arrays(100_000)] {
-        house.refuses(job, 400, "malformed-json").await;
+        setup.refuses(job, 400, "malformed-json").await;
     }
-    house.nothing_was_sent();
+    setup.nothing_was_sent();
 }
 
 #[tokio::test]
 async fn a_job_nests_as_deep_as_it_may() {
     let env = [("MICROBATCH_SERVER__MAX_DEPTH", "3")];
-    let house = http_rules::House::open(&[], &env).await;
+    let setup = http_rules::Setup::start(&[], &env).await;
     for (body, status) in [("[[]]", 200), ("[[[]]]", 400), ("\"[[[[\"", 200)] {
         let job = format!(r#"{{"id":1,"body":{body}}}"#);
-        let answer = house.proxy.post(job).await;
+        let answer = setup.proxy.post(job).await;
         assert_eq!(answer.status, status, "{answer:?}");
         if status == 400 {
             let problem = answer.problem(400, "malformed-json", "no");

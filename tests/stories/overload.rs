@@ -4,7 +4,7 @@ use crate::harness::{
     Answer, Caller, LONG_WAIT, Problem, Proxy, Request, Scrape, ScriptedUpstream,
 };
 
-async fn house(flags: &[&str], env: &[(&str, &str)]) -> (Proxy, ScriptedUpstream) {
+async fn start(flags: &[&str], env: &[(&str, &str)]) -> (Proxy, ScriptedUpstream) {
     let upstream = ScriptedUpstream::start().await;
     let proxy = Proxy::start(&upstream.url(), flags, env).await;
     (proxy, upstream)
@@ -14,7 +14,7 @@ async fn house(flags: &[&str], env: &[(&str, &str)]) -> (Proxy, ScriptedUpstream
 async fn narrow() -> (Proxy, ScriptedUpstream) {
     let flags = ["--max-wait", "0", "--max-size", "1", "--max-in-flight", "1"];
     let flags = [&flags[..], &["--queue-max-jobs", "1"]].concat();
-    house(&flags, &[("MICROBATCH_QUEUE__ON_FULL", "wait")]).await
+    start(&flags, &[("MICROBATCH_QUEUE__ON_FULL", "wait")]).await
 }
 
 fn job(id: &str) -> Request {
@@ -50,7 +50,7 @@ fn full(answer: &Answer, id: &str) -> Problem {
 #[tokio::test]
 async fn queue_full_of_jobs() {
     let flags = [&LONG_WAIT[..], &["--queue-max-jobs", "2"]].concat();
-    let (proxy, mut upstream) = house(&flags, &[]).await;
+    let (proxy, mut upstream) = start(&flags, &[]).await;
     let callers = enqueue(&proxy, ["a", "b"]).await;
     for _ in 0..3 {
         full(&proxy.send(job("over")).await, "over").hides("\"a\"");
@@ -78,7 +78,7 @@ async fn what_is_in_flight_takes_no_place_in_the_queue() {
         "--max-in-flight",
         "1",
     ];
-    let (proxy, mut upstream) = house(&[&LONG_WAIT[..], &flags].concat(), &[]).await;
+    let (proxy, mut upstream) = start(&[&LONG_WAIT[..], &flags].concat(), &[]).await;
     let first = enqueue(&proxy, ["a", "b"]).await;
     let busy = upstream.next().await;
     let second = enqueue(&proxy, ["c", "d"]).await;
@@ -92,7 +92,7 @@ async fn what_is_in_flight_takes_no_place_in_the_queue() {
 #[tokio::test]
 async fn queue_full_of_bytes() {
     let flags = [&LONG_WAIT[..], &["--max-body", "90"]].concat();
-    let (proxy, mut upstream) = house(&flags, &[("MICROBATCH_QUEUE__MAX_BYTES", "100")]).await;
+    let (proxy, mut upstream) = start(&flags, &[("MICROBATCH_QUEUE__MAX_BYTES", "100")]).await;
     let sized =
         |id: u32, bytes: usize| format!(r#"{{"id":{id},"body":"{}"}}"#, "x".repeat(bytes - 18));
     let first = proxy.enqueue(&sized(1, 60)).await;
@@ -117,7 +117,7 @@ async fn queue_full_of_bytes() {
 #[tokio::test]
 async fn a_caller_that_leaves_gives_its_place_back_at_once() {
     let flags = [&LONG_WAIT[..], &["--queue-max-jobs", "1"]].concat();
-    let (proxy, mut upstream) = house(&flags, &[]).await;
+    let (proxy, mut upstream) = start(&flags, &[]).await;
     // No batch leaves meanwhile: only the leaving itself makes room.
     for n in 1..=20 {
         let caller = proxy.enqueue_request(job("leaving")).await;
@@ -137,7 +137,7 @@ async fn a_caller_that_leaves_gives_its_place_back_at_once() {
 #[tokio::test]
 async fn an_expired_job_gives_its_place_back() {
     let flags = ["--max-in-flight", "1", "--queue-max-jobs", "1"];
-    let (proxy, mut upstream) = house(&flags, &[]).await;
+    let (proxy, mut upstream) = start(&flags, &[]).await;
     let first = enqueue(&proxy, ["first"]).await;
     let busy = upstream.next().await;
     let answer = proxy.send(job("hasty").header("prefer", "wait=1")).await;
@@ -154,7 +154,7 @@ async fn jobs_of_one_id_leave_room_for_others() {
     for on_full in ["reject", "wait"] {
         let flags = ["--max-size", "2", "--queue-max-jobs", "50"];
         let flags = [&LONG_WAIT[..], &flags, &["--max-in-flight", "1"]].concat();
-        let (proxy, mut upstream) = house(&flags, &[("MICROBATCH_QUEUE__ON_FULL", on_full)]).await;
+        let (proxy, mut upstream) = start(&flags, &[("MICROBATCH_QUEUE__ON_FULL", on_full)]).await;
         let first = enqueue(&proxy, ["x", "y"]).await;
         let busy = upstream.next().await;
         // One leads them, and a tenth of the queue may follow.
@@ -243,7 +243,7 @@ async fn on_full_wait_refuses_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn who_leaves_while_waiting_for_room_never_enters() {
+async fn departed_caller_never_enters_the_queue() {
     let (proxy, mut upstream) = narrow().await;
     let mut callers = enqueue(&proxy, ["a"]).await;
     let busy = upstream.next().await;
@@ -267,9 +267,9 @@ async fn who_leaves_while_waiting_for_room_never_enters() {
 }
 
 #[tokio::test]
-async fn on_full_wait_lets_in_who_takes_a_leavers_place() {
+async fn departed_callers_place_goes_to_the_next_that_waits_for_room() {
     let flags = [&LONG_WAIT[..], &["--queue-max-jobs", "1"]].concat();
-    let (proxy, mut upstream) = house(&flags, &[("MICROBATCH_QUEUE__ON_FULL", "wait")]).await;
+    let (proxy, mut upstream) = start(&flags, &[("MICROBATCH_QUEUE__ON_FULL", "wait")]).await;
     let leaving = proxy.enqueue_request(job("leaving")).await;
     let waiting = proxy.lobby(job("waiting")).await;
     leaving.leave();

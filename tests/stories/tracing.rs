@@ -5,7 +5,7 @@ use crate::harness::{Answer, Call, Caller, LONG_WAIT, Proxy, Request, ScriptedUp
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const SPAN: &str = "00f067aa0ba902b7";
 
-async fn house(size: &str) -> (Proxy, ScriptedUpstream) {
+async fn start(size: &str) -> (Proxy, ScriptedUpstream) {
     let upstream = ScriptedUpstream::start().await;
     let flags = [&LONG_WAIT[..], &["--max-size", size]].concat();
     let proxy = Proxy::start(&upstream.url(), &flags, &[]).await;
@@ -58,7 +58,7 @@ fn header(call: &Call, name: &str) -> Option<String> {
 
 /// What a batch of this one job is sent with: `traceparent` and `tracestate`.
 async fn one_member(request: Request) -> (Option<String>, Option<String>, Answer) {
-    let (proxy, mut upstream) = house("1").await;
+    let (proxy, mut upstream) = start("1").await;
     let caller = Caller::spawn(proxy.jobs_addr, request);
     let call = upstream.next().await;
     let (parent, state) = (header(&call, "traceparent"), header(&call, "tracestate"));
@@ -89,7 +89,7 @@ async fn untraced_callers_make_no_trace() {
     let (parent, state, answer) = one_member(job(1).header("tracestate", "a=b")).await;
     assert_eq!((parent, state, answer.status), (None, None, 200));
 
-    let (proxy, mut upstream) = house("2").await;
+    let (proxy, mut upstream) = start("2").await;
     let callers = [
         proxy.enqueue_request(job(1)).await,
         proxy.enqueue_request(job(2)).await,
@@ -152,7 +152,7 @@ async fn a_trace_that_is_not_valid_is_not_continued() {
 
 #[tokio::test]
 async fn several_members_get_a_new_trace() {
-    let (proxy, mut upstream) = house("2").await;
+    let (proxy, mut upstream) = start("2").await;
     let mut callers = Vec::new();
     for id in [1, 2] {
         let request = job(id)
@@ -171,7 +171,7 @@ async fn several_members_get_a_new_trace() {
 
 #[tokio::test]
 async fn the_log_links_a_batch_to_its_callers_traces() {
-    let (proxy, mut upstream) = house("3").await;
+    let (proxy, mut upstream) = start("3").await;
     let parent = format!("00-{TRACE}-{SPAN}-01");
     let traced = proxy
         .enqueue_request(job(1).header("traceparent", &parent))

@@ -104,7 +104,7 @@ async fn a_byte_order_mark_is_passed_over() {
 }
 
 #[tokio::test]
-async fn a_2xx_in_gzip_that_nobody_asked_for() {
+async fn a_2xx_in_unrequested_gzip() {
     let gzip = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x8b\x8e\x05\x00\x29\xbb\x4c\x0d";
     let head = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: ";
     let head = format!("{head}{}\r\n\r\n", gzip.len());

@@ -147,7 +147,7 @@ fn an_item_answered_while_parked_has_given_its_room_back() {
 /// Two batches are parked and line up; one is given up, before or after its slot has
 /// come. That slot could be lost, and the others never leave.
 #[test]
-fn a_slot_that_nobody_takes_is_free_again() {
+fn an_untaken_slot_is_free_again() {
     explore(|| async {
         let (batcher, mut batches) = by_hand(settings());
         let replies: Vec<_> = (0..6).map(|key| submit(&batcher, key)).collect();

@@ -169,7 +169,7 @@ async fn frames_that_become_ready_together_leave_in_the_order_of_their_oldest_it
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_adaptive_wait_is_over_for_all_frames_when_nobody_is_left_to_come() {
+async fn an_adaptive_wait_is_over_for_all_frames_when_every_source_has_items_in() {
     let (batcher, mut batches) = by_hand(Settings {
         wait: Wait::Adaptive,
         max_wait: FAR / 2,

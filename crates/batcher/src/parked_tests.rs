@@ -214,7 +214,7 @@ async fn a_panic_over_an_answer_gives_the_room_back_as_well() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slot_that_nobody_takes_is_free_again() {
+async fn an_untaken_slot_is_free_again() {
     let (batcher, mut batches) = one_slot();
     let _replies = [1, 2, 3, 4].map(|key| submit(&batcher, key));
     let mut first = next(&mut batches).await;

@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_nobody_took_is_lost() {
+    fn an_untaken_answer_is_lost() {
         for (answer, lost) in [
             (Ok(7), true),
             (Err(Error::Dropped), true),

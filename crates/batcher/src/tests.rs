@@ -184,7 +184,7 @@ async fn members_are_chosen_when_the_batch_leaves() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn equal_keys_never_share_a_batch_and_nobody_is_hurried() {
+async fn equal_keys_share_no_batch_and_hurry_none() {
     let settings = Settings {
         max_size: 3,
         ..Settings::default()
@@ -315,7 +315,7 @@ async fn batches_keep_their_distance() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_adaptive_wait_is_over_when_nobody_is_left_to_come() {
+async fn an_adaptive_wait_is_over_when_every_source_has_items_in() {
     let settings = Settings {
         wait: Wait::Adaptive,
         max_wait: FAR,
@@ -410,7 +410,7 @@ async fn closing_drains_and_refuses() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_processor_that_fails_to_start_harms_nobody_else() {
+async fn a_processor_that_fails_to_start_harms_no_other_batch() {
     let settings = Settings {
         max_wait: MS,
         ..Settings::default()

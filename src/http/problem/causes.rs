@@ -7,8 +7,8 @@ use crate::engine::outcome::{self, Failure};
 use crate::http::authority::HostError;
 use crate::job::JobError;
 
-/// `Retry-After` of a proxy that is shutting down: whoever takes its place is
-/// there soon, and another replica is there now.
+/// `Retry-After` of a proxy that is shutting down: the process that takes its
+/// place is there soon, and another replica is there now.
 const SHUTTING_DOWN_RETRY_AFTER: u64 = 1;
 
 impl From<HostError> for Problem {

@@ -152,7 +152,7 @@ pub(super) fn full_batches(figures: &Figures, limits: &Limits) -> Option<Advice>
     })
 }
 
-pub(super) fn nobody_to_wait_for(figures: &Figures, _: &Limits) -> Option<Advice> {
+pub(super) fn idle_batches(figures: &Figures, _: &Limits) -> Option<Advice> {
     let idle = figures.reason(FlushReason::Idle);
     (idle >= 0.5).then(|| {
         let text = format!(

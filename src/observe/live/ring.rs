@@ -12,7 +12,7 @@ use crate::observe::moment::Moment;
 /// How many seconds are kept.
 pub const SECONDS: usize = 300;
 
-/// Times of jobs, added by whoever has them without the lock of the ring.
+/// Times of jobs, added without the lock of the ring.
 #[derive(Debug, Default)]
 pub(super) struct Times {
     /// From a job's arrival to its answer.

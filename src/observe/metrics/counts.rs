@@ -155,8 +155,8 @@ impl Metrics {
         }
     }
 
-    /// Accepted jobs that were answered, by outcome. Whoever finds a job here finds it
-    /// accepted in whatever it reads next.
+    /// Accepted jobs that were answered, by outcome. A reader that finds a job here
+    /// finds it accepted in what it reads next.
     pub fn outcomes(&self) -> ByCode {
         read(&self.answered)
     }

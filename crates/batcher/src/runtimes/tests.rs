@@ -215,7 +215,7 @@ impl Served for Counts {
 }
 
 #[test]
-fn a_clock_runs_for_no_one_whose_time_has_not_come() {
+fn a_clock_serves_no_registration_before_its_time() {
     let runtime = runtime();
     let [one, other] = [(); 2].map(|()| Arc::new(Counts::default()));
     let ticks = || [&one, &other].map(|it| it.ticks.load(Ordering::Relaxed));

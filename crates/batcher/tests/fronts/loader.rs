@@ -204,7 +204,7 @@ proptest! {
     /// Nobody gets another key's value, or one that was loaded before it asked; no
     /// call has a key twice; nothing is left behind.
     #[test]
-    fn everybody_gets_what_is_loaded_after_asking(callers in prop::collection::vec(caller(), 1..40)) {
+    fn each_caller_gets_what_is_loaded_after_it_asked(callers in prop::collection::vec(caller(), 1..40)) {
         let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
         runtime.unwrap().block_on(async {
             let settings = Settings { max_in_flight: 2, max_wait: 2 * MS, ..settings(3) };

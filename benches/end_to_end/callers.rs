@@ -18,9 +18,9 @@ pub fn allow_many_files() -> Result<()> {
 }
 
 /// Callers with a connection each. They leave with this.
-pub struct Crowd(Vec<TcpStream>);
+pub struct Callers(Vec<TcpStream>);
 
-impl Crowd {
+impl Callers {
     pub fn connect(address: &str, callers: usize) -> Result<Self> {
         let connect = |_| TcpStream::connect(address);
         let callers = (0..callers).map(connect).collect::<Result<_, _>>();
