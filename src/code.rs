@@ -76,7 +76,7 @@ codes! {
     UpstreamRejectedBatch = "upstream-rejected-batch",
     /// The upstream wants other credentials.
     UpstreamAuth = "upstream-auth",
-    /// The upstream asks for patience.
+    /// The upstream says that it has too much to do.
     UpstreamOverloaded = "upstream-overloaded",
     /// The upstream's upstream took too long.
     UpstreamGatewayTimeout = "upstream-gateway-timeout",

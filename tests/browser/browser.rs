@@ -14,7 +14,7 @@ use crate::harness::within;
 
 /// How long the page may take to show something. No expectation of speed: it
 /// polls every second, and shows means over ten.
-const PATIENCE: Duration = Duration::from_secs(120);
+const LONGEST: Duration = Duration::from_secs(120);
 
 /// As root, without a sandbox; and without asking anybody for updates.
 const FLAGS: [&str; 12] = [
@@ -105,7 +105,7 @@ impl Page {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         };
-        if tokio::time::timeout(PATIENCE, so).await.is_err() {
+        if tokio::time::timeout(LONGEST, so).await.is_err() {
             let shown = self.eval("document.body.innerText").await;
             panic!("the page never shows {what}: {expression}\n{shown}");
         }

@@ -211,8 +211,8 @@ async fn call(proxy: std::net::SocketAddr, jobs: Arc<AtomicU64>, mut rng: StdRng
         let secret = format!("{:032x}", rng.random::<u128>());
         let body = format!(r#""{secret}{}""#, "-".repeat(rng.random_range(0..500)));
         let job = Request::job(format!(r#"{{"id":{id},"body":{body}}}"#));
-        let patience = rng.random_bool(0.05).then(|| rng.random_range(0..8));
-        let Some(answer) = ask(&mut connection, job, patience).await else {
+        let gives_up_after = rng.random_bool(0.05).then(|| rng.random_range(0..8));
+        let Some(answer) = ask(&mut connection, job, gives_up_after).await else {
             connection = KeepAlive::connect(proxy).await;
             seen.left += 1;
             continue;
@@ -224,8 +224,12 @@ async fn call(proxy: std::net::SocketAddr, jobs: Arc<AtomicU64>, mut rng: StdRng
 }
 
 /// The answer, unless the caller leaves before, after so many milliseconds.
-async fn ask(connection: &mut KeepAlive, job: Request, patience: Option<u64>) -> Option<Answer> {
-    match patience {
+async fn ask(
+    connection: &mut KeepAlive,
+    job: Request,
+    gives_up_after: Option<u64>,
+) -> Option<Answer> {
+    match gives_up_after {
         Some(ms) => tokio::time::timeout(Duration::from_millis(ms), connection.send(job))
             .await
             .ok(),

@@ -54,12 +54,12 @@ async fn calls(proxy: &Proxy, sample: &str, count: f64) -> Scrape {
 #[tokio::test]
 async fn a_hanging_upstream_opens_the_circuit_though_its_callers_give_up_first() {
     let (proxy, mut upstream) = setup(&[], "5").await;
-    let patience = hanging(&proxy, &mut upstream).await;
+    let given_up_after = hanging(&proxy, &mut upstream).await;
     for _ in 0..5 {
         let caller = proxy.enqueue(JOB).await;
         let mut call = upstream.next().await;
         // This is how long the caller waits, by its own clock.
-        sleep(patience).await;
+        sleep(given_up_after).await;
         caller.leave();
         call.caller_gone().await;
     }
@@ -74,8 +74,8 @@ async fn a_hanging_upstream_opens_the_circuit_though_its_callers_give_up_first()
 #[tokio::test]
 async fn a_hanging_upstream_is_found_out_by_jobs_in_a_hurry() {
     let (proxy, mut upstream) = setup(&["--max-in-flight", "adaptive"], "6").await;
-    let patience = hanging(&proxy, &mut upstream).await;
-    let seconds = patience.as_secs_f64().ceil();
+    let given_up_after = hanging(&proxy, &mut upstream).await;
+    let seconds = given_up_after.as_secs_f64().ceil();
     let limit = Scrape::of(&proxy).await.get("in_flight_limit");
     let mut hung = Vec::new();
     for id in 0..6 {

@@ -209,7 +209,7 @@ async fn on_full_wait_enters_in_order_when_there_is_room() {
     let mut call = upstream.next().await;
     callers.extend(enqueue(&proxy, ["b"]).await);
     for id in ["c", "d", "e"] {
-        callers.push(proxy.lobby(job(id)).await);
+        callers.push(proxy.overflow(job(id)).await);
     }
     for (n, id) in ["a", "b", "c", "d", "e"].into_iter().enumerate() {
         assert_eq!(call.ids(), [id]);
@@ -229,8 +229,10 @@ async fn on_full_wait_refuses_at_the_deadline() {
     let mut callers = enqueue(&proxy, ["a"]).await;
     let busy = upstream.next().await;
     callers.extend(enqueue(&proxy, ["b"]).await);
-    let hasty = proxy.lobby(job("hasty").header("prefer", "wait=1")).await;
-    callers.push(proxy.lobby(job("d")).await);
+    let hasty = proxy
+        .overflow(job("hasty").header("prefer", "wait=1"))
+        .await;
+    callers.push(proxy.overflow(job("d")).await);
     full(&hasty.answer().await, "hasty");
     // Who waited behind it moves up.
     busy.echo();
@@ -248,8 +250,8 @@ async fn departed_caller_never_enters_the_queue() {
     let mut callers = enqueue(&proxy, ["a"]).await;
     let busy = upstream.next().await;
     callers.extend(enqueue(&proxy, ["b"]).await);
-    let leaving = proxy.lobby(job("leaving")).await;
-    callers.push(proxy.lobby(job("d")).await);
+    let leaving = proxy.overflow(job("leaving")).await;
+    callers.push(proxy.overflow(job("d")).await);
     leaving.leave();
     proxy
         .log
@@ -271,7 +273,7 @@ async fn departed_callers_place_goes_to_the_next_that_waits_for_room() {
     let flags = [&LONG_WAIT[..], &["--queue-max-jobs", "1"]].concat();
     let (proxy, mut upstream) = start(&flags, &[("MICROBATCH_QUEUE__ON_FULL", "wait")]).await;
     let leaving = proxy.enqueue_request(job("leaving")).await;
-    let waiting = proxy.lobby(job("waiting")).await;
+    let waiting = proxy.overflow(job("waiting")).await;
     leaving.leave();
     // No batch left: the leaving alone made the room.
     proxy.log.nth("caller left", 1).await;

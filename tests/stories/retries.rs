@@ -83,12 +83,12 @@ async fn what_never_reached_the_upstream_is_sent_as_often_as_allowed() {
             let max = attempts.to_string();
             let max = ("MICROBATCH_RETRY__MAX_ATTEMPTS", &*max);
             // Only silence is to end in a timeout; a name, or TLS, may take its time.
-            let patience = match code {
+            let timeout = match code {
                 "upstream-connect-timeout" => "50ms",
                 _ => "30s",
             };
-            let patience = ("MICROBATCH_UPSTREAM__CONNECT_TIMEOUT", patience);
-            let env = [&SHORT[..], &[max, patience]].concat();
+            let timeout = ("MICROBATCH_UPSTREAM__CONNECT_TIMEOUT", timeout);
+            let env = [&SHORT[..], &[max, timeout]].concat();
             let proxy = Proxy::start(&url, &["--max-wait", "0"], &env).await;
             let answer = proxy.post(JOB).await;
             answer.problem(status, code, "no").has("id", "a");

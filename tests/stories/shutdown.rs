@@ -213,7 +213,7 @@ async fn a_job_that_waits_for_room_is_answered_too() {
     let a = proxy.enqueue_request(job("a")).await;
     let busy = upstream.next().await;
     let b = proxy.enqueue_request(job("b")).await;
-    let c: Caller = proxy.lobby(job("c")).await;
+    let c: Caller = proxy.overflow(job("c")).await;
     proxy.signal(Signal::TERM);
     proxy.log.nth("draining", 1).await;
     busy.echo();
@@ -240,7 +240,7 @@ async fn a_job_without_room_at_the_timeout_is_refused() {
     let _in_flight = proxy.enqueue_request(job("a")).await;
     let _call = upstream.next().await;
     let _queued = proxy.enqueue_request(job("b")).await;
-    let outside = proxy.lobby(job("c")).await;
+    let outside = proxy.overflow(job("c")).await;
     proxy.signal(Signal::TERM);
     let answer = outside.answer().await;
     answer.problem(503, "shutting-down", "no").has("id", "c");

@@ -381,7 +381,7 @@ fn waiting_for_room<'a>(
         let call = upstream.next().await;
         callers.extend(enqueue(proxy, 4..8).await);
         for id in 8..10 {
-            callers.push(proxy.lobby(Request::job(job(id))).await);
+            callers.push(proxy.overflow(Request::job(job(id))).await);
         }
         let live = proxy.admin("GET", "/live").await.json();
         let scrape = Scrape::of(proxy).await;

@@ -131,7 +131,7 @@ impl Proxy {
     }
 
     /// A caller whose job waits for room in the queue (`on_full = "wait"`).
-    pub async fn lobby(&self, request: Request) -> Caller {
+    pub async fn overflow(&self, request: Request) -> Caller {
         self.spawn_until("job waits for room", request).await
     }
 

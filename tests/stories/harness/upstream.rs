@@ -30,14 +30,14 @@ type Response = hyper::Response<Full<Bytes>>;
 pub struct ScriptedUpstream {
     port: Reserved,
     calls: mpsc::UnboundedReceiver<Call>,
-    desk: Desk,
+    shared: Shared,
     /// Ends when its other end is dropped.
     server: Option<(oneshot::Sender<Infallible>, JoinHandle<()>)>,
 }
 
 /// What the connections share: where calls go, and how many are open.
 #[derive(Clone)]
-struct Desk {
+struct Shared {
     calls: mpsc::UnboundedSender<Call>,
     open: Arc<AtomicUsize>,
     peak: Arc<AtomicUsize>,
@@ -46,7 +46,7 @@ struct Desk {
 impl ScriptedUpstream {
     pub async fn start() -> Self {
         let (sender, calls) = mpsc::unbounded_channel();
-        let desk = Desk {
+        let shared = Shared {
             calls: sender,
             open: Arc::default(),
             peak: Arc::default(),
@@ -54,7 +54,7 @@ impl ScriptedUpstream {
         let mut upstream = Self {
             port: Reserved::new(),
             calls,
-            desk,
+            shared,
             server: None,
         };
         upstream.restart();
@@ -78,7 +78,7 @@ impl ScriptedUpstream {
     /// The same without a guard, for a task that answers whatever comes.
     pub async fn next_ever(&mut self) -> Call {
         let call = self.calls.recv().await;
-        call.expect("the desk outlives its calls")
+        call.expect("a sender is kept")
     }
 
     /// A batch that has already arrived, if any.
@@ -88,7 +88,7 @@ impl ScriptedUpstream {
 
     /// The most calls that were ever open at once.
     pub fn peak(&self) -> usize {
-        self.desk.peak.load(SeqCst)
+        self.shared.peak.load(SeqCst)
     }
 
     /// Breaks every connection and refuses new ones, from when it returns.
@@ -103,7 +103,7 @@ impl ScriptedUpstream {
     pub fn restart(&mut self) {
         assert!(self.server.is_none(), "the upstream is up");
         let (end, ended) = oneshot::channel();
-        let server = serve(self.port.listen(), self.desk.clone(), ended);
+        let server = serve(self.port.listen(), self.shared.clone(), ended);
         self.server = Some((end, tokio::spawn(server)));
     }
 }
@@ -128,7 +128,7 @@ impl Drop for Cut {
 }
 
 /// Serves until told to end; by then every connection has ended too.
-async fn serve(listener: TcpListener, desk: Desk, mut ended: oneshot::Receiver<Infallible>) {
+async fn serve(listener: TcpListener, shared: Shared, mut ended: oneshot::Receiver<Infallible>) {
     let cut = Cut::of(&listener);
     let mut connections = JoinSet::new();
     loop {
@@ -140,11 +140,11 @@ async fn serve(listener: TcpListener, desk: Desk, mut ended: oneshot::Receiver<I
             continue;
         };
         let _ = socket.set_nodelay(true);
-        let desk = desk.clone();
+        let shared = shared.clone();
         let cut = Cut::of(&socket);
         connections.spawn(async move {
             let _cut = cut;
-            let service = service_fn(move |request| take_call(desk.clone(), request));
+            let service = service_fn(move |request| take_call(shared.clone(), request));
             let _ = http1::Builder::new()
                 .serve_connection(TokioIo::new(socket), service)
                 .await;
@@ -155,13 +155,15 @@ async fn serve(listener: TcpListener, desk: Desk, mut ended: oneshot::Receiver<I
     connections.shutdown().await;
 }
 
-async fn take_call(desk: Desk, request: hyper::Request<Incoming>) -> io::Result<Response> {
+async fn take_call(shared: Shared, request: hyper::Request<Incoming>) -> io::Result<Response> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let (reply, answer) = oneshot::channel();
     let (attending, gone) = oneshot::channel::<Infallible>();
-    let open = Open(desk.open.clone());
-    desk.peak.fetch_max(open.0.fetch_add(1, SeqCst) + 1, SeqCst);
+    let open = Open(shared.open.clone());
+    shared
+        .peak
+        .fetch_max(open.0.fetch_add(1, SeqCst) + 1, SeqCst);
     let call = Call {
         method: head.method.to_string(),
         path: head.uri.to_string(),
@@ -171,7 +173,7 @@ async fn take_call(desk: Desk, request: hyper::Request<Incoming>) -> io::Result<
         gone,
         _open: open,
     };
-    let _ = desk.calls.send(call);
+    let _ = shared.calls.send(call);
     // Dropped with this future when the caller closes the connection.
     let _attending = attending;
     answer

@@ -16,7 +16,7 @@ use super::within;
 pub struct WireUpstream {
     addr: SocketAddr,
     calls: mpsc::UnboundedReceiver<Wire>,
-    desk: mpsc::UnboundedSender<Wire>,
+    sender: mpsc::UnboundedSender<Wire>,
     server: JoinHandle<()>,
 }
 
@@ -36,18 +36,18 @@ impl WireUpstream {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
         let listener = listener.expect("a port");
         let addr = listener.local_addr().expect("a bound socket");
-        let (desk, calls) = mpsc::unbounded_channel();
-        let sender = desk.clone();
+        let (sender, calls) = mpsc::unbounded_channel();
+        let heard = sender.clone();
         let server = tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
                 socket.set_nodelay(true).expect("TCP_NODELAY");
-                tokio::spawn(hear(socket, sender.clone()));
+                tokio::spawn(hear(socket, heard.clone()));
             }
         });
         Self {
             addr,
             calls,
-            desk,
+            sender,
             server,
         }
     }
@@ -60,12 +60,12 @@ impl WireUpstream {
     /// The connection on which the next batch begins.
     pub async fn call(&mut self) -> Wire {
         let call = within("a batch at the upstream", self.calls.recv()).await;
-        call.expect("the desk outlives its calls")
+        call.expect("a sender is kept")
     }
 
     /// Waits for the next batch on this connection too.
     pub fn keep(&self, wire: Wire) {
-        tokio::spawn(hear(wire.socket, self.desk.clone()));
+        tokio::spawn(hear(wire.socket, self.sender.clone()));
     }
 }
 
@@ -75,10 +75,10 @@ impl Drop for WireUpstream {
     }
 }
 
-async fn hear(mut socket: TcpStream, desk: mpsc::UnboundedSender<Wire>) {
+async fn hear(mut socket: TcpStream, sender: mpsc::UnboundedSender<Wire>) {
     if let Some(head) = read_head(&mut socket).await {
         let peer = socket.peer_addr().expect("a peer");
-        let _ = desk.send(Wire {
+        let _ = sender.send(Wire {
             socket,
             length: head.length,
             batch_id: head.batch_id,
