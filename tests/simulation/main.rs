@@ -1,6 +1,6 @@
 //! Nothing is lost and nothing is mixed up, whatever goes wrong and whenever: the
 //! whole proxy but its sockets, on simulated time, between an upstream that
-//! misbehaves in every way and callers that come, wait, lose patience and leave.
+//! misbehaves in every way and callers that come, wait, and depart.
 //!
 //! One seed is one schedule. All of it runs on one thread, on a clock that jumps
 //! to the next thing due, so that a seed gives the same run again:

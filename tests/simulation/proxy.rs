@@ -235,8 +235,8 @@ async fn schedule(seed: u64) -> Outcome {
     }
     batcher.close();
     phase.send_replace(Phase::Draining);
-    let patience = Duration::from_millis(rng.random_range(0..2000));
-    if timeout(patience, batcher.vacated()).await.is_err() {
+    let stay = Duration::from_millis(rng.random_range(0..2000));
+    if timeout(stay, batcher.vacated()).await.is_err() {
         batcher.abandon();
         phase.send_replace(Phase::GivingUp);
         batcher.vacated().await;

@@ -110,7 +110,7 @@ fn situations() -> Vec<Situation> {
         Situation {
             name: "nobody answers at `upstream.url`",
             env: &[ONCE],
-            play: nobody_there,
+            play: nothing_listening,
             names: "Connection refused",
             ..DEFAULT
         },
@@ -285,7 +285,7 @@ fn one_odd_job<'a>(
     })
 }
 
-fn nobody_there<'a>(
+fn nothing_listening<'a>(
     proxy: &'a Proxy,
     upstream: &'a mut ScriptedUpstream,
     _: Deed,

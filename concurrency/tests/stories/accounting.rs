@@ -33,9 +33,9 @@ async fn contention() {
         }
     });
     let callers = (0..6).map(|key| {
-        let patience = if key % 3 == 0 { MS } else { NEVER };
+        let stay = if key % 3 == 0 { MS } else { NEVER };
         // Every other pair has one key.
-        spawn(call(batcher.clone(), key / 2 * 2, patience))
+        spawn(call(batcher.clone(), key / 2 * 2, stay))
     });
     let seen = join(callers.collect()).await;
     settled(batcher, seen).await;

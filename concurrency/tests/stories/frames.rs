@@ -26,8 +26,8 @@ fn each_frame_leaves_by_itself() {
         });
         let callers = (0..6).map(|key| {
             let frame = (key % 3 > 0).then(|| Frame::new([key as u8 % 3]));
-            let patience = if key == 4 { MS } else { NEVER };
-            spawn(call_framed(batcher.clone(), frame, key, patience))
+            let stay = if key == 4 { MS } else { NEVER };
+            spawn(call_framed(batcher.clone(), frame, key, stay))
         });
         let seen = join(callers.collect()).await;
         settled(batcher, seen).await;

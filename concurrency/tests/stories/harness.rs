@@ -41,9 +41,9 @@ pub fn by_hand(settings: Settings) -> (TestBatcher, mpsc::UnboundedReceiver<Test
 }
 
 /// What is said of an item of one byte.
-pub fn options(key: u64, patience: Duration) -> Options {
+pub fn options(key: u64, stay: Duration) -> Options {
     let options = Options::default().key(key).bytes(1);
-    options.deadline(Instant::now() + patience)
+    options.deadline(Instant::now() + stay)
 }
 
 /// Submits an item that has all the time there is.
@@ -132,8 +132,8 @@ impl std::iter::Sum for Seen {
 
 /// Submits an item at some moment, and waits for the answer, or leaves at some
 /// moment, or before that.
-pub async fn call(batcher: TestBatcher, key: u64, patience: Duration) -> Seen {
-    call_framed(batcher, None, key, patience).await
+pub async fn call(batcher: TestBatcher, key: u64, stay: Duration) -> Seen {
+    call_framed(batcher, None, key, stay).await
 }
 
 /// As [`call`], in a frame.
@@ -141,12 +141,12 @@ pub async fn call_framed(
     batcher: TestBatcher,
     frame: Option<Frame>,
     key: u64,
-    patience: Duration,
+    stay: Duration,
 ) -> Seen {
     dawdle(2).await;
     let options = Options {
         frame,
-        ..options(key, patience)
+        ..options(key, stay)
     };
     let Ok(mut reply) = batcher.submit_with(key, options) else {
         return Seen::outside();

@@ -70,8 +70,8 @@ fn parked_batches_take_up_room_until_they_are_answered_or_left() {
         };
         let batcher = Batcher::with_batches(settings, retry);
         let callers = (0..5).map(|key| {
-            let patience = if key % 3 == 0 { 2 * MS } else { NEVER };
-            spawn(call(batcher.clone(), key, patience))
+            let stay = if key % 3 == 0 { 2 * MS } else { NEVER };
+            spawn(call(batcher.clone(), key, stay))
         });
         let seen = join(callers.collect()).await;
         settled(batcher, seen).await;

@@ -78,11 +78,11 @@ fn an_item_expires_while_no_slot_is_free() {
         let (batcher, mut batches) = by_hand(settings());
         let _held = [1, 2].map(|key| submit(&batcher, key));
         let batch = batches.recv().await.unwrap();
-        let callers = [3, 1, 2].map(|patience| {
+        let callers = [3, 1, 2].map(|stay| {
             let batcher = batcher.clone();
             spawn(async move {
-                let deadline = Instant::now() + patience * MS;
-                let options = options(3, patience * MS);
+                let deadline = Instant::now() + stay * MS;
+                let options = options(3, stay * MS);
                 let answer = batcher.submit_with(3, options).unwrap().await;
                 assert!(matches!(answer, Err(Error::Expired { .. })));
                 assert!(Instant::now() >= deadline);
@@ -234,8 +234,8 @@ fn items_of_one_key_wait_for_one_another_alone() {
         let callers = (0..6).map(|n| {
             let batcher = if n % 2 == 0 { &batcher } else { &other }.clone();
             // Half of the time that they have is the longest they wait.
-            let patience = if n % 3 == 0 { 4 * MS } else { 8 * MS };
-            spawn(call(batcher, u64::from(n > 3), patience))
+            let stay = if n % 3 == 0 { 4 * MS } else { 8 * MS };
+            spawn(call(batcher, u64::from(n > 3), stay))
         });
         let seen = join(callers.collect()).await;
         drop(other);

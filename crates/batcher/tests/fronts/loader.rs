@@ -190,11 +190,11 @@ async fn closing_answers_what_waits_and_takes_nothing_more() {
 struct Caller {
     key: u64,
     at: u32,
-    patience: u32,
+    stay: u32,
 }
 
 fn caller() -> impl Strategy<Value = Caller> {
-    (0..4_u64, 0..30_u32, 1..60_u32).prop_map(|(key, at, patience)| Caller { key, at, patience })
+    (0..4_u64, 0..30_u32, 1..60_u32).prop_map(|(key, at, stay)| Caller { key, at, stay })
 }
 
 /// What a load gives: whose it is, which call it was in, and when that returned.
@@ -222,7 +222,7 @@ proptest! {
                 tokio::spawn(async move {
                     sleep(caller.at * MS).await;
                     let asked = Instant::now();
-                    if let Ok(answer) = timeout(caller.patience * MS, loader.load(caller.key)).await {
+                    if let Ok(answer) = timeout(caller.stay * MS, loader.load(caller.key)).await {
                         let (key, returned) = answer.unwrap();
                         assert_eq!(key, caller.key);
                         assert!(returned >= asked);
