@@ -65,9 +65,9 @@ impl<B: Body<Data = Bytes> + Unpin> Reading<B> {
         }
     }
 
-    /// Whether it was left unread for want of room.
-    pub fn was_held_up(&self) -> bool {
-        self.charge.was_held_up()
+    /// Whether what is to come next was left unread for want of room.
+    pub fn is_held_up(&self) -> bool {
+        self.charge.is_held_up()
     }
 
     /// Reads on; what came is charged until this is dropped.

@@ -77,6 +77,7 @@ impl Buffered {
             kept: 0,
             piece: 0,
             place: None,
+            held_up: false,
         }
     }
 
@@ -158,6 +159,8 @@ pub struct Charge {
     piece: usize,
     /// Where its body is in line.
     place: Option<u64>,
+    /// It found no room for that, and may have some by now.
+    held_up: bool,
 }
 
 impl Charge {
@@ -189,6 +192,7 @@ impl Charge {
             account.wake_next_of(line);
             return Poll::Ready(());
         }
+        self.held_up = true;
         line.sleep(place, wanted, piece, context.waker().clone());
         account.wake_next_of(line);
         Poll::Pending
@@ -222,6 +226,7 @@ impl Charge {
         let more = bytes.saturating_sub(self.piece);
         let less = self.piece.saturating_sub(bytes);
         self.piece = 0;
+        self.held_up = false;
         if more > 0 {
             self.account.used.fetch_add(more, SeqCst);
             self.bytes += more;
@@ -229,23 +234,9 @@ impl Charge {
         self.release(less);
     }
 
-    /// Whether its body has found no room. It may have been given some meanwhile, and
-    /// not have received it.
-    pub fn was_held_up(&self) -> bool {
-        self.place.is_some()
-    }
-
-    /// Whether its body waits for room.
-    #[cfg(test)]
-    pub fn is_waiting(&self) -> bool {
-        let Some(place) = self.place else {
-            return false;
-        };
-        self.account
-            .line()
-            .places
-            .get(&place)
-            .is_some_and(Option::is_some)
+    /// Whether its body found no room for the piece that it has still not received.
+    pub fn is_held_up(&self) -> bool {
+        self.held_up
     }
 
     /// Gives so many bytes back.

@@ -38,10 +38,10 @@ impl Body {
         let mut context = Context::from_waker(&waker);
         let room = self.charge.poll_room(&mut context, PIECE);
         let ready = room.is_ready();
-        assert_eq!(ready, !self.charge.is_waiting());
         if ready {
             self.charge.received(PIECE);
         }
+        assert_eq!(ready, !self.charge.is_held_up());
         ready
     }
 
@@ -87,6 +87,23 @@ fn open_bodies_leave_a_newcomer_as_much_as_each_holds() {
         let mut newcomer = Body::of(&account);
         assert!(newcomer.goes_on(), "{count} bodies are in the way");
     }
+}
+
+#[test]
+fn a_body_is_held_up_until_it_has_received_what_it_found_no_room_for() {
+    let account = Buffered::new(200, BODY);
+    let mut answer = account.charge(200);
+    let mut body = Body::of(&account);
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(!body.charge.is_held_up(), "it has not asked");
+    assert!(body.charge.poll_room(&mut context, PIECE).is_pending());
+    assert!(body.charge.is_held_up());
+    // Room that comes as its time is over is no room that it had.
+    answer.release(200);
+    assert!(body.charge.poll_room(&mut context, PIECE).is_ready());
+    assert!(body.charge.is_held_up());
+    body.charge.received(PIECE);
+    assert!(!body.charge.is_held_up(), "who is slow now is its sender");
 }
 
 #[test]

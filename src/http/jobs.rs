@@ -150,7 +150,7 @@ impl<B: http_body::Body<Data = Bytes> + Unpin> Posted<B> {
         match reading.await {
             Ok(Some(body)) => body.map_err(|error| unreadable(error, jobs)),
             Ok(None) => Err(Problem::from(batcher::Error::Closed)),
-            Err(_) if self.body.was_held_up() => Err(Problem::overloaded()),
+            Err(_) if self.body.is_held_up() => Err(Problem::overloaded()),
             Err(_) => Err(Problem::read_timeout()),
         }
     }
