@@ -34,10 +34,9 @@ struct File {
 }
 
 impl File {
-    fn read(path: &Path) -> Self {
-        let text = fs::read_to_string(path).unwrap();
+    fn read(path: &Path, text: &str) -> Self {
         let mut file = Self::default();
-        let parsed = syn::parse_file(&text).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+        let parsed = syn::parse_file(text).unwrap_or_else(|error| panic!("{path:?}: {error}"));
         parsed.items.iter().for_each(|item| file.visit_item(item));
         file
     }
@@ -125,18 +124,11 @@ struct House(BTreeMap<Module, File>);
 
 impl House {
     fn read(source: &Path) -> Self {
-        let mut files = BTreeMap::new();
-        let mut folders = vec![source.to_path_buf()];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() {
-                    folders.push(path);
-                } else if let Some(module) = module(source, &path) {
-                    files.insert(module, File::read(&path));
-                }
-            }
-        }
+        let files = files(source).into_iter().filter_map(|(path, text)| {
+            let file = File::read(&path, &text);
+            module(&path).map(|module| (module, file))
+        });
+        let files: BTreeMap<_, _> = files.collect();
         assert!(files.len() > 10, "there is next to nothing in {source:?}");
         Self(files)
     }
@@ -197,20 +189,12 @@ impl House {
 }
 
 /// The module that a file is; none for tests.
-fn module(source: &Path, file: &Path) -> Option<Module> {
-    let relative = file.strip_prefix(source).unwrap().with_extension("");
-    if file.extension()? != "rs" {
-        return None;
-    }
+fn module(relative: &Path) -> Option<Module> {
     let names = relative.iter().map(|it| it.to_str().unwrap().to_owned());
-    let mut names: Module = names.collect();
-    if names.iter().any(|it| it.ends_with("tests")) {
-        return None;
-    }
-    if names == ["lib"] {
-        names.clear();
-    }
-    Some(names)
+    let names: Module = names.collect();
+    let is_of_tests = names.iter().any(|it| it.ends_with("tests"));
+    let is_root = names == ["lib"];
+    (!is_of_tests).then_some(if is_root { Vec::new() } else { names })
 }
 
 /// All who can be reached by imports.
@@ -326,68 +310,67 @@ fn each_room_knows_those_that_the_law_allows() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
-/// The tests that there are, each with the path of its modules; and those modules.
+/// All files of Rust in a folder, each by its path from there.
+fn files(folder: &Path) -> Vec<(PathBuf, String)> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|it| it == "rs") {
+                let relative = path.strip_prefix(folder).unwrap().with_extension("");
+                files.push((relative, fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    files
+}
+
+/// The names that a file's tests may be told by: the modules that hold them, and each
+/// test in them.
+fn names_of(relative: &Path, text: &str) -> Vec<String> {
+    let names = relative.iter().map(|it| it.to_str().unwrap());
+    let names: Vec<_> = names.filter(|it| !["lib", "main"].contains(it)).collect();
+    let module = names.join("::");
+    let modules = match module.strip_suffix("_tests") {
+        // Its parent may call it `tests`.
+        Some(parent) => vec![format!("{parent}::tests"), module.clone()],
+        None => vec![format!("{module}::tests"), module.clone()],
+    };
+    let lines = text.lines().map(str::trim_start);
+    let attributes = |line: &&str| line.starts_with("#[") && line.contains("test");
+    if !lines.clone().any(|line| attributes(&line)) {
+        return Vec::new();
+    }
+    let functions = lines.map(|line| line.strip_prefix("async ").unwrap_or(line));
+    let functions = functions.filter_map(|line| line.strip_prefix("fn ")?.split_once('('));
+    let tests: Vec<_> = functions.map(|(name, _)| name).collect();
+    let of = |module: &String| {
+        tests
+            .iter()
+            .map(move |test| format!("{module}::{test}"))
+            .collect()
+    };
+    let tests: Vec<Vec<_>> = modules.iter().map(of).collect();
+    tests.into_iter().flatten().chain(modules).collect()
+}
+
+/// The tests that there are, by all names that they may be told by.
 fn tests() -> BTreeSet<String> {
-    let mut tests = BTreeSet::new();
-    // What stands before the path of a module, by the folder it is in.
-    for (folder, prefix) in [
+    let of = |(folder, prefix): (&str, &str)| -> Vec<String> {
+        let files = files(&root().join(folder)).into_iter();
+        let names = files.flat_map(|(relative, text)| names_of(&relative, &text));
+        names.map(|name| format!("{prefix}{name}")).collect()
+    };
+    let folders = [
         ("src", ""),
         ("crates/batcher/src", "batcher::"),
         ("concurrency/tests", "concurrency::"),
         ("tests", ""),
-    ] {
-        let mut folders = vec![root().join(folder)];
-        while let Some(folder_of) = folders.pop() {
-            for entry in fs::read_dir(folder_of).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() {
-                    folders.push(path);
-                    continue;
-                }
-                if path.extension().is_none_or(|it| it != "rs") {
-                    continue;
-                }
-                let relative = path.strip_prefix(root().join(folder)).unwrap();
-                let names = relative.with_extension("");
-                let names = names.iter().map(|it| it.to_str().unwrap());
-                let names: Vec<_> = names.filter(|it| !["lib", "main"].contains(it)).collect();
-                let module = names.join("::");
-                // A file of tests is `tests` where its parent says so.
-                let parents = match module.strip_suffix("_tests") {
-                    Some(parent) => vec![format!("{parent}::tests"), module.clone()],
-                    None => vec![module.clone(), format!("{module}::tests")],
-                };
-                let text = fs::read_to_string(&path).unwrap();
-                if !text.contains("#[test]")
-                    && !text.contains("test(")
-                    && !text.contains("::test]")
-                    && !text.contains("proptest!")
-                {
-                    continue;
-                }
-                for parent in parents {
-                    let mut above = parent.as_str();
-                    loop {
-                        tests.insert(format!("{prefix}{above}"));
-                        match above.rsplit_once("::") {
-                            Some((before, _)) if folder != "src" => above = before,
-                            _ => break,
-                        }
-                    }
-                    for line in text.lines() {
-                        let line = line.trim_start();
-                        let line = line.strip_prefix("async ").unwrap_or(line);
-                        if let Some((name, _)) =
-                            line.strip_prefix("fn ").and_then(|it| it.split_once('('))
-                        {
-                            tests.insert(format!("{prefix}{parent}::{name}"));
-                        }
-                    }
-                }
-            }
-        }
-    }
-    tests
+    ];
+    folders.into_iter().flat_map(of).collect()
 }
 
 #[test]
