@@ -44,8 +44,10 @@ impl<F: Future<Output = Response<AnswerBody>>> Answer<F> {
         Self::Ready { answer }
     }
 
-    pub fn routed(mut router: Router, request: Request<Body>) -> Self {
+    /// What the routes answer; `held` until they have.
+    pub fn routed(mut router: Router, request: Request<Body>, held: impl Send + 'static) -> Self {
         let answer = Box::pin(async move {
+            let _held = held;
             let Ok(mut answer) = router.call(request).await;
             nosniff(answer.headers_mut());
             answer.map(AnswerBody::from)

@@ -1,5 +1,6 @@
 //! `POST /jobs`: from a request to a job, and the wait for what becomes of it.
 
+use std::borrow::Borrow;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
@@ -247,8 +248,8 @@ impl Drop for Waiting<'_> {
 }
 
 /// A request until its answer is counted: one whose handler panics is counted too.
-struct Uncounted<'a> {
-    jobs: &'a Jobs,
+pub(super) struct Uncounted<J: Borrow<Jobs>> {
+    jobs: J,
     stage: CountedBy,
 }
 
@@ -262,19 +263,19 @@ enum CountedBy {
     Outcome(Instant),
 }
 
-impl<'a> Uncounted<'a> {
-    fn new(jobs: &'a Jobs) -> Self {
+impl<J: Borrow<Jobs>> Uncounted<J> {
+    pub fn new(jobs: J) -> Self {
         let stage = CountedBy::Refusal;
         Self { jobs, stage }
     }
 }
 
-impl Drop for Uncounted<'_> {
+impl<J: Borrow<Jobs>> Drop for Uncounted<J> {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             return;
         }
-        let (jobs, code) = (self.jobs, Code::Internal);
+        let (jobs, code) = (self.jobs.borrow(), Code::Internal);
         match self.stage {
             CountedBy::Refusal => jobs.refused(code),
             CountedBy::Batcher => {}

@@ -6,6 +6,8 @@ use std::task::Context;
 
 use axum::http::StatusCode;
 
+use axum::Router;
+
 use super::super::{Buffered, Caller, HostNames, JobsInner, jobs_router};
 use super::*;
 use crate::batcher::{Batcher, Settings};
@@ -61,6 +63,13 @@ async fn a_request_whose_handler_panics_is_counted_once() {
     assert_eq!(metrics.outcomes().to_string(), "");
     assert_eq!(jobs.buffered.bytes(), 0);
 
+    let panics = Router::new().fallback(async || -> () { panic!("in a route") });
+    let caller = Caller::new(jobs.clone(), &jobs.batcher, panics, None);
+    let request = Request::get("/nowhere").header("host", "localhost");
+    let answer = caller.serve(request.body(Panics).unwrap()).await;
+    assert_eq!(answer.status(), 500);
+    assert_eq!(metrics.refusals().to_string(), "internal=2");
+
     // One whose job was taken is the batcher's to count, until it is answered.
     for (stage, outcomes) in [
         (CountedBy::Batcher, ""),
@@ -76,5 +85,5 @@ async fn a_request_whose_handler_panics_is_counted_once() {
         assert_eq!(metrics.outcomes().to_string(), outcomes);
     }
     drop(Uncounted::new(&jobs));
-    assert_eq!(metrics.refusals().to_string(), "internal=1");
+    assert_eq!(metrics.refusals().to_string(), "internal=2");
 }

@@ -18,7 +18,7 @@ use super::answer_body::AnswerBody;
 use super::authority::HostNames;
 use super::context::Jobs;
 use super::gate::Gate;
-use super::jobs::{Posted, Sender};
+use super::jobs::{Posted, Sender, Uncounted};
 use super::problem::Problem;
 use super::routes::JOBS;
 use crate::batcher::Batcher;
@@ -73,7 +73,8 @@ impl Caller {
                 self.sender.source.set_multiplexed();
             }
             if request.uri().path() != JOBS || request.method() != Method::POST {
-                return Answer::routed(self.others.clone(), request.map(Body::new));
+                let uncounted = Uncounted::new(jobs.clone());
+                return Answer::routed(self.others.clone(), request.map(Body::new), uncounted);
             }
             match Posted::new(jobs, request) {
                 Ok(posted) => Answer::Job {
@@ -118,7 +119,7 @@ impl Operator {
     {
         type NoJob = std::future::Ready<Response<AnswerBody>>;
         let dispatch = || match self.gate.check(&request) {
-            Ok(()) => Answer::<NoJob>::routed(self.router.clone(), request.map(Body::new)),
+            Ok(()) => Answer::<NoJob>::routed(self.router.clone(), request.map(Body::new), ()),
             Err(problem) => Answer::ready(problem.into_response().map(AnswerBody::from)),
         };
         Answer::guarded(dispatch, internal)
