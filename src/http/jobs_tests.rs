@@ -4,9 +4,8 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::Context;
 
-use axum::http::StatusCode;
-
 use axum::Router;
+use axum::http::StatusCode;
 
 use super::super::{Buffered, Caller, HostNames, JobsInner, jobs_router};
 use super::*;
