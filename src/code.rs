@@ -46,6 +46,16 @@ codes! {
     MethodNotAllowed = "method-not-allowed",
     /// JSON, but no job.
     InvalidJob = "invalid-job",
+    /// The name of a stream, or an `Idempotency-Key`, that breaks its rule.
+    InvalidParameter = "invalid-parameter",
+    /// An `Idempotency-Key` that came with another request before.
+    IdempotencyKeyReused = "idempotency-key-reused",
+    /// No job of this handle, or none any more.
+    JobUnknown = "job-unknown",
+    /// As many jobs are kept as may be.
+    StoreFull = "store-full",
+    /// The store is away.
+    StoreUnavailable = "store-unavailable",
     /// A Content-Type that is not taken.
     UnsupportedMediaType = "unsupported-media-type",
     /// The body is over the limit.
@@ -144,6 +154,11 @@ impl Code {
                 | Self::JobTooLarge
                 | Self::ReadTimeout
                 | Self::QueueFull
+                | Self::InvalidParameter
+                | Self::IdempotencyKeyReused
+                | Self::JobUnknown
+                | Self::StoreFull
+                | Self::StoreUnavailable
         )
     }
 }

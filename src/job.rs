@@ -3,12 +3,16 @@
 //! `http::jobs` makes them, the engine joins them; both compare ids by
 //! [`JobId`] alone.
 
+mod handle;
 mod id;
+mod state;
 
 use bytes::Bytes;
 use thiserror::Error;
 
+pub use handle::{Handle, NoRandomness, NotAHandle};
 pub use id::{IdError, JobId, MAX_ID_CHARS};
+pub use state::State;
 
 use crate::json::{self, Shape};
 use crate::trace_context::TraceContext;
@@ -20,6 +24,8 @@ pub struct Job {
     key: u64,
     raw: Bytes,
     trace: Option<Box<TraceContext>>,
+    /// Boxed, since most jobs have none and every job is moved.
+    handle: Option<Box<Handle>>,
 }
 
 impl Job {
@@ -55,6 +61,7 @@ impl Job {
             id,
             raw,
             trace: None,
+            handle: None,
         })
     }
 
@@ -63,6 +70,20 @@ impl Job {
     pub fn with_trace(mut self, trace: Option<Box<TraceContext>>) -> Self {
         self.trace = trace;
         self
+    }
+
+    /// The same job, whose answer is fetched later from this address. What it keeps of
+    /// the request is its own bytes alone.
+    #[must_use]
+    pub fn for_later(mut self, handle: Handle) -> Self {
+        self.raw = Bytes::copy_from_slice(&self.raw);
+        self.handle = Some(Box::new(handle));
+        self
+    }
+
+    /// Where its answer is fetched later, if it is.
+    pub fn handle(&self) -> Option<Handle> {
+        self.handle.as_deref().copied()
     }
 
     /// The id, by which its result will be known.

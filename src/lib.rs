@@ -37,6 +37,7 @@
 //! | [`resilience`] | what bounds calls: backoff, budget, circuit, limit, latency, size |
 //! | [`upstream`] | the call and nothing else: connections, proof of what was not sent, response |
 //! | [`observe`] | one enum of events, and what is made of it: metrics, the last five minutes, the failure log, advice, health |
+//! | [`later`] | answers fetched later: records, their store, and who waits for them |
 //! | [`fault`] | what can be wrong with an answer, in words |
 //! | [`job`], [`json`], [`code`], [`trace_context`] | the words on the wire |
 //! | `aside` | large texts, read on threads that serve nobody |
@@ -60,12 +61,13 @@
 //! | `aside` |  |
 //! | `cli` | `config`, `printable`, `sample_upstream` |
 //! | `code` |  |
-//! | `config` | `address`, `batcher`, `engine`, `http`, `observe`, `printable`, `resilience`, `server`, `telemetry`, `upstream` |
+//! | `config` | `address`, `batcher`, `engine`, `http`, `later`, `observe`, `printable`, `resilience`, `server`, `telemetry`, `upstream` |
 //! | `engine` | `aside`, `batcher`, `code`, `fault`, `job`, `json`, `observe`, `resilience`, `throttle`, `trace_context`, `upstream` |
 //! | `fault` | `code`, `json` |
 //! | `http` | `aside`, `batcher`, `code`, `engine`, `job`, `observe`, `server`, `trace_context` |
 //! | `job` | `json`, `trace_context` |
 //! | `json` |  |
+//! | `later` | `code`, `job`, `observe` |
 //! | `lazy_timeout` |  |
 //! | `main` | `address`, `app`, `ask`, `cli`, `config`, `printable`, `sample_upstream`, `telemetry`, `top` |
 //! | `observe` | `batcher`, `code`, `fault`, `printable`, `throttle` |
@@ -121,6 +123,7 @@ pub mod fault;
 pub mod http;
 pub mod job;
 pub mod json;
+pub mod later;
 mod lazy_timeout;
 pub mod observe;
 pub mod printable;

@@ -14,6 +14,7 @@ mod latency;
 pub mod live;
 pub mod metrics;
 mod moment;
+mod records;
 mod words;
 
 use crate::batcher::Snapshot;
@@ -25,6 +26,7 @@ pub use by_code::ByCode;
 pub use event::{Bounds, Event, FailedJobs, SplitCause};
 pub use failed_answer::FailedAnswer;
 pub use moment::{Moment, Totals};
+pub use records::{RecordCounts, StoreStep};
 
 /// What has happened in this process.
 #[derive(Debug)]

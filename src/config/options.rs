@@ -11,7 +11,7 @@ use http::HeaderMap;
 use url::Url;
 
 use super::address::{address, optional_address};
-use super::duration::{DAY, HOUR, MILLISECOND, ZERO, time};
+use super::duration::{DAY, HOUR, MILLISECOND, MONTH, ZERO, time};
 use super::given::Given;
 use super::headers::headers;
 use super::kind::{Kind, Raw};
@@ -25,6 +25,7 @@ use super::target::target;
 use super::words::words;
 use crate::batcher::{OnFull, Wait};
 use crate::engine::Results;
+use crate::later::StoreKind;
 use crate::telemetry::Format;
 
 /// What a setting is.
@@ -37,6 +38,7 @@ pub struct Options {
     pub(crate) server: ServerOptions,
     pub(crate) admin: AdminOptions,
     pub(crate) route: RouteOptions,
+    pub(crate) later: LaterOptions,
     pub(crate) shutdown: ShutdownOptions,
     pub(crate) log: LogOptions,
 }
@@ -62,6 +64,10 @@ fn on_full() -> Kind<OnFull> {
 
 fn results() -> Kind<Results> {
     words(&[("by-id", Results::ById), ("none", Results::None)])
+}
+
+fn store() -> Kind<StoreKind> {
+    words(&[("memory", StoreKind::Memory), ("off", StoreKind::Off)])
 }
 
 fn log_format() -> Kind<Format> {
@@ -162,6 +168,22 @@ sections! { Options:
         split_on: Vec<u16> = "[]", statuses();
         /// Shortest time between two batches leaving; 0 for none
         min_interval: Duration = "0", time(ZERO..=HOUR);
+    }
+
+    /// `[later]`: answers fetched later.
+    later at [later]: LaterOptions {
+        /// Where answers fetched later are kept: memory, or off
+        store: StoreKind = "memory", store();
+        /// Most jobs that are kept, finished or not
+        max_jobs: usize = "100000", count(1..=100_000_000);
+        /// Most bytes of their jobs and answers
+        max_bytes: usize = "1GiB", size(1..=LARGEST);
+        /// How long an answer is kept
+        keep: Duration = "1h", time(MILLISECOND..=MONTH);
+        /// Longest that a job may take to finish
+        job_timeout: Duration = "1h", time(MILLISECOND..=MONTH);
+        /// Longest a job for later waits for company
+        max_wait: Duration = "1s", time(ZERO..=HOUR);
     }
 
     /// `[retry]`: when a failed batch is sent again.

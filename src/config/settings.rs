@@ -13,6 +13,7 @@ use super::options::{Options, RouteOptions};
 use crate::batcher::{self, OnFull, Wait};
 use crate::engine::{Policy, encode};
 use crate::http::{self, HostNames, Setting};
+use crate::later::{self, StoreKind};
 use crate::observe::{Bounds, advice};
 use crate::resilience::backoff::Backoff;
 use crate::resilience::limit;
@@ -43,6 +44,8 @@ pub struct Settings {
     pub admin: Option<Admin>,
     /// Where jobs go, and how.
     pub route: Route,
+    /// Answers fetched later, unless that is off.
+    pub later: Option<later::Settings>,
     /// How the process ends.
     pub shutdown: Shutdown,
     /// What is logged.
@@ -149,7 +152,9 @@ impl Settings {
             max_streams: MAX_STREAMS,
         };
         let excerpts = log.upstream_errors.get()?;
-        let route = Route::of(&options.route, jobs.request_timeout, threads, excerpts)?;
+        let route = &options.route;
+        let mut route = Route::of(route, jobs.request_timeout, threads, excerpts)?;
+        route.batcher.detached_max_wait = options.later.max_wait.get()?;
         Some(Settings {
             listen,
             threads,
@@ -173,6 +178,15 @@ impl Settings {
             },
             jobs,
             route,
+            later: match options.later.store.get()? {
+                StoreKind::Memory => Some(later::Settings {
+                    max_jobs: options.later.max_jobs.get()?,
+                    max_bytes: options.later.max_bytes.get()?,
+                    keep: options.later.keep.get()?,
+                    job_timeout: options.later.job_timeout.get()?,
+                }),
+                StoreKind::Off => None,
+            },
             shutdown: Shutdown {
                 delay: options.shutdown.delay.get()?,
                 timeout: options.shutdown.timeout.get()?,
@@ -221,6 +235,7 @@ impl Route {
                 max_bytes: largest.bytes,
                 item_overhead: encode::BYTES_PER_JOB,
                 max_wait: batch.max_wait.get()?,
+                detached_max_wait: Duration::ZERO,
                 wait: batch.wait.get()?,
                 max_in_flight: slots.unwrap_or(limit::START),
                 min_interval: upstream.min_interval.get()?,

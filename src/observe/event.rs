@@ -12,6 +12,7 @@ use crate::batcher::{FlushReason, Snapshot};
 use crate::code::Code;
 use crate::fault::Unmatched;
 use crate::observe::failed_answer::FailedAnswer;
+use crate::observe::records::StoreStep;
 
 /// Something that has happened.
 #[derive(Debug)]
@@ -90,6 +91,18 @@ pub enum Event {
     },
     /// Jobs of a batch have failed for themselves.
     JobsFailed(FailedJobs),
+    /// The store of jobs for later has committed something.
+    StoreCommitted {
+        /// How many records.
+        records: usize,
+        /// How long it took.
+        took: Duration,
+    },
+    /// The store of jobs for later has failed to do something.
+    StoreFailed {
+        /// What.
+        step: StoreStep,
+    },
 }
 
 /// Why a batch was split.

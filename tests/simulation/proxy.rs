@@ -92,6 +92,7 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> Proxy {
         },
     };
     let settings = Settings {
+        detached_max_wait: Duration::from_secs(1),
         max_size: bounds.max_size,
         max_bytes: bounds.max_bytes - encode::BYTES_PER_ARRAY,
         item_overhead: encode::BYTES_PER_JOB,

@@ -62,6 +62,11 @@ impl<J, R> Member<J, R> {
         &self.item
     }
 
+    /// Whether it is detached: no caller awaits it.
+    pub fn is_detached(&self) -> bool {
+        false
+    }
+
     /// When the item was submitted.
     pub fn arrived(&self) -> Instant {
         self.arrived

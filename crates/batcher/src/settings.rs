@@ -17,6 +17,9 @@ pub struct Settings {
     /// until its deadline where that is less. Zero sends after one turn of the event
     /// loop. A day at most. Default 5 ms.
     pub max_wait: Duration,
+    /// The longest a detached item waits for company. One that has waited ten times as
+    /// long takes turns with the batches of callers. A day at most. Default 1 s.
+    pub detached_max_wait: Duration,
     /// Whether to wait that long always, or only while it can pay.
     pub wait: Wait,
     /// How many batches are processed at a time, at least 1. Default 10.
@@ -43,6 +46,7 @@ impl Settings {
 
     pub(crate) fn bounded(mut self) -> Self {
         self.max_wait = self.max_wait.min(Self::LONGEST);
+        self.detached_max_wait = self.detached_max_wait.min(Self::LONGEST);
         self.min_interval = self.min_interval.min(Self::LONGEST);
         self
     }
@@ -55,6 +59,7 @@ impl Default for Settings {
             max_bytes: 1 << 20,
             item_overhead: 0,
             max_wait: Duration::from_millis(5),
+            detached_max_wait: Duration::from_secs(1),
             wait: Wait::Fixed,
             max_in_flight: 10,
             min_interval: Duration::ZERO,

@@ -26,17 +26,23 @@ fn passed_on(status: u16) -> Option<StatusCode> {
 pub(in crate::http) fn of(code: Code) -> StatusCode {
     match code {
         Code::Ok => StatusCode::OK,
-        Code::InvalidRequest | Code::MalformedJson => StatusCode::BAD_REQUEST,
+        Code::InvalidRequest | Code::InvalidParameter | Code::MalformedJson => {
+            StatusCode::BAD_REQUEST
+        }
         Code::Misdirected => StatusCode::MISDIRECTED_REQUEST,
         Code::ForeignOrigin => StatusCode::FORBIDDEN,
-        Code::NotFound => StatusCode::NOT_FOUND,
+        Code::NotFound | Code::JobUnknown => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::ReadTimeout => StatusCode::REQUEST_TIMEOUT,
         Code::JobTooLarge | Code::UpstreamTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        Code::InvalidJob | Code::JobError => StatusCode::UNPROCESSABLE_ENTITY,
+        Code::InvalidJob | Code::JobError | Code::IdempotencyKeyReused => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
         Code::Overloaded
         | Code::QueueFull
+        | Code::StoreFull
+        | Code::StoreUnavailable
         | Code::QueueTimeout
         | Code::UpstreamOverloaded
         | Code::CircuitOpen
@@ -72,6 +78,11 @@ pub(super) fn title(code: Code) -> &'static str {
         Code::NotFound => "Not found",
         Code::MethodNotAllowed => "Method not allowed",
         Code::InvalidJob => "Invalid job",
+        Code::InvalidParameter => "Invalid parameter",
+        Code::IdempotencyKeyReused => "Idempotency key reused",
+        Code::JobUnknown => "No such job",
+        Code::StoreFull => "Store full",
+        Code::StoreUnavailable => "Store unavailable",
         Code::UnsupportedMediaType => "Unsupported media type",
         Code::JobTooLarge => "Job too large",
         Code::ReadTimeout => "Request too slow",

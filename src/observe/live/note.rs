@@ -80,7 +80,9 @@ impl Live {
             | Event::Retried
             | Event::BudgetExhausted
             | Event::Split(_)
-            | Event::Unmatched(_) => {}
+            | Event::Unmatched(_)
+            | Event::StoreCommitted { .. }
+            | Event::StoreFailed { .. } => {}
         }
     }
 

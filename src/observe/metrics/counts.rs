@@ -138,7 +138,10 @@ impl Metrics {
                     }
                 }
             }
-            Event::BatchFailed { .. } | Event::JobsFailed(_) => {}
+            Event::BatchFailed { .. }
+            | Event::JobsFailed(_)
+            | Event::StoreCommitted { .. }
+            | Event::StoreFailed { .. } => {}
         }
     }
 

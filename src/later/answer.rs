@@ -1,0 +1,116 @@
+//! An answer as it is kept: what a waiting caller would have had.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use crate::code::Code;
+use crate::job::State;
+
+/// Between the parts of a head. No header's value can have it (RFC 9110, section 5.5).
+const END_OF_LINE: char = '\n';
+
+/// Status, headers and body of an answer, in as little memory as they need.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    code: Code,
+    status: StatusCode,
+    /// `name: value` of each header, a line each.
+    head: Box<[u8]>,
+    body: Bytes,
+}
+
+impl Answer {
+    /// An answer with these headers. It keeps a copy of the body, since the memory that a
+    /// result is a part of may be much larger.
+    pub fn new(code: Code, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
+        let mut head = Vec::new();
+        for (name, value) in headers {
+            head.extend_from_slice(name.as_str().as_bytes());
+            head.push(b':');
+            head.extend_from_slice(value.as_bytes());
+            head.push(END_OF_LINE as u8);
+        }
+        Self {
+            code,
+            status,
+            head: head.into(),
+            body: Bytes::copy_from_slice(body),
+        }
+    }
+
+    /// What the job came to.
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// Its status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Its body.
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// Its headers, in their order.
+    pub fn headers(&self) -> HeaderMap {
+        let lines = self.head.split(|&byte| byte == END_OF_LINE as u8);
+        let header = |line: &[u8]| {
+            let colon = line.iter().position(|&byte| byte == b':')?;
+            let name = HeaderName::from_bytes(&line[..colon]).ok()?;
+            Some((name, HeaderValue::from_bytes(&line[colon + 1..]).ok()?))
+        };
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines.filter_map(header) {
+            headers.append(name, value);
+        }
+        headers
+    }
+
+    /// The state of a record that has it.
+    pub fn state(&self) -> State {
+        match self.status.as_u16() < 400 {
+            true => State::Done,
+            false => State::Failed,
+        }
+    }
+
+    /// What it counts for within `later.max_bytes`.
+    pub fn bytes(&self) -> usize {
+        self.head.len() + self.body.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_kept_header_for_header() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [("x-batch-id", "a: b"), ("retry-after", "1"), ("empty", "")] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        headers.append("retry-after", HeaderValue::from_bytes(b"\xff\t").unwrap());
+        let answer = Answer::new(Code::Ok, StatusCode::CREATED, &headers, b"{}");
+        assert_eq!(answer.headers(), headers);
+        assert_eq!(answer.status(), StatusCode::CREATED);
+        assert_eq!(answer.body(), "{}");
+    }
+
+    #[test]
+    fn a_status_from_400_on_is_a_failure() {
+        for (status, state) in [
+            (200, State::Done),
+            (204, State::Done),
+            (399, State::Done),
+            (400, State::Failed),
+            (503, State::Failed),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            let answer = Answer::new(Code::Ok, status, &HeaderMap::new(), b"");
+            assert_eq!(answer.state(), state, "{status}");
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Where records are kept, and what every store promises.
+//!
+//! A store commits: when a call has returned `Ok`, what it did is done, and a store that
+//! lasts has it after a crash. What is committed before what is decided by the order of the
+//! calls alone:
+//!
+//! 1. [`accept`](Store::accept), before a caller is told the handle;
+//! 2. [`sent`](Store::sent), before the first byte of a batch leaves; what it returns as
+//!    gone is not sent;
+//! 3. [`finish`](Store::finish), before an answer is visible to anybody;
+//! 4. [`delete`](Store::delete), before its caller is told so.
+//!
+//! A store knows nothing of batches, connections or statuses, and decides the one thing
+//! that has to be decided in one place: which of several came first. A record that was
+//! deleted or expired is not finished, one that is finished is not finished again, and of
+//! several deletions one succeeds.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use thiserror::Error;
+
+use super::answer::Answer;
+use super::record::{Millis, NewRecord, Record, StreamName};
+use crate::job::{Handle, State};
+use crate::observe::RecordCounts;
+
+/// A call to a store. Dropped, it may have been done or not.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Where records are kept. Its methods may be called from any task.
+pub trait Store: std::fmt::Debug + Send + Sync + 'static {
+    /// Makes records, each for itself, and tells what became of each, in their order.
+    fn accept(&self, records: Vec<NewRecord>) -> Pending<'_, Vec<Result<Accepted, Refused>>>;
+
+    /// The jobs of these are about to be sent. Returns those that are not to be: they were
+    /// deleted, have expired or are finished.
+    fn sent(&self, handles: Vec<Handle>) -> Pending<'_, Result<Vec<Handle>, StoreError>>;
+
+    /// The jobs of these wait again, to be sent once more later.
+    fn queued_again(&self, handles: Vec<Handle>) -> Pending<'_, Result<(), StoreError>>;
+
+    /// These are finished: their answers are kept for `keep` from now on. Returns the streams that
+    /// have new answers. An answer to a record that is gone or finished is dropped. There
+    /// is always room for an answer.
+    fn finish(
+        &self,
+        answers: Vec<(Handle, Answer)>,
+    ) -> Pending<'_, Result<Vec<StreamName>, StoreError>>;
+
+    /// Reads a record; `None` if there is none, or none any more. A finished one counts
+    /// as read from then on.
+    fn fetch(&self, handle: Handle) -> Pending<'_, Result<Option<Record>, StoreError>>;
+
+    /// Removes a record; its state until then, or `None` if there is none.
+    fn delete(&self, handle: Handle) -> Pending<'_, Result<Option<State>, StoreError>>;
+
+    /// Removes the finished records whose time is over by `now`; how many there may be
+    /// left that are due too.
+    fn expire(&self, now: Millis) -> Pending<'_, Result<Expired, StoreError>>;
+
+    /// Reads answers of a stream, those after `after`, at most `limit`, in the order of finishing. They
+    /// count as read.
+    fn read_stream(
+        &self,
+        stream: &StreamName,
+        after: Position,
+        limit: usize,
+    ) -> Pending<'_, Result<Page, StoreError>>;
+
+    /// What was counted, and what there is, at one moment.
+    fn counts(&self) -> RecordCounts;
+}
+
+/// What became of a new record.
+#[derive(Clone, Debug)]
+pub enum Accepted {
+    /// It is made.
+    New(Record),
+    /// There is one with its key and its digest: this.
+    Existing(Record),
+}
+
+/// Why a record was not made.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum Refused {
+    /// There are as many as there may be, or they take up as much.
+    #[error("the store is full")]
+    Full {
+        /// When the next record expires, in milliseconds since the epoch, if one is to.
+        next_expiry: Option<Millis>,
+    },
+    /// There is one with its key and another digest.
+    #[error("the idempotency key is another request's")]
+    KeyReused,
+    /// The store is away.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The store is away, or does not work.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum StoreError {
+    /// Nothing was committed.
+    #[error("the store is not available; nothing was committed")]
+    NotCommitted,
+    /// Nobody knows whether it was committed.
+    #[error("the store did not answer; it may have been committed")]
+    Unanswered,
+}
+
+/// Where in a stream: the number of an answer. Numbers grow, and are never used twice, by a
+/// later process neither.
+pub type Position = u64;
+
+/// A part of a stream.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// Whether answers after the position that was asked for have expired.
+    pub gap: bool,
+    /// The answers, in the order of finishing.
+    pub answers: Vec<(Position, Record)>,
+}
+
+/// What expired.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Expired {
+    /// How many.
+    pub records: usize,
+    /// When the next one does, if there is a finished one.
+    pub next: Option<Millis>,
+}
