@@ -60,6 +60,8 @@ mod frames_tests;
 #[cfg(test)]
 mod many_runtimes_tests;
 #[cfg(test)]
+mod million_tests;
+#[cfg(test)]
 mod panic_tests;
 #[cfg(test)]
 mod parked_tests;

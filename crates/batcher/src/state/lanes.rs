@@ -76,3 +76,7 @@ impl Lanes {
         arrived.is_some_and(|arrived| now >= arrived + self.old_after)
     }
 }
+
+#[cfg(test)]
+#[path = "lanes_tests.rs"]
+mod tests;
