@@ -19,7 +19,8 @@ use crate::engine::circuit::Circuit;
 use crate::engine::outcome::JobResult;
 use crate::engine::{Engine, Phase};
 use crate::http::{
-    Admin, Buffered, Caller, HostNames, Jobs, JobsInner, Operator, admin_router, jobs_router,
+    Admin, Answers, Buffered, Caller, HostNames, Jobs, JobsInner, Operator, admin_router,
+    jobs_router,
 };
 use crate::job::Job;
 use crate::observe::Observer;
@@ -77,6 +78,12 @@ impl Proxy {
             0 => batcher.clone(),
             _ => batcher.on_this_runtime(),
         });
+        let answers = Answers {
+            timing: jobs.timing,
+            idempotent: jobs.idempotent,
+            job_error_status: jobs.error_status,
+        };
+        let later: Option<crate::later::Later> = None;
         let jobs = Jobs::from(JobsInner {
             batcher: batcher.clone(),
             observer: Arc::clone(&observer),
@@ -86,11 +93,10 @@ impl Proxy {
             max_depth: jobs.max_depth,
             request_timeout: jobs.request_timeout,
             read_timeout: jobs.read_timeout,
-            timing: jobs.timing,
-            idempotent: jobs.idempotent,
+            answers,
             phase: current,
             circuit: Arc::clone(&circuit),
-            job_error_status: jobs.error_status,
+            later: later.clone(),
         });
         let ready = Arc::new(AtomicBool::new(true));
         let operators = admin.map(|admin| Operators {
