@@ -1,7 +1,7 @@
 //! A job that is posted with `Prefer: respond-async`: its parameters, and from the job to
 //! its record.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use axum::http::header::HeaderName;
 use axum::http::{HeaderMap, Request, Response};
@@ -15,8 +15,8 @@ use super::super::problem::Problem;
 use super::record;
 use crate::batcher;
 use crate::job::Job;
-use crate::later::record::{IdempotencyKey, Millis, StreamName};
-use crate::later::{HandIn, Later};
+use crate::later::record::{IdempotencyKey, StreamName};
+use crate::later::{HandIn, Later, clock};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -63,7 +63,7 @@ impl ForLater {
         let record = match later.hand_in(HandIn { job, stream, key }).await {
             Ok(record) => record,
             Err(error) => {
-                let problem = Problem::not_handed_in(&error, has_key, now());
+                let problem = Problem::not_handed_in(&error, has_key, clock::now());
                 return jobs.refuse(problem.of(&id));
             }
         };
@@ -78,12 +78,6 @@ impl ForLater {
             Err(error) => jobs.refuse(Problem::from(error).of(&id)),
         }
     }
-}
-
-fn now() -> Millis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let millis = since.map_or(0, |since| since.as_millis());
-    Millis::try_from(millis).unwrap_or(Millis::MAX)
 }
 
 fn stream(query: &str) -> Result<Option<StreamName>, Problem> {
