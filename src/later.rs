@@ -39,6 +39,8 @@ mod reported;
 mod settings;
 pub mod store;
 #[cfg(test)]
+mod suite_tests;
+#[cfg(test)]
 mod tests;
 mod watchers;
 mod withdrawals;
