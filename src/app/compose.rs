@@ -102,6 +102,7 @@ impl Proxy {
                 limits: admin.limits,
                 advice: admin.advice,
                 observer: Arc::clone(&observer),
+                later: None,
                 circuit,
                 buffered: Arc::clone(&jobs.buffered),
             }),
