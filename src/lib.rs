@@ -67,7 +67,7 @@
 //! | `http` | `aside`, `batcher`, `code`, `engine`, `job`, `later`, `observe`, `server`, `trace_context` |
 //! | `job` | `json`, `trace_context` |
 //! | `json` |  |
-//! | `later` | `code`, `job`, `observe` |
+//! | `later` | `code`, `job`, `observe`, `throttle` |
 //! | `lazy_timeout` |  |
 //! | `main` | `address`, `app`, `ask`, `cli`, `config`, `printable`, `sample_upstream`, `telemetry`, `top` |
 //! | `observe` | `batcher`, `code`, `fault`, `printable`, `throttle` |
