@@ -1,7 +1,6 @@
 //! What an operator sees: metrics, the live page, what feeds it, and the advice.
 
 use std::sync::LazyLock;
-use std::time::SystemTime;
 
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
@@ -91,7 +90,7 @@ struct ForLater {
 impl ForLater {
     fn of(counts: &RecordCounts, bounds: RecordBounds) -> Self {
         let [queued, sent, done, failed] = counts.present;
-        let oldest = counts.oldest_waits(SystemTime::now());
+        let oldest = counts.oldest_queued;
         Self {
             accepted: counts.accepted,
             queued,
@@ -123,7 +122,6 @@ pub(super) async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> R
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
     let format = Format::accepted_by(accept.unwrap_or_default());
     let records = admin.record_counts();
-    let now = SystemTime::now();
     let moment = admin.observer.one_moment(|| admin.batcher.snapshot());
     let process = Process {
         buffered: admin.buffered.bytes(),
@@ -137,7 +135,6 @@ pub(super) async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> R
         records: records.as_ref().map(|(counts, bounds)| Records {
             counts,
             bounds: *bounds,
-            now,
         }),
     };
     let headers = [

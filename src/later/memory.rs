@@ -106,6 +106,7 @@ impl Store for Memory {
     }
 
     fn counts(&self) -> RecordCounts {
-        self.with(|it| it.counts())
+        let now = clock::now();
+        self.with(|it| it.counts(now))
     }
 }

@@ -1,6 +1,6 @@
 //! Counts of the jobs whose answers are fetched later, as their store has them.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use crate::code::Code;
 
@@ -12,8 +12,8 @@ pub struct RecordCounts {
     pub present: [u64; 4],
     /// The bytes of their jobs and answers.
     pub bytes: u64,
-    /// When the oldest of those that are queued was handed in, in milliseconds since the epoch.
-    pub oldest_queued: Option<u64>,
+    /// How long ago the oldest of those that are queued was handed in.
+    pub oldest_queued: Option<Duration>,
     /// Records ever made.
     pub accepted: u64,
     /// Records ever finished, by what they came to.
@@ -34,13 +34,6 @@ impl RecordCounts {
     /// How many records there are.
     pub fn records(&self) -> u64 {
         self.present.iter().sum()
-    }
-
-    /// How long the oldest of those that are queued has waited, by this clock.
-    pub fn oldest_waits(&self, now: SystemTime) -> Option<Duration> {
-        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let since = Duration::from_millis(self.oldest_queued?);
-        Some(now.saturating_sub(since))
     }
 
     /// How full their store is: by records or by bytes, whichever is more; over 1 by what
@@ -125,19 +118,6 @@ mod tests {
                 ..RecordCounts::default()
             };
             assert_eq!(counts.fill(BOUNDS), fill, "{counts:?}");
-        }
-    }
-
-    #[test]
-    fn the_oldest_waits_since_it_was_handed_in() {
-        let at = |ms| UNIX_EPOCH + Duration::from_millis(ms);
-        let mut counts = RecordCounts::default();
-        assert_eq!(counts.oldest_waits(at(5)), None);
-        counts.oldest_queued = Some(1_000);
-        // Before it was handed in: a clock that was set back.
-        for (now, ms) in [(3_500, 2_500), (1_000, 0), (500, 0)] {
-            let waits = counts.oldest_waits(at(now));
-            assert_eq!(waits, Some(Duration::from_millis(ms)));
         }
     }
 }

@@ -44,19 +44,15 @@ pub struct BacklogLimits {
 }
 
 impl Backlog {
-    pub(super) fn of(
-        counts: &RecordCounts,
-        oldest_ms: f64,
-        lately: ForLater,
-        all: &Counts,
-    ) -> Self {
+    pub(super) fn of(counts: &RecordCounts, lately: ForLater, all: &Counts) -> Self {
         let [queued, sent, done, failed] = counts.present;
+        let oldest = counts.oldest_queued.unwrap_or_default();
         Self {
             queued,
             sent,
             finished: done + failed,
             bytes: counts.bytes,
-            oldest_ms,
+            oldest_ms: oldest.as_secs_f64() * 1e3,
             lately,
             store_full: all.store_full,
             store_errors: all.store_errors,

@@ -1,8 +1,6 @@
 //! What the rules look at: the last minute summed up, what is at its end, and the
 //! settings.
 
-use std::time::{Duration, SystemTime};
-
 use super::backlog::{Backlog, BacklogLimits};
 use crate::batcher::FlushReason;
 use crate::code::Code;
@@ -144,11 +142,10 @@ impl Figures {
             slots: now.max_in_flight,
             connections: now.sources,
             circuit_open,
-            later: recent.records.as_ref().map(|records| {
-                let date = SystemTime::UNIX_EPOCH + Duration::from_secs_f64(recent.date.max(0.0));
-                let oldest = records.oldest_waits(date).unwrap_or_default();
-                Backlog::of(records, oldest.as_secs_f64() * 1e3, for_later, &counts)
-            }),
+            later: recent
+                .records
+                .as_ref()
+                .map(|records| Backlog::of(records, for_later, &counts)),
         }
     }
 

@@ -74,7 +74,7 @@ pub fn exposition(process: &Process, route: &Route<'_>, format: Format) -> Strin
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, UNIX_EPOCH};
+    use std::time::Duration;
 
     use super::*;
     use crate::code::Code;
@@ -126,7 +126,7 @@ mod tests {
         let counts = RecordCounts {
             present: [4, 3, 2, 1],
             bytes: 600,
-            oldest_queued: Some(1_500),
+            oldest_queued: Some(Duration::from_millis(2_500)),
             accepted: 20,
             finished: vec![(Code::Ok, 8), (Code::UpstreamTimeout, 3)],
             deleted: [1, 1, 3, 0],
@@ -139,7 +139,6 @@ mod tests {
                 records: 100,
                 bytes: 1_000,
             },
-            now: UNIX_EPOCH + Duration::from_secs(4),
         };
         let exposed = |records| {
             let process = Process {

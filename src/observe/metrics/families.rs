@@ -1,8 +1,6 @@
 //! The one table of metric families: name, type, labels, help, and who makes their
 //! samples of what.
 
-use std::time::SystemTime;
-
 use super::counts::Metrics;
 use super::samples::Samples;
 use crate::batcher::FlushReason;
@@ -42,8 +40,6 @@ pub struct Records<'a> {
     pub counts: &'a RecordCounts,
     /// What it may hold.
     pub bounds: RecordBounds,
-    /// When that was.
-    pub now: SystemTime,
 }
 
 /// Metrics of one name.
@@ -194,7 +190,7 @@ families! {
     "microbatch_later_oldest_queued_seconds" Gauge []
         "How long the oldest job for later has waited of those that wait, 0 without any"
         Later(|_, it, out| {
-            let oldest = it.counts.oldest_waits(it.now).unwrap_or_default();
+            let oldest = it.counts.oldest_queued.unwrap_or_default();
             out.decimal(oldest.as_secs_f64());
         });
     "microbatch_later_free_seats_total" Counter []
