@@ -56,7 +56,7 @@
 //! | room | may know |
 //! |---|---|
 //! | `address` | `printable` |
-//! | `app` | `batcher`, `config`, `engine`, `http`, `job`, `observe`, `resilience`, `server`, `telemetry`, `upstream` |
+//! | `app` | `batcher`, `config`, `engine`, `http`, `job`, `later`, `observe`, `resilience`, `server`, `telemetry`, `upstream` |
 //! | `ask` | `address`, `printable` |
 //! | `aside` |  |
 //! | `cli` | `config`, `printable`, `sample_upstream` |

@@ -59,6 +59,9 @@ mod retries;
 mod shutdown;
 mod splits;
 
+// Section 11: answers fetched later.
+mod later_hand_in;
+
 // Section 8: what an operator sees.
 mod admin;
 mod dashboards;
