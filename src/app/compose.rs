@@ -123,7 +123,7 @@ impl Proxy {
                 limits: admin.limits,
                 advice: admin.advice,
                 observer: Arc::clone(&observer),
-                later: None,
+                later: later.clone(),
                 circuit,
                 buffered: Arc::clone(&jobs.buffered),
             }),

@@ -45,8 +45,6 @@ pub struct Snapshot {
     /// Items whose caller left later: while their batch was in flight, or with an
     /// answer that it had not yet taken.
     pub cancelled_in_flight: u64,
-    /// Detached items that ever left in batches of others.
-    pub detached_rode: u64,
 }
 
 impl Snapshot {

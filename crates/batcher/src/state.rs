@@ -273,7 +273,6 @@ impl<T, P> State<T, P> {
             sources,
             cancelled_queued: self.cancelled_queued,
             cancelled_in_flight: self.cancelled_in_flight,
-            detached_rode: 0,
         }
     }
 
