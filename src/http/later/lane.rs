@@ -54,7 +54,7 @@ impl later::Lane for Lane {
     }
 }
 
-impl Withdraw for Detached {
+impl Withdraw for Detached<Job, JobResult> {
     fn withdraw(&self) {
         Self::withdraw(self);
     }
