@@ -60,6 +60,7 @@ mod shutdown;
 mod splits;
 
 // Section 11: answers fetched later.
+mod later_counts;
 mod later_hand_in;
 
 // Section 8: what an operator sees.
