@@ -39,6 +39,8 @@ mod reported;
 mod settings;
 pub mod store;
 #[cfg(test)]
+mod suite_tests;
+#[cfg(test)]
 mod tests;
 mod watchers;
 mod withdrawals;
@@ -240,10 +242,12 @@ impl Later {
     }
 
     /// These wait for another attempt. To be awaited before they are
-    /// [`sent`](Self::sent) again. Where the store is away they stay as they are, which
-    /// does no harm.
-    pub async fn queued_again(&self, handles: Vec<Handle>) {
-        let _told = self.0.store.queued_again(handles).await;
+    /// [`sent`](Self::sent) again.
+    ///
+    /// # Errors
+    /// Where the store is away: they stay as they are then.
+    pub async fn queued_again(&self, handles: Vec<Handle>) -> Result<(), StoreError> {
+        self.0.store.queued_again(handles).await
     }
 
     /// What became of a job. It is committed soon, and visible from then on.

@@ -62,7 +62,7 @@
 //! | `cli` | `config`, `printable`, `sample_upstream` |
 //! | `code` |  |
 //! | `config` | `address`, `batcher`, `engine`, `http`, `later`, `observe`, `printable`, `resilience`, `server`, `telemetry`, `upstream` |
-//! | `engine` | `aside`, `batcher`, `code`, `fault`, `job`, `json`, `observe`, `resilience`, `throttle`, `trace_context`, `upstream` |
+//! | `engine` | `aside`, `batcher`, `code`, `fault`, `job`, `json`, `later`, `observe`, `resilience`, `throttle`, `trace_context`, `upstream` |
 //! | `fault` | `code`, `json` |
 //! | `http` | `aside`, `batcher`, `code`, `engine`, `job`, `later`, `observe`, `server`, `trace_context` |
 //! | `job` | `json`, `trace_context` |

@@ -106,7 +106,30 @@ impl Store for Memory {
     }
 
     fn counts(&self) -> RecordCounts {
-        let now = clock::now();
-        self.with(|it| it.counts(now))
+        self.with(|it| it.counts())
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::later::suite_tests::{Under, every_store};
+
+    struct InMemory;
+
+    impl Under for InMemory {
+        type Store = Memory;
+
+        async fn make(settings: &Settings) -> Memory {
+            Memory::new(settings)
+        }
+
+        async fn pass(time: Duration) {
+            tokio::time::advance(time).await;
+        }
+    }
+
+    every_store!(InMemory);
 }

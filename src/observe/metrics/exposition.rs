@@ -61,7 +61,7 @@ pub fn exposition(process: &Process, route: &Route<'_>, format: Format) -> Strin
             Maker::Process(write) => write(process, &mut samples),
             Maker::Route(write) => write(route, &mut samples),
             Maker::Later(write) => {
-                let records = route.records.iter();
+                let records = route.records.into_iter();
                 records.for_each(|records| write(route, records, &mut samples));
             }
         }
@@ -74,15 +74,12 @@ pub fn exposition(process: &Process, route: &Route<'_>, format: Format) -> Strin
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::code::Code;
     use crate::observe::event::{Bounds, Event};
     use crate::observe::metrics::counts::Metrics;
-    use crate::observe::metrics::families::Records;
     use crate::observe::moment::Moment;
-    use crate::observe::records::{RecordBounds, RecordCounts, StoreStep};
+    use crate::observe::records::{RecordBounds, RecordCounts, Records, StoreStep};
 
     #[test]
     fn open_metrics_names_families_without_the_suffix_of_their_samples() {
@@ -126,7 +123,7 @@ mod tests {
         let counts = RecordCounts {
             present: [4, 3, 2, 1],
             bytes: 600,
-            oldest_queued: Some(Duration::from_millis(2_500)),
+            oldest_queued: Some(1_500),
             accepted: 20,
             finished: vec![(Code::Ok, 8), (Code::UpstreamTimeout, 3)],
             deleted: [1, 1, 3, 0],
@@ -134,11 +131,12 @@ mod tests {
             expired_unread: 1,
         };
         let records = Records {
-            counts: &counts,
+            counts,
             bounds: RecordBounds {
                 records: 100,
                 bytes: 1_000,
             },
+            now: 4_000,
         };
         let exposed = |records| {
             let process = Process {
@@ -156,7 +154,7 @@ mod tests {
         };
         let without = exposed(None);
         assert!(!without.contains("_later_") && !without.contains("_store_"));
-        let with = exposed(Some(records));
+        let with = exposed(Some(&records));
         for sample in [
             "later_jobs{state=\"sent\"} 3",
             "later_accepted_total 20",

@@ -47,6 +47,11 @@ impl<J: Send + 'static, R: Send + 'static> Batch<J, R> {
 }
 
 impl<J: Send + 'static, R: Send + 'static, I> Batch<J, R, I> {
+    /// Answers the detached members; the others stay.
+    pub fn answer_detached(&mut self, mut answer: impl FnMut(&Member<I, R>) -> R) {
+        self.settle(Member::is_detached, |member| Ok(answer(member)));
+    }
+
     /// Drops detached members that are nobody's any more, as if they had been
     /// [withdrawn](crate::Detached::withdraw): nothing is done with an answer.
     pub fn dismiss_detached(&mut self, mut whose: impl FnMut(&Member<I, R>) -> bool) {
