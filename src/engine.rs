@@ -51,6 +51,8 @@ mod policy;
 mod process;
 mod race;
 mod records;
+#[cfg(test)]
+mod records_tests;
 mod retry;
 mod run;
 #[cfg(test)]

@@ -29,6 +29,8 @@ pub mod answer;
 pub mod clock;
 mod error;
 mod expiry;
+#[cfg(test)]
+pub(crate) mod faulty_tests;
 mod finisher;
 mod intake;
 mod lane;
