@@ -278,6 +278,12 @@ impl Later {
         self.0.store.counts()
     }
 
+    /// How many jobs wait or are under way, as far as it is known here.
+    #[cfg(test)]
+    pub(crate) fn withdrawals(&self) -> usize {
+        self.0.withdrawals.len()
+    }
+
     /// The bounds and times.
     pub fn settings(&self) -> &Settings {
         &self.0.settings

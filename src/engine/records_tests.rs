@@ -27,7 +27,7 @@ const SETTINGS: Settings = Settings {
 };
 
 /// The batcher's lane, of which the answers are kept.
-struct Queue(Batcher<Job, JobResult>, Later);
+pub(super) struct Queue(pub Batcher<Job, JobResult>, pub Later);
 
 struct Queued(Option<Detached<Job, JobResult>>);
 
