@@ -15,7 +15,6 @@ use sha2::{Digest, Sha256};
 
 use super::operator::{Admin, Limits, NO_STORE, Setting};
 use super::problem::Problem;
-use crate::later::clock;
 use crate::observe::advice::{Advice, Figures, advise};
 use crate::observe::health::{Health, Present};
 use crate::observe::live::{Failures, Recent, Second, Size};
@@ -92,7 +91,7 @@ impl ForLater {
     fn of(records: &Records) -> Self {
         let Records { counts, bounds, .. } = records;
         let [queued, sent, done, failed] = counts.present;
-        let oldest = records.oldest_waits();
+        let oldest = counts.oldest_queued;
         Self {
             accepted: counts.accepted,
             queued,
@@ -202,7 +201,6 @@ impl Admin {
                 records: settings.max_jobs,
                 bytes: settings.max_bytes,
             },
-            now: clock::now(),
         })
     }
 

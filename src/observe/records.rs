@@ -12,8 +12,8 @@ pub struct RecordCounts {
     pub present: [u64; 4],
     /// The bytes of their jobs and answers.
     pub bytes: u64,
-    /// When the oldest of those that are queued was handed in, in milliseconds since the epoch.
-    pub oldest_queued: Option<u64>,
+    /// How long ago the oldest of those that are queued was handed in.
+    pub oldest_queued: Option<Duration>,
     /// Records ever made.
     pub accepted: u64,
     /// Records ever finished, by what they came to.
@@ -53,17 +53,9 @@ pub struct Records {
     pub counts: RecordCounts,
     /// The bounds.
     pub bounds: RecordBounds,
-    /// The moment, in milliseconds since the epoch, by the clock of the records.
-    pub now: u64,
 }
 
 impl Records {
-    /// How long the oldest of those that are queued has waited.
-    pub fn oldest_waits(&self) -> Option<Duration> {
-        let since = self.counts.oldest_queued?;
-        Some(Duration::from_millis(self.now.saturating_sub(since)))
-    }
-
     /// How full the store is: by records or by bytes, whichever is more; over 1 by what
     /// was on its way.
     pub fn fill(&self) -> f64 {
@@ -118,17 +110,6 @@ impl StoreStep {
 mod tests {
     use super::*;
 
-    fn records(counts: RecordCounts) -> Records {
-        Records {
-            counts,
-            bounds: RecordBounds {
-                records: 10,
-                bytes: 1_000,
-            },
-            now: 3_500,
-        }
-    }
-
     #[test]
     fn a_store_is_as_full_as_the_fuller_of_its_bounds() {
         for (present, bytes, fill) in [
@@ -137,28 +118,18 @@ mod tests {
             ([1, 0, 0, 0], 900, 0.9),
             ([12, 0, 0, 0], 900, 1.2),
         ] {
-            let records = records(RecordCounts {
-                present,
-                bytes,
-                ..RecordCounts::default()
-            });
+            let records = Records {
+                counts: RecordCounts {
+                    present,
+                    bytes,
+                    ..RecordCounts::default()
+                },
+                bounds: RecordBounds {
+                    records: 10,
+                    bytes: 1_000,
+                },
+            };
             assert_eq!(records.fill(), fill, "{records:?}");
-        }
-    }
-
-    #[test]
-    fn the_oldest_waits_since_it_was_handed_in() {
-        // The last is of another clock than that of the records.
-        for (oldest_queued, ms) in [
-            (None, None),
-            (Some(1_000), Some(2_500)),
-            (Some(4_000), Some(0)),
-        ] {
-            let records = records(RecordCounts {
-                oldest_queued,
-                ..RecordCounts::default()
-            });
-            assert_eq!(records.oldest_waits(), ms.map(Duration::from_millis));
         }
     }
 }

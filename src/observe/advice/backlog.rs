@@ -46,7 +46,7 @@ pub struct BacklogLimits {
 impl Backlog {
     pub(super) fn of(records: &Records, lately: ForLater, all: &Counts) -> Self {
         let [queued, sent, done, failed] = records.counts.present;
-        let oldest = records.oldest_waits().unwrap_or_default();
+        let oldest = records.counts.oldest_queued.unwrap_or_default();
         Self {
             queued,
             sent,

@@ -235,7 +235,6 @@ async fn jobs_for_later_stand_in_the_second_of_their_commit() {
             records: 10,
             bytes: 10,
         },
-        now: 0,
     };
     let seconds = (0..2).map(|_| proxy.live.read(Some(asked.clone()), || proxy.moment()));
     let seconds = seconds.last().unwrap().seconds;

@@ -74,6 +74,8 @@ pub fn exposition(process: &Process, route: &Route<'_>, format: Format) -> Strin
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::code::Code;
     use crate::observe::event::{Bounds, Event};
@@ -123,7 +125,7 @@ mod tests {
         let counts = RecordCounts {
             present: [4, 3, 2, 1],
             bytes: 600,
-            oldest_queued: Some(1_500),
+            oldest_queued: Some(Duration::from_millis(2_500)),
             accepted: 20,
             finished: vec![(Code::Ok, 8), (Code::UpstreamTimeout, 3)],
             deleted: [1, 1, 3, 0],
@@ -136,7 +138,6 @@ mod tests {
                 records: 100,
                 bytes: 1_000,
             },
-            now: 4_000,
         };
         let exposed = |records| {
             let process = Process {

@@ -181,7 +181,7 @@ families! {
     "microbatch_later_oldest_queued_seconds" Gauge []
         "How long the oldest job for later has waited of those that wait, 0 without any"
         Later(|_, it, out| {
-            let oldest = it.oldest_waits().unwrap_or_default();
+            let oldest = it.counts.oldest_queued.unwrap_or_default();
             out.decimal(oldest.as_secs_f64());
         });
     "microbatch_later_free_seats_total" Counter []
