@@ -127,6 +127,7 @@ impl Proxy {
                 limits: admin.limits,
                 advice: admin.advice,
                 observer: Arc::clone(&observer),
+                later: later.clone(),
                 circuit,
                 buffered: Arc::clone(&jobs.buffered),
             }),
