@@ -75,7 +75,7 @@ fn full_store(backlog: &Backlog, bounds: &BacklogLimits) -> Option<Advice> {
         ),
         false => format!(
             "{start}, and {} of them wait for the upstream: more is handed in than it takes. Raise that \
-             for a higher tide, or have less handed in.",
+             if it is so at times, or have less handed in.",
             backlog.queued + backlog.sent
         ),
     };
