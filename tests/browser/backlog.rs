@@ -1,4 +1,5 @@
 //! What the page shows of jobs for later, and that it shows nothing where there are none.
+//! Pictures of it go to the folder that `PICTURES` names, if it is set.
 
 use std::time::Duration;
 
