@@ -142,7 +142,8 @@ fn why_old(
         return (None, why.to_owned());
     }
     if figures.is_ruled_by_ids() {
-        let why = "many have the same `id`, and two jobs of one `id` never share a batch.";
+        let why = "batches of waiting callers go first, and these are small, since many of their jobs have \
+                   the same `id`.";
         return (None, why.to_owned());
     }
     let busy = percent(figures.slots_busy);

@@ -82,7 +82,7 @@ fn for_later() -> Vec<(Figures, Kind, &'static str, &'static str)> {
             },
             Hint,
             "",
-            "4000 jobs for later wait, the oldest for 42 s: many have the same `id`, and two jobs of one `id` never share a batch.",
+            "4000 jobs for later wait, the oldest for 42 s: batches of waiting callers go first, and these are small, since many of their jobs have the same `id`.",
         ),
         (
             with(full()),
