@@ -69,6 +69,10 @@ mod process;
 mod situations;
 mod top;
 
+// Answers fetched later, for shells.
+mod submit;
+mod submit_resume;
+
 // All of it at once, and against callers who mean ill.
 mod accounting;
 mod hostile_bytes;
