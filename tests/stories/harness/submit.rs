@@ -113,9 +113,7 @@ impl Submit {
             let status = within("the end of submit", self.child.wait())
                 .await
                 .expect("an end");
-            if status.code().is_none() {
-                return None;
-            }
+            status.code()?;
         }
         Some(self.ended().await)
     }
