@@ -47,6 +47,13 @@ impl Handle {
         getrandom::fill(random)?;
         Ok(Self(bytes))
     }
+
+    /// When it was made, in milliseconds since the epoch.
+    pub fn millis(&self) -> u64 {
+        let time = &self.0[..TIME_BYTES];
+        time.iter()
+            .fold(0, |millis, &byte| millis << 8 | u64::from(byte))
+    }
 }
 
 impl fmt::Display for Handle {

@@ -12,6 +12,7 @@ use crate::handle::{Handle, KeyOf, Processing, Shared};
 use crate::member::Pending;
 use crate::options::Options;
 use crate::queue::Entry;
+use crate::recipient::Recipient;
 use crate::reply::Reply;
 use crate::reply_slot;
 use crate::settings::Settings;
@@ -118,7 +119,7 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
             return Err((item, Error::TooLarge));
         }
         let now = Instant::now();
-        let (answerer, slot) = reply_slot::pair();
+        let (answerer, slot) = reply_slot::pair(Recipient::Caller(None));
         let mut state = handle.lock();
         if let Err(refused) = state.may_enter(&options, now) {
             drop(state);
@@ -129,6 +130,7 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
                 item,
                 answerer,
                 runtime: handle.index,
+                detached: None,
             },
             key: options.key,
             bytes,

@@ -122,6 +122,18 @@ impl<J: Send + 'static, R: Send + 'static> Handle<J, R> {
         }
     }
 
+    /// Has the clock here come for what is due, now or later: what is due now leaves after
+    /// one turn of the event loop.
+    pub fn set_clock(&self, mut state: MutexGuard<'_, LockedState<J, R>>) {
+        let earlier = state.arm(self.place(), self.moment(Instant::now()));
+        self.release(state, earlier);
+    }
+
+    /// As [`proceed`](Self::proceed), where what was done leaves nothing to do.
+    pub fn release_only(&self, state: MutexGuard<'_, LockedState<J, R>>) {
+        self.release(state, None);
+    }
+
     fn advance(self: &Arc<Self>, mut state: MutexGuard<'_, LockedState<J, R>>, moment: Moment) {
         let decisions = state.advance(moment);
         let work = Work::new(decisions, |half| Slot::new(self, half), moment.now);

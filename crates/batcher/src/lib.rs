@@ -29,11 +29,13 @@ mod error;
 mod frame;
 mod front;
 mod handle;
+mod liveness;
 mod member;
 mod options;
 mod policy;
 mod queue;
 mod rate;
+mod recipient;
 mod remote_wakes;
 mod reply;
 mod reply_slot;
@@ -49,6 +51,8 @@ mod sync;
 pub mod window;
 mod work;
 
+#[cfg(test)]
+mod detached_tests;
 #[cfg(test)]
 mod dropped_tests;
 #[cfg(test)]
@@ -71,7 +75,7 @@ mod waiting_tests;
 pub use batch::Batch;
 pub use batcher::Batcher;
 pub use cap::{Cap, Ceiling};
-pub use detached::{Detached, OnAnswer};
+pub use detached::Detached;
 pub use error::{Error, Failure};
 pub use frame::Frame;
 pub use front::{LoadKey, LoadValue, Loader};
@@ -79,7 +83,9 @@ pub use handle::Slot;
 pub use member::Member;
 pub use options::Options;
 pub use policy::FlushReason;
-pub use reply::{Reply, Stage};
+pub use recipient::OnAnswer;
+pub use reply::Reply;
+pub use reply_slot::Stage;
 pub use settings::{OnFull, Settings, Wait};
 pub use snapshot::Snapshot;
 pub use source::Source;

@@ -1,7 +1,7 @@
 //! Which waiting items have the same key: one leads, the others follow it in the
 //! order of their numbers.
 
-use std::collections::{BTreeMap, HashMap, hash_map};
+use std::collections::{BTreeMap, HashMap, HashSet, hash_map};
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// How many items came before.
@@ -16,16 +16,49 @@ pub(crate) enum Rank {
     Follower,
 }
 
+/// An item's place in line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ticket {
+    pub number: Number,
+    /// Where it is kept.
+    pub at: usize,
+}
+
+/// Some keys.
+pub(crate) type KeySet = HashSet<u64, BuildHasherDefault<KeyHasher>>;
+
 /// The keys of all that wait, each with those that follow its leader.
 #[derive(Debug, Default)]
 pub(crate) struct Keys(HashMap<u64, Followers, BuildHasherDefault<KeyHasher>>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Followers {
+    /// Where the leader is kept.
+    leader: usize,
     /// The place of each.
     places: BTreeMap<Number, usize>,
     /// Those with a number below this were counted as passed over.
     passed_below: Number,
+}
+
+impl Followers {
+    /// None yet.
+    fn of(leader: usize) -> Self {
+        Self {
+            leader,
+            places: BTreeMap::new(),
+            passed_below: 0,
+        }
+    }
+}
+
+/// How an item has come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rejoined {
+    /// It is the oldest of its key, in the place of what is kept there.
+    Leads { instead_of: Option<usize> },
+    /// An older one of its key waits.
+    Follows,
 }
 
 impl Keys {
@@ -42,8 +75,37 @@ impl Keys {
                 Rank::Follower
             }
             hash_map::Entry::Vacant(vacant) => {
-                vacant.insert(Followers::default());
+                vacant.insert(Followers::of(at));
                 Rank::Leader
+            }
+        }
+    }
+
+    /// An item comes back that may be older than those of its key. `number_of` tells the
+    /// number of what is kept somewhere.
+    pub fn rejoin(
+        &mut self,
+        key: u64,
+        Ticket { number, at }: Ticket,
+        number_of: impl Fn(usize) -> Number,
+    ) -> Rejoined {
+        match self.0.entry(key) {
+            hash_map::Entry::Vacant(vacant) => {
+                vacant.insert(Followers::of(at));
+                Rejoined::Leads { instead_of: None }
+            }
+            hash_map::Entry::Occupied(mut followers) => {
+                let followers = followers.get_mut();
+                let leader = (number_of(followers.leader), followers.leader);
+                if leader.0 < number {
+                    followers.places.insert(number, at);
+                    return Rejoined::Follows;
+                }
+                followers.leader = at;
+                followers.places.insert(leader.0, leader.1);
+                Rejoined::Leads {
+                    instead_of: Some(leader.1),
+                }
             }
         }
     }
@@ -61,8 +123,9 @@ impl Keys {
             return None;
         };
         let next = followers.get_mut().places.pop_first();
-        if next.is_none() {
-            followers.remove();
+        match next {
+            Some((_, at)) => followers.get_mut().leader = at,
+            None => drop(followers.remove()),
         }
         next
     }
