@@ -79,9 +79,7 @@ impl Records {
 }
 
 /// What a store says when it is first asked.
-async fn at_once<T>(
-    told: impl Future<Output = Result<T, StoreError>>,
-) -> Result<T, StoreError> {
+async fn at_once<T>(told: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
     let mut told = pin!(told);
     std::future::poll_fn(|context| {
         let told = told.as_mut().poll(context);

@@ -61,8 +61,14 @@ async fn a_full_batch_of_them_leaves_by_itself() {
     let call = upstream.next().await;
     assert_eq!(call.ids(), [1, 2]);
     call.echo();
-    proxy.finished(&first).await.is_result(r#"{"id":1,"result":null}"#);
-    proxy.finished(&second).await.is_result(r#"{"id":2,"result":null}"#);
+    proxy
+        .finished(&first)
+        .await
+        .is_result(r#"{"id":1,"result":null}"#);
+    proxy
+        .finished(&second)
+        .await
+        .is_result(r#"{"id":2,"result":null}"#);
 }
 
 #[tokio::test]
@@ -73,7 +79,10 @@ async fn one_that_has_waited_leaves_alone() {
     let call = upstream.next().await;
     assert_eq!(call.ids(), ["a"]);
     call.echo();
-    proxy.finished(&handed).await.is_result(r#"{"id":"a","result":1}"#);
+    proxy
+        .finished(&handed)
+        .await
+        .is_result(r#"{"id":"a","result":1}"#);
 }
 
 #[tokio::test]
@@ -116,8 +125,16 @@ async fn what_is_counted_of_callers_leaves_them_out() {
 
 #[tokio::test]
 async fn they_do_not_fill_the_queue_for_callers() {
-    let flags = ["--max-wait", "0", "--queue-max-jobs", "2", "--max-in-flight", "1"];
-    let (proxy, mut upstream) = start(&flags, &[PATIENT, ("MICROBATCH_BATCH__MAX_SIZE", "2")]).await;
+    let flags = [
+        "--max-wait",
+        "0",
+        "--queue-max-jobs",
+        "2",
+        "--max-in-flight",
+        "1",
+    ];
+    let (proxy, mut upstream) =
+        start(&flags, &[PATIENT, ("MICROBATCH_BATCH__MAX_SIZE", "2")]).await;
     let first = proxy.enqueue(r#"{"id":"first"}"#).await;
     let call = upstream.next().await;
     for id in 0..10 {
@@ -158,7 +175,10 @@ async fn while_the_circuit_is_open_they_wait() {
     let call = eventually("the probe", || async { upstream.arrived() }).await;
     assert_eq!(call.ids(), ["x"]);
     call.echo();
-    proxy.finished(&handed).await.is_result(r#"{"id":"x","result":null}"#);
+    proxy
+        .finished(&handed)
+        .await
+        .is_result(r#"{"id":"x","result":null}"#);
 }
 
 #[tokio::test]
@@ -175,6 +195,9 @@ async fn one_id_may_be_handed_in_many_times() {
         call.echo();
     }
     for handed in &all {
-        proxy.finished(handed).await.is_result(r#"{"id":"a","result":1}"#);
+        proxy
+            .finished(handed)
+            .await
+            .is_result(r#"{"id":"a","result":1}"#);
     }
 }

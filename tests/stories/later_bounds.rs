@@ -1,8 +1,6 @@
 //! Section 11 of the contract: what is kept is bounded, in number, size and time.
 
-use crate::harness::{
-    Handed, LONG_WAIT, Proxy, Request, ScriptedUpstream, eventually,
-};
+use crate::harness::{Handed, LONG_WAIT, Proxy, Request, ScriptedUpstream, eventually};
 
 const JOB: &str = r#"{"id":"a","body":1}"#;
 
@@ -22,7 +20,14 @@ async fn is_full(proxy: &Proxy) -> u64 {
 
 #[tokio::test]
 async fn a_full_store_takes_no_more_until_one_is_deleted() {
-    let (proxy, mut upstream) = start(&["--max-wait", "50s"], &[("MICROBATCH_LATER__MAX_JOBS", "2"), ("MICROBATCH_LATER__MAX_WAIT", "50s")]).await;
+    let (proxy, mut upstream) = start(
+        &["--max-wait", "50s"],
+        &[
+            ("MICROBATCH_LATER__MAX_JOBS", "2"),
+            ("MICROBATCH_LATER__MAX_WAIT", "50s"),
+        ],
+    )
+    .await;
     let first = proxy.hand_in(JOB).await;
     let second = proxy.hand_in(r#"{"id":"b"}"#).await;
     is_full(&proxy).await;
@@ -35,7 +40,10 @@ async fn a_full_store_takes_no_more_until_one_is_deleted() {
         left -= call.ids().len();
         call.echo();
     }
-    caller.answer().await.is_result(r#"{"id":"direct","result":null}"#);
+    caller
+        .answer()
+        .await
+        .is_result(r#"{"id":"direct","result":null}"#);
     proxy.finished(&first).await;
     proxy.finished(&second).await;
     let seconds = is_full(&proxy).await;
@@ -105,7 +113,10 @@ async fn a_job_that_is_not_sent_in_time_fails_as_one_that_waits() {
     // It stays what it is.
     other.echo();
     caller.answer().await;
-    proxy.finished(&handed).await.problem(503, "queue-timeout", "no");
+    proxy
+        .finished(&handed)
+        .await
+        .problem(503, "queue-timeout", "no");
     assert!(upstream.arrived().is_none());
 }
 
@@ -137,7 +148,10 @@ async fn a_job_for_later_may_take_longer_than_a_request() {
     let call = upstream.next().await;
     // By the time that this one is over, so would that one have been.
     let caller = Request::job(r#"{"id":"direct"}"#);
-    proxy.send(caller).await.problem(504, "deadline-exceeded", "unknown");
+    proxy
+        .send(caller)
+        .await
+        .problem(504, "deadline-exceeded", "unknown");
     call.echo();
     let result = eventually("the answer", || async {
         let answer = proxy.fetch(&handed).await;
@@ -149,7 +163,10 @@ async fn a_job_for_later_may_take_longer_than_a_request() {
 
 #[tokio::test]
 async fn nothing_is_kept_of_what_is_refused() {
-    let env = [("MICROBATCH_LATER__MAX_JOBS", "1"), ("MICROBATCH_LATER__MAX_WAIT", "50s")];
+    let env = [
+        ("MICROBATCH_LATER__MAX_JOBS", "1"),
+        ("MICROBATCH_LATER__MAX_WAIT", "50s"),
+    ];
     let (proxy, _upstream) = start(&LONG_WAIT, &env).await;
     proxy.hand_in(JOB).await;
     let buffered = |scrape: crate::harness::Scrape| scrape.sum("buffered_bytes");

@@ -23,7 +23,10 @@ async fn a_queued_job_is_never_sent() {
     let (proxy, mut upstream) = start(&["--max-in-flight", "1", "--max-wait", "0"]).await;
     let first = proxy.enqueue(r#"{"id":1}"#).await;
     let call = upstream.next().await;
-    let (deleted, kept) = (proxy.hand_in(JOB).await, proxy.hand_in(r#"{"id":"b"}"#).await);
+    let (deleted, kept) = (
+        proxy.hand_in(JOB).await,
+        proxy.hand_in(r#"{"id":"b"}"#).await,
+    );
     let answer = proxy.delete(&deleted).await;
     assert_eq!((answer.status, answer.text()), (204, ""));
     assert_eq!(answer.header("content-length"), "");
@@ -62,7 +65,10 @@ async fn a_call_is_aborted_when_all_its_members_are_gone() {
     let env = [("MICROBATCH_LATER__MAX_WAIT", "50s")];
     let proxy = Proxy::start(&upstream.url(), &["--max-size", "2"], &env).await;
     let mut upstream = upstream;
-    let both = [proxy.hand_in(JOB).await, proxy.hand_in(r#"{"id":"b"}"#).await];
+    let both = [
+        proxy.hand_in(JOB).await,
+        proxy.hand_in(r#"{"id":"b"}"#).await,
+    ];
     let mut call = upstream.next().await;
     for handed in &both {
         assert_eq!(proxy.delete(handed).await.status, 204);
@@ -76,7 +82,12 @@ async fn a_call_is_aborted_when_all_its_members_are_gone() {
 #[tokio::test]
 async fn a_caller_is_not_harmed_by_a_deleted_job_in_its_batch() {
     let upstream = ScriptedUpstream::start().await;
-    let proxy = Proxy::start(&upstream.url(), &["--max-size", "2", "--max-wait", "50s"], &[]).await;
+    let proxy = Proxy::start(
+        &upstream.url(),
+        &["--max-size", "2", "--max-wait", "50s"],
+        &[],
+    )
+    .await;
     let mut upstream = upstream;
     let handed = proxy.hand_in(JOB).await;
     let caller = Caller::spawn(proxy.jobs_addr, Request::job(r#"{"id":1}"#));

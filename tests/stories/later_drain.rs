@@ -1,8 +1,6 @@
 //! Sections 6 and 11 of the contract: the end of a proxy with jobs for later in memory.
 
-use crate::harness::{
-    Caller, KeepAlive, Listening, Proxy, Request, ScriptedUpstream, Signal,
-};
+use crate::harness::{Caller, KeepAlive, Listening, Proxy, Request, ScriptedUpstream, Signal};
 
 const JOB: &str = r#"{"id":"a"}"#;
 const RESULT: &str = r#"{"id":"a","result":null}"#;
@@ -48,16 +46,22 @@ async fn what_is_queued_leaves_and_whoever_waits_has_the_answer() {
 
 #[tokio::test]
 async fn what_cannot_finish_is_answered_as_a_caller_is() {
-    let (mut proxy, mut upstream) = start(&["--max-size", "1", "--shutdown-timeout", "200ms"]).await;
+    let (mut proxy, mut upstream) =
+        start(&["--max-size", "1", "--shutdown-timeout", "200ms"]).await;
     let sent = proxy.hand_in_to("/jobs?stream=s", JOB).await;
     let poll = poll(&proxy, &sent.location).await;
     let _call = upstream.next().await;
     let mut listening = Listening::to_stream(&proxy, "s").await;
     proxy.signal(Signal::TERM);
     let answer = poll.await.unwrap();
-    answer.problem(504, "deadline-exceeded", "unknown").has("id", "a");
+    answer
+        .problem(504, "deadline-exceeded", "unknown")
+        .has("id", "a");
     let event = listening.event().await.unwrap();
-    assert_eq!((&event.event[..], &event.json()["status"]), ("failed", &504.into()));
+    assert_eq!(
+        (&event.event[..], &event.json()["status"]),
+        ("failed", &504.into())
+    );
     assert_eq!(listening.event().await, None);
     assert_eq!(proxy.exit_code().await, Some(0));
     assert_eq!(
@@ -69,7 +73,14 @@ async fn what_cannot_finish_is_answered_as_a_caller_is() {
 #[tokio::test]
 async fn what_was_never_sent_says_so() {
     // The only slot is another's.
-    let flags = ["--max-in-flight", "1", "--max-wait", "0", "--shutdown-timeout", "200ms"];
+    let flags = [
+        "--max-in-flight",
+        "1",
+        "--max-wait",
+        "0",
+        "--shutdown-timeout",
+        "200ms",
+    ];
     let (mut proxy, mut upstream) = start(&flags).await;
     let other = proxy.enqueue(r#"{"id":"other"}"#).await;
     let _call = upstream.next().await;

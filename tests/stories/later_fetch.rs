@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::harness::{
-    Caller, H2c, Handed, LONG_WAIT, Proxy, RawClient, Request, ScriptedUpstream, Scrape, eventually,
+    Caller, H2c, Handed, LONG_WAIT, Proxy, RawClient, Request, Scrape, ScriptedUpstream, eventually,
 };
 
 const JOB: &str = r#"{"id":"a","body":1}"#;
@@ -96,7 +96,10 @@ async fn head_has_no_body() {
             true => ("HTTP/1.1 200 ", RESULT.len()),
         };
         assert!(head.starts_with(status), "{said}");
-        assert!(head.contains(&format!("content-length: {length}")), "{said}");
+        assert!(
+            head.contains(&format!("content-length: {length}")),
+            "{said}"
+        );
         if !finished {
             break;
         }
@@ -149,7 +152,9 @@ async fn no_such_job() {
     }
     // It is written in any way that is the same.
     let handle = handed.handle.replacen('0', "%30", 1);
-    let same = proxy.send(Request::new("GET", &format!("/jobs/{handle}?x=y"))).await;
+    let same = proxy
+        .send(Request::new("GET", &format!("/jobs/{handle}?x=y")))
+        .await;
     assert_eq!(same.json()["handle"], json!(handed.handle));
     let scrape = Scrape::of(&proxy).await;
     assert_eq!(scrape.get("jobs_refused_total{code=\"job-unknown\"}"), 30.0);
@@ -218,6 +223,11 @@ async fn the_gate_is_the_same_for_what_is_fetched() {
         .header("access-control-request-method", "DELETE");
     let answer = proxy.send(request).await;
     answer.problem(405, "method-not-allowed", "no");
-    assert!(!answer.headers.keys().any(|it| it.as_str().starts_with("access-control")));
+    assert!(
+        !answer
+            .headers
+            .keys()
+            .any(|it| it.as_str().starts_with("access-control"))
+    );
     Handed::of(&proxy.send(Request::later(r#"{"id":2}"#)).await);
 }

@@ -6,7 +6,12 @@ const JOB: &str = r#"{"id":"a"}"#;
 
 async fn start(flags: &[&str]) -> (Proxy, ScriptedUpstream) {
     let upstream = ScriptedUpstream::start().await;
-    let proxy = Proxy::start(&upstream.url(), flags, &[("MICROBATCH_LATER__MAX_WAIT", "50s")]).await;
+    let proxy = Proxy::start(
+        &upstream.url(),
+        flags,
+        &[("MICROBATCH_LATER__MAX_WAIT", "50s")],
+    )
+    .await;
     (proxy, upstream)
 }
 
@@ -20,13 +25,21 @@ async fn heads_without_end_are_refused_as_ever() {
         format!("Last-Event-ID: {long}"),
     ] {
         let mut client = RawClient::connect(proxy.jobs_addr).await;
-        client.post(&format!("{line}\r\nContent-Length: 10\r\n"), JOB).await;
+        client
+            .post(&format!("{line}\r\nContent-Length: 10\r\n"), JOB)
+            .await;
         let said = client.until_closed().await;
-        assert!(said.starts_with(b"HTTP/1.1 431 "), "{}", said.escape_ascii());
+        assert!(
+            said.starts_with(b"HTTP/1.1 431 "),
+            "{}",
+            said.escape_ascii()
+        );
     }
     let mut client = RawClient::connect(proxy.jobs_addr).await;
     let head = format!("POST /jobs?stream={long} HTTP/1.1\r\nHost: localhost\r\n");
-    client.write(format!("{head}Prefer: respond-async\r\n\r\n")).await;
+    client
+        .write(format!("{head}Prefer: respond-async\r\n\r\n"))
+        .await;
     let said = client.until_closed().await;
     let status = &said[..13.min(said.len())];
     assert!(
@@ -79,7 +92,10 @@ async fn no_handle_is_in_the_log() {
     proxy.log.last().await;
     for handle in [&handed.handle, &other.handle] {
         let secret = &handle[12..];
-        assert_eq!(proxy.log.count(|line| line.0.to_string().contains(secret)), 0);
+        assert_eq!(
+            proxy.log.count(|line| line.0.to_string().contains(secret)),
+            0
+        );
     }
 }
 

@@ -46,7 +46,9 @@ async fn another_job_or_stream_by_the_same_key_is_refused() {
         with_key(JOB, "k").to("POST", "/jobs?stream=s"),
     ] {
         let answer = proxy.send(request).await;
-        answer.problem(422, "idempotency-key-reused", "no").has("id", "a");
+        answer
+            .problem(422, "idempotency-key-reused", "no")
+            .has("id", "a");
         assert_eq!(answer.header("location"), "");
     }
     // Another key, or none, is another job.

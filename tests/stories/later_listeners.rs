@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use crate::harness::h2::{self, DATA, HEADERS};
-use crate::harness::{
-    Listening, Proxy, RawClient, Request, Scrape, ScriptedUpstream, eventually,
-};
+use crate::harness::{Listening, Proxy, RawClient, Request, Scrape, ScriptedUpstream, eventually};
 
 async fn start(flags: &[&str], env: &[(&str, &str)]) -> (Proxy, ScriptedUpstream) {
     let upstream = ScriptedUpstream::start().await;
@@ -48,7 +46,14 @@ async fn so_does_one_on_http2() {
     let mut client = RawClient::connect(proxy.jobs_addr).await;
     client.greet(&[]).await;
     let head = h2::get("/streams/s");
-    client.write(h2::frame(HEADERS, h2::END_HEADERS | h2::END_STREAM, 1, &head)).await;
+    client
+        .write(h2::frame(
+            HEADERS,
+            h2::END_HEADERS | h2::END_STREAM,
+            1,
+            &head,
+        ))
+        .await;
     client.frame_of(HEADERS).await;
     for id in [1, 2] {
         tokio::time::sleep(WHILE).await;
@@ -67,7 +72,9 @@ async fn it_makes_no_room_for_others() {
     let mut listening = Listening::to_stream(&proxy, "s").await;
     tokio::time::sleep(WHILE).await;
     let mut waiting = RawClient::connect(proxy.jobs_addr).await;
-    waiting.write("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    waiting
+        .write("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await;
     let answered = tokio::time::timeout(WHILE, waiting.answer()).await;
     assert!(answered.is_err(), "its place is taken");
     let heard = tokio::time::timeout(Duration::from_millis(1), listening.event()).await;
@@ -81,11 +88,14 @@ async fn one_that_does_not_read_is_dropped_and_holds_nothing() {
     let env = [("MICROBATCH_SERVER__WRITE_TIMEOUT", "300ms")];
     let (proxy, mut upstream) = start(&["--max-wait", "0"], &env).await;
     let mut deaf = RawClient::connect(proxy.jobs_addr).await;
-    deaf.write("GET /streams/s HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    deaf.write("GET /streams/s HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await;
     let size = 1_000_000;
     let count = 12;
     for id in 0..count {
-        proxy.hand_in_to("/jobs?stream=s", &format!(r#"{{"id":{id}}}"#)).await;
+        proxy
+            .hand_in_to("/jobs?stream=s", &format!(r#"{{"id":{id}}}"#))
+            .await;
         let element = format!(r#"{{"id":{id},"x":"{}"}}"#, "x".repeat(size));
         upstream.next().await.ok(format!("[{element}]"));
     }

@@ -41,7 +41,10 @@ impl Setup {
         let again = self.proxy.fetch(&handed).await;
         assert_eq!(told(&first, true), told(&again, true));
         assert_eq!(first.body, again.body);
-        assert_eq!(without_body(&self.proxy, &handed.location).await, told(&first, true));
+        assert_eq!(
+            without_body(&self.proxy, &handed.location).await,
+            told(&first, true)
+        );
         [direct, first]
     }
 }
@@ -95,16 +98,28 @@ async fn for_every_kind_of_outcome() {
     type Does = fn(Call);
     let table: [(u16, Does); 19] = [
         (200, |call| call.echo()),
-        (200, |call| call.ok("[{\"id\":\"a\",\n \"n\":1.00,\"error\":null}]")),
+        (200, |call| {
+            call.ok("[{\"id\":\"a\",\n \"n\":1.00,\"error\":null}]")
+        }),
         (422, |call| call.ok(r#"[{"id":"a","error":"no"}]"#)),
-        (409, |call| call.ok(r#"[{"id":"a","error":"no","status":409}]"#)),
+        (409, |call| {
+            call.ok(r#"[{"id":"a","error":"no","status":409}]"#)
+        }),
         (502, |call| call.ok("[]")),
-        (502, |call| call.ok(r#"[{"id":"a","n":1},{"id":"a","n":2}]"#)),
+        (502, |call| {
+            call.ok(r#"[{"id":"a","n":1},{"id":"a","n":2}]"#)
+        }),
         (502, |call| call.ok(r#"[{"id":"a","n":NaN}]"#)),
         (502, |call| call.ok("{}")),
-        (400, |call| call.answer(400, &[JSON], "{\"own\": \"words\"}")),
+        (400, |call| {
+            call.answer(400, &[JSON], "{\"own\": \"words\"}")
+        }),
         (418, |call| {
-            call.answer(418, &[("content-type", "text/plain; charset=utf-8")], "I am\r\na pot");
+            call.answer(
+                418,
+                &[("content-type", "text/plain; charset=utf-8")],
+                "I am\r\na pot",
+            );
         }),
         (404, |call| call.answer(404, &[], "")),
         (413, |call| call.answer(413, &[], "")),
@@ -138,7 +153,9 @@ async fn with_other_settings_of_answers() {
         ("MICROBATCH_UPSTREAM__IDEMPOTENT", "true"),
     ];
     let mut setup = Setup::start(&[], &env).await;
-    let both = setup.both(|call| call.ok(r#"[{"id":"a","error":1}]"#)).await;
+    let both = setup
+        .both(|call| call.ok(r#"[{"id":"a","error":1}]"#))
+        .await;
     assert_eq!(both[1].header("server-timing"), "");
     are_the_same(both, 599);
     let both = setup.both(|call| call.answer(500, &[], "")).await;

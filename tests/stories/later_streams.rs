@@ -13,7 +13,9 @@ async fn start(env: &[(&str, &str)]) -> (Proxy, ScriptedUpstream) {
 
 /// Hands a job in to the stream `s`, and has it finished.
 async fn done(proxy: &Proxy, upstream: &mut ScriptedUpstream, id: u32) -> Handed {
-    let handed = proxy.hand_in_to("/jobs?stream=s", &format!(r#"{{"id":{id}}}"#)).await;
+    let handed = proxy
+        .hand_in_to("/jobs?stream=s", &format!(r#"{{"id":{id}}}"#))
+        .await;
     upstream.next().await.echo();
     proxy.finished(&handed).await;
     handed
@@ -87,7 +89,10 @@ async fn it_goes_on_after_the_last_event_that_was_heard() {
     let mut again = Listening::to(&proxy, after(&last)).await;
     for id in [2, 3] {
         let event = again.event().await.unwrap();
-        assert_eq!((event.json()["id"].clone(), event.event), (json!(id), "done".to_owned()));
+        assert_eq!(
+            (event.json()["id"].clone(), event.event),
+            (json!(id), "done".to_owned())
+        );
     }
     let fourth = done(&proxy, &mut upstream, 4).await;
     assert_eq!(again.event().await.unwrap().json(), line(&fourth, 4));
@@ -123,7 +128,11 @@ async fn what_has_expired_is_a_gap() {
     let mut again = Listening::to(&proxy, after(&last)).await;
     let gap = again.event().await.unwrap();
     assert_eq!((&gap.event[..], &gap.data[..], gap.id), ("gap", "", None));
-    let mut lines = Listening::to(&proxy, after(&last).header("accept", "application/x-ndjson")).await;
+    let mut lines = Listening::to(
+        &proxy,
+        after(&last).header("accept", "application/x-ndjson"),
+    )
+    .await;
     assert_eq!(lines.line().await.unwrap(), json!({"gap": true}));
     // Both go on from there.
     let third = proxy.hand_in_to("/jobs?stream=s", r#"{"id":3}"#).await;
@@ -157,7 +166,10 @@ async fn a_line_each_for_those_who_ask_for_lines() {
     ] {
         let request = Request::new("GET", "/streams/s").header("accept", accept);
         let mut listening = Listening::to(&proxy, request).await;
-        assert_eq!(listening.head.header("content-type"), "application/x-ndjson");
+        assert_eq!(
+            listening.head.header("content-type"),
+            "application/x-ndjson"
+        );
         assert_eq!(listening.line().await.unwrap(), line(&first, 1));
     }
     for accept in ["*/*", "application/x-ndjson;q=0", "application/json"] {
@@ -176,9 +188,19 @@ async fn an_answer_is_told_on_one_line_whatever_it_is() {
     let json = ("content-type", "application/json");
     let text = ("content-type", "text/plain");
     for (status, content_type, body, expected) in [
-        (200, json, "[{\"id\":1,\r\n\n \"n\":[1,\n2]}]", json!({"id": 1, "n": [1, 2]})),
+        (
+            200,
+            json,
+            "[{\"id\":1,\r\n\n \"n\":[1,\n2]}]",
+            json!({"id": 1, "n": [1, 2]}),
+        ),
         (400, json, "[\n1\n]", json!([1])),
-        (400, text, "one\ndata: two\r\n\r\n", json!("one\ndata: two\r\n\r\n")),
+        (
+            400,
+            text,
+            "one\ndata: two\r\n\r\n",
+            json!("one\ndata: two\r\n\r\n"),
+        ),
         (400, text, "1", json!("1")),
     ] {
         proxy.hand_in_to("/jobs?stream=s", r#"{"id":1}"#).await;
@@ -205,12 +227,17 @@ async fn a_job_without_a_result_has_no_body() {
 #[tokio::test]
 async fn numbers_travel_as_they_are_written() {
     let (proxy, mut upstream) = start(&[]).await;
-    proxy.hand_in_to("/jobs?stream=s", r#"{"id":18446744073709551615}"#).await;
+    proxy
+        .hand_in_to("/jobs?stream=s", r#"{"id":18446744073709551615}"#)
+        .await;
     let element = r#"{"id":18446744073709551615,"n":1.00,"n":123456789012345678901234567890}"#;
     upstream.next().await.ok(format!("[{element}]"));
     let mut listening = Listening::to_stream(&proxy, "s").await;
     let data = listening.event().await.unwrap().data;
-    assert!(data.contains(r#""id":18446744073709551615,"status":200"#), "{data}");
+    assert!(
+        data.contains(r#""id":18446744073709551615,"status":200"#),
+        "{data}"
+    );
     assert!(data.ends_with(&format!("\"body\":{element}}}")), "{data}");
 }
 
@@ -218,12 +245,17 @@ async fn numbers_travel_as_they_are_written() {
 async fn the_head_alone_and_bad_names() {
     let (proxy, _upstream) = start(&[]).await;
     let answer = proxy.send(Request::new("HEAD", "/streams/s")).await;
-    assert_eq!((answer.status, answer.header("content-type")), (200, "text/event-stream"));
+    assert_eq!(
+        (answer.status, answer.header("content-type")),
+        (200, "text/event-stream")
+    );
     let h2 = H2c::connect(proxy.jobs_addr).await;
     let answer = h2.send(Request::new("HEAD", "/streams/s")).await;
     assert_eq!((answer.status, answer.text()), (200, ""));
     for name in ["a%20b", "%FF", "a,b", &"a".repeat(65), "%2F"] {
-        let answer = proxy.send(Request::new("GET", &format!("/streams/{name}"))).await;
+        let answer = proxy
+            .send(Request::new("GET", &format!("/streams/{name}")))
+            .await;
         answer.problem(400, "invalid-parameter", "no");
     }
 }

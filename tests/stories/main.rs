@@ -84,6 +84,7 @@ mod top;
 
 // Answers fetched later, for shells.
 mod submit;
+mod submit_proxy;
 mod submit_resume;
 
 // All of it at once, and against callers who mean ill.

@@ -87,6 +87,11 @@ impl Submit {
         String::from_utf8(said).expect("UTF-8")
     }
 
+    /// Waits for its end; its exit code.
+    pub async fn wait(&mut self) -> Option<i32> {
+        self.child.wait().await.expect("an end").code()
+    }
+
     /// Its end.
     pub async fn ended(mut self) -> Submitted {
         drop(self.child.stdin.take());
