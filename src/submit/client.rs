@@ -280,14 +280,18 @@ fn handed_in(status: StatusCode, headers: &HeaderMap, body: &Bytes) -> Result<Ha
             return Err(problem.code.unwrap_or_else(|| status.to_string()));
         }
     }
-    let outcome = Outcome::new(status.as_u16(), body);
-    Ok(HandedIn::Finished(handle, outcome))
+    Ok(HandedIn::Finished(handle, outcome(status, headers, body)))
+}
+
+fn outcome(status: StatusCode, headers: &HeaderMap, body: &Bytes) -> Outcome {
+    let content_type = text(headers, CONTENT_TYPE.as_str());
+    Outcome::new(status.as_u16(), content_type, body)
 }
 
 /// What an answer says of a record, or why to ask again.
 fn look(status: StatusCode, headers: &HeaderMap, body: &Bytes) -> Result<Look, String> {
     match text(headers, "x-job-state") {
-        Some("done" | "failed") => Ok(Look::Finished(Outcome::new(status.as_u16(), body))),
+        Some("done" | "failed") => Ok(Look::Finished(outcome(status, headers, body))),
         Some(_) => Ok(Look::Unfinished),
         None if status == StatusCode::NOT_FOUND => Ok(Look::Gone),
         None => Err(status.to_string()),

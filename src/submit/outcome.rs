@@ -33,11 +33,13 @@ struct Line<'a> {
 }
 
 impl Outcome {
-    /// An answer as it came: a body that is no JSON is a string, and none is `null`.
-    pub fn new(status: u16, body: &Bytes) -> Self {
+    /// An answer as it came, in the words of a stream: a body that is no JSON, or does not
+    /// say so, is a string, and none is `null`.
+    pub fn new(status: u16, content_type: Option<&str>, body: &Bytes) -> Self {
         let json = || {
             let text = std::str::from_utf8(body).ok()?;
-            RawValue::from_string(text.trim().to_owned()).ok()
+            let json = is_json(content_type?).then(|| text.trim().to_owned());
+            RawValue::from_string(json?).ok()
         };
         let body = match body.is_empty() {
             true => None,
@@ -78,6 +80,12 @@ impl Outcome {
     }
 }
 
+fn is_json(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default();
+    let essence = essence.trim().to_ascii_lowercase();
+    essence == "application/json" || essence.ends_with("+json")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,10 +122,27 @@ mod tests {
                 r#"{"handle":null,"id":null,"line":3,"status":404,"body":"<p>\n\"no\""}"#,
             ),
         ] {
-            let outcome = Outcome::new(status, &Bytes::from_static(body.as_bytes()));
+            let content_type = match body.starts_with('<') {
+                true => "text/html",
+                false => "application/Problem+json; charset=utf-8",
+            };
+            let body = Bytes::from_static(body.as_bytes());
+            let outcome = Outcome::new(status, Some(content_type), &body);
             let written = outcome.line(job.as_bytes(), handle, 3);
             assert_eq!(written, format!("{line}\n"));
             assert_eq!(outcome.failed(), status >= 400);
+        }
+    }
+
+    #[test]
+    fn what_does_not_say_that_it_is_json_is_text() {
+        for (content_type, body) in [
+            (Some("application/json"), "1"),
+            (Some("Text/Plain"), "\"1\""),
+            (None, "\"1\""),
+        ] {
+            let outcome = Outcome::new(200, content_type, &Bytes::from_static(b"1"));
+            assert_eq!(outcome.body.get(), body);
         }
     }
 }

@@ -266,7 +266,8 @@ impl Run {
     }
 
     /// The whole input is done. What was heard of and nobody asked for are results that an
-    /// earlier run has written and not come to acknowledge.
+    /// earlier run has written and not come to acknowledge; of which nothing was heard by now
+    /// expire by themselves.
     pub async fn clear_up(self) {
         let mut tasks = JoinSet::new();
         for handle in self.early.into_handles() {

@@ -64,7 +64,6 @@ async fn a_run_that_is_killed_goes_on_and_its_file_has_each_result_once() {
         assert!(ids.eq(1..=200), "seed {seed}, {kills} kills: {found:?}");
         let done = resource.done();
         assert!(done.values().all(|&times| times == 1), "{done:?}");
-        assert_eq!(resource.records(), 0, "each result is acknowledged");
     }
 }
 

@@ -157,7 +157,8 @@ impl Records {
             "failed"
         };
         let body = document["body"].to_string();
-        (status, at, [("x-job-state", state)], body).into_response()
+        let json = ("content-type", "application/json");
+        (status, at, [("x-job-state", state), json], body).into_response()
     }
 }
 
@@ -216,7 +217,8 @@ async fn hand_in(
     }
     let Ok(job) = serde_json::from_slice::<Value>(&body) else {
         let said = json!({ "code": "malformed-json", "retryable": false }).to_string();
-        return (StatusCode::BAD_REQUEST, said).into_response();
+        let json = [("content-type", "application/problem+json")];
+        return (StatusCode::BAD_REQUEST, json, said).into_response();
     };
     assert_eq!(headers["prefer"], "respond-async");
     let key = headers["idempotency-key"].to_str().unwrap().to_owned();
