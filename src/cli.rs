@@ -147,7 +147,7 @@ pub struct Submit {
     /// Append results to this file, not to standard output
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Most jobs handed in whose results are not written [1000]
+    /// Most jobs handed in whose results are not written, 1000 by default
     #[arg(
         long,
         value_name = "N",
@@ -156,7 +156,7 @@ pub struct Submit {
     )]
     #[arg(value_parser = in_flight)]
     pub in_flight: usize,
-    /// Most requests that hand jobs in at once [32]
+    /// Most requests that hand jobs in at once, 32 by default
     #[arg(
         long,
         value_name = "N",

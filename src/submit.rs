@@ -31,6 +31,7 @@ pub mod window;
 
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use reqwest::{Response, StatusCode};
 use thiserror::Error;
@@ -39,6 +40,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use self::client::{Client, is_busy, root_cause};
 use self::input::{Input, InputError};
+use self::listen::Heard;
 use self::output::{Output, OutputError};
 use self::progress::{Display, Figures};
 use self::run::Run;
@@ -47,6 +49,10 @@ use crate::address::connectable;
 
 /// Results heard of and not taken yet.
 const HEARD: usize = 16;
+
+/// How long no result may come until the records are asked for: somebody else may have deleted
+/// them, or they have expired, of which no stream tells.
+const ASKS_AFTER: Duration = Duration::from_secs(10);
 
 /// What to hand in, and how.
 #[derive(Clone, Debug)]
@@ -187,6 +193,9 @@ pub async fn submit(
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tick.reset();
     run.figures.sample(Instant::now());
+    let mut quiet = interval(ASKS_AFTER);
+    quiet.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut written_before = run.figures.done + run.figures.failed;
     let mut stop = std::pin::pin!(stop);
     let (mut is_read, mut is_stopped) = (false, false);
     let end = loop {
@@ -216,6 +225,13 @@ pub async fn submit(
                     "stopping: waits for {} jobs under way; once more stops at once",
                     run.under_way()
                 ));
+            }
+            _ = quiet.tick() => {
+                let written = run.figures.done + run.figures.failed;
+                if written == written_before {
+                    run.hear(Heard::Missed);
+                }
+                written_before = written;
             }
             _ = tick.tick() => {
                 run.figures.sample(Instant::now());
