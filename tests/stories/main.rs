@@ -83,6 +83,11 @@ mod process;
 mod situations;
 mod top;
 
+// Answers fetched later, for shells.
+mod submit;
+mod submit_proxy;
+mod submit_resume;
+
 // All of it at once, and against callers who mean ill.
 mod accounting;
 mod hostile_bytes;
