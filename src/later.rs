@@ -29,6 +29,8 @@ pub mod answer;
 pub mod clock;
 mod error;
 mod expiry;
+#[cfg(test)]
+pub(crate) mod faulty_tests;
 mod finisher;
 mod intake;
 mod lane;
@@ -274,6 +276,12 @@ impl Later {
     /// What was counted, and what there is, at one moment.
     pub fn counts(&self) -> RecordCounts {
         self.0.store.counts()
+    }
+
+    /// How many jobs wait or are under way, as far as it is known here.
+    #[cfg(test)]
+    pub(crate) fn withdrawals(&self) -> usize {
+        self.0.withdrawals.len()
     }
 
     /// The bounds and times.

@@ -78,6 +78,10 @@ impl Proxy {
             current.clone(),
             Arc::clone(&observer),
         );
+        let engine = match &later {
+            Some(later) => engine.with_later(later.clone()),
+            None => engine,
+        };
         let engine = Arc::new(match route.adaptive {
             false => engine,
             true => engine.adaptive(),

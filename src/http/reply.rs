@@ -201,6 +201,35 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_kept_is_what_a_caller_gets_but_for_the_connection() {
+        let answers = Answers {
+            timing: true,
+            idempotent: false,
+            job_error_status: StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        let id = JobId::parse("7").unwrap();
+        let account = Buffered::new(usize::MAX, 1);
+        for error in [
+            batcher::Error::Closed,
+            batcher::Error::TooLarge,
+            batcher::Error::Expired {
+                room_in: Duration::from_secs(3),
+            },
+            batcher::Error::Dropped,
+        ] {
+            let rendered = || Rendered::of(answers, &id, Err(error.clone()));
+            let kept = rendered().into_kept();
+            let mut told = rendered().into_response(&account);
+            let closes = told.headers_mut().remove(CONNECTION).is_some();
+            assert_eq!(closes, error == batcher::Error::Closed);
+            assert_eq!(kept.status(), told.status());
+            assert_eq!(kept.headers(), *told.headers());
+            assert_eq!(kept.code(), rendered().code);
+            assert_eq!(account.bytes(), kept.body().len());
+        }
+    }
+
+    #[test]
     fn times_are_told_to_the_microsecond() {
         for (queued, upstream, told) in [
             (

@@ -1,7 +1,7 @@
 //! Section 11 of the contract: jobs for later travel with those of callers, and callers
 //! do not notice.
 
-use crate::harness::{Caller, Proxy, Request, Scrape, ScriptedUpstream, eventually};
+use crate::harness::{Caller, Proxy, Request, Scrape, ScriptedUpstream};
 
 const JOB: &str = r#"{"id":"a","body":1}"#;
 
@@ -172,7 +172,7 @@ async fn while_the_circuit_is_open_they_wait() {
     proxy.log.nth("circuit open", 1).await;
     // A job for later is not refused, as one is that is waited for.
     let handed = proxy.hand_in(r#"{"id":"x"}"#).await;
-    let call = eventually("the probe", || async { upstream.arrived() }).await;
+    let call = upstream.next().await;
     assert_eq!(call.ids(), ["x"]);
     call.echo();
     proxy

@@ -82,12 +82,8 @@ async fn a_call_is_aborted_when_all_its_members_are_gone() {
 #[tokio::test]
 async fn a_caller_is_not_harmed_by_a_deleted_job_in_its_batch() {
     let upstream = ScriptedUpstream::start().await;
-    let proxy = Proxy::start(
-        &upstream.url(),
-        &["--max-size", "2", "--max-wait", "50s"],
-        &[],
-    )
-    .await;
+    let env = [("MICROBATCH_LATER__MAX_WAIT", "50s")];
+    let proxy = Proxy::start(&upstream.url(), &["--max-wait", "0"], &env).await;
     let mut upstream = upstream;
     let handed = proxy.hand_in(JOB).await;
     let caller = Caller::spawn(proxy.jobs_addr, Request::job(r#"{"id":1}"#));

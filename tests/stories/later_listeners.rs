@@ -45,15 +45,9 @@ async fn so_does_one_on_http2() {
     let (proxy, mut upstream) = start(&[], &SHORT).await;
     let mut client = RawClient::connect(proxy.jobs_addr).await;
     client.greet(&[]).await;
-    let head = h2::get("/streams/s");
-    client
-        .write(h2::frame(
-            HEADERS,
-            h2::END_HEADERS | h2::END_STREAM,
-            1,
-            &head,
-        ))
-        .await;
+    let head = b"\x82\x86\x04\x0a/streams/s\x01\x09localhost";
+    let flags = h2::END_HEADERS | h2::END_STREAM;
+    client.write(h2::frame(HEADERS, flags, 1, head)).await;
     client.frame_of(HEADERS).await;
     for id in [1, 2] {
         tokio::time::sleep(WHILE).await;
@@ -93,11 +87,11 @@ async fn one_that_does_not_read_is_dropped_and_holds_nothing() {
     let size = 1_000_000;
     let count = 12;
     for id in 0..count {
-        proxy
-            .hand_in_to("/jobs?stream=s", &format!(r#"{{"id":{id}}}"#))
-            .await;
+        let job = format!(r#"{{"id":{id}}}"#);
+        let handed = proxy.hand_in_to("/jobs?stream=s", &job).await;
         let element = format!(r#"{{"id":{id},"x":"{}"}}"#, "x".repeat(size));
         upstream.next().await.ok(format!("[{element}]"));
+        proxy.finished(&handed).await;
     }
     let buffered = async || Scrape::of(&proxy).await.sum("buffered_bytes");
     // What it has not taken counts; an event, and not all of them.

@@ -234,3 +234,7 @@ impl http_body::Body for EventsBody {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "events_tests.rs"]
+mod tests;

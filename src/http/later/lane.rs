@@ -5,10 +5,10 @@ use tokio::time::Instant;
 use tracing::trace;
 
 use super::super::reply::{Answers, Rendered};
-use crate::batcher::{Batcher, Detached};
+use crate::batcher::{self, Batcher, Detached};
 use crate::engine;
 use crate::engine::outcome::JobResult;
-use crate::job::Job;
+use crate::job::{Handle, Job, JobId};
 use crate::later::{self, Later, Withdraw};
 
 /// See the module.
@@ -36,21 +36,38 @@ impl later::Lane for Lane {
             // Nobody could come for its answer.
             return Box::new(NotQueued);
         };
-        let (id, later, answers) = (job.id().clone(), self.later.clone(), self.answers);
-        let answered = move |answer| {
-            let rendered = Rendered::of(answers, &id, answer);
-            trace!(%id, ?handle, outcome = %rendered.code, "job for later answered");
-            later.answered(handle, rendered.into_kept());
+        let answered = Answered {
+            later: self.later.clone(),
+            answers: self.answers,
+            handle,
         };
-        let options = engine::options(&job, deadline);
-        let on_answer = Box::new(answered.clone());
+        let (options, id) = (engine::options(&job, deadline), job.id().clone());
+        let queued = answered.clone();
+        let on_answer = Box::new(move |answer| queued.by(&id, answer));
         match self.batcher.submit_detached(job, options, on_answer) {
             Ok(detached) => Box::new(detached),
-            Err((_, error)) => {
-                answered(Err(error));
+            Err((job, error)) => {
+                answered.by(job.id(), Err(error));
                 Box::new(NotQueued)
             }
         }
+    }
+}
+
+/// Whose answer it is, and where it is kept.
+#[derive(Clone)]
+struct Answered {
+    later: Later,
+    answers: Answers,
+    handle: Handle,
+}
+
+impl Answered {
+    fn by(&self, id: &JobId, answer: Result<JobResult, batcher::Error>) {
+        let rendered = Rendered::of(self.answers, id, answer);
+        let (handle, code) = (self.handle, rendered.code);
+        trace!(%id, ?handle, outcome = %code, "job for later answered");
+        self.later.answered(handle, rendered.into_kept());
     }
 }
 
