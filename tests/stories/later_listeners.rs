@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use crate::harness::h2::{self, DATA, HEADERS};
-use crate::harness::{Listening, Proxy, RawClient, Request, Scrape, ScriptedUpstream, eventually};
+use crate::harness::{
+    Caller, Listening, Proxy, RawClient, Request, Scrape, ScriptedUpstream, eventually,
+};
 
 async fn start(flags: &[&str], env: &[(&str, &str)]) -> (Proxy, ScriptedUpstream) {
     let upstream = ScriptedUpstream::start().await;
@@ -175,4 +177,30 @@ async fn many_listeners_hear_the_same() {
             assert_eq!(listening.event().await.unwrap().json()["id"], id);
         }
     }
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_job_of_whoever_waits_for_something_else() {
+    let flags = ["--wait", "adaptive", "--max-wait", "50s"];
+    let (proxy, mut upstream) = start(&flags, &[("MICROBATCH_LATER__MAX_WAIT", "50s")]).await;
+    let handed = proxy.hand_in_to("/jobs?stream=s", r#"{"id":1}"#).await;
+    let mut listening = Listening::to_stream(&proxy, "s").await;
+    let wait = ("prefer", "wait=50");
+    let poll = Request::new("GET", &handed.location).header(wait.0, wait.1);
+    let poll = Caller::spawn(proxy.jobs_addr, poll);
+    let request = Request::later(r#"{"id":2}"#).header(wait.0, wait.1);
+    let waiting = Caller::spawn(proxy.jobs_addr, request);
+    proxy.log.nth("job handed in for later", 2).await;
+    // Both jobs for later go along once a caller's is in, and nobody else could send one.
+    let caller = Caller::spawn(proxy.jobs_addr, Request::job(r#"{"id":3}"#));
+    let mut done = 0;
+    while done < 3 {
+        let call = upstream.next().await;
+        done += call.ids().len();
+        call.echo();
+    }
+    for caller in [poll, waiting, caller] {
+        assert_eq!(caller.answer().await.status, 200);
+    }
+    assert_eq!(listening.event().await.unwrap().json()["id"], 1);
 }
