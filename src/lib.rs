@@ -56,7 +56,7 @@
 //! | room | may know |
 //! |---|---|
 //! | `address` | `printable` |
-//! | `app` | `batcher`, `config`, `engine`, `http`, `job`, `observe`, `resilience`, `server`, `telemetry`, `upstream` |
+//! | `app` | `batcher`, `config`, `engine`, `http`, `job`, `later`, `observe`, `resilience`, `server`, `telemetry`, `upstream` |
 //! | `ask` | `address`, `printable` |
 //! | `aside` |  |
 //! | `cli` | `config`, `printable`, `sample_upstream` |
@@ -64,7 +64,7 @@
 //! | `config` | `address`, `batcher`, `engine`, `http`, `later`, `observe`, `printable`, `resilience`, `server`, `telemetry`, `upstream` |
 //! | `engine` | `aside`, `batcher`, `code`, `fault`, `job`, `json`, `later`, `observe`, `resilience`, `throttle`, `trace_context`, `upstream` |
 //! | `fault` | `code`, `json` |
-//! | `http` | `aside`, `batcher`, `code`, `engine`, `job`, `observe`, `server`, `trace_context` |
+//! | `http` | `aside`, `batcher`, `code`, `engine`, `job`, `later`, `observe`, `server`, `trace_context` |
 //! | `job` | `json`, `trace_context` |
 //! | `json` |  |
 //! | `later` | `code`, `job`, `observe`, `throttle` |

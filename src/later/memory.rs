@@ -106,7 +106,8 @@ impl Store for Memory {
     }
 
     fn counts(&self) -> RecordCounts {
-        self.with(|it| it.counts())
+        let now = clock::now();
+        self.with(|it| it.counts(now))
     }
 }
 

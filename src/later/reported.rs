@@ -61,7 +61,10 @@ impl Reported {
     }
 
     pub async fn queued_again(&self, handles: Vec<Handle>) -> Result<(), StoreError> {
-        self.told(StoreStep::Sent, self.store.queued_again(handles).await)
+        let (begun, records) = (Instant::now(), handles.len());
+        self.told(StoreStep::Sent, self.store.queued_again(handles).await)?;
+        self.committed(records, begun);
+        Ok(())
     }
 
     pub async fn finish(
@@ -79,11 +82,17 @@ impl Reported {
     }
 
     pub async fn delete(&self, handle: Handle) -> Result<Option<State>, StoreError> {
-        self.told(StoreStep::Delete, self.store.delete(handle).await)
+        let begun = Instant::now();
+        let deleted = self.told(StoreStep::Delete, self.store.delete(handle).await)?;
+        self.committed(usize::from(deleted.is_some()), begun);
+        Ok(deleted)
     }
 
     pub async fn expire(&self, now: Millis) -> Result<Expired, StoreError> {
-        self.told(StoreStep::Expire, self.store.expire(now).await)
+        let begun = Instant::now();
+        let expired = self.told(StoreStep::Expire, self.store.expire(now).await)?;
+        self.committed(expired.records, begun);
+        Ok(expired)
     }
 
     pub async fn read_stream(
@@ -103,7 +112,12 @@ impl Reported {
     fn committed(&self, records: usize, begun: Instant) {
         if records > 0 {
             let took = begun.elapsed();
-            self.observer.tell(Event::StoreCommitted { records, took });
+            let counts = self.store.counts();
+            self.observer.tell(Event::StoreCommitted {
+                records,
+                took,
+                counts,
+            });
         }
     }
 

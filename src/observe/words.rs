@@ -38,6 +38,15 @@ pub(super) fn ms(ms: f64) -> String {
     }
 }
 
+/// The same of what may take hours.
+pub(super) fn age(of_ms: f64) -> String {
+    match of_ms / 60e3 {
+        minutes if minutes < 2.0 => ms(of_ms),
+        minutes if minutes < 120.0 => format!("{minutes:.0} min"),
+        minutes => format!("{:.0} h", minutes / 60.0),
+    }
+}
+
 pub(super) fn count(number: f64) -> String {
     match number {
         small if small < 10.0 => format!("{}", (small * 10.0).round() / 10.0),

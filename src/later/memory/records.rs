@@ -1,6 +1,7 @@
 //! The records, and everything that is counted of them: a value, told the time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::streams::{Leaving, Streams};
 use crate::code::Code;
@@ -247,12 +248,15 @@ impl Records {
         }
     }
 
-    pub fn counts(&self) -> RecordCounts {
+    pub fn counts(&self, now: Millis) -> RecordCounts {
         let counts = &self.counts;
         RecordCounts {
             present: counts.present,
             bytes: counts.bytes as u64,
-            oldest_queued: self.queued.first().map(Handle::millis),
+            oldest_queued: self.queued.first().map(|oldest| {
+                let waited = now.saturating_sub(oldest.millis());
+                Duration::from_millis(waited)
+            }),
             accepted: counts.accepted,
             finished: counts.finished.iter().map(|it| (*it.0, *it.1)).collect(),
             deleted: counts.deleted,

@@ -119,7 +119,8 @@ impl Model {
             counts.bytes += kept.bytes as u64;
         }
         let queued = self.records.values().filter(|it| it.state == State::Queued);
-        counts.oldest_queued = queued.map(|it| it.new.handle.millis()).min();
+        let oldest = queued.map(|it| it.new.handle.millis()).min();
+        counts.oldest_queued = oldest.map(|it| Duration::from_millis(clock::now() - it));
         counts
     }
 

@@ -7,6 +7,7 @@
 
 mod client;
 pub mod h2;
+mod later;
 mod log;
 mod ports;
 mod problem;
@@ -19,6 +20,7 @@ mod upstream;
 mod wire;
 
 pub use client::{Answer, Caller, H2c, KeepAlive, Request, post, send};
+pub use later::{Event, Handed, Listening};
 pub use log::{Line, Log};
 pub use ports::{Deaf, Reserved};
 pub use problem::Problem;
