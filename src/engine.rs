@@ -32,6 +32,8 @@
 //! | `journal` | what is told of all this, to the log and to the observer |
 
 mod answer;
+#[cfg(test)]
+mod answered_once_tests;
 mod attempt;
 #[cfg(test)]
 mod attempts_tests;
@@ -51,6 +53,8 @@ mod policy;
 mod process;
 mod race;
 mod records;
+#[cfg(test)]
+mod records_tests;
 mod retry;
 mod run;
 #[cfg(test)]

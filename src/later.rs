@@ -29,6 +29,8 @@ pub mod answer;
 pub mod clock;
 mod error;
 mod expiry;
+#[cfg(test)]
+pub(crate) mod faulty_tests;
 mod finisher;
 mod intake;
 mod lane;
@@ -238,7 +240,11 @@ impl Later {
     /// # Errors
     /// Where the store is away: nothing may be sent then.
     pub async fn sent(&self, handles: Vec<Handle>) -> Result<Vec<Handle>, StoreError> {
-        self.0.store.sent(handles).await
+        let gone = self.0.store.sent(handles).await?;
+        for handle in &gone {
+            self.0.withdrawals.withdraw(*handle);
+        }
+        Ok(gone)
     }
 
     /// These wait for another attempt. To be awaited before they are
@@ -274,6 +280,12 @@ impl Later {
     /// What was counted, and what there is, at one moment.
     pub fn counts(&self) -> RecordCounts {
         self.0.store.counts()
+    }
+
+    /// How many jobs wait or are under way, as far as it is known here.
+    #[cfg(test)]
+    pub(crate) fn withdrawals(&self) -> usize {
+        self.0.withdrawals.len()
     }
 
     /// The bounds and times.
