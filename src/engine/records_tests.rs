@@ -473,7 +473,10 @@ async fn the_time_that_jobs_for_later_waited_is_not_counted_as_callers() {
         ..Rules::default()
     });
     let longest = |it: &WithLater| {
-        let recent = it.proxy.observer.recent(|| it.proxy.batcher.snapshot());
+        let recent = it
+            .proxy
+            .observer
+            .recent(|| it.proxy.batcher.snapshot(), None);
         let seconds = recent.last(300);
         let jobs = seconds.iter().map(|it| it.batch_jobs).sum::<u64>();
         let waits = seconds.iter().map(|it| it.wait.clone());
