@@ -57,6 +57,8 @@ pub(crate) struct State<T, P> {
     given_up: bool,
     /// How many detached items have taken free places.
     rode: u64,
+    /// How many were given up or have expired, and are not told as yet.
+    being_told: usize,
     /// The most that waited, in the queue and for room in it, since they were asked for
     /// with [`State::observe`].
     most_queued: usize,
@@ -123,6 +125,7 @@ impl<T, P> State<T, P> {
             held_until: None,
             given_up: false,
             rode: 0,
+            being_told: 0,
             most_queued: 0,
             most_waiting_for_room: 0,
             on_full: settings.on_full,
@@ -249,6 +252,7 @@ impl<T, P> State<T, P> {
     pub fn is_vacant(&self) -> bool {
         self.slots.in_flight == 0
             && self.parked.batches == 0
+            && self.being_told == 0
             && self.callers.is_empty()
             && self.detached.is_empty()
     }
@@ -292,12 +296,24 @@ impl<T, P> State<T, P> {
         gone.extend(self.detached.queue.clear());
         self.callers.set_turns(now);
         self.detached.set_turns(now);
+        self.being_told += gone.len();
         gone
     }
 
     /// Does all that is due: expires, and takes the batches that may leave.
     pub fn advance(&mut self, moment: Moment) -> Decisions<T, P> {
-        let now = moment.now;
+        let mut decisions = self.expire(moment.now);
+        while self.step(moment, &mut decisions) {}
+        self.being_told += decisions.expired.len();
+        decisions
+    }
+
+    /// So many of those that were given up or expired have been told.
+    pub fn told(&mut self, items: usize) {
+        self.being_told -= items;
+    }
+
+    fn expire(&mut self, now: Instant) -> Decisions<T, P> {
         let mut decisions = Decisions::default();
         if self.earliest_deadline().is_some_and(|it| it <= now) {
             decisions.room_in = self.room_in(now);
@@ -305,39 +321,43 @@ impl<T, P> State<T, P> {
             let detached = self.detached.queue.expire(now, EXPIRE_AT_ONCE);
             decisions.expired.extend(detached);
         }
-        loop {
-            let Next {
-                lane,
-                frame,
-                action,
-                wishes,
-            } = self.next_action(moment);
-            let reason = match action {
-                Action::Resume => {
-                    let halves_may = self.slots.halves_may();
-                    if let Some(resumed) = self.parked.next(lane, halves_may) {
-                        self.slots.occupy(resumed.1, now);
-                        self.lanes.left(lane, &wishes, now);
-                        decisions.resumed.push(resumed);
-                    }
-                    continue;
-                }
-                Action::LeaveFull => None,
-                Action::Leave(reason) => Some(reason),
-                Action::Nothing | Action::Until(_) => break,
-            };
-            let departure = match lane {
-                Lane::Callers => self.take_with_riders(frame, reason, now),
-                Lane::Detached => self.detached.take(frame, reason, now),
-            };
-            if departure.entries.is_empty() {
-                break;
-            }
-            self.slots.occupy(false, now);
-            self.lanes.left(lane, &wishes, now);
-            decisions.departures.push(departure);
-        }
         decisions
+    }
+
+    /// Takes the next batch that may leave or resume; false if there is none.
+    fn step(&mut self, moment: Moment, decisions: &mut Decisions<T, P>) -> bool {
+        let now = moment.now;
+        let Next {
+            lane,
+            frame,
+            action,
+            wishes,
+        } = self.next_action(moment);
+        let reason = match action {
+            Action::Nothing | Action::Until(_) => return false,
+            Action::Resume => {
+                let Some((whom, half)) = self.parked.next(lane, self.slots.halves_may()) else {
+                    return false;
+                };
+                self.slots.occupy(half, now);
+                self.lanes.left(lane, &wishes, now);
+                decisions.resumed.push((whom, half));
+                return true;
+            }
+            Action::LeaveFull => None,
+            Action::Leave(reason) => Some(reason),
+        };
+        let departure = match lane {
+            Lane::Callers => self.take_with_riders(frame, reason, now),
+            Lane::Detached => self.detached.take(frame, reason, now),
+        };
+        if departure.entries.is_empty() {
+            return false;
+        }
+        self.slots.occupy(false, now);
+        self.lanes.left(lane, &wishes, now);
+        decisions.departures.push(departure);
+        true
     }
 
     /// A batch leaves for callers, and what is detached takes the places that it leaves
@@ -491,5 +511,7 @@ impl<T, P> State<T, P> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod two_lanes;
 #[cfg(test)]
 mod world;
