@@ -240,7 +240,11 @@ impl Later {
     /// # Errors
     /// Where the store is away: nothing may be sent then.
     pub async fn sent(&self, handles: Vec<Handle>) -> Result<Vec<Handle>, StoreError> {
-        self.0.store.sent(handles).await
+        let gone = self.0.store.sent(handles).await?;
+        for handle in &gone {
+            self.0.withdrawals.withdraw(*handle);
+        }
+        Ok(gone)
     }
 
     /// These wait for another attempt. To be awaited before they are

@@ -289,7 +289,7 @@ fn each_mistake_of_a_file_is_named_with_its_line_and_key() {
         ),
         (
             "[retries]\nbase = 1",
-            "m.toml:1: retries: unknown section; known are server, admin, batch, queue, upstream, retry, circuit, shutdown, log",
+            "m.toml:1: retries: unknown section; known are server, admin, batch, queue, upstream, later, retry, circuit, shutdown, log",
         ),
         (
             "[log]\nlevel = \"inof\"",

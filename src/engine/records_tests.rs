@@ -200,6 +200,7 @@ async fn whose_records_are_gone_are_not_sent() {
     it.expect_no_call().await;
     assert_eq!(it.proxy.batcher.snapshot().in_flight, 0);
     assert_eq!(it.later.counts().finished, [(Code::Ok, 1)]);
+    assert_eq!(it.later.withdrawals(), 0);
 }
 
 #[tokio::test(start_paused = true)]

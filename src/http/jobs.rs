@@ -102,9 +102,14 @@ impl<B: http_body::Body<Data = Bytes> + Unpin> Posted<B> {
     }
 
     /// Hands the job in.
-    pub async fn hand_in(mut self, jobs: Jobs, for_later: Box<ForLater>) -> Response<AnswerBody> {
-        let uncounted = Uncounted::new(&jobs);
-        let parsed = match self.read(&jobs).await {
+    pub async fn hand_in(
+        mut self,
+        sender: Arc<Sender>,
+        for_later: Box<ForLater>,
+    ) -> Response<AnswerBody> {
+        let (jobs, source) = (&sender.jobs, &sender.source);
+        let uncounted = Uncounted::new(jobs);
+        let parsed = match self.read(jobs).await {
             Ok(body) if body.len() < LARGE => parse(body, jobs.max_depth),
             Ok(body) => parse_aside(body, jobs.max_depth).await,
             Err(problem) => Err(problem),
@@ -113,7 +118,7 @@ impl<B: http_body::Body<Data = Bytes> + Unpin> Posted<B> {
             Ok(job) => job.with_trace(self.trace.take()),
             Err(problem) => return jobs.refuse(problem),
         };
-        let answer = for_later.hand_in(&jobs, job, self.arrived).await;
+        let answer = for_later.hand_in(jobs, source, job, self.arrived).await;
         drop(uncounted);
         answer
     }

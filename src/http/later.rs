@@ -32,8 +32,10 @@ use super::context::Jobs;
 use super::nosniff::nosniff;
 use super::prefer::Preferences;
 use super::problem::Problem;
-use crate::job::Handle;
-use crate::later::record::StreamName;
+use crate::batcher::Source;
+use crate::engine::outcome::JobResult;
+use crate::job::{Handle, Job};
+use crate::later::record::{Record, StreamName};
 use crate::later::{FetchError, Later};
 
 /// `Allow` of a record and of a stream.
@@ -84,8 +86,12 @@ impl Resource {
         Some(Self { later, method, at })
     }
 
-    /// Answers the request.
-    pub async fn answer(self, jobs: &Jobs) -> Response<AnswerBody> {
+    /// Answers the request of this source.
+    pub async fn answer(
+        self,
+        jobs: &Jobs,
+        source: &Source<Job, JobResult>,
+    ) -> Response<AnswerBody> {
         let Self { later, method, at } = self;
         let is_head = method == Method::HEAD;
         let reads = is_head || method == Method::GET;
@@ -93,7 +99,14 @@ impl Resource {
             At::Record { handle, wait } => {
                 let handle = handle.ok_or(FetchError::Unknown);
                 match handle {
-                    Ok(handle) if reads => fetch(jobs, &later, handle, wait).await,
+                    Ok(handle) if reads => match wait.filter(|wait| !wait.is_zero()) {
+                        Some(wait) => {
+                            let _occupied = source.occupied();
+                            let until = Instant::now() + wait.min(jobs.request_timeout);
+                            fetched(jobs, later.fetch_finished(handle, until).await)
+                        }
+                        None => fetched(jobs, later.fetch(handle).await),
+                    },
                     Ok(handle) if method == Method::DELETE => delete(&later, handle).await,
                     Err(unknown) if reads || method == Method::DELETE => {
                         Err(Problem::from(unknown))
@@ -111,7 +124,7 @@ impl Resource {
                     true => Body::empty(),
                     false => {
                         let events = Events::new(&later, name, format, after);
-                        Body::new(EventsBody::new(events, &jobs.buffered))
+                        Body::new(EventsBody::new(events, &jobs.buffered, source.occupied()))
                     }
                 };
                 stream(format, body)
@@ -131,21 +144,11 @@ fn segment<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
     (!segment.is_empty() && !segment.contains('/')).then_some(segment)
 }
 
-/// Reads a record, once it is finished or this time is over.
-async fn fetch(
+fn fetched(
     jobs: &Jobs,
-    later: &Later,
-    handle: Handle,
-    wait: Option<Duration>,
+    record: Result<Record, FetchError>,
 ) -> Result<Response<AnswerBody>, Problem> {
-    let record = match wait.filter(|wait| !wait.is_zero()) {
-        Some(wait) => {
-            let until = Instant::now() + wait.min(jobs.request_timeout);
-            later.fetch_finished(handle, until).await?
-        }
-        None => later.fetch(handle).await?,
-    };
-    Ok(record::fetched(&record, &jobs.buffered))
+    Ok(record::fetched(&record?, &jobs.buffered))
 }
 
 async fn delete(later: &Later, handle: Handle) -> Result<Response<AnswerBody>, Problem> {

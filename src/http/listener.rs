@@ -76,10 +76,10 @@ impl Caller {
             if request.uri().path() != JOBS || request.method() != Method::POST {
                 let uncounted = Uncounted::new(jobs.clone());
                 if let Some(resource) = Resource::of(jobs, &request) {
-                    let jobs = jobs.clone();
+                    let sender = Arc::clone(&self.sender);
                     return Answer::boxed(async move {
                         let _uncounted = uncounted;
-                        resource.answer(&jobs).await
+                        resource.answer(&sender.jobs, &sender.source).await
                     });
                 }
                 return Answer::routed(self.others.clone(), request.map(Body::new), uncounted);
@@ -89,7 +89,7 @@ impl Caller {
                     answer: posted.answer(Arc::clone(&self.sender)),
                 },
                 Ok((posted, Some(for_later))) => {
-                    Answer::boxed(posted.hand_in(jobs.clone(), for_later))
+                    Answer::boxed(posted.hand_in(Arc::clone(&self.sender), for_later))
                 }
                 Err(problem) => refused(problem),
             }

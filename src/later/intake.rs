@@ -2,19 +2,24 @@
 //! once, and then has it queued.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::sleep;
 
 use super::clock;
 use super::error::HandInError;
 use super::lane::Lane;
 use super::record::{NewRecord, Record};
 use super::reported::Reported;
-use super::store::Accepted;
+use super::store::{Accepted, Refused, StoreError};
 use super::withdrawals::Withdrawals;
 
 /// Most jobs that are committed at once, and that wait for that.
 const MOST: usize = 1024;
+
+/// The pause before the store is asked again what it has made.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// A job, and who waits for its record.
 type HandedIn = (NewRecord, oneshot::Sender<Result<Record, HandInError>>);
@@ -67,8 +72,15 @@ impl Intake {
         lane: Arc<dyn Lane>,
         withdrawals: Arc<Withdrawals>,
     ) -> Option<impl Future<Output = ()> + Send + use<>> {
-        let (receiver, closed) = (self.receiver()?, self.closed.subscribe());
-        Some(take_in(receiver, store, lane, withdrawals, closed))
+        let task = Task {
+            receiver: self.receiver()?,
+            closed: self.closed.subscribe(),
+            store,
+            lane,
+            withdrawals,
+            doubtful: Vec::new(),
+        };
+        Some(task.run())
     }
 
     fn receiver(&self) -> Option<mpsc::Receiver<HandedIn>> {
@@ -77,41 +89,99 @@ impl Intake {
     }
 }
 
-async fn take_in(
-    mut receiver: mpsc::Receiver<HandedIn>,
+/// What the task goes on for.
+enum Came {
+    /// Nothing more is to be taken.
+    Close,
+    /// So many jobs; none, once there are none to come.
+    Jobs(usize),
+    /// The time to ask again.
+    Time,
+}
+
+struct Task {
+    receiver: mpsc::Receiver<HandedIn>,
+    closed: watch::Receiver<bool>,
     store: Arc<Reported>,
     lane: Arc<dyn Lane>,
     withdrawals: Arc<Withdrawals>,
-    mut closed: watch::Receiver<bool>,
-) {
-    let mut handed_in = Vec::new();
-    loop {
-        let open = !receiver.is_closed();
-        let taken = tokio::select! {
-            biased;
-            _ = closed.wait_for(|&closed| closed), if open => {
-                receiver.close();
-                continue;
+    /// Records of which nobody knows whether they were made, since the store did not say.
+    doubtful: Vec<NewRecord>,
+}
+
+impl Task {
+    async fn run(mut self) {
+        let mut handed_in = Vec::new();
+        loop {
+            let open = !self.receiver.is_closed();
+            let in_doubt = !self.doubtful.is_empty();
+            let came = tokio::select! {
+                biased;
+                _ = self.closed.wait_for(|&closed| closed), if open => Came::Close,
+                jobs = self.receiver.recv_many(&mut handed_in, MOST) => Came::Jobs(jobs),
+                () = sleep(PAUSE), if in_doubt => Came::Time,
+            };
+            match came {
+                Came::Close => self.receiver.close(),
+                Came::Jobs(0) => return,
+                Came::Jobs(_) => {
+                    self.settle_doubts().await;
+                    self.accept(&mut handed_in).await;
+                }
+                Came::Time => self.settle_doubts().await,
             }
-            taken = receiver.recv_many(&mut handed_in, MOST) => taken,
-        };
-        if taken == 0 {
-            return;
         }
-        let records = handed_in.iter().map(|it| it.0.clone()).collect();
-        let accepted = store.accept(records).await;
+    }
+
+    /// Commits jobs, and has those queued that are new.
+    async fn accept(&mut self, handed_in: &mut Vec<HandedIn>) {
+        let accepted = match self.doubtful.is_empty() {
+            true => {
+                let records = handed_in.iter().map(|it| it.0.clone()).collect();
+                self.store.accept(records).await
+            }
+            // One of those may come again by its key.
+            false => {
+                let away = |_: &HandedIn| Err(Refused::Store(StoreError::NotCommitted));
+                handed_in.iter().map(away).collect()
+            }
+        };
         for ((record, caller), accepted) in handed_in.drain(..).zip(accepted) {
             let answer = match accepted {
                 Ok(Accepted::New(made)) => {
-                    let (handle, deadline) = (record.handle, clock::instant_at(record.deadline));
-                    withdrawals.queue(handle, || lane.submit(record.job, deadline));
+                    self.queue(record);
                     Ok(made)
                 }
                 Ok(Accepted::Existing(record)) => Ok(record),
-                Err(refused) => Err(refused.into()),
+                Err(refused) => {
+                    if refused == Refused::Store(StoreError::Unanswered) {
+                        self.doubtful.push(record);
+                    }
+                    Err(refused.into())
+                }
             };
             // A caller that has departed can still come again with its key.
             let _departed = caller.send(answer);
         }
+    }
+
+    /// Has those queued that were made after all, as soon as the store tells.
+    async fn settle_doubts(&mut self) {
+        while let Some(record) = self.doubtful.pop() {
+            match self.store.fetch(record.handle).await {
+                Ok(Some(made)) if !made.state.is_finished() => self.queue(record),
+                Ok(_) => {}
+                Err(_) => {
+                    self.doubtful.push(record);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn queue(&self, record: NewRecord) {
+        let (handle, deadline) = (record.handle, clock::instant_at(record.deadline));
+        let submit = || self.lane.submit(record.job, deadline);
+        self.withdrawals.queue(handle, submit);
     }
 }

@@ -10,14 +10,15 @@ use http::{HeaderMap, StatusCode};
 use tokio::time::{Instant, advance, sleep};
 
 use super::answer::Answer;
+use super::faulty_tests::{Fault, Faulty};
 use super::memory::Memory;
 use super::record::{IdempotencyKey, Record, StreamName};
-use super::store::{Refused, Store};
+use super::store::{Refused, Store, StoreError};
 use super::{FetchError, HandIn, HandInError, Heard, Lane, Later, Settings, Withdraw};
 use crate::code::Code;
 use crate::job::{Handle, Job, State};
 use crate::json;
-use crate::observe::{Bounds, Observer};
+use crate::observe::{Bounds, Observer, StoreStep};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -57,15 +58,21 @@ fn observer() -> Arc<Observer> {
     }))
 }
 
-fn later(store: impl Store) -> (Later, Waiting) {
-    let later = Later::new(Arc::new(store), SETTINGS, observer());
+fn later(store: Arc<dyn Store>) -> (Later, Waiting) {
+    let later = Later::new(store, SETTINGS, observer());
     let waiting = Waiting::default();
     later.start(Arc::new(waiting.clone()));
     (later, waiting)
 }
 
 fn in_memory() -> (Later, Waiting) {
-    later(Memory::new(&SETTINGS))
+    later(Arc::new(Memory::new(&SETTINGS)))
+}
+
+fn faulty() -> (Later, Waiting, Arc<Faulty>) {
+    let store = Arc::new(Faulty::new(&SETTINGS));
+    let (later, waiting) = later(store.clone());
+    (later, waiting, store)
 }
 
 fn job(id: u64) -> HandIn {
@@ -144,8 +151,10 @@ async fn deleting_withdraws_the_job_and_ends_long_polls() {
         deleted.iter().flatten().collect::<Vec<_>>(),
         [&State::Queued]
     );
+    let before = Instant::now();
     let ended = polling.await.unwrap();
     assert_eq!(ended.unwrap_err(), FetchError::Unknown);
+    assert_eq!(Instant::now(), before);
     assert!(waiting.0.lock().unwrap()[&handle]);
     // Its answer is nobody's.
     later.answered(handle, answer(200, ""));
@@ -254,4 +263,185 @@ async fn after_its_end_nothing_is_taken() {
     assert!(matches!(closed, HandInError::Closed));
     assert_eq!(polling.await.unwrap().unwrap().state, State::Queued);
     assert_eq!(Instant::now(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_is_not_committed_is_not_queued() {
+    let (later, waiting, store) = faulty();
+    store.set(StoreStep::Accept, Some(Fault::NotCommitted));
+    let error = later.hand_in(job(1)).await.unwrap_err();
+    let HandInError::Refused(Refused::Store(StoreError::NotCommitted)) = error else {
+        panic!("{error:?}");
+    };
+    store.set(StoreStep::Accept, None);
+    later.hand_in(job(2)).await.unwrap();
+    assert_eq!(waiting.0.lock().unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_that_nobody_told_of_has_its_job_queued_all_the_same() {
+    let (later, waiting, store) = faulty();
+    store.set(StoreStep::Accept, Some(Fault::Unanswered));
+    store.set(StoreStep::Fetch, Some(Fault::NotCommitted));
+    let error = later.hand_in(with_key(1, "k")).await.unwrap_err();
+    let HandInError::Refused(Refused::Store(StoreError::Unanswered)) = error else {
+        panic!("{error:?}");
+    };
+    // As long as nobody knows, nothing else is taken.
+    store.set(StoreStep::Accept, None);
+    let error = later.hand_in(with_key(1, "k")).await.unwrap_err();
+    let HandInError::Refused(Refused::Store(StoreError::NotCommitted)) = error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(waiting.0.lock().unwrap().len(), 0);
+    store.set(StoreStep::Fetch, None);
+    sleep(2 * SECOND).await;
+    assert_eq!(waiting.0.lock().unwrap().len(), 1);
+    let again = later.hand_in(with_key(1, "k")).await.unwrap();
+    assert_eq!(waiting.0.lock().unwrap().get(&again.handle), Some(&false));
+    assert_eq!(later.counts().accepted, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_committed_as_soon_as_the_store_is_there() {
+    for fault in [Fault::NotCommitted, Fault::Unanswered] {
+        let (later, _waiting, store) = faulty();
+        let handle = later.hand_in(on_stream(1, "s")).await.unwrap().handle;
+        let mut listener = later.listen(StreamName::new("s").unwrap(), None);
+        let listening = tokio::spawn(async move { listener.next().await });
+        store.set(StoreStep::Finish, Some(fault));
+        later.answered(handle, answer(200, "x"));
+        sleep(30 * SECOND).await;
+        let tries = store.asked(StoreStep::Finish);
+        assert!((30..50).contains(&tries), "{tries} tries");
+        let ending = tokio::spawn({
+            let later = later.clone();
+            async move { later.end().await }
+        });
+        sleep(SECOND).await;
+        assert!(!ending.is_finished());
+        // Where it is committed whoever looks finds it, though nobody was woken.
+        assert!(!listening.is_finished() || fault == Fault::Unanswered);
+        store.set(StoreStep::Finish, None);
+        ending.await.unwrap();
+        let heard = listening.await.unwrap().unwrap().unwrap();
+        assert!(matches!(heard, Heard::Finished(_, record) if record.handle == handle));
+        assert_eq!(later.counts().present, [0, 0, 1, 0]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_away_is_told_apart_from_a_job_that_is_not_there() {
+    let (later, waiting, store) = faulty();
+    let handle = later.hand_in(job(1)).await.unwrap().handle;
+    for step in [StoreStep::Fetch, StoreStep::Delete, StoreStep::Sent] {
+        store.set(step, Some(Fault::NotCommitted));
+    }
+    let away = FetchError::Store(StoreError::NotCommitted);
+    let until = Instant::now() + SECOND;
+    assert_eq!(later.fetch(handle).await.unwrap_err(), away);
+    assert_eq!(later.fetch_finished(handle, until).await.unwrap_err(), away);
+    assert_eq!(later.delete(handle).await.unwrap_err(), away);
+    assert!(later.sent(vec![handle]).await.is_err());
+    let mut listener = later.listen(StreamName::new("s").unwrap(), None);
+    assert!(listener.next().await.is_err());
+    assert_eq!(waiting.0.lock().unwrap()[&handle], false);
+    for step in [StoreStep::Fetch, StoreStep::Delete] {
+        store.set(step, None);
+    }
+    assert_eq!(later.delete(handle).await, Ok(State::Queued));
+    assert_eq!(waiting.0.lock().unwrap()[&handle], true);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_long_polls_wait_without_asking() {
+    const POLLS: u64 = 10_000;
+    const JOBS: u64 = 100;
+    let (later, _waiting, store) = faulty();
+    let mut handles = Vec::new();
+    for id in 0..JOBS {
+        handles.push(later.hand_in(job(id)).await.unwrap().handle);
+    }
+    let until = Instant::now() + 60 * SECOND;
+    let polls: Vec<_> = (0..POLLS)
+        .map(|poll| {
+            let (later, handle) = (later.clone(), handles[(poll % JOBS) as usize]);
+            tokio::spawn(async move { later.fetch_finished(handle, until).await })
+        })
+        .collect();
+    sleep(30 * SECOND).await;
+    assert_eq!(store.asked(StoreStep::Fetch), POLLS as usize);
+    // Those of one job are not woken for another.
+    later.answered(handles[0], answer(200, ""));
+    sleep(SECOND).await;
+    let each = (POLLS / JOBS) as usize;
+    assert_eq!(store.asked(StoreStep::Fetch), POLLS as usize + each);
+    for handle in &handles[1..] {
+        later.answered(*handle, answer(200, ""));
+    }
+    for poll in polls {
+        assert!(poll.await.unwrap().unwrap().answer.is_some());
+    }
+    assert_eq!(store.asked(StoreStep::Fetch), 2 * POLLS as usize);
+    assert_eq!(later.0.records.keys(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_listeners_to_other_names_cost_nothing() {
+    const LISTENERS: usize = 1000;
+    let (later, _waiting, store) = faulty();
+    let listening: Vec<_> = (0..LISTENERS)
+        .map(|number| {
+            let name = StreamName::new(&format!("s{number}")).unwrap();
+            let mut listener = later.listen(name, None);
+            tokio::spawn(async move { listener.next().await })
+        })
+        .collect();
+    sleep(SECOND).await;
+    assert_eq!(store.asked(StoreStep::Fetch), LISTENERS);
+    for id in 0..10 {
+        let handle = later.hand_in(on_stream(id, "s7")).await.unwrap().handle;
+        later.answered(handle, answer(200, ""));
+        sleep(SECOND).await;
+    }
+    // One has heard, with one look.
+    assert_eq!(store.asked(StoreStep::Fetch), LISTENERS + 1);
+    let heard = listening.iter().filter(|it| it.is_finished());
+    assert_eq!(heard.count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listener_that_does_not_read_misses_what_expires_and_is_told() {
+    let (later, _waiting) = in_memory();
+    let name = StreamName::new("s").unwrap();
+    let mut listener = later.listen(name, None);
+    let first = later.hand_in(on_stream(0, "s")).await.unwrap().handle;
+    later.answered(first, answer(200, ""));
+    let heard = listener.next().await.unwrap().unwrap();
+    assert!(matches!(heard, Heard::Finished(..)));
+    for id in 1..3 {
+        let handle = later.hand_in(on_stream(id, "s")).await.unwrap().handle;
+        later.answered(handle, answer(200, ""));
+        sleep(SETTINGS.keep - SECOND).await;
+    }
+    let heard = listener.next().await.unwrap().unwrap();
+    assert!(matches!(heard, Heard::Gap), "{heard:?}");
+    let heard = listener.next().await.unwrap().unwrap();
+    assert!(matches!(heard, Heard::Finished(_, record) if record.id == *job(2).job.id()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_expires_in_other_streams_is_no_gap_to_a_listener() {
+    let (later, _waiting) = in_memory();
+    let mut listener = later.listen(StreamName::new("s").unwrap(), None);
+    let listening = tokio::spawn(async move { listener.next().await });
+    sleep(SECOND).await;
+    let other = later.hand_in(on_stream(1, "other")).await.unwrap().handle;
+    later.answered(other, answer(200, ""));
+    sleep(SETTINGS.keep + SECOND).await;
+    assert_eq!(later.counts().expired_unread, 1);
+    let own = later.hand_in(on_stream(2, "s")).await.unwrap().handle;
+    later.answered(own, answer(200, ""));
+    let heard = listening.await.unwrap().unwrap().unwrap();
+    assert!(matches!(heard, Heard::Finished(..)), "{heard:?}");
 }

@@ -57,3 +57,42 @@ impl std::fmt::Debug for Withdrawals {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    struct Counted(Arc<AtomicUsize>);
+
+    impl Withdraw for Counted {
+        fn withdraw(&self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn what_happens_while_a_job_is_queued_is_not_missed() {
+        let withdrawals = Withdrawals::default();
+        let times = Arc::new(AtomicUsize::new(0));
+        let handle = Handle::new(1).unwrap();
+        let counted = || Box::new(Counted(Arc::clone(&times)));
+        withdrawals.queue(handle, || {
+            withdrawals.answered(handle);
+            counted()
+        });
+        assert_eq!(withdrawals.len(), 0);
+        times.store(0, Ordering::Relaxed);
+        withdrawals.queue(handle, || {
+            withdrawals.withdraw(handle);
+            counted()
+        });
+        assert_eq!((withdrawals.len(), times.load(Ordering::Relaxed)), (0, 1));
+        withdrawals.queue(handle, || counted());
+        withdrawals.withdraw(handle);
+        withdrawals.withdraw(handle);
+        assert_eq!((withdrawals.len(), times.load(Ordering::Relaxed)), (0, 2));
+    }
+}

@@ -49,7 +49,7 @@ async fn it_is_queued_again_during_a_pause() {
     let handed = proxy.hand_in(JOB).await;
     let call = upstream.next().await;
     assert_eq!(proxy.state(&handed).await, "sent");
-    call.answer(503, &[("retry-after", "1")], "");
+    call.answer(503, &[("retry-after", "3")], "");
     eventually("a pause", || async {
         (proxy.state(&handed).await == "queued").then_some(())
     })

@@ -80,8 +80,9 @@ async fn what_does_not_finish_in_time_is_handed_in() {
     let request = Request::job(JOB).header("prefer", "wait=1000");
     let request = request.header("prefer", "Respond-Async; x=\"a, b\"");
     let handed = Handed::of(&proxy.send(request).await);
+    let call = upstream.next().await;
     assert_eq!(proxy.state(&handed).await, "sent");
-    upstream.next().await.echo();
+    call.echo();
     let mut answer = proxy.fetch(&handed).await;
     while answer.status == 202 {
         let request = Request::new("GET", &handed.location).header("prefer", "wait=9");

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use crate::harness::h2::{self, DATA, HEADERS};
-use crate::harness::{Listening, Proxy, RawClient, Request, Scrape, ScriptedUpstream, eventually};
+use crate::harness::{
+    Caller, Listening, Proxy, RawClient, Request, Scrape, ScriptedUpstream, eventually,
+};
 
 async fn start(flags: &[&str], env: &[(&str, &str)]) -> (Proxy, ScriptedUpstream) {
     let upstream = ScriptedUpstream::start().await;
@@ -13,12 +15,11 @@ async fn start(flags: &[&str], env: &[(&str, &str)]) -> (Proxy, ScriptedUpstream
 }
 
 /// Longer than the times that the settings of a story give a connection.
-const WHILE: Duration = Duration::from_millis(600);
+const WHILE: Duration = Duration::from_millis(1_500);
 
-const SHORT: [(&str, &str); 3] = [
-    ("MICROBATCH_SERVER__IDLE_TIMEOUT", "100ms"),
-    ("MICROBATCH_SERVER__WRITE_TIMEOUT", "100ms"),
-    ("MICROBATCH_SERVER__READ_TIMEOUT", "100ms"),
+const SHORT: [(&str, &str); 2] = [
+    ("MICROBATCH_SERVER__IDLE_TIMEOUT", "500ms"),
+    ("MICROBATCH_SERVER__WRITE_TIMEOUT", "500ms"),
 ];
 
 async fn done(proxy: &Proxy, upstream: &mut ScriptedUpstream, id: u32) {
@@ -77,50 +78,73 @@ async fn it_makes_no_room_for_others() {
     assert_eq!(waiting.answer().await.status, 200);
 }
 
+/// A megabyte each, and more than all the buffers of a connection hold.
+const SIZE: usize = 1_000_000;
+const COUNT: u32 = 20;
+
+async fn many_done(proxy: &Proxy, upstream: &mut ScriptedUpstream) {
+    for id in 0..COUNT {
+        let job = format!(r#"{{"id":{id}}}"#);
+        let handed = proxy.hand_in_to("/jobs?stream=s", &job).await;
+        let element = format!(r#"{{"id":{id},"x":"{}"}}"#, "x".repeat(SIZE));
+        upstream.next().await.ok(format!("[{element}]"));
+        proxy
+            .send(Request::new("HEAD", &handed.location).header("prefer", "wait=60"))
+            .await;
+    }
+}
+
+async fn buffered(proxy: &Proxy) -> f64 {
+    Scrape::of(proxy).await.sum("buffered_bytes")
+}
+
+async fn connections(proxy: &Proxy) -> u64 {
+    let live = proxy.admin("GET", "/live").await.json();
+    live["current"]["connections"].as_u64().unwrap()
+}
+
 #[tokio::test]
-async fn one_that_does_not_read_is_dropped_and_holds_nothing() {
+async fn an_event_that_is_not_taken_counts_and_no_more_than_one_is_held() {
+    let (proxy, mut upstream) = start(&["--max-wait", "0"], &[]).await;
+    many_done(&proxy, &mut upstream).await;
+    let mut listening = Listening::to_stream(&proxy, "s").await;
+    eventually("an event that is not taken", || async {
+        (buffered(&proxy).await > 0.0).then_some(())
+    })
+    .await;
+    let held = buffered(&proxy).await;
+    assert!(held < 1.5 * SIZE as f64, "{held}");
+    for id in 0..COUNT {
+        assert_eq!(listening.event().await.unwrap().json()["id"], id);
+    }
+    eventually("all to be taken", || async {
+        (buffered(&proxy).await == 0.0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn one_that_does_not_read_is_dropped() {
     let env = [("MICROBATCH_SERVER__WRITE_TIMEOUT", "300ms")];
     let (proxy, mut upstream) = start(&["--max-wait", "0"], &env).await;
+    many_done(&proxy, &mut upstream).await;
     let mut deaf = RawClient::connect(proxy.jobs_addr).await;
     deaf.write("GET /streams/s HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .await;
-    let size = 1_000_000;
-    let count = 12;
-    for id in 0..count {
-        let job = format!(r#"{{"id":{id}}}"#);
-        let handed = proxy.hand_in_to("/jobs?stream=s", &job).await;
-        let element = format!(r#"{{"id":{id},"x":"{}"}}"#, "x".repeat(size));
-        upstream.next().await.ok(format!("[{element}]"));
-        proxy.finished(&handed).await;
-    }
-    let buffered = async || Scrape::of(&proxy).await.sum("buffered_bytes");
-    // What it has not taken counts; an event, and not all of them.
-    let peak = eventually("an event that is not taken", || async {
-        let bytes = buffered().await;
-        (bytes > 0.0).then_some(bytes)
-    })
-    .await;
-    assert!(peak < 2.0 * size as f64, "{peak}");
+    // Only then is it certain that the proxy has it.
+    deaf.until(b"\r\n\r\n").await;
     eventually("it to be dropped", || async {
-        (buffered().await == 0.0).then_some(())
+        (connections(&proxy).await == 0).then_some(())
     })
     .await;
+    assert_eq!(buffered(&proxy).await, 0.0);
     let rest = deaf.until_closed().await;
-    assert!(rest.len() < size * count, "{} bytes", rest.len());
-    // Another, who reads, hears of all.
-    let mut listening = Listening::to_stream(&proxy, "s").await;
-    for id in 0..count {
-        assert_eq!(listening.event().await.unwrap().json()["id"], id);
-    }
+    assert!(rest.len() < SIZE * COUNT as usize, "{} bytes", rest.len());
 }
 
 #[tokio::test]
 async fn one_that_leaves_is_gone() {
     let (proxy, mut upstream) = start(&[], &[]).await;
-    let connections = async || {
-        let live = proxy.admin("GET", "/live").await.json();
-        live["current"]["connections"].as_u64().unwrap()
-    };
     let listening: Vec<_> = {
         let mut all = Vec::new();
         for _ in 0..5 {
@@ -128,10 +152,10 @@ async fn one_that_leaves_is_gone() {
         }
         all
     };
-    assert_eq!(connections().await, 5);
+    assert_eq!(connections(&proxy).await, 5);
     drop(listening);
     eventually("all to be gone", || async {
-        (connections().await == 0).then_some(())
+        (connections(&proxy).await == 0).then_some(())
     })
     .await;
     done(&proxy, &mut upstream, 1).await;
@@ -153,4 +177,30 @@ async fn many_listeners_hear_the_same() {
             assert_eq!(listening.event().await.unwrap().json()["id"], id);
         }
     }
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_job_of_whoever_waits_for_something_else() {
+    let flags = ["--wait", "adaptive", "--max-wait", "50s"];
+    let (proxy, mut upstream) = start(&flags, &[("MICROBATCH_LATER__MAX_WAIT", "50s")]).await;
+    let handed = proxy.hand_in_to("/jobs?stream=s", r#"{"id":1}"#).await;
+    let mut listening = Listening::to_stream(&proxy, "s").await;
+    let wait = ("prefer", "wait=50");
+    let poll = Request::new("GET", &handed.location).header(wait.0, wait.1);
+    let poll = Caller::spawn(proxy.jobs_addr, poll);
+    let request = Request::later(r#"{"id":2}"#).header(wait.0, wait.1);
+    let waiting = Caller::spawn(proxy.jobs_addr, request);
+    proxy.log.nth("job handed in for later", 2).await;
+    // Both jobs for later go along once a caller's is in, and nobody else could send one.
+    let caller = Caller::spawn(proxy.jobs_addr, Request::job(r#"{"id":3}"#));
+    let mut done = 0;
+    while done < 3 {
+        let call = upstream.next().await;
+        done += call.ids().len();
+        call.echo();
+    }
+    for caller in [poll, waiting, caller] {
+        assert_eq!(caller.answer().await.status, 200);
+    }
+    assert_eq!(listening.event().await.unwrap().json()["id"], 1);
 }

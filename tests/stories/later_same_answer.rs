@@ -165,7 +165,7 @@ async fn with_other_settings_of_answers() {
 
 #[tokio::test]
 async fn for_an_upstream_that_takes_too_long_or_is_not_there() {
-    let mut setup = Setup::start(&["--upstream-timeout", "20ms"], &[]).await;
+    let mut setup = Setup::start(&["--upstream-timeout", "500ms"], &[]).await;
     // Held until the proxy has given each up.
     let held = std::sync::Mutex::new(Vec::new());
     let both = setup.both(|call| held.lock().unwrap().push(call)).await;

@@ -113,9 +113,10 @@ async fn what_was_deleted_is_no_gap() {
 
 #[tokio::test]
 async fn what_has_expired_is_a_gap() {
-    let (proxy, mut upstream) = start(&[("MICROBATCH_LATER__KEEP", "300ms")]).await;
-    done(&proxy, &mut upstream, 1).await;
+    let (proxy, mut upstream) = start(&[("MICROBATCH_LATER__KEEP", "1s")]).await;
     let mut listening = Listening::to_stream(&proxy, "s").await;
+    proxy.hand_in_to("/jobs?stream=s", r#"{"id":1}"#).await;
+    upstream.next().await.echo();
     let first = listening.event().await.unwrap();
     drop(listening);
     let missed = proxy.hand_in_to("/jobs?stream=s", r#"{"id":2}"#).await;

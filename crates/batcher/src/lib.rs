@@ -93,4 +93,4 @@ pub use reply::Reply;
 pub use reply_slot::Stage;
 pub use settings::{OnFull, Settings, Wait};
 pub use snapshot::Snapshot;
-pub use source::Source;
+pub use source::{Occupied, Source};

@@ -18,6 +18,7 @@ use super::super::answer_body::AnswerBody;
 use super::super::buffered::Buffered;
 use super::line::line;
 use crate::aside::{LARGE, aside};
+use crate::batcher::Occupied;
 use crate::later::record::{Record, StreamName};
 use crate::later::store::Position;
 use crate::later::{Heard, Later, Listener};
@@ -191,14 +192,17 @@ pub(super) struct EventsBody {
     current: Option<AnswerBody>,
     /// Until the end.
     next: Option<Next>,
+    /// Nobody waits for a job of whoever listens.
+    _occupied: Occupied,
 }
 
 impl EventsBody {
-    pub fn new(events: Events, account: &Arc<Buffered>) -> Self {
+    pub fn new(events: Events, account: &Arc<Buffered>, occupied: Occupied) -> Self {
         Self {
             account: Arc::clone(account),
             current: None,
             next: Some(Box::pin(events.next())),
+            _occupied: occupied,
         }
     }
 }

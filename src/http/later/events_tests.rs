@@ -8,6 +8,7 @@ use http_body_util::BodyExt;
 use tokio::time::Instant;
 
 use super::*;
+use crate::batcher::{self, Batcher};
 use crate::code::Code;
 use crate::job::Job;
 use crate::json::MAX_DEPTH;
@@ -65,7 +66,8 @@ async fn done(later: &Later, bytes: usize) {
 
 fn listen(later: &Later, format: Format, account: &Arc<Buffered>) -> EventsBody {
     let events = Events::new(later, name(), format, LastEventId::None);
-    EventsBody::new(events, account)
+    let batcher = Batcher::<(), ()>::with_batches(batcher::Settings::default(), async |_| ());
+    EventsBody::new(events, account, batcher.source().occupied())
 }
 
 async fn frame(body: &mut EventsBody) -> Bytes {

@@ -13,10 +13,11 @@ use super::super::answer_body::AnswerBody;
 use super::super::context::Jobs;
 use super::super::problem::Problem;
 use super::record;
-use crate::batcher;
+use crate::batcher::{self, Source};
+use crate::engine::outcome::JobResult;
 use crate::job::Job;
 use crate::later::record::{IdempotencyKey, StreamName};
-use crate::later::{HandIn, Later, clock};
+use crate::later::{FetchError, HandIn, Later, clock};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -49,7 +50,13 @@ impl ForLater {
 
     /// Has the job kept and queued, and waits as long as it is to. That its caller leaves
     /// meanwhile changes nothing for a job that is kept.
-    pub async fn hand_in(self, jobs: &Jobs, job: Job, arrived: Instant) -> Response<AnswerBody> {
+    pub async fn hand_in(
+        self,
+        jobs: &Jobs,
+        source: &Source<Job, JobResult>,
+        job: Job,
+        arrived: Instant,
+    ) -> Response<AnswerBody> {
         let Self {
             later,
             wait,
@@ -73,9 +80,12 @@ impl ForLater {
             return record::posted(&record, &jobs.buffered);
         }
         let until = arrived + wait.min(jobs.request_timeout);
+        let _occupied = source.occupied();
         match later.fetch_finished(handle, until).await {
             Ok(record) => record::posted(&record, &jobs.buffered),
-            Err(error) => jobs.refuse(Problem::from(error).of(&id)),
+            // It is kept all the same.
+            Err(FetchError::Store(_)) => record::posted(&record, &jobs.buffered),
+            Err(unknown) => jobs.refuse(Problem::from(unknown).of(&id)),
         }
     }
 }

@@ -337,7 +337,11 @@ pub(in crate::later) async fn names_that_are_read_take_no_memory<U: Under>() {
     let before = format!("{store:?}").len();
     for name in 0..100 {
         page(&store, &format!("nobody-{name}"), Some(1)).await;
-        let handle = made(&store, on_stream(1, &format!("gone-{name}"))).await;
+        let record = NewRecord {
+            stream: Some(stream(&format!("gone-{name}"))),
+            ..with_key(1, &format!("key-{name}"), 1)
+        };
+        let handle = made(&store, record).await;
         store.delete(handle).await.unwrap();
     }
     let after = format!("{store:?}").len();
