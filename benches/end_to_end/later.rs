@@ -33,6 +33,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("MICROBATCH_LATER__MAX_JOBS", "10000000"),
     ("MICROBATCH_LATER__MAX_BYTES", "16GiB"),
     ("MICROBATCH_LATER__MAX_WAIT", "1h"),
+    ("MICROBATCH_LATER__JOB_TIMEOUT", "1d"),
     ("MICROBATCH_SERVER__REQUEST_TIMEOUT", "10m"),
     ("MICROBATCH_SERVER__WRITE_TIMEOUT", "10m"),
 ];
@@ -81,7 +82,7 @@ fn memory(jobs: usize) -> Result<()> {
 
 /// How long callers wait beside so many jobs that are worked off.
 fn beside_a_backlog(backlog: usize, seconds: u32) -> Result<()> {
-    let upstream = Server::sample("--delay 5ms")?;
+    let upstream = Server::sample("--delay 50ms")?;
     let flags = "--max-size 64 --max-in-flight 8";
     let proxy = Server::proxy_with(&upstream.address, flags, SETTINGS)?;
     let paced = Load {

@@ -10,9 +10,12 @@ use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// A key, and what became of its item.
+type Answered = (u64, Result<u64, Error>);
+
 /// What became of detached items, in the order of their answers.
 #[derive(Clone, Default)]
-struct Answers(Arc<Mutex<Vec<(u64, Result<u64, Error>)>>>);
+struct Answers(Arc<Mutex<Vec<Answered>>>);
 
 impl Answers {
     fn on_answer(&self, key: u64) -> OnAnswer<u64> {
@@ -36,7 +39,7 @@ impl Answers {
         submitted.unwrap()
     }
 
-    fn take(&self) -> Vec<(u64, Result<u64, Error>)> {
+    fn take(&self) -> Vec<Answered> {
         std::mem::take(&mut self.0.lock().unwrap())
     }
 
@@ -305,4 +308,51 @@ async fn detached_members_are_answered_apart_from_those_of_callers() {
     assert_eq!(answers.take(), [(1, Ok(1)), (2, Ok(2))]);
     answer(batch);
     assert_eq!(reply.await, Ok(30));
+}
+
+/// Callers that saturate the one slot, and detached items that are there from the start.
+#[tokio::test(start_paused = true)]
+async fn detached_items_wait_for_callers_until_they_are_old() {
+    let (batcher, mut batches) = by_hand(settings());
+    let answers = Answers::default();
+    let start = Instant::now();
+    let replies: Vec<_> = (100..400).map(|key| submit(&batcher, key)).collect();
+    let _detached: Vec<_> = (1..=6).map(|key| answers.submit(&batcher, key)).collect();
+    let mut left = Vec::new();
+    for _ in 0..50 {
+        let batch = batches.recv().await.unwrap();
+        left.push((start.elapsed().as_secs(), batch.members()[0].is_detached()));
+        sleep(SECOND).await;
+        answer(batch);
+    }
+    let detached: Vec<_> = left.iter().filter(|it| it.1).map(|it| it.0).collect();
+    // Old at 10 s, let pass by one batch, and the other after one more.
+    assert_eq!(detached, [11, 13], "{left:?}");
+    assert_eq!(answers.take().len(), 6);
+    drop(replies);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_parked_batch_of_detached_items_does_not_resume_before_callers() {
+    let (batcher, mut batches) = by_hand(settings());
+    let answers = Answers::default();
+    let _detached = [1, 2, 3].map(|key| answers.submit(&batcher, key));
+    let mut parked = batches.recv().await.unwrap();
+    let _replies: Vec<_> = (10..16).map(|key| submit(&batcher, key)).collect();
+    parked.park();
+    assert_eq!(batcher.snapshot().detached_queued, 3);
+    assert_eq!(batcher.snapshot().queued, 3, "the others have its slot");
+    let resumed = tokio::spawn(async move {
+        let slot = parked.slot().await;
+        parked.resume(slot);
+        answer(parked);
+    });
+    for _ in 0..2 {
+        let batch = batches.recv().await.unwrap();
+        tokio::task::yield_now().await;
+        assert!(!resumed.is_finished() && !batch.members()[0].is_detached());
+        answer(batch);
+    }
+    resumed.await.unwrap();
+    assert_eq!(answers.take().len(), 3);
 }

@@ -14,6 +14,9 @@
 //! item that fills a batch, frees a slot, asks for a flush) has it decide in the same
 //! step, and spawns the batches once the lock is released.
 //!
+//! Detached items wait in a second lane, with a queue like that of callers, and one small
+//! policy says which of the two has a slot that both want.
+//!
 //! Each runtime has two tasks for all batchers there: a clock that sleeps until the next
 //! time at which one of them could have something due, and one that wakes callers who
 //! were answered on other runtimes.
@@ -59,6 +62,8 @@ mod dropped_tests;
 mod frames_tests;
 #[cfg(test)]
 mod many_runtimes_tests;
+#[cfg(test)]
+mod million_tests;
 #[cfg(test)]
 mod panic_tests;
 #[cfg(test)]

@@ -37,7 +37,7 @@ use deadlines::Deadlines;
 use entry::{Position, Waiting};
 use frame_queue::FrameQueue;
 use frames::Frames;
-use keys::Rank;
+use keys::{Keys, Rank};
 use line::Line;
 use load::Bounds;
 
@@ -90,23 +90,28 @@ pub(crate) struct Front {
 
 impl<T> Queue<T> {
     pub fn new(settings: &Settings) -> Self {
-        Self::within(Bounds::of(settings), Some(0), settings)
+        Self::within(Bounds::of(settings), Some(0), Keys::few, settings)
     }
 
-    /// One that always has room. That counts for bounded costs: what all the others of a
-    /// key are passed over for is not counted.
+    /// One that always has room. It does not count what is passed over on account of its
+    /// key, which takes a look at each.
     pub fn unbounded(settings: &Settings) -> Self {
-        Self::within(Bounds::NONE, None, settings)
+        Self::within(Bounds::NONE, None, Keys::many, settings)
     }
 
-    fn within(bounds: Bounds, kept_apart: Option<u64>, settings: &Settings) -> Self {
+    fn within(
+        bounds: Bounds,
+        kept_apart: Option<u64>,
+        keys: fn() -> Keys,
+        settings: &Settings,
+    ) -> Self {
         Self {
             bounds,
             overhead: settings.item_overhead,
             max_wait: settings.max_wait,
             next: 0,
             waiting: Slab::new(),
-            frames: Frames::new(settings.max_wait * 4),
+            frames: Frames::new(settings.max_wait * 4, keys),
             overflow: Line::default(),
             overflow_bytes: 0,
             bytes: 0,

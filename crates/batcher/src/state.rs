@@ -43,7 +43,7 @@ pub(crate) use moment::Moment;
 pub(crate) use parked::{Place, Resuming};
 
 /// So many detached items expire in one step at most, so that no caller waits for more.
-const EXPIRE_AT_ONCE: usize = 1_000;
+const EXPIRE_AT_ONCE: usize = 100;
 
 pub(crate) struct State<T, P> {
     callers: Backlog<T>,

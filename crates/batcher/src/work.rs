@@ -71,9 +71,10 @@ impl<J, R, S> Dispatch<J, R, S> {
             let _ = member.answerer.attach(&liveness, member.bytes);
             member
         };
-        let entries = departure.entries.into_iter();
+        let mut members: Vec<_> = departure.entries.into_iter().map(&attach).collect();
+        members.extend(departure.riders.into_iter().map(attach));
         Self {
-            members: entries.chain(departure.riders).map(attach).collect(),
+            members,
             frame: departure.frame,
             reason: departure.reason,
             left: now,

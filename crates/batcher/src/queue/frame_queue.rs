@@ -40,11 +40,11 @@ pub(crate) type Turn = (Instant, u64);
 
 impl FrameQueue {
     /// Nothing waits. Gaps between arrivals count as no longer than `longest_gap`.
-    pub fn new(longest_gap: Duration) -> Self {
+    pub fn new(longest_gap: Duration, keys: Keys) -> Self {
         Self {
             ready: Line::default(),
             ready_bytes: 0,
-            keys: Keys::default(),
+            keys,
             hurried: BTreeSet::new(),
             arrivals: Arrivals::new(longest_gap),
             waiting: 0,

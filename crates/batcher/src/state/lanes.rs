@@ -57,7 +57,7 @@ impl Lanes {
                 self.let_pass && self.is_old(wishes, now)
             }
             (Some(callers), Some(detached)) => detached < callers,
-            (callers, _) => callers.is_none(),
+            (callers, detached) => callers.is_none() && detached.is_some(),
         };
         match detached_first {
             true => Lane::Detached,
@@ -76,3 +76,7 @@ impl Lanes {
         arrived.is_some_and(|arrived| now >= arrived + self.old_after)
     }
 }
+
+#[cfg(test)]
+#[path = "lanes_tests.rs"]
+mod tests;

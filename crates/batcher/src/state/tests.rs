@@ -1,5 +1,7 @@
 //! What is decided, against a naive model that looks at everything that waits.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::two_lanes::{self, Then, TwoLanes};
@@ -105,7 +107,7 @@ proptest! {
         steps in steps_of_both(1, 4),
         slots in 1..3_usize,
     ) {
-        let mut world = TwoLanes::new(0 * MS, Wait::Fixed, slots, MS, false);
+        let mut world = TwoLanes::new(Duration::ZERO, Wait::Fixed, slots, MS, false);
         for step in steps {
             world.step(step);
         }
