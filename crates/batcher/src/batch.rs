@@ -1,6 +1,6 @@
 //! A batch that has left: its members, and the slot it occupies.
 
-mod detached;
+mod detached_members;
 
 use std::sync::Arc;
 

@@ -11,7 +11,7 @@
 
 mod armed;
 mod backlog;
-mod detached;
+mod detached_items;
 mod lanes;
 mod moment;
 mod parked;
