@@ -46,6 +46,7 @@
 //! | [`printable`] | text of others, safe to look at |
 //! | [`address`] | addresses to listen on, as text |
 //! | [`ask`], `top` | the commands that ask a running proxy; the live page in a terminal, behind a feature |
+//! | [`submit`] | the command that hands files in to a running proxy, and writes the results |
 //! | [`sample_upstream`] | the upstream of `microbatch demo` and `microbatch upstream` |
 //!
 //! # Laws
@@ -69,20 +70,21 @@
 //! | `json` |  |
 //! | `later` | `code`, `job`, `observe`, `throttle` |
 //! | `lazy_timeout` |  |
-//! | `main` | `address`, `app`, `ask`, `cli`, `config`, `printable`, `sample_upstream`, `telemetry`, `top` |
+//! | `main` | `address`, `app`, `ask`, `cli`, `config`, `printable`, `sample_upstream`, `submit`, `telemetry`, `top` |
 //! | `observe` | `batcher`, `code`, `fault`, `printable`, `throttle` |
 //! | `printable` |  |
 //! | `resilience` | `batcher` |
 //! | `sample_upstream` | `address` |
 //! | `server` | `throttle` |
+//! | `submit` | `address`, `resilience` |
 //! | `telemetry` | `printable` |
 //! | `throttle` |  |
 //! | `top` | `ask`, `batcher`, `code`, `observe`, `printable` |
 //! | `trace_context` |  |
 //! | `upstream` | `lazy_timeout`, `trace_context` |
 //!
-//! `batcher` names neither JSON, HTTP, ids nor anything of this crate. `top` and `ask`
-//! speak to another process, and know of this one its names alone. `observe` is told
+//! `batcher` names neither JSON, HTTP, ids nor anything of this crate. `top`, `ask` and
+//! `submit` speak to another process, and know of this one its names alone. `observe` is told
 //! and asks nobody. Nothing outside of `http` knows which status a caller gets. What
 //! decides stays pure, without I/O, clock or tasks: the batcher's state with its queue
 //! and policy, encoding and correlation, all of `resilience`, a connection's guard,
@@ -133,6 +135,7 @@ pub mod printable;
 pub mod resilience;
 pub mod sample_upstream;
 pub mod server;
+pub mod submit;
 pub mod telemetry;
 pub mod throttle;
 #[cfg(feature = "top")]

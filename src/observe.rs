@@ -26,7 +26,7 @@ pub use by_code::ByCode;
 pub use event::{Bounds, Event, FailedJobs, SplitCause};
 pub use failed_answer::FailedAnswer;
 pub use moment::{Moment, Totals};
-pub use records::{RecordBounds, RecordCounts, StoreStep};
+pub use records::{RecordBounds, RecordCounts, Records, StoreStep};
 
 /// What has happened in this process.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ impl Observer {
 
     /// The last five minutes, up to one moment; with what the store of jobs for later
     /// counts, if there is one.
-    pub fn recent(&self, batcher: impl Fn() -> Snapshot, records: Option<RecordCounts>) -> Recent {
+    pub fn recent(&self, batcher: impl Fn() -> Snapshot, records: Option<Records>) -> Recent {
         self.live.read(records, || self.one_moment(batcher))
     }
 

@@ -18,8 +18,8 @@ use super::problem::Problem;
 use crate::observe::advice::{Advice, Figures, advise};
 use crate::observe::health::{Health, Present};
 use crate::observe::live::{Failures, Recent, Second, Size};
-use crate::observe::metrics::{Format, Process, Records, Route, exposition};
-use crate::observe::{RecordBounds, RecordCounts};
+use crate::observe::metrics::{Format, Process, Route, exposition};
+use crate::observe::{RecordBounds, Records};
 
 /// The live page, whole.
 const PAGE: &str = include_str!("page.html");
@@ -88,7 +88,8 @@ struct ForLater {
 }
 
 impl ForLater {
-    fn of(counts: &RecordCounts, bounds: RecordBounds) -> Self {
+    fn of(records: &Records) -> Self {
+        let Records { counts, bounds, .. } = records;
         let [queued, sent, done, failed] = counts.present;
         let oldest = counts.oldest_queued;
         Self {
@@ -121,7 +122,7 @@ pub(super) async fn page() -> Response {
 pub(super) async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Response {
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
     let format = Format::accepted_by(accept.unwrap_or_default());
-    let records = admin.record_counts();
+    let records = admin.records();
     let moment = admin.observer.one_moment(|| admin.batcher.snapshot());
     let process = Process {
         buffered: admin.buffered.bytes(),
@@ -132,10 +133,7 @@ pub(super) async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> R
         moment: &moment,
         queue_capacity: admin.limits.queue_jobs,
         circuit_open: !admin.circuit.is_closed(),
-        records: records.as_ref().map(|(counts, bounds)| Records {
-            counts,
-            bounds: *bounds,
-        }),
+        records: records.as_ref(),
     };
     let headers = [
         (CONTENT_TYPE, format.content_type()),
@@ -148,7 +146,6 @@ pub(super) async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> R
 pub(super) async fn live(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Response {
     let since = query.as_deref().and_then(since).unwrap_or(0);
     let recent = admin.recent();
-    let later = recent.records.as_ref().zip(admin.record_bounds());
     let batcher = &recent.moment.batcher;
     let present = Present {
         queue_jobs: admin.limits.queue_jobs,
@@ -173,7 +170,7 @@ pub(super) async fn live(State(admin): State<Admin>, RawQuery(query): RawQuery) 
             waiting_for_room: batcher.waiting_for_room,
             connections: batcher.sources,
         },
-        later: later.map(|(counts, bounds)| ForLater::of(counts, bounds)),
+        later: recent.records.as_ref().map(ForLater::of),
         seconds: recent.after(since),
         sizes: Size::of(recent.seconds.iter(), admin.limits.max_size),
         failures: &recent.failures,
@@ -190,21 +187,20 @@ pub(super) async fn advice(State(admin): State<Admin>) -> Response {
 
 impl Admin {
     fn recent(&self) -> Recent {
-        let records = self.record_counts().map(|(counts, _)| counts);
-        self.observer.recent(|| self.batcher.observe(), records)
+        self.observer
+            .recent(|| self.batcher.observe(), self.records())
     }
 
-    /// What is counted of jobs for later, at one moment, and what their store may hold.
-    fn record_counts(&self) -> Option<(RecordCounts, RecordBounds)> {
+    /// The jobs for later, if such are taken.
+    fn records(&self) -> Option<Records> {
         let later = self.later.as_ref()?;
-        Some((later.counts(), self.record_bounds()?))
-    }
-
-    fn record_bounds(&self) -> Option<RecordBounds> {
-        let settings = self.later.as_ref()?.settings();
-        Some(RecordBounds {
-            records: settings.max_jobs,
-            bytes: settings.max_bytes,
+        let settings = later.settings();
+        Some(Records {
+            counts: later.counts(),
+            bounds: RecordBounds {
+                records: settings.max_jobs,
+                bytes: settings.max_bytes,
+            },
         })
     }
 
@@ -236,6 +232,7 @@ fn json(value: &impl Serialize) -> Response {
 mod tests {
     use super::*;
     use crate::job::State;
+    use crate::observe::RecordCounts;
 
     #[test]
     fn the_policy_knows_the_one_script_and_the_one_style() {

@@ -171,7 +171,7 @@ async fn deleting_withdraws_the_job_and_ends_long_polls() {
     later.answered(handle, answer(200, ""));
     later.end().await;
     assert_eq!(later.counts().finished, []);
-    assert_eq!(later.withdrawals(), 0);
+    assert_eq!(later.0.withdrawals.len(), 0);
     assert_eq!(later.0.records.keys(), 0);
 }
 

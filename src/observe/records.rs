@@ -35,14 +35,6 @@ impl RecordCounts {
     pub fn records(&self) -> u64 {
         self.present.iter().sum()
     }
-
-    /// How full their store is: by records or by bytes, whichever is more; over 1 by what
-    /// was on its way.
-    pub fn fill(&self, most: RecordBounds) -> f64 {
-        let by_records = self.records() as f64 / most.records as f64;
-        let by_bytes = self.bytes as f64 / most.bytes as f64;
-        by_records.max(by_bytes)
-    }
 }
 
 /// What a store may hold.
@@ -52,6 +44,25 @@ pub struct RecordBounds {
     pub records: usize,
     /// `later.max_bytes`.
     pub bytes: usize,
+}
+
+/// The records at one moment, and what their store may hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Records {
+    /// What is counted.
+    pub counts: RecordCounts,
+    /// The bounds.
+    pub bounds: RecordBounds,
+}
+
+impl Records {
+    /// How full the store is: by records or by bytes, whichever is more; over 1 by what
+    /// was on its way.
+    pub fn fill(&self) -> f64 {
+        let by_records = self.counts.records() as f64 / self.bounds.records as f64;
+        let by_bytes = self.counts.bytes as f64 / self.bounds.bytes as f64;
+        by_records.max(by_bytes)
+    }
 }
 
 /// What a store is asked to do.
@@ -99,11 +110,6 @@ impl StoreStep {
 mod tests {
     use super::*;
 
-    const BOUNDS: RecordBounds = RecordBounds {
-        records: 10,
-        bytes: 1_000,
-    };
-
     #[test]
     fn a_store_is_as_full_as_the_fuller_of_its_bounds() {
         for (present, bytes, fill) in [
@@ -112,12 +118,18 @@ mod tests {
             ([1, 0, 0, 0], 900, 0.9),
             ([12, 0, 0, 0], 900, 1.2),
         ] {
-            let counts = RecordCounts {
-                present,
-                bytes,
-                ..RecordCounts::default()
+            let records = Records {
+                counts: RecordCounts {
+                    present,
+                    bytes,
+                    ..RecordCounts::default()
+                },
+                bounds: RecordBounds {
+                    records: 10,
+                    bytes: 1_000,
+                },
             };
-            assert_eq!(counts.fill(BOUNDS), fill, "{counts:?}");
+            assert_eq!(records.fill(), fill, "{records:?}");
         }
     }
 }

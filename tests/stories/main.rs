@@ -62,6 +62,7 @@ mod splits;
 // Section 11: answers fetched later.
 mod later_batches;
 mod later_bounds;
+mod later_counts;
 mod later_delete;
 mod later_drain;
 mod later_fetch;
@@ -81,6 +82,11 @@ mod metrics;
 mod process;
 mod situations;
 mod top;
+
+// Answers fetched later, for shells.
+mod submit;
+mod submit_proxy;
+mod submit_resume;
 
 // All of it at once, and against callers who mean ill.
 mod accounting;

@@ -3,7 +3,7 @@
 use crate::code::Code;
 use crate::observe::by_code::ByCode;
 use crate::observe::live::{Counts, ForLater};
-use crate::observe::records::{RecordBounds, RecordCounts};
+use crate::observe::records::{RecordBounds, Records};
 
 /// What a job for later comes to that was not finished within `later.job_timeout`.
 pub(super) const OVERDUE: [Code; 2] = [Code::QueueTimeout, Code::DeadlineExceeded];
@@ -44,14 +44,14 @@ pub struct BacklogLimits {
 }
 
 impl Backlog {
-    pub(super) fn of(counts: &RecordCounts, lately: ForLater, all: &Counts) -> Self {
-        let [queued, sent, done, failed] = counts.present;
-        let oldest = counts.oldest_queued.unwrap_or_default();
+    pub(super) fn of(records: &Records, lately: ForLater, all: &Counts) -> Self {
+        let [queued, sent, done, failed] = records.counts.present;
+        let oldest = records.counts.oldest_queued.unwrap_or_default();
         Self {
             queued,
             sent,
             finished: done + failed,
-            bytes: counts.bytes,
+            bytes: records.counts.bytes,
             oldest_ms: oldest.as_secs_f64() * 1e3,
             lately,
             store_full: all.store_full,

@@ -159,18 +159,12 @@ impl Figures {
 
     /// The share of the jobs that came which had to wait for another of their id.
     pub(super) fn apart(&self) -> f64 {
-        let handed_in = self.lately().map_or(0, |lately| lately.handed_in);
-        share(self.kept_apart as f64, (self.jobs + handed_in) as f64)
+        share(self.kept_apart as f64, self.jobs as f64)
     }
 
     /// Whether ids decide what batches are like, more than anything else.
     pub(super) fn is_ruled_by_ids(&self) -> bool {
         self.apart() >= 0.5
-    }
-
-    /// What became of jobs for later.
-    fn lately(&self) -> Option<&ForLater> {
-        self.later.as_ref().map(|later| &later.lately)
     }
 
     /// Whether jobs for later decide what batches are like, more than callers do.

@@ -75,7 +75,7 @@ fn full_store(backlog: &Backlog, bounds: &BacklogLimits) -> Option<Advice> {
         ),
         false => format!(
             "{start}, and {} of them wait for the upstream: more is handed in than it takes. Raise that \
-             for a higher tide, or have less handed in.",
+             if it is so at times, or have less handed in.",
             backlog.queued + backlog.sent
         ),
     };
@@ -142,7 +142,8 @@ fn why_old(
         return (None, why.to_owned());
     }
     if figures.is_ruled_by_ids() {
-        let why = "many have the same `id`, and two jobs of one `id` never share a batch.";
+        let why = "batches of waiting callers go first, and these are small, since many of their jobs have \
+                   the same `id`.";
         return (None, why.to_owned());
     }
     let busy = percent(figures.slots_busy);

@@ -64,7 +64,7 @@ fn for_later() -> Vec<(Figures, Kind, &'static str, &'static str)> {
             },
             Problem,
             "upstream.max_in_flight",
-            "1 job for later waits, for 90 min: 3000 jobs were finished in the last minute, and so the others take 20 ms. The upstream takes 2 s for a batch, and all slots are taken 96 % of the time; raise `upstream.max_in_flight` if the upstream bears more, or `batch.max_size` if it takes more at once. At `later.job_timeout` (60 min) they are given up.",
+            "1 job for later waits, for 90 min: 3000 jobs were finished in the last minute, and so the others take 20 ms. The upstream takes 2 s for a batch, and all slots are taken 96 % of the time; raise `upstream.max_in_flight` if the upstream bears more, or `batch.max_size` if it takes more at once. At `later.job_timeout` (1 h) they are given up.",
         ),
         (
             Figures {
@@ -82,13 +82,13 @@ fn for_later() -> Vec<(Figures, Kind, &'static str, &'static str)> {
             },
             Hint,
             "",
-            "4000 jobs for later wait, the oldest for 42 s: many have the same `id`, and two jobs of one `id` never share a batch.",
+            "4000 jobs for later wait, the oldest for 42 s: batches of waiting callers go first, and these are small, since many of their jobs have the same `id`.",
         ),
         (
             with(full()),
             Problem,
             "later.max_jobs",
-            "7 jobs for later were refused with `store-full` in the last minute: 100000 jobs are kept, 100 % of `later.max_jobs`, and 99000 of them are finished. Have their answers deleted once they are fetched (`DELETE`), lower `later.keep` (60 min), or raise that.",
+            "7 jobs for later were refused with `store-full` in the last minute: 100000 jobs are kept, 100 % of `later.max_jobs`, and 99000 of them are finished. Have their answers deleted once they are fetched (`DELETE`), lower `later.keep` (1 h), or raise that.",
         ),
         (
             with(Backlog {
@@ -98,7 +98,7 @@ fn for_later() -> Vec<(Figures, Kind, &'static str, &'static str)> {
             }),
             Hint,
             "later.max_bytes",
-            "The store of jobs for later fills up: 80 jobs are kept, 88 % of `later.max_bytes`, and 80 of them wait for the upstream: more is handed in than it takes. Raise that for a higher tide, or have less handed in.",
+            "The store of jobs for later fills up: 80 jobs are kept, 88 % of `later.max_bytes`, and 80 of them wait for the upstream: more is handed in than it takes. Raise that if it is so at times, or have less handed in.",
         ),
         (
             with(Backlog {
@@ -110,7 +110,7 @@ fn for_later() -> Vec<(Figures, Kind, &'static str, &'static str)> {
             }),
             Hint,
             "later.keep",
-            "12 results of jobs for later expired in the last minute, and nobody had fetched them: they are kept for `later.keep` (60 min). Have them fetched sooner or told on a stream (`?stream=NAME`), or raise that.",
+            "12 results of jobs for later expired in the last minute, and nobody had fetched them: they are kept for `later.keep` (1 h). Have them fetched sooner or told on a stream (`?stream=NAME`), or raise that.",
         ),
         (
             with(Backlog {
@@ -123,7 +123,7 @@ fn for_later() -> Vec<(Figures, Kind, &'static str, &'static str)> {
             }),
             Problem,
             "later.job_timeout",
-            "2 jobs for later were not finished within `later.job_timeout` (60 min), 20 % of those that ended in the last minute: their backlog takes longer than that. Raise it, or have less handed in than the upstream takes.",
+            "2 jobs for later were not finished within `later.job_timeout` (1 h), 20 % of those that ended in the last minute: their backlog takes longer than that. Raise it, or have less handed in than the upstream takes.",
         ),
         (
             with(Backlog {

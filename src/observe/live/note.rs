@@ -12,7 +12,7 @@ use super::second::Second;
 use crate::batcher::Snapshot;
 use crate::observe::event::{Bounds, Event};
 use crate::observe::moment::Moment;
-use crate::observe::records::RecordCounts;
+use crate::observe::records::Records;
 
 /// What happened lately.
 #[derive(Debug)]
@@ -100,11 +100,16 @@ impl Live {
     /// The last five minutes, up to a moment. It is asked for while nothing else is
     /// noted, so that the seconds add up to what it says. What the store counted was
     /// asked for before: nobody's lock is taken here.
-    pub fn read(&self, records: Option<RecordCounts>, moment: impl FnOnce() -> Moment) -> Recent {
+    pub fn read(&self, records: Option<Records>, moment: impl FnOnce() -> Moment) -> Recent {
         let mut ring = self.lock();
         let moment = moment();
         let date = self.date();
-        ring.catch_up(date as u64, &moment, records.as_ref(), &self.times);
+        ring.catch_up(
+            date as u64,
+            &moment,
+            records.as_ref().map(|it| &it.counts),
+            &self.times,
+        );
         let oldest = (date as u64).saturating_sub(SECONDS as u64);
         Recent {
             date,

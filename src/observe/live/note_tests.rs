@@ -8,7 +8,7 @@ use super::*;
 use crate::batcher::FlushReason;
 use crate::code::Code;
 use crate::observe::metrics::Metrics;
-use crate::observe::records::RecordCounts;
+use crate::observe::records::{RecordBounds, RecordCounts};
 
 const SECOND: Duration = Duration::from_secs(1);
 const BOUNDS: Bounds = Bounds {
@@ -229,7 +229,13 @@ async fn jobs_for_later_stand_in_the_second_of_their_commit() {
     // An older one, which another thread tells later.
     commit(counts(4, 5, 0));
     advance(2 * SECOND).await;
-    let asked = counts(0, 8, 3);
+    let asked = Records {
+        counts: counts(0, 8, 3),
+        bounds: RecordBounds {
+            records: 10,
+            bytes: 10,
+        },
+    };
     let seconds = (0..2).map(|_| proxy.live.read(Some(asked.clone()), || proxy.moment()));
     let seconds = seconds.last().unwrap().seconds;
     let found: Vec<_> = seconds

@@ -61,7 +61,7 @@ pub fn exposition(process: &Process, route: &Route<'_>, format: Format) -> Strin
             Maker::Process(write) => write(process, &mut samples),
             Maker::Route(write) => write(route, &mut samples),
             Maker::Later(write) => {
-                let records = route.records.iter();
+                let records = route.records.into_iter();
                 records.for_each(|records| write(route, records, &mut samples));
             }
         }
@@ -80,9 +80,8 @@ mod tests {
     use crate::code::Code;
     use crate::observe::event::{Bounds, Event};
     use crate::observe::metrics::counts::Metrics;
-    use crate::observe::metrics::families::Records;
     use crate::observe::moment::Moment;
-    use crate::observe::records::{RecordBounds, RecordCounts, StoreStep};
+    use crate::observe::records::{RecordBounds, RecordCounts, Records, StoreStep};
 
     #[test]
     fn open_metrics_names_families_without_the_suffix_of_their_samples() {
@@ -134,7 +133,7 @@ mod tests {
             expired_unread: 1,
         };
         let records = Records {
-            counts: &counts,
+            counts,
             bounds: RecordBounds {
                 records: 100,
                 bytes: 1_000,
@@ -156,7 +155,7 @@ mod tests {
         };
         let without = exposed(None);
         assert!(!without.contains("_later_") && !without.contains("_store_"));
-        let with = exposed(Some(records));
+        let with = exposed(Some(&records));
         for sample in [
             "later_jobs{state=\"sent\"} 3",
             "later_accepted_total 20",

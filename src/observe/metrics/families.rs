@@ -7,7 +7,7 @@ use crate::batcher::FlushReason;
 use crate::code::Code;
 use crate::observe::by_code::ByCode;
 use crate::observe::moment::Moment;
-use crate::observe::records::{RecordBounds, RecordCounts};
+use crate::observe::records::{RecordCounts, Records};
 
 /// What is looked up of the process.
 #[derive(Clone, Copy, Debug)]
@@ -30,16 +30,7 @@ pub struct Route<'a> {
     /// Whether jobs are refused because the upstream has failed too often.
     pub circuit_open: bool,
     /// The jobs for later, unless none are taken.
-    pub records: Option<Records<'a>>,
-}
-
-/// What is counted of the jobs for later.
-#[derive(Clone, Copy, Debug)]
-pub struct Records<'a> {
-    /// By their store, at one moment.
-    pub counts: &'a RecordCounts,
-    /// What it may hold.
-    pub bounds: RecordBounds,
+    pub records: Option<&'a Records>,
 }
 
 /// Metrics of one name.
@@ -89,7 +80,7 @@ pub(super) enum Maker {
     /// Each route.
     Route(fn(&Route<'_>, &mut Samples<'_>)),
     /// Each route that takes jobs for later; others have no such family.
-    Later(fn(&Route<'_>, &Records<'_>, &mut Samples<'_>)),
+    Later(fn(&Route<'_>, &Records, &mut Samples<'_>)),
 }
 
 /// Makes the table: name, type, labels and help of each family, and who makes its samples
@@ -198,7 +189,7 @@ families! {
         Later(|it, _, out| out.number(it.moment.batcher.detached_rode));
     "microbatch_store_fill_ratio" Gauge []
         "How full the store of jobs for later is, of later.max_jobs or later.max_bytes, whichever is more"
-        Later(|_, it, out| out.decimal(it.counts.fill(it.bounds)));
+        Later(|_, it, out| out.decimal(it.fill()));
     "microbatch_store_commit_seconds" Histogram [] "Time of commits to the store of jobs for later"
         Later(|it, _, out| out.histogram(&it.metrics.commit_duration.read()));
     "microbatch_store_commit_records" Histogram [] "Jobs for later in a commit"
@@ -258,7 +249,7 @@ fn by_state(counts: &[u64; 4], out: &mut Samples<'_>) {
     }
 }
 
-fn finished(_: &Route<'_>, it: &Records<'_>, out: &mut Samples<'_>) {
+fn finished(_: &Route<'_>, it: &Records, out: &mut Samples<'_>) {
     let mut counts = ByCode::default();
     for &(code, count) in &it.counts.finished {
         counts[code] += count;
@@ -266,12 +257,12 @@ fn finished(_: &Route<'_>, it: &Records<'_>, out: &mut Samples<'_>) {
     by_code(&counts, Code::ends_jobs, out);
 }
 
-fn expired(_: &Route<'_>, it: &Records<'_>, out: &mut Samples<'_>) {
+fn expired(_: &Route<'_>, it: &Records, out: &mut Samples<'_>) {
     out.labelled(["true"], it.counts.expired_read);
     out.labelled(["false"], it.counts.expired_unread);
 }
 
-fn store_errors(it: &Route<'_>, _: &Records<'_>, out: &mut Samples<'_>) {
+fn store_errors(it: &Route<'_>, _: &Records, out: &mut Samples<'_>) {
     for (step, count) in it.metrics.store_errors() {
         out.labelled([step.as_str()], count);
     }

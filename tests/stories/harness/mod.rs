@@ -14,8 +14,10 @@ mod problem;
 mod proxy;
 mod raw_client;
 mod raw_upstream;
+mod resource;
 mod scrape;
 mod siege;
+mod submit;
 mod upstream;
 mod wire;
 
@@ -27,9 +29,11 @@ pub use problem::Problem;
 pub use proxy::{Proxy, command};
 pub use raw_client::RawClient;
 pub use raw_upstream::{Play, RawUpstream};
+pub use resource::{Resource, Unkind};
 pub use rustix::process::Signal;
 pub use scrape::Scrape;
 pub use siege::Siege;
+pub use submit::{Submit, jobs, results, word};
 pub use upstream::{Call, ScriptedUpstream};
 pub use wire::{Wire, WireUpstream};
 
