@@ -33,6 +33,17 @@ pub(super) const SETTINGS: Settings = Settings {
 #[derive(Clone, Default)]
 struct Waiting(Arc<Mutex<HashMap<Handle, bool>>>);
 
+impl Waiting {
+    /// How many were ever queued.
+    fn len(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+
+    fn is_withdrawn(&self, handle: Handle) -> bool {
+        self.0.lock().unwrap()[&handle]
+    }
+}
+
 struct Place(Waiting, Handle);
 
 impl Lane for Waiting {
@@ -108,7 +119,7 @@ async fn a_job_is_handed_in_answered_and_fetched_until_it_expires() {
     let (later, waiting) = in_memory();
     let made = later.hand_in(job(1)).await.unwrap();
     assert_eq!(made.state, State::Queued);
-    assert_eq!(waiting.0.lock().unwrap()[&made.handle], false);
+    assert!(!waiting.is_withdrawn(made.handle));
     let until = Instant::now() + SECOND;
     let unfinished = later.fetch_finished(made.handle, until).await.unwrap();
     assert_eq!((unfinished.state, Instant::now()), (State::Queued, until));
@@ -155,7 +166,7 @@ async fn deleting_withdraws_the_job_and_ends_long_polls() {
     let ended = polling.await.unwrap();
     assert_eq!(ended.unwrap_err(), FetchError::Unknown);
     assert_eq!(Instant::now(), before);
-    assert!(waiting.0.lock().unwrap()[&handle]);
+    assert!(waiting.is_withdrawn(handle));
     // Its answer is nobody's.
     later.answered(handle, answer(200, ""));
     later.end().await;
@@ -170,7 +181,7 @@ async fn a_key_makes_handing_in_again_harmless() {
     let first = later.hand_in(with_key(1, "k")).await.unwrap();
     let again = later.hand_in(with_key(1, "k")).await.unwrap();
     assert_eq!(again.handle, first.handle);
-    assert_eq!(waiting.0.lock().unwrap().len(), 1);
+    assert_eq!(waiting.len(), 1);
     for other in [
         with_key(2, "k"),
         HandIn {
@@ -206,7 +217,7 @@ async fn a_caller_that_departs_while_handing_in_changes_nothing() {
     while later.counts().accepted == 0 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(waiting.0.lock().unwrap().len(), 1);
+    assert_eq!(waiting.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -275,7 +286,7 @@ async fn a_job_that_is_not_committed_is_not_queued() {
     };
     store.set(StoreStep::Accept, None);
     later.hand_in(job(2)).await.unwrap();
-    assert_eq!(waiting.0.lock().unwrap().len(), 1);
+    assert_eq!(waiting.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -293,12 +304,12 @@ async fn a_commit_that_nobody_told_of_has_its_job_queued_all_the_same() {
     let HandInError::Refused(Refused::Store(StoreError::NotCommitted)) = error else {
         panic!("{error:?}");
     };
-    assert_eq!(waiting.0.lock().unwrap().len(), 0);
+    assert_eq!(waiting.len(), 0);
     store.set(StoreStep::Fetch, None);
     sleep(2 * SECOND).await;
-    assert_eq!(waiting.0.lock().unwrap().len(), 1);
+    assert_eq!(waiting.len(), 1);
     let again = later.hand_in(with_key(1, "k")).await.unwrap();
-    assert_eq!(waiting.0.lock().unwrap().get(&again.handle), Some(&false));
+    assert!(!waiting.is_withdrawn(again.handle));
     assert_eq!(later.counts().accepted, 1);
 }
 
@@ -345,12 +356,12 @@ async fn a_store_that_is_away_is_told_apart_from_a_job_that_is_not_there() {
     assert!(later.sent(vec![handle]).await.is_err());
     let mut listener = later.listen(StreamName::new("s").unwrap(), None);
     assert!(listener.next().await.is_err());
-    assert_eq!(waiting.0.lock().unwrap()[&handle], false);
+    assert!(!waiting.is_withdrawn(handle));
     for step in [StoreStep::Fetch, StoreStep::Delete] {
         store.set(step, None);
     }
     assert_eq!(later.delete(handle).await, Ok(State::Queued));
-    assert_eq!(waiting.0.lock().unwrap()[&handle], true);
+    assert!(waiting.is_withdrawn(handle));
 }
 
 #[tokio::test(start_paused = true)]

@@ -296,6 +296,20 @@ async fn what_a_store_says_is_gone_is_dropped_without_an_answer() {
     assert_eq!((answers.take(), answers.expected()), (vec![(2, Ok(20))], 0));
 }
 
+#[tokio::test(start_paused = true)]
+async fn detached_members_are_answered_apart_from_those_of_callers() {
+    let (batcher, mut batches) = by_hand(settings());
+    let answers = Answers::default();
+    let _detached = [1, 2].map(|key| answers.submit(&batcher, key));
+    let reply = submit(&batcher, 3);
+    let mut batch = batches.recv().await.unwrap();
+    batch.answer_detached(|member| member.item().0);
+    assert_eq!(keys(&batch), [3]);
+    assert_eq!(answers.take(), [(1, Ok(1)), (2, Ok(2))]);
+    answer(batch);
+    assert_eq!(reply.await, Ok(30));
+}
+
 /// Callers that saturate the one slot, and detached items that are there from the start.
 #[tokio::test(start_paused = true)]
 async fn detached_items_wait_for_callers_until_they_are_old() {
