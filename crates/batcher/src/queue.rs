@@ -136,6 +136,11 @@ impl<T> Queue<T> {
         self.visits.get()
     }
 
+    /// How many items wait, in the queue proper or for room in it.
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// How many items wait in the queue proper.
     pub fn items(&self) -> usize {
         self.waiting.len() - self.overflow.len()

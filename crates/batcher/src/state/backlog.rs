@@ -62,11 +62,11 @@ impl<T> Backlog<T> {
 
     /// How many wait.
     pub fn len(&self) -> usize {
-        self.queue.items() + self.queue.overflow()
+        self.queue.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.queue.len() == 0
     }
 
     /// Everything that waits now is to leave; tells how many that is.

@@ -70,6 +70,15 @@ impl<P> Parked<P> {
         line.remove(&place.number).map(|(whom, _)| whom)
     }
 
+    /// Whether none is in line in this lane.
+    pub fn is_empty(&self, lane: Lane) -> bool {
+        let line = match lane {
+            Lane::Callers => &self.callers,
+            Lane::Detached => &self.detached,
+        };
+        line.whole.is_empty() && line.halves.is_empty()
+    }
+
     /// When the oldest item arrived of the first in line that may have a slot.
     pub fn first(&self, lane: Lane, halves_may: bool) -> Option<Instant> {
         let line = match lane {
