@@ -412,8 +412,9 @@ impl<T, P> State<T, P> {
 
     /// When there is something to do, this being what is to be done next.
     fn due(&self, action: Action, now: Instant) -> Option<Instant> {
-        let due = [action.due(now), self.earliest_deadline()];
-        due.into_iter().flatten().min()
+        let earliest = self.earliest_deadline();
+        let due = action.due(now).or(earliest)?;
+        Some(earliest.map_or(due, |earliest| due.min(earliest)))
     }
 
     fn earliest_deadline(&self) -> Option<Instant> {

@@ -17,7 +17,7 @@ impl<T, P> State<T, P> {
             return Next::of_callers(None, Action::Nothing);
         }
         let (frame, action) = self.next_of_callers(moment);
-        match self.detached.is_empty() && self.parked.is_empty(Lane::Detached) {
+        match self.detached.is_empty() && self.parked.no_detached() {
             true => Next::of_callers(frame, action),
             false => self.next_of_both(frame, action, moment.now),
         }
@@ -26,7 +26,7 @@ impl<T, P> State<T, P> {
     pub(super) fn next_of_callers(&mut self, moment: Moment) -> (Option<Frame>, Action) {
         let halves_may = self.slots.halves_may();
         let gate = Gate {
-            ready_to_resume: self.parked.first(Lane::Callers, halves_may).is_some(),
+            ready_to_resume: self.parked.callers_may(halves_may),
             not_before: self.not_before(),
         };
         let (frame, action) = self.callers.next(moment);
@@ -59,7 +59,7 @@ impl<T, P> State<T, P> {
     /// What each lane would do, this being the choice of the other, and about which frame
     /// of detached items.
     pub(super) fn choices(&mut self, callers: Action, now: Instant) -> (Option<Frame>, Choices) {
-        let resuming = self.parked.first(Lane::Detached, self.slots.halves_may());
+        let resuming = self.parked.first_detached(self.slots.halves_may());
         let (frame, action) = match self.detached_are_overdue(now) {
             // They expire first.
             true => (None, Action::Nothing),
