@@ -51,7 +51,7 @@ struct Way {
 
 fn ways() -> impl Strategy<Value = Way> {
     let status = prop_oneof![
-        6 => Just(200_u16), 2 => Just(503), 2 => Just(500), 1 => Just(404), 1 => Just(PANICS)
+        6 => Just(200_u16), 2 => Just(503), 2 => Just(500), 2 => Just(413), 1 => Just(404), 1 => Just(PANICS)
     ];
     let times = || prop_oneof![Just(0_u64), 1..20_u64, 100..2000_u64];
     let step = (times(), status)
@@ -88,6 +88,8 @@ fn ways() -> impl Strategy<Value = Way> {
 struct Known {
     queue: Queue,
     withdrawn: Arc<Mutex<BTreeMap<Handle, bool>>>,
+    /// By their ids.
+    handles: Arc<Mutex<BTreeMap<String, Handle>>>,
 }
 
 struct Place {
@@ -99,6 +101,9 @@ struct Place {
 impl Lane for Known {
     fn submit(&self, job: Job, deadline: Instant) -> Box<dyn Withdraw> {
         let handle = job.handle().unwrap();
+        let id: serde_json::Value = serde_json::from_slice(job.raw()).unwrap();
+        let id = id["id"].as_str().unwrap().to_owned();
+        self.handles.lock().unwrap().insert(id, handle);
         let withdrawn = Arc::clone(&self.withdrawn);
         let before = withdrawn.lock().unwrap().insert(handle, false);
         assert_eq!(before, None, "queued twice");
@@ -136,7 +141,24 @@ impl World {
         }));
         let store = Arc::new(Faulty::new(&RECORDS));
         let later = Later::new(store.clone(), RECORDS, observer);
+        let kept = Arc::clone(&store);
+        // Each that is sent is told to be sent, by an id that its handle is known by.
+        let handles: Arc<Mutex<BTreeMap<String, Handle>>> = Arc::default();
+        let known = Arc::clone(&handles);
+        let on_call = move |array: &str| {
+            let array: Vec<serde_json::Value> = serde_json::from_str(array).unwrap();
+            for job in array {
+                if let Some(&handle) = known.lock().unwrap().get(job["id"].as_str().unwrap()) {
+                    let state = kept.state(handle);
+                    assert!(
+                        matches!(state, None | Some(State::Sent)),
+                        "{state:?}: {job}"
+                    );
+                }
+            }
+        };
         let setup = Setup {
+            on_call: Some(Arc::new(on_call)),
             settings: Settings {
                 max_size: way.max_size,
                 max_in_flight: way.slots,
@@ -144,7 +166,7 @@ impl World {
                 detached_max_wait: Duration::from_millis(10),
                 ..Settings::default()
             },
-            split_on: vec![500],
+            split_on: vec![413, 500],
             failures: way.failures,
             open_for: Duration::from_millis(50),
             later: Some(later.clone()),
@@ -154,6 +176,7 @@ impl World {
         later.start(Arc::new(Known {
             queue: Queue(proxy.batcher.clone(), later.clone()),
             withdrawn: Arc::default(),
+            handles,
         }));
         Self {
             proxy,

@@ -102,6 +102,8 @@ pub(super) struct Rules {
     pub budget: u32,
     /// How many failures in a row open the circuit.
     pub failures: u32,
+    /// The least time between two batches.
+    pub interval: Duration,
     /// Whom the engine tells of jobs for later.
     pub later: Option<Later>,
 }
@@ -116,6 +118,7 @@ impl Default for Rules {
             split_on: vec![],
             budget: u32::MAX,
             failures: 0,
+            interval: Duration::ZERO,
             later: None,
         }
     }
@@ -129,6 +132,7 @@ impl Rules {
             max_size: self.size,
             max_in_flight: self.slots,
             max_wait: self.max_wait,
+            min_interval: self.interval,
             ..Settings::default()
         };
         let policy = Policy {

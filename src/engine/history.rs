@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::outcome::Dispatched;
+use super::outcome::{Dispatched, Failure};
 use crate::upstream::DispatchFlag;
 
 /// The calls made with a batch's members, those with the whole that it is a half of
@@ -23,6 +23,8 @@ pub(super) struct History {
     pub left_told: bool,
     /// Whether the store of those for later is told that they are sent.
     pub sent_told: bool,
+    /// Why the last call with members for later failed, or was not made.
+    pub failure: Option<Failure>,
 }
 
 /// A call that has not failed.
@@ -44,6 +46,7 @@ impl History {
             current: None,
             left_told: false,
             sent_told: false,
+            failure: None,
         }
     }
 
@@ -54,6 +57,7 @@ impl History {
             failed: self.failed,
             left_told: self.left_told,
             sent_told: self.sent_told,
+            failure: self.failure.clone(),
             ..Self::new()
         }
     }

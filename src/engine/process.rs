@@ -135,32 +135,75 @@ impl<C: Call> Engine<C> {
 
     /// Calls, if that may be.
     async fn begin(&self, run: &mut Run) -> Result<Then, Abandoned> {
-        if !self.learning.allows(size(&run.batch)) {
-            run.batch.was_not_sent();
-            return Ok(self.split_unsent(run));
-        }
-        match self.circuit.enter(Instant::now()) {
-            Ok(permit) => self.attempts(run, permit).await,
-            Err(open) => {
+        loop {
+            if !self.learning.allows(size(&run.batch)) {
                 run.batch.was_not_sent();
-                self.wait_for_probe(run);
-                if run.batch.is_empty() {
-                    return run.dissolve().map(|()| Then::Done);
-                }
-                run.end(Code::CircuitOpen);
-                run.fail_all(&Failure::CircuitOpen(open.retry_after));
-                Ok(Then::Done)
+                return Ok(self.split_unsent(run));
+            }
+            let open = match self.circuit.enter(Instant::now()) {
+                Ok(permit) => return self.attempts(run, permit).await,
+                Err(open) => open,
+            };
+            run.batch.was_not_sent();
+            self.put_back_until_probe(run);
+            if run.batch.is_empty() {
+                return run.dissolve().map(|()| Then::Done);
+            }
+            let failure = Failure::CircuitOpen(open.retry_after);
+            if !self.wait_for_probe(run, &failure).await? {
+                run.end(failure.code());
+                run.fail_all(&failure);
+                return Ok(Then::Done);
             }
         }
     }
 
-    /// Members for later wait until the circuit may be probed; the first of them may be
-    /// the probe then.
-    fn wait_for_probe(&self, run: &mut Run) {
-        let until = self.circuit.next_probe(Instant::now());
+    fn is_draining(&self) -> bool {
+        *self.phase.borrow() != Phase::Running
+    }
+
+    /// Members for later wait where they did until the circuit may be probed; the first of
+    /// them may be the probe then.
+    fn put_back_until_probe(&self, run: &mut Run) {
+        if self.is_draining() || !run.may_put_back() {
+            return;
+        }
+        // Before they are there, or they would leave again.
+        let batcher = run.batch.batcher();
+        batcher.hold_detached(Some(self.circuit.next_probe(Instant::now())));
+        run.put_back_detached();
         // It may have closed meanwhile, with nobody to hear of that any more.
-        if run.put_back_detached(until) > 0 && self.circuit.is_closed() {
-            run.batch.batcher().hold_detached(None);
+        if self.circuit.is_closed() {
+            batcher.hold_detached(None);
+        }
+    }
+
+    /// Members for later that have left before wait in the batch, of which callers have
+    /// the failure. False where there are none, or where nothing is waited for any more.
+    async fn wait_for_probe(&self, run: &mut Run, failure: &Failure) -> Result<bool, Abandoned> {
+        if self.is_draining() || !run.has_detached() {
+            return Ok(false);
+        }
+        run.fail_callers(failure);
+        run.history.failure = Some(failure.clone());
+        self.records.queued_again(run).await?;
+        run.pause(self.circuit.next_probe(Instant::now())).await
+    }
+
+    /// Members for later wait where they did until their store may be asked again. Those
+    /// that have left before can't, and have the failure that they had.
+    fn put_back_until_store(&self, run: &mut Run) {
+        if run.may_put_back() {
+            run.batch.batcher().pause_detached(Records::next_try());
+            run.put_back_detached();
+        }
+        if run.has_detached()
+            && let Some(failure) = run.history.failure.clone()
+        {
+            if !run.has_callers() {
+                run.end(failure.code());
+            }
+            run.fail_detached(&failure);
         }
     }
 
@@ -171,7 +214,7 @@ impl<C: Call> Engine<C> {
             let retry = match (self.records.sent(run).await?, before) {
                 (true, before) => before.map(|it| it.0),
                 (false, None) => {
-                    run.put_back_detached(Records::next_try());
+                    self.put_back_until_store(run);
                     None
                 }
                 (false, Some((_, failed))) if !run.has_callers() => {
@@ -250,6 +293,9 @@ impl<C: Call> Engine<C> {
     fn failed(&self, run: &mut Run, failed: Failed) -> End {
         let failure = &failed.failure;
         run.history.call_failed(failure.dispatched());
+        if run.has_detached() {
+            run.history.failure = Some(failure.clone());
+        }
         match failure.calls_for_a_split(run.context.size, &self.policy.split_on) {
             true => End::Split(failed),
             false => End::Failed(failed),
@@ -270,7 +316,13 @@ impl<C: Call> Engine<C> {
         match results {
             Some((correlation, body)) => {
                 let mut outcomes = correlation.outcomes.into_iter();
-                run.answer_all(|| answer::outcome(outcomes.next(), status, &body));
+                let mut outcome = || answer::outcome(outcomes.next(), status, &body);
+                // Those come first among the members, and go on before more is done.
+                run.answer_callers(&mut outcome);
+                if !run.batch.is_empty() {
+                    tokio::task::yield_now().await;
+                    run.answer_all(outcome);
+                }
             }
             None => {
                 run.answer_all(|| JobOutcome::Taken);

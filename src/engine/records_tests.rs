@@ -500,3 +500,104 @@ async fn the_time_that_jobs_for_later_waited_is_not_counted_as_callers() {
     assert_eq!(jobs, 3);
     assert!(wait.unwrap() < 5.0, "{wait:?} ms");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_half_is_not_sent_where_the_store_is_away() {
+    let mut it = WithLater::start(Rules {
+        size: 2,
+        slots: 2,
+        split_on: vec![413],
+        ..Rules::default()
+    });
+    let handles = [it.hand_in(1).await, it.hand_in(2).await];
+    let paused = it.next().await;
+    let others = [it.hand_in(3).await, it.hand_in(4).await];
+    let too_large = it.next().await;
+    paused.refuse();
+    it.settle().await;
+    assert_eq!(it.state(handles[0]).await, State::Queued);
+    // Which has the first split before it is sent again.
+    too_large.status(413, None);
+    for other in others {
+        it.next().await.take();
+        assert_eq!(it.outcome(other).await, Code::Ok);
+    }
+    it.store.set(StoreStep::Sent, Some(Fault::NotCommitted));
+    for handle in handles {
+        assert_eq!(it.outcome(handle).await, Code::UpstreamUnreachable);
+    }
+    it.expect_no_call().await;
+    assert_eq!(it.proxy.batcher.snapshot().in_flight, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_half_that_meets_an_open_circuit_waits_for_it_unless_callers_do() {
+    let mut it = WithLater::start(Rules {
+        size: 4,
+        max_wait: MS,
+        failures: 1,
+        split_on: vec![413],
+        ..Rules::default()
+    });
+    let handle = it.hand_in(1).await;
+    let callers = [2, 3, 4].map(|id| it.proxy.job(id));
+    let call = it.next().await;
+    assert_eq!(ids(&call.array), [2, 3, 4, 1]);
+    call.status(413, None);
+    let call = it.next().await;
+    assert_eq!(ids(&call.array), [2, 3]);
+    let start = Instant::now();
+    call.refuse();
+    let [one, other, third] = callers;
+    for caller in [one, other] {
+        assert_eq!(failed(caller).await.code(), Code::UpstreamUnreachable);
+    }
+    assert_eq!(failed(third).await.code(), Code::CircuitOpen);
+    it.settle().await;
+    assert_eq!(it.state(handle).await, State::Queued);
+    assert_eq!(it.proxy.batcher.snapshot().in_flight, 0);
+    let call = it.next().await;
+    assert_eq!((call.at - start, ids(&call.array)), (SECOND, vec![1]));
+    assert_eq!(it.state(handle).await, State::Sent);
+    call.take();
+    assert_eq!(it.outcome(handle).await, Code::Ok);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_of_which_nothing_is_sent_takes_no_interval() {
+    let mut it = WithLater::start(Rules {
+        interval: 60 * SECOND,
+        ..Rules::default()
+    });
+    let gone = it.hand_in(1).await;
+    it.store.delete(gone).await.unwrap();
+    it.settle().await;
+    it.store.set(StoreStep::Sent, Some(Fault::NotCommitted));
+    let start = Instant::now();
+    let handle = it.hand_in(2).await;
+    it.settle().await;
+    it.store.set(StoreStep::Sent, None);
+    let call = it.next().await;
+    assert_eq!((call.at - start, ids(&call.array)), (SECOND, vec![2]));
+    call.take();
+    assert_eq!(it.outcome(handle).await, Code::Ok);
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_a_drain_nothing_waits_for_an_open_circuit() {
+    let mut it = WithLater::start(Rules {
+        failures: 1,
+        ..Rules::default()
+    });
+    it.open_circuit();
+    let start = Instant::now();
+    let handle = it.hand_in(1).await;
+    it.settle().await;
+    assert_eq!(it.state(handle).await, State::Queued);
+    it.proxy.batcher.close();
+    it.proxy.phase.send_replace(Phase::Draining);
+    assert_eq!(it.outcome(handle).await, Code::CircuitOpen);
+    it.proxy.batcher.vacated().await;
+    assert_eq!(start.elapsed(), MS * 0);
+    it.expect_no_call().await;
+}

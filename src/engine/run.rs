@@ -102,20 +102,23 @@ impl Run {
         jobs(&self.batch).filter_map(Job::handle).collect()
     }
 
-    /// Puts members for later back to where they waited, until then, unless they have
-    /// left before: what those have been through is not to be forgotten. How many there
-    /// were.
-    pub fn put_back_detached(&mut self, until: Instant) -> usize {
-        if self.history.left_told || !self.has_detached() {
-            return 0;
-        }
-        // Before they are there, or they would leave again.
-        self.batch.batcher().hold_detached(Some(until));
+    /// Whether members for later may go back to where they waited: not if they have left
+    /// before, since what those have been through is not to be forgotten.
+    pub fn may_put_back(&self) -> bool {
+        !self.history.left_told && self.has_detached()
+    }
+
+    /// Puts them back there.
+    pub fn put_back_detached(&mut self) {
         let put_back = self.batch.put_back_detached();
         let context = self.context.for_attempt(self.batch.len(), true);
         self.context = Arc::new(context);
         self.journal.put_back(&self.context, put_back);
-        put_back
+    }
+
+    /// Answers the members that callers wait for, with a failure.
+    pub fn fail_callers(&mut self, failure: &Failure) {
+        self.answer_callers(|| JobOutcome::Failed(failure.clone()));
     }
 
     /// Answers the members for later with a failure.
@@ -131,8 +134,11 @@ impl Run {
     /// Of one that had.
     pub fn dissolve(&mut self) -> Result<(), Abandoned> {
         match self.history.left_told {
+            // Of whom it is told that they have failed.
+            true if self.told => Ok(()),
             true => Err(Abandoned::Departed),
             false => {
+                self.batch.was_not_sent();
                 self.told = true;
                 Ok(())
             }
@@ -154,6 +160,13 @@ impl Run {
             true => Err(Abandoned::Expired),
             false => Ok(()),
         }
+    }
+
+    /// Answers each member that a caller waits for, in their order.
+    pub fn answer_callers(&mut self, mut outcome: impl FnMut() -> JobOutcome) {
+        let result = self.result();
+        self.batch
+            .answer_callers(|member| result(member, outcome()));
     }
 
     /// Answers each member, in their order.

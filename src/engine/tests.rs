@@ -40,7 +40,10 @@ fn says(status: u16) -> Step {
 }
 
 #[derive(Clone, Default)]
-pub(super) struct Script(Arc<Mutex<(VecDeque<Step>, Vec<String>)>>);
+pub(super) struct Script(Arc<Mutex<(VecDeque<Step>, Vec<String>)>>, OnCall);
+
+/// What a test looks at as a call begins.
+pub(super) type OnCall = Option<Arc<dyn Fn(&str) + Send + Sync>>;
 
 impl Script {
     pub fn calls(&self) -> Vec<String> {
@@ -57,6 +60,9 @@ impl Call for Script {
             script.1.push(text.clone());
             script.0.pop_front().unwrap_or(says(200))
         };
+        if let Some(on_call) = &self.1 {
+            on_call(&text);
+        }
         assert!(batch.dispatch.set());
         sleep(step.0).await;
         assert_ne!(step.1, PANICS, "a panic that the test asked for");
@@ -80,6 +86,7 @@ pub(super) struct Setup {
     pub open_for: Duration,
     pub adaptive: bool,
     pub later: Option<Later>,
+    pub on_call: OnCall,
 }
 
 impl Default for Setup {
@@ -96,6 +103,7 @@ impl Default for Setup {
             open_for: 5 * SECOND,
             adaptive: false,
             later: None,
+            on_call: None,
         }
     }
 }
@@ -118,7 +126,7 @@ impl Setup {
     }
 
     pub fn start(self, script: impl IntoIterator<Item = Step>) -> Proxy {
-        let steps = Script::default();
+        let steps = Script(Arc::default(), self.on_call);
         steps.0.lock().unwrap().0.extend(script);
         let circuit = Arc::new(Circuit::new(self.failures, self.open_for));
         let (phase, current) = watch::channel(Phase::Running);

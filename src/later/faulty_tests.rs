@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -67,6 +68,15 @@ impl Faulty {
     pub fn asked(&self, step: StoreStep) -> usize {
         let asked = self.asked.lock().unwrap();
         asked.get(step.as_str()).copied().unwrap_or_default()
+    }
+
+    /// What a job's state is at this moment, if there is a record of it.
+    pub fn state(&self, handle: Handle) -> Option<State> {
+        let mut context = Context::from_waker(Waker::noop());
+        match self.memory.fetch(handle).as_mut().poll(&mut context) {
+            Poll::Ready(record) => record.unwrap().map(|it| it.state),
+            Poll::Pending => panic!("memory takes no time"),
+        }
     }
 
     fn step<'a, T: Send + 'a>(

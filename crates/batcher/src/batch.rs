@@ -219,7 +219,8 @@ impl<J: Send + 'static, R: Send + 'static, I> Batch<J, R, I> {
         SlotRequest::new(&self.handle, batch)
     }
 
-    /// Goes on with a slot, without the members whose callers have left.
+    /// Goes on with a slot, without the members whose callers have left, or that were
+    /// withdrawn.
     pub fn resume(&mut self, mut slot: Slot<J, R>) {
         if self.parked {
             let mut state = self.handle.lock();
@@ -234,7 +235,7 @@ impl<J: Send + 'static, R: Send + 'static, I> Batch<J, R, I> {
         self.forget_departed();
     }
 
-    /// Drops the members whose callers have left. Not while it is parked, when they
+    /// Drops the members whose callers have left, or that were withdrawn. Not while it is parked, when they
     /// count for nothing anyway.
     pub fn forget_departed(&mut self) {
         if !self.parked {
@@ -242,11 +243,13 @@ impl<J: Send + 'static, R: Send + 'static, I> Batch<J, R, I> {
         }
     }
 
-    /// Says that the batch was not sent, right after it left: the next may leave
-    /// as if this one had not.
+    /// Says that the batch was not sent: the next may leave as if this one had not, where
+    /// none has left since. Of a half of a batch it is to be said right after it has its
+    /// slot.
     pub fn was_not_sent(&self) {
+        let left = (!self.half).then_some(self.left);
         let mut state = self.handle.lock();
-        state.last_was_not_sent();
+        state.last_was_not_sent(left);
         self.handle.proceed(state);
     }
 
@@ -295,7 +298,8 @@ impl<J: Send + 'static, R: Send + 'static, I> Batch<J, R, I> {
         &self.handle
     }
 
-    /// A future that ends once no member is left whose caller waits. It borrows
+    /// A future that ends once no member is left whose caller waits, or that is detached
+    /// and was not withdrawn. It borrows
     /// nothing of the batch; one may be awaited at a time.
     pub fn abandoned(&self) -> impl Future<Output = ()> + Send + 'static {
         let liveness = Arc::clone(&self.liveness);

@@ -156,8 +156,8 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
         waiting
     }
 
-    /// Takes no more items, and sends what is queued as fast as slots allow; detached
-    /// items that are [held](Self::hold_detached) once that is over.
+    /// Takes no more items, and sends what is queued as fast as slots allow, detached
+    /// items that were [held](Self::hold_detached) too.
     pub fn close(&self) {
         let mut state = self.0.lock();
         state.close();

@@ -119,10 +119,18 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
 
     /// Until then no detached item leaves, neither in a batch of its like nor beside those
     /// of callers, whatever is full, due, or flushed; with `None` they leave again. Their
-    /// deadlines go on.
+    /// deadlines go on. A batcher that is [closed](Self::close) holds nothing.
     pub fn hold_detached(&self, until: Option<Instant>) {
         let mut state = self.0.lock();
         state.hold_detached(until);
+        self.0.set_clock(state);
+    }
+
+    /// As [`hold_detached`](Self::hold_detached), for another reason, which has an end of
+    /// its own: it is neither taken back nor shortened, and a closed batcher waits for it.
+    pub fn pause_detached(&self, until: Instant) {
+        let mut state = self.0.lock();
+        state.pause_detached(until);
         self.0.set_clock(state);
     }
 }

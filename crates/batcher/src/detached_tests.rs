@@ -229,11 +229,17 @@ async fn a_closed_batcher_drains_both_lanes() {
     let (batcher, mut batches) = by_hand(settings());
     let answers = Answers::default();
     let _detached = [1, 2, 3, 4].map(|key| answers.submit(&batcher, key));
-    batcher.hold_detached(Some(Instant::now() + SECOND));
+    // Which ends with that, unlike the other.
+    batcher.hold_detached(Some(Instant::now() + FAR));
+    batcher.pause_detached(Instant::now() + SECOND);
+    batcher.pause_detached(Instant::now() + MS);
+    batcher.hold_detached(None);
+    batcher.hold_detached(Some(Instant::now() + FAR));
     let reply = submit(&batcher, 7);
+    let start = Instant::now();
     batcher.close();
     answer(batches.recv().await.unwrap());
-    assert_eq!(reply.await, Ok(70));
+    assert_eq!((start.elapsed(), reply.await), (Duration::ZERO, Ok(70)));
     let waiting = batcher.clone();
     let vacated = tokio::spawn(async move { waiting.vacated().await });
     for expected in [vec![1, 2, 3], vec![4]] {
@@ -242,6 +248,7 @@ async fn a_closed_batcher_drains_both_lanes() {
             (keys(&batch), batch.reason()),
             (expected, FlushReason::Drain)
         );
+        assert_eq!(start.elapsed(), SECOND);
         assert!(!vacated.is_finished());
         answer(batch);
     }
@@ -446,4 +453,50 @@ async fn a_thousand_that_are_due_at_once_expire_and_none_of_them_leaves() {
     assert_eq!(answers.len(), 1000);
     let expired = |it: &Answered| matches!(it.1, Err(Error::Expired { .. }));
     assert!(answers.iter().all(expired));
+}
+
+/// On whichever runtime they wait.
+#[test]
+fn callers_are_woken_before_answers_are_handed_over() {
+    use std::sync::mpsc;
+    use tokio::runtime::Builder;
+    let runtime = || Builder::new_current_thread().enable_time().build().unwrap();
+    let (here, there) = (runtime(), runtime());
+    let (batcher, mut batches) = here.block_on(async { by_hand(settings()) });
+    let elsewhere = there.block_on(async { batcher.on_this_runtime() });
+    let (woken, is_woken) = mpsc::channel();
+    let (handed_over, was_woken) = mpsc::channel();
+    let on_answer: OnAnswer<u64> = Box::new(move |_| {
+        let woken = is_woken.recv_timeout(60 * SECOND);
+        handed_over.send(woken).unwrap();
+    });
+    let detached =
+        here.block_on(async { batcher.submit_detached(Job(1, 1), Options::default(), on_answer) });
+    // Its waker is asked before anything is answered.
+    let (asks, asked) = mpsc::channel::<()>();
+    let caller = std::thread::spawn(move || {
+        there.block_on(async move {
+            let mut reply = submit(&elsewhere, 2);
+            let mut asks = Some(asks);
+            let answer = std::future::poll_fn(|context| {
+                let polled = std::pin::Pin::new(&mut reply).poll(context);
+                drop(asks.take());
+                polled
+            });
+            let answer = answer.await;
+            woken.send(()).unwrap();
+            answer
+        })
+    });
+    assert!(asked.recv().is_err());
+    let batch = here.block_on(batches.recv()).unwrap();
+    assert_eq!(keys(&batch), [2, 1]);
+    here.block_on(async { answer(batch) });
+    assert_eq!(
+        was_woken.recv().unwrap(),
+        Ok(()),
+        "callers wait for what is done"
+    );
+    assert_eq!(caller.join().unwrap(), Ok(20));
+    drop(detached);
 }

@@ -6,7 +6,7 @@ use crate::handle::Handle;
 use crate::recipient::Delivery;
 
 /// Wakes the callers of a batch: at once where they wait on this runtime, on
-/// others when it is dropped.
+/// others when it is dropped or a detached item has its turn.
 pub(crate) struct RemoteWakes<'a, J: Send + 'static, R: Send + 'static> {
     handle: &'a Handle<J, R>,
     /// By the batcher's runtimes.
@@ -21,8 +21,12 @@ impl<'a, J: Send + 'static, R: Send + 'static> RemoteWakes<'a, J, R> {
         }
     }
 
-    /// Wakes somebody whose item was submitted on this runtime.
+    /// Wakes somebody whose item was submitted on this runtime; all callers before the
+    /// answer to a detached item is handed over.
     pub fn wake(&mut self, delivery: Delivery<R>, runtime: usize) {
+        if let Delivery::Detached(_) = delivery {
+            self.wake_elsewhere();
+        }
         let Some(waker) = delivery.into_waker() else {
             return;
         };
@@ -34,12 +38,16 @@ impl<'a, J: Send + 'static, R: Send + 'static> RemoteWakes<'a, J, R> {
             self.elsewhere.push((runtime, vec![waker]));
         }
     }
+
+    fn wake_elsewhere(&mut self) {
+        for (runtime, wakers) in self.elsewhere.drain(..) {
+            self.handle.wake_at(runtime, wakers);
+        }
+    }
 }
 
 impl<J: Send + 'static, R: Send + 'static> Drop for RemoteWakes<'_, J, R> {
     fn drop(&mut self) {
-        for (runtime, wakers) in self.elsewhere.drain(..) {
-            self.handle.wake_at(runtime, wakers);
-        }
+        self.wake_elsewhere();
     }
 }

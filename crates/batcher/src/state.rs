@@ -52,8 +52,10 @@ pub(crate) struct State<T, P> {
     lanes: Lanes,
     slots: Slots,
     parked: Parked<P>,
-    /// Until then no detached item leaves.
+    /// Until then no detached item leaves, unless the batcher is closed.
     held_until: Option<Instant>,
+    /// Nor until then, closed or not.
+    paused_until: Option<Instant>,
     /// What comes back from a batch is given up.
     given_up: bool,
     /// How many detached items have taken free places.
@@ -116,6 +118,7 @@ impl<T, P> State<T, P> {
             slots: Slots::new(settings.max_in_flight),
             parked: Parked::new(),
             held_until: None,
+            paused_until: None,
             given_up: false,
             rode: 0,
             untold: 0,
@@ -222,10 +225,10 @@ impl<T, P> State<T, P> {
         self.parked.give_up(place)
     }
 
-    /// The batch that left last has not been sent: the next need not keep its
-    /// distance from it.
-    pub fn last_was_not_sent(&mut self) {
-        self.slots.last_was_not_sent();
+    /// The batch that left last, if that was then, has not been sent: the next need not
+    /// keep its distance from it.
+    pub fn last_was_not_sent(&mut self, left: Option<Instant>) {
+        self.slots.last_was_not_sent(left);
     }
 
     /// The caller of a queued item has left. `None` if its batch left first.

@@ -47,6 +47,11 @@ impl<J: Send + 'static, R: Send + 'static> Batch<J, R> {
 }
 
 impl<J: Send + 'static, R: Send + 'static, I> Batch<J, R, I> {
+    /// Answers the members that callers wait for; detached ones stay.
+    pub fn answer_callers(&mut self, mut answer: impl FnMut(&Member<I, R>) -> R) {
+        self.settle(|it| !it.is_detached(), |member| Ok(answer(member)));
+    }
+
     /// Answers the detached members; the others stay.
     pub fn answer_detached(&mut self, mut answer: impl FnMut(&Member<I, R>) -> R) {
         self.settle(Member::is_detached, |member| Ok(answer(member)));

@@ -33,13 +33,20 @@ impl<T, P> State<T, P> {
         }
     }
 
-    /// Until then no detached item leaves, neither beside others nor with its like.
+    /// Until then no detached item leaves, neither beside others nor with its like, or
+    /// until all are to leave since nothing comes any more.
     pub fn hold_detached(&mut self, until: Option<Instant>) {
         self.held_until = until;
     }
 
+    /// Nor before this, whatever else holds them or does not.
+    pub fn pause_detached(&mut self, until: Instant) {
+        self.paused_until = self.paused_until.max(Some(until));
+    }
+
     /// Until when they are held, if they are.
     pub(super) fn held(&self, now: Instant) -> Option<Instant> {
-        self.held_until.filter(|&until| now < until)
+        let held = self.held_until.filter(|_| !self.is_closed());
+        held.max(self.paused_until).filter(|&until| now < until)
     }
 }

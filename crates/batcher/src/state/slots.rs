@@ -73,10 +73,12 @@ impl Slots {
         self.last_left
     }
 
-    /// The batch that left last has not been sent: the next need not keep its
-    /// distance from it.
-    pub fn last_was_not_sent(&mut self) {
-        self.last_left = self.before_last;
+    /// The batch that left last, if that was then, has not been sent: the next need not
+    /// keep its distance from it.
+    pub fn last_was_not_sent(&mut self, left: Option<Instant>) {
+        if left.is_none_or(|left| self.last_left == Some(left)) {
+            self.last_left = self.before_last;
+        }
     }
 
     /// How long all slots were taken.

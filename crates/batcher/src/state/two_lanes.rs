@@ -176,7 +176,8 @@ impl TwoLanes {
     /// The interval or the hold is not over.
     fn detached_not_before(&self) -> Option<Instant> {
         let interval = self.with.slots.last_left().map(|it| it + self.interval);
-        interval.max(self.held_until).filter(|&it| self.now < it)
+        let held = self.held_until.filter(|_| !self.closing);
+        interval.max(held).filter(|&it| self.now < it)
     }
 
     /// When the detached batch of a frame leaves, if a slot is free.
@@ -358,7 +359,9 @@ impl TwoLanes {
         );
         assert!(riders.iter().all(|it| it.item.0));
         let (max_size, max_bytes) = self.bounds();
-        let held = self.held_until.is_some_and(|it| self.now < it);
+        let held = self
+            .held_until
+            .is_some_and(|it| self.now < it && !self.closing);
         let detached = match lane {
             Lane::Detached => {
                 assert!(!held && riders.is_empty());
