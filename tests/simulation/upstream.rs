@@ -52,6 +52,8 @@ pub struct Fate {
     pub done: u32,
     /// Its caller was told that the upstream has not seen it.
     pub called_unseen: bool,
+    /// It is for later, and nothing of it may leave: its record is not told to be sent.
+    pub held: bool,
 }
 
 /// What the panics say that are asked for.
@@ -77,6 +79,8 @@ struct State {
     fates: HashMap<String, Fate>,
     deeds: BTreeMap<&'static str, u64>,
     in_flight: usize,
+    /// Since when it has nothing to do.
+    idle_since: Instant,
     last_left: Option<Instant>,
     /// The connections that the proxy keeps.
     kept: Vec<Connection>,
@@ -151,6 +155,7 @@ impl Oracle {
             fates: HashMap::new(),
             deeds: BTreeMap::new(),
             in_flight: 0,
+            idle_since: Instant::now(),
             last_left: None,
             kept: Vec::new(),
             poison,
@@ -164,6 +169,16 @@ impl Oracle {
     /// Somebody was told that the upstream has not seen this job, and never will.
     pub fn is_called_unseen(&self, secret: &str) {
         self.with(|it| it.fates.entry(secret.to_owned()).or_default().called_unseen = true);
+    }
+
+    /// Nothing of this job may leave, or it may.
+    pub fn hold(&self, secret: &str, held: bool) {
+        self.with(|it| it.fates.entry(secret.to_owned()).or_default().held = held);
+    }
+
+    /// Since when no call has been open, if none is.
+    pub fn idle_since(&self) -> Option<Instant> {
+        self.with(|it| (it.in_flight == 0).then_some(it.idle_since))
     }
 
     pub fn fates(&self) -> Vec<Fate> {
@@ -185,7 +200,9 @@ impl Oracle {
     fn saw(&self, jobs: &[Job]) {
         self.with(|it| {
             for job in jobs {
-                it.fates.entry(job.secret.clone()).or_default().seen = true;
+                let fate = it.fates.entry(job.secret.clone()).or_default();
+                assert!(!fate.held, "it has left though it is not told to be sent");
+                fate.seen = true;
             }
         });
     }
@@ -217,6 +234,7 @@ impl Drop for Open {
     fn drop(&mut self) {
         self.oracle.with(|it| {
             it.in_flight -= 1;
+            it.idle_since = Instant::now();
             if !self.ended {
                 *it.deeds.entry("is abandoned").or_default() += 1;
             }
