@@ -2,6 +2,7 @@
 //! or deleted, by an answer that is true, and counted.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -44,6 +45,8 @@ pub struct Ledger {
     oracle: Oracle,
     terms: Terms,
     entries: Arc<Mutex<BTreeMap<Handle, Entry>>>,
+    /// Whether what waits is to leave, come what may.
+    ending: Arc<AtomicBool>,
 }
 
 /// A record.
@@ -56,6 +59,8 @@ pub struct Entry {
     due: Instant,
     /// What it was answered, whether or not it was there any more.
     answer: Option<Answer>,
+    /// Whether it was ever told to be sent.
+    was_sent: bool,
     /// Whether it may come again, since nobody said that it is kept.
     repeats: bool,
     /// When it expires.
@@ -80,12 +85,21 @@ impl Entry {
 
 impl Ledger {
     pub fn new(oracle: Oracle, terms: Terms) -> Self {
-        let entries = Arc::default();
         Self {
             oracle,
             terms,
-            entries,
+            entries: Arc::default(),
+            ending: Arc::default(),
         }
+    }
+
+    /// Nothing waits for better times from here on.
+    pub fn end(&self) {
+        self.ending.store(true, Ordering::Relaxed);
+    }
+
+    fn ends(&self) -> bool {
+        self.ending.load(Ordering::Relaxed)
     }
 
     pub fn made(&self, new: &NewRecord) {
@@ -100,6 +114,7 @@ impl Ledger {
             stream: new.stream.as_ref().map(|it| it.as_str().to_owned()),
             due: now + self.terms.max_wait.min(half),
             answer: None,
+            was_sent: false,
             repeats: false,
             expires_at: None,
             deleted: None,
@@ -128,7 +143,10 @@ impl Ledger {
     /// The others may.
     pub fn may_leave(&self, handles: &[Handle], gone: &[Handle]) {
         for handle in handles.iter().filter(|it| !gone.contains(it)) {
-            self.with(*handle, |entry| self.oracle.hold(&entry.secret, false));
+            self.with(*handle, |entry| {
+                self.oracle.hold(&entry.secret, false);
+                entry.was_sent = true;
+            });
         }
     }
 
@@ -150,8 +168,11 @@ impl Ledger {
             let said = (answer.status(), &answer.headers(), &answer.body()[..]);
             let truth = (&entry.id, entry.secret.as_str(), &self.oracle);
             judge(said, truth, self.terms.idempotent);
-            if answer.code() == Code::QueueTimeout {
-                self.had_to_wait(entry);
+            match answer.code() {
+                Code::QueueTimeout => self.had_to_wait(entry),
+                // Jobs for later wait until it is closed, but for those that are under way.
+                Code::CircuitOpen => assert!(entry.was_sent || self.ends(), "{entry:?}"),
+                _ => {}
             }
             entry.answer = Some(answer.clone());
             if entry.deleted.is_none() {

@@ -109,7 +109,7 @@ impl Records {
         rng: &mut StdRng,
         max_wait: Duration,
         (oracle, observer): (&Oracle, &Arc<Observer>),
-        (mood, idempotent): (Mood, bool),
+        (mood, opens, idempotent): (Mood, bool, bool),
     ) -> Self {
         let settings = later::Settings {
             max_jobs: [3, 1000, 1000][rng.random_range(0..3)],
@@ -120,12 +120,13 @@ impl Records {
         let terms = Terms {
             keep: settings.keep,
             max_wait,
-            // However long the circuit is open; and what a store that takes its time does
-            // not bear is tried once more after a second.
-            leaves_within: match mood {
-                Mood::Steady => Duration::from_millis(200),
-                Mood::Slow => Duration::from_millis(1500),
-                Mood::Faulty => HANG,
+            // While a probe is under way nobody knows better than that it takes a second,
+            // and what a store does not bear is tried once more after one.
+            leaves_within: match (mood, opens) {
+                (Mood::Steady, false) => Duration::from_millis(50),
+                (Mood::Steady, true) => Duration::from_millis(1300),
+                (Mood::Slow, _) => Duration::from_millis(2500),
+                (Mood::Faulty, _) => HANG,
             },
             idempotent,
         };
@@ -153,11 +154,12 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> Proxy {
         false => rng.random_range(1..5),
     };
     let mood = [Mood::Steady, Mood::Steady, Mood::Slow, Mood::Faulty][rng.random_range(0..4)];
-    let mut bounds = Bounds {
+    let bounds = Bounds {
         max_size: rng.random_range(1..10),
         max_bytes: rng.random_range(150..600),
         max_in_flight: if adaptive { limit::MAX } else { slots },
         min_interval: Duration::from_millis(if rng.random_bool(0.2) { 7 } else { 0 }),
+        at_once: mood == Mood::Steady,
         split_on: match rng.random_range(0..3) {
             0 => vec![],
             1 => vec![400],
@@ -206,11 +208,6 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> Proxy {
         max_size: bounds.max_size,
         max_bytes: bounds.max_bytes,
     }));
-    if mood != Mood::Steady {
-        // Between two batches that leave, and what the store takes is between that and
-        // their calls.
-        bounds.min_interval = Duration::ZERO;
-    }
     let upstream = SimulatedUpstream::new(oracle.clone(), Arc::clone(&circuit), bounds, badness);
     let budget = Budget::new(rng.random_range(0.0..1.0), 5, Instant::now());
     let (phase, current) = watch::channel(Phase::Running);
@@ -223,7 +220,12 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> Proxy {
         Arc::clone(&observer),
     );
     let max_wait = settings.detached_max_wait;
-    let records = Records::new(rng, max_wait, (oracle, &observer), (mood, idempotent));
+    let records = Records::new(
+        rng,
+        max_wait,
+        (oracle, &observer),
+        (mood, failures > 0, idempotent),
+    );
     let engine = engine.with_later(records.later.clone());
     let engine = Arc::new(match adaptive {
         true => engine.adaptive(),
@@ -342,6 +344,7 @@ async fn schedule(seed: u64) -> Outcome {
             }
         }
     }
+    records.ledger.end();
     batcher.close();
     records.later.close();
     phase.send_replace(Phase::Draining);
