@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use microbatch::code::Code;
@@ -274,6 +274,8 @@ impl Ledger {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Handle, Entry>> {
-        self.entries.lock().unwrap()
+        // A check that fails is told once.
+        let entries = self.entries.lock();
+        entries.unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -112,8 +112,8 @@ impl Records {
         (mood, opens, idempotent): (Mood, bool, bool),
     ) -> Self {
         let settings = later::Settings {
-            max_jobs: [3, 1000, 1000][rng.random_range(0..3)],
-            max_bytes: [500, 1 << 20, 1 << 20][rng.random_range(0..3)],
+            max_jobs: [3, 1000, 1000, 1000][rng.random_range(0..4)],
+            max_bytes: [500, 1 << 20, 1 << 20, 1 << 20][rng.random_range(0..4)],
             keep: Duration::from_millis([100, 400, 5000][rng.random_range(0..3)]),
             job_timeout: Duration::from_millis([400, 2000, 20_000][rng.random_range(0..3)]),
         };

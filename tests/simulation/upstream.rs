@@ -1,7 +1,7 @@
 //! An upstream that misbehaves by chance, and remembers what it really did.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -197,7 +197,8 @@ impl Oracle {
     }
 
     fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
-        f(&mut self.0.lock().unwrap())
+        // What has panicked meanwhile is told by what it was; this is not to hide it.
+        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn saw(&self, jobs: &[Job]) {
