@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::batcher::Batcher;
 use crate::error::Error;
 use crate::handle::Handle;
-use crate::member::Pending;
+use crate::member::{Pending, Standing};
 use crate::options::Options;
 use crate::queue::{Entry, Loads};
 use crate::recipient::{OnAnswer, Recipient};
@@ -84,7 +84,9 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
             return Err((item, Error::TooLarge));
         }
         let arrived = Instant::now();
-        let (answerer, slot) = reply_slot::pair(Recipient::Keeper(on_answer));
+        let (answerer, slot) = reply_slot::pair(Recipient::Detached(on_answer));
+        let key = options.key;
+        let mut standing = Box::new(Standing { number: 0, key });
         let mut state = handle.lock();
         if state.is_closed() {
             drop(state);
@@ -92,12 +94,13 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
             drop(slot.leave());
             return Err((item, Error::Closed));
         }
+        standing.number = state.next_detached();
         let entry = Entry {
             item: Pending {
                 item,
                 answerer,
                 runtime: handle.index,
-                detached: Some(state.next_detached()),
+                detached: Some(standing),
             },
             key: options.key,
             bytes,

@@ -98,21 +98,18 @@ async fn detached_items_take_free_places_and_no_more() {
     let answers = Answers::default();
     // The second has the key of the caller's, and the last finds no place.
     let detached = [1, 2, 3, 4].map(|key| answers.submit(&batcher, key));
-    batcher.hold_detached(Some(Instant::now() + MS));
     let start = Instant::now();
     let reply = submit(&batcher, 2);
     let batch = batches.recv().await.unwrap();
-    assert_eq!(start.elapsed(), MS, "full once they are released");
-    assert_eq!(keys(&batch), [1, 2, 3]);
-    answer(batch);
-    let batch = batches.recv().await.unwrap();
-    assert_eq!(start.elapsed(), 5 * MS);
-    assert_eq!(keys(&batch), [2, 4]);
+    assert_eq!((start.elapsed(), keys(&batch)), (5 * MS, vec![2, 1, 3]));
     let mine = |member: &Member<Job, u64>| !member.is_detached();
     assert_eq!(batch.members().iter().filter(|it| mine(it)).count(), 1);
     answer(batch);
     assert_eq!(reply.await, Ok(20));
-    assert_eq!(batcher.snapshot().detached_rode, 1);
+    let batch = batches.recv().await.unwrap();
+    assert_eq!((start.elapsed(), keys(&batch)), (SECOND, vec![2, 4]));
+    answer(batch);
+    assert_eq!(batcher.snapshot().detached_rode, 2);
     assert_eq!(answers.take().len(), 4);
     drop(detached);
     let counts = batcher.snapshot();
@@ -355,4 +352,98 @@ async fn a_parked_batch_of_detached_items_does_not_resume_before_callers() {
     }
     resumed.await.unwrap();
     assert_eq!(answers.take().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_free_slot_is_left_to_callers_who_gather() {
+    let (batcher, mut batches) = by_hand(Settings {
+        max_in_flight: 2,
+        ..settings()
+    });
+    let answers = Answers::default();
+    let start = Instant::now();
+    let reply = submit(&batcher, 1);
+    let detached: Vec<_> = (11..=17).map(|key| answers.submit(&batcher, key)).collect();
+    let alone = batches.recv().await.unwrap();
+    assert_eq!(
+        (start.elapsed(), keys(&alone)),
+        (Duration::ZERO, vec![11, 12, 13])
+    );
+    // For the callers' batch it is as if nothing else waited.
+    let batch = batches.recv().await.unwrap();
+    assert_eq!((start.elapsed(), keys(&batch)), (5 * MS, vec![1, 14, 15]));
+    answer(batch);
+    assert_eq!(reply.await, Ok(10));
+    // Nobody waits any more.
+    let last = batches.recv().await.unwrap();
+    assert_eq!((start.elapsed(), keys(&last)), (SECOND, vec![16, 17]));
+    drop((alone, last, detached));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_left_leaves_the_last_slot_too() {
+    let (batcher, mut batches) = by_hand(Settings {
+        max_wait: FAR,
+        ..settings()
+    });
+    let answers = Answers::default();
+    let start = Instant::now();
+    let reply = submit(&batcher, 1);
+    (11..=13).for_each(|key| drop(answers.submit(&batcher, key)));
+    sleep(SECOND).await;
+    nothing_left(&mut batches);
+    drop(reply);
+    let batch = batches.recv().await.unwrap();
+    assert_eq!((start.elapsed(), keys(&batch)), (SECOND, vec![11, 12, 13]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_old_do_not_wait_for_callers_who_gather() {
+    for (waits, old_after) in [
+        (Duration::ZERO, SECOND),
+        (50 * MS, SECOND),
+        (SECOND, 10 * SECOND),
+    ] {
+        let (batcher, mut batches) = by_hand(Settings {
+            max_wait: FAR,
+            detached_max_wait: waits,
+            ..settings()
+        });
+        let answers = Answers::default();
+        let start = Instant::now();
+        let _reply = submit(&batcher, 1);
+        (11..=13).for_each(|key| drop(answers.submit(&batcher, key)));
+        let batch = batches.recv().await.unwrap();
+        assert_eq!(
+            (start.elapsed(), keys(&batch)),
+            (old_after, vec![11, 12, 13])
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_that_are_due_at_once_expire_and_none_of_them_leaves() {
+    let (batcher, mut batches) = by_hand(Settings {
+        max_in_flight: 9,
+        ..settings()
+    });
+    let answers = Answers::default();
+    let due = Instant::now() + SECOND;
+    batcher.hold_detached(Some(due));
+    for key in 0..1000 {
+        drop(answers.submit_with(&batcher, Job(key, 1), due));
+    }
+    // A caller whose batch leaves when a first portion has expired.
+    sleep(995 * MS).await;
+    let reply = submit(&batcher, 7777);
+    let batch = batches.recv().await.unwrap();
+    assert_eq!((Instant::now(), keys(&batch)), (due, vec![7777]));
+    answer(batch);
+    assert_eq!(reply.await, Ok(77770));
+    sleep(MS).await;
+    nothing_left(&mut batches);
+    let answers = answers.take();
+    assert_eq!(answers.len(), 1000);
+    let expired = |it: &Answered| matches!(it.1, Err(Error::Expired { .. }));
+    assert!(answers.iter().all(expired));
 }

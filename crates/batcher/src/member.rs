@@ -14,15 +14,16 @@ pub(crate) struct Pending<J, R> {
     pub answerer: Answerer<R>,
     /// Which of the batcher's runtimes its caller waits on, or it came from.
     pub runtime: usize,
-    /// Its number among the detached items, if it is one.
-    pub detached: Option<Number>,
+    /// If it is detached.
+    pub detached: Option<Box<Standing>>,
 }
 
-/// Where a detached item was in line.
-#[derive(Clone, Copy, Debug)]
+/// Where a detached item is in line, or was. Boxed, so that callers' items are no larger
+/// for it.
+#[derive(Debug)]
 pub(crate) struct Standing {
-    number: Number,
-    key: Option<u64>,
+    pub number: Number,
+    pub key: Option<u64>,
 }
 
 /// One item of a batch, and the duty to answer it.
@@ -32,7 +33,7 @@ pub struct Member<J, R> {
     pub(crate) answerer: Answerer<R>,
     pub(crate) runtime: usize,
     /// None where a caller waits for its answer.
-    pub(crate) detached: Option<Standing>,
+    pub(crate) detached: Option<Box<Standing>>,
     pub(crate) bytes: usize,
     pub(crate) arrived: Instant,
     pub(crate) deadline: Option<Instant>,
@@ -47,12 +48,11 @@ impl<J, R> Member<J, R> {
             runtime,
             detached,
         } = entry.item;
-        let key = entry.key;
         Self {
             item,
             answerer,
             runtime,
-            detached: detached.map(|number| Standing { number, key }),
+            detached,
             bytes: entry.bytes,
             arrived: entry.arrived,
             deadline: entry.deadline,
@@ -78,13 +78,14 @@ impl<J, R> Member<J, R> {
         self,
         frame: Option<&Frame>,
     ) -> Option<(Number, Entry<Pending<J, R>>)> {
-        let Standing { number, key } = self.detached?;
+        let standing = self.detached?;
+        let Standing { number, key } = *standing;
         let entry = Entry {
             item: Pending {
                 item: self.item,
                 answerer: self.answerer,
                 runtime: self.runtime,
-                detached: Some(number),
+                detached: Some(standing),
             },
             key,
             bytes: self.bytes,
@@ -123,5 +124,24 @@ impl<J, R> Member<J, R> {
     /// How long it had waited by `left`.
     pub fn waited(&self, left: Instant) -> Duration {
         left.saturating_duration_since(self.arrived)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::mem::size_of;
+
+    use crate::recipient::Delivery;
+
+    use super::*;
+
+    /// What a caller's item is moved as: a word more than its own, for what is detached.
+    #[test]
+    fn what_is_moved_for_a_caller_is_small() {
+        const WORD: usize = size_of::<usize>();
+        type Large = [u64; 32];
+        assert_eq!(size_of::<Pending<u64, Large>>(), 4 * WORD);
+        assert_eq!(size_of::<Member<u64, Large>>(), 9 * WORD);
+        assert_eq!(size_of::<Delivery<Large>>(), 5 * WORD);
     }
 }

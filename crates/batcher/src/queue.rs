@@ -136,7 +136,14 @@ impl<T> Queue<T> {
         self.visits.get()
     }
 
+    /// How many items wait, in the queue proper or for room in it.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// How many items wait in the queue proper.
+    #[inline]
     pub fn items(&self) -> usize {
         self.waiting.len() - self.overflow.len()
     }
@@ -197,6 +204,7 @@ impl<T> Queue<T> {
     }
 
     /// The earliest deadline of all that wait.
+    #[inline]
     pub fn earliest_deadline(&self) -> Option<Instant> {
         self.deadlines.first().map(|(deadline, _)| deadline)
     }
@@ -269,6 +277,7 @@ impl<T> Queue<T> {
     }
 
     /// Until when it waits for company, if not as long as any may.
+    #[inline]
     fn hurried(&self, entry: &Entry<T>) -> Option<Instant> {
         let waits = longest_wait(entry.arrived, entry.deadline, self.max_wait);
         (waits < self.max_wait).then(|| entry.arrived + waits)
@@ -449,6 +458,7 @@ impl<T> Queue<T> {
 }
 
 /// Takes one out that was ready, and is no longer in that line.
+#[inline]
 fn take_out<T>(
     waiting: &mut Slab<Waiting<T>>,
     deadlines: &mut Deadlines,

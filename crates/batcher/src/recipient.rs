@@ -18,52 +18,51 @@ pub type OnAnswer<R> = Box<dyn FnOnce(Result<R, Error>) + Send>;
 pub(crate) enum Recipient<R> {
     /// A caller, with how to wake it if it sleeps.
     Caller(Option<Waker>),
-    /// Whoever keeps it.
-    Keeper(OnAnswer<R>),
+    /// A detached item's, which is handed over.
+    Detached(OnAnswer<R>),
 }
 
 impl<R> std::fmt::Debug for Recipient<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Caller(waker) => f.debug_tuple("Caller").field(waker).finish(),
-            Self::Keeper(_) => f.write_str("Keeper"),
+            Self::Detached(_) => f.write_str("Detached"),
         }
     }
 }
 
 /// An item that was answered, and whom that is to be told. To be dropped outside of
-/// locks: a keeper is told then at the latest, and its batch has one less to answer.
+/// locks: the answer to a detached one is handed over then at the latest, and its batch
+/// has one less to answer.
 #[must_use = "somebody may wait to be told"]
-pub(crate) struct Delivery<R> {
-    whom: Whom<R>,
+pub(crate) enum Delivery<R> {
+    /// To a caller, whose answer waits to be taken.
+    Caller {
+        waker: Option<Waker>,
+        membership: Option<Membership>,
+    },
+    /// Boxed, so that what is handed on for a caller is small.
+    Detached(Box<HandOver<R>>),
+}
+
+/// The answer to a detached item, handed over when this is dropped.
+pub(crate) struct HandOver<R> {
+    answered: Option<(OnAnswer<R>, Answer<R>)>,
     _membership: Option<Membership>,
 }
 
-enum Whom<R> {
-    /// Its answer waits to be taken.
-    Caller(Option<Waker>),
-    Keeper(Option<(OnAnswer<R>, Answer<R>)>),
-}
-
 impl<R> Delivery<R> {
-    /// To a caller, whose answer waits to be taken.
-    pub fn to_caller(waker: Option<Waker>, membership: Option<Membership>) -> Self {
-        Self {
-            whom: Whom::Caller(waker),
-            _membership: membership,
-        }
-    }
-
-    /// To a keeper.
-    pub fn to_keeper(
+    /// Of a detached item's answer.
+    #[cold]
+    pub fn of_detached(
         on_answer: OnAnswer<R>,
         answer: Answer<R>,
         membership: Option<Membership>,
     ) -> Self {
-        Self {
-            whom: Whom::Keeper(Some((on_answer, answer))),
+        Self::Detached(Box::new(HandOver {
+            answered: Some((on_answer, answer)),
             _membership: membership,
-        }
+        }))
     }
 
     /// Wakes the caller, if it sleeps, or hands the answer over.
@@ -71,20 +70,26 @@ impl<R> Delivery<R> {
         self.into_waker().into_iter().for_each(Waker::wake);
     }
 
-    /// How to wake the caller, if it sleeps. A keeper has been told then.
-    pub fn into_waker(mut self) -> Option<Waker> {
-        match &mut self.whom {
-            Whom::Caller(waker) => waker.take(),
-            Whom::Keeper(_) => None,
+    /// How to wake the caller, if it sleeps. The answer to a detached item is handed over
+    /// then.
+    #[inline]
+    pub fn into_waker(self) -> Option<Waker> {
+        match self {
+            Self::Caller { waker, membership } => {
+                drop(membership);
+                waker
+            }
+            Self::Detached(answer) => {
+                drop(answer);
+                None
+            }
         }
     }
 }
 
-impl<R> Drop for Whom<R> {
+impl<R> Drop for HandOver<R> {
     fn drop(&mut self) {
-        if let Self::Keeper(answered) = self
-            && let Some((on_answer, answer)) = answered.take()
-        {
+        if let Some((on_answer, answer)) = self.answered.take() {
             contain(|| on_answer(answer));
         }
     }

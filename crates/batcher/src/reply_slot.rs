@@ -70,14 +70,15 @@ enum Exchange<R> {
 
 impl<R> Exchange<R> {
     /// The answer, where none is to come any more.
+    #[inline]
     fn take(&mut self) -> Option<Answer<R>> {
+        // Looked at first, so that what waits is not moved.
+        if let Self::Waiting(_) = self {
+            return None;
+        }
         match std::mem::replace(self, Self::Over) {
             Self::Answered(answer) => Some(answer),
-            Self::Over => Some(Err(Error::Dropped)),
-            waiting => {
-                *self = waiting;
-                None
-            }
+            _ => Some(Err(Error::Dropped)),
         }
     }
 }
@@ -131,27 +132,22 @@ impl<R> Answerer<R> {
 
     fn settle(&self, answer: Answer<R>) -> Result<Delivery<R>, Answer<R>> {
         let mut state = lock(&self.0);
-        match std::mem::replace(&mut *state, Exchange::Over) {
-            Exchange::Waiting(Waiting {
-                progress,
-                recipient,
-            }) => {
-                let membership = progress.into_membership();
-                Ok(match recipient {
-                    Recipient::Caller(waker) => {
-                        *state = Exchange::Answered(answer);
-                        Delivery::to_caller(waker, membership)
-                    }
-                    Recipient::Keeper(on_answer) => {
-                        Delivery::to_keeper(on_answer, answer, membership)
-                    }
-                })
+        let Exchange::Waiting(waiting) = &mut *state else {
+            return Err(answer);
+        };
+        let progress = std::mem::replace(&mut waiting.progress, Progress::Queued(None));
+        let recipient = std::mem::replace(&mut waiting.recipient, Recipient::Caller(None));
+        let membership = progress.into_membership();
+        Ok(match recipient {
+            Recipient::Caller(waker) => {
+                *state = Exchange::Answered(answer);
+                Delivery::Caller { waker, membership }
             }
-            settled => {
-                *state = settled;
-                Err(answer)
+            Recipient::Detached(on_answer) => {
+                *state = Exchange::Over;
+                Delivery::of_detached(on_answer, answer, membership)
             }
-        }
+        })
     }
 
     /// Nobody is answered any more. What is left of that is dropped outside of locks.
@@ -186,15 +182,17 @@ impl<R> ReplySlot<R> {
             return Poll::Pending;
         }
         drop(state);
-        let mut recipient = Recipient::Caller(Some(context.waker().clone()));
+        let mut waker = Some(context.waker().clone());
         let mut state = lock(&self.0);
         let answer = state.take();
-        if let Exchange::Waiting(waiting) = &mut *state {
-            std::mem::swap(&mut waiting.recipient, &mut recipient);
+        if let Exchange::Waiting(waiting) = &mut *state
+            && let Recipient::Caller(before) = &mut waiting.recipient
+        {
+            std::mem::swap(before, &mut waker);
         }
         drop(state);
         // The one before, or the new one where the answer has come meanwhile.
-        drop(recipient);
+        drop(waker);
         answer.map_or(Poll::Pending, Poll::Ready)
     }
 

@@ -14,6 +14,7 @@ mod backlog;
 mod detached_items;
 mod lanes;
 mod moment;
+mod next;
 mod parked;
 mod slots;
 mod turns;
@@ -26,14 +27,14 @@ use crate::cap::Cap;
 use crate::error::Error;
 use crate::frame::Frame;
 use crate::options::Options;
-use crate::policy::{Action, FlushReason, Gate};
+use crate::policy::{Action, FlushReason};
 use crate::queue::{Entry, Load, Loads, Room, Ticket};
 use crate::rate::Departures;
 use crate::settings::{OnFull, Settings};
 use crate::snapshot::Snapshot;
 use armed::Armed;
 use backlog::Backlog;
-use lanes::{Lanes, Wishes};
+use lanes::Lanes;
 use parked::Parked;
 use slots::Slots;
 
@@ -57,8 +58,8 @@ pub(crate) struct State<T, P> {
     given_up: bool,
     /// How many detached items have taken free places.
     rode: u64,
-    /// How many were given up or have expired, and are not told as yet.
-    being_told: usize,
+    /// How many were given up or have expired, and are still to be told.
+    untold: usize,
     /// The most that waited, in the queue and for room in it, since they were asked for
     /// with [`State::observe`].
     most_queued: usize,
@@ -95,14 +96,6 @@ pub(crate) enum Pushed {
     Waits { earlier: Option<Instant> },
 }
 
-/// What is next.
-struct Next {
-    lane: Lane,
-    frame: Option<Frame>,
-    action: Action,
-    wishes: Wishes,
-}
-
 impl<T, P> Default for Decisions<T, P> {
     fn default() -> Self {
         Self {
@@ -125,7 +118,7 @@ impl<T, P> State<T, P> {
             held_until: None,
             given_up: false,
             rode: 0,
-            being_told: 0,
+            untold: 0,
             most_queued: 0,
             most_waiting_for_room: 0,
             on_full: settings.on_full,
@@ -252,7 +245,7 @@ impl<T, P> State<T, P> {
     pub fn is_vacant(&self) -> bool {
         self.slots.in_flight == 0
             && self.parked.batches == 0
-            && self.being_told == 0
+            && self.untold == 0
             && self.callers.is_empty()
             && self.detached.is_empty()
     }
@@ -296,7 +289,7 @@ impl<T, P> State<T, P> {
         gone.extend(self.detached.queue.clear());
         self.callers.set_turns(now);
         self.detached.set_turns(now);
-        self.being_told += gone.len();
+        self.untold += gone.len();
         gone
     }
 
@@ -304,13 +297,13 @@ impl<T, P> State<T, P> {
     pub fn advance(&mut self, moment: Moment) -> Decisions<T, P> {
         let mut decisions = self.expire(moment.now);
         while self.step(moment, &mut decisions) {}
-        self.being_told += decisions.expired.len();
+        self.untold += decisions.expired.len();
         decisions
     }
 
     /// So many of those that were given up or expired have been told.
     pub fn told(&mut self, items: usize) {
-        self.being_told -= items;
+        self.untold -= items;
     }
 
     fn expire(&mut self, now: Instant) -> Decisions<T, P> {
@@ -327,27 +320,24 @@ impl<T, P> State<T, P> {
     /// Takes the next batch that may leave or resume; false if there is none.
     fn step(&mut self, moment: Moment, decisions: &mut Decisions<T, P>) -> bool {
         let now = moment.now;
-        let Next {
-            lane,
-            frame,
-            action,
-            wishes,
-        } = self.next_action(moment);
-        let reason = match action {
+        let mut next = self.next_action(moment);
+        let reason = match next.action {
             Action::Nothing | Action::Until(_) => return false,
             Action::Resume => {
-                let Some((whom, half)) = self.parked.next(lane, self.slots.halves_may()) else {
+                let halves_may = self.slots.halves_may();
+                let Some((whom, half)) = self.parked.next(next.lane, halves_may) else {
                     return false;
                 };
                 self.slots.occupy(half, now);
-                self.lanes.left(lane, &wishes, now);
+                self.lanes.left(&next);
                 decisions.resumed.push((whom, half));
                 return true;
             }
             Action::LeaveFull => None,
             Action::Leave(reason) => Some(reason),
         };
-        let departure = match lane {
+        let frame = next.frame.take();
+        let departure = match next.lane {
             Lane::Callers => self.take_with_riders(frame, reason, now),
             Lane::Detached => self.detached.take(frame, reason, now),
         };
@@ -355,7 +345,7 @@ impl<T, P> State<T, P> {
             return false;
         }
         self.slots.occupy(false, now);
-        self.lanes.left(lane, &wishes, now);
+        self.lanes.left(&next);
         decisions.departures.push(departure);
         true
     }
@@ -373,7 +363,8 @@ impl<T, P> State<T, P> {
             return departure;
         }
         self.departures.record(departure.entries.len(), now);
-        if !self.detached.is_empty() && self.held(now).is_none() {
+        let may_ride = |it: &Self| it.held(now).is_none() && !it.detached_are_overdue(now);
+        if !self.detached.is_empty() && may_ride(self) {
             departure.riders = self.detached.take_riders(&departure, now);
             self.rode += departure.riders.len() as u64;
         }
@@ -385,9 +376,9 @@ impl<T, P> State<T, P> {
     /// together leaves together.
     pub fn pushed(&mut self, runtime: usize, moment: Moment) -> Pushed {
         let next = self.next_action(moment);
-        match next.wishes.callers {
-            Action::LeaveFull => Pushed::Filled,
-            _ => Pushed::Waits {
+        match next.callers_full {
+            true => Pushed::Filled,
+            false => Pushed::Waits {
                 earlier: self.arm_for(runtime, next.action, moment.now),
             },
         }
@@ -421,79 +412,18 @@ impl<T, P> State<T, P> {
 
     /// When there is something to do, this being what is to be done next.
     fn due(&self, action: Action, now: Instant) -> Option<Instant> {
-        let due = [action.due(now), self.earliest_deadline()];
-        due.into_iter().flatten().min()
+        let earliest = self.earliest_deadline();
+        let due = action.due(now).or(earliest)?;
+        Some(earliest.map_or(due, |earliest| due.min(earliest)))
     }
 
     fn earliest_deadline(&self) -> Option<Instant> {
         let callers = self.callers.queue.earliest_deadline();
+        if self.detached.is_empty() {
+            return callers;
+        }
         let detached = self.detached.queue.earliest_deadline();
         callers.into_iter().chain(detached).min()
-    }
-
-    /// What is to be done next, and about which frame of which lane.
-    fn next_action(&mut self, moment: Moment) -> Next {
-        let now = moment.now;
-        self.callers.set_turns(now);
-        self.detached.set_turns(now);
-        let mut wishes = Wishes {
-            callers: Action::Nothing,
-            detached: Action::Nothing,
-            detached_oldest: None,
-        };
-        if !self.slots.any_free() {
-            return Next {
-                lane: Lane::Callers,
-                frame: None,
-                action: Action::Nothing,
-                wishes,
-            };
-        }
-        let interval = self.min_interval;
-        let not_before = self.slots.last_left().map(|left| left + interval);
-        let halves_may = self.slots.halves_may();
-        let gate = Gate {
-            ready_to_resume: self.parked.first(Lane::Callers, halves_may).is_some(),
-            not_before,
-        };
-        let (frame, action) = self.callers.next(moment);
-        wishes.callers = gate.pass(action, now);
-        let resuming = self.parked.first(Lane::Detached, halves_may);
-        if resuming.is_none() && self.detached.is_empty() {
-            return Next {
-                lane: Lane::Callers,
-                frame,
-                action: wishes.callers,
-                wishes,
-            };
-        }
-        let gate = Gate {
-            ready_to_resume: resuming.is_some(),
-            not_before: not_before.max(self.held(now)),
-        };
-        // Whoever submits detached items waits for nothing.
-        let moment = Moment {
-            now,
-            anybody_left: true,
-        };
-        let (detached_frame, action) = self.detached.next(moment);
-        wishes.detached = gate.pass(action, now);
-        wishes.detached_oldest =
-            resuming.or_else(|| self.detached.oldest_of(detached_frame.as_ref()));
-        match self.lanes.next(&wishes, now) {
-            Lane::Callers => Next {
-                lane: Lane::Callers,
-                frame,
-                action: wishes.callers,
-                wishes,
-            },
-            Lane::Detached => Next {
-                lane: Lane::Detached,
-                frame: detached_frame,
-                action: wishes.detached,
-                wishes,
-            },
-        }
     }
 
     /// How often what waits was looked at.

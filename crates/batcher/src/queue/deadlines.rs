@@ -18,6 +18,7 @@ pub(crate) struct Deadlines {
 
 impl Deadlines {
     /// An item comes; whether its deadline is an early one.
+    #[inline]
     pub fn join(&mut self, deadline: Instant, Ticket { number, at }: Ticket) -> bool {
         let latest = self.in_order.last();
         let early = latest.is_some_and(|(latest, _)| deadline < latest);
@@ -29,6 +30,7 @@ impl Deadlines {
     }
 
     /// The item leaves.
+    #[inline]
     pub fn leave(&mut self, deadline: Instant, Ticket { number, at }: Ticket, early: bool) {
         match early {
             true => drop(self.early.remove(&(deadline, number, at))),
@@ -37,14 +39,16 @@ impl Deadlines {
     }
 
     /// The earliest, and whose it is.
+    #[inline]
     pub fn first(&self) -> Option<(Instant, Ticket)> {
         let in_order = self.in_order.first();
         let in_order = in_order.map(|((deadline, number), at)| (deadline, Ticket { number, at }));
-        let early = self.early.first();
-        let early = early.map(|&(deadline, number, at)| (deadline, Ticket { number, at }));
-        [in_order, early]
-            .into_iter()
-            .flatten()
-            .min_by_key(|&(deadline, ticket)| (deadline, ticket.number))
+        // Mostly there is none.
+        let Some(&(deadline, number, at)) = self.early.first() else {
+            return in_order;
+        };
+        let early = (deadline, Ticket { number, at });
+        let earlier = in_order.filter(|&(it, ticket)| (it, ticket.number) < (deadline, number));
+        Some(earlier.unwrap_or(early))
     }
 }

@@ -30,31 +30,41 @@ impl<K> Default for Line<K> {
 }
 
 impl<K: Copy + Ord> Line<K> {
+    #[inline]
     pub fn len(&self) -> usize {
         self.places.len() - self.gaps
     }
 
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()
     }
 
     /// The first place and what stands there.
+    #[inline]
     pub fn first(&self) -> Option<(K, usize)> {
         let &(key, at) = self.places.front()?;
         Some((key, at?))
     }
 
     /// The last place, be it a gap.
+    #[inline]
     pub fn last(&self) -> Option<K> {
         self.places.back().map(|&(key, _)| key)
     }
 
     /// Takes a place that nobody has: mostly the last, or one near the front.
+    #[inline]
     pub fn join(&mut self, key: K, at: usize) {
         if self.last().is_none_or(|last| last < key) {
             self.places.push_back((key, Some(at)));
             return;
         }
+        self.join_within(key, at);
+    }
+
+    #[inline(never)]
+    fn join_within(&mut self, key: K, at: usize) {
         let index = self.places.partition_point(|&(other, _)| other < key);
         match &mut self.places[index] {
             // Left before by whoever takes it again.

@@ -61,12 +61,14 @@ impl<T> Backlog<T> {
     }
 
     /// How many wait.
+    #[inline]
     pub fn len(&self) -> usize {
-        self.queue.items() + self.queue.overflow()
+        self.queue.len()
     }
 
+    #[inline]
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.queue.len() == 0
     }
 
     /// Everything that waits now is to leave; tells how many that is.
@@ -177,10 +179,15 @@ impl<T> Backlog<T> {
     }
 
     /// Lines up the frames anew that have changed. To be called before anything is asked.
+    #[inline]
     pub fn set_turns(&mut self, now: Instant) {
-        if self.queue.frames.are_unchanged() {
-            return;
+        if !self.queue.frames.are_unchanged() {
+            self.set_changed_turns(now);
         }
+    }
+
+    #[inline(never)]
+    fn set_changed_turns(&mut self, now: Instant) {
         let (changed, given_up) = self.queue.frames.take_changes();
         given_up.into_iter().for_each(|it| self.turns.give_up(it));
         changed.iter().for_each(|frame| self.set_turn(frame, now));

@@ -13,7 +13,7 @@ fn the_table_of_lanes() {
     let (wait, drain) = (Leave(FlushReason::Wait), Leave(FlushReason::Drain));
     let (soon, later) = (Until(now + MS), Until(now + 2 * MS));
     let (young, old) = (Some(now - 9 * MS), Some(now - 10 * MS));
-    for (what, callers, detached, oldest, let_pass, lane) in [
+    for (what, callers, detached, oldest, had_turn, lane) in [
         ("nothing waits", Nothing, Nothing, None, false, Callers),
         ("callers alone", wait, Nothing, None, false, Callers),
         (
@@ -64,7 +64,7 @@ fn the_table_of_lanes() {
         ("nor resuming", wait, Resume, young, false, Callers),
         ("nor at the end", drain, drain, young, false, Callers),
         (
-            "nor once let pass while young",
+            "nor at their turn while young",
             wait,
             wait,
             young,
@@ -77,15 +77,15 @@ fn the_table_of_lanes() {
         ("that has time", wait, soon, old, true, Callers),
     ] {
         let lanes = Lanes {
-            let_pass,
-            ..Lanes::new(MS)
+            callers_had_turn: had_turn,
+            ..Lanes::old_after(10 * MS)
         };
-        let wishes = Wishes {
+        let choices = Choices {
             callers,
             detached,
             detached_oldest: oldest,
         };
-        assert_eq!(lanes.next(&wishes, now), lane, "{what}");
+        assert_eq!(lanes.next(&choices, now), lane, "{what}");
     }
 }
 
@@ -95,15 +95,19 @@ fn the_old_have_every_other_slot() {
     let now = Instant::now();
     let ready = Action::Leave(FlushReason::Wait);
     for (age, detached) in [(9, 0), (10, 5), (1_000, 5)] {
-        let wishes = Wishes {
+        let choices = Choices {
             callers: ready,
             detached: ready,
             detached_oldest: Some(now - age * MS),
         };
-        let mut lanes = Lanes::new(MS);
+        let mut lanes = Lanes::old_after(10 * MS);
         let slots: Vec<_> = std::iter::repeat_with(|| {
-            let lane = lanes.next(&wishes, now);
-            lanes.left(lane, &wishes, now);
+            let lane = lanes.next(&choices, now);
+            lanes.left(&Next {
+                lane,
+                old_waits: lanes.old_waits(&choices, now),
+                ..Next::of_callers(None, ready)
+            });
             lane
         })
         .take(10)
@@ -111,5 +115,13 @@ fn the_old_have_every_other_slot() {
         assert_eq!(slots[0], Lane::Callers);
         let count = slots.iter().filter(|&&it| it == Lane::Detached).count();
         assert_eq!(count, detached, "{age} ms");
+    }
+}
+
+#[test]
+fn nothing_is_old_before_a_second() {
+    let now = Instant::now();
+    for (wait, old) in [(0, 1_000), (50, 1_000), (100, 1_000), (1_000, 10_000)] {
+        assert_eq!(Lanes::new(wait * MS).old_from(now), now + old * MS);
     }
 }

@@ -70,13 +70,24 @@ impl<P> Parked<P> {
         line.remove(&place.number).map(|(whom, _)| whom)
     }
 
-    /// When the oldest item arrived of the first in line that may have a slot.
-    pub fn first(&self, lane: Lane, halves_may: bool) -> Option<Instant> {
-        let line = match lane {
-            Lane::Callers => &self.callers,
-            Lane::Detached => &self.detached,
-        };
-        line.first(halves_may).map(|(_, _, oldest)| oldest)
+    /// Whether any is in line with callers that may have a slot.
+    #[inline]
+    pub fn callers_may(&self, halves_may: bool) -> bool {
+        let Line { whole, halves } = &self.callers;
+        !whole.is_empty() || halves_may && !halves.is_empty()
+    }
+
+    /// Whether none is in line without callers.
+    #[inline]
+    pub fn no_detached(&self) -> bool {
+        self.detached.whole.is_empty() && self.detached.halves.is_empty()
+    }
+
+    /// When the oldest item arrived of the first in line without callers that may have a
+    /// slot.
+    pub fn first_detached(&self, halves_may: bool) -> Option<Instant> {
+        let first = self.detached.first(halves_may);
+        first.map(|(_, _, oldest)| oldest)
     }
 
     /// The first in line that may have a slot, and whether it is a half.

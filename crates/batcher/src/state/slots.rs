@@ -37,6 +37,11 @@ impl Slots {
         self.in_flight < self.max_in_flight
     }
 
+    /// Whether one is free, and no other.
+    pub fn is_last_free(&self) -> bool {
+        self.in_flight + 1 == self.max_in_flight
+    }
+
     /// Whether a half of a batch may have a slot that is free: they leave one to
     /// others, where there is more than one.
     pub fn halves_may(&self) -> bool {

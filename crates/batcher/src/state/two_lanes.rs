@@ -4,6 +4,7 @@
 //!
 //! What is detached is compared with a naive model of its lane.
 
+use super::lanes::Choices;
 use super::world::{Item, MS};
 use super::*;
 use crate::cap::Ceiling;
@@ -61,13 +62,13 @@ type Waiting = (bool, Number);
 
 /// A batch that has left.
 #[derive(Clone, Debug)]
-struct Flying {
+struct UnderWay {
     half: bool,
     callers: Load,
     detached: Vec<Waits>,
 }
 
-impl Flying {
+impl UnderWay {
     fn lane(&self) -> Lane {
         match self.callers.items {
             0 => Lane::Detached,
@@ -98,9 +99,9 @@ pub(super) struct TwoLanes {
     /// What became of each detached item: answered, withdrawn, expired.
     outcomes: Vec<usize>,
     model: Model,
-    in_flight: Vec<Flying>,
-    parked: Vec<(u64, Flying)>,
-    unparked: Vec<Flying>,
+    in_flight: Vec<UnderWay>,
+    parked: Vec<(u64, UnderWay)>,
+    unparked: Vec<UnderWay>,
     lined_up: u64,
     slots: usize,
     cap: Cap,
@@ -132,8 +133,11 @@ impl TwoLanes {
             detached_max_wait,
             ..settings()
         };
+        let mut with = State::new(&settings, now);
+        // However little that is.
+        with.lanes = Lanes::old_after(10 * detached_max_wait);
         Self {
-            with: State::new(&settings, now),
+            with,
             without: compares.then(|| State::new(&settings, now)),
             now,
             interval,
@@ -191,18 +195,47 @@ impl TwoLanes {
         latest.map(|it| it.max(self.now))
     }
 
+    /// What each lane would do if a slot were free.
+    fn choices(&mut self) -> Choices {
+        let moment = self.moment();
+        self.with.next_action(moment);
+        if !self.with.slots.any_free() {
+            return Choices {
+                callers: Action::Nothing,
+                detached: Action::Nothing,
+                detached_oldest: None,
+            };
+        }
+        let (_, callers) = self.with.next_of_callers(moment);
+        self.with.choices(callers, self.now).1
+    }
+
+    /// Until when the last free slot is kept for callers.
+    fn kept_until(&mut self) -> Option<Instant> {
+        let Choices {
+            callers,
+            detached_oldest,
+            ..
+        } = self.choices();
+        let gathers = matches!(callers, Action::Until(_));
+        let kept = gathers && self.slots == self.in_flight.len() + 1;
+        let old = detached_oldest? + self.detached_max_wait * 10;
+        (kept && self.now < old).then_some(old)
+    }
+
     /// When one of them leaves, by the model.
-    fn detached_due(&self) -> Option<Instant> {
+    fn detached_due(&mut self) -> Option<Instant> {
+        let not_before = self.detached_not_before().max(self.kept_until());
         let frames = self.model.queue.iter().map(|it| &it.frame);
         let queued = frames.filter_map(|it| self.due(it)).min();
         let parked = self.may_resume(Lane::Detached).then_some(self.now);
         let due = queued.into_iter().chain(parked).min()?;
-        Some(self.detached_not_before().unwrap_or(due))
+        Some(not_before.unwrap_or(due))
     }
 
     fn may_resume(&self, lane: Lane) -> bool {
         let halves_may = self.with.slots.halves_may();
-        let may = |it: &&(u64, Flying)| it.1.lane() == lane && (!it.1.half || halves_may);
+        let may = |it: &&(u64, UnderWay)| it.1.lane() == lane && (!it.1.half || halves_may);
         self.parked.iter().any(|it| may(&it))
     }
 
@@ -231,7 +264,7 @@ impl TwoLanes {
         }
         assert!(!compares || expected.next().is_none());
         loop {
-            let wishes = self.with.next_action(moment).wishes;
+            let choices = self.choices();
             let due = self.detached_due();
             let mut decisions = Decisions::default();
             let any_free = self.with.slots.any_free();
@@ -265,7 +298,12 @@ impl TwoLanes {
             if lane == Lane::Detached {
                 assert!(due.is_some_and(|it| it <= self.now), "they had time");
             }
-            self.note_contest(lane, ready(wishes.callers), ready(wishes.detached), &wishes);
+            self.note_contest(
+                lane,
+                ready(choices.callers),
+                ready(choices.detached),
+                &choices,
+            );
         }
         assert!(!compares || others.0.next().is_none() && others.1.next().is_none());
         if !self.unparked.is_empty() {
@@ -277,9 +315,9 @@ impl TwoLanes {
 
     /// Of an old batch of detached items and one of callers that are both ready, each has
     /// its turn.
-    fn note_contest(&mut self, lane: Lane, callers: bool, detached: bool, wishes: &Wishes) {
+    fn note_contest(&mut self, lane: Lane, callers: bool, detached: bool, choices: &Choices) {
         let old_after = self.detached_max_wait * 10;
-        let oldest = wishes.detached_oldest;
+        let oldest = choices.detached_oldest;
         let old = oldest.is_some_and(|it| it + old_after <= self.now);
         if !callers || !detached {
             self.last_contest = None;
@@ -345,7 +383,7 @@ impl TwoLanes {
             detached.iter().map(|it| it.number).collect::<Vec<_>>()
         );
         self.rode += riders.len();
-        self.in_flight.push(Flying {
+        self.in_flight.push(UnderWay {
             half: false,
             callers: match lane {
                 Lane::Callers => entries.iter().map(|it| Load::one(it.bytes)).sum(),
@@ -501,7 +539,7 @@ impl TwoLanes {
         }
     }
 
-    fn park(&mut self, batch: Flying) {
+    fn park(&mut self, batch: UnderWay) {
         let (lane, whom) = (batch.lane(), self.lined_up);
         self.lined_up += 1;
         let resuming = Resuming {
