@@ -4,7 +4,6 @@
 //! proxy is away, and while it has no room. That is harmless, since a job is handed in with
 //! an idempotency key. How many requests there are at once is bounded.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +12,13 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Method, Response, StatusCode};
 use serde::Deserialize;
+use thiserror::Error;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::sleep;
 
+use super::handle::Handle;
 use super::outcome::Outcome;
+use crate::ask::{body_up_to, root_cause};
 use crate::resilience::backoff::Backoff;
 
 /// The longest that the proxy may say nothing; it says something every 15 s to who listens.
@@ -40,8 +42,16 @@ const STORE_FULL: &str = "store-full";
 /// How often an acknowledgement is tried: without one the record expires by itself.
 const ACKNOWLEDGEMENTS: u32 = 5;
 
-/// A record's address, as it stands behind `/jobs/`.
-pub type Handle = Arc<str>;
+/// The longest answer, and the longest line of a stream.
+pub const LONGEST: usize = 64 << 20;
+
+/// An answer is longer than [`LONGEST`]. It stays where it is.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{url}: the answer has more than 64 MiB; fetch it there, and leave its job out")]
+pub struct TooLong {
+    /// Where it is.
+    pub url: String,
+}
 
 /// What came of handing a job in.
 #[derive(Clone, Debug)]
@@ -73,6 +83,8 @@ pub struct Client {
     others: Arc<Semaphore>,
     /// A record was removed: there is room for another.
     room: Arc<Notify>,
+    /// A job found no room.
+    full: Arc<Notify>,
     trouble: watch::Sender<Option<String>>,
 }
 
@@ -99,6 +111,7 @@ impl Client {
             hand_ins: Arc::new(Semaphore::new(requests)),
             others: Arc::new(Semaphore::new(requests)),
             room: Arc::default(),
+            full: Arc::default(),
             trouble: watch::Sender::new(None),
         })
     }
@@ -106,6 +119,11 @@ impl Client {
     /// What it waits for, while something is in the way.
     pub fn trouble(&self) -> Option<String> {
         self.trouble.borrow().clone()
+    }
+
+    /// Resolves once a job was refused since the store has no room.
+    pub async fn is_full(&self) {
+        self.full.notified().await;
     }
 
     fn url(&self, path: &str) -> String {
@@ -123,7 +141,10 @@ impl Client {
     }
 
     /// Hands a line of the input in, as often as it takes.
-    pub async fn hand_in(&self, line: u64, job: Bytes) -> HandedIn {
+    ///
+    /// # Errors
+    /// The answer is too long.
+    pub async fn hand_in(&self, line: u64, job: Bytes) -> Result<HandedIn, TooLong> {
         let _permit = self.hand_ins.acquire().await;
         let url = self.url(&format!("/jobs?stream={}", stream(&self.run)));
         let mut failed = 0;
@@ -134,50 +155,76 @@ impl Client {
                 .header(CONTENT_TYPE, "application/json")
                 .header("prefer", "respond-async")
                 .header("idempotency-key", format!("\"{}.{line}\"", self.run));
-            let answer = read(request.send().await).await;
+            let answer = self.read(request.send().await).await?;
             let understood = answer.and_then(|(status, headers, body)| {
                 handed_in(status, &headers, &body).map_err(|why| (why, retry_after(&headers)))
             });
             if let Some(handed_in) = self.or_pause(failed, understood).await {
-                return handed_in;
+                return Ok(handed_in);
             }
         }
     }
 
     /// Reads a record, as often as it takes.
-    pub async fn look(&self, handle: &str) -> Look {
+    ///
+    /// # Errors
+    /// The answer is too long.
+    pub async fn look(&self, handle: &Handle) -> Result<Look, TooLong> {
         let _permit = self.others.acquire().await;
         let mut failed = 0;
         loop {
             failed += 1;
-            let answer = self.at(Method::GET, handle).await;
+            let answer = self.at(Method::GET, handle).await?;
             let understood = answer.and_then(|(status, headers, body)| {
                 look(status, &headers, &body).map_err(|why| (why, retry_after(&headers)))
             });
             if let Some(look) = self.or_pause(failed, understood).await {
-                return look;
+                return Ok(look);
             }
         }
     }
 
-    /// Removes a record whose result is written.
-    pub async fn acknowledge(&self, handle: &str) {
+    /// Removes a record whose result is kept elsewhere; whether there is none any more.
+    ///
+    /// # Errors
+    /// The answer is too long.
+    pub async fn acknowledge(&self, handle: &Handle) -> Result<bool, TooLong> {
         let _permit = self.others.acquire().await;
         for failed in 1..=ACKNOWLEDGEMENTS {
-            let answer = self.at(Method::DELETE, handle).await;
+            let answer = self.at(Method::DELETE, handle).await?;
             let understood = answer.and_then(|(status, headers, _)| match status {
                 StatusCode::NO_CONTENT | StatusCode::NOT_FOUND => Ok(()),
                 status => Err((status.to_string(), retry_after(&headers))),
             });
             if self.or_pause(failed, understood).await.is_some() {
-                return self.room.notify_one();
+                self.room.notify_one();
+                return Ok(true);
             }
         }
+        Ok(false)
     }
 
-    async fn at(&self, method: Method, handle: &str) -> Result<Answer, Refusal> {
+    async fn at(&self, method: Method, handle: &Handle) -> Result<Read, TooLong> {
         let url = self.url(&format!("/jobs/{handle}"));
-        read(self.http.request(method, url).send().await).await
+        self.read(self.http.request(method, url).send().await).await
+    }
+
+    async fn read(&self, answer: Result<Response, reqwest::Error>) -> Result<Read, TooLong> {
+        let failed = |error: reqwest::Error| Err((root_cause(&error), None));
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => return Ok(failed(error)),
+        };
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        let url = match handle(&headers) {
+            Some(handle) => self.url(&format!("/jobs/{handle}")),
+            None => answer.url().to_string(),
+        };
+        match body_up_to(LONGEST, answer).await {
+            Ok(Some(body)) => Ok(Ok((status, headers, body.into()))),
+            Ok(None) => Err(TooLong { url }),
+            Err(error) => Ok(failed(error)),
+        }
     }
 
     /// The answer; or the reason to ask again is noted, and a pause made.
@@ -189,6 +236,9 @@ impl Client {
             }
             Err((why, retry_after)) => {
                 let is_full = why == STORE_FULL;
+                if is_full {
+                    self.full.notify_one();
+                }
                 self.trouble.send_replace(Some(why));
                 let retry_after = retry_after.map(|it| it.min(LONGEST_PAUSE));
                 let pause = sleep(PAUSES.pause(failed, retry_after, fastrand::f64()));
@@ -208,26 +258,12 @@ type Answer = (StatusCode, HeaderMap, Bytes);
 /// Why a request is to be made again, and the `Retry-After` that came with it.
 type Refusal = (String, Option<Duration>);
 
+/// An answer, or why there is none.
+type Read = Result<Answer, Refusal>;
+
 /// The name of a run's stream.
 fn stream(run: &str) -> String {
     format!("submit.{run}")
-}
-
-async fn read(answer: Result<Response, reqwest::Error>) -> Result<Answer, Refusal> {
-    let failed = |error: reqwest::Error| (root_cause(&error), None);
-    let answer = answer.map_err(failed)?;
-    let (status, headers) = (answer.status(), answer.headers().clone());
-    let body = answer.bytes().await.map_err(failed)?;
-    Ok((status, headers, body))
-}
-
-/// What lies at the bottom: the layers of HTTP above it say nothing more.
-pub fn root_cause(error: &dyn Error) -> String {
-    let mut cause = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -242,13 +278,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 /// The handle in a `Location`.
 fn handle(headers: &HeaderMap) -> Option<Handle> {
     let (_, handle) = text(headers, LOCATION.as_str())?.rsplit_once("/jobs/")?;
-    is_handle(handle).then(|| handle.into())
-}
-
-/// Whether it can stand in a path as it is.
-pub fn is_handle(text: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-    (1..=128).contains(&text.len()) && text.bytes().all(allowed)
+    handle.parse().ok()
 }
 
 /// Whether it says that another time is better.
@@ -270,11 +300,7 @@ fn handed_in(status: StatusCode, headers: &HeaderMap, body: &Bytes) -> Result<Ha
     {
         return Ok(HandedIn::Accepted(handle));
     }
-    let busy = [
-        StatusCode::TOO_MANY_REQUESTS,
-        StatusCode::SERVICE_UNAVAILABLE,
-    ];
-    if handle.is_none() && busy.contains(&status) {
+    if handle.is_none() && is_busy(status) {
         let problem: Problem = serde_json::from_slice(body).unwrap_or_default();
         if problem.retryable != Some(false) {
             return Err(problem.code.unwrap_or_else(|| status.to_string()));
@@ -339,7 +365,8 @@ mod tests {
             let said = match handed_in(status, &headers(&given), &body) {
                 Ok(HandedIn::Accepted(handle)) => format!("accepted {handle}"),
                 Ok(HandedIn::Finished(handle, it)) => {
-                    format!("{} {}", handle.as_deref().unwrap_or("-"), it.status)
+                    let handle = handle.map_or("-".to_owned(), |it| it.to_string());
+                    format!("{handle} {}", it.status)
                 }
                 Err(why) => format!("again: {why}"),
             };

@@ -179,7 +179,7 @@ impl Input {
     fn note(&mut self, path: &Path, line: u64, text: &[u8]) -> Result<(), InputError> {
         let fingerprint = Fingerprint::of(text);
         match self.read_before.next_one() {
-            Ok(None) => Ok(self.journal.append(Entry::Read(fingerprint))?),
+            Ok(None) => Ok(self.journal.append(&Entry::Read(fingerprint))?),
             Ok(Some(then)) if then == fingerprint => Ok(()),
             Ok(Some(_)) => {
                 let path = path.to_owned();
