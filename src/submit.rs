@@ -12,7 +12,7 @@
 //! | [`input`], [`output`] | the lines, and the results: a thread each |
 //! | [`client`], [`listen`] | what is asked of the proxy, and the stream of results |
 //! | [`run`] | every job under way, and what becomes of it |
-//! | [`window`], [`early`], [`outcome`], [`lines`] | pure: whose turn it is, what came too early, the line of a result, sets of lines |
+//! | [`window`], [`hand_ins`], [`early`], [`outcome`], [`lines`] | pure: whose turn it is, what is handed in next, what came too early, the line of a result, sets of lines |
 //! | [`state`], [`entry`] | the file from which a run goes on, and what stands in it |
 //! | [`handle`] | a record's address |
 //! | [`progress`] | what is counted and shown |
@@ -20,6 +20,7 @@
 pub mod client;
 pub mod early;
 pub mod entry;
+pub mod hand_ins;
 pub mod handle;
 pub mod input;
 pub mod lines;
@@ -193,7 +194,7 @@ pub async fn submit(
 
     let display = Display::new(settings.quiet, to_terminal, total);
     let figures = Figures::new(done, failed, total);
-    let (room, ordered) = (settings.in_flight, settings.ordered);
+    let (room, ordered) = ((settings.in_flight, settings.requests), settings.ordered);
     let mut run = Run::new(
         client.clone(),
         room,
@@ -226,8 +227,7 @@ pub async fn submit(
                 Some(line) => run.read(line?),
                 None => is_read = true,
             },
-            Some(told) = run.told(), if run.has_tasks() => run.take(told)?,
-            () = client.is_full(), if ordered => run.make_room()?,
+            Some(told) = run.told() => run.take(told)?,
             Some(heard) = hear.recv() => run.hear(heard),
             Some(result) = written.recv() => match result {
                 Ok(result) => run.written(result),

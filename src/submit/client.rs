@@ -13,7 +13,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Method, Response, StatusCode};
 use serde::Deserialize;
 use thiserror::Error;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep;
 
 use super::handle::Handle;
@@ -60,6 +60,8 @@ pub enum HandedIn {
     Accepted(Handle),
     /// Its result is there; the handle, where it is kept.
     Finished(Option<Handle>, Outcome),
+    /// The store has no room for it; when the proxy wants to be asked again.
+    NoRoom(Option<Duration>),
 }
 
 /// What a record says of its job.
@@ -79,12 +81,8 @@ pub struct Client {
     http: reqwest::Client,
     base: Arc<str>,
     run: Arc<str>,
-    hand_ins: Arc<Semaphore>,
-    others: Arc<Semaphore>,
-    /// A record was removed: there is room for another.
-    room: Arc<Notify>,
-    /// A job found no room.
-    full: Arc<Notify>,
+    /// How many records may be read or removed at once.
+    permits: Arc<Semaphore>,
     trouble: watch::Sender<Option<String>>,
 }
 
@@ -97,7 +95,7 @@ struct Problem {
 
 impl Client {
     /// Speaks to the proxy at `base`, `http://host:port`, for this run, by at most so many
-    /// requests that hand in at once, and as many others.
+    /// requests at once that read and remove records.
     ///
     /// # Errors
     /// Where there can be no TLS, which is not used.
@@ -108,10 +106,7 @@ impl Client {
             http: http.read_timeout(SILENCE).build()?,
             base: base.into(),
             run: run.into(),
-            hand_ins: Arc::new(Semaphore::new(requests)),
-            others: Arc::new(Semaphore::new(requests)),
-            room: Arc::default(),
-            full: Arc::default(),
+            permits: Arc::new(Semaphore::new(requests)),
             trouble: watch::Sender::new(None),
         })
     }
@@ -119,11 +114,6 @@ impl Client {
     /// What it waits for, while something is in the way.
     pub fn trouble(&self) -> Option<String> {
         self.trouble.borrow().clone()
-    }
-
-    /// Resolves once a job was refused since the store has no room.
-    pub async fn is_full(&self) {
-        self.full.notified().await;
     }
 
     fn url(&self, path: &str) -> String {
@@ -145,7 +135,6 @@ impl Client {
     /// # Errors
     /// The answer is too long.
     pub async fn hand_in(&self, line: u64, job: Bytes) -> Result<HandedIn, TooLong> {
-        let _permit = self.hand_ins.acquire().await;
         let url = self.url(&format!("/jobs?stream={}", stream(&self.run)));
         let mut failed = 0;
         loop {
@@ -160,6 +149,9 @@ impl Client {
                 handed_in(status, &headers, &body).map_err(|why| (why, retry_after(&headers)))
             });
             if let Some(handed_in) = self.or_pause(failed, understood).await {
+                if matches!(handed_in, HandedIn::NoRoom(_)) {
+                    self.trouble.send_replace(Some(STORE_FULL.to_owned()));
+                }
                 return Ok(handed_in);
             }
         }
@@ -170,7 +162,7 @@ impl Client {
     /// # Errors
     /// The answer is too long.
     pub async fn look(&self, handle: &Handle) -> Result<Look, TooLong> {
-        let _permit = self.others.acquire().await;
+        let _permit = self.permits.acquire().await;
         let mut failed = 0;
         loop {
             failed += 1;
@@ -189,7 +181,7 @@ impl Client {
     /// # Errors
     /// The answer is too long.
     pub async fn acknowledge(&self, handle: &Handle) -> Result<bool, TooLong> {
-        let _permit = self.others.acquire().await;
+        let _permit = self.permits.acquire().await;
         for failed in 1..=ACKNOWLEDGEMENTS {
             let answer = self.at(Method::DELETE, handle).await?;
             let understood = answer.and_then(|(status, headers, _)| match status {
@@ -197,7 +189,6 @@ impl Client {
                 status => Err((status.to_string(), retry_after(&headers))),
             });
             if self.or_pause(failed, understood).await.is_some() {
-                self.room.notify_one();
                 return Ok(true);
             }
         }
@@ -235,17 +226,8 @@ impl Client {
                 Some(answer)
             }
             Err((why, retry_after)) => {
-                let is_full = why == STORE_FULL;
-                if is_full {
-                    self.full.notify_one();
-                }
                 self.trouble.send_replace(Some(why));
-                let retry_after = retry_after.map(|it| it.min(LONGEST_PAUSE));
-                let pause = sleep(PAUSES.pause(failed, retry_after, fastrand::f64()));
-                tokio::select! {
-                    () = pause => {}
-                    () = self.room.notified(), if is_full => {}
-                }
+                sleep(PAUSES.pause(failed, retry_after, fastrand::f64())).await;
                 None
             }
         }
@@ -272,7 +254,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = text(headers, RETRY_AFTER.as_str())?.trim().parse();
-    Some(Duration::from_secs(seconds.ok()?))
+    Some(Duration::from_secs(seconds.ok()?).min(LONGEST_PAUSE))
 }
 
 /// The handle in a `Location`.
@@ -302,6 +284,9 @@ fn handed_in(status: StatusCode, headers: &HeaderMap, body: &Bytes) -> Result<Ha
     }
     if handle.is_none() && is_busy(status) {
         let problem: Problem = serde_json::from_slice(body).unwrap_or_default();
+        if problem.code.as_deref() == Some(STORE_FULL) {
+            return Ok(HandedIn::NoRoom(retry_after(headers)));
+        }
         if problem.retryable != Some(false) {
             return Err(problem.code.unwrap_or_else(|| status.to_string()));
         }
@@ -349,7 +334,13 @@ mod tests {
                 503,
                 vec![],
                 r#"{"code":"store-full","retryable":true}"#,
-                "again: store-full",
+                "no room",
+            ),
+            (
+                503,
+                vec![],
+                r#"{"code":"queue-full","retryable":true}"#,
+                "again: queue-full",
             ),
             (503, vec![], "<p>busy", "again: 503 Service Unavailable"),
             (429, vec![], "", "again: 429 Too Many Requests"),
@@ -368,6 +359,8 @@ mod tests {
                     let handle = handle.map_or("-".to_owned(), |it| it.to_string());
                     format!("{handle} {}", it.status)
                 }
+                Ok(HandedIn::NoRoom(None)) => "no room".to_owned(),
+                Ok(HandedIn::NoRoom(Some(pause))) => format!("no room for {pause:?}"),
                 Err(why) => format!("again: {why}"),
             };
             assert_eq!(said, expected);

@@ -5,15 +5,18 @@
 //! so there is one writer of all that is known, and nothing to lock.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::future::pending;
 
 use bytes::Bytes;
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
 
-use super::client::{Client, HandedIn, Look, TooLong};
+use super::client::{Client, HandedIn, Look, PAUSES, TooLong};
 use super::early::Early;
 use super::entry::{Entry, Held};
+use super::hand_ins::HandIns;
 use super::handle::Handle;
 use super::input::Line;
 use super::listen::Heard;
@@ -23,7 +26,7 @@ use super::progress::Figures;
 use super::state::{Journal, StateError};
 use super::window::Window;
 
-/// What a task tells the run.
+/// What a task, or the clock, tells the run.
 #[derive(Debug)]
 pub enum Told {
     /// What came of handing a job in.
@@ -32,6 +35,8 @@ pub enum Told {
     Looked(Handle, Result<Look, TooLong>),
     /// A record is removed, or left to expire.
     Acknowledged(Handle, Result<(), StateError>),
+    /// It is time to see whether the store has room again.
+    TryAgain,
 }
 
 /// Why a run can't go on.
@@ -71,8 +76,10 @@ pub struct Run {
     early: Early<Outcome>,
     /// Whether results may have been missed that nobody has asked for since.
     missed: bool,
-    /// How many jobs are being handed in.
-    handing_in: usize,
+    hand_ins: HandIns,
+    /// How often in a row a job found no room, and when one is tried again.
+    no_room: u32,
+    again: Option<Instant>,
     /// Those whose records are being read.
     looking: HashSet<Handle>,
     output: mpsc::Sender<Finished>,
@@ -83,10 +90,11 @@ pub struct Run {
 }
 
 impl Run {
-    /// Nothing under way, and at most `room` jobs at once. `output` has room for as many.
+    /// Nothing under way, and at most `room` jobs at once, of which so many are being handed
+    /// in by `requests`. `output` has room for as many.
     pub fn new(
         client: Client,
-        room: usize,
+        (room, requests): (usize, usize),
         ordered: bool,
         output: mpsc::Sender<Finished>,
         journal: Journal,
@@ -102,7 +110,9 @@ impl Run {
             held: BTreeMap::new(),
             early: Early::new(room),
             missed: false,
-            handing_in: 0,
+            hand_ins: HandIns::new(requests),
+            no_room: 0,
+            again: None,
             looking: HashSet::new(),
             output,
             journal,
@@ -135,9 +145,20 @@ impl Run {
         self.window.inside()
     }
 
-    /// What a task tells, as soon as one does; `None` while there are none.
+    /// What is told next; `None` where nothing is.
     pub async fn told(&mut self) -> Option<Told> {
-        match self.tasks.join_next().await? {
+        let again = self.again;
+        let pause = async {
+            match again {
+                Some(at) => sleep_until(at).await,
+                None => pending().await,
+            }
+        };
+        let told = tokio::select! {
+            told = self.tasks.join_next(), if !self.tasks.is_empty() => told?,
+            () = pause => return Some(Told::TryAgain),
+        };
+        match told {
             Ok(told) => Some(told),
             Err(error) => match error.try_into_panic() {
                 // What it knew of its job is lost: better an end than a wait for ever.
@@ -145,11 +166,6 @@ impl Run {
                 Err(_) => None,
             },
         }
-    }
-
-    /// Whether there are tasks to be told by.
-    pub fn has_tasks(&self) -> bool {
-        !self.tasks.is_empty()
     }
 
     /// A line of the input.
@@ -174,29 +190,47 @@ impl Run {
             is_accepted: false,
         };
         self.pending.insert(slot, pending);
-        self.hand_in(slot);
+        self.hand_ins.add(slot, line.was_read);
+        self.hand_in();
     }
 
-    fn hand_in(&mut self, slot: u64) {
-        let Some(pending) = self.pending.get_mut(&slot) else {
-            return;
-        };
-        pending.is_accepted = false;
-        let (client, line, job) = (self.client.clone(), pending.line, pending.job.clone());
-        self.handing_in += 1;
-        self.tasks
-            .spawn(async move { Told::HandedIn(slot, client.hand_in(line, job).await) });
+    /// Hands in whatever it is time for.
+    fn hand_in(&mut self) {
+        while let Some(slot) = self.hand_ins.start() {
+            let Some(pending) = self.pending.get(&slot) else {
+                self.hand_ins.done();
+                continue;
+            };
+            let (client, line, job) = (self.client.clone(), pending.line, pending.job.clone());
+            self.tasks
+                .spawn(async move { Told::HandedIn(slot, client.hand_in(line, job).await) });
+        }
     }
 
-    /// What a task has told.
+    /// There may be room in the store.
+    fn try_again(&mut self) {
+        self.again = None;
+        self.hand_ins.try_again();
+        self.hand_in();
+    }
+
+    /// What was told.
     ///
     /// # Errors
     /// A result is too long, or the state file can't be used.
     pub fn take(&mut self, told: Told) -> Result<(), RunError> {
         match told {
             Told::HandedIn(slot, handed_in) => {
-                self.handing_in -= 1;
                 match handed_in? {
+                    HandedIn::NoRoom(retry_after) => {
+                        self.hand_ins.refused(slot);
+                        self.no_room += 1;
+                        let pause = PAUSES.pause(self.no_room, retry_after, fastrand::f64());
+                        self.again = Some(Instant::now() + pause);
+                        self.make_room()?;
+                        self.hand_in();
+                        return Ok(());
+                    }
                     HandedIn::Accepted(handle) => self.accept(slot, handle),
                     HandedIn::Finished(handle, outcome) => {
                         if let Some(handle) = &handle {
@@ -205,6 +239,9 @@ impl Run {
                         self.finish(slot, handle, &outcome);
                     }
                 }
+                self.hand_ins.done();
+                self.no_room = 0;
+                self.hand_in();
                 self.ask_for_the_missed();
             }
             Told::Looked(handle, look) => {
@@ -218,7 +255,11 @@ impl Run {
                     Look::Finished(outcome) => self.finish(slot, Some(handle), &outcome),
                     Look::Gone => {
                         self.accepted.remove(&handle);
-                        self.hand_in(slot);
+                        if let Some(pending) = self.pending.get_mut(&slot) {
+                            pending.is_accepted = false;
+                            self.hand_ins.add(slot, false);
+                            self.hand_in();
+                        }
                     }
                 }
             }
@@ -228,7 +269,9 @@ impl Run {
                     self.finished.remove(&handle);
                     self.window.leave();
                 }
+                self.try_again();
             }
+            Told::TryAgain => self.try_again(),
         }
         Ok(())
     }
@@ -260,10 +303,7 @@ impl Run {
     /// A job found no room in the store. In the order of the input results that are held may
     /// take it up until one is written that finds none: then they are kept in the state file
     /// instead, if there is one.
-    ///
-    /// # Errors
-    /// The state file can't be used.
-    pub fn make_room(&mut self) -> Result<(), RunError> {
+    fn make_room(&mut self) -> Result<(), RunError> {
         let first = self.window.turn().and_then(|slot| self.pending.get(&slot));
         if first.is_none_or(|first| first.is_accepted) {
             return Ok(());
@@ -347,7 +387,7 @@ impl Run {
     /// Reads the record of each job that is not finished. Not while a job is being handed in:
     /// a result that was missed may be its.
     fn ask_for_the_missed(&mut self) {
-        if !self.missed || self.handing_in > 0 {
+        if !self.missed || self.hand_ins.are_under_way() {
             return;
         }
         self.missed = false;
