@@ -228,6 +228,7 @@ impl Run {
                         let pause = PAUSES.pause(self.no_room, retry_after, fastrand::f64());
                         self.again = Some(Instant::now() + pause);
                         self.make_room()?;
+                        self.ask_for_the_missed();
                         self.hand_in();
                         return Ok(());
                     }
