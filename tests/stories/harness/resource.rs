@@ -233,7 +233,7 @@ async fn hand_in(
         if known.is_none() && room > 0 && records.by_handle.len() >= room {
             let said = json!({ "code": "store-full", "retryable": true }).to_string();
             let status = StatusCode::SERVICE_UNAVAILABLE;
-            return (status, [("retry-after", "1")], said).into_response();
+            return (status, [("retry-after", "0")], said).into_response();
         }
         let handle = known.unwrap_or_else(|| {
             records.made += 1;
