@@ -16,19 +16,22 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 use super::entry::{Entry, FileId};
+use super::handle::Handle;
 use super::state::{Journal, StateError};
 
-/// A result to be written, with what the run wants to hear afterwards.
+/// A result to be written.
 #[derive(Debug)]
-pub struct Finished<T> {
-    /// The line, with its end.
+pub struct Finished {
+    /// The line, with its end; empty once it is written.
     pub text: String,
     /// The line of the input that it is of.
     pub line: u64,
     /// Whether the job failed.
     pub failed: bool,
-    /// What is said once it is written.
-    pub then: T,
+    /// How many bytes of the input its job takes up.
+    pub size: u64,
+    /// Its record, where that is to be removed once it is written.
+    pub handle: Option<Handle>,
 }
 
 /// Why results can't be written.
@@ -95,7 +98,7 @@ impl Output {
             let length = file.seek(SeekFrom::End(0)).map_err(failed)?;
             known = Some((id, length));
         }
-        journal.append(Entry::Output(known))?;
+        journal.append(&Entry::Output(known))?;
         Ok(Self {
             name,
             file,
@@ -108,15 +111,16 @@ impl Output {
     ///
     /// # Errors
     /// Where there can be no thread.
-    pub fn start<T: Send + 'static>(
+    pub fn start(
         mut self,
-        mut results: mpsc::Receiver<Finished<T>>,
-    ) -> io::Result<mpsc::Receiver<Result<T, OutputError>>> {
+        mut results: mpsc::Receiver<Finished>,
+    ) -> io::Result<mpsc::Receiver<Result<Finished, OutputError>>> {
         let (said, written) = mpsc::channel(1);
         let thread = std::thread::Builder::new().name("output".to_owned());
         thread.spawn(move || {
-            while let Some(result) = results.blocking_recv() {
-                let written = self.write(&result).map(|()| result.then);
+            while let Some(mut result) = results.blocking_recv() {
+                let text = std::mem::take(&mut result.text);
+                let written = self.write(&text, &result).map(|()| result);
                 let is_over = written.is_err();
                 if said.blocking_send(written).is_err() || is_over {
                     return;
@@ -126,20 +130,21 @@ impl Output {
         Ok(written)
     }
 
-    fn write<T>(&mut self, result: &Finished<T>) -> Result<(), OutputError> {
+    fn write(&mut self, text: &str, result: &Finished) -> Result<(), OutputError> {
         self.file
-            .write_all(result.text.as_bytes())
+            .write_all(text.as_bytes())
             .map_err(|error| match error.kind() {
                 io::ErrorKind::BrokenPipe => OutputError::ReaderGone,
                 _ => OutputError::Io(self.name.clone(), error),
             })?;
         if let Some(length) = &mut self.length {
-            *length += result.text.len() as u64;
+            *length += text.len() as u64;
         }
-        self.journal.append(Entry::Written {
+        self.journal.append(&Entry::Written {
             line: result.line,
             failed: result.failed,
             length: self.length,
+            handle: result.handle.clone(),
         })?;
         Ok(())
     }
