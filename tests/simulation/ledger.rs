@@ -83,6 +83,12 @@ impl Entry {
     }
 }
 
+impl std::fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ledger")
+    }
+}
+
 impl Ledger {
     pub fn new(oracle: Oracle, terms: Terms) -> Self {
         Self {
@@ -195,6 +201,15 @@ impl Ledger {
             assert_eq!(entry.deleted.replace(state), None, "deleted twice");
             assert_eq!(entry.is_finished(), state.is_finished());
         });
+    }
+
+    /// No more have expired than have been there for their time.
+    pub fn expired(&self, counts: &RecordCounts) {
+        let expired = counts.expired_read + counts.expired_unread;
+        let entries = self.lock();
+        let is_over = |it: &&Entry| it.deleted.is_none() && it.is_gone();
+        let over = entries.values().filter(is_over).count() as u64;
+        assert!(expired <= over, "{expired} of {over}");
     }
 
     /// A record was looked for in vain.

@@ -38,12 +38,6 @@ pub struct SimulatedStore {
     rng: Mutex<StdRng>,
 }
 
-impl std::fmt::Debug for Ledger {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Ledger")
-    }
-}
-
 /// How one step goes.
 struct Step {
     before: Duration,
@@ -214,6 +208,7 @@ impl Store for SimulatedStore {
         Box::pin(async move {
             step.begins().await?;
             let expired = self.memory.expire(now).await?;
+            self.ledger.expired(&self.memory.counts());
             step.ends().await?;
             Ok(expired)
         })
