@@ -177,7 +177,13 @@ pub async fn submit(
     let first = reached(&client, &base).await?;
 
     let to_terminal = settings.output.is_none() && io::stdout().is_terminal();
-    let output = Output::open(settings.output, known.output, state.journal.clone());
+    let taken: Vec<_> = settings
+        .files
+        .iter()
+        .chain(&settings.resume)
+        .cloned()
+        .collect();
+    let output = Output::open(settings.output, known.output, &taken, state.journal.clone());
     let output = output.map_err(SubmitError::Output)?;
     let (results, queued) = mpsc::channel(settings.in_flight);
     let mut written = output.start(queued)?;
@@ -257,6 +263,9 @@ pub async fn submit(
     listening.abort();
     if end != End::ReaderGone {
         display.end(&run.figures);
+        if end == End::Stopped && settings.resume.is_some() {
+            display.say("stopped before the end of the input; the same command goes on");
+        }
     }
     Ok(end)
 }
