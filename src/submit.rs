@@ -234,7 +234,7 @@ pub async fn submit(
                 None => is_read = true,
             },
             Some(told) = run.told() => run.take(told)?,
-            Some(heard) = hear.recv() => run.hear(heard),
+            Some(heard) = hear.recv() => run.hear(heard)?,
             Some(result) = written.recv() => match result {
                 Ok(result) => run.written(result),
                 Err(OutputError::ReaderGone) => break End::ReaderGone,
@@ -250,7 +250,7 @@ pub async fn submit(
             _ = quiet.tick() => {
                 let written = run.figures.done + run.figures.failed;
                 if written == written_before {
-                    run.hear(Heard::Missed);
+                    run.hear(Heard::Missed)?;
                 }
                 written_before = written;
             }
