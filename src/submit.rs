@@ -177,7 +177,13 @@ pub async fn submit(
     let first = reached(&client, &base).await?;
 
     let to_terminal = settings.output.is_none() && io::stdout().is_terminal();
-    let output = Output::open(settings.output, known.output, state.journal.clone());
+    let taken: Vec<_> = settings
+        .files
+        .iter()
+        .chain(&settings.resume)
+        .cloned()
+        .collect();
+    let output = Output::open(settings.output, known.output, &taken, state.journal.clone());
     let output = output.map_err(SubmitError::Output)?;
     let (results, queued) = mpsc::channel(settings.in_flight);
     let mut written = output.start(queued)?;
@@ -228,7 +234,7 @@ pub async fn submit(
                 None => is_read = true,
             },
             Some(told) = run.told() => run.take(told)?,
-            Some(heard) = hear.recv() => run.hear(heard),
+            Some(heard) = hear.recv() => run.hear(heard)?,
             Some(result) = written.recv() => match result {
                 Ok(result) => run.written(result),
                 Err(OutputError::ReaderGone) => break End::ReaderGone,
@@ -244,7 +250,7 @@ pub async fn submit(
             _ = quiet.tick() => {
                 let written = run.figures.done + run.figures.failed;
                 if written == written_before {
-                    run.hear(Heard::Missed);
+                    run.hear(Heard::Missed)?;
                 }
                 written_before = written;
             }
@@ -257,6 +263,9 @@ pub async fn submit(
     listening.abort();
     if end != End::ReaderGone {
         display.end(&run.figures);
+        if end == End::Stopped && settings.resume.is_some() {
+            display.say("stopped before the end of the input; the same command goes on");
+        }
     }
     Ok(end)
 }

@@ -81,6 +81,11 @@ impl HandIns {
         self.is_freed = true;
     }
 
+    /// Whether one waits for room.
+    pub fn waits_for_room(&self, number: u64) -> bool {
+        self.is_full && self.waiting.contains(&number)
+    }
+
     /// Whether any is under way.
     pub fn are_under_way(&self) -> bool {
         self.under_way > 0
@@ -104,6 +109,7 @@ mod tests {
         it.done();
         it.refused(0);
         assert!(started(&mut it).is_empty(), "it is full");
+        assert!(it.waits_for_room(0) && !it.waits_for_room(2));
         it.try_again();
         assert_eq!(started(&mut it), [0]);
         it.done();

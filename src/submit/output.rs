@@ -6,7 +6,7 @@
 //! twice in it. What a pipe was given cannot be taken back: one result may come twice then,
 //! the one that was written last before the process was killed.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
@@ -43,6 +43,9 @@ pub enum OutputError {
     /// The system doesn't.
     #[error("can't write results to {0}")]
     Io(String, #[source] io::Error),
+    /// They would be read as jobs, or as a state file.
+    #[error("results can't go to {0}: it is the input, or the state file")]
+    Taken(String),
     /// Results are gone that were written before.
     #[error(
         "{0} is shorter than when the run stopped, so results are missing from it; \
@@ -52,6 +55,13 @@ pub enum OutputError {
     /// The state file can't be used.
     #[error(transparent)]
     State(#[from] StateError),
+}
+
+fn id(about: &Metadata) -> FileId {
+    FileId {
+        device: about.dev(),
+        inode: about.ino(),
+    }
 }
 
 /// Where results go.
@@ -65,13 +75,15 @@ pub struct Output {
 }
 
 impl Output {
-    /// This file, or standard output, after what was written to it `before`.
+    /// This file, or standard output, after what was written to it `before`. It is none of
+    /// those that are `taken`.
     ///
     /// # Errors
-    /// Where it can't be written, or has lost what was.
+    /// Where it can't be written, is taken, or has lost what was written.
     pub fn open(
         path: Option<PathBuf>,
         before: Option<(FileId, u64)>,
+        taken: &[PathBuf],
         journal: Journal,
     ) -> Result<Self, OutputError> {
         let name = match &path {
@@ -87,8 +99,11 @@ impl Output {
         let about = file.metadata().map_err(failed)?;
         let mut known = None;
         if about.is_file() {
-            let (device, inode) = (about.dev(), about.ino());
-            let id = FileId { device, inode };
+            let id = id(&about);
+            let mut taken = taken.iter().filter_map(|path| path.metadata().ok());
+            if taken.any(|taken| self::id(&taken) == id) {
+                return Err(OutputError::Taken(name));
+            }
             if let Some((_, written)) = before.filter(|(then, _)| *then == id) {
                 if about.len() < written {
                     return Err(OutputError::Shorter(name));

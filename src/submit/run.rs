@@ -56,7 +56,6 @@ struct Pending {
     line: u64,
     job: Bytes,
     size: u64,
-    is_accepted: bool,
 }
 
 /// Every job under way.
@@ -187,7 +186,6 @@ impl Run {
             line: line.number,
             job: line.job,
             size: line.size,
-            is_accepted: false,
         };
         self.pending.insert(slot, pending);
         self.hand_ins.add(slot, line.was_read);
@@ -232,12 +230,12 @@ impl Run {
                         self.hand_in();
                         return Ok(());
                     }
-                    HandedIn::Accepted(handle) => self.accept(slot, handle),
+                    HandedIn::Accepted(handle) => self.accept(slot, handle)?,
                     HandedIn::Finished(handle, outcome) => {
                         if let Some(handle) = &handle {
                             self.early.take(handle);
                         }
-                        self.finish(slot, handle, &outcome);
+                        self.finish(slot, handle, &outcome)?;
                     }
                 }
                 self.hand_ins.done();
@@ -253,14 +251,11 @@ impl Run {
                 };
                 match look? {
                     Look::Unfinished => {}
-                    Look::Finished(outcome) => self.finish(slot, Some(handle), &outcome),
+                    Look::Finished(outcome) => self.finish(slot, Some(handle), &outcome)?,
                     Look::Gone => {
                         self.accepted.remove(&handle);
-                        if let Some(pending) = self.pending.get_mut(&slot) {
-                            pending.is_accepted = false;
-                            self.hand_ins.add(slot, false);
-                            self.hand_in();
-                        }
+                        self.hand_ins.add(slot, false);
+                        self.hand_in();
                     }
                 }
             }
@@ -278,18 +273,22 @@ impl Run {
     }
 
     /// What the stream tells.
-    pub fn hear(&mut self, heard: Heard) {
+    ///
+    /// # Errors
+    /// The state file can't be used.
+    pub fn hear(&mut self, heard: Heard) -> Result<(), RunError> {
         match heard {
             Heard::Missed => {
                 self.missed = true;
                 self.ask_for_the_missed();
             }
             Heard::Finished(handle, outcome) => match self.accepted.get(&handle) {
-                Some(&slot) => self.finish(slot, Some(handle), &outcome),
+                Some(&slot) => self.finish(slot, Some(handle), &outcome)?,
                 None if self.finished.contains(&handle) || self.released.contains(&handle) => {}
                 None => self.missed |= self.early.keep(handle, outcome),
             },
         }
+        Ok(())
     }
 
     /// A result is written: its record is of no use any more.
@@ -301,12 +300,12 @@ impl Run {
         self.acknowledge(written.line, handle);
     }
 
-    /// A job found no room in the store. In the order of the input results that are held may
-    /// take it up until one is written that finds none: then they are kept in the state file
-    /// instead, if there is one.
+    /// In the order of the input, results that are held may take up the room in the store
+    /// that the job waits for whose turn it is: then they are kept in the state file instead,
+    /// if there is one.
     fn make_room(&mut self) -> Result<(), RunError> {
-        let first = self.window.turn().and_then(|slot| self.pending.get(&slot));
-        if first.is_none_or(|first| first.is_accepted) {
+        let turn = self.window.turn();
+        if !turn.is_some_and(|slot| self.hand_ins.waits_for_room(slot)) {
             return Ok(());
         }
         let mut released = Vec::new();
@@ -348,19 +347,25 @@ impl Run {
         });
     }
 
-    fn accept(&mut self, slot: u64, handle: Handle) {
-        if let Some(outcome) = self.early.take(&handle) {
-            self.finish(slot, Some(handle), &outcome);
-        } else if let Some(pending) = self.pending.get_mut(&slot) {
-            pending.is_accepted = true;
-            self.accepted.insert(handle, slot);
+    fn accept(&mut self, slot: u64, handle: Handle) -> Result<(), RunError> {
+        match self.early.take(&handle) {
+            Some(outcome) => self.finish(slot, Some(handle), &outcome),
+            None => {
+                self.accepted.insert(handle, slot);
+                Ok(())
+            }
         }
     }
 
     /// The result of a job is there: it is written when it is its turn.
-    fn finish(&mut self, slot: u64, handle: Option<Handle>, outcome: &Outcome) {
+    fn finish(
+        &mut self,
+        slot: u64,
+        handle: Option<Handle>,
+        outcome: &Outcome,
+    ) -> Result<(), RunError> {
         let Some(pending) = self.pending.remove(&slot) else {
-            return;
+            return Ok(());
         };
         if let Some(handle) = &handle {
             self.accepted.remove(handle);
@@ -374,6 +379,7 @@ impl Run {
             handle,
         };
         self.write(slot, finished);
+        self.make_room()
     }
 
     /// Writes those results whose turn it is with this one.

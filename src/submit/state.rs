@@ -28,7 +28,7 @@ pub enum StateError {
     #[error("the state file {} is in use by another run", .0.display())]
     InUse(PathBuf),
     /// It is none.
-    #[error("{}: line {line} is not what a state file has", path.display())]
+    #[error("{}: line {line} is not what a state file has; give a file that an earlier run made, or one that is not there", path.display())]
     NotAState {
         /// The file.
         path: PathBuf,

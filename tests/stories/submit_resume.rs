@@ -126,6 +126,11 @@ async fn a_run_does_not_go_on_with_what_is_not_its_own() {
         "started without --ordered",
     )
     .await;
+    for taken in [&file, &state] {
+        let mut words = words;
+        words[4] = word(taken);
+        refused(&words, "is the input, or the state file").await;
+    }
     // A shell's > has emptied it.
     File::create(&output).unwrap();
     refused(&words, "shorter than when the run stopped").await;
@@ -150,6 +155,7 @@ async fn a_first_signal_stops_in_order_and_a_run_goes_on() {
     submit.says("stopping").await;
     let stopped = submit.ended().await;
     assert_eq!(stopped.code, Some(130), "{stopped:?}");
+    assert!(stopped.stderr.contains("goes on"), "{stopped:?}");
     drop(stdin);
     let mut submit = Submit::start(resource.addr, &words);
     let mut stdin = submit.stdin();
