@@ -1,6 +1,7 @@
 //! Questions to a running proxy's admin listener.
 //!
-//! The commands `healthcheck`, `advice` and `top` ask them. An [`Asker`] promises
+//! The commands `healthcheck`, `advice` and `top` ask them; `submit`, which asks the other
+//! listener, shares how an answer is read. An [`Asker`] promises
 //! that no question takes longer than its timeout, that no answer takes more than
 //! [`LONGEST`] of memory, and that no proxy of the environment stands between.
 
@@ -102,19 +103,13 @@ impl Asker {
             url: self.url(path),
             cause: root_cause(&error),
         };
-        let mut answer = self.get(path).await.map_err(unreachable)?;
+        let answer = self.get(path).await.map_err(unreachable)?;
         if !answer.status().is_success() {
             let (url, status) = (self.url(path), answer.status());
             return Err(AskError::Status { url, status });
         }
-        let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(unreachable)? {
-            if body.len() + chunk.len() > LONGEST {
-                return Err(self.unknown(path, format!("more than {LONGEST} bytes")));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body)
+        let body = body_up_to(LONGEST, answer).await.map_err(unreachable)?;
+        body.ok_or_else(|| self.unknown(path, format!("more than {LONGEST} bytes")))
     }
 
     /// The body as JSON of that shape.
@@ -134,8 +129,27 @@ impl Asker {
     }
 }
 
+/// The body of an answer; `None` where it has more than so many bytes.
+///
+/// # Errors
+///
+/// It does not arrive.
+pub async fn body_up_to(
+    longest: usize,
+    mut answer: Response,
+) -> Result<Option<Vec<u8>>, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await? {
+        if body.len() + chunk.len() > longest {
+            return Ok(None);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Some(body))
+}
+
 /// What lies at the bottom: the layers of HTTP above it say nothing more.
-fn root_cause(error: &dyn Error) -> String {
+pub fn root_cause(error: &dyn Error) -> String {
     let mut cause = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;

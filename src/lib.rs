@@ -76,7 +76,7 @@
 //! | `resilience` | `batcher` |
 //! | `sample_upstream` | `address` |
 //! | `server` | `throttle` |
-//! | `submit` | `address`, `resilience` |
+//! | `submit` | `address`, `ask`, `resilience` |
 //! | `telemetry` | `printable` |
 //! | `throttle` |  |
 //! | `top` | `ask`, `batcher`, `code`, `observe`, `printable` |

@@ -12,13 +12,16 @@
 //! | [`input`], [`output`] | the lines, and the results: a thread each |
 //! | [`client`], [`listen`] | what is asked of the proxy, and the stream of results |
 //! | [`run`] | every job under way, and what becomes of it |
-//! | [`window`], [`early`], [`outcome`], [`lines`] | pure: whose turn it is, what came too early, the line of a result, sets of lines |
+//! | [`window`], [`hand_ins`], [`early`], [`outcome`], [`lines`] | pure: whose turn it is, what is handed in next, what came too early, the line of a result, sets of lines |
 //! | [`state`], [`entry`] | the file from which a run goes on, and what stands in it |
+//! | [`handle`] | a record's address |
 //! | [`progress`] | what is counted and shown |
 
 pub mod client;
 pub mod early;
 pub mod entry;
+pub mod hand_ins;
+pub mod handle;
 pub mod input;
 pub mod lines;
 pub mod listen;
@@ -38,14 +41,15 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use self::client::{Client, is_busy, root_cause};
+use self::client::{Client, is_busy};
 use self::input::{Input, InputError};
 use self::listen::Heard;
 use self::output::{Output, OutputError};
 use self::progress::{Display, Figures};
-use self::run::Run;
+use self::run::{Run, RunError};
 use self::state::{State, StateError};
 use crate::address::connectable;
+use crate::ask::root_cause;
 
 /// Results heard of and not taken yet.
 const HEARD: usize = 16;
@@ -98,6 +102,9 @@ pub enum SubmitError {
     /// The output.
     #[error(transparent)]
     Output(OutputError),
+    /// A result, or the state file.
+    #[error(transparent)]
+    Run(#[from] RunError),
     /// There is no thread or no client to be had.
     #[error("can't start")]
     Start(#[from] io::Error),
@@ -170,7 +177,13 @@ pub async fn submit(
     let first = reached(&client, &base).await?;
 
     let to_terminal = settings.output.is_none() && io::stdout().is_terminal();
-    let output = Output::open(settings.output, known.output, state.journal.clone());
+    let taken: Vec<_> = settings
+        .files
+        .iter()
+        .chain(&settings.resume)
+        .cloned()
+        .collect();
+    let output = Output::open(settings.output, known.output, &taken, state.journal.clone());
     let output = output.map_err(SubmitError::Output)?;
     let (results, queued) = mpsc::channel(settings.in_flight);
     let mut written = output.start(queued)?;
@@ -179,7 +192,7 @@ pub async fn submit(
         files: settings.files,
         done: known.done,
         read_before: state.read_before,
-        journal: state.journal,
+        journal: state.journal.clone(),
     };
     let mut lines = input.start()?;
     let (heard, mut hear) = mpsc::channel(HEARD);
@@ -187,8 +200,16 @@ pub async fn submit(
 
     let display = Display::new(settings.quiet, to_terminal, total);
     let figures = Figures::new(done, failed, total);
-    let (room, ordered) = (settings.in_flight, settings.ordered);
-    let mut run = Run::new(client.clone(), room, ordered, results, figures);
+    let (room, ordered) = ((settings.in_flight, settings.requests), settings.ordered);
+    let mut run = Run::new(
+        client.clone(),
+        room,
+        ordered,
+        results,
+        state.journal,
+        figures,
+    );
+    run.go_on(known.held, known.unacknowledged);
     let mut tick = interval(display.every());
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tick.reset();
@@ -200,7 +221,7 @@ pub async fn submit(
     let (mut is_read, mut is_stopped) = (false, false);
     let end = loop {
         let wants_more = !is_read && !is_stopped;
-        if !wants_more && run.under_way() == 0 {
+        if !wants_more && run.is_idle() {
             break match (is_read, run.figures.failed) {
                 (false, _) => End::Stopped,
                 (true, 0) => End::Done,
@@ -212,8 +233,8 @@ pub async fn submit(
                 Some(line) => run.read(line?),
                 None => is_read = true,
             },
-            Some(told) = run.told(), if run.has_tasks() => run.take(told),
-            Some(heard) = hear.recv() => run.hear(heard),
+            Some(told) = run.told() => run.take(told)?,
+            Some(heard) = hear.recv() => run.hear(heard)?,
             Some(result) = written.recv() => match result {
                 Ok(result) => run.written(result),
                 Err(OutputError::ReaderGone) => break End::ReaderGone,
@@ -229,7 +250,7 @@ pub async fn submit(
             _ = quiet.tick() => {
                 let written = run.figures.done + run.figures.failed;
                 if written == written_before {
-                    run.hear(Heard::Missed);
+                    run.hear(Heard::Missed)?;
                 }
                 written_before = written;
             }
@@ -242,9 +263,9 @@ pub async fn submit(
     listening.abort();
     if end != End::ReaderGone {
         display.end(&run.figures);
-    }
-    if is_read && end != End::ReaderGone {
-        run.clear_up().await;
+        if end == End::Stopped && settings.resume.is_some() {
+            display.say("stopped before the end of the input; the same command goes on");
+        }
     }
     Ok(end)
 }

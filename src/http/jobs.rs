@@ -61,6 +61,7 @@ pub(super) struct Posted<B> {
     arrived: Instant,
     stay: Duration,
     trace: Option<Box<TraceContext>>,
+    for_later: Option<Box<ForLater>>,
     body: Reading<B>,
 }
 
@@ -69,7 +70,7 @@ impl<B: http_body::Body<Data = Bytes> + Unpin> Posted<B> {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn new(jobs: &Jobs, request: Request<B>) -> Result<(Self, Option<Box<ForLater>>), Problem> {
+    pub fn new(jobs: &Jobs, request: Request<B>) -> Result<Self, Problem> {
         let arrived = Instant::now();
         let headers = Headers::of(request.headers());
         headers
@@ -92,13 +93,18 @@ impl<B: http_body::Body<Data = Bytes> + Unpin> Posted<B> {
             _ => (None, preferences.wait),
         };
         let charge = jobs.buffered.charge(0);
-        let posted = Self {
+        Ok(Self {
             arrived,
             stay: stay.unwrap_or(Duration::MAX).min(jobs.request_timeout),
             trace: headers.trace,
+            for_later,
             body: Reading::new(request.into_body(), limit, charge),
-        };
-        Ok((posted, for_later))
+        })
+    }
+
+    /// What is said of its answer where that is fetched later.
+    pub fn for_later(&mut self) -> Option<Box<ForLater>> {
+        self.for_later.take()
     }
 
     /// Hands the job in.
@@ -118,6 +124,8 @@ impl<B: http_body::Body<Data = Bytes> + Unpin> Posted<B> {
             Ok(job) => job.with_trace(self.trace.take()),
             Err(problem) => return jobs.refuse(problem),
         };
+        // From here on the store counts it.
+        drop(self.body);
         let answer = for_later.hand_in(jobs, source, job, self.arrived).await;
         drop(uncounted);
         answer

@@ -85,12 +85,14 @@ impl Caller {
                 return Answer::routed(self.others.clone(), request.map(Body::new), uncounted);
             }
             match Posted::new(jobs, request) {
-                Ok((posted, None)) => Answer::Job {
-                    answer: posted.answer(Arc::clone(&self.sender)),
+                Ok(mut posted) => match posted.for_later() {
+                    None => Answer::Job {
+                        answer: posted.answer(Arc::clone(&self.sender)),
+                    },
+                    Some(for_later) => {
+                        Answer::boxed(posted.hand_in(Arc::clone(&self.sender), for_later))
+                    }
                 },
-                Ok((posted, Some(for_later))) => {
-                    Answer::boxed(posted.hand_in(Arc::clone(&self.sender), for_later))
-                }
                 Err(problem) => refused(problem),
             }
         };

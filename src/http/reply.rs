@@ -47,6 +47,7 @@ pub(super) struct Rendered {
 
 impl Rendered {
     /// What the job of this id is answered.
+    #[inline]
     pub fn of(answers: Answers, id: &JobId, answer: Result<JobResult, batcher::Error>) -> Self {
         match answer {
             Ok(result) => Self::of_result(answers, id, result),
@@ -54,6 +55,7 @@ impl Rendered {
         }
     }
 
+    #[inline]
     fn of_result(answers: Answers, id: &JobId, result: JobResult) -> Self {
         let JobResult {
             outcome,
@@ -106,6 +108,7 @@ impl Rendered {
     }
 
     /// For a caller that waits: charged to the account until it is taken.
+    #[inline]
     pub fn into_response(self, account: &Arc<Buffered>) -> Response<AnswerBody> {
         respond(self.status, self.headers, self.body, account)
     }
@@ -131,6 +134,7 @@ impl From<Problem> for Rendered {
 }
 
 /// An answer whose body is charged to the account until it is taken.
+#[inline]
 pub(super) fn respond(
     status: StatusCode,
     headers: HeaderMap,

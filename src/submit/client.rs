@@ -4,7 +4,6 @@
 //! proxy is away, and while it has no room. That is harmless, since a job is handed in with
 //! an idempotency key. How many requests there are at once is bounded.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +12,13 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Method, Response, StatusCode};
 use serde::Deserialize;
-use tokio::sync::{Notify, Semaphore, watch};
+use thiserror::Error;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep;
 
+use super::handle::Handle;
 use super::outcome::Outcome;
+use crate::ask::{body_up_to, root_cause};
 use crate::resilience::backoff::Backoff;
 
 /// The longest that the proxy may say nothing; it says something every 15 s to who listens.
@@ -40,8 +42,16 @@ const STORE_FULL: &str = "store-full";
 /// How often an acknowledgement is tried: without one the record expires by itself.
 const ACKNOWLEDGEMENTS: u32 = 5;
 
-/// A record's address, as it stands behind `/jobs/`.
-pub type Handle = Arc<str>;
+/// The longest answer, and the longest line of a stream.
+pub const LONGEST: usize = 64 << 20;
+
+/// An answer is longer than [`LONGEST`]. It stays where it is.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{url}: the answer has more than 64 MiB; fetch it there, and leave its job out")]
+pub struct TooLong {
+    /// Where it is.
+    pub url: String,
+}
 
 /// What came of handing a job in.
 #[derive(Clone, Debug)]
@@ -50,6 +60,8 @@ pub enum HandedIn {
     Accepted(Handle),
     /// Its result is there; the handle, where it is kept.
     Finished(Option<Handle>, Outcome),
+    /// The store has no room for it; when the proxy wants to be asked again.
+    NoRoom(Option<Duration>),
 }
 
 /// What a record says of its job.
@@ -69,10 +81,8 @@ pub struct Client {
     http: reqwest::Client,
     base: Arc<str>,
     run: Arc<str>,
-    hand_ins: Arc<Semaphore>,
-    others: Arc<Semaphore>,
-    /// A record was removed: there is room for another.
-    room: Arc<Notify>,
+    /// How many records may be read or removed at once.
+    permits: Arc<Semaphore>,
     trouble: watch::Sender<Option<String>>,
 }
 
@@ -85,7 +95,7 @@ struct Problem {
 
 impl Client {
     /// Speaks to the proxy at `base`, `http://host:port`, for this run, by at most so many
-    /// requests that hand in at once, and as many others.
+    /// requests at once that read and remove records.
     ///
     /// # Errors
     /// Where there can be no TLS, which is not used.
@@ -96,9 +106,7 @@ impl Client {
             http: http.read_timeout(SILENCE).build()?,
             base: base.into(),
             run: run.into(),
-            hand_ins: Arc::new(Semaphore::new(requests)),
-            others: Arc::new(Semaphore::new(requests)),
-            room: Arc::default(),
+            permits: Arc::new(Semaphore::new(requests)),
             trouble: watch::Sender::new(None),
         })
     }
@@ -123,8 +131,10 @@ impl Client {
     }
 
     /// Hands a line of the input in, as often as it takes.
-    pub async fn hand_in(&self, line: u64, job: Bytes) -> HandedIn {
-        let _permit = self.hand_ins.acquire().await;
+    ///
+    /// # Errors
+    /// The answer is too long.
+    pub async fn hand_in(&self, line: u64, job: Bytes) -> Result<HandedIn, TooLong> {
         let url = self.url(&format!("/jobs?stream={}", stream(&self.run)));
         let mut failed = 0;
         loop {
@@ -134,50 +144,78 @@ impl Client {
                 .header(CONTENT_TYPE, "application/json")
                 .header("prefer", "respond-async")
                 .header("idempotency-key", format!("\"{}.{line}\"", self.run));
-            let answer = read(request.send().await).await;
+            let answer = self.read(request.send().await).await?;
             let understood = answer.and_then(|(status, headers, body)| {
                 handed_in(status, &headers, &body).map_err(|why| (why, retry_after(&headers)))
             });
             if let Some(handed_in) = self.or_pause(failed, understood).await {
-                return handed_in;
+                if matches!(handed_in, HandedIn::NoRoom(_)) {
+                    self.trouble.send_replace(Some(STORE_FULL.to_owned()));
+                }
+                return Ok(handed_in);
             }
         }
     }
 
     /// Reads a record, as often as it takes.
-    pub async fn look(&self, handle: &str) -> Look {
-        let _permit = self.others.acquire().await;
+    ///
+    /// # Errors
+    /// The answer is too long.
+    pub async fn look(&self, handle: &Handle) -> Result<Look, TooLong> {
+        let _permit = self.permits.acquire().await;
         let mut failed = 0;
         loop {
             failed += 1;
-            let answer = self.at(Method::GET, handle).await;
+            let answer = self.at(Method::GET, handle).await?;
             let understood = answer.and_then(|(status, headers, body)| {
                 look(status, &headers, &body).map_err(|why| (why, retry_after(&headers)))
             });
             if let Some(look) = self.or_pause(failed, understood).await {
-                return look;
+                return Ok(look);
             }
         }
     }
 
-    /// Removes a record whose result is written.
-    pub async fn acknowledge(&self, handle: &str) {
-        let _permit = self.others.acquire().await;
+    /// Removes a record whose result is kept elsewhere; whether there is none any more.
+    ///
+    /// # Errors
+    /// The answer is too long.
+    pub async fn acknowledge(&self, handle: &Handle) -> Result<bool, TooLong> {
+        let _permit = self.permits.acquire().await;
         for failed in 1..=ACKNOWLEDGEMENTS {
-            let answer = self.at(Method::DELETE, handle).await;
+            let answer = self.at(Method::DELETE, handle).await?;
             let understood = answer.and_then(|(status, headers, _)| match status {
                 StatusCode::NO_CONTENT | StatusCode::NOT_FOUND => Ok(()),
                 status => Err((status.to_string(), retry_after(&headers))),
             });
             if self.or_pause(failed, understood).await.is_some() {
-                return self.room.notify_one();
+                return Ok(true);
             }
         }
+        Ok(false)
     }
 
-    async fn at(&self, method: Method, handle: &str) -> Result<Answer, Refusal> {
+    async fn at(&self, method: Method, handle: &Handle) -> Result<Read, TooLong> {
         let url = self.url(&format!("/jobs/{handle}"));
-        read(self.http.request(method, url).send().await).await
+        self.read(self.http.request(method, url).send().await).await
+    }
+
+    async fn read(&self, answer: Result<Response, reqwest::Error>) -> Result<Read, TooLong> {
+        let failed = |error: reqwest::Error| Err((root_cause(&error), None));
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => return Ok(failed(error)),
+        };
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        let url = match handle(&headers) {
+            Some(handle) => self.url(&format!("/jobs/{handle}")),
+            None => answer.url().to_string(),
+        };
+        match body_up_to(LONGEST, answer).await {
+            Ok(Some(body)) => Ok(Ok((status, headers, body.into()))),
+            Ok(None) => Err(TooLong { url }),
+            Err(error) => Ok(failed(error)),
+        }
     }
 
     /// The answer; or the reason to ask again is noted, and a pause made.
@@ -188,14 +226,8 @@ impl Client {
                 Some(answer)
             }
             Err((why, retry_after)) => {
-                let is_full = why == STORE_FULL;
                 self.trouble.send_replace(Some(why));
-                let retry_after = retry_after.map(|it| it.min(LONGEST_PAUSE));
-                let pause = sleep(PAUSES.pause(failed, retry_after, fastrand::f64()));
-                tokio::select! {
-                    () = pause => {}
-                    () = self.room.notified(), if is_full => {}
-                }
+                sleep(PAUSES.pause(failed, retry_after, fastrand::f64())).await;
                 None
             }
         }
@@ -208,26 +240,12 @@ type Answer = (StatusCode, HeaderMap, Bytes);
 /// Why a request is to be made again, and the `Retry-After` that came with it.
 type Refusal = (String, Option<Duration>);
 
+/// An answer, or why there is none.
+type Read = Result<Answer, Refusal>;
+
 /// The name of a run's stream.
 fn stream(run: &str) -> String {
     format!("submit.{run}")
-}
-
-async fn read(answer: Result<Response, reqwest::Error>) -> Result<Answer, Refusal> {
-    let failed = |error: reqwest::Error| (root_cause(&error), None);
-    let answer = answer.map_err(failed)?;
-    let (status, headers) = (answer.status(), answer.headers().clone());
-    let body = answer.bytes().await.map_err(failed)?;
-    Ok((status, headers, body))
-}
-
-/// What lies at the bottom: the layers of HTTP above it say nothing more.
-pub fn root_cause(error: &dyn Error) -> String {
-    let mut cause = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -236,19 +254,13 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = text(headers, RETRY_AFTER.as_str())?.trim().parse();
-    Some(Duration::from_secs(seconds.ok()?))
+    Some(Duration::from_secs(seconds.ok()?).min(LONGEST_PAUSE))
 }
 
 /// The handle in a `Location`.
 fn handle(headers: &HeaderMap) -> Option<Handle> {
     let (_, handle) = text(headers, LOCATION.as_str())?.rsplit_once("/jobs/")?;
-    is_handle(handle).then(|| handle.into())
-}
-
-/// Whether it can stand in a path as it is.
-pub fn is_handle(text: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-    (1..=128).contains(&text.len()) && text.bytes().all(allowed)
+    handle.parse().ok()
 }
 
 /// Whether it says that another time is better.
@@ -270,12 +282,11 @@ fn handed_in(status: StatusCode, headers: &HeaderMap, body: &Bytes) -> Result<Ha
     {
         return Ok(HandedIn::Accepted(handle));
     }
-    let busy = [
-        StatusCode::TOO_MANY_REQUESTS,
-        StatusCode::SERVICE_UNAVAILABLE,
-    ];
-    if handle.is_none() && busy.contains(&status) {
+    if handle.is_none() && is_busy(status) {
         let problem: Problem = serde_json::from_slice(body).unwrap_or_default();
+        if problem.code.as_deref() == Some(STORE_FULL) {
+            return Ok(HandedIn::NoRoom(retry_after(headers)));
+        }
         if problem.retryable != Some(false) {
             return Err(problem.code.unwrap_or_else(|| status.to_string()));
         }
@@ -323,7 +334,13 @@ mod tests {
                 503,
                 vec![],
                 r#"{"code":"store-full","retryable":true}"#,
-                "again: store-full",
+                "no room",
+            ),
+            (
+                503,
+                vec![],
+                r#"{"code":"queue-full","retryable":true}"#,
+                "again: queue-full",
             ),
             (503, vec![], "<p>busy", "again: 503 Service Unavailable"),
             (429, vec![], "", "again: 429 Too Many Requests"),
@@ -339,8 +356,11 @@ mod tests {
             let said = match handed_in(status, &headers(&given), &body) {
                 Ok(HandedIn::Accepted(handle)) => format!("accepted {handle}"),
                 Ok(HandedIn::Finished(handle, it)) => {
-                    format!("{} {}", handle.as_deref().unwrap_or("-"), it.status)
+                    let handle = handle.map_or("-".to_owned(), |it| it.to_string());
+                    format!("{handle} {}", it.status)
                 }
+                Ok(HandedIn::NoRoom(None)) => "no room".to_owned(),
+                Ok(HandedIn::NoRoom(Some(pause))) => format!("no room for {pause:?}"),
                 Err(why) => format!("again: {why}"),
             };
             assert_eq!(said, expected);

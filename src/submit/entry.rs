@@ -4,19 +4,32 @@
 //! microbatch-submit 1 f8Yq0bN3TqWz4mGk1vXo2A input     version, run, order of the results
 //! o 64513:1048 0                                       results go to this file from here on
 //! r 9c56cc51b374c3ba                                   the next line of the input was read
-//! w 1 d 34                                             its result is written, up to this length
+//! w 1 d 34 01a22a076dfanDritm0Jq_7A33gGGEMsvg          its result is written, up to this length
+//! a 1                                                  its record is removed
+//! ```
+//!
+//! A record that is not removed by the end of a run is removed by the next one. What is still
+//! held for its turn when the store has no room is kept here, so that its record can go:
+//!
+//! ```text
+//! h 7 d 01a22a0770bkZ0c4yq1m3V9o5rT8wXuJdA {"handle":"01a22a0770bkZ0c4yq1m3V9o5rT8wXuJdA",...}
 //! ```
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
+use super::handle::Handle;
 use super::lines::Lines;
 
 /// The first word of a state file, and the version of what follows.
 const MAGIC: &str = "microbatch-submit 1";
+
+/// The most records that are remembered for removal; further ones expire.
+const UNACKNOWLEDGED: usize = 1_000_000;
 
 /// Tells lines apart: the first 64 bits of their SHA-256. A chance of one in 2^64 is enough
 /// against mistakes, and nothing here is against anybody's intent.
@@ -54,8 +67,17 @@ pub struct Header {
     pub ordered: bool,
 }
 
+/// A result that waits for its turn to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Its line in the output, without its end.
+    pub text: String,
+    /// Whether the job failed.
+    pub failed: bool,
+}
+
 /// Any line after it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
     /// Results go to this file from here on, and it is so long; `None` for what is no file.
     Output(Option<(FileId, u64)>),
@@ -70,7 +92,21 @@ pub enum Entry {
         failed: bool,
         /// How long the output is with it, where it is a file.
         length: Option<u64>,
+        /// Its record, where it has one that is to be removed.
+        handle: Option<Handle>,
     },
+    /// The result of a line is there, and it is not its turn. It is written before its record
+    /// is removed.
+    Held {
+        /// The line's number, from 1.
+        line: u64,
+        /// Its record.
+        handle: Handle,
+        /// What is to be written.
+        held: Held,
+    },
+    /// The record of a line is removed.
+    Acknowledged(u64),
 }
 
 /// A line is none of a state file.
@@ -107,6 +143,11 @@ impl FromStr for Header {
     }
 }
 
+/// The word for how a job ended.
+fn end(failed: bool) -> char {
+    if failed { 'f' } else { 'd' }
+}
+
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -119,14 +160,23 @@ impl fmt::Display for Entry {
                 line,
                 failed,
                 length,
+                handle,
             } => {
-                let end = if *failed { 'f' } else { 'd' };
-                write!(f, "w {line} {end} ")?;
+                write!(f, "w {line} {} ", end(*failed))?;
                 match length {
-                    Some(length) => writeln!(f, "{length}"),
+                    Some(length) => write!(f, "{length} ")?,
+                    None => write!(f, "- ")?,
+                }
+                match handle {
+                    Some(handle) => writeln!(f, "{handle}"),
                     None => writeln!(f, "-"),
                 }
             }
+            Self::Held { line, handle, held } => {
+                let Held { text, failed } = held;
+                writeln!(f, "h {line} {} {handle} {text}", end(*failed))
+            }
+            Self::Acknowledged(line) => writeln!(f, "a {line}"),
         }
     }
 }
@@ -140,7 +190,9 @@ impl FromStr for Entry {
             "-" => Ok(None),
             text => number(text).map(Some),
         };
-        let words: Vec<_> = line.split(' ').collect();
+        let handle = |text: &str| text.parse::<Handle>().map_err(|_| NotAnEntry);
+        // The text of a result has blanks of its own.
+        let words: Vec<_> = line.splitn(5, ' ').collect();
         match words[..] {
             ["o", "-"] => Ok(Self::Output(None)),
             ["o", file, length] => {
@@ -153,11 +205,24 @@ impl FromStr for Entry {
                 let bits = u64::from_str_radix(bits, 16).map_err(|_| NotAnEntry)?;
                 Ok(Self::Read(Fingerprint(bits)))
             }
-            ["w", line, end @ ("d" | "f"), written] => Ok(Self::Written {
+            ["w", line, end @ ("d" | "f"), written, record] => Ok(Self::Written {
                 line: number(line)?,
                 failed: end == "f",
                 length: length(written)?,
+                handle: match record {
+                    "-" => None,
+                    record => Some(handle(record)?),
+                },
             }),
+            ["h", line, end @ ("d" | "f"), record, text] => Ok(Self::Held {
+                line: number(line)?,
+                handle: handle(record)?,
+                held: Held {
+                    text: text.to_owned(),
+                    failed: end == "f",
+                },
+            }),
+            ["a", line] => Ok(Self::Acknowledged(number(line)?)),
             _ => Err(NotAnEntry),
         }
     }
@@ -174,6 +239,10 @@ pub struct Known {
     pub failed: u64,
     /// Where results went last, and how long that was after the last of them.
     pub output: Option<(FileId, u64)>,
+    /// Results that are there and not written, by line.
+    pub held: BTreeMap<u64, Held>,
+    /// Records that are of no use any more, by line.
+    pub unacknowledged: BTreeMap<u64, Handle>,
 }
 
 impl Known {
@@ -189,18 +258,47 @@ impl Known {
                 line,
                 failed,
                 length,
+                handle,
             } => {
-                let read = (1..=self.read).contains(&line);
-                if !read || self.output.is_some() != length.is_some() || !self.done.insert(line) {
+                if !self.has_read(line)
+                    || self.output.is_some() != length.is_some()
+                    || !self.done.insert(line)
+                {
                     return Err(NotAnEntry);
                 }
+                self.held.remove(&line);
                 self.failed += u64::from(failed);
+                if let Some(handle) = handle {
+                    self.remember(line, handle);
+                }
                 if let (Some((_, then)), Some(length)) = (&mut self.output, length) {
                     *then = length;
                 }
             }
+            Entry::Held { line, handle, held } => {
+                let known = self.done.contains(line) || self.held.contains_key(&line);
+                if !self.has_read(line) || known {
+                    return Err(NotAnEntry);
+                }
+                self.held.insert(line, held);
+                self.remember(line, handle);
+            }
+            Entry::Acknowledged(line) => {
+                self.unacknowledged.remove(&line);
+            }
         }
         Ok(())
+    }
+
+    fn has_read(&self, line: u64) -> bool {
+        (1..=self.read).contains(&line)
+    }
+
+    fn remember(&mut self, line: u64, handle: Handle) {
+        self.unacknowledged.insert(line, handle);
+        if self.unacknowledged.len() > UNACKNOWLEDGED {
+            self.unacknowledged.pop_first();
+        }
     }
 }
 
@@ -210,19 +308,36 @@ mod tests {
 
     use super::*;
 
+    fn handles() -> impl Strategy<Value = Handle> {
+        "[A-Za-z0-9_-]{2,34}".prop_map(|text| text.parse().unwrap())
+    }
+
     fn entries() -> impl Strategy<Value = Entry> {
         let file = (any::<u64>(), any::<u64>());
         let file = file.prop_map(|(device, inode)| FileId { device, inode });
         prop_oneof![
             proptest::option::of((file, any::<u64>())).prop_map(Entry::Output),
             any::<u64>().prop_map(|bits| Entry::Read(Fingerprint(bits))),
-            (any::<u64>(), any::<bool>(), any::<Option<u64>>()).prop_map(
-                |(line, failed, length)| Entry::Written {
+            (
+                any::<u64>(),
+                any::<bool>(),
+                any::<Option<u64>>(),
+                proptest::option::of(handles())
+            )
+                .prop_map(|(line, failed, length, handle)| Entry::Written {
                     line,
                     failed,
-                    length
+                    length,
+                    handle
+                }),
+            (any::<u64>(), any::<bool>(), handles(), "[^\\n]{2,20}!").prop_map(
+                |(line, failed, handle, text)| Entry::Held {
+                    line,
+                    handle,
+                    held: Held { text, failed },
                 }
             ),
+            any::<u64>().prop_map(Entry::Acknowledged),
         ]
     }
 
@@ -231,14 +346,14 @@ mod tests {
         fn an_entry_reads_as_it_was_written(entry in entries()) {
             let text = entry.to_string();
             prop_assert_eq!(text.matches('\n').count(), 1);
-            prop_assert_eq!(text.trim_end().parse(), Ok(entry));
+            prop_assert_eq!(text.trim_end_matches('\n').parse(), Ok(entry.clone()));
             // A part of it is none, or another that is as short.
             let cut: Result<Entry, _> = text[..text.len() - 2].parse();
             prop_assert_ne!(cut, Ok(entry));
         }
 
         #[test]
-        fn whatever_is_no_entry_is_refused(text in "[orwdf0-9:. -]{0,24}") {
+        fn whatever_is_no_entry_is_refused(text in "[orwhadf0-9:. -]{0,24}") {
             if let Ok(entry) = text.parse::<Entry>() {
                 prop_assert!(entry.to_string().parse() == Ok(entry));
             }
@@ -270,15 +385,51 @@ mod tests {
             line,
             failed: true,
             length,
+            handle: None,
+        };
+        let held = |line| Entry::Held {
+            line,
+            handle: "h-1".parse().unwrap(),
+            held: Held {
+                text: "{}".to_owned(),
+                failed: true,
+            },
         };
         let mut known = Known::default();
         known.take(Entry::Output(None)).unwrap();
         known.take(Entry::Read(Fingerprint::of(b"{}"))).unwrap();
-        for entry in [written(0, None), written(2, None), written(1, Some(9))] {
-            assert_eq!(known.clone().take(entry), Err(NotAnEntry), "{entry:?}");
+        for entry in [
+            written(0, None),
+            written(2, None),
+            written(1, Some(9)),
+            held(2),
+        ] {
+            let said = format!("{entry:?}");
+            assert_eq!(known.clone().take(entry), Err(NotAnEntry), "{said}");
         }
+        known.take(held(1)).unwrap();
+        assert_eq!(known.take(held(1)), Err(NotAnEntry));
         known.take(written(1, None)).unwrap();
         assert_eq!((known.failed, known.done.count()), (1, 1));
-        assert_eq!(known.take(written(1, None)), Err(NotAnEntry));
+        for entry in [written(1, None), held(1)] {
+            assert_eq!(known.take(entry), Err(NotAnEntry));
+        }
+    }
+
+    #[test]
+    fn a_record_is_remembered_until_it_is_removed() {
+        let handles = ["h-1", "h-2"].map(|it| it.parse::<Handle>().unwrap());
+        let mut known = Known::default();
+        let text = "o -\nr 0000000000000001\nr 0000000000000002\nh 2 d h-2 {\"a\": 1}\nw 1 f - h-1";
+        for line in text.lines() {
+            known.take(line.parse().unwrap()).unwrap();
+        }
+        assert!(known.unacknowledged.values().eq(&handles));
+        assert_eq!(known.held[&2].text, "{\"a\": 1}");
+        for line in ["a 1", "w 2 d - -"] {
+            known.take(line.parse().unwrap()).unwrap();
+        }
+        assert!(known.unacknowledged.values().eq(&handles[1..]));
+        assert!(known.held.is_empty());
     }
 }

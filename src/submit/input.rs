@@ -31,6 +31,8 @@ pub struct Line {
     pub number: u64,
     /// It, without its end.
     pub job: Bytes,
+    /// Whether an earlier run has read it.
+    pub was_read: bool,
     /// How many bytes of the input it takes up.
     pub size: u64,
     /// How many the lines before it do that need nothing.
@@ -152,7 +154,7 @@ impl Input {
                 }
                 let end = text.iter().rposition(|byte| !b"\r\n".contains(byte));
                 text.truncate(end.map_or(0, |at| at + 1));
-                self.note(&path, number, &text)?;
+                let was_read = self.note(&path, number, &text)?;
                 if text.iter().all(u8::is_ascii_whitespace) || self.done.contains(number) {
                     skipped += read;
                     continue;
@@ -160,6 +162,7 @@ impl Input {
                 let line = Line {
                     number,
                     job: text.into(),
+                    was_read,
                     size: read,
                     skipped: std::mem::take(&mut skipped),
                 };
@@ -175,12 +178,15 @@ impl Input {
         }
     }
 
-    /// Compares a line to what it was, or notes what it is.
-    fn note(&mut self, path: &Path, line: u64, text: &[u8]) -> Result<(), InputError> {
+    /// Compares a line to what it was, or notes what it is; whether it was read before.
+    fn note(&mut self, path: &Path, line: u64, text: &[u8]) -> Result<bool, InputError> {
         let fingerprint = Fingerprint::of(text);
         match self.read_before.next_one() {
-            Ok(None) => Ok(self.journal.append(Entry::Read(fingerprint))?),
-            Ok(Some(then)) if then == fingerprint => Ok(()),
+            Ok(None) => {
+                self.journal.append(&Entry::Read(fingerprint))?;
+                Ok(false)
+            }
+            Ok(Some(then)) if then == fingerprint => Ok(true),
             Ok(Some(_)) => {
                 let path = path.to_owned();
                 Err(InputError::Changed { path, line })

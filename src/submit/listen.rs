@@ -5,8 +5,6 @@
 //! nobody listened is told again, and a break needs no position to go on from. What a proxy
 //! has lost it can't tell: the run asks for the missing after each break, and after a gap.
 
-use std::sync::Arc;
-
 use bytes::{Buf, BytesMut};
 use reqwest::Response;
 use serde::Deserialize;
@@ -14,7 +12,8 @@ use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use super::client::{Client, Handle, PAUSES, is_handle};
+use super::client::{Client, LONGEST, PAUSES};
+use super::handle::Handle;
 use super::outcome::Outcome;
 
 /// What is heard.
@@ -65,9 +64,10 @@ pub async fn listen(client: Client, first: Option<Response>, heard: mpsc::Sender
 /// Nobody takes what is heard.
 struct NobodyListens;
 
-/// Tells each line until the connection breaks.
+/// Tells each line until the connection breaks. Of one that is too long it is told that it
+/// was missed: in a record's own answer the same body may be shorter.
 async fn follow(mut response: Response, heard: &mpsc::Sender<Heard>) -> Result<(), NobodyListens> {
-    let mut buffered = BytesMut::new();
+    let (mut buffered, mut is_cut) = (BytesMut::new(), false);
     while let Ok(Some(chunk)) = response.chunk().await {
         let mut looked_at = buffered.len();
         buffered.extend_from_slice(&chunk);
@@ -75,9 +75,17 @@ async fn follow(mut response: Response, heard: &mpsc::Sender<Heard>) -> Result<(
             let line = buffered.split_to(looked_at + at);
             buffered.advance(1);
             looked_at = 0;
-            if let Some(event) = understand(&line) {
+            let event = match std::mem::take(&mut is_cut) {
+                true => Some(Heard::Missed),
+                false => understand(&line),
+            };
+            if let Some(event) = event {
                 heard.send(event).await.map_err(|_| NobodyListens)?;
             }
+        }
+        if buffered.len() > LONGEST {
+            buffered.clear();
+            is_cut = true;
         }
     }
     Ok(())
@@ -95,9 +103,9 @@ fn understand(line: &[u8]) -> Option<Heard> {
              status,
              body,
          }| {
-            let handle = handle.filter(|it| is_handle(it))?;
+            let handle = handle?.parse().ok()?;
             let outcome = Outcome::of(status?, body.map(RawValue::to_owned));
-            Some(Heard::Finished(Arc::from(handle), outcome))
+            Some(Heard::Finished(handle, outcome))
         },
     );
     Some(said.unwrap_or(Heard::Missed))
@@ -115,12 +123,12 @@ mod tests {
             (": still here", "nothing"),
             (r#"{"event":"gap"}"#, "missed"),
             (
-                r#"{"handle":"a","id":1,"status":200,"body":[1, 2]}"#,
-                "a [1, 2]",
+                r#"{"handle":"aa","id":1,"status":200,"body":[1, 2]}"#,
+                "aa [1, 2]",
             ),
             (
-                r#"{"handle":"a","id":1,"status":204,"body":null}"#,
-                "a null",
+                r#"{"handle":"aa","id":1,"status":204,"body":null}"#,
+                "aa null",
             ),
             (
                 r#"{"handle":"../a","id":1,"status":200,"body":1}"#,

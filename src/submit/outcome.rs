@@ -4,6 +4,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
+use super::handle::Handle;
+
 /// An answer's status and body.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -65,10 +67,10 @@ impl Outcome {
     }
 
     /// The line of a job's result, with its end.
-    pub fn line(&self, job: &[u8], handle: Option<&str>, number: u64) -> String {
+    pub fn line(&self, job: &[u8], handle: Option<&Handle>, number: u64) -> String {
         let id = serde_json::from_slice(job).ok();
         let line = Line {
-            handle,
+            handle: handle.map(Handle::as_str),
             id: id.map(|Job { id }| id),
             line: handle.is_none().then_some(number),
             status: self.status,
@@ -97,15 +99,15 @@ mod tests {
                 200,
                 r#"{"id":1.0,"x":12345678901234567890}"#,
                 r#"{"x":1,"id":"a\n"}"#,
-                Some("h"),
-                r#"{"handle":"h","id":"a\n","status":200,"body":{"id":1.0,"x":12345678901234567890}}"#,
+                Some("hh"),
+                r#"{"handle":"hh","id":"a\n","status":200,"body":{"id":1.0,"x":12345678901234567890}}"#,
             ),
             (
                 204,
                 "",
                 r#"{"id":7}"#,
-                Some("h"),
-                r#"{"handle":"h","id":7,"status":204,"body":null}"#,
+                Some("hh"),
+                r#"{"handle":"hh","id":7,"status":204,"body":null}"#,
             ),
             (
                 422,
@@ -128,7 +130,8 @@ mod tests {
             };
             let body = Bytes::from_static(body.as_bytes());
             let outcome = Outcome::new(status, Some(content_type), &body);
-            let written = outcome.line(job.as_bytes(), handle, 3);
+            let handle = handle.map(|it| it.parse::<Handle>().unwrap());
+            let written = outcome.line(job.as_bytes(), handle.as_ref(), 3);
             assert_eq!(written, format!("{line}\n"));
             assert_eq!(outcome.failed(), status >= 400);
         }

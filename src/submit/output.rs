@@ -6,7 +6,7 @@
 //! twice in it. What a pipe was given cannot be taken back: one result may come twice then,
 //! the one that was written last before the process was killed.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
@@ -16,19 +16,22 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 use super::entry::{Entry, FileId};
+use super::handle::Handle;
 use super::state::{Journal, StateError};
 
-/// A result to be written, with what the run wants to hear afterwards.
+/// A result to be written.
 #[derive(Debug)]
-pub struct Finished<T> {
-    /// The line, with its end.
+pub struct Finished {
+    /// The line, with its end; empty once it is written.
     pub text: String,
     /// The line of the input that it is of.
     pub line: u64,
     /// Whether the job failed.
     pub failed: bool,
-    /// What is said once it is written.
-    pub then: T,
+    /// How many bytes of the input its job takes up.
+    pub size: u64,
+    /// Its record, where that is to be removed once it is written.
+    pub handle: Option<Handle>,
 }
 
 /// Why results can't be written.
@@ -40,6 +43,9 @@ pub enum OutputError {
     /// The system doesn't.
     #[error("can't write results to {0}")]
     Io(String, #[source] io::Error),
+    /// They would be read as jobs, or as a state file.
+    #[error("results can't go to {0}: it is the input, or the state file")]
+    Taken(String),
     /// Results are gone that were written before.
     #[error(
         "{0} is shorter than when the run stopped, so results are missing from it; \
@@ -49,6 +55,13 @@ pub enum OutputError {
     /// The state file can't be used.
     #[error(transparent)]
     State(#[from] StateError),
+}
+
+fn id(about: &Metadata) -> FileId {
+    FileId {
+        device: about.dev(),
+        inode: about.ino(),
+    }
 }
 
 /// Where results go.
@@ -62,13 +75,15 @@ pub struct Output {
 }
 
 impl Output {
-    /// This file, or standard output, after what was written to it `before`.
+    /// This file, or standard output, after what was written to it `before`. It is none of
+    /// those that are `taken`.
     ///
     /// # Errors
-    /// Where it can't be written, or has lost what was.
+    /// Where it can't be written, is taken, or has lost what was written.
     pub fn open(
         path: Option<PathBuf>,
         before: Option<(FileId, u64)>,
+        taken: &[PathBuf],
         journal: Journal,
     ) -> Result<Self, OutputError> {
         let name = match &path {
@@ -84,8 +99,11 @@ impl Output {
         let about = file.metadata().map_err(failed)?;
         let mut known = None;
         if about.is_file() {
-            let (device, inode) = (about.dev(), about.ino());
-            let id = FileId { device, inode };
+            let id = id(&about);
+            let mut taken = taken.iter().filter_map(|path| path.metadata().ok());
+            if taken.any(|taken| self::id(&taken) == id) {
+                return Err(OutputError::Taken(name));
+            }
             if let Some((_, written)) = before.filter(|(then, _)| *then == id) {
                 if about.len() < written {
                     return Err(OutputError::Shorter(name));
@@ -95,7 +113,7 @@ impl Output {
             let length = file.seek(SeekFrom::End(0)).map_err(failed)?;
             known = Some((id, length));
         }
-        journal.append(Entry::Output(known))?;
+        journal.append(&Entry::Output(known))?;
         Ok(Self {
             name,
             file,
@@ -108,15 +126,16 @@ impl Output {
     ///
     /// # Errors
     /// Where there can be no thread.
-    pub fn start<T: Send + 'static>(
+    pub fn start(
         mut self,
-        mut results: mpsc::Receiver<Finished<T>>,
-    ) -> io::Result<mpsc::Receiver<Result<T, OutputError>>> {
+        mut results: mpsc::Receiver<Finished>,
+    ) -> io::Result<mpsc::Receiver<Result<Finished, OutputError>>> {
         let (said, written) = mpsc::channel(1);
         let thread = std::thread::Builder::new().name("output".to_owned());
         thread.spawn(move || {
-            while let Some(result) = results.blocking_recv() {
-                let written = self.write(&result).map(|()| result.then);
+            while let Some(mut result) = results.blocking_recv() {
+                let text = std::mem::take(&mut result.text);
+                let written = self.write(&text, &result).map(|()| result);
                 let is_over = written.is_err();
                 if said.blocking_send(written).is_err() || is_over {
                     return;
@@ -126,20 +145,21 @@ impl Output {
         Ok(written)
     }
 
-    fn write<T>(&mut self, result: &Finished<T>) -> Result<(), OutputError> {
+    fn write(&mut self, text: &str, result: &Finished) -> Result<(), OutputError> {
         self.file
-            .write_all(result.text.as_bytes())
+            .write_all(text.as_bytes())
             .map_err(|error| match error.kind() {
                 io::ErrorKind::BrokenPipe => OutputError::ReaderGone,
                 _ => OutputError::Io(self.name.clone(), error),
             })?;
         if let Some(length) = &mut self.length {
-            *length += result.text.len() as u64;
+            *length += text.len() as u64;
         }
-        self.journal.append(Entry::Written {
+        self.journal.append(&Entry::Written {
             line: result.line,
             failed: result.failed,
             length: self.length,
+            handle: result.handle.clone(),
         })?;
         Ok(())
     }

@@ -28,7 +28,7 @@ pub enum StateError {
     #[error("the state file {} is in use by another run", .0.display())]
     InUse(PathBuf),
     /// It is none.
-    #[error("{}: line {line} is not what a state file has", path.display())]
+    #[error("{}: line {line} is not what a state file has; give a file that an earlier run made, or one that is not there", path.display())]
     NotAState {
         /// The file.
         path: PathBuf,
@@ -202,7 +202,7 @@ impl Journal {
     ///
     /// # Errors
     /// Where it can't be written, and then ever after.
-    pub fn append(&self, entry: Entry) -> Result<(), StateError> {
+    pub fn append(&self, entry: &Entry) -> Result<(), StateError> {
         let Some(appended) = &self.0 else {
             return Ok(());
         };
@@ -227,14 +227,15 @@ mod tests {
 
     fn write(state: &mut State, line: u64) {
         let read = Entry::Read(Fingerprint::of(&line.to_be_bytes()));
-        state.journal.append(read).unwrap();
-        let (failed, length) = (line == 2, None);
+        state.journal.append(&read).unwrap();
+        let (failed, length, handle) = (line == 2, None, None);
         let written = Entry::Written {
             line,
             failed,
             length,
+            handle,
         };
-        state.journal.append(written).unwrap();
+        state.journal.append(&written).unwrap();
     }
 
     #[test]

@@ -76,6 +76,17 @@ impl<T> Window<T> {
         due
     }
 
+    /// The number of the job that all others wait for, in the order of the input.
+    pub fn turn(&self) -> Option<u64> {
+        self.order.as_ref().map(|order| order.turn)
+    }
+
+    /// The results held back for their turn.
+    pub fn held_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        let held = self.order.iter_mut();
+        held.flat_map(|order| order.held.values_mut())
+    }
+
     /// One whose result was written is done with.
     pub fn leave(&mut self) {
         self.inside = self.inside.saturating_sub(1);

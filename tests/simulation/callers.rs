@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{Request, Response};
+use axum::http::response::Parts;
+use axum::http::{HeaderMap, Request, Response, StatusCode};
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use microbatch::http::Caller;
 use rand::rngs::StdRng;
@@ -75,20 +77,12 @@ pub async fn call(
     let mut seen = Answers::new();
     for _ in 0..manners.jobs {
         sleep(Duration::from_millis(rng.random_range(0..=manners.thinks))).await;
-        // Few ids, so that the same one is often asked for at once; "1" and 1.
-        let id: Value = match (rng.random_range(0..8_u64), rng.random()) {
-            (id, true) => id.into(),
-            (id, false) => id.to_string().into(),
-        };
-        let secret = format!("{:032x}", rng.random::<u128>());
-        let padding = "-".repeat(rng.random_range(0..40));
-        let secret = format!("{secret}{padding}");
+        let (id, secret) = draw_job(&mut rng);
         let mut request = Request::post("/jobs").header("host", "localhost");
         if rng.random_bool(manners.hurries) {
             request = request.header("prefer", "wait=1");
         }
-        let body = format!(r#"{{"id":{id},"body":"{secret}"}}"#);
-        let request = request.body(Body::from(body)).unwrap();
+        let request = request.body(Body::from(body(&id, &secret))).unwrap();
         let answer = Arc::clone(&caller).serve(request);
         let leaves = match rng.random_bool(manners.leaves) {
             true => Duration::from_millis(rng.random_range(0..60)),
@@ -102,7 +96,15 @@ pub async fn call(
             Ok(()) = exodus.changed() => None,
         };
         let outcome = match answer {
-            Some(answer) => judge(answer.map(Body::new), &id, &secret, &oracle, manners).await,
+            Some(answer) => {
+                let (head, body) = read(answer.map(Body::new)).await;
+                let truth = (&id, secret.as_str(), &oracle);
+                judge(
+                    (head.status, &head.headers, &body),
+                    truth,
+                    manners.idempotent,
+                )
+            }
             None => "left",
         };
         *seen.entry(outcome).or_default() += 1;
@@ -110,35 +112,54 @@ pub async fn call(
     seen
 }
 
-/// The outcome, which must be about this job, true, and no other's.
-async fn judge(
-    answer: Response<Body>,
-    id: &Value,
-    secret: &str,
-    oracle: &Oracle,
-    manners: Manners,
-) -> &'static str {
+/// An id and a text that no other job has.
+pub fn draw_job(rng: &mut StdRng) -> (Value, String) {
+    // Few ids, so that the same one is often asked for at once; "1" and 1.
+    let id: Value = match (rng.random_range(0..8_u64), rng.random()) {
+        (id, true) => id.into(),
+        (id, false) => id.to_string().into(),
+    };
+    let secret = format!("{:032x}", rng.random::<u128>());
+    let padding = "-".repeat(rng.random_range(0..40));
+    (id, format!("{secret}{padding}"))
+}
+
+/// The job as it is posted.
+pub fn body(id: &Value, secret: &str) -> String {
+    format!(r#"{{"id":{id},"body":"{secret}"}}"#)
+}
+
+/// A whole answer.
+pub async fn read(answer: Response<Body>) -> (Parts, Bytes) {
     let (head, body) = answer.into_parts();
-    let body = body.collect().await.unwrap().to_bytes();
-    let text = std::str::from_utf8(&body).unwrap();
+    (head, body.collect().await.unwrap().to_bytes())
+}
+
+/// The outcome, which must be about this job, true, and no other's.
+pub fn judge(
+    (status, headers, body): (StatusCode, &HeaderMap, &[u8]),
+    (id, secret, oracle): (&Value, &str, &Oracle),
+    idempotent: bool,
+) -> &'static str {
+    let text = std::str::from_utf8(body).unwrap();
     let fate = oracle.fate(secret);
     let json: Value = serde_json::from_str(text).unwrap_or(Value::Null);
-    if head.status == 200 {
+    if status == 200 {
         assert_eq!(text, format!(r#"{{"id":{id},"result":"{secret}"}}"#));
         assert!(fate.done >= 1);
         return "ok";
     }
     if json.get("error").is_some() {
         assert_eq!(text, format!(r#"{{"id":{id},"error":"{secret}"}}"#));
-        assert_eq!(head.status, 422);
+        assert_eq!(status, 422);
         return "job-error";
     }
     // Only a refusal of a batch of one is the upstream's own.
-    if head.headers["content-type"] != "application/problem+json" {
-        panic!("{head:?} {text}");
+    if headers["content-type"] != "application/problem+json" {
+        panic!("{status} {headers:?} {text}");
     }
     assert_eq!(json["id"], *id, "{text}");
-    assert_eq!(json["status"], head.status.as_u16(), "{text}");
+    assert_eq!(json["status"], status.as_u16(), "{text}");
     assert!(!text.contains("simulated"), "{text}");
     match json["dispatched"].as_str().unwrap() {
         "no" => oracle.is_called_unseen(secret),
@@ -147,11 +168,11 @@ async fn judge(
         other => panic!("{other}: {text}"),
     }
     // Sending it again must not do it twice, unless that does no harm.
-    if json["retryable"] == true && !manners.idempotent {
+    if json["retryable"] == true && !idempotent {
         assert_eq!(fate.done, 0, "{text}: {fate:?}");
     }
-    let retry_after = head.headers.get("retry-after");
-    assert_eq!(retry_after.is_some(), head.status == 503, "{text}");
+    let retry_after = headers.get("retry-after");
+    assert_eq!(retry_after.is_some(), status == 503, "{text}");
     let code = json["code"].as_str().unwrap();
     let known = ANSWERS.iter().find(|known| **known == code);
     known.unwrap_or_else(|| panic!("{text}"))

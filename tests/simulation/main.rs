@@ -12,7 +12,9 @@
 //! ```
 //!
 //! `upstream` is the oracle: it knows which job it saw and which it did.
-//! `callers` hold every answer against that. `proxy` is the proxy between them.
+//! `callers` hold every answer against that, and so does `ledger` for the jobs that
+//! `senders` hand in for later: it is told whatever the `store` of their records commits,
+//! and listens to their streams (`listeners`). `proxy` is the proxy between them.
 
 #![allow(
     clippy::expect_used,
@@ -22,14 +24,23 @@
 )]
 
 mod callers;
+mod ledger;
+mod listeners;
 mod proxy;
+mod senders;
+mod store;
 mod upstream;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use proxy::Outcome;
+
+/// Panics that nobody asked for, on whatever task: the proxy contains those of its
+/// batches, and a test must not.
+static PANICS: AtomicU64 = AtomicU64::new(0);
 
 /// How many schedules are run where nothing else is said.
 const SCHEDULES: u64 = 400;
@@ -56,7 +67,12 @@ fn every_caller_gets_its_own_answer_once_and_the_books_balance() {
     let start = Instant::now();
     let mut all = Outcome::default();
     for seed in seeds.clone() {
-        match catch_unwind(AssertUnwindSafe(|| proxy::run(seed))) {
+        let run = || {
+            let outcome = proxy::run(seed);
+            assert_eq!(PANICS.load(Ordering::Relaxed), 0, "something has panicked");
+            outcome
+        };
+        match catch_unwind(AssertUnwindSafe(run)) {
             Ok(outcome) => all += outcome,
             Err(panic) => {
                 eprintln!("again with: SEED={seed} cargo test --test simulation -- --nocapture");
@@ -66,20 +82,25 @@ fn every_caller_gets_its_own_answer_once_and_the_books_balance() {
     }
     let schedules = seeds.end - seeds.start;
     println!(
-        "{schedules} schedules from seed {} in {:.1?}: {} jobs, {} calls",
+        "{schedules} schedules from seed {} in {:.1?}: {} jobs, {} for later, {} calls",
         seeds.start,
         start.elapsed(),
         all.jobs,
+        all.records,
         all.deeds.values().sum::<u64>()
     );
     print("the upstream", &all.deeds);
     print("the callers", &all.answers);
+    print("those who hand in", &all.replies);
+    print("the records", &all.ends);
     print("the world", &all.events);
     // A run in which something never happened proves nothing about it.
     if schedules >= 100 {
         for (what, expected) in [
             (&all.deeds, upstream::DEEDS),
             (&all.answers, callers::ANSWERS),
+            (&all.replies, senders::REPLIES),
+            (&all.ends, ledger::ENDS),
             (&all.events, proxy::EVENTS),
         ] {
             for name in expected {
@@ -94,6 +115,7 @@ fn quiet_about_simulated_panics() {
     std::panic::set_hook(Box::new(move |panic| {
         let message = panic.payload().downcast_ref::<String>();
         if message.is_none_or(|it| it != upstream::SIMULATED_PANIC) {
+            PANICS.fetch_add(1, Ordering::Relaxed);
             loud(panic);
         }
     }));

@@ -10,9 +10,11 @@ use microbatch::batcher::{Batcher, OnFull, Settings, Wait};
 use microbatch::engine::circuit::Circuit;
 use microbatch::engine::outcome::JobResult;
 use microbatch::engine::{Engine, Phase, Policy, Results, encode};
-use microbatch::http::{self, Buffered, Caller, HostNames, Jobs, JobsInner, jobs_router};
+use microbatch::http::{self, Buffered, Caller, HostNames, Jobs, JobsInner, Lane, jobs_router};
 use microbatch::job::Job;
 use microbatch::json::MAX_DEPTH;
+use microbatch::later::record::StreamName;
+use microbatch::later::{self, Later, clock};
 use microbatch::observe::metrics::Metrics;
 use microbatch::observe::{self, Observer};
 use microbatch::resilience::backoff::Backoff;
@@ -27,26 +29,45 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::callers::{self, Answers, Manners};
+use crate::ledger::{Ledger, Terms};
+use crate::listeners::{Told, listen};
+use crate::senders::{Habits, STREAMS, Sender};
+use crate::store::{Mood, SimulatedStore};
 use crate::upstream::{Bounds, Fate, Oracle, SimulatedUpstream, TIMEOUT};
 
 /// What befalls the proxy.
-pub const EVENTS: &[&str] = &["all left", "closed early", "drained", "flushed", "given up"];
+pub const EVENTS: &[&str] = &[
+    "a gap in a stream",
+    "all left",
+    "closed early",
+    "drained",
+    "flushed",
+    "given up",
+    "jobs for later ride along",
+];
 
 /// What came of one schedule, or of many.
 #[derive(Debug, Default)]
 pub struct Outcome {
     pub jobs: u64,
+    pub records: u64,
     pub deeds: BTreeMap<&'static str, u64>,
     pub answers: Answers,
+    /// What those were told who handed jobs in, and what became of the records.
+    pub replies: Answers,
+    pub ends: BTreeMap<&'static str, u64>,
     pub events: BTreeMap<&'static str, u64>,
 }
 
 impl std::ops::AddAssign for Outcome {
     fn add_assign(&mut self, other: Self) {
         self.jobs += other.jobs;
+        self.records += other.records;
         for (all, more) in [
             (&mut self.deeds, other.deeds),
             (&mut self.answers, other.answers),
+            (&mut self.replies, other.replies),
+            (&mut self.ends, other.ends),
             (&mut self.events, other.events),
         ] {
             for (name, n) in more {
@@ -62,6 +83,8 @@ const HANG: Duration = Duration::from_secs(3600);
 pub fn run(seed: u64) -> Outcome {
     // The pauses' jitter.
     fastrand::seed(seed);
+    // Records' time has begun before any schedule's.
+    clock::now();
     let mut runtime = Builder::new_current_thread();
     let runtime = runtime.enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async { timeout(HANG, schedule(seed)).await.expect("it hangs") })
@@ -72,6 +95,56 @@ struct Proxy {
     observer: Arc<Observer>,
     jobs: JobsInner,
     phase: watch::Sender<Phase>,
+    records: Records,
+}
+
+/// Jobs for later, and what is known of them.
+struct Records {
+    later: Later,
+    ledger: Ledger,
+}
+
+impl Records {
+    fn new(
+        rng: &mut StdRng,
+        max_wait: Duration,
+        (oracle, observer): (&Oracle, &Arc<Observer>),
+        (mood, opens, idempotent): (Mood, bool, bool),
+    ) -> Self {
+        let settings = later::Settings {
+            max_jobs: [3, 1000, 1000, 1000][rng.random_range(0..4)],
+            max_bytes: [500, 1 << 20, 1 << 20, 1 << 20][rng.random_range(0..4)],
+            keep: Duration::from_millis([100, 400, 5000][rng.random_range(0..3)]),
+            job_timeout: Duration::from_millis([400, 2000, 20_000][rng.random_range(0..3)]),
+        };
+        let terms = Terms {
+            keep: settings.keep,
+            max_wait,
+            // While a probe is under way nobody knows better than that it takes a second,
+            // and what a store does not bear is tried once more after one.
+            leaves_within: match (mood, opens) {
+                (Mood::Steady, false) => Duration::from_millis(50),
+                (Mood::Steady, true) => Duration::from_millis(1300),
+                (Mood::Slow, _) => Duration::from_millis(2500),
+                (Mood::Faulty, _) => HANG,
+            },
+            idempotent,
+        };
+        let ledger = Ledger::new(oracle.clone(), terms);
+        let store = SimulatedStore::new(&settings, ledger.clone(), mood, rng.random());
+        let later = Later::new(Arc::new(store), settings, Arc::clone(observer));
+        Self { later, ledger }
+    }
+
+    /// Once nothing is under way any more: every answer is there, is told, and expires.
+    async fn end(&self, listeners: JoinSet<Told>) -> (BTreeMap<&'static str, u64>, bool) {
+        self.later.end().await;
+        let told = listeners.join_all().await;
+        let gaps = told.iter().filter(|told| told.judge(&self.ledger)).count();
+        // Longer than a store is away.
+        sleep(self.later.settings().keep + Duration::from_secs(60)).await;
+        (self.ledger.close(&self.later.counts()), gaps > 0)
+    }
 }
 
 fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> Proxy {
@@ -80,11 +153,13 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> Proxy {
         true => limit::START,
         false => rng.random_range(1..5),
     };
+    let mood = [Mood::Steady, Mood::Steady, Mood::Slow, Mood::Faulty][rng.random_range(0..4)];
     let bounds = Bounds {
         max_size: rng.random_range(1..10),
         max_bytes: rng.random_range(150..600),
         max_in_flight: if adaptive { limit::MAX } else { slots },
         min_interval: Duration::from_millis(if rng.random_bool(0.2) { 7 } else { 0 }),
+        at_once: mood == Mood::Steady,
         split_on: match rng.random_range(0..3) {
             0 => vec![],
             1 => vec![400],
@@ -92,7 +167,7 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> Proxy {
         },
     };
     let settings = Settings {
-        detached_max_wait: Duration::from_secs(1),
+        detached_max_wait: Duration::from_millis([1, 20, 300][rng.random_range(0..3)]),
         max_size: bounds.max_size,
         max_bytes: bounds.max_bytes - encode::BYTES_PER_ARRAY,
         item_overhead: encode::BYTES_PER_JOB,
@@ -144,11 +219,26 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> Proxy {
         current.clone(),
         Arc::clone(&observer),
     );
+    let max_wait = settings.detached_max_wait;
+    let records = Records::new(
+        rng,
+        max_wait,
+        (oracle, &observer),
+        (mood, failures > 0, idempotent),
+    );
+    let engine = engine.with_later(records.later.clone());
     let engine = Arc::new(match adaptive {
         true => engine.adaptive(),
         false => engine,
     });
     let batcher = Batcher::with_batches(settings, move |batch| Arc::clone(&engine).process(batch));
+    let answers = http::Answers {
+        timing: true,
+        idempotent,
+        job_error_status: StatusCode::UNPROCESSABLE_ENTITY,
+    };
+    let lane = Lane::new(batcher.clone(), records.later.clone(), answers);
+    records.later.start(Arc::new(lane));
     let jobs = JobsInner {
         batcher: batcher.clone(),
         observer: Arc::clone(&observer),
@@ -158,20 +248,17 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> Proxy {
         max_depth: MAX_DEPTH,
         request_timeout: Duration::from_millis([150, 700, 3000][rng.random_range(0..3)]),
         read_timeout: Duration::from_secs(1),
-        answers: http::Answers {
-            timing: true,
-            idempotent,
-            job_error_status: StatusCode::UNPROCESSABLE_ENTITY,
-        },
+        answers,
         phase: current,
         circuit,
-        later: None,
+        later: Some(records.later.clone()),
     };
     Proxy {
         batcher,
         observer,
         jobs,
         phase,
+        records,
     }
 }
 
@@ -184,6 +271,7 @@ async fn schedule(seed: u64) -> Outcome {
         observer,
         jobs,
         phase,
+        records,
     } = build(&mut rng, &oracle, idempotent);
     let jobs = Jobs::from(jobs);
     let router = jobs_router(jobs.clone());
@@ -203,6 +291,24 @@ async fn schedule(seed: u64) -> Outcome {
         let calls = callers::call(caller, oracle, manners, all_leave, rng.random());
         callers.spawn(calls);
     }
+    let habits = Habits {
+        jobs: rng.random_range(1..8),
+        thinks: [0, 5, 100][rng.random_range(0..3)],
+        deletes: [0.0, 0.2, 0.6][rng.random_range(0..3)],
+        idempotent,
+    };
+    let mut senders = JoinSet::new();
+    for _ in 0..rng.random_range(0..8_u32).saturating_sub(2) {
+        let caller = Caller::new(jobs.clone(), &batcher, router.clone(), None);
+        let (oracle, ledger) = (oracle.clone(), records.ledger.clone());
+        let sender = Sender::new(caller, oracle, ledger, habits, rng.random());
+        senders.spawn(sender.run());
+    }
+    let mut listeners = JoinSet::new();
+    for stream in STREAMS {
+        let listener = records.later.listen(StreamName::new(stream).unwrap(), None);
+        listeners.spawn(listen(listener, stream, rng.random()));
+    }
     let mut outcome = Outcome {
         jobs: callers_count * manners.jobs,
         ..Outcome::default()
@@ -212,18 +318,19 @@ async fn schedule(seed: u64) -> Outcome {
     // The batcher is closed with the last caller, or while they are still at it.
     let early = rng.random_bool(0.5);
     let lives = Duration::from_millis(rng.random_range(0..500));
-    let mut answers = Vec::new();
+    let (mut answers, mut replies) = (Vec::new(), Vec::new());
     {
         let mut end = std::pin::pin!(sleep(if early { lives } else { HANG }));
-        loop {
+        while !(callers.is_empty() && senders.is_empty()) {
             let flush = sleep(Duration::from_millis(rng.random_range(1..100)));
             tokio::select! {
                 biased;
-                () = &mut end => break event("closed early"),
-                one = callers.join_next() => match one {
-                    Some(one) => answers.push(one.expect("a caller")),
-                    None => break,
-                },
+                () = &mut end => {
+                    event("closed early");
+                    break;
+                }
+                Some(one) = callers.join_next() => answers.push(one.expect("a caller")),
+                Some(one) = senders.join_next() => replies.push(one.expect("a sender")),
                 () = flush => match rng.random_bool(0.3) {
                     true => {
                         exodus.send_replace(());
@@ -237,7 +344,9 @@ async fn schedule(seed: u64) -> Outcome {
             }
         }
     }
+    records.ledger.end();
     batcher.close();
+    records.later.close();
     phase.send_replace(Phase::Draining);
     let stay = Duration::from_millis(rng.random_range(0..2000));
     if timeout(stay, batcher.vacated()).await.is_err() {
@@ -248,11 +357,24 @@ async fn schedule(seed: u64) -> Outcome {
     } else {
         event("drained");
     }
+    let (ends, gap) = records.end(listeners).await;
+    if gap {
+        event("a gap in a stream");
+    }
+    if batcher.snapshot().detached_rode > 0 {
+        event("jobs for later ride along");
+    }
     answers.extend(callers.join_all().await);
+    replies.extend(senders.join_all().await);
 
     for (name, n) in answers.into_iter().flatten() {
         *outcome.answers.entry(name).or_default() += n;
     }
+    for (name, n) in replies.into_iter().flatten() {
+        *outcome.replies.entry(name).or_default() += n;
+    }
+    outcome.records = ends.values().sum();
+    outcome.ends = ends;
     outcome.deeds = oracle.deeds();
     balance(&batcher, &observer.metrics, &oracle, &outcome, idempotent);
     outcome
@@ -270,6 +392,7 @@ fn balance(
     let counts = batcher.snapshot();
     let inside = (counts.queued, counts.queued_bytes, counts.waiting_for_room);
     assert_eq!((inside, counts.in_flight), ((0, 0, 0), 0), "{counts:?}");
+    assert_eq!(counts.detached_queued, 0, "{counts:?}");
     assert_eq!(oracle.in_flight(), 0);
     let cancelled = counts.cancelled_queued + counts.cancelled_in_flight;
     assert_eq!(

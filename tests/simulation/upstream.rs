@@ -1,7 +1,7 @@
 //! An upstream that misbehaves by chance, and remembers what it really did.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -52,6 +52,8 @@ pub struct Fate {
     pub done: u32,
     /// Its caller was told that the upstream has not seen it.
     pub called_unseen: bool,
+    /// It is for later, and nothing of it may leave: its record is not told to be sent.
+    pub held: bool,
 }
 
 /// What the panics say that are asked for.
@@ -64,6 +66,9 @@ pub struct Bounds {
     pub max_bytes: usize,
     pub max_in_flight: usize,
     pub min_interval: Duration,
+    /// Whether a batch that has left is sent at once, which one is not that waits for a
+    /// store: until then other batches leave, and open the circuit.
+    pub at_once: bool,
     pub split_on: Vec<u16>,
 }
 
@@ -77,6 +82,8 @@ struct State {
     fates: HashMap<String, Fate>,
     deeds: BTreeMap<&'static str, u64>,
     in_flight: usize,
+    /// Since when it has nothing to do.
+    idle_since: Instant,
     last_left: Option<Instant>,
     /// The connections that the proxy keeps.
     kept: Vec<Connection>,
@@ -151,6 +158,7 @@ impl Oracle {
             fates: HashMap::new(),
             deeds: BTreeMap::new(),
             in_flight: 0,
+            idle_since: Instant::now(),
             last_left: None,
             kept: Vec::new(),
             poison,
@@ -166,6 +174,16 @@ impl Oracle {
         self.with(|it| it.fates.entry(secret.to_owned()).or_default().called_unseen = true);
     }
 
+    /// Nothing of this job may leave, or it may.
+    pub fn hold(&self, secret: &str, held: bool) {
+        self.with(|it| it.fates.entry(secret.to_owned()).or_default().held = held);
+    }
+
+    /// Since when no call has been open, if none is.
+    pub fn idle_since(&self) -> Option<Instant> {
+        self.with(|it| (it.in_flight == 0).then_some(it.idle_since))
+    }
+
     pub fn fates(&self) -> Vec<Fate> {
         self.with(|it| it.fates.values().copied().collect())
     }
@@ -179,13 +197,16 @@ impl Oracle {
     }
 
     fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
-        f(&mut self.0.lock().unwrap())
+        // What has panicked meanwhile is told by what it was; this is not to hide it.
+        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn saw(&self, jobs: &[Job]) {
         self.with(|it| {
             for job in jobs {
-                it.fates.entry(job.secret.clone()).or_default().seen = true;
+                let fate = it.fates.entry(job.secret.clone()).or_default();
+                assert!(!fate.held, "it has left though it is not told to be sent");
+                fate.seen = true;
             }
         });
     }
@@ -217,6 +238,7 @@ impl Drop for Open {
     fn drop(&mut self) {
         self.oracle.with(|it| {
             it.in_flight -= 1;
+            it.idle_since = Instant::now();
             if !self.ended {
                 *it.deeds.entry("is abandoned").or_default() += 1;
             }
@@ -270,7 +292,7 @@ impl SimulatedUpstream {
         self.oracle.with(|it| {
             it.in_flight += 1;
             assert!(it.in_flight <= self.bounds.max_in_flight, "slots");
-            if let Some(last) = it.last_left {
+            if let Some(last) = it.last_left.filter(|_| self.bounds.at_once) {
                 assert!(now - last >= self.bounds.min_interval, "{:?}", now - last);
             }
             it.last_left = Some(now);
@@ -318,7 +340,8 @@ fn element(job: &Job) -> String {
 impl Call for SimulatedUpstream {
     async fn post(&self, batch: Outgoing<'_>) -> Result<Response, CallError> {
         let dispatch = batch.dispatch;
-        assert_ne!(self.circuit.state(), "open", "sent all the same");
+        let open = self.circuit.state() == "open";
+        assert!(!open || !self.bounds.at_once, "sent all the same");
         let deadline = Instant::now() + TIMEOUT;
         let jobs = self.read(&batch.array.concat(), batch.batch_size);
         let mut open = self.open();

@@ -1,6 +1,6 @@
 //! Section 11 of the contract: what is kept is bounded, in number, size and time.
 
-use crate::harness::{Handed, LONG_WAIT, Proxy, Request, ScriptedUpstream, eventually};
+use crate::harness::{Caller, Handed, LONG_WAIT, Proxy, Request, ScriptedUpstream, eventually};
 
 const JOB: &str = r#"{"id":"a","body":1}"#;
 
@@ -175,5 +175,22 @@ async fn nothing_is_kept_of_what_is_refused() {
         let scrape = crate::harness::Scrape::of(&proxy).await;
         (buffered(scrape) == 0.0).then_some(())
     })
+    .await;
+}
+
+#[tokio::test]
+async fn a_post_that_waits_for_its_answer_holds_no_body() {
+    let env = [("MICROBATCH_LATER__MAX_WAIT", "50s")];
+    let (proxy, _upstream) = start(&LONG_WAIT, &env).await;
+    let waits = Request::job(JOB).header("prefer", "respond-async, wait=30");
+    let _caller = Caller::spawn(proxy.jobs_addr, waits);
+    eventually(
+        "the job in the store, and nothing else in memory",
+        || async {
+            let scrape = crate::harness::Scrape::of(&proxy).await;
+            let kept = scrape.sum("later_accepted_total");
+            (kept == 1.0 && scrape.sum("buffered_bytes") == 0.0).then_some(())
+        },
+    )
     .await;
 }

@@ -130,23 +130,26 @@ async fn a_line_that_the_proxy_refuses_fails_for_itself_and_the_others_go_on() {
 
 #[tokio::test]
 async fn a_store_without_room_is_waited_for() {
-    let upstream = ScriptedUpstream::start().await;
-    let env = [
-        ("MICROBATCH_LATER__MAX_JOBS", "3"),
-        ("MICROBATCH_LATER__MAX_WAIT", "1ms"),
-    ];
-    let proxy = Proxy::start(&upstream.url(), &[], &env).await;
-    let echo = Echo::start(upstream);
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("jobs");
-    fs::write(&file, jobs(40)).unwrap();
-    let submitted = Submit::run(proxy.jobs_addr, &[word(&file)]).await;
-    assert_eq!(submitted.code, Some(0), "{submitted:?}");
-    each_done(40, &submitted.stdout);
-    echo.had_each_once(40);
-    let metrics = proxy.admin("GET", "/metrics").await;
-    let full = "microbatch_later_jobs{state=\"done\"} 0";
-    assert!(metrics.text().contains(full), "each result is acknowledged");
+    for flags in [&[][..], &["--ordered"]] {
+        let upstream = ScriptedUpstream::start().await;
+        let env = [
+            ("MICROBATCH_LATER__MAX_JOBS", "3"),
+            ("MICROBATCH_LATER__MAX_WAIT", "1ms"),
+        ];
+        let proxy = Proxy::start(&upstream.url(), &[], &env).await;
+        let echo = Echo::start(upstream);
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("jobs");
+        fs::write(&file, jobs(40)).unwrap();
+        let submitted = Submit::run(proxy.jobs_addr, &[&[word(&file)], flags].concat()).await;
+        assert_eq!(submitted.code, Some(0), "{submitted:?}");
+        each_done(40, &submitted.stdout);
+        assert!(flags.is_empty() || results(&submitted.stdout).is_sorted());
+        echo.had_each_once(40);
+        let metrics = proxy.admin("GET", "/metrics").await;
+        let none = "microbatch_later_jobs{state=\"done\"} 0";
+        assert!(metrics.text().contains(none), "each result is acknowledged");
+    }
 }
 
 /// The proxy ends while it has results that nobody has read, and one comes in its place.

@@ -32,9 +32,11 @@ async fn killed_until_done(
 async fn a_run_that_is_killed_goes_on_and_its_file_has_each_result_once() {
     for seed in 0..4 {
         let unkind = Unkind {
-            refuses: 5,
+            refuses: 3,
             loses_answers: 5,
             breaks_streams: 2,
+            // So little that results which wait for their turn would take it up.
+            room: if seed < 2 { 4 } else { 0 },
             ..Unkind::default()
         };
         let resource = Resource::start(seed, unkind).await;
@@ -64,6 +66,7 @@ async fn a_run_that_is_killed_goes_on_and_its_file_has_each_result_once() {
         assert!(ids.eq(1..=200), "seed {seed}, {kills} kills: {found:?}");
         let done = resource.done();
         assert!(done.values().all(|&times| times == 1), "{done:?}");
+        assert_eq!(resource.records(), 0, "each result is acknowledged");
     }
 }
 
@@ -123,6 +126,11 @@ async fn a_run_does_not_go_on_with_what_is_not_its_own() {
         "started without --ordered",
     )
     .await;
+    for taken in [&file, &state] {
+        let mut words = words;
+        words[4] = word(taken);
+        refused(&words, "is the input, or the state file").await;
+    }
     // A shell's > has emptied it.
     File::create(&output).unwrap();
     refused(&words, "shorter than when the run stopped").await;
@@ -147,6 +155,7 @@ async fn a_first_signal_stops_in_order_and_a_run_goes_on() {
     submit.says("stopping").await;
     let stopped = submit.ended().await;
     assert_eq!(stopped.code, Some(130), "{stopped:?}");
+    assert!(stopped.stderr.contains("goes on"), "{stopped:?}");
     drop(stdin);
     let mut submit = Submit::start(resource.addr, &words);
     let mut stdin = submit.stdin();

@@ -476,3 +476,5 @@ fn take_out<T>(
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod unbounded_tests;

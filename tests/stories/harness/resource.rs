@@ -35,6 +35,8 @@ pub struct Unkind {
     pub leaves_gaps: u32,
     /// An accepted job is forgotten, as by a proxy that was started anew.
     pub forgets: u32,
+    /// How many records there may be at once; 0 is without bound.
+    pub room: usize,
 }
 
 /// One that runs until it is dropped.
@@ -227,6 +229,12 @@ async fn hand_in(
     let answer = {
         let mut records = shared.records.lock().unwrap();
         let known = records.by_key.get(&key).cloned();
+        let room = shared.unkind.room;
+        if known.is_none() && room > 0 && records.by_handle.len() >= room {
+            let said = json!({ "code": "store-full", "retryable": true }).to_string();
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            return (status, [("retry-after", "0")], said).into_response();
+        }
         let handle = known.unwrap_or_else(|| {
             records.made += 1;
             let handle = format!("h-{}", records.made);

@@ -1,0 +1,296 @@
+//! What became of every record, from what its store has committed: each is answered once
+//! or deleted, by an answer that is true, and counted.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use microbatch::code::Code;
+use microbatch::job::{Handle, State};
+use microbatch::later::answer::Answer;
+use microbatch::later::clock;
+use microbatch::later::record::{Millis, NewRecord, Record};
+use microbatch::observe::RecordCounts;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::callers::judge;
+use crate::upstream::Oracle;
+
+/// What can become of a record.
+pub const ENDS: &[&str] = &[
+    "deleted queued",
+    "deleted sent",
+    "deleted done",
+    "deleted failed",
+    "expired",
+    "expired unread",
+];
+
+/// What goes for all records of a schedule.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    pub keep: Duration,
+    /// The longest that a job waits for company.
+    pub max_wait: Duration,
+    /// A job that is due leaves within this time while the upstream has nothing to do.
+    pub leaves_within: Duration,
+    pub idempotent: bool,
+}
+
+/// A handle: clones are the same.
+#[derive(Clone)]
+pub struct Ledger {
+    oracle: Oracle,
+    terms: Terms,
+    entries: Arc<Mutex<BTreeMap<Handle, Entry>>>,
+    /// Whether what waits is to leave, come what may.
+    ending: Arc<AtomicBool>,
+}
+
+/// A record.
+#[derive(Debug)]
+pub struct Entry {
+    pub id: Value,
+    pub secret: String,
+    pub stream: Option<String>,
+    /// When its job leaves at the latest if nothing is in its way.
+    due: Instant,
+    /// What it was answered, whether or not it was there any more.
+    answer: Option<Answer>,
+    /// Whether it was ever told to be sent.
+    was_sent: bool,
+    /// Whether it may come again, since nobody said that it is kept.
+    repeats: bool,
+    /// When it expires.
+    expires_at: Option<Millis>,
+    deleted: Option<State>,
+    read: bool,
+    /// Nobody was told that it was made.
+    pub in_doubt: bool,
+}
+
+impl Entry {
+    fn is_gone(&self) -> bool {
+        let expired = self.expires_at.is_some_and(|it| it <= clock::now());
+        self.deleted.is_some() || expired
+    }
+
+    /// Whether it was finished before it was deleted, if it was.
+    fn is_finished(&self) -> bool {
+        self.expires_at.is_some()
+    }
+}
+
+impl std::fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ledger")
+    }
+}
+
+impl Ledger {
+    pub fn new(oracle: Oracle, terms: Terms) -> Self {
+        Self {
+            oracle,
+            terms,
+            entries: Arc::default(),
+            ending: Arc::default(),
+        }
+    }
+
+    /// Nothing waits for better times from here on.
+    pub fn end(&self) {
+        self.ending.store(true, Ordering::Relaxed);
+    }
+
+    fn ends(&self) -> bool {
+        self.ending.load(Ordering::Relaxed)
+    }
+
+    pub fn made(&self, new: &NewRecord) {
+        let mut job: BTreeMap<String, Value> = serde_json::from_slice(new.job.raw()).unwrap();
+        let secret = job["body"].as_str().unwrap().to_owned();
+        self.oracle.hold(&secret, true);
+        let (now, at_most) = (Instant::now(), new.deadline - clock::now());
+        let half = Duration::from_millis(at_most) / 2;
+        let entry = Entry {
+            id: job.remove("id").unwrap(),
+            secret,
+            stream: new.stream.as_ref().map(|it| it.as_str().to_owned()),
+            due: now + self.terms.max_wait.min(half),
+            answer: None,
+            was_sent: false,
+            repeats: false,
+            expires_at: None,
+            deleted: None,
+            read: false,
+            in_doubt: false,
+        };
+        let before = self.lock().insert(new.handle, entry);
+        assert!(before.is_none(), "a handle twice");
+    }
+
+    /// That it was made is not told.
+    pub fn is_in_doubt(&self, handle: Handle) {
+        self.with(handle, |entry| entry.in_doubt = true);
+    }
+
+    /// Those of them are not to leave that are gone.
+    pub fn sent(&self, handles: &[Handle], gone: &[Handle]) {
+        for handle in handles {
+            self.with(*handle, |entry| {
+                let is_over = entry.deleted.is_some() || entry.is_finished();
+                assert_eq!(gone.contains(handle), is_over, "{entry:?}");
+            });
+        }
+    }
+
+    /// The others may.
+    pub fn may_leave(&self, handles: &[Handle], gone: &[Handle]) {
+        for handle in handles.iter().filter(|it| !gone.contains(it)) {
+            self.with(*handle, |entry| {
+                self.oracle.hold(&entry.secret, false);
+                entry.was_sent = true;
+            });
+        }
+    }
+
+    /// These may not leave before they are sent again.
+    pub fn queued_again(&self, handles: &[Handle]) {
+        for handle in handles {
+            self.with(*handle, |entry| self.oracle.hold(&entry.secret, true));
+        }
+    }
+
+    /// It is kept, if the record is there; `said` is whether somebody is told so.
+    pub fn answered(&self, handle: Handle, answer: &Answer, said: bool) {
+        self.with(handle, |entry| {
+            let repeats = std::mem::replace(&mut entry.repeats, !said);
+            if let Some(before) = &entry.answer {
+                assert!(repeats && before == answer, "twice: {entry:?} {answer:?}");
+                return;
+            }
+            let said = (answer.status(), &answer.headers(), &answer.body()[..]);
+            let truth = (&entry.id, entry.secret.as_str(), &self.oracle);
+            judge(said, truth, self.terms.idempotent);
+            match answer.code() {
+                Code::QueueTimeout => self.had_to_wait(entry),
+                // Jobs for later wait until it is closed, but for those that are under way.
+                Code::CircuitOpen => assert!(entry.was_sent || self.ends(), "{entry:?}"),
+                _ => {}
+            }
+            entry.answer = Some(answer.clone());
+            if entry.deleted.is_none() {
+                entry.expires_at = Some(clock::now() + self.terms.keep.as_millis() as Millis);
+            }
+        });
+    }
+
+    /// It has expired in its lane, though it was due: not while there was a slot for it.
+    fn had_to_wait(&self, entry: &Entry) {
+        if let Some(idle_since) = self.oracle.idle_since() {
+            let could_leave = idle_since.max(entry.due).elapsed();
+            let within = self.terms.leaves_within;
+            assert!(could_leave <= within, "{could_leave:?} {entry:?}");
+        }
+    }
+
+    pub fn deleted(&self, handle: Handle, state: State) {
+        self.with(handle, |entry| {
+            assert_eq!(entry.deleted.replace(state), None, "deleted twice");
+            assert_eq!(entry.is_finished(), state.is_finished());
+        });
+    }
+
+    /// No more have expired than have been there for their time.
+    pub fn expired(&self, counts: &RecordCounts) {
+        let expired = counts.expired_read + counts.expired_unread;
+        let entries = self.lock();
+        let is_over = |it: &&Entry| it.deleted.is_none() && it.is_gone();
+        let over = entries.values().filter(is_over).count() as u64;
+        assert!(expired <= over, "{expired} of {over}");
+    }
+
+    /// A record was looked for in vain.
+    pub fn missed(&self, handle: Handle) {
+        // One of which a store did not say what became of it may not have been made.
+        if let Some(entry) = self.lock().get(&handle) {
+            assert!(entry.is_gone(), "lost: {entry:?}");
+        }
+    }
+
+    pub fn read(&self, record: &Record) {
+        self.with(record.handle, |entry| {
+            assert_eq!(entry.deleted, None, "there all the same");
+            let answer = entry.answer.as_ref().filter(|_| entry.is_finished());
+            assert_eq!(record.answer.as_ref(), answer);
+            entry.read |= record.answer.is_some();
+        });
+    }
+
+    /// Looks at a record, which must be one.
+    pub fn with<T>(&self, handle: Handle, f: impl FnOnce(&mut Entry) -> T) -> T {
+        f(self.lock().get_mut(&handle).expect("a record"))
+    }
+
+    /// What must be equal at every moment.
+    pub fn balance(counts: &RecordCounts) {
+        let (deleted, finished) = (counts.deleted, counts.finished.iter().map(|it| it.1));
+        let expired = counts.expired_read + counts.expired_unread;
+        let gone = deleted.iter().sum::<u64>() + expired;
+        assert_eq!(counts.accepted, gone + counts.records(), "{counts:?}");
+        let unfinished = deleted[0] + deleted[1] + counts.present[0] + counts.present[1];
+        assert_eq!(counts.accepted, finished.sum::<u64>() + unfinished);
+    }
+
+    /// When all is over and everything has expired: what became of them.
+    pub fn close(&self, counts: &RecordCounts) -> BTreeMap<&'static str, u64> {
+        Self::balance(counts);
+        let entries = self.lock();
+        let mut ends = BTreeMap::new();
+        let (mut in_doubt, mut finished) = (0, BTreeMap::<Code, u64>::new());
+        for entry in entries.values() {
+            if let Some(answer) = entry.answer.as_ref().filter(|_| entry.is_finished()) {
+                *finished.entry(answer.code()).or_default() += 1;
+            }
+            let end = match (entry.deleted, entry.is_finished()) {
+                (Some(state), _) => ENDS[state as usize],
+                (None, true) if entry.read => "expired",
+                (None, true) => "expired unread",
+                // It is not queued before the store has said that it is there.
+                (None, false) if entry.in_doubt => {
+                    in_doubt += 1;
+                    continue;
+                }
+                (None, false) => panic!("never answered: {entry:?}"),
+            };
+            *ends.entry(end).or_default() += 1;
+        }
+        let of = |end: &str| ends.get(end).copied().unwrap_or_default();
+        assert_eq!(counts.accepted, entries.len() as u64);
+        assert_eq!(counts.deleted, [0, 1, 2, 3].map(|state| of(ENDS[state])));
+        assert_eq!(counts.expired_read, of("expired"));
+        assert_eq!(counts.expired_unread, of("expired unread"));
+        assert_eq!(counts.finished, finished.into_iter().collect::<Vec<_>>());
+        assert_eq!(counts.present, [in_doubt, 0, 0, 0]);
+        ends
+    }
+
+    /// The records that a stream had to tell, unless they were deleted.
+    pub fn told_on(&self, stream: &str) -> Vec<Handle> {
+        let entries = self.lock();
+        let is_told = |entry: &Entry| {
+            let is_its = entry.stream.as_deref() == Some(stream);
+            is_its && entry.is_finished() && entry.deleted.is_none()
+        };
+        let told = entries.iter().filter(|(_, entry)| is_told(entry));
+        told.map(|(handle, _)| *handle).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Handle, Entry>> {
+        // A check that fails is told once.
+        let entries = self.entries.lock();
+        entries.unwrap_or_else(PoisonError::into_inner)
+    }
+}
