@@ -268,11 +268,17 @@ impl Later {
         self.0.intake.close();
     }
 
+    /// Waits until every job that was accepted before this was [closed](Self::close) is
+    /// queued.
+    pub async fn all_queued(&self) {
+        self.0.intake.emptied().await;
+    }
+
     /// Takes no more jobs, waits until every answer is committed that there is, and ends
     /// what listens or polls.
     pub async fn end(&self) {
         self.close();
-        self.0.intake.emptied().await;
+        self.all_queued().await;
         self.0.finisher.all_committed().await;
         self.0.ended.send_replace(true);
     }

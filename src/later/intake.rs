@@ -59,6 +59,10 @@ impl Intake {
     /// Hands a job in. Once there was room for it, it is committed and queued, whether or
     /// not this is awaited any further.
     pub async fn hand_in(&self, record: NewRecord) -> Result<Record, HandInError> {
+        // The task may be held up by the store, and learns of it later.
+        if *self.closed.borrow() {
+            return Err(HandInError::Closed);
+        }
         let (sender, answer) = oneshot::channel();
         let sent = self.sender.send((record, sender)).await;
         sent.map_err(|_| HandInError::Closed)?;
