@@ -69,6 +69,7 @@ pub use self::error::{FetchError, HandInError};
 pub use self::lane::{Lane, Withdraw};
 pub use self::listener::{Heard, Listener};
 pub use self::settings::{Settings, StoreKind};
+pub use self::store::Look;
 
 /// Answers fetched later. A handle: clones are the same.
 #[derive(Clone, Debug)]
@@ -168,8 +169,9 @@ impl Later {
     ///
     /// # Errors
     /// Where there is none to be had.
-    pub async fn fetch(&self, handle: Handle) -> Result<Record, FetchError> {
-        self.0.store.fetch(handle).await?.ok_or(FetchError::Unknown)
+    pub async fn fetch(&self, handle: Handle, look: Look) -> Result<Record, FetchError> {
+        let record = self.0.store.fetch(handle, look).await?;
+        record.ok_or(FetchError::Unknown)
     }
 
     /// Reads a record as soon as it is finished, or at this time as it is then, or when
@@ -180,6 +182,7 @@ impl Later {
     pub async fn fetch_finished(
         &self,
         handle: Handle,
+        look: Look,
         until: Instant,
     ) -> Result<Record, FetchError> {
         let mut ended = self.0.ended.subscribe();
@@ -188,7 +191,7 @@ impl Later {
             // Whatever becomes of it after this look wakes.
             let mut woken = std::pin::pin!(watch.woken());
             woken.as_mut().enable();
-            let record = self.fetch(handle).await?;
+            let record = self.fetch(handle, look).await?;
             if record.state.is_finished() || until <= Instant::now() || *ended.borrow() {
                 return Ok(record);
             }

@@ -36,7 +36,7 @@ use crate::batcher::Source;
 use crate::engine::outcome::JobResult;
 use crate::job::{Handle, Job};
 use crate::later::record::{Record, StreamName};
-use crate::later::{FetchError, Later};
+use crate::later::{FetchError, Later, Look};
 
 /// `Allow` of a record and of a stream.
 const RECORD: &str = "GET, HEAD, DELETE";
@@ -98,14 +98,18 @@ impl Resource {
         let answer = match at {
             At::Record { handle, wait } => {
                 let handle = handle.ok_or(FetchError::Unknown);
+                let look = match is_head {
+                    true => Look::ForState,
+                    false => Look::ForAnswer,
+                };
                 match handle {
                     Ok(handle) if reads => match wait.filter(|wait| !wait.is_zero()) {
                         Some(wait) => {
                             let _occupied = source.occupied();
                             let until = Instant::now() + wait.min(jobs.request_timeout);
-                            fetched(jobs, later.fetch_finished(handle, until).await)
+                            fetched(jobs, later.fetch_finished(handle, look, until).await)
                         }
-                        None => fetched(jobs, later.fetch(handle).await),
+                        None => fetched(jobs, later.fetch(handle, look).await),
                     },
                     Ok(handle) if method == Method::DELETE => delete(&later, handle).await,
                     Err(unknown) if reads || method == Method::DELETE => {

@@ -11,7 +11,7 @@ use super::Settings;
 use super::answer::Answer;
 use super::memory::Memory;
 use super::record::{Millis, NewRecord, Record, StreamName};
-use super::store::{Accepted, Expired, Page, Pending, Position, Refused, Store, StoreError};
+use super::store::{Accepted, Expired, Look, Page, Pending, Position, Refused, Store, StoreError};
 use crate::job::{Handle, State};
 use crate::observe::{RecordCounts, StoreStep};
 
@@ -122,8 +122,9 @@ impl Store for Faulty {
         self.step(StoreStep::Finish, || self.memory.finish(answers), Err)
     }
 
-    fn fetch(&self, handle: Handle) -> Pending<'_, Result<Option<Record>, StoreError>> {
-        self.step(StoreStep::Fetch, move || self.memory.fetch(handle), Err)
+    fn fetch(&self, handle: Handle, look: Look) -> Pending<'_, Result<Option<Record>, StoreError>> {
+        let fetch = move || self.memory.fetch(handle, look);
+        self.step(StoreStep::Fetch, fetch, Err)
     }
 
     fn delete(&self, handle: Handle) -> Pending<'_, Result<Option<State>, StoreError>> {

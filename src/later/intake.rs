@@ -12,7 +12,7 @@ use super::error::HandInError;
 use super::lane::Lane;
 use super::record::{NewRecord, Record};
 use super::reported::Reported;
-use super::store::{Accepted, Refused, StoreError};
+use super::store::{Accepted, Look, Refused, StoreError};
 use super::withdrawals::Withdrawals;
 
 /// Most jobs that are committed at once, and that wait for that.
@@ -172,7 +172,7 @@ impl Task {
     /// Has those queued that were made after all, as soon as the store tells.
     async fn settle_doubts(&mut self) {
         while let Some(record) = self.doubtful.pop() {
-            match self.store.fetch(record.handle).await {
+            match self.store.fetch(record.handle, Look::ForState).await {
                 Ok(Some(made)) if !made.state.is_finished() => self.queue(record),
                 Ok(_) => {}
                 Err(_) => {

@@ -13,7 +13,7 @@ use super::answer::Answer;
 use super::faulty_tests::{Fault, Faulty};
 use super::memory::Memory;
 use super::record::{IdempotencyKey, Record, StreamName};
-use super::store::{Refused, Store, StoreError};
+use super::store::{Look, Refused, Store, StoreError};
 use super::{FetchError, HandIn, HandInError, Heard, Lane, Later, Settings, Withdraw};
 use crate::code::Code;
 use crate::job::{Handle, Job, State};
@@ -121,11 +121,18 @@ async fn a_job_is_handed_in_answered_and_fetched_until_it_expires() {
     assert_eq!(made.state, State::Queued);
     assert!(!waiting.is_withdrawn(made.handle));
     let until = Instant::now() + SECOND;
-    let unfinished = later.fetch_finished(made.handle, until).await.unwrap();
+    let unfinished = later
+        .fetch_finished(made.handle, Look::ForAnswer, until)
+        .await
+        .unwrap();
     assert_eq!((unfinished.state, Instant::now()), (State::Queued, until));
     let polling = tokio::spawn({
         let (later, until) = (later.clone(), until + SECOND);
-        async move { later.fetch_finished(made.handle, until).await }
+        async move {
+            later
+                .fetch_finished(made.handle, Look::ForAnswer, until)
+                .await
+        }
     });
     tokio::task::yield_now().await;
     assert_eq!(later.sent(vec![made.handle]).await, Ok(vec![]));
@@ -134,9 +141,9 @@ async fn a_job_is_handed_in_answered_and_fetched_until_it_expires() {
     assert_eq!((record.state, body(&record)), (State::Done, &b"one"[..]));
     assert_eq!(Instant::now(), until, "it polls");
     sleep(SETTINGS.keep - SECOND).await;
-    assert!(later.fetch(made.handle).await.is_ok());
+    assert!(later.fetch(made.handle, Look::ForAnswer).await.is_ok());
     sleep(2 * SECOND).await;
-    let gone = later.fetch(made.handle).await.unwrap_err();
+    let gone = later.fetch(made.handle, Look::ForAnswer).await.unwrap_err();
     assert_eq!(gone, FetchError::Unknown);
     assert_eq!(later.counts().expired_read, 1);
 }
@@ -147,7 +154,7 @@ async fn deleting_withdraws_the_job_and_ends_long_polls() {
     let handle = later.hand_in(job(1)).await.unwrap().handle;
     let polling = tokio::spawn({
         let (later, until) = (later.clone(), Instant::now() + SECOND);
-        async move { later.fetch_finished(handle, until).await }
+        async move { later.fetch_finished(handle, Look::ForAnswer, until).await }
     });
     tokio::task::yield_now().await;
     let deleting = [(); 3].map(|()| {
@@ -194,7 +201,7 @@ async fn a_key_makes_handing_in_again_harmless() {
     }
     later.answered(first.handle, answer(200, "x"));
     later
-        .fetch_finished(first.handle, Instant::now() + SECOND)
+        .fetch_finished(first.handle, Look::ForAnswer, Instant::now() + SECOND)
         .await
         .unwrap();
     let again = later.hand_in(with_key(1, "k")).await.unwrap();
@@ -265,7 +272,7 @@ async fn after_its_end_nothing_is_taken() {
     let handle = later.hand_in(job(1)).await.unwrap().handle;
     let polling = tokio::spawn({
         let (later, until) = (later.clone(), Instant::now() + 60 * SECOND);
-        async move { later.fetch_finished(handle, until).await }
+        async move { later.fetch_finished(handle, Look::ForAnswer, until).await }
     });
     tokio::task::yield_now().await;
     let before = Instant::now();
@@ -350,8 +357,17 @@ async fn a_store_that_is_away_is_told_apart_from_a_job_that_is_not_there() {
     }
     let away = FetchError::Store(StoreError::NotCommitted);
     let until = Instant::now() + SECOND;
-    assert_eq!(later.fetch(handle).await.unwrap_err(), away);
-    assert_eq!(later.fetch_finished(handle, until).await.unwrap_err(), away);
+    assert_eq!(
+        later.fetch(handle, Look::ForAnswer).await.unwrap_err(),
+        away
+    );
+    assert_eq!(
+        later
+            .fetch_finished(handle, Look::ForAnswer, until)
+            .await
+            .unwrap_err(),
+        away
+    );
     assert_eq!(later.delete(handle).await.unwrap_err(), away);
     assert!(later.sent(vec![handle]).await.is_err());
     let mut listener = later.listen(StreamName::new("s").unwrap(), None);
@@ -377,7 +393,7 @@ async fn ten_thousand_long_polls_wait_without_asking() {
     let polls: Vec<_> = (0..POLLS)
         .map(|poll| {
             let (later, handle) = (later.clone(), handles[(poll % JOBS) as usize]);
-            tokio::spawn(async move { later.fetch_finished(handle, until).await })
+            tokio::spawn(async move { later.fetch_finished(handle, Look::ForAnswer, until).await })
         })
         .collect();
     sleep(30 * SECOND).await;
@@ -415,8 +431,8 @@ async fn a_thousand_listeners_to_other_names_cost_nothing() {
         later.answered(handle, answer(200, ""));
         sleep(SECOND).await;
     }
-    // One has heard, with one look.
-    assert_eq!(store.asked(StoreStep::Fetch), LISTENERS + 1);
+    // One has heard, with one look at the stream and one at the record.
+    assert_eq!(store.asked(StoreStep::Fetch), LISTENERS + 2);
     let heard = listening.iter().filter(|it| it.is_finished());
     assert_eq!(heard.count(), 1);
 }
@@ -455,4 +471,38 @@ async fn what_expires_in_other_streams_is_no_gap_to_a_listener() {
     later.answered(own, answer(200, ""));
     let heard = listening.await.unwrap().unwrap().unwrap();
     assert!(matches!(heard, Heard::Finished(..)), "{heard:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listener_holds_no_answers() {
+    let (later, _waiting) = in_memory();
+    let name = StreamName::new("s").unwrap();
+    let mut handles = Vec::new();
+    for id in 0..6 {
+        let handle = later.hand_in(on_stream(id, "s")).await.unwrap().handle;
+        later.answered(handle, answer(200, ""));
+        later
+            .fetch_finished(handle, Look::ForState, Instant::now() + SECOND)
+            .await
+            .unwrap();
+        handles.push(handle);
+    }
+    let mut listener = later.listen(name, None);
+    let mut hear = async || match listener.next().await.unwrap().unwrap() {
+        Heard::Finished(_, record) => Some(record.handle),
+        Heard::Gap => None,
+    };
+    assert_eq!(hear().await, Some(handles[0]));
+    // What is deleted before it is told is nobody's, and no gap.
+    later.delete(handles[1]).await.unwrap();
+    later.delete(handles[2]).await.unwrap();
+    assert_eq!(hear().await, Some(handles[3]));
+    // What expires before it is told was not read, and is a gap, once.
+    sleep(SETTINGS.keep + SECOND).await;
+    let counts = later.counts();
+    assert_eq!((counts.expired_read, counts.expired_unread), (2, 2));
+    let last = later.hand_in(on_stream(6, "s")).await.unwrap().handle;
+    later.answered(last, answer(200, ""));
+    assert_eq!(hear().await, None);
+    assert_eq!(hear().await, Some(last));
 }

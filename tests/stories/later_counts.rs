@@ -232,6 +232,38 @@ async fn a_job_is_told_of_from_first_to_last() {
     assert_eq!(refused, 1, "{live:#}");
 }
 
+/// Whoever asks for a head, or is told of another, has not fetched the answer.
+#[tokio::test]
+async fn an_answer_is_read_by_those_who_are_told_it() {
+    let env = [
+        ("MICROBATCH_LATER__MAX_WAIT", "0"),
+        ("MICROBATCH_LATER__KEEP", "1s"),
+    ];
+    let (proxy, mut upstream) = start(&env).await;
+    let asked = proxy.hand_in_to("/jobs?stream=s", &job(1)).await;
+    let call = upstream.next().await;
+    let poll = |method| Request::new(method, &asked.location).header("prefer", "wait=60");
+    let soon = Request::new("GET", &asked.location).header("prefer", "wait=1");
+    assert_eq!(proxy.send(soon).await.status, 202, "its time is over");
+    call.echo();
+    assert_eq!(proxy.send(poll("HEAD")).await.status, 200);
+    proxy.send(Request::new("HEAD", &asked.location)).await;
+    proxy.send(Request::new("HEAD", "/streams/s")).await;
+    let expired = |read: bool, count: f64| {
+        let sample = format!("later_expired_total{{read=\"{read}\"}}");
+        let proxy = &proxy;
+        eventually("an answer to expire", async move || {
+            let scrape = Scrape::of(proxy).await;
+            (scrape.get(&sample) == count).then_some(())
+        })
+    };
+    expired(false, 1.0).await;
+    let fetched = proxy.hand_in(&job(2)).await;
+    upstream.next().await.echo();
+    proxy.finished(&fetched).await;
+    expired(true, 1.0).await;
+}
+
 #[tokio::test]
 async fn without_a_store_there_is_no_word_of_it() {
     let (proxy, _upstream) = start(&[("MICROBATCH_LATER__STORE", "off")]).await;

@@ -1,7 +1,7 @@
 //! A stream as the body of an answer, in server-sent events or in lines.
 //!
-//! It is pulled: nothing is read from the stream before the connection has taken what
-//! was read before, so a listener holds one event at most.
+//! It is pulled: an answer is read from the store when the connection has taken the event
+//! before, so a listener holds one event at most.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -14,7 +14,7 @@ use crate::job::Job;
 use crate::json::MAX_DEPTH;
 use crate::later::answer::Answer;
 use crate::later::memory::Memory;
-use crate::later::{self, HandIn, Settings, Withdraw};
+use crate::later::{self, HandIn, Look, Settings, Withdraw};
 use crate::observe::{Bounds, Observer};
 
 /// Jobs that nobody does.
@@ -60,7 +60,10 @@ async fn done(later: &Later, bytes: usize) {
     let answer = Answer::new(Code::Ok, StatusCode::OK, &HeaderMap::new(), body.as_bytes());
     later.answered(record.handle, answer);
     let soon = Instant::now() + Duration::from_secs(1);
-    let record = later.fetch_finished(record.handle, soon).await.unwrap();
+    let record = later
+        .fetch_finished(record.handle, Look::ForAnswer, soon)
+        .await
+        .unwrap();
     assert!(record.state.is_finished());
 }
 

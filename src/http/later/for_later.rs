@@ -17,7 +17,7 @@ use crate::batcher::{self, Source};
 use crate::engine::outcome::JobResult;
 use crate::job::Job;
 use crate::later::record::{IdempotencyKey, StreamName};
-use crate::later::{FetchError, HandIn, Later, clock};
+use crate::later::{FetchError, HandIn, Later, Look, clock};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -81,7 +81,7 @@ impl ForLater {
         }
         let until = arrived + wait.min(jobs.request_timeout);
         let _occupied = source.occupied();
-        match later.fetch_finished(handle, until).await {
+        match later.fetch_finished(handle, Look::ForAnswer, until).await {
             Ok(record) => record::posted(&record, &jobs.buffered),
             // It is kept all the same.
             Err(FetchError::Store(_)) => record::posted(&record, &jobs.buffered),

@@ -140,7 +140,7 @@ mod tests {
     use super::*;
     use crate::json::MAX_DEPTH;
     use crate::later::memory::Memory;
-    use crate::later::{HandIn, Settings};
+    use crate::later::{HandIn, Look, Settings};
     use crate::observe::{Bounds, Observer};
 
     /// Jobs that nobody does.
@@ -203,7 +203,10 @@ mod tests {
             let owed = Owed::new(later.clone(), answers, record.handle, id);
             let panicked = catch_unwind(AssertUnwindSafe(|| panics(owed)));
             let soon = Instant::now() + Duration::from_secs(1);
-            let record = later.fetch_finished(record.handle, soon).await.unwrap();
+            let record = later
+                .fetch_finished(record.handle, Look::ForAnswer, soon)
+                .await
+                .unwrap();
             let (status, code) = match case {
                 "an answer" => (503, "shutting-down"),
                 _ => (500, "internal"),
