@@ -65,7 +65,7 @@ fn answer(result: Result<JobResult, Error>) -> Answer {
         Code::Ok => StatusCode::OK,
         _ => StatusCode::BAD_GATEWAY,
     };
-    Answer::new(code, status, &HeaderMap::new(), b"")
+    Answer::new(code, status, &HeaderMap::new(), &bytes::Bytes::new())
 }
 
 /// A proxy, its store, and the jobs for later in it.

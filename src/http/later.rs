@@ -4,12 +4,16 @@
 //! |---|---|
 //! | `for_later` | a job that is posted with `Prefer: respond-async` |
 //! | `record` | a record as an answer |
-//! | `events`, `line` | a stream as the body of an answer; one event as text |
+//! | `events` | a stream as the body of an answer |
+//! | `format`, `line` | one event as text |
+//! | `last_event_id` | where a listener was |
 //! | `lane` | where those jobs wait, and what becomes of their answers |
 
 mod events;
 mod for_later;
+mod format;
 mod lane;
+mod last_event_id;
 mod line;
 mod record;
 
@@ -26,7 +30,9 @@ use percent_encoding::percent_decode_str;
 use tokio::time::Instant;
 use tracing::trace;
 
-use self::events::{Events, EventsBody, Format, LastEventId};
+use self::events::{Events, EventsBody};
+use self::format::Format;
+use self::last_event_id::LastEventId;
 use super::answer_body::AnswerBody;
 use super::context::Jobs;
 use super::nosniff::nosniff;
@@ -152,7 +158,7 @@ fn fetched(
     jobs: &Jobs,
     record: Result<Record, FetchError>,
 ) -> Result<Response<AnswerBody>, Problem> {
-    Ok(record::fetched(&record?, &jobs.buffered))
+    Ok(record::fetched(&record?, jobs))
 }
 
 async fn delete(later: &Later, handle: Handle) -> Result<Response<AnswerBody>, Problem> {

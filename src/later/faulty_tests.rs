@@ -24,6 +24,8 @@ pub(crate) enum Fault {
     Unanswered,
     /// It never says anything.
     Hangs,
+    /// It panics, once.
+    Panics,
     /// It is done after this.
     Takes(Duration),
 }
@@ -78,6 +80,10 @@ impl Faulty {
         *self.asked.lock().unwrap().entry(step.as_str()).or_default() += 1;
         let fault = self.faults.lock().unwrap().get(step.as_str()).copied();
         match fault {
+            Some(Fault::Panics) => {
+                self.set(step, None);
+                panic!("on purpose");
+            }
             None => done(),
             Some(Fault::NotCommitted) => Box::pin(async { failed(StoreError::NotCommitted) }),
             Some(Fault::Unanswered) => Box::pin(async {

@@ -122,7 +122,7 @@ fn answer(status: u16, bytes: usize) -> Answer {
         _ => Code::UpstreamError,
     };
     let (status, body) = (StatusCode::from_u16(status).unwrap(), vec![b'x'; bytes]);
-    Answer::new(code, status, &HeaderMap::new(), &body)
+    Answer::new(code, status, &HeaderMap::new(), &body.into())
 }
 
 async fn accept(store: &impl Store, record: NewRecord) -> Result<Accepted, Refused> {

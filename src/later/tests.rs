@@ -107,7 +107,12 @@ fn with_key(id: u64, key: &str) -> HandIn {
 
 fn answer(status: u16, body: &str) -> Answer {
     let status = StatusCode::from_u16(status).unwrap();
-    Answer::new(Code::Ok, status, &HeaderMap::new(), body.as_bytes())
+    Answer::new(
+        Code::Ok,
+        status,
+        &HeaderMap::new(),
+        &Bytes::copy_from_slice(body.as_bytes()),
+    )
 }
 
 fn body(record: &Record) -> &[u8] {
@@ -505,4 +510,88 @@ async fn a_listener_holds_no_answers() {
     later.answered(last, answer(200, ""));
     assert_eq!(hear().await, None);
     assert_eq!(hear().await, Some(last));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_panics_in_the_store_stops_nobody() {
+    let (later, waiting, store) = faulty();
+    // Nobody knows what was committed: it was not, and the next is taken.
+    store.set(StoreStep::Accept, Some(Fault::Panics));
+    let error = later.hand_in(job(1)).await.unwrap_err();
+    let HandInError::Refused(Refused::Store(StoreError::Unanswered)) = error else {
+        panic!("{error:?}");
+    };
+    let handle = later.hand_in(job(2)).await.unwrap().handle;
+    assert_eq!(waiting.len(), 1);
+    // The answer that was being committed is, and so are those that came meanwhile.
+    store.set(StoreStep::Finish, Some(Fault::Panics));
+    later.answered(handle, answer(200, "x"));
+    let until = Instant::now() + 60 * SECOND;
+    let record = later
+        .fetch_finished(handle, Look::ForAnswer, until)
+        .await
+        .unwrap();
+    assert_eq!(body(&record), b"x");
+    // What is due expires all the same.
+    store.set(StoreStep::Expire, Some(Fault::Panics));
+    sleep(SETTINGS.keep + 2 * SECOND).await;
+    assert_eq!(later.counts().expired_read, 1);
+    later.end().await;
+}
+
+/// Panics for the first job.
+#[derive(Default)]
+struct Refusing(Waiting);
+
+impl Lane for Refusing {
+    fn submit(&self, job: Job, deadline: Instant) -> Box<dyn Withdraw> {
+        assert_ne!(job.raw(), &b"{\"id\":0}"[..], "on purpose");
+        self.0.submit(job, deadline)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_panics_in_the_lane_costs_no_other_its_place() {
+    let later = Later::new(Arc::new(Memory::new(&SETTINGS)), SETTINGS, observer());
+    let waiting = Waiting::default();
+    later.start(Arc::new(Refusing(waiting.clone())));
+    let handing_in = [0, 1, 2].map(|id| {
+        let later = later.clone();
+        tokio::spawn(async move { later.hand_in(job(id)).await })
+    });
+    for handed_in in handing_in {
+        handed_in.await.unwrap().unwrap();
+    }
+    assert_eq!((waiting.len(), later.counts().accepted), (2, 3));
+}
+
+/// A store may take its time, and what is kept for a moment is gone by then.
+#[tokio::test(start_paused = true)]
+async fn who_waits_has_the_answer_however_soon_it_expires() {
+    let (later, _waiting, store) = faulty();
+    for (look, deleted) in [
+        (Look::ForAnswer, false),
+        (Look::ForState, false),
+        (Look::ForAnswer, true),
+    ] {
+        let handle = later.hand_in(job(1)).await.unwrap().handle;
+        let waiting = tokio::spawn({
+            let (later, until) = (later.clone(), Instant::now() + 600 * SECOND);
+            async move { later.fetch_finished(handle, look, until).await }
+        });
+        tokio::task::yield_now().await;
+        if deleted {
+            later.delete(handle).await.unwrap();
+            later.answered(handle, answer(200, "x"));
+            assert_eq!(waiting.await.unwrap().unwrap_err(), FetchError::Unknown);
+            continue;
+        }
+        store.set(StoreStep::Fetch, Some(Fault::Takes(SETTINGS.keep + SECOND)));
+        later.answered(handle, answer(200, "x"));
+        let record = waiting.await.unwrap().unwrap();
+        store.set(StoreStep::Fetch, None);
+        let gone = later.fetch(handle, Look::ForState).await.unwrap_err();
+        assert_eq!(gone, FetchError::Unknown);
+        assert_eq!((record.state, body(&record)), (State::Done, &b"x"[..]));
+    }
 }

@@ -232,6 +232,14 @@ async fn a_job_is_told_of_from_first_to_last() {
     assert_eq!(refused, 1, "{live:#}");
 }
 
+async fn one_expired(proxy: &Proxy, read: bool) {
+    let sample = format!("later_expired_total{{read=\"{read}\"}}");
+    eventually("an answer to expire", || async {
+        (Scrape::of(proxy).await.get(&sample) == 1.0).then_some(())
+    })
+    .await;
+}
+
 /// Whoever asks for a head, or is told of another, has not fetched the answer.
 #[tokio::test]
 async fn an_answer_is_read_by_those_who_are_told_it() {
@@ -249,19 +257,11 @@ async fn an_answer_is_read_by_those_who_are_told_it() {
     assert_eq!(proxy.send(poll("HEAD")).await.status, 200);
     proxy.send(Request::new("HEAD", &asked.location)).await;
     proxy.send(Request::new("HEAD", "/streams/s")).await;
-    let expired = |read: bool, count: f64| {
-        let sample = format!("later_expired_total{{read=\"{read}\"}}");
-        let proxy = &proxy;
-        eventually("an answer to expire", async move || {
-            let scrape = Scrape::of(proxy).await;
-            (scrape.get(&sample) == count).then_some(())
-        })
-    };
-    expired(false, 1.0).await;
+    one_expired(&proxy, false).await;
     let fetched = proxy.hand_in(&job(2)).await;
     upstream.next().await.echo();
     proxy.finished(&fetched).await;
-    expired(true, 1.0).await;
+    one_expired(&proxy, true).await;
 }
 
 #[tokio::test]
