@@ -23,6 +23,7 @@
 //! | `reported` | a store whose commits and failures are told |
 //! | `intake`, `finisher`, `expiry` | the tasks: jobs into the store, answers into it, records out of it |
 //! | `withdrawals` | how a job is withdrawn whose record is deleted |
+//! | `supervised` | that a task which panics goes on |
 //! | `watchers`, `listener` | who waits for a record or a stream |
 
 pub mod answer;
@@ -42,6 +43,7 @@ mod settings;
 pub mod store;
 #[cfg(test)]
 mod suite_tests;
+mod supervised;
 #[cfg(test)]
 mod tests;
 mod watchers;
@@ -60,8 +62,10 @@ use self::intake::Intake;
 use self::record::{Idempotency, IdempotencyKey, NewRecord, Record, StreamName};
 use self::reported::Reported;
 use self::store::{Position, Store, StoreError};
-use self::watchers::Watchers;
+use self::supervised::supervised;
+use self::watchers::{Told, Watchers};
 use self::withdrawals::Withdrawals;
+use crate::aside::{LARGE, aside};
 use crate::job::{Handle, Job, State};
 use crate::observe::{Observer, RecordCounts};
 
@@ -69,6 +73,7 @@ pub use self::error::{FetchError, HandInError};
 pub use self::lane::{Lane, Withdraw};
 pub use self::listener::{Heard, Listener};
 pub use self::settings::{Settings, StoreKind};
+pub use self::store::Look;
 
 /// Answers fetched later. A handle: clones are the same.
 #[derive(Clone, Debug)]
@@ -81,10 +86,11 @@ struct Inner {
     intake: Intake,
     finisher: Arc<Finisher>,
     withdrawals: Arc<Withdrawals>,
-    records: Watchers<Handle>,
+    records: Watchers<Handle, Told>,
     streams: Watchers<StreamName>,
     /// Whether nobody waits any longer.
     ended: watch::Sender<bool>,
+    /// They end with this: each goes on after a panic of its own.
     tasks: Mutex<JoinSet<()>>,
 }
 
@@ -128,14 +134,20 @@ impl Later {
             return;
         };
         let mut tasks = inner.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        tasks.spawn(intake);
+        tasks.spawn(supervised("intake", intake, async |it| it.run().await));
         let finished = Arc::new(Notify::new());
         let (store, finisher) = (Arc::clone(&inner.store), Arc::clone(&inner.finisher));
         let (records, streams) = (inner.records.clone(), inner.streams.clone());
         let expiry = Arc::clone(&finished);
-        tasks.spawn(async move { finisher.run(&store, &records, &streams, &expiry).await });
+        tasks.spawn(supervised("finisher", Vec::new(), async move |taken| {
+            finisher
+                .run(taken, &store, &records, &streams, &expiry)
+                .await;
+        }));
         let store = Arc::clone(&inner.store);
-        tasks.spawn(async move { expiry::run(&store, &finished).await });
+        tasks.spawn(supervised("expiry", (), async move |()| {
+            expiry::run(&store, &finished).await;
+        }));
     }
 
     /// Commits a job and has it queued, whether or not this is awaited to its end, once
@@ -150,16 +162,24 @@ impl Later {
     ) -> Result<Record, HandInError> {
         let now = clock::now();
         let handle = Handle::new(now)?;
-        let digest = |key| Idempotency {
-            key,
-            digest: digest(&job, stream.as_ref()),
+        let deadline = now.saturating_add(clock::millis(self.0.settings.job_timeout));
+        let size = job.raw().len();
+        let make = move || {
+            let digest = |key| Idempotency {
+                key,
+                digest: digest(&job, stream.as_ref()),
+            };
+            NewRecord {
+                handle,
+                idempotency: key.map(digest),
+                stream,
+                job: job.for_later(handle),
+                deadline,
+            }
         };
-        let record = NewRecord {
-            handle,
-            idempotency: key.map(digest),
-            stream,
-            job: job.for_later(handle),
-            deadline: now.saturating_add(clock::millis(self.0.settings.job_timeout)),
+        let record = match size {
+            ..LARGE => make(),
+            _ => aside(make).await,
         };
         self.0.intake.hand_in(record).await
     }
@@ -168,30 +188,38 @@ impl Later {
     ///
     /// # Errors
     /// Where there is none to be had.
-    pub async fn fetch(&self, handle: Handle) -> Result<Record, FetchError> {
-        self.0.store.fetch(handle).await?.ok_or(FetchError::Unknown)
+    pub async fn fetch(&self, handle: Handle, look: Look) -> Result<Record, FetchError> {
+        let record = self.0.store.fetch(handle, look).await?;
+        record.ok_or(FetchError::Unknown)
     }
 
     /// Reads a record as soon as it is finished, or at this time as it is then, or when
-    /// the process ends. It ends too when the record is deleted.
+    /// the process ends. It ends too when the record is deleted. One that was there at
+    /// first and finished meanwhile is told, however soon it has expired.
     ///
     /// # Errors
     /// Where there is none to be had.
     pub async fn fetch_finished(
         &self,
         handle: Handle,
+        look: Look,
         until: Instant,
     ) -> Result<Record, FetchError> {
         let mut ended = self.0.ended.subscribe();
         let watch = self.0.records.watch(handle);
+        let mut seen = None;
         loop {
             // Whatever becomes of it after this look wakes.
             let mut woken = std::pin::pin!(watch.woken());
             woken.as_mut().enable();
-            let record = self.fetch(handle).await?;
+            let record = match self.fetch(handle, look).await {
+                Err(FetchError::Unknown) => finished(seen, watch.told())?,
+                other => other?,
+            };
             if record.state.is_finished() || until <= Instant::now() || *ended.borrow() {
                 return Ok(record);
             }
+            seen = Some(record);
             tokio::select! {
                 () = woken => {}
                 () = sleep_until(until) => {}
@@ -212,7 +240,7 @@ impl Later {
             let deleted = later.0.store.delete(handle).await;
             if let Ok(Some(_)) = deleted {
                 later.0.withdrawals.withdraw(handle);
-                later.0.records.wake([&handle]);
+                later.0.records.tell([(&handle, Told::Deleted)]);
             }
             deleted
         });
@@ -268,11 +296,17 @@ impl Later {
         self.0.intake.close();
     }
 
+    /// Waits until every job that was accepted before this was [closed](Self::close) is
+    /// queued.
+    pub async fn all_queued(&self) {
+        self.0.intake.emptied().await;
+    }
+
     /// Takes no more jobs, waits until every answer is committed that there is, and ends
     /// what listens or polls.
     pub async fn end(&self) {
         self.close();
-        self.0.intake.emptied().await;
+        self.all_queued().await;
         self.0.finisher.all_committed().await;
         self.0.ended.send_replace(true);
     }
@@ -291,6 +325,18 @@ impl Later {
     /// The bounds and times.
     pub fn settings(&self) -> &Settings {
         &self.0.settings
+    }
+}
+
+/// A record that is gone, as it was when its answer was there.
+fn finished(seen: Option<Record>, told: Option<&Told>) -> Result<Record, FetchError> {
+    match (seen, told) {
+        (Some(seen), Some(Told::Answered(answer))) => Ok(Record {
+            state: answer.state(),
+            answer: Some(answer.clone()),
+            ..seen
+        }),
+        _ => Err(FetchError::Unknown),
     }
 }
 

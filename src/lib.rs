@@ -68,7 +68,7 @@
 //! | `http` | `aside`, `batcher`, `code`, `engine`, `job`, `later`, `observe`, `server`, `trace_context` |
 //! | `job` | `json`, `trace_context` |
 //! | `json` |  |
-//! | `later` | `code`, `job`, `observe`, `throttle` |
+//! | `later` | `aside`, `code`, `job`, `observe`, `throttle` |
 //! | `lazy_timeout` |  |
 //! | `main` | `address`, `app`, `ask`, `cli`, `config`, `printable`, `sample_upstream`, `submit`, `telemetry`, `top` |
 //! | `observe` | `batcher`, `code`, `fault`, `printable`, `throttle` |
@@ -95,8 +95,11 @@
 //! | always | held by |
 //! |---|---|
 //! | every accepted job gets exactly one answer | `batcher::tests::every_item_is_accounted_for_under_contention`, `simulation`, `stories::accounting` |
-//! | every record of a job for later is answered exactly once, unless it is deleted | `engine::answered_once_tests`, `later::memory::tests` |
+//! | every record of a job for later is answered exactly once, unless it is deleted | `engine::answered_once_tests`, `http::later::lane::tests::whatever_panics_a_record_is_answered_once`, `later::tests::what_panics_in_the_store_stops_nobody`, `later::memory::tests` |
 //! | no caller waits for the store of jobs for later | `engine::records_tests::callers_notice_nothing_of_a_store_that_is_away` |
+//! | nothing waits because of jobs for later | `stories::later_batches`, `stories::later_listeners::nobody_waits_for_a_job_of_whoever_waits_for_something_else` |
+//! | every scrape of `later_*` adds up | `stories::later_counts::every_scrape_adds_up`, `later::suite_tests::it_does_as_the_model` |
+//! | what was accepted for later is drained as all are | `app::drain::tests::what_is_accepted_is_queued_before_the_queue_closes`, `stories::later_drain` |
 //! | nobody can guess a handle | `job::handle::tests::handles_are_random` |
 //! | no result reaches another job's caller | `engine::correlate::tests::each_job_gets_its_own_result_or_none`, `simulation`, `stories::accounting`, `stories::upstream_strays` |
 //! | nothing is sent twice that may have been done, unless that does no harm | `simulation`, `stories::retries` |

@@ -121,7 +121,7 @@ fn bytes_per_record() {
                 )
             })
             .collect();
-        let answer = |_| Answer::new(Code::Ok, StatusCode::OK, &headers, &[b'x'; 100]);
+        let answer = |_| Answer::new(Code::Ok, StatusCode::OK, &headers, &vec![b'x'; 100].into());
         for (handle, answer) in handles.iter().map(|it| (*it, answer(it))) {
             later.answered(handle, answer);
         }

@@ -65,10 +65,7 @@ pub(super) async fn drain(
     let deadline = Instant::now() + time;
     // First of the two, so that a client that sees the listener closed sees no more
     // jobs accepted either.
-    batcher.close();
-    if let Some(later) = later {
-        later.close();
-    }
+    close(batcher, later.as_ref(), deadline).await;
     phase.send_replace(Phase::Draining);
     stop_accepting.send_replace(true);
     let answered = async {
@@ -76,11 +73,11 @@ pub(super) async fn drain(
             batcher.abandon();
             phase.send_replace(Phase::GivingUp);
             // Everybody has an answer as soon as its task runs.
-            let _ = timeout(LAST_WORDS, batcher.vacated()).await;
+            let _ = timeout_at(deadline + LAST_WORDS, batcher.vacated()).await;
         }
         // Whoever waits for a record or listens has its answer then.
         if let Some(later) = later {
-            let _ = timeout(LAST_WORDS, later.end()).await;
+            let _ = timeout_at(deadline + LAST_WORDS, later.end()).await;
         }
         // A request that is still coming in is refused when it is there. A caller
         // that neither sends nor reads by then does not hold up the end, nor does one
@@ -100,6 +97,22 @@ pub(super) async fn drain(
         later: later.clone(),
         observer: Arc::clone(&proxy.observer),
     }
+}
+
+/// Nothing is accepted any more. What was accepted for later is queued before the queue
+/// is closed, so that it is drained as all are: a job that was told a handle is not
+/// answered that the process ends.
+async fn close<J: Send + 'static, R: Send + 'static>(
+    batcher: &Batcher<J, R>,
+    later: Option<&Later>,
+    deadline: Instant,
+) {
+    if let Some(later) = later {
+        later.close();
+        // A store that hangs does not hold up the end.
+        let _ = timeout_at(deadline, later.all_queued()).await;
+    }
+    batcher.close();
 }
 
 /// How many jobs were answered, by outcome: what a proxy says last.
@@ -157,5 +170,86 @@ impl fmt::Display for InWords {
             0 => Ok(()),
             unfinished => write!(f, " deleted={unfinished}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::batcher;
+    use crate::json::MAX_DEPTH;
+    use crate::later::faulty_tests::{Fault, Faulty};
+    use crate::later::{HandIn, HandInError, Lane, Settings, Withdraw};
+    use crate::observe::{Bounds, StoreStep};
+
+    type Queue = Batcher<(), ()>;
+
+    /// Whether a job came to a queue that was open.
+    struct Seen(Queue, Arc<AtomicBool>);
+
+    struct Nowhere;
+
+    impl Lane for Seen {
+        fn submit(&self, _: Job, _: Instant) -> Box<dyn Withdraw> {
+            self.1.store(!self.0.is_closed(), Ordering::Relaxed);
+            Box::new(Nowhere)
+        }
+    }
+
+    impl Withdraw for Nowhere {
+        fn withdraw(&self) {}
+    }
+
+    fn job() -> HandIn {
+        let job = Job::parse(Bytes::from_static(b"{\"id\":1}"), MAX_DEPTH).unwrap();
+        let (stream, key) = (None, None);
+        HandIn { job, stream, key }
+    }
+
+    /// How long closing takes with a store like this, and whether the job that was on its
+    /// way into it was queued in time.
+    async fn closes(fault: Fault) -> (Duration, bool) {
+        let settings = Settings {
+            max_jobs: 10,
+            max_bytes: 1_000,
+            keep: Duration::from_secs(60),
+            job_timeout: Duration::from_secs(60),
+        };
+        let store = Arc::new(Faulty::new(&settings));
+        store.set(StoreStep::Accept, Some(fault));
+        let bounds = Bounds {
+            max_size: 1,
+            max_bytes: 1,
+        };
+        let later = Later::new(store, settings, Arc::new(Observer::new(bounds)));
+        let queue = Queue::with_batches(batcher::Settings::default(), async |_| ());
+        let open = Arc::new(AtomicBool::new(false));
+        later.start(Arc::new(Seen(queue.clone(), Arc::clone(&open))));
+        let accepted = tokio::spawn({
+            let later = later.clone();
+            async move { later.hand_in(job()).await }
+        });
+        tokio::task::yield_now().await;
+        let begun = Instant::now();
+        close(&queue, Some(&later), begun + Duration::from_secs(5)).await;
+        let took = begun.elapsed();
+        assert!(queue.is_closed());
+        let refused = later.hand_in(job()).await.unwrap_err();
+        assert!(matches!(refused, HandInError::Closed));
+        if fault != Fault::Hangs {
+            accepted.await.unwrap().unwrap();
+        }
+        (took, open.load(Ordering::Relaxed))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_accepted_is_queued_before_the_queue_closes() {
+        let second = Duration::from_secs(1);
+        assert_eq!(closes(Fault::Takes(second)).await, (second, true));
+        assert_eq!(closes(Fault::Hangs).await, (5 * second, false));
     }
 }

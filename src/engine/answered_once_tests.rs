@@ -18,7 +18,7 @@ use super::tests::{PANICS, Proxy, SECOND, Setup, Step};
 use crate::batcher::Settings;
 use crate::job::{Handle, Job, State};
 use crate::later::faulty_tests::{Fault, Faulty};
-use crate::later::{self, HandIn, Lane, Later, Withdraw};
+use crate::later::{self, HandIn, Lane, Later, Look, Withdraw};
 use crate::observe::{Bounds, Observer, StoreStep};
 
 const RECORDS: later::Settings = later::Settings {
@@ -258,7 +258,7 @@ impl World {
             counts.deleted[State::Queued as usize] + counts.deleted[State::Sent as usize];
         assert_eq!(counts.accepted, finished + unfinished);
         for (id, handle) in self.made.iter().enumerate() {
-            let record = self.later.fetch(*handle).await;
+            let record = self.later.fetch(*handle, Look::ForAnswer).await;
             match self.deleted.contains_key(&id) {
                 true => assert!(record.is_err()),
                 false => assert!(record.unwrap().answer.is_some(), "{id} has no answer"),

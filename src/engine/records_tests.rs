@@ -16,7 +16,7 @@ use crate::job::{Handle, Job, State};
 use crate::later::answer::Answer;
 use crate::later::faulty_tests::{Fault, Faulty};
 use crate::later::store::Store;
-use crate::later::{HandIn, Lane, Later, Settings, Withdraw};
+use crate::later::{HandIn, Lane, Later, Look, Settings, Withdraw};
 use crate::observe::{Bounds, Observer, StoreStep};
 
 const SETTINGS: Settings = Settings {
@@ -65,7 +65,7 @@ fn answer(result: Result<JobResult, Error>) -> Answer {
         Code::Ok => StatusCode::OK,
         _ => StatusCode::BAD_GATEWAY,
     };
-    Answer::new(code, status, &HeaderMap::new(), b"")
+    Answer::new(code, status, &HeaderMap::new(), &bytes::Bytes::new())
 }
 
 /// A proxy, its store, and the jobs for later in it.
@@ -112,13 +112,21 @@ impl WithLater {
     }
 
     async fn state(&self, handle: Handle) -> State {
-        self.later.fetch(handle).await.unwrap().state
+        self.later
+            .fetch(handle, Look::ForAnswer)
+            .await
+            .unwrap()
+            .state
     }
 
     /// What a job comes to.
     async fn outcome(&self, handle: Handle) -> Code {
         let until = Instant::now() + FAR;
-        let record = self.later.fetch_finished(handle, until).await.unwrap();
+        let record = self
+            .later
+            .fetch_finished(handle, Look::ForAnswer, until)
+            .await
+            .unwrap();
         record.answer.expect("an answer").code()
     }
 

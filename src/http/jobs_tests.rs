@@ -35,6 +35,7 @@ fn jobs() -> Jobs {
         phase: tokio::sync::watch::channel(Phase::Running).1,
         circuit: Arc::new(Circuit::new(0, Duration::ZERO)),
         later: None,
+        later_max_wait: Duration::ZERO,
     })
 }
 

@@ -4,12 +4,16 @@
 //! |---|---|
 //! | `for_later` | a job that is posted with `Prefer: respond-async` |
 //! | `record` | a record as an answer |
-//! | `events`, `line` | a stream as the body of an answer; one event as text |
+//! | `events` | a stream as the body of an answer |
+//! | `format`, `line` | one event as text |
+//! | `last_event_id` | where a listener was |
 //! | `lane` | where those jobs wait, and what becomes of their answers |
 
 mod events;
 mod for_later;
+mod format;
 mod lane;
+mod last_event_id;
 mod line;
 mod record;
 
@@ -26,7 +30,9 @@ use percent_encoding::percent_decode_str;
 use tokio::time::Instant;
 use tracing::trace;
 
-use self::events::{Events, EventsBody, Format, LastEventId};
+use self::events::{Events, EventsBody};
+use self::format::Format;
+use self::last_event_id::LastEventId;
 use super::answer_body::AnswerBody;
 use super::context::Jobs;
 use super::nosniff::nosniff;
@@ -36,7 +42,7 @@ use crate::batcher::Source;
 use crate::engine::outcome::JobResult;
 use crate::job::{Handle, Job};
 use crate::later::record::{Record, StreamName};
-use crate::later::{FetchError, Later};
+use crate::later::{FetchError, Later, Look};
 
 /// `Allow` of a record and of a stream.
 const RECORD: &str = "GET, HEAD, DELETE";
@@ -98,14 +104,18 @@ impl Resource {
         let answer = match at {
             At::Record { handle, wait } => {
                 let handle = handle.ok_or(FetchError::Unknown);
+                let look = match is_head {
+                    true => Look::ForState,
+                    false => Look::ForAnswer,
+                };
                 match handle {
                     Ok(handle) if reads => match wait.filter(|wait| !wait.is_zero()) {
                         Some(wait) => {
                             let _occupied = source.occupied();
                             let until = Instant::now() + wait.min(jobs.request_timeout);
-                            fetched(jobs, later.fetch_finished(handle, until).await)
+                            fetched(jobs, later.fetch_finished(handle, look, until).await)
                         }
-                        None => fetched(jobs, later.fetch(handle).await),
+                        None => fetched(jobs, later.fetch(handle, look).await),
                     },
                     Ok(handle) if method == Method::DELETE => delete(&later, handle).await,
                     Err(unknown) if reads || method == Method::DELETE => {
@@ -148,7 +158,7 @@ fn fetched(
     jobs: &Jobs,
     record: Result<Record, FetchError>,
 ) -> Result<Response<AnswerBody>, Problem> {
-    Ok(record::fetched(&record?, &jobs.buffered))
+    Ok(record::fetched(&record?, jobs))
 }
 
 async fn delete(later: &Later, handle: Handle) -> Result<Response<AnswerBody>, Problem> {

@@ -8,6 +8,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use crate::code::Code;
 use crate::job::State;
 
+/// A body from this size on, in bytes, is kept as it is: a result of this size holds on
+/// to at most twice its own, since the engine copies smaller parts out of large answers.
+const LARGE_PART: usize = 32 * 1024;
+
 /// Between the parts of a head. No header's value can have it (RFC 9110, section 5.5).
 const END_OF_LINE: char = '\n';
 
@@ -26,9 +30,9 @@ struct Parts {
 }
 
 impl Answer {
-    /// An answer with these headers. It keeps a copy of the body, since the memory that a
-    /// result is a part of may be much larger.
-    pub fn new(code: Code, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
+    /// An answer with these headers. Of a small body it keeps a copy, since the memory
+    /// that a result is a part of may be much larger.
+    pub fn new(code: Code, status: StatusCode, headers: &HeaderMap, body: &Bytes) -> Self {
         let mut head = Vec::new();
         for (name, value) in headers {
             head.extend_from_slice(name.as_str().as_bytes());
@@ -40,7 +44,10 @@ impl Answer {
             code,
             status,
             head: head.into(),
-            body: Bytes::copy_from_slice(body),
+            body: match body.len() {
+                ..LARGE_PART => Bytes::copy_from_slice(body),
+                _ => body.clone(),
+            },
         }))
     }
 
@@ -99,10 +106,20 @@ mod tests {
             headers.append(name, HeaderValue::from_static(value));
         }
         headers.append("retry-after", HeaderValue::from_bytes(b"\xff\t").unwrap());
-        let answer = Answer::new(Code::Ok, StatusCode::CREATED, &headers, b"{}");
+        let answer = Answer::new(Code::Ok, StatusCode::CREATED, &headers, &Bytes::from("{}"));
         assert_eq!(answer.headers(), headers);
         assert_eq!(answer.status(), StatusCode::CREATED);
         assert_eq!(answer.body(), "{}");
+    }
+
+    #[test]
+    fn a_large_body_is_not_copied() {
+        for (size, copied) in [(1, true), (LARGE_PART - 1, true), (LARGE_PART, false)] {
+            let body = Bytes::from(vec![b'x'; size]);
+            let answer = Answer::new(Code::Ok, StatusCode::OK, &HeaderMap::new(), &body);
+            assert_eq!(answer.body(), &body);
+            assert_eq!(answer.body().as_ptr() != body.as_ptr(), copied, "{size}");
+        }
     }
 
     #[test]
@@ -115,7 +132,7 @@ mod tests {
             (503, State::Failed),
         ] {
             let status = StatusCode::from_u16(status).unwrap();
-            let answer = Answer::new(Code::Ok, status, &HeaderMap::new(), b"");
+            let answer = Answer::new(Code::Ok, status, &HeaderMap::new(), &Bytes::new());
             assert_eq!(answer.state(), state, "{status}");
         }
     }

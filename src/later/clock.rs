@@ -39,7 +39,7 @@ pub(super) fn instant_at(time: Millis) -> Instant {
         true => anchor.instant.checked_add(between),
         false => anchor.instant.checked_sub(between),
     };
-    // Before the machine was started, or after it has rusted away.
+    // Before the first moment that the clock knows, or after the last.
     instant.unwrap_or_else(Instant::now)
 }
 

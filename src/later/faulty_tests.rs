@@ -12,7 +12,7 @@ use super::Settings;
 use super::answer::Answer;
 use super::memory::Memory;
 use super::record::{Millis, NewRecord, Record, StreamName};
-use super::store::{Accepted, Expired, Page, Pending, Position, Refused, Store, StoreError};
+use super::store::{Accepted, Expired, Look, Page, Pending, Position, Refused, Store, StoreError};
 use crate::job::{Handle, State};
 use crate::observe::{RecordCounts, StoreStep};
 
@@ -25,6 +25,8 @@ pub(crate) enum Fault {
     Unanswered,
     /// It never says anything.
     Hangs,
+    /// It panics, once.
+    Panics,
     /// It is done after this.
     Takes(Duration),
 }
@@ -88,6 +90,10 @@ impl Faulty {
         *self.asked.lock().unwrap().entry(step.as_str()).or_default() += 1;
         let fault = self.faults.lock().unwrap().get(step.as_str()).copied();
         match fault {
+            Some(Fault::Panics) => {
+                self.set(step, None);
+                panic!("on purpose");
+            }
             None => done(),
             Some(Fault::NotCommitted) => Box::pin(async { failed(StoreError::NotCommitted) }),
             Some(Fault::Unanswered) => Box::pin(async {
@@ -132,8 +138,9 @@ impl Store for Faulty {
         self.step(StoreStep::Finish, || self.memory.finish(answers), Err)
     }
 
-    fn fetch(&self, handle: Handle) -> Pending<'_, Result<Option<Record>, StoreError>> {
-        self.step(StoreStep::Fetch, move || self.memory.fetch(handle), Err)
+    fn fetch(&self, handle: Handle, look: Look) -> Pending<'_, Result<Option<Record>, StoreError>> {
+        let fetch = move || self.memory.fetch(handle, look);
+        self.step(StoreStep::Fetch, fetch, Err)
     }
 
     fn delete(&self, handle: Handle) -> Pending<'_, Result<Option<State>, StoreError>> {

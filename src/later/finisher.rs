@@ -11,7 +11,7 @@ use super::answer::Answer;
 use super::record::StreamName;
 use super::reported::Reported;
 use super::store::StoreError;
-use super::watchers::Watchers;
+use super::watchers::{Told, Watchers};
 use crate::job::Handle;
 
 /// The pause after a commit that failed, and the longest after several.
@@ -55,22 +55,30 @@ impl Finisher {
         let _seen = committed.wait_for(|&it| it >= handed_in).await;
     }
 
-    /// Commits answers, and wakes who waits for them.
+    /// Commits answers, and wakes who waits for them. Those that it has taken are in
+    /// `taken` until then, and are the first where it is run again.
     pub async fn run(
         &self,
+        taken: &mut Vec<(Handle, Answer)>,
         store: &Reported,
-        records: &Watchers<Handle>,
+        records: &Watchers<Handle, Told>,
         streams: &Watchers<StreamName>,
         expiry: &Notify,
     ) {
         loop {
-            self.came.notified().await;
-            let answers = std::mem::take(&mut *self.lock());
-            let told = commit(store, &answers).await;
-            records.wake(answers.iter().map(|it| &it.0));
+            if taken.is_empty() {
+                self.came.notified().await;
+                *taken = std::mem::take(&mut *self.lock());
+            }
+            let told = commit(store, taken).await;
+            let answers = taken
+                .iter()
+                .map(|(handle, answer)| (handle, answer.clone()));
+            records.tell(answers.map(|(handle, answer)| (handle, Told::Answered(answer))));
             streams.wake(&told);
             expiry.notify_one();
-            self.committed.send_modify(|it| *it += answers.len() as u64);
+            self.committed.send_modify(|it| *it += taken.len() as u64);
+            taken.clear();
         }
     }
 

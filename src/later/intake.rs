@@ -12,7 +12,7 @@ use super::error::HandInError;
 use super::lane::Lane;
 use super::record::{NewRecord, Record};
 use super::reported::Reported;
-use super::store::{Accepted, Refused, StoreError};
+use super::store::{Accepted, Look, Refused, StoreError};
 use super::withdrawals::Withdrawals;
 
 /// Most jobs that are committed at once, and that wait for that.
@@ -22,7 +22,9 @@ const MOST: usize = 1024;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// A job, and who waits for its record.
-type HandedIn = (NewRecord, oneshot::Sender<Result<Record, HandInError>>);
+type HandedIn = (NewRecord, Caller);
+
+type Caller = oneshot::Sender<Result<Record, HandInError>>;
 
 /// Where jobs are handed in.
 #[derive(Debug)]
@@ -59,6 +61,10 @@ impl Intake {
     /// Hands a job in. Once there was room for it, it is committed and queued, whether or
     /// not this is awaited any further.
     pub async fn hand_in(&self, record: NewRecord) -> Result<Record, HandInError> {
+        // The task may be held up by the store, and learns of it later.
+        if *self.closed.borrow() {
+            return Err(HandInError::Closed);
+        }
         let (sender, answer) = oneshot::channel();
         let sent = self.sender.send((record, sender)).await;
         sent.map_err(|_| HandInError::Closed)?;
@@ -71,16 +77,17 @@ impl Intake {
         store: Arc<Reported>,
         lane: Arc<dyn Lane>,
         withdrawals: Arc<Withdrawals>,
-    ) -> Option<impl Future<Output = ()> + Send + use<>> {
-        let task = Task {
+    ) -> Option<Task> {
+        Some(Task {
             receiver: self.receiver()?,
             closed: self.closed.subscribe(),
             store,
             lane,
             withdrawals,
+            handed_in: Vec::new(),
+            accepted: Vec::new().into_iter(),
             doubtful: Vec::new(),
-        };
-        Some(task.run())
+        })
     }
 
     fn receiver(&self) -> Option<mpsc::Receiver<HandedIn>> {
@@ -99,26 +106,34 @@ enum Came {
     Time,
 }
 
-struct Task {
+/// What is in its hands stays there where [`run`](Self::run) panics.
+pub(super) struct Task {
     receiver: mpsc::Receiver<HandedIn>,
     closed: watch::Receiver<bool>,
     store: Arc<Reported>,
     lane: Arc<dyn Lane>,
     withdrawals: Arc<Withdrawals>,
+    /// Jobs that the store is asked to take.
+    handed_in: Vec<HandedIn>,
+    /// Those of which it has told what became of them.
+    accepted: std::vec::IntoIter<(HandedIn, Result<Accepted, Refused>)>,
     /// Records of which nobody knows whether they were made, since the store did not say.
     doubtful: Vec<NewRecord>,
 }
 
 impl Task {
-    async fn run(mut self) {
-        let mut handed_in = Vec::new();
+    /// Runs until nothing more is to come; run again after a panic, it goes on.
+    pub async fn run(&mut self) {
+        // Nobody knows what the store did before it panicked.
+        self.told(|_| Err(Refused::Store(StoreError::Unanswered)));
+        self.hand_out();
         loop {
             let open = !self.receiver.is_closed();
             let in_doubt = !self.doubtful.is_empty();
             let came = tokio::select! {
                 biased;
                 _ = self.closed.wait_for(|&closed| closed), if open => Came::Close,
-                jobs = self.receiver.recv_many(&mut handed_in, MOST) => Came::Jobs(jobs),
+                jobs = self.receiver.recv_many(&mut self.handed_in, MOST) => Came::Jobs(jobs),
                 () = sleep(PAUSE), if in_doubt => Came::Time,
             };
             match came {
@@ -126,7 +141,7 @@ impl Task {
                 Came::Jobs(0) => return,
                 Came::Jobs(_) => {
                     self.settle_doubts().await;
-                    self.accept(&mut handed_in).await;
+                    self.accept().await;
                 }
                 Came::Time => self.settle_doubts().await,
             }
@@ -134,47 +149,64 @@ impl Task {
     }
 
     /// Commits jobs, and has those queued that are new.
-    async fn accept(&mut self, handed_in: &mut Vec<HandedIn>) {
-        let accepted = match self.doubtful.is_empty() {
-            true => {
-                let records = handed_in.iter().map(|it| it.0.clone()).collect();
-                self.store.accept(records).await
-            }
+    async fn accept(&mut self) {
+        if self.doubtful.is_empty() {
+            let records = self.handed_in.iter().map(|it| it.0.clone()).collect();
+            let mut accepted = self.store.accept(records).await.into_iter();
+            self.told(|_| {
+                accepted
+                    .next()
+                    .unwrap_or(Err(Refused::Store(StoreError::Unanswered)))
+            });
+        } else {
             // One of those may come again by its key.
-            false => {
-                let away = |_: &HandedIn| Err(Refused::Store(StoreError::NotCommitted));
-                handed_in.iter().map(away).collect()
-            }
-        };
-        for ((record, caller), accepted) in handed_in.drain(..).zip(accepted) {
-            let answer = match accepted {
+            self.told(|_| Err(Refused::Store(StoreError::NotCommitted)));
+        }
+        self.hand_out();
+    }
+
+    /// What became of the jobs that are handed in.
+    fn told(&mut self, mut became: impl FnMut(&HandedIn) -> Result<Accepted, Refused>) {
+        let before = std::mem::take(&mut self.accepted);
+        let handed_in = self.handed_in.drain(..);
+        let told = handed_in.map(|job| {
+            let accepted = became(&job);
+            (job, accepted)
+        });
+        self.accepted = before.chain(told).collect::<Vec<_>>().into_iter();
+    }
+
+    /// Queues what is new, and tells each caller.
+    fn hand_out(&mut self) {
+        while let Some(((record, caller), accepted)) = self.accepted.next() {
+            match accepted {
                 Ok(Accepted::New(made)) => {
+                    // It is made, whatever becomes of its job from here on.
+                    let _told = Telling(Some((caller, made)));
                     self.queue(record);
-                    Ok(made)
                 }
-                Ok(Accepted::Existing(record)) => Ok(record),
+                Ok(Accepted::Existing(record)) => tell(caller, Ok(record)),
                 Err(refused) => {
                     if refused == Refused::Store(StoreError::Unanswered) {
                         self.doubtful.push(record);
                     }
-                    Err(refused.into())
+                    tell(caller, Err(refused.into()));
                 }
-            };
-            // A caller that has departed can still come again with its key.
-            let _departed = caller.send(answer);
+            }
         }
     }
 
     /// Has those queued that were made after all, as soon as the store tells.
     async fn settle_doubts(&mut self) {
-        while let Some(record) = self.doubtful.pop() {
-            match self.store.fetch(record.handle).await {
-                Ok(Some(made)) if !made.state.is_finished() => self.queue(record),
-                Ok(_) => {}
-                Err(_) => {
-                    self.doubtful.push(record);
-                    return;
-                }
+        while let Some(record) = self.doubtful.last() {
+            let made = self.store.fetch(record.handle, Look::ForState).await;
+            let Ok(made) = made else {
+                return;
+            };
+            if let Some(record) = self.doubtful.pop()
+                && made.is_some_and(|it| !it.state.is_finished())
+            {
+                self.queue(record);
             }
         }
     }
@@ -184,4 +216,20 @@ impl Task {
         let submit = || self.lane.submit(record.job, deadline);
         self.withdrawals.queue(handle, submit);
     }
+}
+
+/// Tells a caller of its record when this is dropped.
+struct Telling(Option<(Caller, Record)>);
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        if let Some((caller, record)) = self.0.take() {
+            tell(caller, Ok(record));
+        }
+    }
+}
+
+/// A caller that has departed can still come again with its key.
+fn tell(caller: Caller, answer: Result<Record, HandInError>) {
+    let _departed = caller.send(answer);
 }

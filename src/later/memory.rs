@@ -14,7 +14,7 @@ use super::answer::Answer;
 use super::clock;
 use super::record::{Millis, NewRecord, Record, StreamName};
 use super::settings::Settings;
-use super::store::{Accepted, Expired, Page, Pending, Position, Refused, Store, StoreError};
+use super::store::{Accepted, Expired, Look, Page, Pending, Position, Refused, Store, StoreError};
 use crate::job::{Handle, State};
 use crate::observe::RecordCounts;
 
@@ -83,8 +83,8 @@ impl Store for Memory {
         Box::pin(ready(Ok(streams)))
     }
 
-    fn fetch(&self, handle: Handle) -> Pending<'_, Result<Option<Record>, StoreError>> {
-        Box::pin(ready(Ok(self.with(|it| it.fetch(handle)))))
+    fn fetch(&self, handle: Handle, look: Look) -> Pending<'_, Result<Option<Record>, StoreError>> {
+        Box::pin(ready(Ok(self.with(|it| it.fetch(handle, look)))))
     }
 
     fn delete(&self, handle: Handle) -> Pending<'_, Result<Option<State>, StoreError>> {

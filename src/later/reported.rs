@@ -8,7 +8,7 @@ use tracing::warn;
 
 use super::answer::Answer;
 use super::record::{Millis, NewRecord, Record, StreamName};
-use super::store::{Accepted, Expired, Page, Position, Refused, Store, StoreError};
+use super::store::{Accepted, Expired, Look, Page, Position, Refused, Store, StoreError};
 use crate::job::{Handle, State};
 use crate::observe::{Event, Observer, RecordCounts, StoreStep};
 use crate::throttle::LogThrottle;
@@ -77,8 +77,8 @@ impl Reported {
         Ok(streams)
     }
 
-    pub async fn fetch(&self, handle: Handle) -> Result<Option<Record>, StoreError> {
-        self.told(StoreStep::Fetch, self.store.fetch(handle).await)
+    pub async fn fetch(&self, handle: Handle, look: Look) -> Result<Option<Record>, StoreError> {
+        self.told(StoreStep::Fetch, self.store.fetch(handle, look).await)
     }
 
     pub async fn delete(&self, handle: Handle) -> Result<Option<State>, StoreError> {

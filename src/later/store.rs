@@ -56,9 +56,8 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
         answers: Vec<(Handle, Answer)>,
     ) -> Pending<'_, Result<Vec<StreamName>, StoreError>>;
 
-    /// Reads a record; `None` if there is none, or none any more. One that is finished by
-    /// then counts as read.
-    fn fetch(&self, handle: Handle) -> Pending<'_, Result<Option<Record>, StoreError>>;
+    /// Reads a record; `None` if there is none, or none any more.
+    fn fetch(&self, handle: Handle, look: Look) -> Pending<'_, Result<Option<Record>, StoreError>>;
 
     /// Removes a record; its state until then, or `None` if there is none.
     fn delete(&self, handle: Handle) -> Pending<'_, Result<Option<State>, StoreError>>;
@@ -68,8 +67,9 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
     /// until they are answered by their deadline.
     fn expire(&self, now: Millis) -> Pending<'_, Result<Expired, StoreError>>;
 
-    /// Reads answers of a stream: those after a position, or all that there are, at most
-    /// `limit`, in the order of finishing. They count as read.
+    /// Which answers a stream has: those after a position, or all that there are, at most
+    /// `limit`, in the order of finishing. Who is told one reads it by
+    /// [`fetch`](Self::fetch).
     fn read_stream(
         &self,
         stream: &StreamName,
@@ -79,6 +79,15 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
 
     /// What was counted, and what there is, at one moment.
     fn counts(&self) -> RecordCounts;
+}
+
+/// What a record is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Somebody is told its answer: if it has one, it counts as read.
+    ForAnswer,
+    /// Nobody is told more than how far it has come.
+    ForState,
 }
 
 /// What became of a new record.
@@ -126,10 +135,11 @@ pub type Position = u64;
 #[derive(Clone, Debug, Default)]
 pub struct Page {
     /// Whether answers after the position that was asked for have expired, or may have:
-    /// where nobody gave that position, nobody knows. Deleted ones are no gap.
+    /// where nobody gave that position, nobody knows, nor of the name of a stream that is
+    /// forgotten since it has no records. Deleted ones are no gap.
     pub gap: bool,
-    /// The answers, in the order of finishing.
-    pub answers: Vec<(Position, Record)>,
+    /// Where the answers are, in the order of finishing.
+    pub answers: Vec<(Position, Handle)>,
     /// Where to read on from: the last of these or, if these are all there are, the last
     /// position that was given in any stream.
     pub next: Position,

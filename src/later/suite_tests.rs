@@ -15,7 +15,7 @@ use super::Settings;
 use super::answer::Answer;
 use super::clock;
 use super::record::{Idempotency, IdempotencyKey, NewRecord, Record, StreamName};
-use super::store::{Accepted, Refused, Store};
+use super::store::{Accepted, Look, Refused, Store};
 use crate::code::Code;
 use crate::job::{Handle, Job};
 use crate::json;
@@ -47,7 +47,8 @@ macro_rules! every_store {
             a_stream_has_answers_in_the_order_of_finishing,
             a_gap_tells_of_what_expired_and_not_of_what_was_deleted,
             a_position_nobody_gave_is_a_gap,
-            names_that_are_read_take_no_memory,
+            a_stream_that_is_gone_has_its_own_gaps,
+            names_take_bounded_memory,
             reading_is_remembered_from_the_answer_on,
             the_oldest_that_is_queued_is_known,
             many_that_are_due_all_expire,
@@ -121,7 +122,7 @@ fn answer(status: u16, bytes: usize) -> Answer {
         _ => Code::UpstreamError,
     };
     let (status, body) = (StatusCode::from_u16(status).unwrap(), vec![b'x'; bytes]);
-    Answer::new(code, status, &HeaderMap::new(), &body)
+    Answer::new(code, status, &HeaderMap::new(), &body.into())
 }
 
 async fn accept(store: &impl Store, record: NewRecord) -> Result<Accepted, Refused> {
@@ -146,7 +147,7 @@ async fn finish(store: &impl Store, handle: Handle, status: u16) {
 }
 
 async fn fetch(store: &impl Store, handle: Handle) -> Option<Record> {
-    store.fetch(handle).await.unwrap()
+    store.fetch(handle, Look::ForAnswer).await.unwrap()
 }
 
 /// Removes everything whose time is over.

@@ -13,7 +13,7 @@ use super::answer::Answer;
 use super::faulty_tests::{Fault, Faulty};
 use super::memory::Memory;
 use super::record::{IdempotencyKey, Record, StreamName};
-use super::store::{Refused, Store, StoreError};
+use super::store::{Look, Refused, Store, StoreError};
 use super::{FetchError, HandIn, HandInError, Heard, Lane, Later, Settings, Withdraw};
 use crate::code::Code;
 use crate::job::{Handle, Job, State};
@@ -107,7 +107,12 @@ fn with_key(id: u64, key: &str) -> HandIn {
 
 fn answer(status: u16, body: &str) -> Answer {
     let status = StatusCode::from_u16(status).unwrap();
-    Answer::new(Code::Ok, status, &HeaderMap::new(), body.as_bytes())
+    Answer::new(
+        Code::Ok,
+        status,
+        &HeaderMap::new(),
+        &Bytes::copy_from_slice(body.as_bytes()),
+    )
 }
 
 fn body(record: &Record) -> &[u8] {
@@ -121,11 +126,18 @@ async fn a_job_is_handed_in_answered_and_fetched_until_it_expires() {
     assert_eq!(made.state, State::Queued);
     assert!(!waiting.is_withdrawn(made.handle));
     let until = Instant::now() + SECOND;
-    let unfinished = later.fetch_finished(made.handle, until).await.unwrap();
+    let unfinished = later
+        .fetch_finished(made.handle, Look::ForAnswer, until)
+        .await
+        .unwrap();
     assert_eq!((unfinished.state, Instant::now()), (State::Queued, until));
     let polling = tokio::spawn({
         let (later, until) = (later.clone(), until + SECOND);
-        async move { later.fetch_finished(made.handle, until).await }
+        async move {
+            later
+                .fetch_finished(made.handle, Look::ForAnswer, until)
+                .await
+        }
     });
     tokio::task::yield_now().await;
     assert_eq!(later.sent(vec![made.handle]).await, Ok(vec![]));
@@ -134,9 +146,9 @@ async fn a_job_is_handed_in_answered_and_fetched_until_it_expires() {
     assert_eq!((record.state, body(&record)), (State::Done, &b"one"[..]));
     assert_eq!(Instant::now(), until, "it polls");
     sleep(SETTINGS.keep - SECOND).await;
-    assert!(later.fetch(made.handle).await.is_ok());
+    assert!(later.fetch(made.handle, Look::ForAnswer).await.is_ok());
     sleep(2 * SECOND).await;
-    let gone = later.fetch(made.handle).await.unwrap_err();
+    let gone = later.fetch(made.handle, Look::ForAnswer).await.unwrap_err();
     assert_eq!(gone, FetchError::Unknown);
     assert_eq!(later.counts().expired_read, 1);
 }
@@ -147,7 +159,7 @@ async fn deleting_withdraws_the_job_and_ends_long_polls() {
     let handle = later.hand_in(job(1)).await.unwrap().handle;
     let polling = tokio::spawn({
         let (later, until) = (later.clone(), Instant::now() + SECOND);
-        async move { later.fetch_finished(handle, until).await }
+        async move { later.fetch_finished(handle, Look::ForAnswer, until).await }
     });
     tokio::task::yield_now().await;
     let deleting = [(); 3].map(|()| {
@@ -194,7 +206,7 @@ async fn a_key_makes_handing_in_again_harmless() {
     }
     later.answered(first.handle, answer(200, "x"));
     later
-        .fetch_finished(first.handle, Instant::now() + SECOND)
+        .fetch_finished(first.handle, Look::ForAnswer, Instant::now() + SECOND)
         .await
         .unwrap();
     let again = later.hand_in(with_key(1, "k")).await.unwrap();
@@ -265,7 +277,7 @@ async fn after_its_end_nothing_is_taken() {
     let handle = later.hand_in(job(1)).await.unwrap().handle;
     let polling = tokio::spawn({
         let (later, until) = (later.clone(), Instant::now() + 60 * SECOND);
-        async move { later.fetch_finished(handle, until).await }
+        async move { later.fetch_finished(handle, Look::ForAnswer, until).await }
     });
     tokio::task::yield_now().await;
     let before = Instant::now();
@@ -350,8 +362,17 @@ async fn a_store_that_is_away_is_told_apart_from_a_job_that_is_not_there() {
     }
     let away = FetchError::Store(StoreError::NotCommitted);
     let until = Instant::now() + SECOND;
-    assert_eq!(later.fetch(handle).await.unwrap_err(), away);
-    assert_eq!(later.fetch_finished(handle, until).await.unwrap_err(), away);
+    assert_eq!(
+        later.fetch(handle, Look::ForAnswer).await.unwrap_err(),
+        away
+    );
+    assert_eq!(
+        later
+            .fetch_finished(handle, Look::ForAnswer, until)
+            .await
+            .unwrap_err(),
+        away
+    );
     assert_eq!(later.delete(handle).await.unwrap_err(), away);
     assert!(later.sent(vec![handle]).await.is_err());
     let mut listener = later.listen(StreamName::new("s").unwrap(), None);
@@ -377,7 +398,7 @@ async fn ten_thousand_long_polls_wait_without_asking() {
     let polls: Vec<_> = (0..POLLS)
         .map(|poll| {
             let (later, handle) = (later.clone(), handles[(poll % JOBS) as usize]);
-            tokio::spawn(async move { later.fetch_finished(handle, until).await })
+            tokio::spawn(async move { later.fetch_finished(handle, Look::ForAnswer, until).await })
         })
         .collect();
     sleep(30 * SECOND).await;
@@ -415,8 +436,8 @@ async fn a_thousand_listeners_to_other_names_cost_nothing() {
         later.answered(handle, answer(200, ""));
         sleep(SECOND).await;
     }
-    // One has heard, with one look.
-    assert_eq!(store.asked(StoreStep::Fetch), LISTENERS + 1);
+    // One has heard, with one look at the stream and one at the record.
+    assert_eq!(store.asked(StoreStep::Fetch), LISTENERS + 2);
     let heard = listening.iter().filter(|it| it.is_finished());
     assert_eq!(heard.count(), 1);
 }
@@ -455,4 +476,122 @@ async fn what_expires_in_other_streams_is_no_gap_to_a_listener() {
     later.answered(own, answer(200, ""));
     let heard = listening.await.unwrap().unwrap().unwrap();
     assert!(matches!(heard, Heard::Finished(..)), "{heard:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listener_holds_no_answers() {
+    let (later, _waiting) = in_memory();
+    let name = StreamName::new("s").unwrap();
+    let mut handles = Vec::new();
+    for id in 0..6 {
+        let handle = later.hand_in(on_stream(id, "s")).await.unwrap().handle;
+        later.answered(handle, answer(200, ""));
+        later
+            .fetch_finished(handle, Look::ForState, Instant::now() + SECOND)
+            .await
+            .unwrap();
+        handles.push(handle);
+    }
+    let mut listener = later.listen(name, None);
+    let mut hear = async || match listener.next().await.unwrap().unwrap() {
+        Heard::Finished(_, record) => Some(record.handle),
+        Heard::Gap => None,
+    };
+    assert_eq!(hear().await, Some(handles[0]));
+    // What is deleted before it is told is nobody's, and no gap.
+    later.delete(handles[1]).await.unwrap();
+    later.delete(handles[2]).await.unwrap();
+    assert_eq!(hear().await, Some(handles[3]));
+    // What expires before it is told was not read, and is a gap, once.
+    sleep(SETTINGS.keep + SECOND).await;
+    let counts = later.counts();
+    assert_eq!((counts.expired_read, counts.expired_unread), (2, 2));
+    let last = later.hand_in(on_stream(6, "s")).await.unwrap().handle;
+    later.answered(last, answer(200, ""));
+    assert_eq!(hear().await, None);
+    assert_eq!(hear().await, Some(last));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_panics_in_the_store_stops_nobody() {
+    let (later, waiting, store) = faulty();
+    // Nobody knows what was committed: it was not, and the next is taken.
+    store.set(StoreStep::Accept, Some(Fault::Panics));
+    let error = later.hand_in(job(1)).await.unwrap_err();
+    let HandInError::Refused(Refused::Store(StoreError::Unanswered)) = error else {
+        panic!("{error:?}");
+    };
+    let handle = later.hand_in(job(2)).await.unwrap().handle;
+    assert_eq!(waiting.len(), 1);
+    // The answer that was being committed is, and so are those that came meanwhile.
+    store.set(StoreStep::Finish, Some(Fault::Panics));
+    later.answered(handle, answer(200, "x"));
+    let until = Instant::now() + 60 * SECOND;
+    let record = later
+        .fetch_finished(handle, Look::ForAnswer, until)
+        .await
+        .unwrap();
+    assert_eq!(body(&record), b"x");
+    // What is due expires all the same.
+    store.set(StoreStep::Expire, Some(Fault::Panics));
+    sleep(SETTINGS.keep + 2 * SECOND).await;
+    assert_eq!(later.counts().expired_read, 1);
+    later.end().await;
+}
+
+/// Panics for the first job.
+#[derive(Default)]
+struct Refusing(Waiting);
+
+impl Lane for Refusing {
+    fn submit(&self, job: Job, deadline: Instant) -> Box<dyn Withdraw> {
+        assert_ne!(job.raw(), &b"{\"id\":0}"[..], "on purpose");
+        self.0.submit(job, deadline)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_panics_in_the_lane_costs_no_other_its_place() {
+    let later = Later::new(Arc::new(Memory::new(&SETTINGS)), SETTINGS, observer());
+    let waiting = Waiting::default();
+    later.start(Arc::new(Refusing(waiting.clone())));
+    let handing_in = [0, 1, 2].map(|id| {
+        let later = later.clone();
+        tokio::spawn(async move { later.hand_in(job(id)).await })
+    });
+    for handed_in in handing_in {
+        handed_in.await.unwrap().unwrap();
+    }
+    assert_eq!((waiting.len(), later.counts().accepted), (2, 3));
+}
+
+/// A store may take its time, and what is kept for a moment is gone by then.
+#[tokio::test(start_paused = true)]
+async fn who_waits_has_the_answer_however_soon_it_expires() {
+    let (later, _waiting, store) = faulty();
+    for (look, deleted) in [
+        (Look::ForAnswer, false),
+        (Look::ForState, false),
+        (Look::ForAnswer, true),
+    ] {
+        let handle = later.hand_in(job(1)).await.unwrap().handle;
+        let waiting = tokio::spawn({
+            let (later, until) = (later.clone(), Instant::now() + 600 * SECOND);
+            async move { later.fetch_finished(handle, look, until).await }
+        });
+        tokio::task::yield_now().await;
+        if deleted {
+            later.delete(handle).await.unwrap();
+            later.answered(handle, answer(200, "x"));
+            assert_eq!(waiting.await.unwrap().unwrap_err(), FetchError::Unknown);
+            continue;
+        }
+        store.set(StoreStep::Fetch, Some(Fault::Takes(SETTINGS.keep + SECOND)));
+        later.answered(handle, answer(200, "x"));
+        let record = waiting.await.unwrap().unwrap();
+        store.set(StoreStep::Fetch, None);
+        let gone = later.fetch(handle, Look::ForState).await.unwrap_err();
+        assert_eq!(gone, FetchError::Unknown);
+        assert_eq!((record.state, body(&record)), (State::Done, &b"x"[..]));
+    }
 }

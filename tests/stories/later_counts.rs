@@ -232,6 +232,38 @@ async fn a_job_is_told_of_from_first_to_last() {
     assert_eq!(refused, 1, "{live:#}");
 }
 
+async fn one_expired(proxy: &Proxy, read: bool) {
+    let sample = format!("later_expired_total{{read=\"{read}\"}}");
+    eventually("an answer to expire", || async {
+        (Scrape::of(proxy).await.get(&sample) == 1.0).then_some(())
+    })
+    .await;
+}
+
+/// Whoever asks for a head, or is told of another, has not fetched the answer.
+#[tokio::test]
+async fn an_answer_is_read_by_those_who_are_told_it() {
+    let env = [
+        ("MICROBATCH_LATER__MAX_WAIT", "0"),
+        ("MICROBATCH_LATER__KEEP", "1s"),
+    ];
+    let (proxy, mut upstream) = start(&env).await;
+    let asked = proxy.hand_in_to("/jobs?stream=s", &job(1)).await;
+    let call = upstream.next().await;
+    let poll = |method| Request::new(method, &asked.location).header("prefer", "wait=60");
+    let soon = Request::new("GET", &asked.location).header("prefer", "wait=1");
+    assert_eq!(proxy.send(soon).await.status, 202, "its time is over");
+    call.echo();
+    assert_eq!(proxy.send(poll("HEAD")).await.status, 200);
+    proxy.send(Request::new("HEAD", &asked.location)).await;
+    proxy.send(Request::new("HEAD", "/streams/s")).await;
+    one_expired(&proxy, false).await;
+    let fetched = proxy.hand_in(&job(2)).await;
+    upstream.next().await.echo();
+    proxy.finished(&fetched).await;
+    one_expired(&proxy, true).await;
+}
+
 #[tokio::test]
 async fn without_a_store_there_is_no_word_of_it() {
     let (proxy, _upstream) = start(&[("MICROBATCH_LATER__STORE", "off")]).await;

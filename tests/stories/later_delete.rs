@@ -42,6 +42,37 @@ async fn a_queued_job_is_never_sent() {
 }
 
 #[tokio::test]
+async fn a_post_that_waits_ends_when_its_job_is_deleted() {
+    let (proxy, mut upstream) = start(&[]).await;
+    let request = Request::later(JOB).header("idempotency-key", "k");
+    let waiting = request.clone().header("prefer", "wait=50");
+    let waiting = Caller::spawn(proxy.jobs_addr, waiting);
+    let _call = upstream.next().await;
+    // Who comes again with the key has its address.
+    let again = crate::harness::Handed::of(&proxy.send(request).await);
+    assert_eq!(proxy.delete(&again).await.status, 204);
+    let answer = waiting.answer().await;
+    answer.problem(404, "job-unknown", "").has("id", "a");
+}
+
+#[tokio::test]
+async fn a_post_that_waits_has_its_answer_however_soon_that_expires() {
+    let upstream = ScriptedUpstream::start().await;
+    let env = [
+        ("MICROBATCH_LATER__MAX_WAIT", "0"),
+        ("MICROBATCH_LATER__KEEP", "1ms"),
+    ];
+    let proxy = Proxy::start(&upstream.url(), &[], &env).await;
+    let mut upstream = upstream;
+    for _ in 0..50 {
+        let waiting = Request::later(JOB).header("prefer", "wait=50");
+        let waiting = Caller::spawn(proxy.jobs_addr, waiting);
+        upstream.next().await.echo();
+        waiting.answer().await.is_result(r#"{"id":"a","result":1}"#);
+    }
+}
+
+#[tokio::test]
 async fn of_a_sent_job_the_result_is_dropped_and_its_mates_get_theirs() {
     let upstream = ScriptedUpstream::start().await;
     let env = [("MICROBATCH_LATER__MAX_WAIT", "50s")];

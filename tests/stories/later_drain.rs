@@ -1,6 +1,6 @@
 //! Sections 6 and 11 of the contract: the end of a proxy with jobs for later in memory.
 
-use crate::harness::{Caller, KeepAlive, Listening, Proxy, Request, ScriptedUpstream, Signal};
+use crate::harness::{KeepAlive, Listening, Proxy, Request, ScriptedUpstream, Signal};
 
 const JOB: &str = r#"{"id":"a"}"#;
 const RESULT: &str = r#"{"id":"a","result":null}"#;
@@ -101,9 +101,6 @@ async fn nothing_is_handed_in_any_more() {
     let mut open = proxy.keep_alive().await;
     let poll = poll(&proxy, &handed.location).await;
     proxy.signal(Signal::TERM);
-    // The connection may be answered until its next request alone.
-    let refused = Caller::spawn(proxy.jobs_addr, Request::job("{}"));
-    drop(refused);
     proxy.log.nth("draining", 1).await;
     crate::harness::eventually("the listener to close", || async {
         let connect = tokio::net::TcpStream::connect(proxy.jobs_addr).await;

@@ -39,6 +39,36 @@ async fn it_is_answered_202_with_an_address() {
 }
 
 #[tokio::test]
+async fn it_says_when_to_ask_again() {
+    for (max_wait, asked) in [("0", "1"), ("1500ms", "2"), ("30m", "60")] {
+        let upstream = ScriptedUpstream::start().await;
+        let env = [("MICROBATCH_LATER__MAX_WAIT", max_wait)];
+        let proxy = Proxy::start(&upstream.url(), &LONG_WAIT, &env).await;
+        let answer = proxy.send(Request::later(JOB)).await;
+        assert_eq!(answer.header("retry-after"), asked);
+        let fetched = proxy.fetch(&Handed::of(&answer)).await;
+        assert_eq!(fetched.header("retry-after"), asked);
+    }
+}
+
+#[tokio::test]
+async fn while_the_circuit_is_open_it_says_until_when() {
+    let env = [
+        ("MICROBATCH_CIRCUIT__FAILURES", "1"),
+        ("MICROBATCH_CIRCUIT__OPEN_FOR", "30s"),
+        ("MICROBATCH_RETRY__ATTEMPTS", "1"),
+    ];
+    let (proxy, mut upstream) = start(&["--max-wait", "0"], &env).await;
+    let caller = proxy.enqueue(r#"{"id":"other"}"#).await;
+    upstream.next().await.answer(500, &[], "");
+    assert_eq!(caller.answer().await.status, 502);
+    let answer = proxy.send(Request::later(JOB)).await;
+    assert_eq!(answer.status, 202);
+    let asked: u64 = answer.header("retry-after").parse().unwrap();
+    assert!((2..=30).contains(&asked), "{asked}");
+}
+
+#[tokio::test]
 async fn ids_are_told_as_they_are_and_handles_are_new_each_time() {
     let (proxy, _upstream) = start(&[], &[]).await;
     let mut handles = Vec::new();

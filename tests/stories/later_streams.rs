@@ -158,6 +158,30 @@ async fn a_last_event_id_that_cannot_be_read_is_answered_by_a_gap() {
 }
 
 #[tokio::test]
+async fn one_that_was_heard_before_a_restart_is_answered_by_a_gap() {
+    let (proxy, mut upstream) = start(&[]).await;
+    done(&proxy, &mut upstream, 1).await;
+    let mut listening = Listening::to_stream(&proxy, "s").await;
+    let last = listening.event().await.unwrap().id.unwrap().to_string();
+    drop((listening, proxy));
+    let (proxy, mut upstream) = start(&[]).await;
+    // Also where nothing has happened since, or on another stream alone.
+    let mut early = Listening::to(&proxy, after(&last)).await;
+    assert_eq!(early.event().await.unwrap().event, "gap");
+    let second = done(&proxy, &mut upstream, 2).await;
+    let mut late = Listening::to(&proxy, after(&last)).await;
+    assert_eq!(late.event().await.unwrap().event, "gap");
+    for listening in [&mut early, &mut late] {
+        let event = listening.event().await.unwrap();
+        assert_eq!(event.json(), line(&second, 2));
+        assert!(
+            event.id.unwrap() > last.parse().unwrap(),
+            "{event:?} after {last}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_line_each_for_those_who_ask_for_lines() {
     let (proxy, mut upstream) = start(&[]).await;
     let first = done(&proxy, &mut upstream, 1).await;

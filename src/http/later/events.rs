@@ -1,29 +1,25 @@
 //! A stream as the body of an answer, in server-sent events or in lines.
 //!
-//! It is pulled: nothing is read from the stream before the connection has taken what
-//! was read before, so a listener holds one event at most.
+//! It is pulled: an answer is read from the store when the connection has taken the event
+//! before, so a listener holds one event at most.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::http::HeaderMap;
-use axum::http::header::{ACCEPT, HeaderName};
 use bytes::Bytes;
 use http_body::Frame;
 use tokio::time::{sleep, timeout};
 
 use super::super::answer_body::AnswerBody;
 use super::super::buffered::Buffered;
-use super::line::line;
+use super::format::Format;
+use super::last_event_id::LastEventId;
 use crate::aside::{LARGE, aside};
 use crate::batcher::Occupied;
-use crate::later::record::{Record, StreamName};
-use crate::later::store::Position;
+use crate::later::record::StreamName;
 use crate::later::{Heard, Later, Listener};
-
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// How often something is said where nothing happens, so that whoever is between keeps
 /// the connection open.
@@ -31,99 +27,6 @@ const COMMENT_EVERY: Duration = Duration::from_secs(15);
 
 /// When a store that was away is asked again.
 const ASK_STORE_AGAIN: Duration = Duration::from_secs(1);
-
-/// How events are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
-    /// Server-sent events (HTML Living Standard, section 9.2).
-    ServerSentEvents,
-    /// A line of JSON each.
-    NdJson,
-}
-
-impl Format {
-    /// Lines where they are asked for by name, and else events.
-    pub fn accepted_by(headers: &HeaderMap) -> Self {
-        let accepted = headers.get_all(ACCEPT).iter();
-        let accepted = accepted.filter_map(|value| value.to_str().ok());
-        let mut ranges = accepted.flat_map(|value| value.split(','));
-        let lines = ranges.any(|range| {
-            let mut parts = range.split(';').map(str::trim);
-            let named = parts.next().unwrap_or_default();
-            let refused = |part: &str| matches!(part, "q=0" | "q=0.0" | "q=0.00" | "q=0.000");
-            named.eq_ignore_ascii_case("application/x-ndjson") && !parts.any(refused)
-        });
-        match lines {
-            true => Self::NdJson,
-            false => Self::ServerSentEvents,
-        }
-    }
-
-    /// `Content-Type`.
-    pub fn content_type(self) -> &'static str {
-        match self {
-            Self::ServerSentEvents => "text/event-stream",
-            Self::NdJson => "application/x-ndjson",
-        }
-    }
-
-    /// That answers have expired which were to be told.
-    fn gap(self) -> &'static str {
-        match self {
-            // Without data it would be no event.
-            Self::ServerSentEvents => "event: gap\ndata:\n\n",
-            Self::NdJson => "{\"gap\":true}\n",
-        }
-    }
-
-    /// What says nothing.
-    fn comment(self) -> &'static str {
-        match self {
-            Self::ServerSentEvents => ":\n\n",
-            Self::NdJson => "\n",
-        }
-    }
-
-    /// A finished record; `None` for one that is not.
-    fn finished(self, position: Position, record: &Record) -> Option<Bytes> {
-        let line = line(record)?;
-        let (head, end) = match self {
-            Self::ServerSentEvents => {
-                let state = record.state.as_str();
-                (format!("id: {position}\nevent: {state}\ndata: "), "\n\n")
-            }
-            Self::NdJson => (String::new(), "\n"),
-        };
-        Some([head.as_bytes(), &line, end.as_bytes()].concat().into())
-    }
-}
-
-/// Where a listener was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LastEventId {
-    /// It has heard nothing.
-    None,
-    /// It has heard up to this.
-    After(Position),
-    /// It says so in words that are none of ours.
-    Unreadable,
-}
-
-impl LastEventId {
-    /// What the request says.
-    pub fn of(headers: &HeaderMap) -> Self {
-        let mut ids = headers.get_all(LAST_EVENT_ID).iter();
-        let Some(id) = ids.next() else {
-            return Self::None;
-        };
-        let digits = id.to_str().ok();
-        let digits = digits.filter(|it| it.bytes().all(|byte| byte.is_ascii_digit()));
-        match digits.and_then(|it| it.parse().ok()) {
-            Some(position) if ids.next().is_none() => Self::After(position),
-            _ => Self::Unreadable,
-        }
-    }
-}
 
 /// The events of a stream from some point on, as text.
 pub(super) struct Events {

@@ -2,7 +2,7 @@
 
 use std::task::Waker;
 
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use tokio::time::Instant;
@@ -14,7 +14,7 @@ use crate::job::Job;
 use crate::json::MAX_DEPTH;
 use crate::later::answer::Answer;
 use crate::later::memory::Memory;
-use crate::later::{self, HandIn, Settings, Withdraw};
+use crate::later::{self, HandIn, Look, Settings, Withdraw};
 use crate::observe::{Bounds, Observer};
 
 /// Jobs that nobody does.
@@ -56,11 +56,14 @@ async fn done(later: &Later, bytes: usize) {
     let job = Job::parse(Bytes::from_static(br#"{"id":1}"#), MAX_DEPTH).unwrap();
     let (stream, key) = (Some(name()), None);
     let record = later.hand_in(HandIn { job, stream, key }).await.unwrap();
-    let body = "x".repeat(bytes);
-    let answer = Answer::new(Code::Ok, StatusCode::OK, &HeaderMap::new(), body.as_bytes());
+    let body = Bytes::from("x".repeat(bytes));
+    let answer = Answer::new(Code::Ok, StatusCode::OK, &HeaderMap::new(), &body);
     later.answered(record.handle, answer);
     let soon = Instant::now() + Duration::from_secs(1);
-    let record = later.fetch_finished(record.handle, soon).await.unwrap();
+    let record = later
+        .fetch_finished(record.handle, Look::ForAnswer, soon)
+        .await
+        .unwrap();
     assert!(record.state.is_finished());
 }
 
@@ -125,23 +128,4 @@ async fn it_ends_after_the_last_answers() {
     assert!(body.frame().await.is_none());
     assert!(body.frame().await.is_none());
     assert_eq!(account.bytes(), 0);
-}
-
-#[test]
-fn where_a_listener_was() {
-    for (values, expected) in [
-        (&[][..], LastEventId::None),
-        (&["17"], LastEventId::After(17)),
-        (&["0"], LastEventId::After(0)),
-        (&[""], LastEventId::Unreadable),
-        (&["+1"], LastEventId::Unreadable),
-        (&["18446744073709551616"], LastEventId::Unreadable),
-        (&["1", "1"], LastEventId::Unreadable),
-    ] {
-        let mut headers = HeaderMap::new();
-        for value in values {
-            headers.append(LAST_EVENT_ID, HeaderValue::from_static(value));
-        }
-        assert_eq!(LastEventId::of(&headers), expected, "{values:?}");
-    }
 }

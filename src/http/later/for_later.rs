@@ -17,7 +17,7 @@ use crate::batcher::{self, Source};
 use crate::engine::outcome::JobResult;
 use crate::job::Job;
 use crate::later::record::{IdempotencyKey, StreamName};
-use crate::later::{FetchError, HandIn, Later, clock};
+use crate::later::{FetchError, HandIn, Later, Look, clock};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -77,14 +77,14 @@ impl ForLater {
         let handle = record.handle;
         trace!(%id, ?handle, state = record.state.as_str(), "job handed in for later");
         if wait.is_zero() || record.state.is_finished() {
-            return record::posted(&record, &jobs.buffered);
+            return record::posted(&record, jobs);
         }
         let until = arrived + wait.min(jobs.request_timeout);
         let _occupied = source.occupied();
-        match later.fetch_finished(handle, until).await {
-            Ok(record) => record::posted(&record, &jobs.buffered),
+        match later.fetch_finished(handle, Look::ForAnswer, until).await {
+            Ok(record) => record::posted(&record, jobs),
             // It is kept all the same.
-            Err(FetchError::Store(_)) => record::posted(&record, &jobs.buffered),
+            Err(FetchError::Store(_)) => record::posted(&record, jobs),
             Err(unknown) => jobs.refuse(Problem::from(unknown).of(&id)),
         }
     }

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use tracing::trace;
 
 use super::super::reply::{Answers, Rendered};
-use crate::batcher::{self, Batcher, Detached};
+use crate::batcher::{self, Batcher, Detached, OnAnswer};
 use crate::engine;
 use crate::engine::outcome::JobResult;
 use crate::job::{Handle, Job, JobId};
@@ -36,38 +36,82 @@ impl later::Lane for Lane {
             // Nobody could come for its answer.
             return Box::new(NotQueued);
         };
-        let answered = Answered {
-            later: self.later.clone(),
-            answers: self.answers,
-            handle,
-        };
-        let (options, id) = (engine::options(&job, deadline), job.id().clone());
-        let queued = answered.clone();
-        let on_answer = Box::new(move |answer| queued.by(&id, answer));
-        match self.batcher.submit_detached(job, options, on_answer) {
-            Ok(detached) => Box::new(detached),
-            Err((job, error)) => {
-                answered.by(job.id(), Err(error));
+        let owed = || Owed::new(self.later.clone(), self.answers, handle, job.id().clone());
+        // Whatever becomes of queueing it, one of both answers.
+        let (here, queued) = (owed(), owed().when_asked());
+        let options = engine::options(&job, deadline);
+        match self.batcher.submit_detached(job, options, queued) {
+            Ok(detached) => {
+                here.is_elsewhere();
+                Box::new(detached)
+            }
+            Err((_, error)) => {
+                here.is(Err(error));
                 Box::new(NotQueued)
             }
         }
     }
 }
 
-/// Whose answer it is, and where it is kept.
-#[derive(Clone)]
-struct Answered {
+/// An answer that somebody has to be given. Dropped, it is `internal`: whatever panics
+/// between a result and its being kept, its record is answered.
+struct Owed {
     later: Later,
     answers: Answers,
     handle: Handle,
+    id: JobId,
+    is_given: bool,
 }
 
-impl Answered {
-    fn by(&self, id: &JobId, answer: Result<JobResult, batcher::Error>) {
-        let rendered = Rendered::of(self.answers, id, answer);
-        let (handle, code) = (self.handle, rendered.code);
+impl Owed {
+    fn new(later: Later, answers: Answers, handle: Handle, id: JobId) -> Self {
+        Self {
+            later,
+            answers,
+            handle,
+            id,
+            is_given: false,
+        }
+    }
+
+    /// What the batcher calls. It is owed from that call on: one that is never made is
+    /// that of a job whose record is gone.
+    fn when_asked(mut self) -> OnAnswer<JobResult> {
+        self.is_given = true;
+        Box::new(move |answer| {
+            self.is_given = false;
+            self.is(answer);
+        })
+    }
+
+    /// It is given by another.
+    fn is_elsewhere(mut self) {
+        self.is_given = true;
+    }
+
+    fn is(self, answer: Result<JobResult, batcher::Error>) {
+        let (answers, id) = (self.answers, self.id.clone());
+        self.is_what(|| Rendered::of(answers, &id, answer));
+    }
+
+    fn is_what(mut self, render: impl FnOnce() -> Rendered) {
+        self.keep(render());
+        self.is_given = true;
+    }
+
+    fn keep(&self, rendered: Rendered) {
+        let (id, handle, code) = (&self.id, self.handle, rendered.code);
         trace!(%id, ?handle, outcome = %code, "job for later answered");
         self.later.answered(handle, rendered.into_kept());
+    }
+}
+
+impl Drop for Owed {
+    fn drop(&mut self) {
+        if !self.is_given {
+            let internal = Err(batcher::Error::Dropped);
+            self.keep(Rendered::of(self.answers, &self.id, internal));
+        }
     }
 }
 
@@ -82,4 +126,106 @@ struct NotQueued;
 
 impl Withdraw for NotQueued {
     fn withdraw(&self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use axum::http::StatusCode;
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::json::MAX_DEPTH;
+    use crate::later::memory::Memory;
+    use crate::later::{HandIn, Look, Settings};
+    use crate::observe::{Bounds, Observer};
+
+    /// Jobs that nobody does.
+    struct Nowhere;
+
+    impl later::Lane for Nowhere {
+        fn submit(&self, _: Job, _: Instant) -> Box<dyn Withdraw> {
+            Box::new(NotQueued)
+        }
+    }
+
+    fn later() -> Later {
+        let settings = Settings {
+            max_jobs: 100,
+            max_bytes: 1_000_000,
+            keep: Duration::from_secs(3600),
+            job_timeout: Duration::from_secs(3600),
+        };
+        let bounds = Bounds {
+            max_size: 1,
+            max_bytes: 1,
+        };
+        let observer = Arc::new(Observer::new(bounds));
+        let later = Later::new(Arc::new(Memory::new(&settings)), settings, observer);
+        later.start(Arc::new(Nowhere));
+        later
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whatever_panics_a_record_is_answered_once() {
+        let (later, answers) = (
+            later(),
+            Answers {
+                timing: false,
+                idempotent: false,
+                job_error_status: StatusCode::OK,
+            },
+        );
+        let panics: [(&str, fn(Owed)); 4] = [
+            ("an answer", |owed| owed.is(Err(batcher::Error::Closed))),
+            ("rendering", |owed| owed.is_what(|| panic!("on purpose"))),
+            ("before", |_owed| panic!("on purpose")),
+            ("elsewhere", |owed| {
+                let asked = Owed::new(
+                    owed.later.clone(),
+                    owed.answers,
+                    owed.handle,
+                    owed.id.clone(),
+                )
+                .when_asked();
+                owed.is_elsewhere();
+                asked(Err(batcher::Error::Dropped));
+            }),
+        ];
+        for (case, panics) in panics {
+            let job = Job::parse(Bytes::from_static(br#"{"id":1}"#), MAX_DEPTH).unwrap();
+            let id = job.id().clone();
+            let (stream, key) = (None, None);
+            let record = later.hand_in(HandIn { job, stream, key }).await.unwrap();
+            let owed = Owed::new(later.clone(), answers, record.handle, id);
+            let panicked = catch_unwind(AssertUnwindSafe(|| panics(owed)));
+            let soon = Instant::now() + Duration::from_secs(1);
+            let record = later
+                .fetch_finished(record.handle, Look::ForAnswer, soon)
+                .await
+                .unwrap();
+            let (status, code) = match case {
+                "an answer" => (503, "shutting-down"),
+                _ => (500, "internal"),
+            };
+            let answer = record.answer.expect(case);
+            assert_eq!(answer.status(), status, "{case}");
+            assert_eq!(answer.code().as_str(), code, "{case}");
+            let problem: serde_json::Value = serde_json::from_slice(answer.body()).unwrap();
+            assert_eq!(problem["id"], 1, "{case}: {problem}");
+            assert_eq!(
+                panicked.is_err(),
+                ["rendering", "before"].contains(&case),
+                "{case}"
+            );
+        }
+        // A job whose record is gone is owed nothing.
+        assert_eq!(
+            later.counts().finished.iter().map(|it| it.1).sum::<u64>(),
+            4
+        );
+    }
 }

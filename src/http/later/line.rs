@@ -72,6 +72,7 @@ pub(super) fn line(record: &Record) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use axum::http::{HeaderMap, HeaderValue, StatusCode};
+    use bytes::Bytes;
 
     use super::*;
     use crate::code::Code;
@@ -80,7 +81,12 @@ mod tests {
     fn told(content_type: &'static str, body: &[u8]) -> String {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        let answer = Answer::new(Code::Ok, StatusCode::CREATED, &headers, body);
+        let answer = Answer::new(
+            Code::Ok,
+            StatusCode::CREATED,
+            &headers,
+            &Bytes::copy_from_slice(body),
+        );
         let record = Record {
             handle: Handle::new(7).unwrap(),
             id: JobId::parse(r#""a\"b""#).unwrap(),

@@ -10,7 +10,7 @@ use crate::later::answer::Answer;
 use crate::later::clock;
 use crate::later::record::{Idempotency, IdempotencyKey, Millis, NewRecord, Record, StreamName};
 use crate::later::settings::Settings;
-use crate::later::store::{Accepted, Expired, Page, Position, Refused};
+use crate::later::store::{Accepted, Expired, Look, Page, Position, Refused};
 use crate::observe::RecordCounts;
 
 /// Most records that expire in one step: nobody is to wait for many.
@@ -77,9 +77,8 @@ impl Entry {
         self.given().and_then(|it| it.stream.as_ref())
     }
 
-    /// It is read, by somebody who sees its answer if it has one.
-    fn read(&mut self, handle: Handle) -> Record {
-        self.read |= self.answer.is_some();
+    fn read(&mut self, handle: Handle, look: Look) -> Record {
+        self.read |= self.answer.is_some() && look == Look::ForAnswer;
         Record {
             handle,
             id: self.id.clone(),
@@ -114,7 +113,7 @@ impl Records {
         {
             let before = entry.given().and_then(|it| it.idempotency.as_ref());
             return match before.is_some_and(|it| it.digest == idempotency.digest) {
-                true => Ok(Accepted::Existing(entry.read(*handle))),
+                true => Ok(Accepted::Existing(entry.read(*handle, Look::ForAnswer))),
                 false => Err(Refused::KeyReused),
             };
         }
@@ -143,7 +142,7 @@ impl Records {
             answer: None,
             given: is_given.then(|| Box::new(given)),
         });
-        let record = entry.read(handle);
+        let record = entry.read(handle, Look::ForState);
         self.counts.present[State::Queued as usize] += 1;
         self.counts.bytes = filled;
         self.counts.accepted += 1;
@@ -201,9 +200,9 @@ impl Records {
         entry.stream().cloned()
     }
 
-    pub fn fetch(&mut self, handle: Handle) -> Option<Record> {
+    pub fn fetch(&mut self, handle: Handle, look: Look) -> Option<Record> {
         let entry = self.present.get_mut(&handle)?;
-        Some(entry.read(handle))
+        Some(entry.read(handle, look))
     }
 
     pub fn delete(&mut self, handle: &Handle) -> Option<State> {
@@ -232,20 +231,8 @@ impl Records {
         expired
     }
 
-    pub fn read_stream(
-        &mut self,
-        stream: &StreamName,
-        after: Option<Position>,
-        limit: usize,
-    ) -> Page {
-        let part = self.streams.read(stream, after, limit);
-        let answers = part.answers.into_iter();
-        let answers = answers.filter_map(|(at, handle)| Some((at, self.fetch(handle)?)));
-        Page {
-            gap: part.gap,
-            answers: answers.collect(),
-            next: part.next,
-        }
+    pub fn read_stream(&self, stream: &StreamName, after: Option<Position>, limit: usize) -> Page {
+        self.streams.read(stream, after, limit)
     }
 
     pub fn counts(&self, now: Millis) -> RecordCounts {

@@ -2,15 +2,18 @@
 //! missing because they have expired.
 //!
 //! Positions are given in one row for all streams. A stream is there as long as it has
-//! records, finished or not; what those that are gone have lost is one mark for all, so
-//! that names take no memory of their own.
+//! records, finished or not. What those have lost that are gone is remembered of a bounded
+//! number, the last ones; all others share a mark.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use crate::job::Handle;
 use crate::later::record::StreamName;
-use crate::later::store::Position;
+use crate::later::store::{Page, Position};
+
+/// Most streams without records that are remembered.
+const REMEMBERED: usize = 1024;
 
 /// All streams.
 #[derive(Debug)]
@@ -18,8 +21,21 @@ pub(super) struct Streams {
     streams: BTreeMap<StreamName, Stream>,
     /// The last position that was given.
     last: Position,
-    /// The last position at which a stream that is gone may have lost an answer.
-    vanished: Position,
+    vanished: Vanished,
+}
+
+/// Streams that have no records any more.
+#[derive(Debug)]
+struct Vanished {
+    /// The last position at which an answer has expired of those that are remembered, and
+    /// when they vanished.
+    streams: BTreeMap<StreamName, (Position, u64)>,
+    /// Those, the first that vanished first.
+    order: BTreeMap<u64, StreamName>,
+    /// How many have ever vanished.
+    times: u64,
+    /// The last position at which any other stream may have lost an answer.
+    others: Position,
 }
 
 #[derive(Debug)]
@@ -31,18 +47,39 @@ struct Stream {
     expired: Position,
 }
 
-/// A part of a stream, by handles.
-pub(super) struct Part {
-    pub gap: bool,
-    pub answers: Vec<(Position, Handle)>,
-    pub next: Position,
-}
-
 /// Why a record leaves.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Leaving {
     Deleted,
     Expired,
+}
+
+impl Vanished {
+    /// Where a stream may have lost its last answer; it is forgotten.
+    fn take(&mut self, name: &StreamName) -> Position {
+        let Some((expired, time)) = self.streams.remove(name) else {
+            return self.others;
+        };
+        self.order.remove(&time);
+        expired
+    }
+
+    fn of(&self, name: &StreamName) -> Position {
+        self.streams.get(name).map_or(self.others, |it| it.0)
+    }
+
+    /// A stream has vanished whose last answer to expire was there.
+    fn remember(&mut self, name: StreamName, expired: Position) {
+        if self.streams.len() == REMEMBERED
+            && let Some((_, first)) = self.order.pop_first()
+            && let Some((lost, _)) = self.streams.remove(&first)
+        {
+            self.others = self.others.max(lost);
+        }
+        self.times += 1;
+        self.order.insert(self.times, name.clone());
+        self.streams.insert(name, (expired, self.times));
+    }
 }
 
 impl Streams {
@@ -51,7 +88,12 @@ impl Streams {
         Self {
             streams: BTreeMap::new(),
             last: position,
-            vanished: position,
+            vanished: Vanished {
+                streams: BTreeMap::new(),
+                order: BTreeMap::new(),
+                times: 0,
+                others: position,
+            },
         }
     }
 
@@ -73,7 +115,7 @@ impl Streams {
         let stream = Stream {
             records: 1,
             answers: BTreeMap::new(),
-            expired: self.vanished,
+            expired: self.vanished.take(&name),
         };
         self.streams.insert(name.clone(), stream);
         name
@@ -98,16 +140,17 @@ impl Streams {
                 stream.expired = stream.expired.max(position);
             }
         }
-        if stream.records == 0 {
-            self.vanished = self.vanished.max(stream.expired);
-            self.streams.remove(name);
+        if stream.records == 0
+            && let Some((name, stream)) = self.streams.remove_entry(name)
+        {
+            self.vanished.remember(name, stream.expired);
         }
     }
 
     /// The answers after a position, or all, at most `limit`.
-    pub fn read(&self, name: &StreamName, after: Option<Position>, limit: usize) -> Part {
+    pub fn read(&self, name: &StreamName, after: Option<Position>, limit: usize) -> Page {
         let stream = self.streams.get(name);
-        let expired = stream.map_or(self.vanished, |it| it.expired);
+        let expired = stream.map_or_else(|| self.vanished.of(name), |it| it.expired);
         let range = (
             after.map_or(Bound::Unbounded, Bound::Excluded),
             Bound::Unbounded,
@@ -116,7 +159,7 @@ impl Streams {
         let answers = answers.into_iter().flatten().take(limit);
         let answers: Vec<_> = answers.map(|(at, handle)| (*at, *handle)).collect();
         let full = answers.last().filter(|_| answers.len() == limit);
-        Part {
+        Page {
             gap: after.is_some_and(|after| after < expired || after > self.last),
             next: full.map_or(self.last, |it| it.0),
             answers,
