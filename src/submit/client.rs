@@ -273,8 +273,10 @@ pub fn is_busy(status: StatusCode) -> bool {
 }
 
 /// What an answer says of a job that was handed in, or why to hand it in again. An answer
-/// that is kept has a `Location`, whatever its status: it is the job's. Without one, a 429 or
-/// 503 is the proxy's, unless it says that another time is of no use.
+/// that is kept has a `Location`, whatever its status: it is the job's. Without one it is the
+/// job's only where the proxy says so: a 408, 429 or 503 is the proxy's, unless it says that
+/// another time is of no use, and any other 5xx that is no problem of its own comes from
+/// something before it. The key makes it harmless to hand the job in again.
 fn handed_in(status: StatusCode, headers: &HeaderMap, body: &Bytes) -> Result<HandedIn, String> {
     let handle = handle(headers);
     if status == StatusCode::ACCEPTED
@@ -282,12 +284,15 @@ fn handed_in(status: StatusCode, headers: &HeaderMap, body: &Bytes) -> Result<Ha
     {
         return Ok(HandedIn::Accepted(handle));
     }
-    if handle.is_none() && is_busy(status) {
+    if handle.is_none() {
         let problem: Problem = serde_json::from_slice(body).unwrap_or_default();
         if problem.code.as_deref() == Some(STORE_FULL) {
             return Ok(HandedIn::NoRoom(retry_after(headers)));
         }
-        if problem.retryable != Some(false) {
+        let is_of_another = problem.code.is_none() && status.is_server_error();
+        let is_for_now = is_busy(status) || is_of_another;
+        let is_too_slow = status == StatusCode::REQUEST_TIMEOUT;
+        if is_too_slow || is_for_now && problem.retryable != Some(false) {
             return Err(problem.code.unwrap_or_else(|| status.to_string()));
         }
     }
@@ -344,6 +349,21 @@ mod tests {
             ),
             (503, vec![], "<p>busy", "again: 503 Service Unavailable"),
             (429, vec![], "", "again: 429 Too Many Requests"),
+            (
+                408,
+                vec![],
+                r#"{"code":"read-timeout","retryable":false}"#,
+                "again: read-timeout",
+            ),
+            (502, vec![], "<p>restarting", "again: 502 Bad Gateway"),
+            (504, vec![], "", "again: 504 Gateway Timeout"),
+            (
+                502,
+                vec![],
+                r#"{"code":"upstream-error","retryable":false}"#,
+                "- 502",
+            ),
+            (504, vec![at], "", "0aZ-_ 504"),
             // Where nothing is kept, the answer is the job's all the same.
             (503, vec![], r#"{"retryable":false}"#, "- 503"),
             (200, vec![], "{}", "- 200"),

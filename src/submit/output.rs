@@ -3,11 +3,12 @@
 //!
 //! A result is written, then told to the state file, and then the run hears of it. A file is
 //! cut back to the last result that the state file knows when a run goes on: so nothing is
-//! twice in it. What a pipe was given cannot be taken back: one result may come twice then,
+//! twice in it. At most one result is cut off, or a part of it; where there is more, somebody
+//! else has written to the file. What a pipe was given cannot be taken back: one result may come twice then,
 //! the one that was written last before the process was killed.
 
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -52,6 +53,12 @@ pub enum OutputError {
          go on with >> instead of >, or with --output"
     )]
     Shorter(String),
+    /// There is more in it than one result could be.
+    #[error(
+        "{0} has more in it than when the run stopped, so somebody else has written to it; \
+         move what was added elsewhere, or go on with another file"
+    )]
+    Longer(String),
     /// The state file can't be used.
     #[error(transparent)]
     State(#[from] StateError),
@@ -62,6 +69,14 @@ fn id(about: &Metadata) -> FileId {
         device: about.dev(),
         inode: about.ino(),
     }
+}
+
+/// Whether what stands from there on is one line at most, or a part of one.
+fn is_one_line(path: PathBuf, from: u64) -> io::Result<bool> {
+    let mut file = BufReader::new(File::open(path)?);
+    file.seek(SeekFrom::Start(from))?;
+    file.skip_until(b'\n')?;
+    Ok(file.fill_buf()?.is_empty())
 }
 
 /// Where results go.
@@ -91,6 +106,8 @@ impl Output {
             None => "standard output".to_owned(),
         };
         let failed = |error| OutputError::Io(name.clone(), error);
+        // Where standard output is only written to, it is read by its other name.
+        let source = path.clone().unwrap_or_else(|| "/dev/stdout".into());
         let file = match path {
             Some(path) => OpenOptions::new().append(true).create(true).open(path),
             None => io::stdout().as_fd().try_clone_to_owned().map(File::from),
@@ -107,6 +124,9 @@ impl Output {
             if let Some((_, written)) = before.filter(|(then, _)| *then == id) {
                 if about.len() < written {
                     return Err(OutputError::Shorter(name));
+                }
+                if !is_one_line(source, written).map_err(failed)? {
+                    return Err(OutputError::Longer(name));
                 }
                 file.set_len(written).map_err(failed)?;
             }

@@ -131,6 +131,11 @@ async fn a_run_does_not_go_on_with_what_is_not_its_own() {
         words[4] = word(taken);
         refused(&words, "is the input, or the state file").await;
     }
+    // Somebody else has written to it: that is kept.
+    let written = fs::read_to_string(&output).unwrap();
+    fs::write(&output, format!("{written}a line\nand another\n")).unwrap();
+    refused(&words, "somebody else has written to it").await;
+    assert!(fs::read_to_string(&output).unwrap().ends_with("another\n"));
     // A shell's > has emptied it.
     File::create(&output).unwrap();
     refused(&words, "shorter than when the run stopped").await;
