@@ -11,10 +11,10 @@
 
 mod armed;
 mod backlog;
+mod decision;
 mod detached_items;
 mod lanes;
 mod moment;
-mod next;
 mod parked;
 mod slots;
 mod turns;
