@@ -166,6 +166,7 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> Proxy {
         phase: current,
         circuit,
         later: None,
+        later_max_wait: std::time::Duration::ZERO,
     };
     Proxy {
         batcher,
