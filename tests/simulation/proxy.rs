@@ -252,6 +252,7 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> Proxy {
         phase: current,
         circuit,
         later: Some(records.later.clone()),
+        later_max_wait: Duration::ZERO,
     };
     Proxy {
         batcher,

@@ -56,7 +56,7 @@ async fn while_the_circuit_is_open_it_says_until_when() {
     let env = [
         ("MICROBATCH_CIRCUIT__FAILURES", "1"),
         ("MICROBATCH_CIRCUIT__OPEN_FOR", "30s"),
-        ("MICROBATCH_RETRY__ATTEMPTS", "1"),
+        ("MICROBATCH_RETRY__MAX_ATTEMPTS", "1"),
     ];
     let (proxy, mut upstream) = start(&["--max-wait", "0"], &env).await;
     let caller = proxy.enqueue(r#"{"id":"other"}"#).await;

@@ -407,8 +407,9 @@ async fn a_caller_that_left_leaves_the_last_slot_too() {
 #[tokio::test(start_paused = true)]
 async fn the_old_do_not_wait_for_callers_who_gather() {
     for (waits, old_after) in [
-        (Duration::ZERO, SECOND),
-        (50 * MS, SECOND),
+        (Duration::ZERO, 100 * MS),
+        (5 * MS, 100 * MS),
+        (50 * MS, 500 * MS),
         (SECOND, 10 * SECOND),
     ] {
         let (batcher, mut batches) = by_hand(Settings {

@@ -19,7 +19,7 @@ pub struct Settings {
     pub max_wait: Duration,
     /// The longest a detached item waits for company, while a slot is free and no batch
     /// with callers is ready for it; half of the time until its deadline where that is
-    /// less. A batch whose oldest item has waited ten times as long, a second at least,
+    /// less. A batch whose oldest item has waited ten times as long, 100 ms at least,
     /// takes turns with those of callers. A day at most. Default 1 s.
     pub detached_max_wait: Duration,
     /// Whether to wait that long always, or only while it can pay.

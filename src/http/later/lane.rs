@@ -42,11 +42,11 @@ impl later::Lane for Lane {
         let options = engine::options(&job, deadline);
         match self.batcher.submit_detached(job, options, queued) {
             Ok(detached) => {
-                here.is_elsewhere();
+                here.given_elsewhere();
                 Box::new(detached)
             }
             Err((_, error)) => {
-                here.is(Err(error));
+                here.answer(Err(error));
                 Box::new(NotQueued)
             }
         }
@@ -80,21 +80,21 @@ impl Owed {
         self.is_given = true;
         Box::new(move |answer| {
             self.is_given = false;
-            self.is(answer);
+            self.answer(answer);
         })
     }
 
     /// It is given by another.
-    fn is_elsewhere(mut self) {
+    fn given_elsewhere(mut self) {
         self.is_given = true;
     }
 
-    fn is(self, answer: Result<JobResult, batcher::Error>) {
+    fn answer(self, answer: Result<JobResult, batcher::Error>) {
         let (answers, id) = (self.answers, self.id.clone());
-        self.is_what(|| Rendered::of(answers, &id, answer));
+        self.rendered(|| Rendered::of(answers, &id, answer));
     }
 
-    fn is_what(mut self, render: impl FnOnce() -> Rendered) {
+    fn rendered(mut self, render: impl FnOnce() -> Rendered) {
         self.keep(render());
         self.is_given = true;
     }
@@ -143,6 +143,8 @@ mod tests {
     use crate::later::{HandIn, Look, Settings};
     use crate::observe::{Bounds, Observer};
 
+    type Case = (&'static str, fn(Owed));
+
     /// Jobs that nobody does.
     struct Nowhere;
 
@@ -179,9 +181,9 @@ mod tests {
                 job_error_status: StatusCode::OK,
             },
         );
-        let panics: [(&str, fn(Owed)); 4] = [
-            ("an answer", |owed| owed.is(Err(batcher::Error::Closed))),
-            ("rendering", |owed| owed.is_what(|| panic!("on purpose"))),
+        let panics: [Case; 4] = [
+            ("an answer", |owed| owed.answer(Err(batcher::Error::Closed))),
+            ("rendering", |owed| owed.rendered(|| panic!("on purpose"))),
             ("before", |_owed| panic!("on purpose")),
             ("elsewhere", |owed| {
                 let asked = Owed::new(
@@ -191,7 +193,7 @@ mod tests {
                     owed.id.clone(),
                 )
                 .when_asked();
-                owed.is_elsewhere();
+                owed.given_elsewhere();
                 asked(Err(batcher::Error::Dropped));
             }),
         ];

@@ -19,7 +19,7 @@ use crate::policy::Action;
 const OLD_AFTER_WAITS: u32 = 10;
 
 /// but not before this.
-const OLD_AFTER: Duration = Duration::from_secs(1);
+const OLD_AFTER: Duration = Duration::from_millis(100);
 
 /// What a batch is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

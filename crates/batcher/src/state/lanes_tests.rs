@@ -119,9 +119,9 @@ fn the_old_have_every_other_slot() {
 }
 
 #[test]
-fn nothing_is_old_before_a_second() {
+fn nothing_is_old_at_once() {
     let now = Instant::now();
-    for (wait, old) in [(0, 1_000), (50, 1_000), (100, 1_000), (1_000, 10_000)] {
+    for (wait, old) in [(0, 100), (5, 100), (50, 500), (1_000, 10_000)] {
         assert_eq!(Lanes::new(wait * MS).old_from(now), now + old * MS);
     }
 }
