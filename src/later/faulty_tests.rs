@@ -75,7 +75,12 @@ impl Faulty {
     /// What a job's state is at this moment, if there is a record of it.
     pub fn state(&self, handle: Handle) -> Option<State> {
         let mut context = Context::from_waker(Waker::noop());
-        match self.memory.fetch(handle).as_mut().poll(&mut context) {
+        match self
+            .memory
+            .fetch(handle, Look::ForState)
+            .as_mut()
+            .poll(&mut context)
+        {
             Poll::Ready(record) => record.unwrap().map(|it| it.state),
             Poll::Pending => panic!("memory takes no time"),
         }

@@ -11,6 +11,7 @@ use microbatch::job::{Handle, State};
 use microbatch::later::answer::Answer;
 use microbatch::later::clock;
 use microbatch::later::record::{Millis, NewRecord, Record};
+use microbatch::later::store::Look;
 use microbatch::observe::RecordCounts;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -220,12 +221,19 @@ impl Ledger {
         }
     }
 
-    pub fn read(&self, record: &Record) {
+    /// It is in a stream, and is no longer once it is deleted.
+    pub fn found(&self, handle: Handle) {
+        self.with(handle, |entry| {
+            assert!(entry.deleted.is_none() && entry.is_finished());
+        });
+    }
+
+    pub fn read(&self, record: &Record, look: Look) {
         self.with(record.handle, |entry| {
             assert_eq!(entry.deleted, None, "there all the same");
             let answer = entry.answer.as_ref().filter(|_| entry.is_finished());
             assert_eq!(record.answer.as_ref(), answer);
-            entry.read |= record.answer.is_some();
+            entry.read |= record.answer.is_some() && look == Look::ForAnswer;
         });
     }
 

@@ -10,7 +10,7 @@ use microbatch::later::answer::Answer;
 use microbatch::later::memory::Memory;
 use microbatch::later::record::{Millis, NewRecord, Record, StreamName};
 use microbatch::later::store::{
-    Accepted, Expired, Page, Pending, Position, Refused, Store, StoreError,
+    Accepted, Expired, Look, Page, Pending, Position, Refused, Store, StoreError,
 };
 use microbatch::observe::RecordCounts;
 use rand::rngs::StdRng;
@@ -115,7 +115,7 @@ impl Store for SimulatedStore {
                 match accepted {
                     Ok(Accepted::New(_)) => self.ledger.made(new),
                     Ok(Accepted::Existing(record)) => {
-                        self.ledger.read(record);
+                        self.ledger.read(record, Look::ForAnswer);
                     }
                     Err(_) => {}
                 }
@@ -176,13 +176,13 @@ impl Store for SimulatedStore {
         })
     }
 
-    fn fetch(&self, handle: Handle) -> Pending<'_, Result<Option<Record>, StoreError>> {
+    fn fetch(&self, handle: Handle, look: Look) -> Pending<'_, Result<Option<Record>, StoreError>> {
         let step = self.step();
         Box::pin(async move {
             step.begins().await?;
-            let record = self.memory.fetch(handle).await?;
+            let record = self.memory.fetch(handle, look).await?;
             match &record {
-                Some(record) => self.ledger.read(record),
+                Some(record) => self.ledger.read(record, look),
                 None => self.ledger.missed(handle),
             }
             step.ends().await?;
@@ -224,8 +224,8 @@ impl Store for SimulatedStore {
         Box::pin(async move {
             step.begins().await?;
             let page = self.memory.read_stream(&stream, after, limit).await?;
-            for (_, record) in &page.answers {
-                self.ledger.read(record);
+            for (_, handle) in &page.answers {
+                self.ledger.found(*handle);
             }
             step.ends().await?;
             Ok(page)
