@@ -303,12 +303,12 @@ impl Later {
     }
 
     /// Takes no more jobs, waits until every answer is committed that there is, and ends
-    /// what listens or polls.
+    /// what listens or polls. Dropped before, it ends that with what there is by then.
     pub async fn end(&self) {
+        let _ends = Ends(&self.0.ended);
         self.close();
         self.all_queued().await;
         self.0.finisher.all_committed().await;
-        self.0.ended.send_replace(true);
     }
 
     /// What was counted, and what there is, at one moment.
@@ -337,6 +337,15 @@ fn finished(seen: Option<Record>, told: Option<&Told>) -> Result<Record, FetchEr
             ..seen
         }),
         _ => Err(FetchError::Unknown),
+    }
+}
+
+/// When this is dropped nobody waits any longer.
+struct Ends<'a>(&'a watch::Sender<bool>);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.send_replace(true);
     }
 }
 

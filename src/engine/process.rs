@@ -194,7 +194,10 @@ impl<C: Call> Engine<C> {
     /// that have left before can't, and have the failure that they had.
     fn put_back_until_store(&self, run: &mut Run) {
         if run.may_put_back() {
-            run.batch.batcher().pause_detached(Records::next_try());
+            // Beside callers nobody waits for a store, and none may have been asked.
+            if !run.has_callers() {
+                run.batch.batcher().pause_detached(Records::next_try());
+            }
             run.put_back_detached();
         }
         if run.has_detached()

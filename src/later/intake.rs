@@ -138,7 +138,7 @@ impl Task {
             };
             match came {
                 Came::Close => self.receiver.close(),
-                Came::Jobs(0) => return,
+                Came::Jobs(0) => return self.settle_doubts().await,
                 Came::Jobs(_) => {
                     self.settle_doubts().await;
                     self.accept().await;

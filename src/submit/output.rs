@@ -8,7 +8,7 @@
 //! the one that was written last before the process was killed.
 
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -71,10 +71,19 @@ fn id(about: &Metadata) -> FileId {
     }
 }
 
-/// Whether what stands from there on is one line at most, or a part of one.
-fn is_one_line(path: PathBuf, from: u64) -> io::Result<bool> {
+/// What every result begins with.
+const BEGIN: &[u8] = br#"{"handle":"#;
+
+/// Whether what stands from there on is one result at most, or a part of one.
+fn is_one_result(path: PathBuf, from: u64) -> io::Result<bool> {
     let mut file = BufReader::new(File::open(path)?);
     file.seek(SeekFrom::Start(from))?;
+    let mut begin = Vec::new();
+    let most = BEGIN.len() as u64;
+    file.by_ref().take(most).read_to_end(&mut begin)?;
+    if !BEGIN.starts_with(&begin) {
+        return Ok(false);
+    }
     file.skip_until(b'\n')?;
     Ok(file.fill_buf()?.is_empty())
 }
@@ -125,7 +134,7 @@ impl Output {
                 if about.len() < written {
                     return Err(OutputError::Shorter(name));
                 }
-                if !is_one_line(source, written).map_err(failed)? {
+                if !is_one_result(source, written).map_err(failed)? {
                     return Err(OutputError::Longer(name));
                 }
                 file.set_len(written).map_err(failed)?;
