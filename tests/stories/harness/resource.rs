@@ -22,6 +22,9 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+/// Most jobs that are forgotten.
+const MOST_FORGOTTEN: usize = 2;
+
 /// How often, of a hundred times, each unkindness happens.
 #[derive(Clone, Copy, Default)]
 pub struct Unkind {
@@ -33,7 +36,8 @@ pub struct Unkind {
     pub breaks_streams: u32,
     /// A stream leaves a line out, and tells a gap.
     pub leaves_gaps: u32,
-    /// An accepted job is forgotten, as by a proxy that was started anew.
+    /// An accepted job is forgotten, as by a proxy that was started anew. Few are in all,
+    /// since it may take a client its time to find out.
     pub forgets: u32,
     /// How many records there may be at once; 0 is without bound.
     pub room: usize,
@@ -69,7 +73,7 @@ struct Records {
     made: u64,
     /// How often each job was done.
     done: HashMap<String, u32>,
-    forgotten: u64,
+    forgotten: usize,
 }
 
 struct Record {
@@ -117,7 +121,7 @@ impl Resource {
     }
 
     /// How many jobs were forgotten.
-    pub fn forgotten(&self) -> u64 {
+    pub fn forgotten(&self) -> usize {
         self.shared.records.lock().unwrap().forgotten
     }
 
@@ -191,7 +195,7 @@ impl Shared {
         let pause = self.records.lock().unwrap().chance.random_range(0..20);
         tokio::time::sleep(Duration::from_millis(pause)).await;
         let mut records = self.records.lock().unwrap();
-        if records.happens(self.unkind.forgets) {
+        if records.forgotten < MOST_FORGOTTEN && records.happens(self.unkind.forgets) {
             let record = records.by_handle.remove(&handle).unwrap();
             records.by_key.remove(&record.key);
             records.forgotten += 1;
