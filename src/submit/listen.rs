@@ -121,7 +121,7 @@ mod tests {
             ("", "nothing"),
             ("\r", "nothing"),
             (": still here", "nothing"),
-            (r#"{"event":"gap"}"#, "missed"),
+            (r#"{"gap":true}"#, "missed"),
             (
                 r#"{"handle":"aa","id":1,"status":200,"body":[1, 2]}"#,
                 "aa [1, 2]",

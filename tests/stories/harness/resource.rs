@@ -313,7 +313,7 @@ async fn listen(State(shared): State<Shared>, Path(name): Path<String>) -> Respo
                 let due = due.into_iter().map(|(_, handle)| handle);
                 let own = due.filter(|it| records.by_handle[it].stream == name);
                 let own: Vec<_> = own.collect();
-                let gap = |_: &mut Records| json!({ "event": "gap" });
+                let gap = |_: &mut Records| json!({ "gap": true });
                 let line = |handle: String| match records.happens(shared.unkind.leaves_gaps) {
                     true => gap(&mut records),
                     false => records.document(&handle),
