@@ -87,6 +87,7 @@ fn bytes_per_record() {
         max_bytes: usize::MAX,
         keep: Duration::from_secs(3600),
         job_timeout: Duration::from_secs(3600),
+        max_wait: Duration::ZERO,
     };
     let bounds = Bounds {
         max_size: 1,

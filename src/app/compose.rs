@@ -86,7 +86,6 @@ impl Proxy {
             false => engine,
             true => engine.adaptive(),
         });
-        let later_max_wait = route.batcher.detached_max_wait;
         let batcher = Batcher::with_batches(route.batcher, move |batch| {
             let engine = Arc::clone(&engine);
             engine.process(batch)
@@ -117,7 +116,6 @@ impl Proxy {
             phase: current,
             circuit: Arc::clone(&circuit),
             later: later.clone(),
-            later_max_wait,
         });
         let ready = Arc::new(AtomicBool::new(true));
         let operators = admin.map(|admin| Operators {

@@ -218,6 +218,7 @@ mod tests {
             max_bytes: 1_000,
             keep: Duration::from_secs(60),
             job_timeout: Duration::from_secs(60),
+            max_wait: Duration::ZERO,
         };
         let store = Arc::new(Faulty::new(&settings));
         store.set(StoreStep::Accept, Some(fault));

@@ -152,15 +152,16 @@ impl Settings {
             max_streams: MAX_STREAMS,
         };
         let excerpts = log.upstream_errors.get()?;
-        let route = &options.route;
-        let mut route = Route::of(route, jobs.request_timeout, threads, excerpts)?;
-        route.batcher.detached_max_wait = options.later.max_wait.get()?;
+        let later_wait = options.later.max_wait.get()?;
+        let waits = (jobs.request_timeout, later_wait);
+        let route = Route::of(&options.route, waits, threads, excerpts)?;
         let later = match options.later.store.get()? {
             StoreKind::Memory => Some(later::Settings {
                 max_jobs: options.later.max_jobs.get()?,
                 max_bytes: options.later.max_bytes.get()?,
                 keep: options.later.keep.get()?,
                 job_timeout: options.later.job_timeout.get()?,
+                max_wait: later_wait,
             }),
             StoreKind::Off => None,
         };
@@ -209,7 +210,7 @@ impl std::fmt::Debug for Settings {
 impl Route {
     fn of(
         options: &RouteOptions,
-        request_timeout: Duration,
+        (request_timeout, later_wait): (Duration, Duration),
         runtimes: usize,
         excerpts: bool,
     ) -> Option<Self> {
@@ -236,7 +237,7 @@ impl Route {
                 max_bytes: largest.bytes,
                 item_overhead: encode::BYTES_PER_JOB,
                 max_wait: batch.max_wait.get()?,
-                detached_max_wait: Duration::ZERO,
+                detached_max_wait: later_wait,
                 wait: batch.wait.get()?,
                 max_in_flight: slots.unwrap_or(limit::START),
                 min_interval: upstream.min_interval.get()?,

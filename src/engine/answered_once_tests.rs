@@ -26,6 +26,7 @@ const RECORDS: later::Settings = later::Settings {
     max_bytes: 1 << 20,
     keep: Duration::from_secs(3600),
     job_timeout: Duration::from_millis(400),
+    max_wait: Duration::ZERO,
 };
 
 #[derive(Clone, Debug)]

@@ -24,6 +24,7 @@ const SETTINGS: Settings = Settings {
     max_bytes: 1 << 20,
     keep: FAR,
     job_timeout: FAR,
+    max_wait: SECOND,
 };
 
 /// The batcher's lane, of which the answers are kept.
@@ -441,6 +442,7 @@ async fn a_probe_of_which_nobody_is_left_leaves_its_place() {
 async fn a_store_that_hangs_does_not_outlast_a_deadline() {
     let settings = Settings {
         job_timeout: SECOND,
+        max_wait: SECOND,
         ..SETTINGS
     };
     let it = WithLater::with(Faulty::new(&SETTINGS), settings, Rules::default());

@@ -53,8 +53,6 @@ pub struct JobsInner {
     pub circuit: Arc<Circuit>,
     /// The jobs whose answers are fetched later, unless there are none.
     pub later: Option<Later>,
-    /// How long those wait for company at most.
-    pub later_max_wait: Duration,
 }
 
 impl From<JobsInner> for Jobs {

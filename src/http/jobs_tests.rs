@@ -35,7 +35,6 @@ fn jobs() -> Jobs {
         phase: tokio::sync::watch::channel(Phase::Running).1,
         circuit: Arc::new(Circuit::new(0, Duration::ZERO)),
         later: None,
-        later_max_wait: Duration::ZERO,
     })
 }
 

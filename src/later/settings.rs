@@ -23,4 +23,6 @@ pub struct Settings {
     pub keep: Duration,
     /// The longest that a job may take to finish, from when it was handed in.
     pub job_timeout: Duration,
+    /// The longest that a job waits for company.
+    pub max_wait: Duration,
 }

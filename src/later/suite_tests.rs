@@ -74,6 +74,7 @@ const SETTINGS: Settings = Settings {
     max_bytes: 1 << 20,
     keep: Duration::from_secs(60),
     job_timeout: Duration::from_secs(3600),
+    max_wait: Duration::ZERO,
 };
 
 /// A job to be, whose object has so many bytes.

@@ -27,6 +27,7 @@ pub(super) const SETTINGS: Settings = Settings {
     max_bytes: 1 << 20,
     keep: Duration::from_secs(60),
     job_timeout: Duration::from_secs(10),
+    max_wait: Duration::ZERO,
 };
 
 /// Where jobs wait in these tests: each is withdrawn or not.

@@ -116,6 +116,7 @@ impl Records {
             max_bytes: [500, 1 << 20, 1 << 20, 1 << 20][rng.random_range(0..4)],
             keep: Duration::from_millis([100, 400, 5000][rng.random_range(0..3)]),
             job_timeout: Duration::from_millis([400, 2000, 20_000][rng.random_range(0..3)]),
+            max_wait: Duration::ZERO,
         };
         let terms = Terms {
             keep: settings.keep,
@@ -252,7 +253,6 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> Proxy {
         phase: current,
         circuit,
         later: Some(records.later.clone()),
-        later_max_wait: Duration::ZERO,
     };
     Proxy {
         batcher,

@@ -36,6 +36,7 @@ fn later() -> Later {
         max_bytes: 1_000_000,
         keep: Duration::from_secs(3600),
         job_timeout: Duration::from_secs(3600),
+        max_wait: Duration::ZERO,
     };
     let bounds = Bounds {
         max_size: 1,

@@ -80,7 +80,9 @@ fn ask_again(jobs: &Jobs) -> u64 {
         true => Duration::ZERO,
         false => jobs.circuit.next_probe(now) - now,
     };
-    seconds(jobs.later_max_wait.max(held))
+    let later = jobs.later.as_ref();
+    let company = later.map_or(Duration::ZERO, |it| it.settings().max_wait);
+    seconds(company.max(held))
 }
 
 /// Rounded up, and not to be asked for in vain nor too late.

@@ -19,6 +19,7 @@ const SMALL: Settings = Settings {
     max_bytes: 300,
     keep: Duration::from_millis(1000),
     job_timeout: Duration::from_secs(10),
+    max_wait: Duration::ZERO,
 };
 
 #[derive(Clone, Debug)]
