@@ -146,7 +146,11 @@ impl Code {
     fn only_refuses(self) -> bool {
         matches!(
             self,
-            Self::MalformedJson
+            Self::InvalidRequest
+                | Self::Misdirected
+                | Self::ForeignOrigin
+                | Self::Overloaded
+                | Self::MalformedJson
                 | Self::NotFound
                 | Self::MethodNotAllowed
                 | Self::InvalidJob
@@ -166,5 +170,29 @@ impl Code {
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_before_there_is_a_job_ends_none() {
+        for code in [
+            Code::InvalidRequest,
+            Code::Misdirected,
+            Code::ForeignOrigin,
+            Code::Overloaded,
+            Code::ReadTimeout,
+            Code::InvalidParameter,
+            Code::IdempotencyKeyReused,
+            Code::JobUnknown,
+            Code::StoreFull,
+            Code::StoreUnavailable,
+        ] {
+            assert!(code.refuses(), "{code}");
+            assert!(!code.ends_jobs() && !code.ends_batches(), "{code}");
+        }
     }
 }
