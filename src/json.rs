@@ -3,8 +3,10 @@
 //! Job intake and result correlation both read a few top-level members and
 //! carry the rest along untouched. The grammar is `serde_json`'s; what is ours
 //! is only which members are looked at, and the limit on nesting. [`scan`] tells
-//! the parts of an answer apart before anybody asks whether they are JSON.
+//! the parts of a text apart before anybody asks whether they are JSON, and [`pointer`]
+//! finds those that stand deeper.
 
+pub mod pointer;
 pub mod scan;
 
 use std::fmt;
@@ -36,7 +38,7 @@ pub enum Shape {
 /// Nesting is not limited here, see [`deeper_than`]; no recursion follows it.
 pub fn visit_members<'a>(
     json: &'a str,
-    names: &[&str],
+    names: &[impl AsRef<str>],
     found: impl FnMut(usize, &'a str),
 ) -> Result<Shape, serde_json::Error> {
     let mut parser = serde_json::Deserializer::from_str(json);
@@ -91,12 +93,12 @@ fn is_space(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\n' | '\r')
 }
 
-struct Members<'n, F> {
-    names: &'n [&'n str],
+struct Members<'n, N, F> {
+    names: &'n [N],
     found: F,
 }
 
-impl<'de, F: FnMut(usize, &'de str)> Visitor<'de> for Members<'_, F> {
+impl<'de, N: AsRef<str>, F: FnMut(usize, &'de str)> Visitor<'de> for Members<'_, N, F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -119,7 +121,7 @@ impl<'de, F: FnMut(usize, &'de str)> Visitor<'de> for Members<'_, F> {
 
 /// Which of the wanted names a member's name is, given as it is written. One
 /// with a lone surrogate is valid JSON, though none of them.
-pub fn position(written: &str, names: &[&str]) -> Option<usize> {
+pub fn position(written: &str, names: &[impl AsRef<str>]) -> Option<usize> {
     let unescaped: String;
     let name = if written.contains('\\') {
         unescaped = serde_json::from_str(written).ok()?;
@@ -127,7 +129,7 @@ pub fn position(written: &str, names: &[&str]) -> Option<usize> {
     } else {
         written.strip_prefix('"')?.strip_suffix('"')?
     };
-    names.iter().position(|&wanted| wanted == name)
+    names.iter().position(|wanted| wanted.as_ref() == name)
 }
 
 #[cfg(test)]
