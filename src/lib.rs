@@ -34,6 +34,7 @@
 //! | [`http`] | what is said on both listeners: the gate, jobs, problems, admin |
 //! | [`batcher`] | the queue and when a batch leaves: a crate of its own, in `crates/batcher` |
 //! | [`engine`] | one batch to the answers of its members: encode, attempt, correlate, retry or split; and its journal |
+//! | [`shape`] | how calls become a batch and its answer replies: templates, presets, and everything read and written by them |
 //! | [`resilience`] | what bounds calls: backoff, budget, circuit, limit, latency, size |
 //! | [`upstream`] | the call and nothing else: connections, proof of what was not sent, response |
 //! | [`observe`] | one enum of events, and what is made of it: metrics, the last five minutes, the failure log, advice, health |
@@ -75,6 +76,7 @@
 //! | `resilience` | `batcher` |
 //! | `sample_upstream` | `address` |
 //! | `server` | `throttle` |
+//! | `shape` | `fault`, `job`, `json` |
 //! | `telemetry` | `printable` |
 //! | `throttle` |  |
 //! | `top` | `ask`, `batcher`, `code`, `observe`, `printable` |
@@ -130,6 +132,7 @@ pub mod printable;
 pub mod resilience;
 pub mod sample_upstream;
 pub mod server;
+pub mod shape;
 pub mod telemetry;
 pub mod throttle;
 #[cfg(feature = "top")]

@@ -6,6 +6,7 @@
 //! which counts: everything that a pointer may mean is shown.
 
 use std::fmt;
+use std::ops::Range;
 
 use thiserror::Error;
 
@@ -120,11 +121,7 @@ pub fn walk<'a>(
     };
     match text.first() {
         Some(b'{') => scan::members(text, |name, value| {
-            let name = std::str::from_utf8(name).unwrap_or_default();
-            step(
-                &|token| position(name, &[token.as_str()]).is_some(),
-                value.raw,
-            );
+            step(&|token| is(name, token), value.raw);
         })?,
         Some(b'[') => {
             let mut at = 0_usize;
@@ -138,6 +135,80 @@ pub fn walk<'a>(
         _ => {}
     }
     inner
+}
+
+/// Where in `text` what the tokens lead to stands, if there is one and no second: neither
+/// there nor, under an equal name, on the way.
+pub fn only(text: &[u8], tokens: &[String]) -> Option<Range<usize>> {
+    let Some((token, rest)) = tokens.split_first() else {
+        return Some(within(text, text.trim_ascii()));
+    };
+    let (mut found, mut times) = (None, 0_usize);
+    let mut note = |value| {
+        found = Some(value);
+        times += 1;
+    };
+    match text.trim_ascii_start().first()? {
+        b'{' => scan::members(text, |name, value| {
+            if is(name, token) {
+                note(value.raw);
+            }
+        }),
+        b'[' => {
+            let mut at = 0_usize;
+            scan::elements(text, |value| {
+                if token == itoa::Buffer::new().format(at) {
+                    note(value.raw);
+                }
+                at += 1;
+            })
+        }
+        _ => return None,
+    }
+    .ok()?;
+    let value = found.filter(|_| times == 1)?;
+    let (at, inner) = (within(text, value), only(value, rest)?);
+    Some(at.start + inner.start..at.start + inner.end)
+}
+
+/// As [`only`], for each of several pointers, and in one go.
+///
+/// # Errors
+/// As [`Pointer::visit`].
+pub fn only_each<'p>(
+    text: &[u8],
+    pointers: impl Iterator<Item = &'p Pointer>,
+) -> Result<Vec<Option<Range<usize>>>, Unreadable> {
+    // What is on a way must be the only one there, too: it ends ways of its own.
+    let (mut ways, mut ends) = (Vec::new(), Vec::new());
+    for pointer in pointers {
+        let tokens = pointer.tokens();
+        let shorter = (0..=tokens.len()).map(|to| &tokens[..to]);
+        let first = ways.len();
+        ways.extend(shorter.enumerate().map(|(at, way)| (first + at, way)));
+        ends.push(first..ways.len());
+    }
+    let mut found = vec![(None, 0_usize); ways.len()];
+    walk(&ways, text, &mut |way, value| {
+        found[way] = (Some(within(text, value)), found[way].1 + 1);
+    })?;
+    let only = ends.into_iter().map(|mut ways| {
+        let last = found.get(ways.end.checked_sub(1)?)?.0.clone();
+        last.filter(|_| ways.all(|way| found[way].1 == 1))
+    });
+    Ok(only.collect())
+}
+
+/// Where `part` stands, which is a slice of `whole`.
+pub fn within(whole: &[u8], part: &[u8]) -> Range<usize> {
+    let start = part.as_ptr().addr().saturating_sub(whole.as_ptr().addr());
+    start..start + part.len()
+}
+
+/// Whether a name, as it is written, is the one wanted.
+fn is(name: &[u8], wanted: &str) -> bool {
+    let name = std::str::from_utf8(name).unwrap_or_default();
+    position(name, &[wanted]).is_some()
 }
 
 fn unescape(token: &str) -> Option<String> {
@@ -213,6 +284,28 @@ mod tests {
             let mut add = |it| found.push(std::str::from_utf8(it).unwrap());
             pointer.visit(text, &mut add).unwrap();
             assert_eq!(found, expected, "{pointer}");
+        }
+    }
+
+    #[test]
+    fn what_stands_twice_is_not_the_only_one() {
+        let text = br#"{"a":{"b":1,"c":{"d":2}},"x":3,"\u0078":4,"y":{"z":5},"y":6,"l":[7,8]}"#;
+        let pointers = [
+            ("", Some(&text[..])),
+            ("/a/b", Some(b"1")),
+            ("/a/c/d", Some(b"2")),
+            ("/x", None),
+            ("/y/z", None),
+            ("/l/1", Some(b"8")),
+            ("/l/2", None),
+            ("/a/b/c", None),
+        ];
+        let parsed = pointers.map(|(pointer, _)| Pointer::parse(pointer).unwrap());
+        let each = only_each(text, parsed.iter()).unwrap();
+        for (at, (pointer, expected)) in pointers.iter().enumerate() {
+            let one = only(text, parsed[at].tokens());
+            assert_eq!(one, each[at], "{pointer}");
+            assert_eq!(one.map(|it| &text[it]), *expected, "{pointer}");
         }
     }
 

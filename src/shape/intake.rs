@@ -1,0 +1,273 @@
+//! From a request's body to a call, or to why it is none.
+//!
+//! The body is one JSON document or it is not merged: then its parts can be told apart by
+//! strings and brackets alone, each item is a JSON value by itself, and no parser sees more
+//! items, or others, than are counted here. A name on the way to the items that stands
+//! there twice is not merged either: parsers disagree about which counts.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::alone::Why;
+use super::call::{Call, Item, Items, List};
+use super::form::{Accept, CallForm, Shape};
+use super::kinds::{Kind, Kinds};
+use super::media::is_taken_for_json;
+use crate::job::{JobError, JobId};
+use crate::json::pointer::{Pointer, only, within};
+use crate::json::{self, scan};
+
+/// What is known of a request besides its body.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Request<'a> {
+    /// Its `Content-Type`.
+    pub content_type: Option<&'a str>,
+    /// What the route's path captured, in the order of the names that the shape was
+    /// compiled with.
+    pub captures: &'a [&'a str],
+}
+
+/// What may be merged.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Levels that a body may nest, itself the first.
+    pub max_depth: usize,
+    /// Items in a batch.
+    pub max_items: usize,
+    /// Bytes of a batch.
+    pub max_bytes: usize,
+}
+
+/// Why a request's body is no call that can be merged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotMerged {
+    /// It goes alone, as it came.
+    Alone(Why),
+    /// It is to be a job, and is none.
+    NoJob(JobError),
+}
+
+impl From<Why> for NotMerged {
+    fn from(why: Why) -> Self {
+        Self::Alone(why)
+    }
+}
+
+impl Shape {
+    /// Whether a body of that type may be merged. Of jobs it is asked before.
+    pub fn accepts(&self, content_type: Option<&str>) -> bool {
+        match &self.accept {
+            Accept::Json => is_taken_for_json(content_type),
+            Accept::These(these) => content_type
+                .and_then(super::media::essence)
+                .is_some_and(|it| these.contains(&it)),
+        }
+    }
+
+    /// Reads a request's body, whose memory the call keeps.
+    ///
+    /// # Errors
+    /// Why it is not merged; with jobs always [`NotMerged::NoJob`], else never that.
+    pub fn read(
+        &self,
+        body: Bytes,
+        request: Request<'_>,
+        limits: Limits,
+    ) -> Result<Call, NotMerged> {
+        if self.call != CallForm::Job && !self.accepts(request.content_type) {
+            return Err(Why::Type.into());
+        }
+        let body = json::trim(body);
+        let (items, kinds) = match &self.call {
+            CallForm::Job => (self.job(&body, limits)?, Kinds::default()),
+            CallForm::Item => self.item(&body, limits)?,
+            CallForm::List(pointer) => self.list(&body, pointer, limits)?,
+        };
+        let call = Call {
+            items,
+            kinds,
+            path: self.path(request.captures),
+            content_type: self.own_type(request.content_type),
+            body,
+        };
+        let bytes = self.call_bytes(&call) + self.batch_bytes(&call);
+        let bytes = bytes.max(call.body.len());
+        match self.lets_alone() && bytes > limits.max_bytes {
+            true => Err(Why::Size.into()),
+            false => Ok(call),
+        }
+    }
+
+    /// A job, by the rules of `POST /jobs`.
+    fn job(&self, body: &[u8], limits: Limits) -> Result<Items, NotMerged> {
+        let malformed = |error: String| NotMerged::NoJob(JobError::Malformed(error));
+        let text = str::from_utf8(body).map_err(|it| malformed(format!("not UTF-8: {it}")))?;
+        let (mut id, mut ids, mut inner) = (None, 0_usize, None);
+        let shape = json::visit_members(text, &["id", "body"], |name, value| match name {
+            0 => {
+                id.get_or_insert(value);
+                ids += 1;
+            }
+            // The last of several counts, as with most parsers.
+            _ => inner = Some(within(body, value.as_bytes())),
+        });
+        let shape = shape.map_err(|error| malformed(error.to_string()))?;
+        if json::deeper_than(limits.max_depth, body) {
+            let levels = limits.max_depth;
+            return Err(malformed(format!("nested deeper than {levels} levels")));
+        }
+        let id = match (shape, id, ids) {
+            (json::Shape::Other, ..) => Err(JobError::NotAnObject),
+            (_, None, _) => Err(JobError::NoId),
+            (_, Some(id), 1) => JobId::parse(id)
+                .map(|it| (it, within(body, id.as_bytes())))
+                .map_err(JobError::Id),
+            _ => Err(JobError::TwoIds),
+        };
+        Ok(Items::Whole(Item {
+            range: 0..body.len(),
+            id: Some(id.map_err(NotMerged::NoJob)?),
+            body: inner,
+        }))
+    }
+
+    fn item(&self, body: &[u8], limits: Limits) -> Result<(Items, Kinds), NotMerged> {
+        let id = document(body, self.item_id.as_ref(), limits)?;
+        let mut kinds = Kinds::default();
+        if self.single.any() {
+            let kind = Kind::of(body);
+            if !self.single.has(kind) {
+                return Err(Why::Form.into());
+            }
+            kinds.add(kind);
+        }
+        let item = self.one(body, 0..body.len(), id)?;
+        Ok((Items::Whole(item), kinds))
+    }
+
+    fn list(
+        &self,
+        body: &[u8],
+        pointer: &Pointer,
+        limits: Limits,
+    ) -> Result<(Items, Kinds), NotMerged> {
+        let place = document(body, Some(pointer), limits)?.ok_or(Why::Form)?;
+        let value = &body[place.clone()];
+        let is_list = value.first() == Some(&b'[');
+        let kind = self.single.any().then(|| Kind::of(value));
+        let mut raw = Vec::new();
+        match kind {
+            Some(kind) if self.single.has(kind) => raw.push(value),
+            _ if is_list => {
+                scan::elements(value, |element| raw.push(element.raw)).map_err(|_| Why::Form)?;
+            }
+            _ => return Err(Why::Form.into()),
+        }
+        if raw.is_empty() {
+            return Err(Why::Form.into());
+        }
+        if raw.len() > limits.max_items {
+            return Err(Why::Size.into());
+        }
+        let mut kinds = Kinds::default();
+        if self.single.any() {
+            raw.iter().for_each(|item| kinds.add(Kind::of(item)));
+        }
+        let items = raw.into_iter().map(|item| {
+            let range = within(body, item);
+            let id = self.item_id.as_ref().and_then(|id| only(item, id.tokens()));
+            let id = id.map(|at| range.start + at.start..range.start + at.end);
+            self.one(body, range, id)
+        });
+        let items = items.collect::<Result<Vec<_>, _>>()?;
+        if self.keeps_apart && has_twins(&items) {
+            return Err(Why::Form.into());
+        }
+        Ok((Items::List(Box::new(List { place, items })), kinds))
+    }
+
+    /// The item that stands there in `body`, and what it may be known by.
+    fn one(
+        &self,
+        body: &[u8],
+        range: Range<usize>,
+        id: Option<Range<usize>>,
+    ) -> Result<Item, NotMerged> {
+        let id = id.and_then(|at| {
+            let written = str::from_utf8(&body[at.clone()]).ok()?;
+            Some((JobId::parse(written).ok()?, at))
+        });
+        match id.is_none() && self.needs_id {
+            true => Err(Why::Form.into()),
+            false => Ok(Item {
+                range,
+                id,
+                body: None,
+            }),
+        }
+    }
+
+    fn path(&self, captures: &[&str]) -> Box<[Bytes]> {
+        if !self.has_path() {
+            return Box::default();
+        }
+        let quoted = |it: &&str| serde_json::to_vec(it).unwrap_or_default().into();
+        captures.iter().map(quoted).collect()
+    }
+
+    /// The call's own content type, where it is needed.
+    fn own_type(&self, content_type: Option<&str>) -> Option<Box<str>> {
+        let own = content_type.filter(|it| self.lone_as_is && self.content_type != *it);
+        own.map(Into::into)
+    }
+}
+
+/// Where the pointer's value stands in `body`, as [`only`] tells it, if that is one JSON
+/// document that may be merged.
+fn document(
+    body: &[u8],
+    pointer: Option<&Pointer>,
+    limits: Limits,
+) -> Result<Option<Range<usize>>, Why> {
+    let text = str::from_utf8(body).map_err(|_| Why::Form)?;
+    let tokens = pointer.map(Pointer::tokens);
+    // Almost always it has one name or none, which is found while the document is checked.
+    let name = tokens.and_then(|it| it.first()).map(String::as_str);
+    let (mut streams, mut found, mut times) = (false, None, 0_usize);
+    let names = ["stream", name.unwrap_or_default()];
+    let names = if name.is_some() {
+        &names[..]
+    } else {
+        &names[..1]
+    };
+    let shape = json::visit_members(text, names, |name, value| match name {
+        0 => streams |= value == "true",
+        _ => {
+            found = Some(value.as_bytes());
+            times += 1;
+        }
+    });
+    let shape = shape.map_err(|_| Why::Form)?;
+    if json::deeper_than(limits.max_depth, body) {
+        return Err(Why::Form);
+    }
+    if streams {
+        return Err(Why::Stream);
+    }
+    let outermost = shape == json::Shape::Object && name != Some("stream");
+    Ok(match tokens {
+        Some([_, rest @ ..]) if outermost => found.filter(|_| times == 1).and_then(|value| {
+            let (at, inner) = (within(body, value), only(value, rest)?);
+            Some(at.start + inner.start..at.start + inner.end)
+        }),
+        Some(tokens) => only(body, tokens),
+        None => None,
+    })
+}
+
+fn has_twins(items: &[Item]) -> bool {
+    let ids = items.iter().filter_map(|item| item.id.as_ref());
+    let mut known = std::collections::HashSet::with_capacity(items.len());
+    items.len() > 1 && !ids.into_iter().all(|(id, _)| known.insert(id))
+}

@@ -1,0 +1,187 @@
+//! What the callers of a batch are answered.
+//!
+//! Only what a reply's template names is copied from the answer: what it has of other
+//! callers, and what it says of all of them together, never leaks.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::call::{Call, Item};
+use super::element::{Element, Seen};
+use super::form::{Matching, Results, Shape};
+use super::matching::Slot;
+use super::outcome::{Outcome, Reply};
+use super::outer::Outer;
+use super::pieces::{Spliced, Splicer};
+use super::share::Stretch;
+use super::template::{Name, Piece};
+use crate::json::pointer::within;
+
+/// The status of a reply without anything else to say.
+const OK: u16 = 200;
+
+/// Statuses whose answers have no body (RFC 9110, sections 15.3.5, 15.3.6 and 15.4.5).
+const WITHOUT_BODY: [u16; 3] = [204, 205, 304];
+
+const NULL: &[u8] = b"null";
+
+/// Writes replies from one answer.
+#[derive(Clone, Copy)]
+pub(super) struct Replies<'a> {
+    pub shape: &'a Shape,
+    pub answer: &'a Bytes,
+    pub outer: &'a Outer,
+}
+
+impl Replies<'_> {
+    /// What a call gets, whose results these are: one for each of its items, or with
+    /// results `same` the one for all.
+    pub fn outcome(&self, call: &Call, results: &[Slot<'_>], stretch: Stretch) -> Outcome {
+        let mut found = Vec::with_capacity(results.len());
+        for result in results {
+            found.push(match result {
+                Slot::Missing { other_type } => {
+                    let other_type = *other_type;
+                    return Outcome::Missing { other_type };
+                }
+                Slot::Ambiguous => return Outcome::Ambiguous,
+                Slot::Malformed(raw) => return Outcome::Malformed(self.answer.slice_ref(raw)),
+                Slot::Found(element) => match &element.part {
+                    Seen::At(part) => Own {
+                        element,
+                        part: part.clone(),
+                    },
+                    Seen::Nowhere => return Outcome::Missing { other_type: false },
+                    Seen::Twice => return Outcome::Ambiguous,
+                },
+            });
+        }
+        let (status, is_error) = match &found[..] {
+            [one] if call.count() == 1 || self.shape.results == Results::Same => {
+                self.status(one.element)
+            }
+            _ => (OK, false),
+        };
+        let body = match WITHOUT_BODY.contains(&status) {
+            true => Spliced::One(Bytes::new()),
+            false => self.body(call, &found, stretch),
+        };
+        Outcome::Reply(Reply {
+            status,
+            is_error,
+            body,
+        })
+    }
+
+    fn status(&self, element: &Element<'_>) -> (u16, bool) {
+        let usual = match element.failed {
+            true => self.shape.error_status,
+            false => OK,
+        };
+        (element.status.unwrap_or(usual), element.failed)
+    }
+
+    fn body(&self, call: &Call, results: &[Own<'_>], stretch: Stretch) -> Spliced {
+        let mut edits = results.iter().enumerate();
+        let edits = edits.all(|(n, own)| self.edits(call, own, n).is_empty());
+        if let [own] = results
+            && edits
+            && self.shape.reply.is(Name::Result)
+        {
+            let raw = self.answer.slice_ref(own.element.raw);
+            return Spliced::One(raw.slice(own.part.clone()));
+        }
+        let mut out = Splicer::default();
+        for piece in &self.shape.reply.pieces {
+            match piece {
+                Piece::Text(text) => out.copy(text),
+                Piece::Name(name) => self.name(*name, call, results, stretch, &mut out),
+            }
+        }
+        out.finish()
+    }
+
+    fn name(
+        &self,
+        name: Name,
+        call: &Call,
+        results: &[Own<'_>],
+        stretch: Stretch,
+        out: &mut Splicer,
+    ) {
+        match name {
+            Name::Result | Name::Results => {
+                for (n, own) in results.iter().enumerate() {
+                    if n > 0 {
+                        out.copy(b",");
+                    }
+                    self.result(call, own, n, out);
+                }
+            }
+            Name::Id => out.copy(call.raw_id().unwrap_or(NULL)),
+            Name::Path(at) => out.copy(call.path.get(at).map_or(NULL, |it| it)),
+            Name::At(at) => out.copy(self.outer.raw(at).map_or(NULL, str::as_bytes)),
+            Name::Share(at) => match self.outer.total(at) {
+                Some(total) => out.copy(total.share(stretch).as_bytes()),
+                None => out.copy(NULL),
+            },
+            _ => {}
+        }
+    }
+
+    fn result(&self, call: &Call, own: &Own<'_>, n: usize, out: &mut Splicer) {
+        let start = within(self.answer, own.element.raw).start;
+        let place = |at: Range<usize>| start + at.start..start + at.end;
+        let mut from = own.part.start;
+        for (at, with) in self.edits(call, own, n) {
+            out.part(self.answer, place(from..at.start), false);
+            match with {
+                With::Number(number) => out.number(number),
+                With::Id(id) => out.copy(id),
+            }
+            from = at.end;
+        }
+        out.part(self.answer, place(from..own.part.end), false);
+    }
+
+    /// What is written in other words in the caller's part of a result, in order.
+    fn edits<'c>(&self, call: &'c Call, own: &Own<'_>, n: usize) -> Vec<(Range<usize>, With<'c>)> {
+        let mut edits = Vec::new();
+        let element = own.element;
+        let inside = |at: &Range<usize>| own.part.start <= at.start && at.end <= own.part.end;
+        if self.shape.matching == Matching::Index
+            && let Seen::At(at) = &element.index
+            && inside(at)
+        {
+            let same = element.raw[at.clone()] == *itoa::Buffer::new().format(n).as_bytes();
+            if !same {
+                edits.push((at.clone(), With::Number(n)));
+            }
+        }
+        if self.shape.rewrite
+            && let Seen::At(at) = &element.id
+            && let Some(Item {
+                id: Some((_, id)), ..
+            }) = call.items().get(n)
+            && inside(at)
+        {
+            edits.push((at.clone(), With::Id(&call.body[id.clone()])));
+        }
+        edits.sort_by_key(|(at, _)| at.start);
+        edits
+    }
+}
+
+/// A result that is a call's own.
+struct Own<'a> {
+    element: &'a Element<'a>,
+    /// What of it is.
+    part: Range<usize>,
+}
+
+/// What is written in place of something that only the batch had.
+enum With<'c> {
+    Number(usize),
+    Id(&'c [u8]),
+}
