@@ -44,6 +44,8 @@ mod problem;
 mod reply;
 mod share;
 mod template;
+#[cfg(test)]
+mod tests;
 
 pub use alone::Why;
 pub use answer::Answer;

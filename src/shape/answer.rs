@@ -68,7 +68,7 @@ impl Shape {
                 first: first_number,
                 count: items,
             },
-            false => WireIds::own(calls.clone()),
+            false => WireIds::own(calls.clone(), self.shows_ids()),
         };
         if several && self.refusal_one && items > 1 && self.is_refusal(&parts, &mut ids) {
             return Err(NoResults::Refused);

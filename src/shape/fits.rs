@@ -36,7 +36,7 @@ pub(super) const OWN_HEADERS: [&str; 16] = [
 /// Tells what does not fit.
 pub(super) fn check(shape: &Shape, keys: &Keys, wrong: &mut Mistakes) {
     calls(shape, keys, wrong);
-    items(shape, keys, wrong);
+    items(shape, wrong);
     results(shape, wrong);
     reply(shape, wrong);
     texts(shape, keys, wrong);
@@ -63,8 +63,8 @@ fn calls(shape: &Shape, keys: &Keys, wrong: &mut Mistakes) {
     }
 }
 
-fn items(shape: &Shape, keys: &Keys, wrong: &mut Mistakes) {
-    let has_id = shape.item.has(Name::Item) || shape.item.has(Name::Id);
+fn items(shape: &Shape, wrong: &mut Mistakes) {
+    let has_id = shape.shows_ids();
     if shape.item.has(Name::Body) && shape.call != CallForm::Job {
         wrong.add(
             "item",
@@ -84,14 +84,12 @@ fn items(shape: &Shape, keys: &Keys, wrong: &mut Mistakes) {
             "ids",
             "\"rewrite\" needs to know where ids stand: set id to a JSON Pointer",
         );
-    } else if shape.needs_id && shape.element.id.is_none() && keys.r#match.is_none() {
-        wrong.add(
-            "match",
-            "results are matched by id, and id says nowhere: set match or id",
-        );
     } else if by_id(shape) && shape.element.id.is_none() {
-        wrong.add("id", "results are matched by id: set it to a JSON Pointer");
-    } else if by_id(shape) && !has_id {
+        wrong.add(
+            "id",
+            "results are matched by id: set it to a JSON Pointer, or match to something else",
+        );
+    } else if by_id(shape) && shape.item.has(Name::Body) && !has_id {
         wrong.add(
             "item",
             "results are matched by id, and the item has none: name $item or $id",

@@ -160,6 +160,11 @@ impl Shape {
         templates.any(Template::has_path)
     }
 
+    /// Whether an upstream sees the ids of items.
+    pub(super) fn shows_ids(&self) -> bool {
+        self.item.has(Name::Item) || self.item.has(Name::Id)
+    }
+
     /// Whether an item stands in the batch as it came.
     pub(super) fn has_plain_items(&self) -> bool {
         self.item.is(Name::Item) && !self.rewrite && !self.flat

@@ -20,10 +20,10 @@ pub(super) enum WireIds<'a> {
 }
 
 impl<'a> WireIds<'a> {
-    /// The items' own.
-    pub fn own(calls: impl Iterator<Item = &'a Call>) -> Self {
+    /// The items' own, where those are `shown` to the upstream.
+    pub fn own(calls: impl Iterator<Item = &'a Call>, shown: bool) -> Self {
         let items = calls.flat_map(Call::items);
-        let ids = items.map(|item| item.id.as_ref().map(|(id, _)| id));
+        let ids = items.map(|item| item.id.as_ref().map(|(id, _)| id).filter(|_| shown));
         Self::Own(Index {
             ids: ids.collect(),
             next: 0,

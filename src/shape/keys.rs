@@ -16,8 +16,11 @@ macro_rules! keys {
         }
 
         impl Keys {
-            /// Every key, in the order of the contract's table.
-            pub const ALL: &[&'static str] = &[$(stringify!($key),)+];
+            /// Every key as it is written, in the order of the contract's table.
+            pub fn names() -> impl Iterator<Item = &'static str> {
+                let names = [$(stringify!($key),)+].into_iter();
+                names.map(|it| it.trim_start_matches("r#"))
+            }
 
             /// The same keys, and those of `base` where these say nothing.
             #[must_use]

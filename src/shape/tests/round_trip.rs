@@ -1,0 +1,1 @@
+//! Whatever goes in comes out byte for byte.
