@@ -16,10 +16,46 @@ pub struct Call {
     pub(super) body: Bytes,
     pub(super) items: Items,
     pub(super) kinds: Kinds,
+    /// Boxed, since most calls have none and every call is moved.
+    pub(super) extra: Option<Box<Extra>>,
+}
+
+/// What few calls have.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Extra {
     /// What the path captured, each as a JSON string; empty where no template asks.
-    pub(super) path: Box<[Bytes]>,
+    pub path: Vec<Bytes>,
     /// Where the call may go as it came, and the type of a batch is another one.
-    pub(super) content_type: Option<Box<str>>,
+    pub content_type: Option<Box<str>>,
+}
+
+/// A part of a call's body, by its place. Calls are shorter than 4 GiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    /// That part of a body that is no longer than [`Span::LONGEST`].
+    pub fn new(range: Range<usize>) -> Self {
+        let short = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        Self {
+            start: short(range.start),
+            end: short(range.end),
+        }
+    }
+
+    /// The longest body that it can be a part of.
+    pub const LONGEST: usize = u32::MAX as usize;
+
+    pub fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+
+    pub fn len(self) -> usize {
+        self.range().len()
+    }
 }
 
 /// Where the items stand.
@@ -35,7 +71,7 @@ pub(super) enum Items {
 #[derive(Clone, Debug)]
 pub(super) struct List {
     /// The list's value, brackets included, or the single item.
-    pub place: Range<usize>,
+    pub place: Span,
     /// At least one.
     pub items: Vec<Item>,
 }
@@ -44,11 +80,11 @@ pub(super) struct List {
 #[derive(Clone, Debug)]
 pub(super) struct Item {
     /// Where in the call's body it stands.
-    pub range: Range<usize>,
+    pub span: Span,
     /// What it is known by, and where that stands in the call's body.
-    pub id: Option<(JobId, Range<usize>)>,
+    pub id: Option<(JobId, Span)>,
     /// Where the body of a job stands, if anybody asks.
-    pub body: Option<Range<usize>>,
+    pub body: Option<Span>,
 }
 
 /// What surrounds the items of a call, and what kinds they are of, where that counts.
@@ -73,14 +109,17 @@ impl Call {
     /// Its own content type, for when it goes as it came; nothing where that is the
     /// shape's.
     pub fn content_type(&self) -> Option<&str> {
-        self.content_type.as_deref()
+        self.extra.as_ref()?.content_type.as_deref()
     }
 
     /// What it may share with others.
     pub fn frame(&self) -> Frame<'_> {
         let (before, after) = match &self.items {
             Items::Whole(_) => (&[][..], &[][..]),
-            Items::List(list) => (&self.body[..list.place.start], &self.body[list.place.end..]),
+            Items::List(list) => {
+                let place = list.place.range();
+                (&self.body[..place.start], &self.body[place.end..])
+            }
         };
         Frame {
             before,
@@ -101,7 +140,7 @@ impl Call {
 
     /// The same, as the caller wrote it.
     pub fn raw_id(&self) -> Option<&[u8]> {
-        self.known_by().map(|(_, at)| &self.body[at.clone()])
+        self.known_by().map(|(_, at)| &self.body[at.range()])
     }
 
     /// A number for the id of each item. Two calls that have one in common have, but for
@@ -111,11 +150,16 @@ impl Call {
         ids.map(|(id, _)| id.fingerprint())
     }
 
-    fn known_by(&self) -> Option<&(JobId, Range<usize>)> {
+    fn known_by(&self) -> Option<&(JobId, Span)> {
         match &self.items {
             Items::Whole(item) => item.id.as_ref(),
             Items::List(_) => None,
         }
+    }
+
+    /// What the path captured there, as a JSON string.
+    pub(super) fn path(&self, at: usize) -> Option<&Bytes> {
+        self.extra.as_ref()?.path.get(at)
     }
 
     pub(super) fn items(&self) -> &[Item] {
@@ -127,6 +171,6 @@ impl Call {
 
     /// How long its items are together, in bytes.
     pub(super) fn items_len(&self) -> usize {
-        self.items().iter().map(|item| item.range.len()).sum()
+        self.items().iter().map(|item| item.span.len()).sum()
     }
 }

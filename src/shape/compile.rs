@@ -11,7 +11,7 @@ use super::media::essence;
 use super::mistake::{Mistake, Mistakes};
 use super::presets;
 use super::probe::{Probe, What};
-use super::template::{Place, Template, has_line_break};
+use super::template::{Name, Place, Template, has_line_break};
 use crate::json::pointer::Pointer;
 
 /// The statuses that a reply may have.
@@ -101,6 +101,10 @@ impl Reading<'_> {
         let id = self.nowhere_or_pointer("id", &keys.id, "/id");
         let by_id = matches!(results, Results::At(_) | Results::Lines) && matching == Matching::Id;
         let is_job = call == CallForm::Job;
+        let reply = self.template("reply", &keys.reply, "$result", Place::Reply);
+        let templates = [&item, &batch, &reply];
+        let needs_path = templates.iter().any(|it| it.has_path());
+        let flat = has_line_break(join.as_bytes()) || item.has_line_break();
         let error_status = self.status("error_status", keys.error_status.unwrap_or(422));
         Shape {
             item_id: match is_job {
@@ -110,7 +114,10 @@ impl Reading<'_> {
             needs_id: is_job || by_id || rewrite,
             keeps_apart: by_id && !rewrite,
             single: self.single(),
-            flat: has_line_break(join.as_bytes()) || item.has_line_break(),
+            has_plain_items: item.is(Name::Item) && !rewrite && !flat,
+            needs_body: item.has(Name::Body),
+            needs_path,
+            flat,
             batch: (!framed).then_some(batch),
             join: Bytes::from(join.to_owned()),
             content_type: self.content_type(),
@@ -120,7 +127,7 @@ impl Reading<'_> {
             rewrite,
             element: self.element(id, matching, is_job),
             error_status,
-            reply: self.template("reply", &keys.reply, "$result", Place::Reply),
+            reply,
             reply_headers: self.reply_headers(),
             problem: keys
                 .problem

@@ -22,6 +22,12 @@ pub struct Shape {
     /// Whether two items of one id can't.
     pub(super) keeps_apart: bool,
     pub(super) item: Template,
+    /// Whether an item stands in the batch as it came.
+    pub(super) has_plain_items: bool,
+    /// Whether `$body` is asked for.
+    pub(super) needs_body: bool,
+    /// Whether what the path captured is.
+    pub(super) needs_path: bool,
     /// Whether line breaks in items would end something.
     pub(super) flat: bool,
     /// None where the calls' own frame surrounds the items.
@@ -153,20 +159,8 @@ impl Shape {
         self.results == Results::None
     }
 
-    /// Whether a call's captures are spliced in somewhere.
-    pub(super) fn has_path(&self) -> bool {
-        let batch = self.batch.iter();
-        let mut templates = batch.chain([&self.item, &self.reply]);
-        templates.any(Template::has_path)
-    }
-
     /// Whether an upstream sees the ids of items.
     pub(super) fn shows_ids(&self) -> bool {
         self.item.has(Name::Item) || self.item.has(Name::Id)
-    }
-
-    /// Whether an item stands in the batch as it came.
-    pub(super) fn has_plain_items(&self) -> bool {
-        self.item.is(Name::Item) && !self.rewrite && !self.flat
     }
 }

@@ -10,7 +10,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::alone::Why;
-use super::call::{Call, Item, Items, List};
+use super::call::{Call, Extra, Item, Items, List, Span};
 use super::form::{Accept, CallForm, Shape};
 use super::kinds::{Kind, Kinds};
 use super::media::is_taken_for_json;
@@ -79,38 +79,52 @@ impl Shape {
             return Err(Why::Type.into());
         }
         let body = json::trim(body);
+        if body.len() > Span::LONGEST {
+            return Err(match self.call {
+                CallForm::Job => malformed(format!("longer than {} bytes", Span::LONGEST)),
+                _ => Why::Size.into(),
+            });
+        }
         let (items, kinds) = match &self.call {
             CallForm::Job => (self.job(&body, limits)?, Kinds::default()),
             CallForm::Item => self.item(&body, limits)?,
             CallForm::List(pointer) => self.list(&body, pointer, limits)?,
         };
+        let extra = self.extra(request);
         let call = Call {
+            body,
             items,
             kinds,
-            path: self.path(request.captures),
-            content_type: self.own_type(request.content_type),
-            body,
+            extra,
         };
-        let bytes = self.call_bytes(&call) + self.batch_bytes(&call);
-        let bytes = bytes.max(call.body.len());
-        match self.lets_alone() && bytes > limits.max_bytes {
+        match self.lets_alone() && self.lone_bytes(&call) > limits.max_bytes {
             true => Err(Why::Size.into()),
             false => Ok(call),
         }
     }
 
+    /// The most bytes that the call has in a batch of its own.
+    fn lone_bytes(&self, call: &Call) -> usize {
+        let batch = self.call_bytes(call) + self.batch_bytes(call);
+        batch.max(call.body.len())
+    }
+
     /// A job, by the rules of `POST /jobs`.
     fn job(&self, body: &[u8], limits: Limits) -> Result<Items, NotMerged> {
-        let malformed = |error: String| NotMerged::NoJob(JobError::Malformed(error));
         let text = str::from_utf8(body).map_err(|it| malformed(format!("not UTF-8: {it}")))?;
         let (mut id, mut ids, mut inner) = (None, 0_usize, None);
-        let shape = json::visit_members(text, &["id", "body"], |name, value| match name {
+        let names: &[&str] = if self.needs_body {
+            &["id", "body"]
+        } else {
+            &["id"]
+        };
+        let shape = json::visit_members(text, names, |name, value| match name {
             0 => {
                 id.get_or_insert(value);
                 ids += 1;
             }
             // The last of several counts, as with most parsers.
-            _ => inner = Some(within(body, value.as_bytes())),
+            _ => inner = Some(Span::new(within(body, value.as_bytes()))),
         });
         let shape = shape.map_err(|error| malformed(error.to_string()))?;
         if json::deeper_than(limits.max_depth, body) {
@@ -121,12 +135,12 @@ impl Shape {
             (json::Shape::Other, ..) => Err(JobError::NotAnObject),
             (_, None, _) => Err(JobError::NoId),
             (_, Some(id), 1) => JobId::parse(id)
-                .map(|it| (it, within(body, id.as_bytes())))
+                .map(|it| (it, Span::new(within(body, id.as_bytes()))))
                 .map_err(JobError::Id),
             _ => Err(JobError::TwoIds),
         };
         Ok(Items::Whole(Item {
-            range: 0..body.len(),
+            span: Span::new(0..body.len()),
             id: Some(id.map_err(NotMerged::NoJob)?),
             body: inner,
         }))
@@ -184,6 +198,7 @@ impl Shape {
         if self.keeps_apart && has_twins(&items) {
             return Err(Why::Form.into());
         }
+        let place = Span::new(place);
         Ok((Items::List(Box::new(List { place, items })), kinds))
     }
 
@@ -196,31 +211,35 @@ impl Shape {
     ) -> Result<Item, NotMerged> {
         let id = id.and_then(|at| {
             let written = str::from_utf8(&body[at.clone()]).ok()?;
-            Some((JobId::parse(written).ok()?, at))
+            Some((JobId::parse(written).ok()?, Span::new(at)))
         });
         match id.is_none() && self.needs_id {
             true => Err(Why::Form.into()),
             false => Ok(Item {
-                range,
+                span: Span::new(range),
                 id,
                 body: None,
             }),
         }
     }
 
-    fn path(&self, captures: &[&str]) -> Box<[Bytes]> {
-        if !self.has_path() {
-            return Box::default();
+    fn extra(&self, request: Request<'_>) -> Option<Box<Extra>> {
+        let own = request.content_type;
+        let own = own.filter(|it| self.lone_as_is && self.content_type != *it);
+        if own.is_none() && !self.needs_path {
+            return None;
         }
         let quoted = |it: &&str| serde_json::to_vec(it).unwrap_or_default().into();
-        captures.iter().map(quoted).collect()
+        let captures = request.captures.iter().filter(|_| self.needs_path);
+        Some(Box::new(Extra {
+            path: captures.map(quoted).collect(),
+            content_type: own.map(Into::into),
+        }))
     }
+}
 
-    /// The call's own content type, where it is needed.
-    fn own_type(&self, content_type: Option<&str>) -> Option<Box<str>> {
-        let own = content_type.filter(|it| self.lone_as_is && self.content_type != *it);
-        own.map(Into::into)
-    }
+fn malformed(error: String) -> NotMerged {
+    NotMerged::NoJob(JobError::Malformed(error))
 }
 
 /// Where the pointer's value stands in `body`, as [`only`] tells it, if that is one JSON

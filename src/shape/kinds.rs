@@ -157,6 +157,15 @@ mod tests {
             };
             assert_eq!((values.has(kind), all.has(kind)), (value, any), "{kind:?}");
         }
+        for (integers, objects) in [(true, false), (false, true)] {
+            let single = Singles {
+                value: false,
+                integers,
+                objects,
+            };
+            let has = [Kind::Integers, Kind::Objects, Kind::Text].map(|it| single.has(it));
+            assert_eq!(has, [integers, objects, false]);
+        }
         assert!(all.any() && !Singles::default().any());
     }
 }

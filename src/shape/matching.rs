@@ -141,9 +141,8 @@ fn index(form: &ElementForm, read: &Read<'_>, items: usize) -> Option<usize> {
         },
         Read::Malformed(raw) => element::odd(raw, form.index.as_ref())?,
     };
-    let index: usize = digits.parse().ok()?;
-    let is_plain = itoa::Buffer::new().format(index) == digits;
-    (is_plain && index < items).then_some(index)
+    // Written by JSON's rules a whole number has one way to be written.
+    digits.parse().ok().filter(|&index| index < items)
 }
 
 /// Whether the ids of a result and of the item there, where both show one, are the same.

@@ -77,12 +77,16 @@ impl Shape {
 
     /// What a call adds to a batch, without parts of `from` bytes or more.
     fn bytes(&self, call: &Call, from: usize) -> usize {
+        let part = |len: usize| if len < from { len } else { 0 };
+        if self.has_plain_items {
+            let items = call.items().iter();
+            return items.map(|it| part(it.span.len()) + self.join.len()).sum();
+        }
         let each = template_bytes(&self.item, call) + self.join.len();
         let rewritten = if self.rewrite { DIGITS } else { 0 };
-        let part = |len: usize| if len < from { len } else { 0 };
         let items = call.items().iter().map(|item| {
             let own = self.item.names().map(|name| match name {
-                Name::Item => part(item.range.len()) + rewritten,
+                Name::Item => part(item.span.len()) + rewritten,
                 Name::Body => item.body.as_ref().map_or(NULL.len(), |it| part(it.len())),
                 Name::Id => item.id.as_ref().map_or(0, |(_, at)| part(at.len())) + rewritten,
                 _ => 0,
@@ -99,7 +103,7 @@ const NULL: &[u8] = b"null";
 fn template_bytes(template: &Template, call: &Call) -> usize {
     let names = template.names().map(|name| match name {
         Name::N | Name::Count => DIGITS,
-        Name::Path(at) => call.path.get(at).map_or(NULL.len(), Bytes::len),
+        Name::Path(at) => call.path(at).map_or(NULL.len(), Bytes::len),
         _ => 0,
     });
     template.literal_len() + names.sum::<usize>()
@@ -118,8 +122,8 @@ impl Writer<'_> {
         let shape = self.shape;
         let Some(batch) = &shape.batch else {
             let place = match &first.items {
-                Items::Whole(item) => &item.range,
-                Items::List(list) => &list.place,
+                Items::Whole(item) => item.span.range(),
+                Items::List(list) => list.place.range(),
             };
             self.out.part(&first.body, 0..place.start, false);
             self.out.copy(b"[");
@@ -141,7 +145,7 @@ impl Writer<'_> {
 
     fn items<'a>(&mut self, calls: impl Iterator<Item = &'a Call>) {
         let shape = self.shape;
-        let plain = shape.has_plain_items();
+        let plain = shape.has_plain_items;
         let mut n = 0_usize;
         for call in calls {
             for item in call.items() {
@@ -149,7 +153,7 @@ impl Writer<'_> {
                     self.out.copy(&shape.join);
                 }
                 match plain {
-                    true => self.out.part(&call.body, item.range.clone(), false),
+                    true => self.out.part(&call.body, item.span.range(), false),
                     false => self.item(call, item, n),
                 }
                 n += 1;
@@ -165,11 +169,11 @@ impl Writer<'_> {
                 Piece::Name(Name::Item) => self.raw_item(call, item, n),
                 Piece::Name(Name::Id) => match &item.id {
                     Some(_) if shape.rewrite => self.wire_id(n),
-                    Some((_, at)) => self.out.part(&call.body, at.clone(), false),
+                    Some((_, at)) => self.out.part(&call.body, at.range(), false),
                     None => self.out.copy(NULL),
                 },
                 Piece::Name(Name::Body) => match &item.body {
-                    Some(at) => self.out.part(&call.body, at.clone(), shape.flat),
+                    Some(at) => self.out.part(&call.body, at.range(), shape.flat),
                     None => self.out.copy(NULL),
                 },
                 Piece::Name(Name::N) => self.out.number(n),
@@ -182,11 +186,12 @@ impl Writer<'_> {
         let flat = self.shape.flat;
         match &item.id {
             Some((_, id)) if self.shape.rewrite => {
-                self.out.part(&call.body, item.range.start..id.start, flat);
+                let (item, id) = (item.span.range(), id.range());
+                self.out.part(&call.body, item.start..id.start, flat);
                 self.wire_id(n);
-                self.out.part(&call.body, id.end..item.range.end, flat);
+                self.out.part(&call.body, id.end..item.end, flat);
             }
-            _ => self.out.part(&call.body, item.range.clone(), flat),
+            _ => self.out.part(&call.body, item.span.range(), flat),
         }
     }
 
@@ -198,7 +203,7 @@ impl Writer<'_> {
     fn common(&mut self, name: Name, call: &Call) {
         match name {
             Name::Count => self.out.number(self.count),
-            Name::Path(at) => match call.path.get(at) {
+            Name::Path(at) => match call.path(at) {
                 Some(text) => self.out.copy(text),
                 None => self.out.copy(NULL),
             },

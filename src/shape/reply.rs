@@ -38,39 +38,39 @@ impl Replies<'_> {
     /// What a call gets, whose results these are: one for each of its items, or with
     /// results `same` the one for all.
     pub fn outcome(&self, call: &Call, results: &[Slot<'_>], stretch: Stretch) -> Outcome {
-        let mut found = Vec::with_capacity(results.len());
-        for result in results {
-            found.push(match result {
-                Slot::Missing { other_type } => {
-                    let other_type = *other_type;
-                    return Outcome::Missing { other_type };
-                }
-                Slot::Ambiguous => return Outcome::Ambiguous,
-                Slot::Malformed(raw) => return Outcome::Malformed(self.answer.slice_ref(raw)),
-                Slot::Found(element) => match &element.part {
-                    Seen::At(part) => Own {
-                        element,
-                        part: part.clone(),
-                    },
-                    Seen::Nowhere => return Outcome::Missing { other_type: false },
-                    Seen::Twice => return Outcome::Ambiguous,
-                },
-            });
+        if let Some(unsound) = results.iter().find_map(|it| self.unsound(it)) {
+            return unsound;
         }
-        let (status, is_error) = match &found[..] {
-            [one] if call.count() == 1 || self.shape.results == Results::Same => {
-                self.status(one.element)
+        let (status, is_error) = match results {
+            [Slot::Found(one)] if call.count() == 1 || self.shape.results == Results::Same => {
+                self.status(one)
             }
             _ => (OK, false),
         };
         let body = match WITHOUT_BODY.contains(&status) {
             true => Spliced::One(Bytes::new()),
-            false => self.body(call, &found, stretch),
+            false => self.body(call, results, stretch),
         };
         Outcome::Reply(Reply {
             status,
             is_error,
             body,
+        })
+    }
+
+    /// Why a result can't be given to its caller, if it can't.
+    fn unsound(&self, result: &Slot<'_>) -> Option<Outcome> {
+        Some(match result {
+            Slot::Missing { other_type } => Outcome::Missing {
+                other_type: *other_type,
+            },
+            Slot::Ambiguous => Outcome::Ambiguous,
+            Slot::Malformed(raw) => Outcome::Malformed(self.answer.slice_ref(raw)),
+            Slot::Found(element) => match element.part {
+                Seen::At(_) => return None,
+                Seen::Nowhere => Outcome::Missing { other_type: false },
+                Seen::Twice => Outcome::Ambiguous,
+            },
         })
     }
 
@@ -82,15 +82,14 @@ impl Replies<'_> {
         (element.status.unwrap_or(usual), element.failed)
     }
 
-    fn body(&self, call: &Call, results: &[Own<'_>], stretch: Stretch) -> Spliced {
-        let mut edits = results.iter().enumerate();
-        let edits = edits.all(|(n, own)| self.edits(call, own, n).is_empty());
-        if let [own] = results
-            && edits
+    fn body(&self, call: &Call, results: &[Slot<'_>], stretch: Stretch) -> Spliced {
+        if let [only] = results
             && self.shape.reply.is(Name::Result)
+            && let Some(own) = Own::of(only)
+            && self.edits(call, &own, 0).is_empty()
         {
             let raw = self.answer.slice_ref(own.element.raw);
-            return Spliced::One(raw.slice(own.part.clone()));
+            return Spliced::One(raw.slice(own.part));
         }
         let mut out = Splicer::default();
         for piece in &self.shape.reply.pieces {
@@ -106,21 +105,21 @@ impl Replies<'_> {
         &self,
         name: Name,
         call: &Call,
-        results: &[Own<'_>],
+        results: &[Slot<'_>],
         stretch: Stretch,
         out: &mut Splicer,
     ) {
         match name {
             Name::Result | Name::Results => {
-                for (n, own) in results.iter().enumerate() {
+                for (n, own) in results.iter().filter_map(Own::of).enumerate() {
                     if n > 0 {
                         out.copy(b",");
                     }
-                    self.result(call, own, n, out);
+                    self.result(call, &own, n, out);
                 }
             }
             Name::Id => out.copy(call.raw_id().unwrap_or(NULL)),
-            Name::Path(at) => out.copy(call.path.get(at).map_or(NULL, |it| it)),
+            Name::Path(at) => out.copy(call.path(at).map_or(NULL, |it| it)),
             Name::At(at) => out.copy(self.outer.raw(at).map_or(NULL, str::as_bytes)),
             Name::Share(at) => match self.outer.total(at) {
                 Some(total) => out.copy(total.share(stretch).as_bytes()),
@@ -166,7 +165,7 @@ impl Replies<'_> {
             }) = call.items().get(n)
             && inside(at)
         {
-            edits.push((at.clone(), With::Id(&call.body[id.clone()])));
+            edits.push((at.clone(), With::Id(&call.body[id.range()])));
         }
         edits.sort_by_key(|(at, _)| at.start);
         edits
@@ -178,6 +177,19 @@ struct Own<'a> {
     element: &'a Element<'a>,
     /// What of it is.
     part: Range<usize>,
+}
+
+impl<'a> Own<'a> {
+    fn of(slot: &'a Slot<'a>) -> Option<Self> {
+        let Slot::Found(element) = slot else {
+            return None;
+        };
+        let Seen::At(part) = &element.part else {
+            return None;
+        };
+        let part = part.clone();
+        Some(Self { element, part })
+    }
 }
 
 /// What is written in place of something that only the batch had.

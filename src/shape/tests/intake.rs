@@ -11,7 +11,7 @@ const ITEM: &str = "call = 'item'";
 /// The items of a call, or why it is none.
 fn items(shape: &Shape, body: &str) -> Result<Vec<String>, NotMerged> {
     let call = read(shape, body)?;
-    let raw = |item: &call::Item| call.body()[item.range.clone()].to_vec();
+    let raw = |item: &call::Item| call.body()[item.span.range()].to_vec();
     let items = call.items().iter().map(raw);
     Ok(items.map(|it| String::from_utf8(it).unwrap()).collect())
 }
