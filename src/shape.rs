@@ -43,6 +43,7 @@ mod probe;
 mod problem;
 mod reply;
 mod share;
+mod span;
 mod template;
 #[cfg(test)]
 mod tests;

@@ -55,7 +55,7 @@ impl Shape {
             Results::None => (Vec::new(), Outer::default()),
             Results::Same => return self.same(calls, answer, text),
             Results::Lines => (lines(text), Outer::default()),
-            Results::At(_) => match self.array(text) {
+            Results::At(_) => match self.array(text, items) {
                 // An object in place of an array, and not in it.
                 Err(_) if several && self.refusal_one && is_object(text) => {
                     return Err(NoResults::Refused);
@@ -134,7 +134,7 @@ impl Shape {
     }
 
     /// The elements of the array of results, and what replies name of the rest.
-    fn array<'t>(&self, text: &'t [u8]) -> Result<(Vec<Part<'t>>, Outer), NoResults> {
+    fn array<'t>(&self, text: &'t [u8], items: usize) -> Result<(Vec<Part<'t>>, Outer), NoResults> {
         let Results::At(pointer) = &self.results else {
             return Ok((Vec::new(), Outer::default()));
         };
@@ -160,7 +160,8 @@ impl Shape {
         if array.trim_ascii_start().first() != Some(&b'[') {
             return Err(NotResults::NotAnArray(Instead::of(array)).into());
         }
-        let mut parts = Vec::new();
+        // As many as they should be, unless that is more than can be.
+        let mut parts = Vec::with_capacity(items.min(array.len()));
         scan::elements(array, |part| parts.push(part)).map_err(NotResults::Unreadable)?;
         Ok((parts, outer))
     }
@@ -173,10 +174,10 @@ impl Shape {
         let Read::Sound(element) = element::read(&self.element, part) else {
             return false;
         };
-        let Seen::At(id) = &element.id else {
+        let Seen::At(id) = element.id else {
             return false;
         };
-        let id = std::str::from_utf8(&element.raw[id.clone()]).unwrap_or_default();
+        let id = std::str::from_utf8(&element.raw[id.range()]).unwrap_or_default();
         element.failed && ids.find(id) == Ok(0)
     }
 }

@@ -1,10 +1,9 @@
 //! A call that was read: its body as it came, and where in it the items stand.
 
-use std::ops::Range;
-
 use bytes::Bytes;
 
 use super::kinds::Kinds;
+use super::span::Span;
 use crate::job::JobId;
 
 /// What one caller sent, to be merged with what others did.
@@ -27,35 +26,6 @@ pub(super) struct Extra {
     pub path: Vec<Bytes>,
     /// Where the call may go as it came, and the type of a batch is another one.
     pub content_type: Option<Box<str>>,
-}
-
-/// A part of a call's body, by its place. Calls are shorter than 4 GiB.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Span {
-    start: u32,
-    end: u32,
-}
-
-impl Span {
-    /// That part of a body that is no longer than [`Span::LONGEST`].
-    pub fn new(range: Range<usize>) -> Self {
-        let short = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-        Self {
-            start: short(range.start),
-            end: short(range.end),
-        }
-    }
-
-    /// The longest body that it can be a part of.
-    pub const LONGEST: usize = u32::MAX as usize;
-
-    pub fn range(self) -> Range<usize> {
-        self.start as usize..self.end as usize
-    }
-
-    pub fn len(self) -> usize {
-        self.range().len()
-    }
 }
 
 /// Where the items stand.

@@ -1,11 +1,10 @@
 //! One result: whether it is JSON, which part of it is the caller's, and what it says of
 //! itself.
 
-use std::ops::Range;
-
 use super::form::{ElementForm, PartForm};
 use super::nan;
 use super::probe::What;
+use super::span::Span;
 use crate::job::JobId;
 use crate::json::pointer::{Pointer, only, within};
 use crate::json::scan::{self, Part};
@@ -13,16 +12,16 @@ use crate::json::{self, MAX_DEPTH};
 
 /// A value in a result, which may stand there more than once. The places are those in the
 /// result.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Seen {
     #[default]
     Nowhere,
-    At(Range<usize>),
+    At(Span),
     Twice,
 }
 
 impl Seen {
-    fn add(&mut self, at: Range<usize>) {
+    fn add(&mut self, at: Span) {
         *self = match self {
             Self::Nowhere => Self::At(at),
             _ => Self::Twice,
@@ -50,7 +49,7 @@ pub(super) struct Element<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Read<'a> {
     Sound(Element<'a>),
-    /// Not JSON, or too deep.
+    /// Not JSON, or too deep or too long.
     Malformed(&'a [u8]),
 }
 
@@ -58,7 +57,7 @@ pub(super) enum Read<'a> {
 pub(super) fn read<'a>(form: &ElementForm, part: Part<'a>) -> Read<'a> {
     let raw = part.raw;
     let text = match std::str::from_utf8(raw) {
-        Ok(text) if part.depth <= MAX_DEPTH => text,
+        Ok(text) if part.depth <= MAX_DEPTH && raw.len() <= Span::LONGEST => text,
         _ => return Read::Malformed(raw),
     };
     let sound = look(form, raw, text).or_else(|| {
@@ -82,9 +81,9 @@ fn look<'a>(form: &ElementForm, raw: &'a [u8], text: &str) -> Option<Element<'a>
     let bytes = text.as_bytes();
     let mut status = None;
     let mut note = |what, value: &[u8]| match what {
-        What::Id => element.id.add(within(bytes, value)),
-        What::Index => element.index.add(within(bytes, value)),
-        What::Part => element.part.add(within(bytes, value)),
+        What::Id => element.id.add(Span::new(within(bytes, value))),
+        What::Index => element.index.add(Span::new(within(bytes, value))),
+        What::Part => element.part.add(Span::new(within(bytes, value))),
         What::Error => element.failed |= !matches!(value, b"null" | b"\"\""),
         What::Status => status = own_status(value),
     };
@@ -94,14 +93,13 @@ fn look<'a>(form: &ElementForm, raw: &'a [u8], text: &str) -> Option<Element<'a>
         let _ = scan::members(bytes, |_, value| note(What::Part, value.raw));
     }
     if form.part == PartForm::Whole {
-        element.part = Seen::At(0..raw.len());
-    } else if let Seen::At(part) = &element.part {
-        let part = part.clone();
+        element.part = Seen::At(Span::new(0..raw.len()));
+    } else if let Seen::At(part) = element.part {
         let mut note = |what, value: &[u8]| match what {
             What::Error => element.failed |= !matches!(value, b"null" | b"\"\""),
             _ => status = own_status(value),
         };
-        form.inner.look(&bytes[part], &mut note);
+        form.inner.look(&bytes[part.range()], &mut note);
     }
     element.is_object = shape == json::Shape::Object;
     element.status = status.filter(|status| match form.any_status {

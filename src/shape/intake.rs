@@ -10,10 +10,11 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::alone::Why;
-use super::call::{Call, Extra, Item, Items, List, Span};
+use super::call::{Call, Extra, Item, Items, List};
 use super::form::{Accept, CallForm, Shape};
 use super::kinds::{Kind, Kinds};
 use super::media::is_taken_for_json;
+use super::span::Span;
 use crate::job::{JobError, JobId};
 use crate::json::pointer::{Pointer, only, within};
 use crate::json::{self, scan};

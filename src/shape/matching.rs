@@ -1,11 +1,10 @@
 //! Which result is which item's.
 
-use std::ops::Range;
-
 use super::element::{self, Element, Read, Seen};
 use super::form::{ElementForm, Matching};
 use super::ids::WireIds;
 use super::no_results::Count;
+use super::span::Span;
 use crate::fault::Unmatched;
 use crate::json::scan::Part;
 
@@ -59,7 +58,7 @@ pub(super) fn by_id<'a>(
     for &part in parts {
         let read = element::read(form, part);
         let id = match &read {
-            Read::Sound(element) => match &element.id {
+            Read::Sound(element) => match element.id {
                 Seen::At(at) => written(part.raw, at),
                 Seen::Nowhere => {
                     match element.is_object {
@@ -135,7 +134,7 @@ pub(super) fn by_place<'a>(
 /// The place that a result names.
 fn index(form: &ElementForm, read: &Read<'_>, items: usize) -> Option<usize> {
     let digits = match read {
-        Read::Sound(element) => match &element.index {
+        Read::Sound(element) => match element.index {
             Seen::At(at) => written(element.raw, at),
             _ => return None,
         },
@@ -148,7 +147,7 @@ fn index(form: &ElementForm, read: &Read<'_>, items: usize) -> Option<usize> {
 /// Whether the ids of a result and of the item there, where both show one, are the same.
 fn agrees(form: &ElementForm, ids: &WireIds<'_>, place: usize, read: &Read<'_>) -> bool {
     match read {
-        Read::Sound(element) => match &element.id {
+        Read::Sound(element) => match element.id {
             Seen::Nowhere => true,
             Seen::At(at) => ids.agree(place, written(element.raw, at)),
             Seen::Twice => false,
@@ -160,6 +159,6 @@ fn agrees(form: &ElementForm, ids: &WireIds<'_>, place: usize, read: &Read<'_>) 
 }
 
 /// What stands there in a result that is JSON.
-fn written<'a>(raw: &'a [u8], at: &Range<usize>) -> &'a str {
-    std::str::from_utf8(&raw[at.clone()]).unwrap_or_default()
+fn written(raw: &[u8], at: Span) -> &str {
+    std::str::from_utf8(&raw[at.range()]).unwrap_or_default()
 }

@@ -56,7 +56,10 @@ impl Probe {
     ) -> Result<Shape, serde_json::Error> {
         let shape = json::visit_members(text, &self.names, |name, value| {
             for (what, rest) in &self.ways[name] {
-                further(*what, rest, value.as_bytes(), &mut found);
+                match rest.is_empty() {
+                    true => found(*what, value.as_bytes()),
+                    false => further(*what, rest, value.as_bytes(), &mut found),
+                }
             }
         })?;
         if shape == Shape::Other {
@@ -83,11 +86,6 @@ impl Probe {
 }
 
 fn further<'a>(what: What, way: &[String], value: &'a [u8], found: &mut dyn FnMut(What, &'a [u8])) {
-    match way.is_empty() {
-        true => found(what, value),
-        // It is JSON, so its parts can be told apart.
-        false => {
-            let _ = walk(&[(0, way)], value, &mut |_, value| found(what, value));
-        }
-    }
+    // It is JSON, so its parts can be told apart.
+    let _ = walk(&[(0, way)], value, &mut |_, value| found(what, value));
 }

@@ -3,18 +3,17 @@
 //! Only what a reply's template names is copied from the answer: what it has of other
 //! callers, and what it says of all of them together, never leaks.
 
-use std::ops::Range;
-
 use bytes::Bytes;
 
-use super::call::{Call, Item};
+use super::call::Call;
 use super::element::{Element, Seen};
 use super::form::{Matching, Results, Shape};
 use super::matching::Slot;
 use super::outcome::{Outcome, Reply};
 use super::outer::Outer;
-use super::pieces::{Spliced, Splicer};
+use super::pieces::{COPIED_BELOW, Spliced, Splicer};
 use super::share::Stretch;
+use super::span::Span;
 use super::template::{Name, Piece};
 use crate::json::pointer::within;
 
@@ -23,6 +22,9 @@ const OK: u16 = 200;
 
 /// Statuses whose answers have no body (RFC 9110, sections 15.3.5, 15.3.6 and 15.4.5).
 const WITHOUT_BODY: [u16; 3] = [204, 205, 304];
+
+/// For what stands in place of names that are short, in bytes.
+const ROOM_FOR_NAMES: usize = 32;
 
 const NULL: &[u8] = b"null";
 
@@ -86,12 +88,17 @@ impl Replies<'_> {
         if let [only] = results
             && self.shape.reply.is(Name::Result)
             && let Some(own) = Own::of(only)
-            && self.edits(call, &own, 0).is_empty()
+            && self.edits(call, &own, 0) == [None, None]
         {
             let raw = self.answer.slice_ref(own.element.raw);
-            return Spliced::One(raw.slice(own.part));
+            return Spliced::One(raw.slice(own.part.range()));
         }
-        let mut out = Splicer::default();
+        let mine = results.iter().filter_map(Own::of);
+        let copied = mine
+            .map(|own| own.part.len())
+            .filter(|it| *it < COPIED_BELOW);
+        let room = self.shape.reply.literal_len() + copied.sum::<usize>() + ROOM_FOR_NAMES;
+        let mut out = Splicer::with_capacity(room);
         for piece in &self.shape.reply.pieces {
             match piece {
                 Piece::Text(text) => out.copy(text),
@@ -131,44 +138,41 @@ impl Replies<'_> {
 
     fn result(&self, call: &Call, own: &Own<'_>, n: usize, out: &mut Splicer) {
         let start = within(self.answer, own.element.raw).start;
-        let place = |at: Range<usize>| start + at.start..start + at.end;
-        let mut from = own.part.start;
-        for (at, with) in self.edits(call, own, n) {
-            out.part(self.answer, place(from..at.start), false);
+        let part = own.part.range();
+        let mut from = part.start;
+        for (at, with) in self.edits(call, own, n).into_iter().flatten() {
+            let at = at.range();
+            out.part(self.answer, start + from..start + at.start, false);
             match with {
                 With::Number(number) => out.number(number),
                 With::Id(id) => out.copy(id),
             }
             from = at.end;
         }
-        out.part(self.answer, place(from..own.part.end), false);
+        out.part(self.answer, start + from..start + part.end, false);
     }
 
     /// What is written in other words in the caller's part of a result, in order.
-    fn edits<'c>(&self, call: &'c Call, own: &Own<'_>, n: usize) -> Vec<(Range<usize>, With<'c>)> {
-        let mut edits = Vec::new();
-        let element = own.element;
-        let inside = |at: &Range<usize>| own.part.start <= at.start && at.end <= own.part.end;
-        if self.shape.matching == Matching::Index
-            && let Seen::At(at) = &element.index
-            && inside(at)
-        {
-            let same = element.raw[at.clone()] == *itoa::Buffer::new().format(n).as_bytes();
-            if !same {
-                edits.push((at.clone(), With::Number(n)));
-            }
+    fn edits<'c>(&self, call: &'c Call, own: &Own<'_>, n: usize) -> [Option<(Span, With<'c>)>; 2] {
+        let (shape, element) = (self.shape, own.element);
+        let inside = |seen| match seen {
+            Seen::At(at) => Some(at).filter(|at| own.part.contains(*at)),
+            _ => None,
+        };
+        let id = Some(element.id).filter(|_| shape.rewrite).and_then(inside);
+        let id = id.and_then(|at| {
+            let (_, id) = call.items().get(n)?.id.as_ref()?;
+            Some((at, With::Id(&call.body[id.range()])))
+        });
+        let is_indexed = shape.matching == Matching::Index;
+        let index = Some(element.index).filter(|_| is_indexed).and_then(inside);
+        let differs =
+            |at: &Span| element.raw[at.range()] != *itoa::Buffer::new().format(n).as_bytes();
+        let index = index.filter(differs).map(|at| (at, With::Number(n)));
+        match (&id, &index) {
+            (Some((id_at, _)), Some((index_at, _))) if index_at.is_before(*id_at) => [index, id],
+            _ => [id, index],
         }
-        if self.shape.rewrite
-            && let Seen::At(at) = &element.id
-            && let Some(Item {
-                id: Some((_, id)), ..
-            }) = call.items().get(n)
-            && inside(at)
-        {
-            edits.push((at.clone(), With::Id(&call.body[id.range()])));
-        }
-        edits.sort_by_key(|(at, _)| at.start);
-        edits
     }
 }
 
@@ -176,7 +180,7 @@ impl Replies<'_> {
 struct Own<'a> {
     element: &'a Element<'a>,
     /// What of it is.
-    part: Range<usize>,
+    part: Span,
 }
 
 impl<'a> Own<'a> {
@@ -184,15 +188,15 @@ impl<'a> Own<'a> {
         let Slot::Found(element) = slot else {
             return None;
         };
-        let Seen::At(part) = &element.part else {
+        let Seen::At(part) = element.part else {
             return None;
         };
-        let part = part.clone();
         Some(Self { element, part })
     }
 }
 
 /// What is written in place of something that only the batch had.
+#[derive(PartialEq)]
 enum With<'c> {
     Number(usize),
     Id(&'c [u8]),
