@@ -155,10 +155,10 @@ impl<'a> Cursor<'a> {
     fn string(&mut self) -> Result<(), Unreadable> {
         self.take(b'"')?;
         loop {
-            let ends = |byte| matches!(byte, b'"' | b'\\');
-            let found = self.seek(ends, |rest| memchr2(b'"', b'\\', rest))?;
-            self.at += 1;
-            if found == b'"' {
+            let rest = self.text.get(self.at..).unwrap_or_default();
+            let found = memchr2(b'"', b'\\', rest).ok_or(Unreadable::Ends)?;
+            self.at += found + 1;
+            if rest[found] == b'"' {
                 return Ok(());
             }
             // Whatever is escaped, it does not end the string.
@@ -166,38 +166,32 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Goes to the next byte that is `wanted`, which `far` finds too. Most are near, and
-    /// to look at many bytes at once only pays where they are not.
-    fn seek(
-        &mut self,
-        wanted: impl Fn(u8) -> bool,
-        far: impl FnOnce(&[u8]) -> Option<usize>,
-    ) -> Result<u8, Unreadable> {
-        let rest = self.text.get(self.at..).unwrap_or_default();
-        let (near, beyond) = rest.split_at(rest.len().min(NEAR));
-        let found = match near.iter().position(|&byte| wanted(byte)) {
-            Some(found) => found,
-            None => near.len() + far(beyond).ok_or(Unreadable::Ends)?,
-        };
-        self.at += found;
-        Ok(rest[found])
-    }
-
     /// An array or an object, to the bracket that ends it; how deep it nests.
     fn brackets(&mut self) -> Result<usize, Unreadable> {
         self.due.clear();
-        let mut depth = 0;
+        let (mut depth, mut plain) = (0, 0);
         loop {
-            match self.seek(is_structure, far_structure)? {
+            match self.peek()? {
                 b'"' => {
                     self.string()?;
+                    plain = 0;
                     continue;
                 }
                 b'[' => self.due.push(b']'),
                 b'{' => self.due.push(b'}'),
-                close => self.close(close)?,
+                close @ (b']' | b'}') => self.close(close)?,
+                _ => {
+                    self.at += 1;
+                    plain += 1;
+                    if plain == NEAR {
+                        self.at += plain_bytes(&self.text[self.at..]);
+                        plain = 0;
+                    }
+                    continue;
+                }
             }
             self.at += 1;
+            plain = 0;
             depth = depth.max(self.due.len());
             if self.due.is_empty() {
                 return Ok(depth);
@@ -228,29 +222,28 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// How many bytes are looked at one by one before many are at once.
+/// How many bytes in a row are looked at one by one before many are at once: most that
+/// count are near.
 const NEAR: usize = 16;
 
 /// How many those are. What is asked of each is plain arithmetic, so that the compiler
 /// makes vector instructions of it.
 const MANY: usize = 32;
 
-/// Whether a byte begins a string, or begins or ends an array or an object.
-fn is_structure(byte: u8) -> bool {
-    // The brackets differ from the braces in one bit, and so does nothing else.
-    let brace = byte | 0x20;
-    (byte == b'"') | (brace == b'{') | (brace == b'}')
-}
-
-fn far_structure(rest: &[u8]) -> Option<usize> {
+/// How many bytes follow at least that neither begin a string nor begin or end an array
+/// or an object.
+fn plain_bytes(rest: &[u8]) -> usize {
+    let counts = |byte: u8| {
+        // Brackets are braces without this bit, and nothing else is.
+        let brace = byte | 0x20;
+        (byte == b'"') | (brace == b'{') | (brace == b'}')
+    };
     let any = |bytes: &[u8; MANY]| {
         let all = bytes.iter();
-        all.fold(false, |any, &byte| any | is_structure(byte))
+        all.fold(false, |any, &byte| any | counts(byte))
     };
     let (chunks, _) = rest.as_chunks::<MANY>();
-    let plain = MANY * chunks.iter().take_while(|it| !any(it)).count();
-    let found = rest[plain..].iter().position(|&byte| is_structure(byte))?;
-    Some(plain + found)
+    MANY * chunks.iter().take_while(|it| !any(it)).count()
 }
 
 fn is_space(byte: u8) -> bool {

@@ -86,12 +86,14 @@ impl Shape {
             answer,
             outer: &outer,
         };
-        let all = calls.clone().map(Call::items_len).sum();
+        let shares = !self.reply.pointers.is_empty();
+        let bytes = |call: &Call| if shares { call.items_len() } else { 0 };
+        let all = calls.clone().map(bytes).sum();
         let (mut rest, mut before) = (&slots[..], 0);
         let outcomes = calls.map(|call| {
             let (mine, others) = rest.split_at_checked(call.count()).unwrap_or((rest, &[]));
             rest = others;
-            let own = call.items_len();
+            let own = bytes(call);
             let stretch = Stretch { before, own, all };
             before += own;
             replies.outcome(call, mine, stretch)

@@ -117,6 +117,7 @@ impl Reading<'_> {
             has_plain_items: item.is(Name::Item) && !rewrite && !flat,
             needs_body: item.has(Name::Body),
             needs_path,
+            has_plain_replies: reply.is(Name::Result) && !rewrite && matching != Matching::Index,
             flat,
             batch: (!framed).then_some(batch),
             join: Bytes::from(join.to_owned()),

@@ -42,6 +42,8 @@ pub struct Shape {
     pub(super) element: ElementForm,
     pub(super) error_status: u16,
     pub(super) reply: Template,
+    /// Whether a reply is its result as it came.
+    pub(super) has_plain_replies: bool,
     pub(super) reply_headers: Vec<HeaderName>,
     pub(super) problem: Option<Template>,
     pub(super) problem_status: Option<u16>,

@@ -85,13 +85,12 @@ impl Replies<'_> {
     }
 
     fn body(&self, call: &Call, results: &[Slot<'_>], stretch: Stretch) -> Spliced {
-        if let [only] = results
-            && self.shape.reply.is(Name::Result)
+        if self.shape.has_plain_replies
+            && let [only] = results
             && let Some(own) = Own::of(only)
-            && self.edits(call, &own, 0) == [None, None]
         {
-            let raw = self.answer.slice_ref(own.element.raw);
-            return Spliced::One(raw.slice(own.part.range()));
+            let part = &own.element.raw[own.part.range()];
+            return Spliced::One(self.answer.slice_ref(part));
         }
         let mine = results.iter().filter_map(Own::of);
         let copied = mine
@@ -196,7 +195,6 @@ impl<'a> Own<'a> {
 }
 
 /// What is written in place of something that only the batch had.
-#[derive(PartialEq)]
 enum With<'c> {
     Number(usize),
     Id(&'c [u8]),
