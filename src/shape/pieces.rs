@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
 /// Parts below this size, in bytes, are copied: there a copy costs less than a slice of
 /// its own, in the vectored write and in what keeps track of it.
@@ -71,11 +71,7 @@ impl Splicer {
 
     /// Adds a copy.
     pub fn copy(&mut self, text: &[u8]) {
-        match text {
-            // Most often a comma.
-            [byte] => self.copy.put_u8(*byte),
-            text => self.copy.extend_from_slice(text),
-        }
+        self.copy.extend_from_slice(text);
     }
 
     /// Adds a number.
