@@ -38,7 +38,7 @@ pub enum Shape {
 /// Nesting is not limited here, see [`deeper_than`]; no recursion follows it.
 pub fn visit_members<'a>(
     json: &'a str,
-    names: &[impl AsRef<str>],
+    names: &[impl Wanted],
     found: impl FnMut(usize, &'a str),
 ) -> Result<Shape, serde_json::Error> {
     let mut parser = serde_json::Deserializer::from_str(json);
@@ -98,7 +98,7 @@ struct Members<'n, N, F> {
     found: F,
 }
 
-impl<'de, N: AsRef<str>, F: FnMut(usize, &'de str)> Visitor<'de> for Members<'_, N, F> {
+impl<'de, N: Wanted, F: FnMut(usize, &'de str)> Visitor<'de> for Members<'_, N, F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -119,9 +119,43 @@ impl<'de, N: AsRef<str>, F: FnMut(usize, &'de str)> Visitor<'de> for Members<'_,
     }
 }
 
+/// What a member's name may have to be, unescaped.
+pub trait Wanted {
+    /// Whether it is.
+    fn is(&self, name: &str) -> bool;
+}
+
+impl Wanted for &str {
+    fn is(&self, name: &str) -> bool {
+        *self == name
+    }
+}
+
+impl Wanted for String {
+    fn is(&self, name: &str) -> bool {
+        self == name
+    }
+}
+
+/// A name in capital or small letters: some parsers take them for the same.
+#[derive(Clone, Copy, Debug)]
+pub struct AnyCase<'a>(pub &'a str);
+
+impl Wanted for AnyCase<'_> {
+    fn is(&self, name: &str) -> bool {
+        // By way of capitals, since two small letters may have one.
+        let folded = |it: char| it.to_uppercase().flat_map(char::to_lowercase);
+        let fold = |text: &str| text.chars().flat_map(folded).collect::<String>();
+        match name.is_ascii() && self.0.is_ascii() {
+            true => name.eq_ignore_ascii_case(self.0),
+            false => fold(name) == fold(self.0),
+        }
+    }
+}
+
 /// Which of the wanted names a member's name is, given as it is written. One
 /// with a lone surrogate is valid JSON, though none of them.
-pub fn position(written: &str, names: &[impl AsRef<str>]) -> Option<usize> {
+pub fn position(written: &str, names: &[impl Wanted]) -> Option<usize> {
     let unescaped: String;
     let name = if written.contains('\\') {
         unescaped = serde_json::from_str(written).ok()?;
@@ -129,7 +163,7 @@ pub fn position(written: &str, names: &[impl AsRef<str>]) -> Option<usize> {
     } else {
         written.strip_prefix('"')?.strip_suffix('"')?
     };
-    names.iter().position(|wanted| wanted.as_ref() == name)
+    names.iter().position(|wanted| wanted.is(name))
 }
 
 #[cfg(test)]
@@ -165,6 +199,21 @@ mod tests {
             members(r#"{"\ud800":1,"id":2}"#),
             Ok((Shape::Object, vec![(0, "2")]))
         );
+    }
+
+    #[test]
+    fn names_in_any_case_are_those_that_a_lax_parser_takes_for_the_same() {
+        for (name, wanted, same) in [
+            ("id", "id", true),
+            ("Id", "id", true),
+            ("ids", "id", false),
+            ("\u{17f}tream", "stream", true),
+            ("\u{212a}ey", "key", true),
+            ("É", "é", true),
+            ("e", "é", false),
+        ] {
+            assert_eq!(AnyCase(wanted).is(name), same, "{name}");
+        }
     }
 
     #[test]

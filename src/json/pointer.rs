@@ -10,8 +10,8 @@ use std::ops::Range;
 
 use thiserror::Error;
 
-use super::position;
 use super::scan::{self, Unreadable};
+use super::{AnyCase, Wanted, position};
 
 /// Where in a document a value stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -121,7 +121,7 @@ pub fn walk<'a>(
     };
     match text.first() {
         Some(b'{') => scan::members(text, |name, value| {
-            step(&|token| is(name, token), value.raw);
+            step(&|token| is(name, token.as_str()), value.raw);
         })?,
         Some(b'[') => {
             let mut at = 0_usize;
@@ -140,25 +140,38 @@ pub fn walk<'a>(
 /// Where in `text` what the tokens lead to stands, if there is one and no second: neither
 /// there nor, under an equal name, on the way.
 pub fn only(text: &[u8], tokens: &[String]) -> Option<Range<usize>> {
+    step_by_step(text, tokens, &|_, _| false)
+}
+
+/// As [`only`], where a name that differs in capital or small letters is a second one.
+pub fn only_in_any_case(text: &[u8], tokens: &[String]) -> Option<Range<usize>> {
+    step_by_step(text, tokens, &|name, token| is(name, AnyCase(token)))
+}
+
+fn step_by_step(
+    text: &[u8],
+    tokens: &[String],
+    is_twin: &dyn Fn(&[u8], &str) -> bool,
+) -> Option<Range<usize>> {
     let Some((token, rest)) = tokens.split_first() else {
         return Some(within(text, text.trim_ascii()));
     };
     let (mut found, mut times) = (None, 0_usize);
-    let mut note = |value| {
-        found = Some(value);
-        times += 1;
-    };
     match text.trim_ascii_start().first()? {
         b'{' => scan::members(text, |name, value| {
-            if is(name, token) {
-                note(value.raw);
+            if is(name, token.as_str()) {
+                found = Some(value.raw);
+                times += 1;
+            } else if is_twin(name, token) {
+                times += 1;
             }
         }),
         b'[' => {
             let mut at = 0_usize;
             scan::elements(text, |value| {
                 if token == itoa::Buffer::new().format(at) {
-                    note(value.raw);
+                    found = Some(value.raw);
+                    times += 1;
                 }
                 at += 1;
             })
@@ -167,7 +180,7 @@ pub fn only(text: &[u8], tokens: &[String]) -> Option<Range<usize>> {
     }
     .ok()?;
     let value = found.filter(|_| times == 1)?;
-    let (at, inner) = (within(text, value), only(value, rest)?);
+    let (at, inner) = (within(text, value), step_by_step(value, rest, is_twin)?);
     Some(at.start + inner.start..at.start + inner.end)
 }
 
@@ -206,7 +219,7 @@ pub fn within(whole: &[u8], part: &[u8]) -> Range<usize> {
 }
 
 /// Whether a name, as it is written, is the one wanted.
-fn is(name: &[u8], wanted: &str) -> bool {
+fn is(name: &[u8], wanted: impl Wanted) -> bool {
     let name = std::str::from_utf8(name).unwrap_or_default();
     position(name, &[wanted]).is_some()
 }
@@ -289,7 +302,8 @@ mod tests {
 
     #[test]
     fn what_stands_twice_is_not_the_only_one() {
-        let text = br#"{"a":{"b":1,"c":{"d":2}},"x":3,"\u0078":4,"y":{"z":5},"y":6,"l":[7,8]}"#;
+        let text =
+            br#"{"a":{"b":1,"B":1,"c":{"d":2}},"x":3,"\u0078":4,"y":{"z":5},"y":6,"l":[7,8]}"#;
         let pointers = [
             ("", Some(&text[..])),
             ("/a/b", Some(b"1")),
@@ -306,6 +320,9 @@ mod tests {
             let one = only(text, parsed[at].tokens());
             assert_eq!(one, each[at], "{pointer}");
             assert_eq!(one.map(|it| &text[it]), *expected, "{pointer}");
+            let case = only_in_any_case(text, parsed[at].tokens());
+            let expected = expected.filter(|_| *pointer != "/a/b");
+            assert_eq!(case.map(|it| &text[it]), expected, "{pointer}");
         }
     }
 

@@ -2,8 +2,9 @@
 //!
 //! The body is one JSON document or it is not merged: then its parts can be told apart by
 //! strings and brackets alone, each item is a JSON value by itself, and no parser sees more
-//! items, or others, than are counted here. A name on the way to the items that stands
-//! there twice is not merged either: parsers disagree about which counts.
+//! items, or others, than are counted here. A name on the way to the items, or to an id,
+//! that stands there twice is not merged either, nor is one that stands beside another in
+//! other letters, capital or small: parsers disagree about which counts.
 
 use std::ops::Range;
 
@@ -16,8 +17,8 @@ use super::kinds::{Kind, Kinds};
 use super::media::is_taken_for_json;
 use super::span::Span;
 use crate::job::{JobError, JobId};
-use crate::json::pointer::{Pointer, only, within};
-use crate::json::{self, scan};
+use crate::json::pointer::{Pointer, only_in_any_case as only, within};
+use crate::json::{self, AnyCase, Wanted, scan};
 
 /// What is known of a request besides its body.
 #[derive(Clone, Copy, Debug, Default)]
@@ -255,7 +256,11 @@ fn document(
     // Almost always it has one name or none, which is found while the document is checked.
     let name = tokens.and_then(|it| it.first()).map(String::as_str);
     let (mut streams, mut found, mut times) = (false, None, 0_usize);
-    let names = ["stream", name.unwrap_or_default()];
+    let names = [
+        Name::AnyCase("stream"),
+        Name::Exactly(name.unwrap_or_default()),
+        Name::AnyCase(name.unwrap_or_default()),
+    ];
     let names = if name.is_some() {
         &names[..]
     } else {
@@ -263,10 +268,12 @@ fn document(
     };
     let shape = json::visit_members(text, names, |name, value| match name {
         0 => streams |= value == "true",
-        _ => {
+        1 => {
             found = Some(value.as_bytes());
             times += 1;
         }
+        // A twin, which some parsers would take.
+        _ => times += 1,
     });
     let shape = shape.map_err(|_| Why::Form)?;
     if json::deeper_than(limits.max_depth, body) {
@@ -275,7 +282,8 @@ fn document(
     if streams {
         return Err(Why::Stream);
     }
-    let outermost = shape == json::Shape::Object && name != Some("stream");
+    let streams = |name| AnyCase("stream").is(name);
+    let outermost = shape == json::Shape::Object && !name.is_some_and(streams);
     Ok(match tokens {
         Some([_, rest @ ..]) if outermost => found.filter(|_| times == 1).and_then(|value| {
             let (at, inner) = (within(body, value), only(value, rest)?);
@@ -284,6 +292,21 @@ fn document(
         Some(tokens) => only(body, tokens),
         None => None,
     })
+}
+
+/// What a member at the top may be called.
+enum Name<'a> {
+    Exactly(&'a str),
+    AnyCase(&'a str),
+}
+
+impl Wanted for Name<'_> {
+    fn is(&self, name: &str) -> bool {
+        match self {
+            Self::Exactly(wanted) => wanted.is(name),
+            Self::AnyCase(wanted) => AnyCase(wanted).is(name),
+        }
+    }
 }
 
 fn has_twins(items: &[Item]) -> bool {

@@ -88,6 +88,18 @@ fn items_are_found_where_they_stand_or_the_call_goes_alone() {
         (ITEM, r#"{"id":1,"id":1}"#, form()),
         (ITEM, r#"{"id":1,"\u0069d":1}"#, form()),
         (ITEM, r#"{"no":1}"#, form()),
+        (ITEM, r#"{"id":1,"ID":2}"#, form()),
+        (ITEM, r#"{"\u0049D":2,"id":1}"#, form()),
+        (ITEM, r#"{"Id":1}"#, form()),
+        (ITEM, r#"{"id":1,"Stream":true}"#, alone(Why::Stream)),
+        (ITEM, "{\"id\":1,\"\u{17f}tream\":true}", alone(Why::Stream)),
+        (
+            ITEM,
+            r#"{"id":1,"x":{"ID":2}}"#,
+            one(r#"{"id":1,"x":{"ID":2}}"#),
+        ),
+        (LIST, r#"{"a":{"b":[1],"B":[2]}}"#, form()),
+        (LIST, r#"{"A":{"b":[1]},"a":{"b":[1]}}"#, form()),
         (ITEM, r#"[{"id":1}]"#, form()),
         (
             "call = 'item'\nresults = 'none'",

@@ -40,6 +40,8 @@ impl<'de> Deserialize<'de> for Members {
 enum Taken {
     First,
     Last,
+    /// The last one, in capital or small letters.
+    AnyCase,
 }
 
 /// What a parser finds there.
@@ -48,10 +50,13 @@ fn find(text: &str, path: &[&str], taken: Taken) -> Option<String> {
         return Some(text.to_owned());
     };
     let members: Members = serde_json::from_str(text).ok()?;
-    let mut mine = members.0.iter().filter(|(it, _)| it == name);
+    let mut mine = members.0.iter().filter(|(it, _)| match taken {
+        Taken::AnyCase => it.eq_ignore_ascii_case(name),
+        _ => it == name,
+    });
     let (_, value) = match taken {
         Taken::First => mine.next(),
-        Taken::Last => mine.next_back(),
+        Taken::Last | Taken::AnyCase => mine.next_back(),
     }?;
     find(value.get(), rest, taken)
 }
@@ -91,6 +96,9 @@ fn hostile(sound: &'static [&'static str]) -> impl Strategy<Value = String> {
         "\\\"",
         "\"in\"",
         "\"in\":[9]",
+        "\"IN\":[9],",
+        "\"D\":{\"in\":[9]},",
+        "\"\\u0049d\":2,",
         ",\"in\":[9]",
         "\"\\u0069n\":[9],",
         "\"d\":{\"in\":[9]},",
@@ -174,7 +182,7 @@ proptest! {
         };
         let calls = [mine.clone(), vec![first.clone()]].concat();
         let batch = batch(&shape, &calls);
-        for taken in [Taken::First, Taken::Last] {
+        for taken in [Taken::First, Taken::Last, Taken::AnyCase] {
             let alone = |call: &Call| {
                 let body = str::from_utf8(call.body()).unwrap();
                 list(&find(body, path, taken).unwrap()).unwrap()
@@ -232,7 +240,7 @@ proptest! {
                 };
                 prop_assert_eq!(&expected, found_value.get());
             }
-            let ids = sent.0.iter().filter(|(name, _)| name == "id");
+            let ids = sent.0.iter().filter(|(name, _)| name.eq_ignore_ascii_case("id"));
             prop_assert_eq!(ids.count(), 1);
         }
     }
