@@ -96,6 +96,8 @@
 //! |---|---|
 //! | every accepted job gets exactly one answer | `batcher::tests::every_item_is_accounted_for_under_contention`, `simulation`, `stories::accounting` |
 //! | no result reaches another job's caller | `engine::correlate::tests::each_job_gets_its_own_result_or_none`, `simulation`, `stories::accounting`, `stories::upstream_strays` |
+//! | what a caller sends and what comes back for it travel byte for byte, whatever the shape | `shape::tests::round_trip` |
+//! | no caller adds to a batch what is not an item of its own, in the frame that it wrote | `shape::tests::smuggling` |
 //! | nothing is sent twice that may have been done, unless that does no harm | `simulation`, `stories::retries` |
 //! | no job waits for company longer than `max_wait`, or half of its time, while a slot is free | `batcher::policy::tests::the_table_of_reasons`, `batcher::waiting_tests::no_item_expires_while_slots_are_free`, `batcher::tests::company_is_waited_for_from_the_first_arrival_on` |
 //! | no batch exceeds `max_size` or `max_bytes`, or has an id twice | `batcher::queue::tests::the_queue_does_as_the_model` |

@@ -208,8 +208,10 @@ fn results_are_found_where_the_shape_says() {
     let lines = "call = 'item'\nresults = 'lines'";
     let same = "call = 'item'\nresults = 'same'\nid = ''\nmatch = 'position'";
     let part = "call = 'item'\nresult = '/out/0'";
+    let first = "call = 'item'\nmatch = 'position'\nresult = '/0'";
     let only = "call = 'item'\nmatch = 'position'\nresult = '/*'";
     for (table, with, one) in [
+        (first, "[[1, 2],[3]]", "1"),
         (
             wrapped,
             r#"{"n":5,"r":{"data":[{"id":2},{"id":1}],"x":3},"m":{"x":[1, 2]}}"#,
