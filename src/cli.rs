@@ -3,19 +3,24 @@
 //! `main` parses a [`Cli`] and acts on its [`Command`]. The flags of the settings come from the
 //! table of settings, see [`crate::config::Flags`]; `--help` has one line for each.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::config::{Flags, Locator, parse_duration};
+use crate::config::{Flags, JOBS, Locator, parse_duration};
 use crate::printable::{SHOWN, cut, printable};
 use crate::sample_upstream;
 
 const SETTINGS: &str = "\
 All settings: config/microbatch.toml, or `microbatch check`. Flags override environment variables
 (MICROBATCH_BATCH__MAX_SIZE=64 for batch.max_size), those the file, and that the defaults.";
+
+const EXIT_CODES: &str = "\
+Exit code: 0 if every job was done, 1 if any failed or the run could not go on, 2 for wrong flags,
+78 for a wrong configuration, 130 if stopped before the end, 141 if nobody reads the results.";
 
 /// HTTP micro-batching proxy: single jobs in, one JSON array upstream, each caller its own answer
 #[derive(Debug, Parser)]
@@ -70,6 +75,9 @@ pub enum Command {
     /// Load the configuration and print it whole as TOML, secrets redacted
     #[command(after_help = SETTINGS)]
     Check(Flags),
+    /// Hand the lines of files in to a running proxy as jobs, and write their results
+    #[command(after_help = EXIT_CODES)]
+    Submit(Submit),
     /// Ask a running proxy whether it is ready
     Healthcheck(Ask),
     /// Ask a running proxy what limits it now, in words
@@ -122,6 +130,61 @@ pub struct Top {
     /// Whom to ask.
     #[command(flatten)]
     pub ask: Ask,
+}
+
+/// What `submit` takes.
+#[derive(Debug, Args)]
+pub struct Submit {
+    /// Files with a job on each line (NDJSON); - for standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Write results in the order of the input, not of finishing
+    #[arg(long)]
+    pub ordered: bool,
+    /// State file: a run that was stopped or killed goes on from it
+    #[arg(long, value_name = "STATE")]
+    pub resume: Option<PathBuf>,
+    /// Append results to this file, not to standard output
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Most jobs handed in whose results are not written, 1000 by default
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "1000",
+        hide_default_value = true
+    )]
+    #[arg(value_parser = in_flight)]
+    pub in_flight: usize,
+    /// Most requests that hand jobs in at once, 32 by default
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "32",
+        hide_default_value = true
+    )]
+    #[arg(value_parser = requests)]
+    pub requests: usize,
+    /// Say nothing but errors
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// Where the proxy is.
+    #[command(flatten)]
+    pub proxy: Locator<JOBS>,
+}
+
+fn in_flight(text: &str) -> Result<usize, String> {
+    count(text, 1_000_000)
+}
+
+fn requests(text: &str) -> Result<usize, String> {
+    count(text, 1_000)
+}
+
+/// A number from 1 on.
+fn count(text: &str, most: usize) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|it| (1..=most).contains(it));
+    number.ok_or_else(|| format!("not a number from 1 to {most}"))
 }
 
 #[cfg(test)]
@@ -240,6 +303,28 @@ mod tests {
     }
 
     #[test]
+    fn submit_takes_files_and_the_address_of_the_listener_for_jobs() {
+        match parse("submit a - --listen h:1 --in-flight 5").unwrap() {
+            Command::Submit(given) => {
+                let flags = Flags::from(given.proxy);
+                let loaded = load(&flags, std::iter::empty(), NeedUpstream::No).unwrap();
+                assert_eq!(loaded.settings.listen, "h:1");
+                assert_eq!(given.files, [PathBuf::from("a"), PathBuf::from("-")]);
+                assert_eq!((given.in_flight, given.requests), (5, 32));
+            }
+            other => panic!("{other:?}"),
+        }
+        for words in [
+            "submit",
+            "submit a --admin-listen h:1",
+            "submit a --in-flight 0",
+            "submit a --requests 1001",
+        ] {
+            assert_eq!(parse(words).unwrap_err().exit_code(), 2, "{words}");
+        }
+    }
+
+    #[test]
     fn healthcheck_has_a_timeout_of_its_own() {
         for (words, seconds) in [("healthcheck", 2), ("healthcheck --timeout 5s", 5)] {
             match parse(words).unwrap() {
@@ -294,6 +379,8 @@ mod tests {
             "healthcheck -h",
             "advice -h",
             "top -h",
+            "submit -h",
+            "submit --help",
         ] {
             let help = parse(words).unwrap_err().to_string();
             assert!(help.lines().count() <= 45, "{help}");

@@ -48,7 +48,7 @@ use std::path::Path;
 use url::Url;
 
 pub use duration::parse_duration;
-pub use flags::{Flags, Locator};
+pub use flags::{ADMIN, EVERY, Flags, JOBS, Locator};
 pub use mistake::{Mistake, Mistakes, Origin};
 pub use options::{KeyInfo, Options, keys};
 pub use settings::Settings;

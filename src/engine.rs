@@ -21,6 +21,7 @@
 //! | file | what it is |
 //! |---|---|
 //! | `process` | the engine: that way, from the slot to the last answer |
+//! | `records` | what the store of jobs for later is told, and when they go back |
 //! | `run`, `race` | a batch under way, and what it waits for while members expire or depart |
 //! | [`context`], `history` | what a batch is known by, which does not change; what it has been through |
 //! | `attempt`, `learning` | one call and how it ended; what is learned from each |
@@ -31,6 +32,8 @@
 //! | `journal` | what is told of all this, to the log and to the observer |
 
 mod answer;
+#[cfg(test)]
+mod answered_once_tests;
 mod attempt;
 #[cfg(test)]
 mod attempts_tests;
@@ -49,6 +52,9 @@ pub mod outcome;
 mod policy;
 mod process;
 mod race;
+mod records;
+#[cfg(test)]
+mod records_tests;
 mod retry;
 mod run;
 #[cfg(test)]

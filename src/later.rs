@@ -6,49 +6,69 @@
 //! it is about to send. What a record's answer is, is made by `http`, by the same function
 //! that answers waiting callers.
 //!
+//! ```text
+//! hand_in ──▶ intake ──accept──▶ store ◀──finish── finisher ◀── answered
+//!               │                  ▲ ▲                 │
+//!               ▼                  │ └── expiry        ▼
+//!              lane ──▶ engine ──sent            long polls, listeners
+//! ```
+//!
 //! | file | what it is |
 //! |---|---|
-//! | [`record`] | a record, its states, and what it is made of |
-//! | [`answer`] | an answer as it is kept |
+//! | `settings`, `error`, `lane` | what is set; why there is no record; where accepted jobs wait |
+//! | [`record`], [`answer`] | a record and what it is made of; an answer as it is kept |
 //! | [`store`] | what every store promises |
+//! | [`memory`] | the store in memory |
+//! | [`clock`] | the time of records |
+//! | `reported` | a store whose commits and failures are told |
+//! | `intake`, `finisher`, `expiry` | the tasks: jobs into the store, answers into it, records out of it |
+//! | `withdrawals` | how a job is withdrawn whose record is deleted |
+//! | `watchers`, `listener` | who waits for a record or a stream |
 
 pub mod answer;
+pub mod clock;
+mod error;
+mod expiry;
+#[cfg(test)]
+pub(crate) mod faulty_tests;
+mod finisher;
+mod intake;
+mod lane;
+mod listener;
+pub mod memory;
 pub mod record;
+mod reported;
+mod settings;
 pub mod store;
+#[cfg(test)]
+mod suite_tests;
+#[cfg(test)]
+mod tests;
+mod watchers;
+mod withdrawals;
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use thiserror::Error;
-use tokio::time::Instant;
+use sha2::{Digest, Sha256};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
 
 use self::answer::Answer;
-use self::record::{IdempotencyKey, Record, StreamName};
-use self::store::{Position, Refused, Store, StoreError};
-use crate::job::{Handle, Job, NoRandomness, State};
+use self::finisher::Finisher;
+use self::intake::Intake;
+use self::record::{Idempotency, IdempotencyKey, NewRecord, Record, StreamName};
+use self::reported::Reported;
+use self::store::{Position, Store, StoreError};
+use self::watchers::Watchers;
+use self::withdrawals::Withdrawals;
+use crate::job::{Handle, Job, State};
 use crate::observe::{Observer, RecordCounts};
 
-/// Where records are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StoreKind {
-    /// In memory, until the process ends.
-    Memory,
-    /// Nowhere: every caller waits for its answer.
-    Off,
-}
-
-/// The bounds and times of records.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// Most records there may be.
-    pub max_jobs: usize,
-    /// Most bytes of their jobs and answers.
-    pub max_bytes: usize,
-    /// How long a finished record is kept.
-    pub keep: Duration,
-    /// The longest that a job may take to finish, from when it was handed in.
-    pub job_timeout: Duration,
-}
+pub use self::error::{FetchError, HandInError};
+pub use self::lane::{Lane, Withdraw};
+pub use self::listener::{Heard, Listener};
+pub use self::settings::{Settings, StoreKind};
 
 /// Answers fetched later. A handle: clones are the same.
 #[derive(Clone, Debug)]
@@ -56,22 +76,16 @@ pub struct Later(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    store: Arc<dyn Store>,
     settings: Settings,
-    observer: Arc<Observer>,
-}
-
-/// Where jobs wait that were accepted.
-pub trait Lane: Send + Sync + 'static {
-    /// Has a job queued whose record is committed. It is answered by
-    /// [`Later::answered`], once and whatever happens; also where it can't be queued.
-    fn submit(&self, job: Job, deadline: Instant) -> Box<dyn Withdraw>;
-}
-
-/// A job that was queued.
-pub trait Withdraw: Send + Sync {
-    /// Its record is gone: it is not sent any more, or its result is nobody's.
-    fn withdraw(&self);
+    store: Arc<Reported>,
+    intake: Intake,
+    finisher: Arc<Finisher>,
+    withdrawals: Arc<Withdrawals>,
+    records: Watchers<Handle>,
+    streams: Watchers<StreamName>,
+    /// Whether nobody waits any longer.
+    ended: watch::Sender<bool>,
+    tasks: Mutex<JoinSet<()>>,
 }
 
 /// What is handed in.
@@ -85,55 +99,69 @@ pub struct HandIn {
     pub key: Option<IdempotencyKey>,
 }
 
-/// Why a job was not handed in.
-#[derive(Debug, Error)]
-pub enum HandInError {
-    /// The store did not take it.
-    #[error(transparent)]
-    Refused(#[from] Refused),
-    /// The process is about to end.
-    #[error("the process ends")]
-    Closed,
-    /// There are no random bits for a handle.
-    #[error(transparent)]
-    Randomness(#[from] NoRandomness),
-}
-
-/// Why there is no record.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-pub enum FetchError {
-    /// There is none: never was, deleted, expired, or another's.
-    #[error("there is no such job")]
-    Unknown,
-    /// The store is away.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
 impl Later {
     /// Records in this store. Jobs that are handed in wait in what
     /// [`start`](Self::start) is given.
     pub fn new(store: Arc<dyn Store>, settings: Settings, observer: Arc<Observer>) -> Self {
         Self(Arc::new(Inner {
-            store,
             settings,
-            observer,
+            store: Arc::new(Reported::new(store, observer)),
+            intake: Intake::new(),
+            finisher: Arc::new(Finisher::new()),
+            withdrawals: Arc::default(),
+            records: Watchers::new(),
+            streams: Watchers::new(),
+            ended: watch::Sender::new(false),
+            tasks: Mutex::default(),
         }))
     }
 
-    /// Takes jobs from here on: those that were handed in wait in `lane`.
+    /// Takes jobs from here on: those that were handed in wait in `lane`. What is handed
+    /// in before waits for this. Called again it does nothing.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub fn start(&self, _lane: Arc<dyn Lane>) {}
+    pub fn start(&self, lane: Arc<dyn Lane>) {
+        let inner = &*self.0;
+        let (store, withdrawals) = (Arc::clone(&inner.store), Arc::clone(&inner.withdrawals));
+        let Some(intake) = inner.intake.task(store, lane, withdrawals) else {
+            return;
+        };
+        let mut tasks = inner.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.spawn(intake);
+        let finished = Arc::new(Notify::new());
+        let (store, finisher) = (Arc::clone(&inner.store), Arc::clone(&inner.finisher));
+        let (records, streams) = (inner.records.clone(), inner.streams.clone());
+        let expiry = Arc::clone(&finished);
+        tasks.spawn(async move { finisher.run(&store, &records, &streams, &expiry).await });
+        let store = Arc::clone(&inner.store);
+        tasks.spawn(async move { expiry::run(&store, &finished).await });
+    }
 
-    /// Commits a job and has it queued, whether or not this is awaited to its end. The
-    /// record, new or that which was made by the same request before.
+    /// Commits a job and has it queued, whether or not this is awaited to its end, once
+    /// there was room for it among those that are being committed. The record, new or that
+    /// which was made by the same request before.
     ///
     /// # Errors
     /// Where there is no record.
-    pub async fn hand_in(&self, _job: HandIn) -> Result<Record, HandInError> {
-        Err(HandInError::Closed)
+    pub async fn hand_in(
+        &self,
+        HandIn { job, stream, key }: HandIn,
+    ) -> Result<Record, HandInError> {
+        let now = clock::now();
+        let handle = Handle::new(now)?;
+        let digest = |key| Idempotency {
+            key,
+            digest: digest(&job, stream.as_ref()),
+        };
+        let record = NewRecord {
+            handle,
+            idempotency: key.map(digest),
+            stream,
+            job: job.for_later(handle),
+            deadline: now.saturating_add(clock::millis(self.0.settings.job_timeout)),
+        };
+        self.0.intake.hand_in(record).await
     }
 
     /// Reads a record.
@@ -144,17 +172,32 @@ impl Later {
         self.0.store.fetch(handle).await?.ok_or(FetchError::Unknown)
     }
 
-    /// Reads a record as soon as it is finished, or at this time as it is then. It ends
-    /// too when the record is deleted.
+    /// Reads a record as soon as it is finished, or at this time as it is then, or when
+    /// the process ends. It ends too when the record is deleted.
     ///
     /// # Errors
     /// Where there is none to be had.
     pub async fn fetch_finished(
         &self,
         handle: Handle,
-        _until: Instant,
+        until: Instant,
     ) -> Result<Record, FetchError> {
-        self.fetch(handle).await
+        let mut ended = self.0.ended.subscribe();
+        let watch = self.0.records.watch(handle);
+        loop {
+            // Whatever becomes of it after this look wakes.
+            let mut woken = std::pin::pin!(watch.woken());
+            woken.as_mut().enable();
+            let record = self.fetch(handle).await?;
+            if record.state.is_finished() || until <= Instant::now() || *ended.borrow() {
+                return Ok(record);
+            }
+            tokio::select! {
+                () = woken => {}
+                () = sleep_until(until) => {}
+                _ = ended.wait_for(|&ended| ended) => {}
+            }
+        }
     }
 
     /// Removes a record; its state until then. A queued job is not sent any more; of one
@@ -163,17 +206,32 @@ impl Later {
     /// # Errors
     /// Where there is none to be had.
     pub async fn delete(&self, handle: Handle) -> Result<State, FetchError> {
-        let deleted = self.0.store.delete(handle).await?;
-        deleted.ok_or(FetchError::Unknown)
+        let later = self.clone();
+        // In a task, since what follows from it is not to depend on who asked.
+        let deleting = tokio::spawn(async move {
+            let deleted = later.0.store.delete(handle).await;
+            if let Ok(Some(_)) = deleted {
+                later.0.withdrawals.withdraw(handle);
+                later.0.records.wake([&handle]);
+            }
+            deleted
+        });
+        let deleted = deleting.await.unwrap_or(Err(StoreError::Unanswered));
+        deleted?.ok_or(FetchError::Unknown)
     }
 
     /// Listens to a stream, from after this position on, or from its beginning.
     pub fn listen(&self, stream: StreamName, after: Option<Position>) -> Listener {
-        Listener {
-            later: self.clone(),
-            stream,
-            after: after.unwrap_or_default(),
-        }
+        let inner = &*self.0;
+        let watch = inner.streams.watch(stream.clone());
+        let (store, ended) = (Arc::clone(&inner.store), inner.ended.subscribe());
+        Listener::new(store, watch, (stream, after), inner.settings.keep, ended)
+    }
+
+    /// Whether [`sent`](Self::sent) is done when it is first polled, so that nobody waits
+    /// for it.
+    pub fn commits_at_once(&self) -> bool {
+        self.0.store.commits_at_once()
     }
 
     /// These are about to be sent. Those of them that are not to be, since their records
@@ -182,21 +240,52 @@ impl Later {
     /// # Errors
     /// Where the store is away: nothing may be sent then.
     pub async fn sent(&self, handles: Vec<Handle>) -> Result<Vec<Handle>, StoreError> {
-        self.0.store.sent(handles).await
+        let gone = self.0.store.sent(handles).await?;
+        for handle in &gone {
+            self.0.withdrawals.withdraw(*handle);
+        }
+        Ok(gone)
     }
 
-    /// These wait for another attempt.
-    pub fn queued_again(&self, _handles: Vec<Handle>) {}
+    /// These wait for another attempt. To be awaited before they are
+    /// [`sent`](Self::sent) again.
+    ///
+    /// # Errors
+    /// Where the store is away: they stay as they are then.
+    pub async fn queued_again(&self, handles: Vec<Handle>) -> Result<(), StoreError> {
+        self.0.store.queued_again(handles).await
+    }
 
     /// What became of a job. It is committed soon, and visible from then on.
-    pub fn answered(&self, _handle: Handle, _answer: Answer) {}
+    pub fn answered(&self, handle: Handle, answer: Answer) {
+        self.0.withdrawals.answered(handle);
+        self.0.finisher.finish(handle, answer);
+    }
 
-    /// Waits until every answer is committed that there is, and ends what listens.
-    pub async fn end(&self) {}
+    /// Takes no more jobs: [`HandInError::Closed`]. Those that were handed in before are
+    /// still queued.
+    pub fn close(&self) {
+        self.0.intake.close();
+    }
+
+    /// Takes no more jobs, waits until every answer is committed that there is, and ends
+    /// what listens or polls.
+    pub async fn end(&self) {
+        self.close();
+        self.0.intake.emptied().await;
+        self.0.finisher.all_committed().await;
+        self.0.ended.send_replace(true);
+    }
 
     /// What was counted, and what there is, at one moment.
     pub fn counts(&self) -> RecordCounts {
         self.0.store.counts()
+    }
+
+    /// How many jobs wait or are under way, as far as it is known here.
+    #[cfg(test)]
+    pub(crate) fn withdrawals(&self) -> usize {
+        self.0.withdrawals.len()
     }
 
     /// The bounds and times.
@@ -205,36 +294,12 @@ impl Later {
     }
 }
 
-/// Somebody who listens to a stream. It holds no answers: it reads them when it is asked.
-#[derive(Debug)]
-pub struct Listener {
-    later: Later,
-    stream: StreamName,
-    after: Position,
-}
-
-/// What a listener hears.
-#[derive(Clone, Debug)]
-pub enum Heard {
-    /// Answers have expired since the position that was asked for.
-    Gap,
-    /// A record finished, with its position.
-    Finished(Position, Box<Record>),
-}
-
-impl Listener {
-    /// The next, as soon as there is one; `None` when the process ends. An error of the
-    /// store does not end it: it may be asked again.
-    ///
-    /// # Errors
-    /// Where the store is away.
-    pub async fn next(&mut self) -> Result<Option<Heard>, StoreError> {
-        let _page = self
-            .later
-            .0
-            .store
-            .read_stream(&self.stream, self.after, 1)
-            .await?;
-        Ok(None)
-    }
+/// What a request with an idempotency key is compared by when it comes again.
+fn digest(job: &Job, stream: Option<&StreamName>) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    // No name has a line break, and so it ends where it ends.
+    digest.update(stream.map_or("", StreamName::as_str));
+    digest.update(b"\n");
+    digest.update(job.raw());
+    digest.finalize().into()
 }

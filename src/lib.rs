@@ -47,6 +47,7 @@
 //! | [`printable`] | text of others, safe to look at |
 //! | [`address`] | addresses to listen on, as text |
 //! | [`ask`], `top` | the commands that ask a running proxy; the live page in a terminal, behind a feature |
+//! | [`submit`] | the command that hands files in to a running proxy, and writes the results |
 //! | [`sample_upstream`] | the upstream of `microbatch demo` and `microbatch upstream` |
 //!
 //! # Laws
@@ -57,44 +58,48 @@
 //! | room | may know |
 //! |---|---|
 //! | `address` | `printable` |
-//! | `app` | `batcher`, `config`, `engine`, `http`, `job`, `observe`, `resilience`, `server`, `telemetry`, `upstream` |
+//! | `app` | `batcher`, `config`, `engine`, `http`, `job`, `later`, `observe`, `resilience`, `server`, `telemetry`, `upstream` |
 //! | `ask` | `address`, `printable` |
 //! | `aside` |  |
 //! | `cli` | `config`, `printable`, `sample_upstream` |
 //! | `code` |  |
 //! | `config` | `address`, `batcher`, `engine`, `http`, `later`, `observe`, `printable`, `resilience`, `server`, `telemetry`, `upstream` |
-//! | `engine` | `aside`, `batcher`, `code`, `fault`, `job`, `json`, `observe`, `resilience`, `throttle`, `trace_context`, `upstream` |
+//! | `engine` | `aside`, `batcher`, `code`, `fault`, `job`, `json`, `later`, `observe`, `resilience`, `throttle`, `trace_context`, `upstream` |
 //! | `fault` | `code`, `json` |
-//! | `http` | `aside`, `batcher`, `code`, `engine`, `job`, `observe`, `server`, `trace_context` |
+//! | `http` | `aside`, `batcher`, `code`, `engine`, `job`, `later`, `observe`, `server`, `trace_context` |
 //! | `job` | `json`, `trace_context` |
 //! | `json` |  |
-//! | `later` | `code`, `job`, `observe` |
+//! | `later` | `code`, `job`, `observe`, `throttle` |
 //! | `lazy_timeout` |  |
-//! | `main` | `address`, `app`, `ask`, `cli`, `config`, `printable`, `sample_upstream`, `telemetry`, `top` |
+//! | `main` | `address`, `app`, `ask`, `cli`, `config`, `printable`, `sample_upstream`, `submit`, `telemetry`, `top` |
 //! | `observe` | `batcher`, `code`, `fault`, `printable`, `throttle` |
 //! | `printable` |  |
 //! | `resilience` | `batcher` |
 //! | `sample_upstream` | `address` |
 //! | `server` | `throttle` |
 //! | `shape` | `fault`, `job`, `json` |
+//! | `submit` | `address`, `resilience` |
 //! | `telemetry` | `printable` |
 //! | `throttle` |  |
 //! | `top` | `ask`, `batcher`, `code`, `observe`, `printable` |
 //! | `trace_context` |  |
 //! | `upstream` | `lazy_timeout`, `trace_context` |
 //!
-//! `batcher` names neither JSON, HTTP, ids nor anything of this crate. `top` and `ask`
-//! speak to another process, and know of this one its names alone. `observe` is told
-//! and asks nobody. Nothing outside of `http` knows which status a caller gets. What
-//! decides stays pure, without I/O, clock or tasks: the batcher's state with its queue
-//! and policy, encoding and correlation, all of `resilience`, a connection's guard,
-//! health and advice.
+//! `batcher` names neither JSON, HTTP, ids nor anything of this crate. `top`, `ask` and
+//! `submit` speak to another process, and know of this one its names alone. `observe` is told
+//! and asks nobody. Nothing outside of `http` and `shape` knows which status a caller gets.
+//! What decides stays pure, without I/O, clock or tasks: the batcher's state with its queue
+//! and policy, encoding and correlation, all of `resilience` and of `shape`, a connection's
+//! guard, health and advice.
 //!
 //! # Invariants, and the tests that hold them
 //!
 //! | always | held by |
 //! |---|---|
 //! | every accepted job gets exactly one answer | `batcher::tests::every_item_is_accounted_for_under_contention`, `simulation`, `stories::accounting` |
+//! | every record of a job for later is answered exactly once, unless it is deleted | `engine::answered_once_tests`, `later::memory::tests` |
+//! | no caller waits for the store of jobs for later | `engine::records_tests::callers_notice_nothing_of_a_store_that_is_away` |
+//! | nobody can guess a handle | `job::handle::tests::handles_are_random` |
 //! | no result reaches another job's caller | `engine::correlate::tests::each_job_gets_its_own_result_or_none`, `simulation`, `stories::accounting`, `stories::upstream_strays` |
 //! | what a caller sends and what comes back for it travel byte for byte, whatever the shape | `shape::tests::round_trip` |
 //! | no caller adds to a batch what is not an item of its own, in the frame that it wrote | `shape::tests::smuggling` |
@@ -135,6 +140,7 @@ pub mod resilience;
 pub mod sample_upstream;
 pub mod server;
 pub mod shape;
+pub mod submit;
 pub mod telemetry;
 pub mod throttle;
 #[cfg(feature = "top")]

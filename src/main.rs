@@ -9,9 +9,10 @@ use clap::{CommandFactory, Parser};
 use microbatch::address::connectable;
 use microbatch::app::{App, Report};
 use microbatch::ask::{Asker, advice};
-use microbatch::cli::{self, Ask, Cli, Command, Top};
+use microbatch::cli::{self, Ask, Cli, Command, Submit, Top};
 use microbatch::config::{self, Flags, Loaded, Mistakes, NeedUpstream, Options};
 use microbatch::printable::printable_json;
+use microbatch::submit::{self, submit};
 use microbatch::{sample_upstream, telemetry};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -22,7 +23,10 @@ use url::Url;
 const EX_CONFIG: u8 = 78;
 
 /// What a shell reports of a process that SIGINT has ended.
-const EX_INTERRUPTED: i32 = 130;
+const EX_INTERRUPTED: u8 = 130;
+
+/// What a shell reports of a process that SIGPIPE has ended.
+const EX_BROKEN_PIPE: u8 = 141;
 
 /// The time for the last tasks to notice that the runtime ends.
 const LAST_TASKS: Duration = Duration::from_millis(200);
@@ -83,6 +87,7 @@ async fn run(command: Command) -> anyhow::Result<End> {
         Command::Demo(flags) => return demo(&flags).await,
         Command::Upstream(args) => upstream(args).await?,
         Command::Check(flags) => check(&load(&flags, NeedUpstream::Yes)?)?,
+        Command::Submit(given) => return hand_in(given).await.map(End::Code),
         Command::Healthcheck(ask) => return ask_ready(&asker(&ask)?).await.map(End::Code),
         Command::Advice(given) => {
             let asker = asker(&given.ask)?;
@@ -121,6 +126,28 @@ async fn top(given: &Top) -> anyhow::Result<()> {
 #[cfg(not(feature = "top"))]
 async fn top(_: &Top) -> anyhow::Result<()> {
     anyhow::bail!("this build has no `top`: the feature of that name was left out")
+}
+
+/// Hands files in.
+async fn hand_in(given: Submit) -> anyhow::Result<ExitCode> {
+    let loaded = load(&Flags::from(given.proxy), NeedUpstream::No)?;
+    let stop = twice()?;
+    let settings = submit::Settings {
+        files: given.files,
+        ordered: given.ordered,
+        resume: given.resume,
+        output: given.output,
+        in_flight: given.in_flight,
+        requests: given.requests,
+        quiet: given.quiet,
+    };
+    let end = submit(&loaded.settings.listen, settings, stop).await?;
+    Ok(match end {
+        submit::End::Done => ExitCode::SUCCESS,
+        submit::End::Failed => ExitCode::FAILURE,
+        submit::End::Stopped => ExitCode::from(EX_INTERRUPTED),
+        submit::End::ReaderGone => ExitCode::from(EX_BROKEN_PIPE),
+    })
 }
 
 fn load(flags: &Flags, need: NeedUpstream) -> Result<Loaded, Mistakes> {
@@ -247,19 +274,25 @@ async fn ask_ready(asker: &Asker) -> anyhow::Result<ExitCode> {
 /// Resolves at the first SIGTERM or SIGINT; the second ends the process. A SIGHUP,
 /// which a terminal sends that closes, never does.
 fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send> {
-    let mut terminate = signal(SignalKind::terminate()).context("can't listen for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("can't listen for SIGINT")?;
+    let stop = twice()?;
     let mut hang_up = signal(SignalKind::hangup()).context("can't listen for SIGHUP")?;
     tokio::spawn(async move {
         while hang_up.recv().await.is_some() {
             info!("SIGHUP: settings are read at start alone, nothing is reloaded");
         }
     });
+    Ok(stop)
+}
+
+/// Resolves at the first SIGTERM or SIGINT; the second ends the process.
+fn twice() -> anyhow::Result<impl Future<Output = ()> + Send> {
+    let mut terminate = signal(SignalKind::terminate()).context("can't listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("can't listen for SIGINT")?;
     Ok(async move {
         either(&mut terminate, &mut interrupt).await;
         tokio::spawn(async move {
             either(&mut terminate, &mut interrupt).await;
-            std::process::exit(EX_INTERRUPTED);
+            std::process::exit(EX_INTERRUPTED.into());
         });
     })
 }

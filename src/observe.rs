@@ -26,7 +26,7 @@ pub use by_code::ByCode;
 pub use event::{Bounds, Event, FailedJobs, SplitCause};
 pub use failed_answer::FailedAnswer;
 pub use moment::{Moment, Totals};
-pub use records::{RecordCounts, StoreStep};
+pub use records::{RecordBounds, RecordCounts, Records, StoreStep};
 
 /// What has happened in this process.
 #[derive(Debug)]
@@ -77,9 +77,10 @@ impl Observer {
         self.failures.tell_rest();
     }
 
-    /// The last five minutes, up to one moment.
-    pub fn recent(&self, batcher: impl Fn() -> Snapshot) -> Recent {
-        self.live.read(|| self.one_moment(batcher))
+    /// The last five minutes, up to one moment; with what the store of jobs for later
+    /// counts, if there is one.
+    pub fn recent(&self, batcher: impl Fn() -> Snapshot, records: Option<Records>) -> Recent {
+        self.live.read(records, || self.one_moment(batcher))
     }
 
     /// What is counted at one moment, here and in the batcher: the accepted jobs are
@@ -153,5 +154,31 @@ mod tests {
             assert_eq!(unanswered, expected, "{busy}");
             assert_eq!(moment.batcher.most_queued, 7, "{busy}");
         }
+    }
+
+    /// Long polls and fetches end so where a record was deleted: nobody is in trouble.
+    #[test]
+    fn who_asks_for_a_job_that_is_gone_is_not_refused_one() {
+        let observer = Observer::new(BOUNDS);
+        for code in [Code::JobUnknown, Code::StoreFull, Code::QueueFull] {
+            let batcher = Snapshot::default();
+            observer.tell(Event::Refused { code, batcher });
+        }
+        for step in [StoreStep::Accept, StoreStep::Fetch] {
+            observer.tell(Event::StoreFailed { step });
+        }
+        let Totals {
+            refused,
+            store_full,
+            store_errors,
+            ..
+        } = observer.metrics.totals();
+        assert_eq!((refused, store_full, store_errors), (2, 1, 2));
+        assert_eq!(observer.metrics.total_refused(), 3);
+        let recent = observer.recent(Snapshot::default, None);
+        let [second] = &recent.seconds[..] else {
+            panic!("{recent:?}");
+        };
+        assert_eq!((second.counts.refused, second.counts.store_errors), (2, 2));
     }
 }

@@ -8,13 +8,14 @@
 //!               └──────────────── pure ─────────────────────────────────────────────┘
 //! ```
 //!
-//! `draw` places what `panels` and `failures` make. `screen` alone knows the terminal,
+//! `draw` places what `panels`, `later` and `failures` make. `screen` alone knows the terminal,
 //! the keys and the clock.
 
 mod draw;
 mod error;
 mod failures;
 mod history;
+mod later;
 mod look;
 mod panels;
 mod screen;

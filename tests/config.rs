@@ -289,7 +289,7 @@ fn each_mistake_of_a_file_is_named_with_its_line_and_key() {
         ),
         (
             "[retries]\nbase = 1",
-            "m.toml:1: retries: unknown section; known are server, admin, batch, queue, upstream, retry, circuit, shutdown, log",
+            "m.toml:1: retries: unknown section; known are server, admin, batch, queue, upstream, later, retry, circuit, shutdown, log",
         ),
         (
             "[log]\nlevel = \"inof\"",
@@ -537,6 +537,16 @@ fn what_cannot_work_together_is_refused_with_both_places() {
             "server.max_buffered = \"16MiB\"",
             &[],
             "server.max_buffered = 16MiB (m.toml:1) is less than server.max_body = 256KiB (default) and upstream.max_response = 16MiB (default) together: one body and one answer must fit; raise server.max_buffered or lower one of the two",
+        ),
+        (
+            "later.max_wait = \"1h\"",
+            &[],
+            "later.max_wait = 1h (m.toml:1) is not less than later.job_timeout = 1h (default): a job would expire while it waits for company; lower later.max_wait or raise later.job_timeout",
+        ),
+        (
+            "later.max_bytes = \"255KiB\"",
+            &[],
+            "later.max_bytes = 255KiB (m.toml:1) is less than server.max_body = 256KiB (default): the largest job could never be kept; raise later.max_bytes or lower server.max_body",
         ),
         (
             "retry.base = \"2s\"",

@@ -52,7 +52,7 @@ pub fn measure(seconds: u32) -> Result<()> {
 }
 
 /// Instructions for each request of one run.
-fn count(counter: &Counter, server: &Server, seconds: u32) -> Result<f64> {
+pub fn count(counter: &Counter, server: &Server, seconds: u32) -> Result<f64> {
     // Whatever is done once is done before.
     wrk::drive(&server.address, Load::of(CALLERS, seconds))?;
     control(server, &["-i", "on"])?;

@@ -62,6 +62,7 @@ function done(summary, latency)
    for _, thread in ipairs(threads) do
       queued = math.max(queued, p99(thread:get("waits") or {}))
    end
-   io.write(string.format("result requests=%d us=%d p50=%d failed=%d queued=%d\n",
-      summary.requests, summary.duration, latency:percentile(50), failed, queued))
+   io.write(string.format("result requests=%d us=%d p50=%d p99=%d failed=%d queued=%d\n",
+      summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
+      failed, queued))
 end

@@ -23,6 +23,7 @@ mod costs;
 mod counter;
 mod goals;
 mod instructions;
+mod later;
 mod plot;
 mod process;
 mod servers;
@@ -51,6 +52,12 @@ struct Options {
     /// Counts instructions for each job, and measures nothing else.
     #[arg(long)]
     instructions: bool,
+    /// Measures answers fetched later, and nothing else.
+    #[arg(long)]
+    later: bool,
+    /// How many jobs wait then.
+    #[arg(long, default_value_t = 1_000_000)]
+    backlog: usize,
     /// Said by cargo.
     #[arg(long, hide = true)]
     bench: bool,
@@ -67,6 +74,9 @@ fn main() -> Result<()> {
         return instructions::measure(options.seconds);
     }
     callers::allow_many_files()?;
+    if options.later {
+        return later::measure(options.backlog, options.seconds);
+    }
     goals::measure(options.rounds, options.seconds)?;
     if !options.goals_only {
         let curves = costs::measure(options.seconds)?;

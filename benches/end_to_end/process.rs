@@ -59,12 +59,30 @@ impl Server {
 
     /// The product in front of an upstream; its log tells its addresses.
     pub fn proxy(upstream: &str, flags: &str) -> Result<Self> {
-        Self::of_the_product(product(), &in_front_of(upstream, flags))
+        Self::proxy_with(upstream, flags, &[])
+    }
+
+    /// The same, with these settings from its environment.
+    pub fn proxy_with(upstream: &str, flags: &str, settings: &[(&str, &str)]) -> Result<Self> {
+        let mut command = product();
+        command.envs(settings.iter().copied());
+        Self::of_the_product(command, &in_front_of(upstream, flags))
     }
 
     /// The same, its instructions to be counted.
     pub fn counted_proxy(upstream: &str, flags: &str, counter: &Counter) -> Result<Self> {
-        let command = counter.command(PRODUCT.into());
+        Self::counted_proxy_with(upstream, flags, counter, &[])
+    }
+
+    /// The same, with these settings from its environment.
+    pub fn counted_proxy_with(
+        upstream: &str,
+        flags: &str,
+        counter: &Counter,
+        settings: &[(&str, &str)],
+    ) -> Result<Self> {
+        let mut command = counter.command(PRODUCT.into());
+        command.envs(settings.iter().copied());
         Self::of_the_product(command, &in_front_of(upstream, flags))
     }
 
@@ -162,20 +180,31 @@ impl Server {
         Ok(kib.context("no such line")?.parse()?)
     }
 
-    /// A metric without labels.
+    /// A metric, with its labels if it has any.
     pub fn metric(&self, name: &str) -> Result<f64> {
-        let admin = self.admin.as_ref().context("no admin listener")?;
-        let mut stream = TcpStream::connect(admin)?;
-        write!(
-            stream,
-            "GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
-        )?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text)?;
+        let text = self.ask("GET", "/metrics")?;
         let value = text
             .lines()
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         Ok(value.context("no such metric")?.trim().parse()?)
+    }
+
+    /// Posts to the admin listener.
+    pub fn post(&self, path: &str) -> Result<()> {
+        self.ask("POST", path).map(drop)
+    }
+
+    fn ask(&self, method: &str, path: &str) -> Result<String> {
+        let admin = self.admin.as_ref().context("no admin listener")?;
+        let mut stream = TcpStream::connect(admin)?;
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+             content-length: 0\r\n\r\n"
+        )?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        Ok(text)
     }
 
     /// Its own process, and those that it has started.

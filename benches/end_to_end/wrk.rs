@@ -37,6 +37,8 @@ pub struct Run {
     pub seconds: f64,
     /// The median time to an answer, in microseconds.
     pub p50: f64,
+    /// The 99th percentile of it.
+    pub p99: f64,
     /// The 99th percentile of the time in the queue, in microseconds; only with
     /// pauses.
     pub queued: f64,
@@ -80,6 +82,7 @@ pub fn drive(address: &str, load: Load) -> Result<Run> {
         requests: field("requests")?,
         seconds: field("us")? / 1e6,
         p50: field("p50")?,
+        p99: field("p99")?,
         queued: field("queued")?,
     })
 }

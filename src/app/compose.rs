@@ -19,9 +19,12 @@ use crate::engine::circuit::Circuit;
 use crate::engine::outcome::JobResult;
 use crate::engine::{Engine, Phase};
 use crate::http::{
-    Admin, Buffered, Caller, HostNames, Jobs, JobsInner, Operator, admin_router, jobs_router,
+    Admin, Answers, Buffered, Caller, HostNames, Jobs, JobsInner, Lane, Operator, admin_router,
+    jobs_router,
 };
 use crate::job::Job;
+use crate::later::Later;
+use crate::later::memory::Memory;
 use crate::observe::Observer;
 use crate::resilience::budget::Budget;
 use crate::server::runtimes::Workers;
@@ -32,6 +35,8 @@ use crate::upstream::Upstream;
 pub(super) struct Proxy {
     /// Where jobs wait.
     pub batcher: Batcher<Job, JobResult>,
+    /// The jobs whose answers are fetched later, unless there are none.
+    pub later: Option<Later>,
     /// Who is told what happens.
     pub observer: Arc<Observer>,
     /// How far the process's life has come.
@@ -50,11 +55,19 @@ impl Proxy {
     /// Calls go to `upstream`, and jobs are processed by `workers`.
     pub fn new(settings: Settings, upstream: Upstream, workers: &Workers) -> Self {
         let Settings {
-            jobs, route, admin, ..
+            jobs,
+            route,
+            admin,
+            later,
+            ..
         } = settings;
         let observer = Observer::new(route.bounds).with_log(telemetry::lines_dropped);
         let observer = Arc::new(observer);
         let (phase, current) = watch::channel(Phase::Running);
+        let later = later.map(|settings| {
+            let store = Arc::new(Memory::new(&settings));
+            Later::new(store, settings, Arc::clone(&observer))
+        });
         let circuit = Circuit::new(route.circuit_failures, route.circuit_open_for);
         let circuit = Arc::new(circuit);
         let engine = Engine::new(
@@ -65,6 +78,10 @@ impl Proxy {
             current.clone(),
             Arc::clone(&observer),
         );
+        let engine = match &later {
+            Some(later) => engine.with_later(later.clone()),
+            None => engine,
+        };
         let engine = Arc::new(match route.adaptive {
             false => engine,
             true => engine.adaptive(),
@@ -77,6 +94,15 @@ impl Proxy {
             0 => batcher.clone(),
             _ => batcher.on_this_runtime(),
         });
+        let answers = Answers {
+            timing: jobs.timing,
+            idempotent: jobs.idempotent,
+            job_error_status: jobs.error_status,
+        };
+        if let Some(later) = &later {
+            let lane = Lane::new(batcher.clone(), later.clone(), answers);
+            later.start(Arc::new(lane));
+        }
         let jobs = Jobs::from(JobsInner {
             batcher: batcher.clone(),
             observer: Arc::clone(&observer),
@@ -86,11 +112,10 @@ impl Proxy {
             max_depth: jobs.max_depth,
             request_timeout: jobs.request_timeout,
             read_timeout: jobs.read_timeout,
-            timing: jobs.timing,
-            idempotent: jobs.idempotent,
+            answers,
             phase: current,
             circuit: Arc::clone(&circuit),
-            job_error_status: jobs.error_status,
+            later: later.clone(),
         });
         let ready = Arc::new(AtomicBool::new(true));
         let operators = admin.map(|admin| Operators {
@@ -102,6 +127,7 @@ impl Proxy {
                 limits: admin.limits,
                 advice: admin.advice,
                 observer: Arc::clone(&observer),
+                later: later.clone(),
                 circuit,
                 buffered: Arc::clone(&jobs.buffered),
             }),
@@ -109,6 +135,7 @@ impl Proxy {
         });
         Self {
             batcher,
+            later,
             observer,
             phase,
             ready,

@@ -1,6 +1,7 @@
 //! The order of the end: not ready, delay, no new jobs, no new connections, drain,
 //! give up, done.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -15,7 +16,8 @@ use crate::batcher::Batcher;
 use crate::engine::Phase;
 use crate::engine::outcome::JobResult;
 use crate::job::Job;
-use crate::observe::Observer;
+use crate::later::Later;
+use crate::observe::{Observer, RecordCounts};
 use crate::server::connections::Connections;
 
 /// The time for answers to be written once the last job is answered, and for
@@ -48,7 +50,12 @@ pub(super) async fn drain(
         accepting,
         stop_accepting,
     } = listeners;
-    let Proxy { batcher, phase, .. } = proxy;
+    let Proxy {
+        batcher,
+        later,
+        phase,
+        ..
+    } = proxy;
     proxy.ready.store(false, Ordering::Relaxed);
     // Callers go elsewhere, answer by answer, before this is closed to them.
     callers.close();
@@ -59,6 +66,9 @@ pub(super) async fn drain(
     // First of the two, so that a client that sees the listener closed sees no more
     // jobs accepted either.
     batcher.close();
+    if let Some(later) = later {
+        later.close();
+    }
     phase.send_replace(Phase::Draining);
     stop_accepting.send_replace(true);
     let answered = async {
@@ -67,6 +77,10 @@ pub(super) async fn drain(
             phase.send_replace(Phase::GivingUp);
             // Everybody has an answer as soon as its task runs.
             let _ = timeout(LAST_WORDS, batcher.vacated()).await;
+        }
+        // Whoever waits for a record or listens has its answer then.
+        if let Some(later) = later {
+            let _ = timeout(LAST_WORDS, later.end()).await;
         }
         // A request that is still coming in is refused when it is there. A caller
         // that neither sends nor reads by then does not hold up the end, nor does one
@@ -83,6 +97,7 @@ pub(super) async fn drain(
     let _ = timeout(LAST_READS, callers.closed()).await;
     Report {
         batcher: batcher.clone(),
+        later: later.clone(),
         observer: Arc::clone(&proxy.observer),
     }
 }
@@ -92,16 +107,23 @@ pub(super) async fn drain(
 #[must_use = "its line is to be the log's last"]
 pub struct Report {
     batcher: Batcher<Job, JobResult>,
+    later: Option<Later>,
     observer: Arc<Observer>,
 }
 
 impl Report {
     /// Logs it. To be called when nothing else is left that might log.
     pub fn log(&self) {
-        let Self { batcher, observer } = self;
+        let Self {
+            batcher,
+            later,
+            observer,
+        } = self;
         observer.tell_rest();
         let metrics = &observer.metrics;
         let counts = batcher.snapshot();
+        let records = later.as_ref().map(Later::counts);
+        let records = records.filter(|records| records.accepted > 0);
         info!(
             accepted = counts.accepted,
             answered = metrics.total_answered(),
@@ -109,7 +131,31 @@ impl Report {
             refused = metrics.total_refused(),
             refusals = %metrics.refusals(),
             cancelled = counts.cancelled_queued + counts.cancelled_in_flight,
+            later = records.map(|it| tracing::field::display(InWords(it))),
             "done"
         );
+    }
+}
+
+/// What became of the jobs for later.
+struct InWords(RecordCounts);
+
+impl fmt::Display for InWords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let RecordCounts {
+            accepted,
+            finished,
+            deleted,
+            ..
+        } = &self.0;
+        let [queued, sent, ..] = deleted;
+        write!(f, "accepted={accepted}")?;
+        for (code, count) in finished {
+            write!(f, " {code}={count}")?;
+        }
+        match queued + sent {
+            0 => Ok(()),
+            unfinished => write!(f, " deleted={unfinished}"),
+        }
     }
 }

@@ -13,10 +13,9 @@ pub(crate) const MILLISECOND: Duration = Duration::from_millis(1);
 /// An hour, the upper end of most ranges.
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 /// A day.
+pub(crate) const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Thirty days.
 pub(crate) const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
-
-pub(crate) const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// A span of time within `range`, written with its unit.
 pub(crate) fn time(range: RangeInclusive<Duration>) -> Kind<Duration> {

@@ -17,39 +17,60 @@ use super::options::{KeyInfo, Options, keys};
 
 const CONFIG: &str = "config";
 
-/// The settings given as flags, and the file named by `--config`; or the `FEW` flags among them
-/// that say where a running proxy's admin listener is.
+/// The settings given as flags, and the file named by `--config`; or those of them alone that are
+/// `WHICH`: [`EVERY`], [`ADMIN`] or [`JOBS`].
 #[derive(Clone, Debug, Default)]
-pub struct Flags<const FEW: bool = false> {
+pub struct Flags<const WHICH: u8 = EVERY> {
     /// The configuration file.
     pub config: Option<PathBuf>,
     pub(crate) options: Options,
 }
 
-/// The few flags that say where a running proxy's admin listener is: the same as its own.
-pub type Locator = Flags<true>;
+/// Every setting that has a flag.
+pub const EVERY: u8 = 0;
 
-impl From<Locator> for Flags {
-    fn from(Flags { config, options }: Locator) -> Self {
+/// Where a running proxy's admin listener is.
+pub const ADMIN: u8 = 1;
+
+/// Where a running proxy's listener for jobs is.
+pub const JOBS: u8 = 2;
+
+/// The few flags that say where a running proxy's listener is: the same as its own.
+pub type Locator<const WHICH: u8 = ADMIN> = Flags<WHICH>;
+
+impl From<Flags<ADMIN>> for Flags {
+    fn from(Flags { config, options }: Flags<ADMIN>) -> Self {
+        Flags { config, options }
+    }
+}
+
+impl From<Flags<JOBS>> for Flags {
+    fn from(Flags { config, options }: Flags<JOBS>) -> Self {
         Flags { config, options }
     }
 }
 
 /// The settings that have a flag.
-fn flagged(few: bool) -> impl Iterator<Item = (&'static KeyInfo, &'static str)> {
-    let keys = keys().iter();
-    let wanted = keys.filter(move |key| !few || key.key == "admin.listen");
+fn flagged(which: u8) -> impl Iterator<Item = (&'static KeyInfo, &'static str)> {
+    let only = match which {
+        ADMIN => Some("admin.listen"),
+        JOBS => Some("server.listen"),
+        _ => None,
+    };
+    let wanted = keys()
+        .iter()
+        .filter(move |key| only.is_none_or(|only| key.key == only));
     wanted.filter_map(|key| Some((key, key.flag?)))
 }
 
-impl<const FEW: bool> Args for Flags<FEW> {
+impl<const WHICH: u8> Args for Flags<WHICH> {
     fn augment_args(command: Command) -> Command {
         let file = Arg::new(CONFIG)
             .long(CONFIG)
             .value_name("FILE")
             .value_parser(ValueParser::path_buf())
             .help("Configuration file (TOML) [env: MICROBATCH_CONFIG]");
-        let flags = flagged(FEW).map(|(key, flag)| argument(key, flag));
+        let flags = flagged(WHICH).map(|(key, flag)| argument(key, flag));
         command.arg(file).args(flags)
     }
 
@@ -58,7 +79,7 @@ impl<const FEW: bool> Args for Flags<FEW> {
     }
 }
 
-impl<const FEW: bool> FromArgMatches for Flags<FEW> {
+impl<const WHICH: u8> FromArgMatches for Flags<WHICH> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
         let mut flags = Self::default();
         flags.update_from_arg_matches(matches)?;
@@ -70,7 +91,7 @@ impl<const FEW: bool> FromArgMatches for Flags<FEW> {
             self.config = Some(path.clone());
         }
         // A flag given once more lies above what was given before.
-        for (key, _) in flagged(FEW) {
+        for (key, _) in flagged(WHICH) {
             for given in matches.get_many::<Options>(key.key).into_iter().flatten() {
                 let lower = std::mem::take(&mut self.options);
                 self.options = given.clone().combine(&lower);

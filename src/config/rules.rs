@@ -6,10 +6,13 @@
 use super::given::Given;
 use super::options::{Options, RouteOptions};
 use crate::address::collide;
+use crate::later::StoreKind;
 
 /// What cannot work together.
 pub(crate) fn refused(options: &Options) -> Vec<String> {
-    let (server, admin) = (&options.server, &options.admin);
+    let (server, admin, later) = (&options.server, &options.admin, &options.later);
+    // What is set of a store that is off says nothing.
+    let keeps = later.store.get() != Some(StoreKind::Off);
     let RouteOptions {
         batch,
         queue,
@@ -49,6 +52,19 @@ pub(crate) fn refused(options: &Options) -> Vec<String> {
                 "{server.max_buffered} is less than {server.max_body} and \
                  {upstream.max_response} together: one body and one answer must fit; raise \
                  server.max_buffered or lower one of the two",
+            ),
+            (
+                keeps
+                    && both(&later.max_wait, &later.job_timeout, |wait, stay| {
+                        wait >= stay
+                    }),
+                "{later.max_wait} is not less than {later.job_timeout}: a job would expire while \
+                 it waits for company; lower later.max_wait or raise later.job_timeout",
+            ),
+            (
+                keeps && both(&later.max_bytes, &server.max_body, |room, body| room < body),
+                "{later.max_bytes} is less than {server.max_body}: the largest job could never be \
+                 kept; raise later.max_bytes or lower server.max_body",
             ),
             (
                 both(&retry.base, &retry.cap, |base, cap| base > cap),

@@ -14,7 +14,7 @@ use crate::batcher::{self, OnFull, Wait};
 use crate::engine::{Policy, encode};
 use crate::http::{self, HostNames, Setting};
 use crate::later::{self, StoreKind};
-use crate::observe::{Bounds, advice};
+use crate::observe::{Bounds, RecordBounds, advice};
 use crate::resilience::backoff::Backoff;
 use crate::resilience::limit;
 use crate::resilience::size::Size;
@@ -155,6 +155,15 @@ impl Settings {
         let route = &options.route;
         let mut route = Route::of(route, jobs.request_timeout, threads, excerpts)?;
         route.batcher.detached_max_wait = options.later.max_wait.get()?;
+        let later = match options.later.store.get()? {
+            StoreKind::Memory => Some(later::Settings {
+                max_jobs: options.later.max_jobs.get()?,
+                max_bytes: options.later.max_bytes.get()?,
+                keep: options.later.keep.get()?,
+                job_timeout: options.later.job_timeout.get()?,
+            }),
+            StoreKind::Off => None,
+        };
         Some(Settings {
             listen,
             threads,
@@ -172,21 +181,13 @@ impl Settings {
                     toml: options.to_toml().into(),
                     settings: printed(options),
                     limits: route.limits(),
-                    advice: route.advice(&jobs),
+                    advice: route.advice(&jobs, later.as_ref()),
                 }),
                 None => None,
             },
             jobs,
             route,
-            later: match options.later.store.get()? {
-                StoreKind::Memory => Some(later::Settings {
-                    max_jobs: options.later.max_jobs.get()?,
-                    max_bytes: options.later.max_bytes.get()?,
-                    keep: options.later.keep.get()?,
-                    job_timeout: options.later.job_timeout.get()?,
-                }),
-                StoreKind::Off => None,
-            },
+            later,
             shutdown: Shutdown {
                 delay: options.shutdown.delay.get()?,
                 timeout: options.shutdown.timeout.get()?,
@@ -276,7 +277,7 @@ impl Route {
         })
     }
 
-    fn advice(&self, jobs: &Intake) -> advice::Limits {
+    fn advice(&self, jobs: &Intake, later: Option<&later::Settings>) -> advice::Limits {
         advice::Limits {
             max_size: self.bounds.max_size,
             max_wait_ms: milliseconds(self.batcher.max_wait),
@@ -287,6 +288,15 @@ impl Route {
             idempotent: self.policy.idempotent,
             upstream_timeout_ms: milliseconds(self.upstream.timeout),
             request_timeout_ms: milliseconds(jobs.request_timeout),
+            later: later.map(|later| advice::BacklogLimits {
+                store: RecordBounds {
+                    records: later.max_jobs,
+                    bytes: later.max_bytes,
+                },
+                max_wait_ms: milliseconds(self.batcher.detached_max_wait),
+                keep_ms: milliseconds(later.keep),
+                job_timeout_ms: milliseconds(later.job_timeout),
+            }),
         }
     }
 

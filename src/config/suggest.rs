@@ -97,7 +97,7 @@ mod tests {
             ("max_size", "unknown section; did you mean batch.max_size?"),
             (
                 "zebra",
-                "unknown section; known are server, admin, batch, queue, upstream, retry, circuit, shutdown, log",
+                "unknown section; known are server, admin, batch, queue, upstream, later, retry, circuit, shutdown, log",
             ),
         ] {
             assert_eq!(unknown_section(name), expected);

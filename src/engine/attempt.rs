@@ -85,8 +85,10 @@ impl Attempt {
         let now = Instant::now();
         let took = now.saturating_duration_since(self.started);
         self.journal.call_ended(lesson.outcome, lesson.status, took);
-        if let Some(signal) = lesson.signal {
-            permit.tell(signal, now);
+        let closed = lesson.signal.is_some_and(|it| permit.tell(it, now));
+        if closed {
+            // What was put back when it was open may leave again.
+            self.batcher.hold_detached(None);
         }
         let slots = self.learning.call_ended(
             &self.batcher,

@@ -17,25 +17,26 @@ use super::{Engine, Phase, Policy, Results, options};
 use crate::batcher::{Batcher, Reply, Settings};
 use crate::code::Code;
 use crate::job::Job;
+use crate::later::Later;
 use crate::observe::{Bounds, Observer};
 use crate::resilience::backoff::Backoff;
 use crate::resilience::budget::Budget;
 use crate::resilience::size::Size;
 use crate::upstream::{Call, CallError, DispatchFlag, Outgoing, Response};
 
-const MS: Duration = Duration::from_millis(1);
+pub(super) const MS: Duration = Duration::from_millis(1);
 /// Longer than anything that a test waits for.
-const FAR: Duration = Duration::from_secs(3600);
+pub(super) const FAR: Duration = Duration::from_secs(3600);
 
 type Answered = Result<Response, CallError>;
 
 /// Hands every call to the test.
 struct ByHand(mpsc::UnboundedSender<Posted>);
 
-struct Posted {
-    at: Instant,
+pub(super) struct Posted {
+    pub at: Instant,
     batch_id: HeaderValue,
-    array: Bytes,
+    pub array: Bytes,
     dispatch: DispatchFlag,
     answer: oneshot::Sender<Answered>,
 }
@@ -57,12 +58,12 @@ impl Call for ByHand {
 
 impl Posted {
     /// No connection.
-    fn refuse(self) {
+    pub fn refuse(self) {
         let error = CallError::Unreachable("refused".to_owned());
         self.answer.send(Err(error)).unwrap();
     }
 
-    fn status(self, status: u16, retry_after: Option<u64>) {
+    pub fn status(self, status: u16, retry_after: Option<u64>) {
         assert!(self.dispatch.set());
         let mut response = http::Response::builder().status(status);
         if let Some(seconds) = retry_after {
@@ -75,40 +76,47 @@ impl Posted {
     }
 
     /// Takes the jobs; see [`Results::None`].
-    fn take(self) {
+    pub fn take(self) {
         self.status(200, None);
     }
 }
 
-struct Proxy {
-    batcher: Batcher<Job, JobResult>,
-    calls: mpsc::UnboundedReceiver<Posted>,
-    phase: watch::Sender<Phase>,
-    circuit: Arc<Circuit>,
+pub(super) struct Proxy {
+    pub batcher: Batcher<Job, JobResult>,
+    pub calls: mpsc::UnboundedReceiver<Posted>,
+    pub phase: watch::Sender<Phase>,
+    pub circuit: Arc<Circuit>,
+    pub observer: Arc<Observer>,
 }
 
 /// How a test differs from the others.
-struct Rules {
-    /// A batch leaves when it has so many members, and so many at a time.
-    size: usize,
-    slots: usize,
-    max_attempts: u32,
-    split_on: Vec<u16>,
+pub(super) struct Rules {
+    /// A batch leaves when it has so many members or has waited so long, and so many at
+    /// a time.
+    pub size: usize,
+    pub max_wait: Duration,
+    pub slots: usize,
+    pub max_attempts: u32,
+    pub split_on: Vec<u16>,
     /// How many retries there may be in any 10 s.
-    budget: u32,
+    pub budget: u32,
     /// How many failures in a row open the circuit.
-    failures: u32,
+    pub failures: u32,
+    /// Whom the engine tells of jobs for later.
+    pub later: Option<Later>,
 }
 
 impl Default for Rules {
     fn default() -> Self {
         Self {
             size: 1,
+            max_wait: FAR,
             slots: 1,
             max_attempts: 2,
             split_on: vec![],
             budget: u32::MAX,
             failures: 0,
+            later: None,
         }
     }
 }
@@ -116,11 +124,11 @@ impl Default for Rules {
 impl Rules {
     /// Everything may be sent twice; the first pause is a second at most, and any
     /// four.
-    fn start(self) -> Proxy {
+    pub fn start(self) -> Proxy {
         let settings = Settings {
             max_size: self.size,
             max_in_flight: self.slots,
-            max_wait: FAR,
+            max_wait: self.max_wait,
             ..Settings::default()
         };
         let policy = Policy {
@@ -143,18 +151,22 @@ impl Rules {
         let budget = Budget::new(0.0, self.budget, Instant::now());
         let circuit = Arc::new(Circuit::new(self.failures, 1000 * MS));
         let (phase, current) = watch::channel(Phase::Running);
+        let observer = Arc::new(Observer::new(Bounds {
+            max_size: self.size,
+            max_bytes: 1 << 20,
+        }));
         let engine = Engine::new(
             ByHand(sender),
             policy,
             budget,
             Arc::clone(&circuit),
             current,
-            Arc::new(Observer::new(Bounds {
-                max_size: self.size,
-                max_bytes: 1 << 20,
-            })),
+            Arc::clone(&observer),
         );
-        let engine = Arc::new(engine);
+        let engine = Arc::new(match self.later {
+            Some(later) => engine.with_later(later),
+            None => engine,
+        });
         Proxy {
             batcher: Batcher::with_batches(settings, move |batch| {
                 Arc::clone(&engine).process(batch)
@@ -162,25 +174,26 @@ impl Rules {
             calls,
             phase,
             circuit,
+            observer,
         }
     }
 }
 
 impl Proxy {
-    fn job(&self, id: u64) -> Reply<Job, JobResult> {
+    pub fn job(&self, id: u64) -> Reply<Job, JobResult> {
         let job = Bytes::from(format!(r#"{{"id":{id}}}"#));
         let job = Job::parse(job, crate::json::MAX_DEPTH).unwrap();
         let options = options(&job, Instant::now() + FAR);
         self.batcher.submit_with(job, options).unwrap()
     }
 
-    async fn next(&mut self) -> Posted {
+    pub async fn next(&mut self) -> Posted {
         let call = timeout(FAR, self.calls.recv()).await;
         call.expect("a call").expect("an engine")
     }
 
     /// The jobs of the next call, which takes them.
-    async fn takes(&mut self) -> Bytes {
+    pub async fn takes(&mut self) -> Bytes {
         let call = self.next().await;
         let array = call.array.clone();
         call.take();
@@ -188,14 +201,14 @@ impl Proxy {
     }
 }
 
-async fn failed(reply: Reply<Job, JobResult>) -> Failure {
+pub(super) async fn failed(reply: Reply<Job, JobResult>) -> Failure {
     match reply.await.expect("an answer").outcome {
         JobOutcome::Failed(failure) => failure,
         other => panic!("{other:?}"),
     }
 }
 
-async fn was_taken(reply: Reply<Job, JobResult>) -> bool {
+pub(super) async fn was_taken(reply: Reply<Job, JobResult>) -> bool {
     matches!(reply.await.expect("an answer").outcome, JobOutcome::Taken)
 }
 

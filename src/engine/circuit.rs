@@ -91,16 +91,22 @@ impl Circuit {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self, ticket: Ticket, signal: Signal, now: Instant) {
+    /// When the next call may be the probe: a guess, while one is on its way.
+    pub fn next_probe(&self, now: Instant) -> Instant {
+        self.lock().next_probe(now)
+    }
+
+    fn tell(&self, ticket: Ticket, signal: Signal, now: Instant) -> bool {
         let mut breaker = self.lock();
         let Some(change) = breaker.tell(ticket, signal, now) else {
-            return;
+            return false;
         };
         self.closed.store(breaker.is_closed(), Ordering::Relaxed);
         let open_for = humantime::format_duration(breaker.open_for());
         // Still under the lock, so that the log has the changes in their order.
+        let closed = change == Change::Closed;
         let Some(untold) = self.changes.admit() else {
-            return;
+            return closed;
         };
         match change {
             Change::Opened(failures) => {
@@ -111,6 +117,7 @@ impl Circuit {
             }
             Change::Closed => info!(changes_not_told = untold, "circuit closed"),
         }
+        closed
     }
 }
 
@@ -124,11 +131,10 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// What the call came to.
-    pub fn tell(mut self, signal: Signal, now: Instant) {
-        if let Some(ticket) = self.ticket.take() {
-            self.circuit.tell(ticket, signal, now);
-        }
+    /// What the call came to. Whether that has closed the circuit.
+    pub fn tell(mut self, signal: Signal, now: Instant) -> bool {
+        let ticket = self.ticket.take();
+        ticket.is_some_and(|ticket| self.circuit.tell(ticket, signal, now))
     }
 }
 

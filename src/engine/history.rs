@@ -21,6 +21,8 @@ pub(super) struct History {
     current: Option<Current>,
     /// Whether it is told that the members have left.
     pub left_told: bool,
+    /// Whether the store of those for later is told that they are sent.
+    pub sent_told: bool,
 }
 
 /// A call that has not failed.
@@ -41,6 +43,7 @@ impl History {
             failed: Duration::ZERO,
             current: None,
             left_told: false,
+            sent_told: false,
         }
     }
 
@@ -50,6 +53,7 @@ impl History {
             earlier: self.earlier,
             failed: self.failed,
             left_told: self.left_told,
+            sent_told: self.sent_told,
             ..Self::new()
         }
     }

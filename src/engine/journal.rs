@@ -40,7 +40,8 @@ impl Journal {
         }
     }
 
-    /// The members leave for the first time, in an array of so many bytes.
+    /// The members leave for the first time, in an array of so many bytes; those that
+    /// callers wait for have waited so long.
     pub fn left(
         &self,
         context: &BatchContext,
@@ -55,6 +56,13 @@ impl Journal {
             batcher,
         });
         waited.for_each(|waited| self.observer.tell(Event::JobLeft { waited }));
+    }
+
+    /// Members for later were put back to where they waited; the context is that of the
+    /// others.
+    pub fn put_back(&self, context: &BatchContext, put_back: usize) {
+        let (batch_id, size) = (context.id, context.size);
+        debug!(%batch_id, size, put_back, "jobs for later wait again");
     }
 
     /// A call begins.

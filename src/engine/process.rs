@@ -19,9 +19,11 @@ use super::journal::Journal;
 use super::learning::Learning;
 use super::outcome::{Abandoned, Failure, JobOutcome};
 use super::policy::{Phase, Policy};
+use super::records::Records;
 use super::retry;
 use super::run::Run;
 use crate::code::Code;
+use crate::later::Later;
 use crate::observe::Observer;
 use crate::resilience::budget::Budget;
 use crate::upstream::{Call, Outgoing, Upstream};
@@ -35,6 +37,7 @@ pub struct Engine<C = Upstream> {
     circuit: Arc<Circuit>,
     learning: Arc<Learning>,
     journal: Arc<Journal>,
+    records: Records,
     phase: watch::Receiver<Phase>,
 }
 
@@ -64,8 +67,16 @@ impl<C: Call> Engine<C> {
             learning: Arc::new(Learning::new(false, policy.largest, policy.longest_wait)),
             policy,
             journal: Arc::new(Journal::new(observer)),
+            records: Records::default(),
             phase,
         }
+    }
+
+    /// The same engine, for batches with jobs whose answers are fetched later.
+    #[must_use]
+    pub fn with_later(mut self, later: Later) -> Self {
+        self.records = Records::of(later);
+        self
     }
 
     /// The same engine, which finds out how many batches the upstream bears at
@@ -128,14 +139,14 @@ impl<C: Call> Engine<C> {
             run.batch.was_not_sent();
             return Ok(self.split_unsent(run));
         }
-        let now = Instant::now();
-        match self.circuit.enter(now) {
-            Ok(permit) => {
-                self.budget.sent(now);
-                self.attempts(run, permit).await
-            }
+        match self.circuit.enter(Instant::now()) {
+            Ok(permit) => self.attempts(run, permit).await,
             Err(open) => {
                 run.batch.was_not_sent();
+                self.wait_for_probe(run);
+                if run.batch.is_empty() {
+                    return run.dissolve().map(|()| Then::Done);
+                }
                 run.end(Code::CircuitOpen);
                 run.fail_all(&Failure::CircuitOpen(open.retry_after));
                 Ok(Then::Done)
@@ -143,10 +154,41 @@ impl<C: Call> Engine<C> {
         }
     }
 
+    /// Members for later wait until the circuit may be probed; the first of them may be
+    /// the probe then.
+    fn wait_for_probe(&self, run: &mut Run) {
+        let until = self.circuit.next_probe(Instant::now());
+        // It may have closed meanwhile, with nobody to hear of that any more.
+        if run.put_back_detached(until) > 0 && self.circuit.is_closed() {
+            run.batch.batcher().hold_detached(None);
+        }
+    }
+
     /// Calls until the members are answered, or until the batch is to be split.
     async fn attempts(&self, run: &mut Run, mut permit: Permit) -> Result<Then, Abandoned> {
-        let mut retry = None;
+        let mut before = None;
         loop {
+            let retry = match (self.records.sent(run).await?, before) {
+                (true, before) => before.map(|it| it.0),
+                (false, None) => {
+                    run.put_back_detached(Records::next_try());
+                    None
+                }
+                (false, Some((_, failed))) if !run.has_callers() => {
+                    self.fail(run, failed).await;
+                    return Ok(Then::Done);
+                }
+                (false, Some((reserved, failed))) => {
+                    run.fail_detached(&failed.failure);
+                    Some(reserved)
+                }
+            };
+            if run.batch.is_empty() {
+                return run.dissolve().map(|()| Then::Done);
+            }
+            if retry.is_none() {
+                self.budget.sent(Instant::now());
+            }
             let mut failed = match self.attempt(run, permit, retry).await {
                 End::Answered(answered) => return Ok(self.deliver(run, answered).await),
                 End::Abandoned(why) => return Err(why),
@@ -166,7 +208,7 @@ impl<C: Call> Engine<C> {
                 }
                 // Other batches may have opened the circuit meanwhile.
                 if let Some(again) = self.circuit.enter_closed(Instant::now()) {
-                    (permit, retry) = (again, Some(reserved));
+                    (permit, before) = (again, Some((reserved, failed)));
                     continue;
                 }
             }
@@ -275,6 +317,7 @@ impl<C: Call> Engine<C> {
         self.journal.retry(&run.context, attempts, failed, until);
         run.answer_expired(until, &failed.failure);
         run.race(discard(failed.response.take())).await?;
+        self.records.queued_again(run).await?;
         run.pause(until).await
     }
 

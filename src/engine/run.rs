@@ -15,7 +15,7 @@ use super::journal::Journal;
 use super::outcome::{Abandoned, Failure, JobOutcome, JobResult};
 use super::policy::Phase;
 use crate::code::Code;
-use crate::job::Job;
+use crate::job::{Handle, Job};
 use crate::upstream::DispatchFlag;
 
 /// A batch under way.
@@ -76,12 +76,67 @@ impl Run {
         let bytes = array.iter().map(Bytes::len).sum();
         if !std::mem::replace(&mut self.history.left_told, true) {
             let left = self.context.left;
-            let waited = self.batch.members().iter().map(|it| it.waited(left));
+            let callers = self.batch.members().iter().filter(|it| !it.is_detached());
+            let waited = callers.map(|it| it.waited(left));
             let counts = self.batch.batcher().observe();
             self.journal.left(&self.context, bytes, waited, counts);
         }
         self.journal.sent(&self.context, attempt, bytes);
         dispatch
+    }
+
+    /// Whether members are for later.
+    pub fn has_detached(&self) -> bool {
+        // Those come last.
+        self.batch.members().last().is_some_and(Member::is_detached)
+    }
+
+    /// Whether callers wait for members.
+    pub fn has_callers(&self) -> bool {
+        let mut members = self.batch.members().iter();
+        !members.all(Member::is_detached)
+    }
+
+    /// The handles of the members for later.
+    pub fn handles(&self) -> Vec<Handle> {
+        jobs(&self.batch).filter_map(Job::handle).collect()
+    }
+
+    /// Puts members for later back to where they waited, until then, unless they have
+    /// left before: what those have been through is not to be forgotten. How many there
+    /// were.
+    pub fn put_back_detached(&mut self, until: Instant) -> usize {
+        if self.history.left_told || !self.has_detached() {
+            return 0;
+        }
+        // Before they are there, or they would leave again.
+        self.batch.batcher().hold_detached(Some(until));
+        let put_back = self.batch.put_back_detached();
+        let context = self.context.for_attempt(self.batch.len(), true);
+        self.context = Arc::new(context);
+        self.journal.put_back(&self.context, put_back);
+        put_back
+    }
+
+    /// Answers the members for later with a failure.
+    pub fn fail_detached(&mut self, failure: &Failure) {
+        let result = self.result();
+        let failed = |member: &Member| result(member, JobOutcome::Failed(failure.clone()));
+        self.batch.answer_detached(failed);
+    }
+
+    /// No member is left to be sent. Of a batch that had not left before nothing is told.
+    ///
+    /// # Errors
+    /// Of one that had.
+    pub fn dissolve(&mut self) -> Result<(), Abandoned> {
+        match self.history.left_told {
+            true => Err(Abandoned::Departed),
+            false => {
+                self.told = true;
+                Ok(())
+            }
+        }
     }
 
     /// Goes on with a slot, without the members that departed or expired by then.

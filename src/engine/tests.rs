@@ -16,6 +16,7 @@ use super::{Engine, Phase, Policy, Results, options};
 use crate::batcher::{Batcher, Reply, Settings};
 use crate::code::Code;
 use crate::job::Job;
+use crate::later::Later;
 use crate::observe::{Bounds, Observer};
 use crate::resilience::backoff::Backoff;
 use crate::resilience::budget::Budget;
@@ -23,15 +24,15 @@ use crate::resilience::limit;
 use crate::resilience::size::Size;
 use crate::upstream::{Call, CallError, Outgoing, Response};
 
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);
 
 /// What the upstream does to one call: after so long it answers this.
-#[derive(Clone, Copy)]
-struct Step(Duration, u16, Option<u64>);
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Step(pub Duration, pub u16, pub Option<u64>);
 
 /// A status that no upstream says: the call panics.
-const PANICS: u16 = 0;
+pub(super) const PANICS: u16 = 0;
 
 /// At once.
 fn says(status: u16) -> Step {
@@ -39,10 +40,10 @@ fn says(status: u16) -> Step {
 }
 
 #[derive(Clone, Default)]
-struct Script(Arc<Mutex<(VecDeque<Step>, Vec<String>)>>);
+pub(super) struct Script(Arc<Mutex<(VecDeque<Step>, Vec<String>)>>);
 
 impl Script {
-    fn calls(&self) -> Vec<String> {
+    pub fn calls(&self) -> Vec<String> {
         self.0.lock().unwrap().1.clone()
     }
 }
@@ -72,12 +73,13 @@ impl Call for Script {
 
 /// One slot for batches of one, an idempotent upstream, and a circuit that one
 /// failure opens for 5 s.
-struct Setup {
-    settings: Settings,
-    split_on: Vec<u16>,
-    failures: u32,
-    open_for: Duration,
-    adaptive: bool,
+pub(super) struct Setup {
+    pub settings: Settings,
+    pub split_on: Vec<u16>,
+    pub failures: u32,
+    pub open_for: Duration,
+    pub adaptive: bool,
+    pub later: Option<Later>,
 }
 
 impl Default for Setup {
@@ -93,16 +95,17 @@ impl Default for Setup {
             failures: 1,
             open_for: 5 * SECOND,
             adaptive: false,
+            later: None,
         }
     }
 }
 
-struct Proxy {
-    batcher: Batcher<Job, JobResult>,
-    script: Script,
+pub(super) struct Proxy {
+    pub batcher: Batcher<Job, JobResult>,
+    pub script: Script,
     circuit: Arc<Circuit>,
     observer: Arc<Observer>,
-    _phase: watch::Sender<Phase>,
+    pub phase: watch::Sender<Phase>,
 }
 
 impl Setup {
@@ -114,7 +117,7 @@ impl Setup {
         }
     }
 
-    fn start(self, script: impl IntoIterator<Item = Step>) -> Proxy {
+    pub fn start(self, script: impl IntoIterator<Item = Step>) -> Proxy {
         let steps = Script::default();
         steps.0.lock().unwrap().0.extend(script);
         let circuit = Arc::new(Circuit::new(self.failures, self.open_for));
@@ -146,9 +149,13 @@ impl Setup {
             current,
             Arc::clone(&observer),
         );
-        let engine = Arc::new(match self.adaptive {
+        let engine = match self.adaptive {
             true => engine.adaptive(),
             false => engine,
+        };
+        let engine = Arc::new(match self.later {
+            Some(later) => engine.with_later(later),
+            None => engine,
         });
         let process = move |batch| Arc::clone(&engine).process(batch);
         Proxy {
@@ -156,13 +163,13 @@ impl Setup {
             script: steps,
             circuit,
             observer,
-            _phase: phase,
+            phase,
         }
     }
 }
 
 impl Proxy {
-    fn job(&self, id: &str, stays: Duration) -> Reply<Job, JobResult> {
+    pub fn job(&self, id: &str, stays: Duration) -> Reply<Job, JobResult> {
         let job = Job::parse(
             Bytes::from(format!(r#"{{"id":"{id}"}}"#)),
             crate::json::MAX_DEPTH,

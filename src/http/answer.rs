@@ -46,12 +46,17 @@ impl<F: Future<Output = Response<AnswerBody>>> Answer<F> {
 
     /// What the routes answer; `held` until they have.
     pub fn routed(mut router: Router, request: Request<Body>, held: impl Send + 'static) -> Self {
-        let answer = Box::pin(async move {
+        Self::boxed(async move {
             let _held = held;
             let Ok(mut answer) = router.call(request).await;
             nosniff(answer.headers_mut());
             answer.map(AnswerBody::from)
-        });
+        })
+    }
+
+    /// What is asked for rarely.
+    pub fn boxed(answer: impl Future<Output = Response<AnswerBody>> + Send + 'static) -> Self {
+        let answer = Box::pin(answer);
         Self::Other { answer }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::{Response, StatusCode};
+use axum::http::Response;
 use axum::response::IntoResponse;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -12,12 +12,14 @@ use super::answer_body::AnswerBody;
 use super::authority::HostNames;
 use super::buffered::Buffered;
 use super::problem::Problem;
+use super::reply::Answers;
 use crate::batcher::Batcher;
 use crate::code::Code;
 use crate::engine::Phase;
 use crate::engine::circuit::Circuit;
 use crate::engine::outcome::JobResult;
 use crate::job::Job;
+use crate::later::Later;
 use crate::observe::{Event, Observer};
 
 /// What answering jobs takes.
@@ -43,16 +45,14 @@ pub struct JobsInner {
     pub request_timeout: Duration,
     /// The longest a body, or the head before it, may take to arrive.
     pub read_timeout: Duration,
-    /// Whether answers tell where their time went.
-    pub timing: bool,
-    /// Whether doing a job twice does no harm.
-    pub idempotent: bool,
+    /// How answers look.
+    pub answers: Answers,
     /// How far the process's life has come.
     pub phase: watch::Receiver<Phase>,
     /// Whether the upstream is worth asking.
     pub circuit: Arc<Circuit>,
-    /// The status of a result with an `error` and no status of its own.
-    pub job_error_status: StatusCode,
+    /// The jobs whose answers are fetched later, unless there are none.
+    pub later: Option<Later>,
 }
 
 impl From<JobsInner> for Jobs {

@@ -3,16 +3,14 @@
 //! They are looked through once, since each look-up by name costs a hash; only
 //! what few requests have is then read by name.
 
-use std::time::Duration;
-
 use axum::http::HeaderMap;
 use axum::http::header::{
     CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, ORIGIN,
 };
 
+use super::prefer::{PREFER, Preferences};
 use crate::trace_context::TraceContext;
 
-const PREFER: HeaderName = HeaderName::from_static("prefer");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
@@ -25,8 +23,8 @@ pub(super) struct Headers {
     pub encoding: Option<Box<str>>,
     /// Its `Content-Length`.
     pub length: Option<u64>,
-    /// The time of `Prefer: wait=…`.
-    pub wait: Option<Duration>,
+    /// What it would have rather than not.
+    pub preferences: Preferences,
     /// The caller's place in a trace, if it names one and that is valid.
     pub trace: Option<Box<TraceContext>>,
 }
@@ -58,7 +56,10 @@ impl Headers {
             },
             encoding: encoded.then(|| encoding(all)).flatten(),
             length,
-            wait: prefers.then(|| prefer_wait(all)).flatten(),
+            preferences: match prefers {
+                true => Preferences::of(all),
+                false => Preferences::default(),
+            },
             trace: traced.then(|| trace_context(all)).flatten().map(Box::new),
         }
     }
@@ -107,20 +108,6 @@ fn check_content_type(
         Some(it) if is(it, "application/x-www-form-urlencoded") || is(it, "text/plain") => Ok(()),
         Some(_) => Err("this Content-Type is not taken; send application/json"),
     }
-}
-
-/// The seconds of `Prefer: wait=…` (RFC 7240, section 4.3); the first counts.
-fn prefer_wait(all: &HeaderMap) -> Option<Duration> {
-    all.get_all(PREFER)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .find_map(|preference| {
-            let (name, value) = preference.split(';').next()?.split_once('=')?;
-            let value = value.trim().trim_matches('"');
-            name.trim().eq_ignore_ascii_case("wait").then_some(value)
-        })
-        .and_then(|seconds| seconds.parse().ok().map(Duration::from_secs))
 }
 
 fn trace_context(all: &HeaderMap) -> Option<TraceContext> {

@@ -70,26 +70,6 @@ fn an_encoding_that_says_anything_is_named() {
 }
 
 #[test]
-fn prefer_wait_in_all_its_spellings() {
-    for (values, seconds) in [
-        (&["wait=10"][..], Some(10)),
-        (&["respond-async, WAIT=7"], Some(7)),
-        (&["respond-async", "wait=\"7\"; x=y"], Some(7)),
-        (&["wait = 7, wait=9"], Some(7)),
-        (&["wait=0"], Some(0)),
-        (&["wait=-1"], None),
-        (&["wait=1.5"], None),
-        (&["wait"], None),
-        (&["waits=3"], None),
-        (&[], None),
-    ] {
-        let pairs: Vec<_> = values.iter().map(|&value| ("prefer", value)).collect();
-        let expected = seconds.map(Duration::from_secs);
-        assert_eq!(Headers::of(&headers(&pairs)).wait, expected, "{values:?}");
-    }
-}
-
-#[test]
 fn one_valid_traceparent_is_taken_with_all_of_its_state() {
     const PARENT: (&str, &str) = (
         "traceparent",

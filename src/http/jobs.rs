@@ -7,7 +7,6 @@ use std::task::Poll;
 use std::time::Duration;
 
 use axum::http::{Request, Response};
-use axum::response::IntoResponse;
 use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 use tracing::trace;
@@ -16,8 +15,9 @@ use super::answer_body::AnswerBody;
 use super::body::{BodyError, Reading};
 use super::context::Jobs;
 use super::headers::Headers;
+use super::later::ForLater;
 use super::problem::Problem;
-use super::reply;
+use super::reply::Rendered;
 use crate::aside::{LARGE, aside};
 use crate::batcher::{self, Reply, Source, Stage};
 use crate::code::Code;
@@ -69,7 +69,7 @@ impl<B: http_body::Body<Data = Bytes> + Unpin> Posted<B> {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn new(jobs: &Jobs, request: Request<B>) -> Result<Self, Problem> {
+    pub fn new(jobs: &Jobs, request: Request<B>) -> Result<(Self, Option<Box<ForLater>>), Problem> {
         let arrived = Instant::now();
         let headers = Headers::of(request.headers());
         headers
@@ -82,16 +82,45 @@ impl<B: http_body::Body<Data = Bytes> + Unpin> Posted<B> {
         if headers.length.is_some_and(|length| length > limit as u64) {
             return Err(Problem::job_too_large(limit));
         }
+        let preferences = headers.preferences;
+        let (for_later, stay) = match &jobs.later {
+            Some(later) if preferences.respond_async => {
+                let for_later = ForLater::of(&request, later.clone(), preferences.wait)?;
+                // That it is not waited for leaves its body the usual time.
+                (Some(Box::new(for_later)), None)
+            }
+            _ => (None, preferences.wait),
+        };
         let charge = jobs.buffered.charge(0);
-        Ok(Self {
+        let posted = Self {
             arrived,
-            stay: headers
-                .wait
-                .unwrap_or(Duration::MAX)
-                .min(jobs.request_timeout),
+            stay: stay.unwrap_or(Duration::MAX).min(jobs.request_timeout),
             trace: headers.trace,
             body: Reading::new(request.into_body(), limit, charge),
-        })
+        };
+        Ok((posted, for_later))
+    }
+
+    /// Hands the job in.
+    pub async fn hand_in(
+        mut self,
+        sender: Arc<Sender>,
+        for_later: Box<ForLater>,
+    ) -> Response<AnswerBody> {
+        let (jobs, source) = (&sender.jobs, &sender.source);
+        let uncounted = Uncounted::new(jobs);
+        let parsed = match self.read(jobs).await {
+            Ok(body) if body.len() < LARGE => parse(body, jobs.max_depth),
+            Ok(body) => parse_aside(body, jobs.max_depth).await,
+            Err(problem) => Err(problem),
+        };
+        let job = match parsed {
+            Ok(job) => job.with_trace(self.trace.take()),
+            Err(problem) => return jobs.refuse(problem),
+        };
+        let answer = for_later.hand_in(jobs, source, job, self.arrived).await;
+        drop(uncounted);
+        answer
     }
 
     /// Answers the job.
@@ -122,10 +151,7 @@ impl<B: http_body::Body<Data = Bytes> + Unpin> Posted<B> {
             uncounted.stage = CountedBy::Batcher;
             let answer = poll_fn(|context| waiting.poll(context)).await;
             uncounted.stage = CountedBy::Outcome(self.arrived);
-            match answer {
-                Ok(result) => reply::reply(jobs, &id, self.arrived, result),
-                Err(error) => unanswered(jobs, &id, self.arrived, error),
-            }
+            render(jobs, &id, self.arrived, answer)
         }
     }
 
@@ -182,20 +208,21 @@ async fn draining(jobs: &Jobs) {
     }
 }
 
-/// Answers a job that got no result.
-fn unanswered(
+/// Answers a job that has arrived then, and counts it.
+fn render(
     jobs: &Jobs,
     id: &JobId,
     arrived: Instant,
-    error: batcher::Error,
+    answer: Result<JobResult, batcher::Error>,
 ) -> Response<AnswerBody> {
-    let had_entered = error.had_entered();
-    let problem = Problem::from(error).of(id);
-    if !had_entered {
-        return jobs.refuse(problem);
+    let error = answer.as_ref().err();
+    let had_entered = error.is_none_or(batcher::Error::had_entered);
+    let rendered = Rendered::of(jobs.answers, id, answer);
+    match had_entered {
+        true => jobs.answered(rendered.code, arrived),
+        false => jobs.refused(rendered.code),
     }
-    jobs.answered(problem.code(), arrived);
-    problem.into_response().map(AnswerBody::from)
+    rendered.into_response(&jobs.buffered)
 }
 
 /// A job whose answer is awaited. Tells the log when its caller leaves first.

@@ -7,7 +7,7 @@ use std::task::Context;
 use axum::Router;
 use axum::http::StatusCode;
 
-use super::super::{Buffered, Caller, HostNames, JobsInner, jobs_router};
+use super::super::{Answers, Buffered, Caller, HostNames, JobsInner, jobs_router};
 use super::*;
 use crate::batcher::{Batcher, Settings};
 use crate::engine::circuit::Circuit;
@@ -27,11 +27,14 @@ fn jobs() -> Jobs {
         max_depth: 1,
         request_timeout: Duration::from_secs(1),
         read_timeout: Duration::from_secs(1),
-        timing: false,
-        idempotent: false,
+        answers: Answers {
+            timing: false,
+            idempotent: false,
+            job_error_status: StatusCode::UNPROCESSABLE_ENTITY,
+        },
         phase: tokio::sync::watch::channel(Phase::Running).1,
         circuit: Arc::new(Circuit::new(0, Duration::ZERO)),
-        job_error_status: StatusCode::UNPROCESSABLE_ENTITY,
+        later: None,
     })
 }
 

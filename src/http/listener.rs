@@ -19,6 +19,7 @@ use super::authority::HostNames;
 use super::context::Jobs;
 use super::gate::Gate;
 use super::jobs::{Posted, Sender, Uncounted};
+use super::later::Resource;
 use super::problem::Problem;
 use super::routes::JOBS;
 use crate::batcher::Batcher;
@@ -74,12 +75,22 @@ impl Caller {
             }
             if request.uri().path() != JOBS || request.method() != Method::POST {
                 let uncounted = Uncounted::new(jobs.clone());
+                if let Some(resource) = Resource::of(jobs, &request) {
+                    let sender = Arc::clone(&self.sender);
+                    return Answer::boxed(async move {
+                        let _uncounted = uncounted;
+                        resource.answer(&sender.jobs, &sender.source).await
+                    });
+                }
                 return Answer::routed(self.others.clone(), request.map(Body::new), uncounted);
             }
             match Posted::new(jobs, request) {
-                Ok(posted) => Answer::Job {
+                Ok((posted, None)) => Answer::Job {
                     answer: posted.answer(Arc::clone(&self.sender)),
                 },
+                Ok((posted, Some(for_later))) => {
+                    Answer::boxed(posted.hand_in(Arc::clone(&self.sender), for_later))
+                }
                 Err(problem) => refused(problem),
             }
         };

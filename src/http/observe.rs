@@ -19,6 +19,7 @@ use crate::observe::advice::{Advice, Figures, advise};
 use crate::observe::health::{Health, Present};
 use crate::observe::live::{Failures, Recent, Second, Size};
 use crate::observe::metrics::{Format, Process, Route, exposition};
+use crate::observe::{RecordBounds, Records};
 
 /// The live page, whole.
 const PAGE: &str = include_str!("page.html");
@@ -52,6 +53,8 @@ struct Document<'a> {
     health: Health,
     limits: Limits,
     current: Current,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    later: Option<ForLater>,
     seconds: &'a [Second],
     sizes: Vec<Size>,
     failures: &'a [Failures],
@@ -66,6 +69,41 @@ struct Current {
     in_flight: usize,
     waiting_for_room: usize,
     connections: usize,
+}
+
+/// The jobs for later and their store.
+#[derive(Serialize)]
+struct ForLater {
+    /// Those that were ever taken.
+    accepted: u64,
+    queued: u64,
+    sent: u64,
+    done: u64,
+    failed: u64,
+    /// How long the oldest that is queued has waited.
+    oldest_queued_ms: Option<f64>,
+    bytes: u64,
+    max_jobs: usize,
+    max_bytes: usize,
+}
+
+impl ForLater {
+    fn of(records: &Records) -> Self {
+        let Records { counts, bounds, .. } = records;
+        let [queued, sent, done, failed] = counts.present;
+        let oldest = counts.oldest_queued;
+        Self {
+            accepted: counts.accepted,
+            queued,
+            sent,
+            done,
+            failed,
+            oldest_queued_ms: oldest.map(|it| it.as_millis() as f64),
+            bytes: counts.bytes,
+            max_jobs: bounds.records,
+            max_bytes: bounds.bytes,
+        }
+    }
 }
 
 /// `GET /`.
@@ -84,6 +122,7 @@ pub(super) async fn page() -> Response {
 pub(super) async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Response {
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
     let format = Format::accepted_by(accept.unwrap_or_default());
+    let records = admin.records();
     let moment = admin.observer.one_moment(|| admin.batcher.snapshot());
     let process = Process {
         buffered: admin.buffered.bytes(),
@@ -94,6 +133,7 @@ pub(super) async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> R
         moment: &moment,
         queue_capacity: admin.limits.queue_jobs,
         circuit_open: !admin.circuit.is_closed(),
+        records: records.as_ref(),
     };
     let headers = [
         (CONTENT_TYPE, format.content_type()),
@@ -130,6 +170,7 @@ pub(super) async fn live(State(admin): State<Admin>, RawQuery(query): RawQuery) 
             waiting_for_room: batcher.waiting_for_room,
             connections: batcher.sources,
         },
+        later: recent.records.as_ref().map(ForLater::of),
         seconds: recent.after(since),
         sizes: Size::of(recent.seconds.iter(), admin.limits.max_size),
         failures: &recent.failures,
@@ -146,7 +187,21 @@ pub(super) async fn advice(State(admin): State<Admin>) -> Response {
 
 impl Admin {
     fn recent(&self) -> Recent {
-        self.observer.recent(|| self.batcher.observe())
+        self.observer
+            .recent(|| self.batcher.observe(), self.records())
+    }
+
+    /// The jobs for later, if such are taken.
+    fn records(&self) -> Option<Records> {
+        let later = self.later.as_ref()?;
+        let settings = later.settings();
+        Some(Records {
+            counts: later.counts(),
+            bounds: RecordBounds {
+                records: settings.max_jobs,
+                bytes: settings.max_bytes,
+            },
+        })
     }
 
     fn advise(&self, recent: &Recent) -> Vec<Advice> {
@@ -176,6 +231,8 @@ fn json(value: &impl Serialize) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::State;
+    use crate::observe::RecordCounts;
 
     #[test]
     fn the_policy_knows_the_one_script_and_the_one_style() {
@@ -212,5 +269,11 @@ mod tests {
         ] {
             assert_eq!(since(query), expected, "{query}");
         }
+    }
+
+    #[test]
+    fn states_have_one_name() {
+        let names = State::ALL.map(State::as_str);
+        assert_eq!(names, RecordCounts::STATES);
     }
 }

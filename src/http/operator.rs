@@ -10,6 +10,7 @@ use crate::batcher::Batcher;
 use crate::engine::circuit::Circuit;
 use crate::engine::outcome::JobResult;
 use crate::job::Job;
+use crate::later::Later;
 use crate::observe::Observer;
 use crate::observe::advice;
 
@@ -34,6 +35,8 @@ pub struct Admin {
     pub advice: advice::Limits,
     /// What has happened.
     pub observer: Arc<Observer>,
+    /// The jobs for later, unless none are taken.
+    pub later: Option<Later>,
     /// Whether the upstream is worth asking.
     pub circuit: Arc<Circuit>,
     /// What is in memory before a job is queued and after it is answered.

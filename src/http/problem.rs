@@ -13,6 +13,7 @@ use axum::body::Body;
 use axum::http::header::{ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -25,6 +26,9 @@ use crate::job::JobId;
 /// send and take keeps it moving.
 const OVERLOADED_RETRY_AFTER: u64 = 1;
 
+/// `Retry-After` of a store that is away, which mostly is so for a moment.
+const STORE_RETRY_AFTER: u64 = 1;
+
 /// What went wrong for one caller, and what it may do about it.
 #[derive(Clone, Debug)]
 pub struct Problem(Box<Known>);
@@ -36,7 +40,8 @@ struct Known {
     code: Code,
     status: StatusCode,
     detail: Cow<'static, str>,
-    dispatched: Dispatched,
+    /// `None` where it is no job that is asked about.
+    dispatched: Option<Dispatched>,
     retryable: bool,
     id: Option<JobId>,
     batch_id: Option<Uuid>,
@@ -57,7 +62,8 @@ struct Document<'a> {
     code: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a JobId>,
-    dispatched: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dispatched: Option<&'static str>,
     retryable: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     batch_id: Option<Uuid>,
@@ -75,7 +81,7 @@ impl Problem {
             code,
             status,
             detail: detail.into(),
-            dispatched: Dispatched::No,
+            dispatched: Some(Dispatched::No),
             retryable: matches!(status.as_u16(), 502..=504),
             id: None,
             batch_id: None,
@@ -179,11 +185,52 @@ impl Problem {
         .retry_after(retry_after)
     }
 
+    /// For a parameter of a job for later that breaks its rule.
+    pub fn invalid_parameter(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Code::InvalidParameter, detail)
+    }
+
+    /// For a key that came with another job before.
+    pub fn idempotency_key_reused() -> Self {
+        Self::new(
+            Code::IdempotencyKeyReused,
+            "the Idempotency-Key came with another body or stream before; give each job a key of \
+             its own",
+        )
+    }
+
+    /// For a handle of no record.
+    pub fn job_unknown() -> Self {
+        let detail = "there is no job of this handle: it never was, has expired, or was deleted";
+        let mut problem = Self::new(Code::JobUnknown, detail);
+        problem.0.dispatched = None;
+        problem
+    }
+
+    /// For a job for which there is no room in the store until then, in seconds.
+    pub fn store_full(retry_after: u64) -> Self {
+        Self::new(
+            Code::StoreFull,
+            "as many jobs for later are kept as may be (later.max_jobs, later.max_bytes); nothing \
+             was sent: delete answers that were fetched, or try again after the time in Retry-After",
+        )
+        .retry_after(retry_after)
+    }
+
+    /// For what is asked of a store that is away, about a job or not.
+    pub fn store_unavailable() -> Self {
+        let detail = "the store of jobs for later is not available; try again after the time in \
+                      Retry-After";
+        let mut problem = Self::new(Code::StoreUnavailable, detail);
+        problem.0.dispatched = None;
+        problem.retry_after(STORE_RETRY_AFTER)
+    }
+
     /// For what the proxy got wrong itself.
     pub fn internal() -> Self {
         let detail = "the proxy made a mistake; its log says more";
         let mut problem = Self::new(Code::Internal, detail);
-        problem.0.dispatched = Dispatched::Unknown;
+        problem.0.dispatched = Some(Dispatched::Unknown);
         problem
     }
 
@@ -215,7 +262,7 @@ impl Problem {
     /// not sent this time may have been done an earlier time.
     #[must_use]
     pub fn after(mut self, earlier: Dispatched) -> Self {
-        if earlier == Dispatched::No || self.0.dispatched != Dispatched::No {
+        if earlier == Dispatched::No || self.0.dispatched != Some(Dispatched::No) {
             return self;
         }
         let detail = match self.0.code {
@@ -241,7 +288,7 @@ impl Problem {
     }
 
     fn dispatched(mut self, dispatched: Dispatched) -> Self {
-        self.0.dispatched = dispatched;
+        self.0.dispatched = Some(dispatched);
         // What may have been done once must not be asked for twice, unless the
         // upstream itself said that it was not done.
         self.0.retryable &= dispatched == Dispatched::No || self.0.code == Code::UpstreamOverloaded;
@@ -254,8 +301,9 @@ impl Problem {
     }
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+impl Problem {
+    /// Status, headers and body of its answer.
+    pub fn into_parts(self) -> (StatusCode, HeaderMap, Bytes) {
         let document = Document {
             r#type: format!("urn:microbatch:problem:{}", self.0.code),
             title: status::title(self.0.code),
@@ -263,11 +311,11 @@ impl IntoResponse for Problem {
             detail: &self.0.detail,
             code: self.0.code.as_str(),
             id: self.0.id.as_ref(),
-            dispatched: match self.0.dispatched {
+            dispatched: self.0.dispatched.map(|dispatched| match dispatched {
                 Dispatched::No => "no",
                 Dispatched::Unknown => "unknown",
                 Dispatched::Yes => "yes",
-            },
+            }),
             retryable: self.0.retryable,
             batch_id: self.0.batch_id,
             upstream_status: self.0.upstream_status,
@@ -291,7 +339,14 @@ impl IntoResponse for Problem {
         if self.0.code == Code::ShuttingDown {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        (self.0.status, headers, Body::from(body)).into_response()
+        (self.0.status, headers, body.into())
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (status, headers, body) = self.into_parts();
+        (status, headers, Body::from(body)).into_response()
     }
 }
 

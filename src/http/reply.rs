@@ -1,97 +1,157 @@
-//! From what became of a job to the answer that its caller gets.
+//! From what became of a job to the answer that its caller gets, now or later.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use axum::http::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Response, StatusCode};
-use axum::response::IntoResponse;
 use bytes::Bytes;
-use tokio::time::Instant;
 
 use super::answer_body::AnswerBody;
-use super::context::Jobs;
+use super::buffered::Buffered;
 use super::nosniff::nosniff;
 use super::problem::{Problem, status};
+use crate::batcher;
 use crate::code::Code;
 use crate::engine::context::BatchContext;
 use crate::engine::outcome::{Failure, JobOutcome, JobResult};
 use crate::job::JobId;
+use crate::later::answer::Answer;
 
 const BATCH_ID: HeaderName = HeaderName::from_static("x-batch-id");
 const BATCH_SIZE: HeaderName = HeaderName::from_static("x-batch-size");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// Answers a job that has arrived then, and counts it.
-pub(super) fn reply(
-    jobs: &Jobs,
-    id: &JobId,
-    arrived: Instant,
-    result: JobResult,
-) -> Response<AnswerBody> {
-    let JobResult {
-        outcome,
-        earlier,
-        batch,
-        queued,
-        upstream,
-    } = result;
-    let mut headers = headers(jobs, &batch);
-    if jobs.timing {
-        headers.insert(SERVER_TIMING, server_timing(queued, upstream));
+/// How answers look, whoever gets them and whenever.
+#[derive(Clone, Copy, Debug)]
+pub struct Answers {
+    /// Whether they tell where their time went.
+    pub timing: bool,
+    /// Whether doing a job twice does no harm.
+    pub idempotent: bool,
+    /// The status of a result with an `error` and no status of its own.
+    pub job_error_status: StatusCode,
+}
+
+/// The whole answer to a job. A caller that waits gets it as a response, and one that
+/// comes back as it was kept: there is no other way to make either.
+#[derive(Debug)]
+pub(super) struct Rendered {
+    /// What the job came to.
+    pub code: Code,
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Rendered {
+    /// What the job of this id is answered.
+    pub fn of(answers: Answers, id: &JobId, answer: Result<JobResult, batcher::Error>) -> Self {
+        match answer {
+            Ok(result) => Self::of_result(answers, id, result),
+            Err(error) => Problem::from(error).of(id).into(),
+        }
     }
-    let (code, response) = match outcome {
-        JobOutcome::Element { raw, error } => {
-            let (code, status) = match error {
-                None => (Code::Ok, status::of(Code::Ok)),
-                Some(error) => (
-                    Code::JobError,
-                    status::of_job_error(error.status, jobs.job_error_status),
-                ),
-            };
-            (code, with_body(jobs, status, headers, raw))
+
+    fn of_result(answers: Answers, id: &JobId, result: JobResult) -> Self {
+        let JobResult {
+            outcome,
+            earlier,
+            batch,
+            queued,
+            upstream,
+        } = result;
+        let mut headers = headers(answers, &batch);
+        if answers.timing {
+            headers.insert(SERVER_TIMING, server_timing(queued, upstream));
         }
-        JobOutcome::Taken => {
-            headers.remove(CONTENT_TYPE);
-            (
-                Code::Ok,
-                with_body(jobs, status::TAKEN, headers, Bytes::new()),
-            )
-        }
-        JobOutcome::Failed(failure) => {
-            let response = match own_words(&failure) {
+        let (code, status, body) = match outcome {
+            JobOutcome::Element { raw, error: None } => (Code::Ok, status::of(Code::Ok), raw),
+            JobOutcome::Element {
+                raw,
+                error: Some(error),
+            } => {
+                let status = status::of_job_error(error.status, answers.job_error_status);
+                (Code::JobError, status, raw)
+            }
+            JobOutcome::Taken => {
+                headers.remove(CONTENT_TYPE);
+                (Code::Ok, status::TAKEN, Bytes::new())
+            }
+            JobOutcome::Failed(failure) => match own_words(&failure) {
                 Some((status, content_type, body)) => {
                     headers.insert(CONTENT_TYPE, content_type);
-                    with_body(jobs, status, headers, body)
+                    (failure.code(), status, body)
                 }
                 None => {
                     let problem = Problem::from(&failure).after(earlier);
                     let problem = problem.of(id).in_batch(batch.id);
-                    let problem = match jobs.idempotent {
+                    let problem = match answers.idempotent {
                         true => problem.idempotent(),
                         false => problem,
                     };
-                    let mut response = problem.into_response().map(AnswerBody::from);
-                    headers.extend(std::mem::take(response.headers_mut()));
-                    *response.headers_mut() = headers;
-                    response
+                    let told = Self::from(problem);
+                    headers.extend(told.headers);
+                    (failure.code(), told.status, told.body)
                 }
-            };
-            (failure.code(), response)
+            },
+        };
+        Self {
+            code,
+            status,
+            headers,
+            body,
         }
-    };
-    jobs.answered(code, arrived);
+    }
+
+    /// For a caller that waits: charged to the account until it is taken.
+    pub fn into_response(self, account: &Arc<Buffered>) -> Response<AnswerBody> {
+        respond(self.status, self.headers, self.body, account)
+    }
+
+    /// For one that comes back: all but what is about the connection.
+    pub fn into_kept(mut self) -> Answer {
+        self.headers.remove(CONNECTION);
+        Answer::new(self.code, self.status, &self.headers, &self.body)
+    }
+}
+
+impl From<Problem> for Rendered {
+    fn from(problem: Problem) -> Self {
+        let code = problem.code();
+        let (status, headers, body) = problem.into_parts();
+        Self {
+            code,
+            status,
+            headers,
+            body,
+        }
+    }
+}
+
+/// An answer whose body is charged to the account until it is taken.
+pub(super) fn respond(
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+    account: &Arc<Buffered>,
+) -> Response<AnswerBody> {
+    let charge = account.charge(body.len());
+    let mut response = Response::new(AnswerBody::result(body, charge));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
     response
 }
 
 /// What all answers to the jobs of a batch say; they are put together once.
-fn headers(jobs: &Jobs, batch: &BatchContext) -> HeaderMap {
+fn headers(answers: Answers, batch: &BatchContext) -> HeaderMap {
     let headers = batch.answer_headers.get_or_init(|| {
         let mut headers = HeaderMap::with_capacity(5);
         headers.insert(CONTENT_TYPE, JSON);
         headers.insert(BATCH_ID, batch.id_header.clone());
         headers.insert(BATCH_SIZE, batch.size_header.clone());
-        if jobs.timing {
+        if answers.timing {
             // The place for each job's own.
             headers.insert(SERVER_TIMING, HeaderValue::from_static(""));
         }
@@ -99,19 +159,6 @@ fn headers(jobs: &Jobs, batch: &BatchContext) -> HeaderMap {
         headers
     });
     headers.clone()
-}
-
-fn with_body(
-    jobs: &Jobs,
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response<AnswerBody> {
-    let charge = jobs.buffered.charge(body.len());
-    let mut response = Response::new(AnswerBody::result(body, charge));
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    response
 }
 
 /// What the upstream itself has said of the only job of a batch that it refused.
@@ -152,6 +199,35 @@ fn push_ms(push: &mut impl FnMut(&[u8]), duration: Duration) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_kept_is_what_a_caller_gets_but_for_the_connection() {
+        let answers = Answers {
+            timing: true,
+            idempotent: false,
+            job_error_status: StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        let id = JobId::parse("7").unwrap();
+        let account = Buffered::new(usize::MAX, 1);
+        for error in [
+            batcher::Error::Closed,
+            batcher::Error::TooLarge,
+            batcher::Error::Expired {
+                room_in: Duration::from_secs(3),
+            },
+            batcher::Error::Dropped,
+        ] {
+            let rendered = || Rendered::of(answers, &id, Err(error.clone()));
+            let kept = rendered().into_kept();
+            let mut told = rendered().into_response(&account);
+            let closes = told.headers_mut().remove(CONNECTION).is_some();
+            assert_eq!(closes, error == batcher::Error::Closed);
+            assert_eq!(kept.status(), told.status());
+            assert_eq!(kept.headers(), *told.headers());
+            assert_eq!(kept.code(), rendered().code);
+            assert_eq!(account.bytes(), kept.body().len());
+        }
+    }
 
     #[test]
     fn times_are_told_to_the_microsecond() {

@@ -47,6 +47,13 @@ impl Handle {
         getrandom::fill(random)?;
         Ok(Self(bytes))
     }
+
+    /// When it was made, in milliseconds since the epoch.
+    pub fn millis(&self) -> u64 {
+        let time = &self.0[..TIME_BYTES];
+        time.iter()
+            .fold(0, |millis, &byte| millis << 8 | u64::from(byte))
+    }
 }
 
 impl fmt::Display for Handle {
@@ -94,6 +101,8 @@ impl FromStr for Handle {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -121,6 +130,46 @@ mod tests {
             &format!("{}_", &good[..33]),
         ] {
             assert_eq!(text.parse::<Handle>(), Err(NotAHandle), "{text}");
+        }
+    }
+
+    /// Of each bit, of neighbours, and of all: a fair coin, to six deviations.
+    #[test]
+    fn handles_are_random() {
+        const HANDLES: usize = 100_000;
+        const BITS: f64 = 8.0 * RANDOM_BYTES as f64;
+        let random = |handle: Handle| {
+            let bytes = handle.0[TIME_BYTES..].try_into().unwrap();
+            u128::from_be_bytes(bytes)
+        };
+        let made: Vec<_> = (0..HANDLES)
+            .map(|_| random(Handle::new(7).unwrap()))
+            .collect();
+        let different: HashSet<_> = made.iter().collect();
+        assert_eq!(different.len(), HANDLES);
+        let (n, fair) = (HANDLES as f64, |tosses: f64| {
+            (tosses / 2.0, tosses.sqrt() / 2.0)
+        });
+        let (mean, deviation) = fair(n);
+        for bit in 0..128 {
+            let set = made.iter().filter(|it| *it >> bit & 1 == 1).count() as f64;
+            assert!((set - mean).abs() < 6.0 * deviation, "bit {bit}: {set}");
+        }
+        // How many bits differ from one to the next: each pair, and all together.
+        let differ = made
+            .windows(2)
+            .map(|it| f64::from((it[0] ^ it[1]).count_ones()));
+        let (mean, deviation) = fair(BITS);
+        assert!(differ.clone().all(|it| (it - mean).abs() < 8.0 * deviation));
+        let sum: f64 = differ.sum();
+        let (mean, deviation) = fair(BITS * (n - 1.0));
+        assert!((sum - mean).abs() < 6.0 * deviation, "{sum}");
+        // No bit tells another one.
+        for (one, other) in (0..127).map(|bit| (bit, bit + 1)) {
+            let equal = |it: &&u128| (*it >> one ^ *it >> other) & 1 == 0;
+            let equal = made.iter().filter(equal).count() as f64;
+            let (mean, deviation) = fair(n);
+            assert!((equal - mean).abs() < 6.0 * deviation, "{one}, {other}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! An answer as it is kept: what a waiting caller would have had.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
@@ -9,9 +11,13 @@ use crate::job::State;
 /// Between the parts of a head. No header's value can have it (RFC 9110, section 5.5).
 const END_OF_LINE: char = '\n';
 
-/// Status, headers and body of an answer, in as little memory as they need.
+/// Status, headers and body of an answer, in as little memory as they need. A handle:
+/// clones are the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct Answer(Arc<Parts>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Parts {
     code: Code,
     status: StatusCode,
     /// `name: value` of each header, a line each.
@@ -30,32 +36,32 @@ impl Answer {
             head.extend_from_slice(value.as_bytes());
             head.push(END_OF_LINE as u8);
         }
-        Self {
+        Self(Arc::new(Parts {
             code,
             status,
             head: head.into(),
             body: Bytes::copy_from_slice(body),
-        }
+        }))
     }
 
     /// What the job came to.
     pub fn code(&self) -> Code {
-        self.code
+        self.0.code
     }
 
     /// Its status.
     pub fn status(&self) -> StatusCode {
-        self.status
+        self.0.status
     }
 
     /// Its body.
     pub fn body(&self) -> &Bytes {
-        &self.body
+        &self.0.body
     }
 
     /// Its headers, in their order.
     pub fn headers(&self) -> HeaderMap {
-        let lines = self.head.split(|&byte| byte == END_OF_LINE as u8);
+        let lines = self.0.head.split(|&byte| byte == END_OF_LINE as u8);
         let header = |line: &[u8]| {
             let colon = line.iter().position(|&byte| byte == b':')?;
             let name = HeaderName::from_bytes(&line[..colon]).ok()?;
@@ -70,7 +76,7 @@ impl Answer {
 
     /// The state of a record that has it.
     pub fn state(&self) -> State {
-        match self.status.as_u16() < 400 {
+        match self.0.status.as_u16() < 400 {
             true => State::Done,
             false => State::Failed,
         }
@@ -78,7 +84,7 @@ impl Answer {
 
     /// What it counts for within `later.max_bytes`.
     pub fn bytes(&self) -> usize {
-        self.head.len() + self.body.len()
+        self.0.head.len() + self.0.body.len()
     }
 }
 

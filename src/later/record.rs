@@ -86,7 +86,7 @@ impl StreamName {
 }
 
 /// An idempotency key: 1 to 255 printable characters of ASCII.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct IdempotencyKey(CompactString);
 
 impl IdempotencyKey {

@@ -33,6 +33,13 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
     /// Makes records, each for itself, and tells what became of each, in their order.
     fn accept(&self, records: Vec<NewRecord>) -> Pending<'_, Vec<Result<Accepted, Refused>>>;
 
+    /// Whether [`sent`](Self::sent) is done when it is first polled. Jobs take free places
+    /// in callers' batches only then, since no caller waits for a store: those of another
+    /// store travel in batches of their own.
+    fn commits_at_once(&self) -> bool {
+        false
+    }
+
     /// The jobs of these are about to be sent. Returns those that are not to be: they were
     /// deleted, have expired or are finished.
     fn sent(&self, handles: Vec<Handle>) -> Pending<'_, Result<Vec<Handle>, StoreError>>;
@@ -40,31 +47,33 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
     /// The jobs of these wait again, to be sent once more later.
     fn queued_again(&self, handles: Vec<Handle>) -> Pending<'_, Result<(), StoreError>>;
 
-    /// These are finished: their answers are kept for `keep` from now on. Returns the streams that
-    /// have new answers. An answer to a record that is gone or finished is dropped. There
-    /// is always room for an answer.
+    /// These are finished: their answers are kept for `keep` from now on. An answer to a
+    /// record that is gone or finished is dropped, so that this can be asked again. There
+    /// is always room for an answer. Returns the streams of those records, also of those
+    /// that were finished before.
     fn finish(
         &self,
         answers: Vec<(Handle, Answer)>,
     ) -> Pending<'_, Result<Vec<StreamName>, StoreError>>;
 
-    /// Reads a record; `None` if there is none, or none any more. A finished one counts
-    /// as read from then on.
+    /// Reads a record; `None` if there is none, or none any more. One that is finished by
+    /// then counts as read.
     fn fetch(&self, handle: Handle) -> Pending<'_, Result<Option<Record>, StoreError>>;
 
     /// Removes a record; its state until then, or `None` if there is none.
     fn delete(&self, handle: Handle) -> Pending<'_, Result<Option<State>, StoreError>>;
 
-    /// Removes the finished records whose time is over by `now`; how many there may be
-    /// left that are due too.
+    /// Removes finished records whose time is over by `now`, as many as may go in one
+    /// step; those that are left say so by when the next expires. Unfinished ones stay,
+    /// until they are answered by their deadline.
     fn expire(&self, now: Millis) -> Pending<'_, Result<Expired, StoreError>>;
 
-    /// Reads answers of a stream, those after `after`, at most `limit`, in the order of finishing. They
-    /// count as read.
+    /// Reads answers of a stream: those after a position, or all that there are, at most
+    /// `limit`, in the order of finishing. They count as read.
     fn read_stream(
         &self,
         stream: &StreamName,
-        after: Position,
+        after: Option<Position>,
         limit: usize,
     ) -> Pending<'_, Result<Page, StoreError>>;
 
@@ -116,10 +125,14 @@ pub type Position = u64;
 /// A part of a stream.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
-    /// Whether answers after the position that was asked for have expired.
+    /// Whether answers after the position that was asked for have expired, or may have:
+    /// where nobody gave that position, nobody knows. Deleted ones are no gap.
     pub gap: bool,
     /// The answers, in the order of finishing.
     pub answers: Vec<(Position, Record)>,
+    /// Where to read on from: the last of these or, if these are all there are, the last
+    /// position that was given in any stream.
+    pub next: Position,
 }
 
 /// What expired.

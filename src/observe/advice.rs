@@ -6,13 +6,16 @@
 //! so that no two sentences contradict each other. The live page, `GET /advice` and
 //! `microbatch advice` show them.
 
+mod backlog;
 mod batching;
 mod failing;
 mod figures;
+mod later;
 mod load;
 mod reasons;
 mod sentence;
 
+pub use backlog::{Backlog, BacklogLimits};
 pub use figures::{Figures, Limits};
 pub use sentence::{Advice, Kind};
 
@@ -22,6 +25,13 @@ pub fn advise(figures: &Figures, limits: &Limits) -> Vec<Advice> {
         Some(only) => vec![only],
         None => all(figures, limits),
     };
+    advice.extend(later::all(figures, limits));
+    if advice.iter().any(|it| it.kind == Kind::Problem) {
+        advice.retain(|it| it.kind != Kind::Good);
+    }
+    if advice.is_empty() {
+        advice.push(batching::fine(figures));
+    }
     advice.extend(load::lines_dropped(figures));
     advice.sort_by_key(|it| it.kind);
     advice
@@ -41,6 +51,8 @@ fn all(figures: &Figures, limits: &Limits) -> Vec<Advice> {
     // Jobs of one id go one after another, so that slots, queue and batches are what
     // they are because of the ids.
     let by_ids = figures.is_ruled_by_ids();
+    // Nobody waits for company in batches of jobs for later.
+    let by_later = figures.is_mostly_later();
     let overloaded = load::is_overloaded(figures, limits);
     let rules: [(bool, Rule); 12] = [
         (true, failing::some),
@@ -51,21 +63,16 @@ fn all(figures: &Figures, limits: &Limits) -> Vec<Advice> {
         (true, batching::retries),
         (true, batching::too_large),
         (true, batching::bisections),
-        (!by_ids && !overloaded, batching::half_empty),
+        (!by_ids && !overloaded && !by_later, batching::half_empty),
         (!batching::is_too_large(figures), batching::full_of_bytes),
         (!batching::is_too_large(figures), batching::full_batches),
-        (!by_ids, batching::idle_batches),
+        (!by_ids && !by_later, batching::idle_batches),
     ];
     let may = rules.into_iter().filter(|&(may, _)| may);
-    let mut advice: Vec<_> = may.filter_map(|(_, rule)| rule(figures, limits)).collect();
-    if advice.iter().any(|it| it.kind == Kind::Problem) {
-        advice.retain(|it| it.kind != Kind::Good);
-    }
-    if advice.is_empty() {
-        advice.push(batching::fine(figures));
-    }
-    advice
+    may.filter_map(|(_, rule)| rule(figures, limits)).collect()
 }
 
+#[cfg(test)]
+mod later_tests;
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@ use crate::batcher::{FlushReason, Snapshot};
 use crate::code::Code;
 use crate::fault::Unmatched;
 use crate::observe::failed_answer::FailedAnswer;
-use crate::observe::records::StoreStep;
+use crate::observe::records::{RecordCounts, StoreStep};
 
 /// Something that has happened.
 #[derive(Debug)]
@@ -97,6 +97,8 @@ pub enum Event {
         records: usize,
         /// How long it took.
         took: Duration,
+        /// What it has counted until then.
+        counts: RecordCounts,
     },
     /// The store of jobs for later has failed to do something.
     StoreFailed {

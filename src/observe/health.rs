@@ -55,6 +55,7 @@ impl Health {
             .or_else(|| now.failing(Kind::Hint))
             .or_else(|| now.unanswered(batcher))
             .or_else(|| now.last_failed(&recent.seconds))
+            .or_else(|| now.failing_store())
             .unwrap_or_else(|| at_rest(present))
     }
 
@@ -68,7 +69,7 @@ impl Health {
     }
 }
 
-/// Jobs by how they ended.
+/// Jobs by how they ended, those for later among them.
 #[derive(Debug, Default)]
 struct Shares {
     ok: u64,
@@ -79,6 +80,10 @@ struct Shares {
     refused: u64,
     /// Left by their callers while the upstream had them.
     departed: u64,
+    /// Those that no caller waited for.
+    for_later: u64,
+    /// How often the store of jobs for later failed.
+    store_errors: u64,
 }
 
 impl Shares {
@@ -87,7 +92,10 @@ impl Shares {
         for second in seconds {
             shares.refused += second.counts.refused;
             shares.departed += second.counts.departed;
-            for (code, count) in second.outcomes.iter() {
+            shares.store_errors += second.counts.store_errors;
+            shares.for_later += second.later.finished.sum();
+            let callers = second.outcomes.iter();
+            for (code, count) in callers.chain(second.later.finished.iter()) {
                 *match code {
                     Code::Ok => &mut shares.ok,
                     code if code.is_own() => &mut shares.own,
@@ -116,7 +124,7 @@ impl Shares {
     }
 
     fn departures(&self) -> Option<Health> {
-        let of = self.departed + self.all();
+        let of = self.departed + self.all() - self.for_later;
         let share = share(self.departed as f64, of as f64);
         if share < MANY_DEPARTED {
             return None;
@@ -155,10 +163,19 @@ impl Shares {
 
     /// Where little is going on, the last answers still stand.
     fn last_failed(&self, seconds: &[Second]) -> Option<Health> {
-        let last = seconds.iter().rfind(|it| it.outcomes.sum() > 0)?;
+        let ended = |it: &&Second| it.outcomes.sum() + it.later.finished.sum() > 0;
+        let last = seconds.iter().rfind(ended)?;
         let failed = Self::of(std::slice::from_ref(last)).failed > 0;
         let text = "the last job failed, none answered since";
         (self.all() == 0 && failed).then(|| Health::new("failing", Kind::Problem, text))
+    }
+
+    /// Callers who wait for their answers notice nothing of it.
+    fn failing_store(&self) -> Option<Health> {
+        (self.store_errors > 0).then(|| {
+            let text = "the store of jobs for later fails";
+            Health::new("store-failing", Kind::Hint, text)
+        })
     }
 }
 
@@ -194,157 +211,5 @@ fn at_rest(present: &Present) -> Health {
 }
 
 #[cfg(test)]
-mod tests {
-    use Code::{JobError, Ok, UpstreamRejectedJob as Rejected, UpstreamTimeout as Timeout};
-    use Kind::{Good, Hint, Problem};
-
-    use super::*;
-
-    const PRESENT: Present = Present {
-        queue_jobs: 10_000,
-        circuit: "closed",
-        ready: true,
-    };
-
-    fn recent(seconds: impl Into<Vec<Second>>) -> Recent {
-        Recent {
-            date: 1_000.5,
-            seconds: seconds.into(),
-            ..Recent::default()
-        }
-    }
-
-    fn second(t: u64, outcomes: &[(Code, u64)], refused: u64) -> Second {
-        let mut second = Second::new(t);
-        second.counts.refused = refused;
-        for &(code, count) in outcomes {
-            second.outcomes[code] = count;
-        }
-        second
-    }
-
-    #[track_caller]
-    fn says(recent: &Recent, present: &Present, kind: Kind, state: &str, text: &str) {
-        let health = Health::of(recent, present);
-        let found = (health.kind, health.state, &*health.text);
-        assert_eq!(found, (kind, state, text), "{recent:?}");
-    }
-
-    #[test]
-    fn jobs_that_fail_are_told_by_their_share() {
-        type Row<'a> = (&'a [(Code, u64)], u64, u64, Kind, &'a str, &'a str);
-        let both = "75 % of jobs fail or are refused";
-        let departures = "10 % of callers leave unanswered";
-        let table: [Row<'_>; 10] = [
-            (&[(Ok, 9)], 0, 0, Good, "ready", "ready"),
-            (&[(Ok, 9), (JobError, 9)], 0, 0, Good, "ready", "ready"),
-            (&[(Timeout, 9)], 0, 0, Problem, "outage", "every job fails"),
-            (&[(Rejected, 9)], 0, 0, Problem, "outage", "no job succeeds"),
-            (&[], 9, 0, Problem, "outage", "every job is refused"),
-            (&[(Ok, 1), (Timeout, 1)], 2, 0, Problem, "failing", both),
-            (
-                &[(Ok, 1)],
-                1,
-                0,
-                Problem,
-                "failing",
-                "50 % of jobs are refused",
-            ),
-            (
-                &[(Ok, 999), (Timeout, 1)],
-                0,
-                0,
-                Hint,
-                "failing",
-                "some jobs fail",
-            ),
-            (&[(Ok, 999)], 1, 0, Hint, "failing", "some jobs are refused"),
-            (&[(Ok, 9)], 0, 1, Problem, "departures", departures),
-        ];
-        for (outcomes, refused, departed, kind, state, text) in table {
-            let mut second = second(999, outcomes, refused);
-            second.counts.departed = departed;
-            says(&recent([second]), &PRESENT, kind, state, text);
-        }
-    }
-
-    /// Each is worse than those before it, and all are true in the end.
-    #[test]
-    fn the_worst_is_said() {
-        let (mut recent, mut present) = (recent([]), PRESENT);
-        present.ready = false;
-        says(&recent, &present, Hint, "draining", "draining");
-        present.circuit = "probing";
-        says(
-            &recent,
-            &present,
-            Hint,
-            "circuit-probing",
-            "circuit probing",
-        );
-        (
-            recent.moment.batcher.in_flight,
-            recent.moment.batcher.queued,
-        ) = (1, 1);
-        says(
-            &recent,
-            &present,
-            Problem,
-            "no-answer",
-            "no job answered in 10 s",
-        );
-        recent.seconds = vec![second(999, &[(Ok, 999), (Timeout, 1)], 0)];
-        says(&recent, &present, Hint, "failing", "some jobs fail");
-        recent.moment.batcher.queued = 10_000;
-        says(
-            &recent,
-            &present,
-            Problem,
-            "queue-full",
-            "the queue is full",
-        );
-        recent.moment.batcher.waiting_for_room = 1;
-        says(
-            &recent,
-            &present,
-            Problem,
-            "queue-full",
-            "1 job waits for room",
-        );
-        recent.moment.batcher.waiting_for_room = 2;
-        says(
-            &recent,
-            &present,
-            Problem,
-            "queue-full",
-            "2 jobs wait for room",
-        );
-        recent.seconds = vec![second(999, &[(Timeout, 1)], 0)];
-        says(&recent, &present, Problem, "outage", "every job fails");
-        present.circuit = "open";
-        let text = "circuit open, jobs are refused";
-        says(&recent, &present, Problem, "circuit-open", text);
-    }
-
-    #[test]
-    fn a_failure_stands_until_a_job_is_answered_again() {
-        let (failed, ok) = ([(Timeout, 1)], [(Ok, 1)]);
-        let text = "the last job failed, none answered since";
-        let long_ago = [
-            second(900, &ok, 0),
-            second(980, &failed, 0),
-            Second::new(985),
-        ];
-        says(&recent(long_ago), &PRESENT, Problem, "failing", text);
-        let since = [second(980, &failed, 0), second(985, &ok, 0)];
-        says(&recent(since), &PRESENT, Good, "ready", "ready");
-    }
-
-    #[test]
-    fn now_is_ten_seconds_and_the_running_one() {
-        for (t, state) in [(989, "failing"), (990, "outage"), (1_000, "outage")] {
-            let health = Health::of(&recent([second(t, &[(Timeout, 1)], 0)]), &PRESENT);
-            assert_eq!(health.state, state, "{t}");
-        }
-    }
-}
+#[path = "health_tests.rs"]
+mod tests;

@@ -5,12 +5,14 @@
 //! one short lock per batch. A second in which nothing happened does not exist.
 
 mod failures;
+mod for_later;
 mod note;
 mod recent;
 mod ring;
 mod second;
 
 pub use failures::{FAILURES, Failures};
+pub use for_later::ForLater;
 pub use note::Live;
 pub use recent::Recent;
 pub use ring::SECONDS;

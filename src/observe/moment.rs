@@ -19,10 +19,14 @@ pub struct Moment {
 pub struct Totals {
     /// Accepted jobs that were answered.
     pub answered: ByCode,
-    /// Requests that were refused.
+    /// Requests that were refused, but for those that asked for a job which is gone.
     pub refused: u64,
     /// Those of them for which there was no room in the queue.
     pub queue_full: u64,
+    /// Those of them for which there was no room in the store of jobs for later.
+    pub store_full: u64,
+    /// How often that store has failed.
+    pub store_errors: u64,
     /// Batches that were sent again.
     pub retries: u64,
     /// Batches that were split.

@@ -38,6 +38,15 @@ pub(super) fn ms(ms: f64) -> String {
     }
 }
 
+/// The same of what may take hours.
+pub(super) fn age(of_ms: f64) -> String {
+    match of_ms / 60e3 {
+        minutes if minutes < 2.0 => ms(of_ms),
+        minutes if minutes < 120.0 && minutes % 60.0 > 0.0 => format!("{minutes:.0} min"),
+        minutes => format!("{:.0} h", minutes / 60.0),
+    }
+}
+
 pub(super) fn count(number: f64) -> String {
     match number {
         small if small < 10.0 => format!("{}", (small * 10.0).round() / 10.0),
@@ -97,6 +106,16 @@ mod tests {
             (30_000.0, "30 s"),
         ] {
             assert_eq!(ms(value), text);
+            assert_eq!(age(value), text);
+        }
+        for (value, text) in [
+            (119_000.0, "119 s"),
+            (600_000.0, "10 min"),
+            (3_600_000.0, "1 h"),
+            (5_400_000.0, "90 min"),
+            (86_400_000.0, "24 h"),
+        ] {
+            assert_eq!(age(value), text);
         }
     }
 

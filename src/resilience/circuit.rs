@@ -15,6 +15,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// How long a probe is expected to take.
+const PROBING: Duration = Duration::from_secs(1);
+
 /// One upstream's circuit breaker.
 #[derive(Debug)]
 pub struct Breaker {
@@ -113,7 +116,19 @@ impl Breaker {
             State::Closed(_) => Ok(()),
             State::Open { until } if until <= now => Ok(()),
             State::Open { until } => Err(Open::until(until, now)),
-            State::Probing => Err(Open { retry_after: 1 }),
+            State::Probing => Err(Open {
+                retry_after: PROBING.as_secs(),
+            }),
+        }
+    }
+
+    /// When a call could be the probe, as it looks at this time: while one is on its way,
+    /// in a second.
+    pub fn next_probe(&self, now: Instant) -> Instant {
+        match self.state {
+            State::Closed(_) => now,
+            State::Open { until } => until.max(now),
+            State::Probing => now + PROBING,
         }
     }
 

@@ -16,7 +16,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 
-use super::pieces::AnswerBody;
+use super::pieces::{AnswerBody, Open, Way};
 use super::progress::Progress;
 use super::unread::{Refused, RequestBody, discard};
 
@@ -117,7 +117,7 @@ where
 }
 
 /// Makes an answer ready to be sent.
-fn finish<B>(
+fn finish<B: Body>(
     mut response: Response<B>,
     progress: &Arc<Progress>,
     multiplexed: bool,
@@ -129,6 +129,15 @@ fn finish<B>(
         let headers = response.headers_mut();
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    let multiplexed = multiplexed.then(|| Arc::clone(progress));
-    response.map(|body| AnswerBody::new(body, multiplexed))
+    let way = |body: &B| match (multiplexed, body.size_hint().exact()) {
+        (true, _) => Way::Multiplexed(Arc::clone(progress)),
+        (false, Some(_)) => Way::Whole,
+        (false, None) => Way::Open {
+            _until_dropped: Open::new(progress),
+        },
+    };
+    response.map(|body| {
+        let way = way(&body);
+        AnswerBody::new(body, way)
+    })
 }

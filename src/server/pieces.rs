@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -17,6 +17,32 @@ const PIECE: usize = 16 * 1024;
 /// What is left of an answer up to this size, in bytes, is given to HTTP/2 as it is.
 const SHORT: usize = 1_024;
 
+/// How a body goes out.
+pub(super) enum Way {
+    /// On HTTP/1, and its length is known: all of it is there.
+    Whole,
+    /// On HTTP/1, and what is still to come may take any time.
+    Open { _until_dropped: Open },
+    /// On a stream of HTTP/2.
+    Multiplexed(Arc<Progress>),
+}
+
+/// That more is to come of an answer; over when dropped.
+pub(super) struct Open(Arc<Progress>);
+
+impl Open {
+    pub fn new(progress: &Arc<Progress>) -> Self {
+        progress.answer_opened();
+        Self(Arc::clone(progress))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.answer_closed();
+    }
+}
+
 pin_project! {
     /// The body of an answer; on HTTP/2 in pieces.
     ///
@@ -28,17 +54,16 @@ pin_project! {
         body: B,
         // What is left of what the body gave.
         rest: Bytes,
-        multiplexed: Option<Arc<Progress>>,
+        way: Way,
     }
 }
 
 impl<B> AnswerBody<B> {
-    /// `multiplexed` where it goes out on a stream of HTTP/2.
-    pub fn new(body: B, multiplexed: Option<Arc<Progress>>) -> Self {
+    pub fn new(body: B, way: Way) -> Self {
         Self {
             body,
             rest: Bytes::new(),
-            multiplexed,
+            way,
         }
     }
 }
@@ -61,16 +86,20 @@ impl<B: Body<Data = Bytes>> Body for AnswerBody<B> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.project();
-        let Some(progress) = this.multiplexed else {
+        let Way::Multiplexed(progress) = this.way else {
             return this.body.poll_frame(context);
         };
         if this.rest.is_empty() {
-            match ready!(this.body.poll_frame(context)) {
-                Some(Ok(frame)) => match frame.into_data() {
+            match this.body.poll_frame(context) {
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                     Ok(data) => *this.rest = data,
                     Err(other) => return Poll::Ready(Some(Ok(other))),
                 },
-                end => return Poll::Ready(end),
+                Poll::Ready(end) => return Poll::Ready(end),
+                Poll::Pending => {
+                    progress.awaits_answer.set(true);
+                    return Poll::Pending;
+                }
             }
         }
         progress.moves.bump();

@@ -19,6 +19,7 @@ const HEAD: u8 = 1;
 const RECEIVING: u8 = 2;
 const SERVING: u8 = 3;
 const IDLE: u8 = 4;
+const ANSWERING: u8 = 5;
 
 /// A note that something is so.
 #[derive(Debug, Default)]
@@ -68,6 +69,9 @@ pub(super) struct Progress {
     streams: AtomicU32,
     /// How often anything of an answer was handed on to the HTTP library.
     pub moves: Count,
+    /// An HTTP/2 stream has room for more of its answer than there is yet, since this
+    /// was last reset.
+    pub awaits_answer: Flag,
     /// How often the socket took anything.
     writes: Count,
     /// The socket took nothing when it was last asked.
@@ -99,6 +103,7 @@ impl Progress {
             multiplexed: Flag::default(),
             streams: AtomicU32::new(0),
             moves: Count::default(),
+            awaits_answer: Flag::default(),
             writes: Count::default(),
             blocked: Flag::default(),
             departed: Flag::default(),
@@ -146,9 +151,22 @@ impl Progress {
         self.set(IDLE);
     }
 
+    /// The answer that is ready is one of which more is to come: its connection is
+    /// not idle for as long as that takes.
+    pub fn answer_opened(&self) {
+        self.set(ANSWERING);
+    }
+
+    /// That was all of it, or nobody takes it any more.
+    pub fn answer_closed(&self) {
+        if self.stage() == ANSWERING {
+            self.set(IDLE);
+        }
+    }
+
     /// Whether the caller of an HTTP/1 request waits, and nothing else is to come.
     pub fn is_serving(&self) -> bool {
-        self.stage() == SERVING && !self.multiplexed.is_set()
+        matches!(self.stage(), SERVING | ANSWERING) && !self.multiplexed.is_set()
     }
 
     pub fn stream_opened(&self) {

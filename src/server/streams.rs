@@ -77,11 +77,15 @@ impl<F: Future<Output = ()>> Future for Stream<F> {
         let mut this = self.project();
         let progress = &this.open.0;
         let before = progress.moves.get();
+        progress.awaits_answer.set(false);
         if this.stream.poll(context).is_ready() {
             return Poll::Ready(());
         }
         // Nothing else of the connection runs meanwhile: this stream has got on.
-        if progress.moves.get() != before {
+        if progress.awaits_answer.is_set() {
+            // Its caller has taken what there was.
+            this.timer.set(None);
+        } else if progress.moves.get() != before {
             let until = Instant::now() + *this.write_timeout;
             match this.timer.as_mut().as_pin_mut() {
                 Some(timer) => timer.reset(until),

@@ -2,7 +2,8 @@
 //!
 //! Pure: figures in, cells out. It promises to draw into any area, however small,
 //! and that panels change their places with the area's size alone, not with the
-//! figures; but for the failed batches, which take what is left at the bottom.
+//! figures; but for the failed batches, which take what is left at the bottom, and for jobs
+//! for later, which are there once one was handed in.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -11,7 +12,7 @@ use ratatui::widgets::Widget;
 
 use super::look::{Look, Tone};
 use super::view::View;
-use super::{failures, panels};
+use super::{failures, later, panels};
 
 /// Rows from which there are blank ones between panels.
 const ROOMY: u16 = 34;
@@ -33,6 +34,11 @@ pub(super) fn draw(view: &View, look: Look, area: Rect, cells: &mut Buffer) {
     skip(gap, &mut rest);
     put(&panels::figures(view, look, area.width), &mut rest, cells);
     skip(gap, &mut rest);
+    let later = later::later(view, look, area.width);
+    if !later.is_empty() {
+        put(&later, &mut rest, cells);
+        skip(gap, &mut rest);
+    }
     // On paper nothing moves.
     let sentences = look.keys.then_some(if roomy { 6 } else { 5 });
     let advice = panels::advice(view, look, area.width, sentences);

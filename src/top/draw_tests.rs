@@ -6,7 +6,7 @@ use ratatui::style::Color;
 
 use super::*;
 use crate::top::history::History;
-use crate::top::scenarios::{failing, fixed_waits, no_jobs_yet, saturated};
+use crate::top::scenarios::{backlog, failing, fixed_waits, no_jobs_yet, saturated};
 
 const SIZES: [(u16, u16); 4] = [(60, 20), (80, 24), (120, 40), (200, 60)];
 
@@ -99,6 +99,30 @@ fn before_the_first_job_there_are_no_numbers_where_there_are_none() {
         assert!(!frame.contains("NaN") && !frame.contains("inf"), "{frame}");
     }
     has(&text(&no_jobs_yet(), (80, 24)), &["no job was answered"]);
+}
+
+#[test]
+fn a_backlog_is_seen_and_nothing_of_it_where_there_is_none() {
+    for size in SIZES {
+        let frame = text(&backlog(), size);
+        has(
+            &frame,
+            &["for later    4 k wait, 64 s", "oldest waits 42 s"],
+        );
+        has(
+            &frame,
+            &["finished     53/s, 3/s failed", "free places  12/s"],
+        );
+        has(
+            &frame,
+            &["kept         80.0 k, 12 f", "store        84 %, 21"],
+        );
+        // Callers' figures leave it out.
+        has(&frame, &["success      100 %", "failed       0/s"]);
+        let frame = text(&fixed_waits(), size);
+        assert!(!frame.contains("later"), "{frame}");
+    }
+    has(&text(&backlog(), (120, 40)), &["84 %, 21 expired unread"]);
 }
 
 #[test]

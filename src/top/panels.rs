@@ -74,7 +74,6 @@ fn tone(kind: Kind) -> Tone {
 
 /// Eight rows: how jobs fare, then how batches do.
 pub(super) fn figures(view: &View, look: Look, width: u16) -> Lines {
-    let half = (usize::from(width) / 2).min(HALF);
     let of = |part: u64, whole: u64| format!("{part} of {whole}");
     let size = format!("{} of {}", maybe(view.mean_size), view.limits.max_size);
     let mut fill = view.fill.map_or(NONE.to_owned(), |fill| percent(fill, 1.0));
@@ -107,11 +106,7 @@ pub(super) fn figures(view: &View, look: Look, width: u16) -> Lines {
         Some(share) => (percent(share, 1.0), Tone::Title),
     };
     let rate = |n: f64| format!("{}/s", count(n));
-    let pair = |one: (&str, String, Tone), other: (&str, String, Tone)| {
-        let mut line = figure(look, half, one);
-        line.extend(figure(look, half, other));
-        Line::from(line)
-    };
+    let pair = |one, other| pair(look, width, one, other);
     let plain = Tone::Plain;
     vec![
         pair(
@@ -138,6 +133,19 @@ pub(super) fn figures(view: &View, look: Look, width: u16) -> Lines {
             ("refused", rate(view.refused), bad(view.refused)),
         ),
     ]
+}
+
+/// Two figures side by side.
+pub(super) fn pair(
+    look: Look,
+    width: u16,
+    one: (&str, String, Tone),
+    other: (&str, String, Tone),
+) -> Line<'static> {
+    let half = (usize::from(width) / 2).min(HALF);
+    let mut line = figure(look, half, one);
+    line.extend(figure(look, half, other));
+    Line::from(line)
 }
 
 fn figure(

@@ -91,6 +91,22 @@ pub(super) fn fixed_waits() -> History {
     History::new(live)
 }
 
+/// Jobs for later wait, and nearly fill their store.
+pub(super) fn backlog() -> History {
+    let seconds = (980..=1000).map(|t| {
+        let mut second = second(t, 40);
+        let later = json!({"handed_in": 90, "outcomes": {"ok": 50, "upstream-timeout": 3},
+            "expired_unread": 1, "free_seats": 12, "backlog": 4064});
+        second.later = Some(serde_json::from_value(later).unwrap());
+        second
+    });
+    let mut live = live(1000, seconds.collect());
+    let later = json!({"accepted": 100000, "queued": 4000, "sent": 64, "done": 80000, "failed": 12,
+        "oldest_queued_ms": 42000.0, "bytes": 1000, "max_jobs": 100000, "max_bytes": 1000000});
+    live.later = Some(serde_json::from_value(later).unwrap());
+    History::new(live)
+}
+
 /// More comes in than the upstream takes.
 pub(super) fn saturated() -> History {
     let seconds = (900..=1000).map(|t| {

@@ -1,5 +1,7 @@
 //! Jobs by how they ended, over some seconds.
 
+use std::collections::BTreeMap;
+
 use super::wire::Second;
 use crate::code::Code;
 
@@ -17,26 +19,43 @@ pub(super) struct Shares {
 
 impl Shares {
     pub(super) fn of<'a>(seconds: impl Iterator<Item = &'a Second>) -> Self {
-        let own = || Code::ALL.iter().filter(|code| code.is_own());
         let mut shares = Self::default();
         for second in seconds {
             shares.refused += second.refused;
-            for (name, count) in &second.outcomes {
-                if name == Code::Ok.as_str() {
-                    shares.ok += count;
-                } else if own().any(|code| code.as_str() == name) {
-                    shares.errors += count;
-                } else {
-                    shares.failed += count;
-                }
-            }
+            shares.count(&second.outcomes);
         }
         shares
     }
 
+    /// Those of jobs for later.
+    pub(super) fn of_later<'a>(seconds: impl Iterator<Item = &'a Second>) -> Self {
+        let mut shares = Self::default();
+        let later = seconds.filter_map(|second| second.later.as_ref());
+        later.for_each(|later| shares.count(&later.outcomes));
+        shares
+    }
+
+    fn count(&mut self, outcomes: &BTreeMap<String, u64>) {
+        let own = || Code::ALL.iter().filter(|code| code.is_own());
+        for (name, count) in outcomes {
+            if name == Code::Ok.as_str() {
+                self.ok += count;
+            } else if own().any(|code| code.as_str() == name) {
+                self.errors += count;
+            } else {
+                self.failed += count;
+            }
+        }
+    }
+
+    /// All of them, but for those that were not taken in.
+    pub(super) fn ended(self) -> u64 {
+        self.ok + self.errors + self.failed
+    }
+
     /// The share of those that have their result; none without any.
     pub(super) fn success(self) -> Option<f64> {
-        let all = self.ok + self.errors + self.failed + self.refused;
+        let all = self.ended() + self.refused;
         (all > 0).then(|| self.ok as f64 / all as f64)
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::history::{History, SPAN};
 use super::shares::Shares;
-use super::wire::{Failure, Health, Limits, Second, Size};
+use super::wire::{Failure, Health, Later, Limits, Second, Size};
 use crate::ask::advice::Advice;
 use crate::batcher::FlushReason;
 
@@ -50,6 +50,8 @@ pub(super) struct View {
     pub slots: u64,
     pub slots_busy: f64,
     pub connections: u64,
+    /// The jobs for later, if any was ever handed in.
+    pub later: Option<LaterView>,
     /// Batches by why they left; those that the program knows always, in its order.
     pub reasons: Vec<(String, u64)>,
     /// Answered jobs of all seconds that are known by what they came to, most first.
@@ -60,6 +62,18 @@ pub(super) struct View {
     /// Newest first.
     pub failures: Vec<Failure>,
     pub advice: Vec<Advice>,
+}
+
+/// What there is of jobs for later, and what became of others.
+#[derive(Debug)]
+pub(super) struct LaterView {
+    pub present: Later,
+    /// A second.
+    pub finished: f64,
+    pub failed: f64,
+    pub free_seats: f64,
+    /// Of all seconds that are known.
+    pub expired_unread: u64,
 }
 
 /// A figure second by second, up to the last that is over.
@@ -123,6 +137,18 @@ impl View {
             slots: live.current.in_flight,
             slots_busy: rated.iter().map(|it| it.slots_busy).sum::<f64>() / rate_over as f64,
             connections: live.current.connections,
+            later: live.later.clone().filter(any_later).map(|present| {
+                let shares = Shares::of_later(rated.iter().copied());
+                let later = |it: &Second| it.later.clone().unwrap_or_default();
+                let all = history.between(0, u64::MAX);
+                LaterView {
+                    present,
+                    finished: per_second(shares.ended()),
+                    failed: per_second(shares.failed),
+                    free_seats: per_second(rated.iter().map(|it| later(it).free_seats).sum()),
+                    expired_unread: all.map(|it| later(it).expired_unread).sum(),
+                }
+            }),
             reasons: reasons(history.between(0, u64::MAX)),
             outcomes: outcomes(history.between(0, u64::MAX)),
             sizes: live.sizes.clone(),
@@ -135,6 +161,11 @@ impl View {
             advice: live.advice.clone(),
         }
     }
+}
+
+/// Whether any was ever handed in.
+fn any_later(later: &Later) -> bool {
+    later.accepted + later.queued + later.sent + later.done + later.failed > 0
 }
 
 fn sum(seconds: &[&Second], count: fn(&Second) -> u64) -> f64 {

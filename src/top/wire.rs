@@ -46,6 +46,9 @@ pub(super) struct Live {
     pub health: Health,
     pub limits: Limits,
     pub current: Current,
+    /// The jobs for later, where such are taken.
+    #[serde(default)]
+    pub later: Option<Later>,
     pub seconds: Vec<Second>,
     #[serde(default)]
     pub sizes: Vec<Size>,
@@ -99,6 +102,23 @@ pub(super) struct Current {
     pub waiting_for_room: u64,
 }
 
+/// What there is of jobs for later.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub(super) struct Later {
+    /// Those that were ever taken.
+    pub accepted: u64,
+    pub queued: u64,
+    pub sent: u64,
+    pub done: u64,
+    pub failed: u64,
+    /// How long the oldest that is queued has waited.
+    pub oldest_queued_ms: Option<f64>,
+    pub bytes: u64,
+    pub max_jobs: u64,
+    pub max_bytes: u64,
+}
+
 /// A second in which something happened.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
@@ -126,6 +146,19 @@ pub(super) struct Second {
     pub outcomes: BTreeMap<String, u64>,
     pub retries: u64,
     pub splits: u64,
+    /// What became of jobs for later.
+    pub later: Option<SecondLater>,
+}
+
+/// What became of jobs for later in a second.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct SecondLater {
+    #[serde(deserialize_with = "counts")]
+    pub outcomes: BTreeMap<String, u64>,
+    pub expired_unread: u64,
+    /// Those that left in free places of callers' batches.
+    pub free_seats: u64,
 }
 
 /// Batches by size.

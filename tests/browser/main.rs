@@ -19,6 +19,7 @@
 #[path = "../stories/harness/mod.rs"]
 mod harness;
 
+mod backlog;
 mod browser;
 mod load;
 mod picture;

@@ -1,4 +1,5 @@
-//! The README's upstreams and callers in Python and Node, started and used.
+//! The README's upstreams and callers in Python and Node, and those of docs/later.md, started and
+//! used.
 //!
 //! Where there is no `python3` or no `node`, their tests say so and are skipped, but for where `CI`
 //! is set: there that is a failure.
@@ -8,25 +9,28 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use crate::page::readme;
+use crate::page::{Page, readme};
 use crate::process::Running;
 
 /// A language of the examples.
 #[derive(Clone, Copy)]
-struct Language {
+pub struct Language {
     program: &'static str,
     /// Of its fences.
     fence: &'static str,
-    /// What stands in an upstream, and not in a caller.
+    /// What stands in an upstream alone.
     upstream: &'static str,
+    /// What stands in a caller that waits alone.
+    caller: &'static str,
     /// Has a program, its first argument, print the port that it listens on.
     told: &'static str,
 }
 
-const PYTHON: Language = Language {
+pub const PYTHON: Language = Language {
     program: "python3",
     fence: "python",
     upstream: "serve_forever",
+    caller: "ThreadPoolExecutor",
     told: "
 import socketserver, sys
 serve = socketserver.BaseServer.serve_forever
@@ -38,10 +42,11 @@ exec(compile(sys.argv[1], 'upstream', 'exec'), {'__name__': '__main__'})
 ",
 };
 
-const NODE: Language = Language {
+pub const NODE: Language = Language {
     program: "node",
     fence: "js",
     upstream: "createServer",
+    caller: "Promise.all",
     told: "
 const { listen } = require('node:net').Server.prototype;
 require('node:net').Server.prototype.listen = function (...where) {
@@ -68,7 +73,7 @@ impl Drop for Upstream {
 }
 
 impl Language {
-    fn is_there(self) -> bool {
+    pub fn is_there(self) -> bool {
         let found = Command::new(self.program)
             .arg("--version")
             .stdout(Stdio::null())
@@ -85,16 +90,16 @@ impl Language {
         found
     }
 
-    /// The one example that is an upstream, or a caller.
-    fn example(self, upstream: bool) -> String {
-        let mut fences = readme().fences_in(self.fence);
-        fences.retain(|text| text.contains(self.upstream) == upstream);
-        assert_eq!(fences.len(), 1, "{}", self.fence);
+    /// The one example of a page that holds this.
+    pub fn example(self, page: &Page, part: &str) -> String {
+        let mut fences = page.fences_in(self.fence);
+        fences.retain(|text| text.contains(part));
+        assert_eq!(fences.len(), 1, "{}: {part}", self.fence);
         fences.remove(0)
     }
 
     /// With this as its program, and without the settings of whoever runs the test.
-    fn command(self, program: &str) -> Command {
+    pub fn command(self, program: &str) -> Command {
         let mut command = Command::new(self.program);
         command.args([if self.program == "node" { "-e" } else { "-c" }, program]);
         for name in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
@@ -105,7 +110,7 @@ impl Language {
     }
 
     fn upstream(self) -> Upstream {
-        let example = self.example(true);
+        let example = self.example(&readme(), self.upstream);
         assert!(example.contains("9000"), "{example}");
         let mut command = self.command(self.told);
         command.arg(example.replace("9000", "0"));
@@ -121,7 +126,11 @@ impl Language {
 
     /// What the caller prints.
     fn call(self, address: &str) -> String {
-        let example = self.example(false);
+        self.run(&self.example(&readme(), self.caller), address)
+    }
+
+    /// What an example prints that speaks to the proxy at this address.
+    pub fn run(self, example: &str, address: &str) -> String {
         assert!(example.contains("127.0.0.1:8080"), "{example}");
         let program = example.replace("127.0.0.1:8080", address);
         let output = self.command(&program).output().unwrap();

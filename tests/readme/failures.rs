@@ -13,6 +13,8 @@ use microbatch::engine::outcome::{Failure, Refusal};
 use microbatch::http::problem::Problem;
 use microbatch::job::Job;
 use microbatch::json::MAX_DEPTH;
+use microbatch::later::FetchError;
+use microbatch::later::store::{Refused, StoreError};
 use serde_json::Value;
 
 use crate::page::{Page, code, pages};
@@ -58,6 +60,10 @@ fn promises() -> BTreeMap<String, Promise> {
     promises
 }
 
+fn not_handed_in(refused: Refused) -> Problem {
+    Problem::not_handed_in(&refused.into(), false, 0)
+}
+
 /// One problem of every code.
 fn problems() -> Vec<Problem> {
     let refused = |status, size| {
@@ -100,6 +106,11 @@ fn problems() -> Vec<Problem> {
         Problem::invalid_request("here"),
         Problem::misdirected(),
         Problem::foreign_origin(),
+        Problem::invalid_parameter("here"),
+        Problem::from(FetchError::Unknown),
+        not_handed_in(Refused::KeyReused),
+        not_handed_in(Refused::Full { next_expiry: None }),
+        not_handed_in(StoreError::NotCommitted.into()),
         Problem::overloaded(),
         Problem::not_found("there"),
         Problem::method_not_allowed("POST"),
@@ -129,7 +140,11 @@ async fn the_table_of_errors_is_the_program_s() {
         let retry_after = response.headers().contains_key("retry-after");
         let body = response.into_body().collect().await.unwrap().to_bytes();
         let document: Value = serde_json::from_slice(&body).unwrap();
-        let text = |member: &str| document[member].to_string().replace('"', "");
+        // What does not apply is absent, and shown as a dash.
+        let text = |member: &str| match document.get(member) {
+            Some(value) => value.to_string().replace('"', ""),
+            None => "–".to_owned(),
+        };
         let made = Promise {
             status: match &text("code")[..] {
                 "upstream-rejected-job" => "4xx".to_owned(),

@@ -8,6 +8,7 @@
 
 mod examples;
 mod failures;
+mod later;
 mod links;
 mod operations;
 mod page;
@@ -196,6 +197,7 @@ fn every_line_with_flags_is_understood() {
             cli::Command::Demo(flags) => (flags, NeedUpstream::No),
             cli::Command::Upstream(_) => (Flags::default(), NeedUpstream::No),
             cli::Command::Top(given) => (given.ask.proxy.into(), NeedUpstream::No),
+            cli::Command::Submit(given) => (given.proxy.into(), NeedUpstream::No),
             cli::Command::Advice(given) => (given.ask.proxy.into(), NeedUpstream::No),
             other => panic!("{line}: {other:?}"),
         };

@@ -10,7 +10,7 @@ use microbatch::batcher::{Batcher, OnFull, Settings, Wait};
 use microbatch::engine::circuit::Circuit;
 use microbatch::engine::outcome::JobResult;
 use microbatch::engine::{Engine, Phase, Policy, Results, encode};
-use microbatch::http::{Buffered, Caller, HostNames, Jobs, JobsInner, jobs_router};
+use microbatch::http::{self, Buffered, Caller, HostNames, Jobs, JobsInner, jobs_router};
 use microbatch::job::Job;
 use microbatch::json::MAX_DEPTH;
 use microbatch::observe::metrics::Metrics;
@@ -158,11 +158,14 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> Proxy {
         max_depth: MAX_DEPTH,
         request_timeout: Duration::from_millis([150, 700, 3000][rng.random_range(0..3)]),
         read_timeout: Duration::from_secs(1),
-        timing: true,
-        idempotent,
+        answers: http::Answers {
+            timing: true,
+            idempotent,
+            job_error_status: StatusCode::UNPROCESSABLE_ENTITY,
+        },
         phase: current,
         circuit,
-        job_error_status: StatusCode::UNPROCESSABLE_ENTITY,
+        later: None,
     };
     Proxy {
         batcher,

@@ -186,7 +186,7 @@ pub async fn rush(jobs: u64) -> (Proxy, Seen) {
     (proxy, seen)
 }
 
-fn seed() -> u64 {
+pub fn seed() -> u64 {
     let given = std::env::var("SEED").ok();
     let given = given.map(|seed| seed.parse().expect("SEED is a number"));
     given.unwrap_or_else(|| {

@@ -7,6 +7,7 @@ use std::path::Path;
 use microbatch::batcher::FlushReason;
 use microbatch::code::Code;
 use microbatch::observe::metrics::{FAMILIES, Kind};
+use microbatch::observe::{RecordCounts, StoreStep};
 use serde_json::Value;
 
 use crate::metrics::promtool;
@@ -85,6 +86,9 @@ fn domain(label: &str) -> Option<BTreeSet<&'static str>> {
         "outcome" => Some(codes.chain(["abandoned"]).collect()),
         "code" => Some(codes.collect()),
         "reason" => Some(reasons.collect()),
+        "state" => Some(RecordCounts::STATES.into()),
+        "op" => Some(StoreStep::ALL.map(StoreStep::as_str).into()),
+        "read" => Some(["true", "false"].into()),
         _ => None,
     }
 }

@@ -150,7 +150,7 @@ async fn a_caller_only_shortens_its_stay() {
         "wait=-1",
         "wait=soon",
         "wait",
-        "respond-async, wait=9999",
+        "handling=lenient, wait=9999",
         "return=minimal; wait=0",
     ];
     // The upstream takes every job and answers none.

@@ -49,7 +49,8 @@ async fn no_such_path() {
         ("POST", "/"),
         ("GET", "/nowhere"),
         ("POST", "/jobs/"),
-        ("POST", "/jobs/1"),
+        ("GET", "/jobs/1/2"),
+        ("GET", "/streams/"),
         ("POST", "/job"),
         ("POST", "/JOBS"),
         ("POST", "//jobs"),
@@ -75,6 +76,9 @@ async fn no_such_method() {
         ("DELETE", "/jobs", "POST"),
         ("PATCH", "/jobs", "POST"),
         ("POST", "/healthz", "GET"),
+        ("POST", "/jobs/1", "DELETE"),
+        ("OPTIONS", "/jobs/1", "GET"),
+        ("DELETE", "/streams/a", "HEAD"),
     ] {
         let answer = setup.proxy.send(Request::new(method, path)).await;
         assert_eq!(answer.status, 405, "{method} {path}: {answer:?}");

@@ -59,6 +59,20 @@ mod retries;
 mod shutdown;
 mod splits;
 
+// Section 11: answers fetched later.
+mod later_batches;
+mod later_bounds;
+mod later_counts;
+mod later_delete;
+mod later_drain;
+mod later_fetch;
+mod later_hand_in;
+mod later_hostile;
+mod later_keys;
+mod later_listeners;
+mod later_same_answer;
+mod later_streams;
+
 // Section 8: what an operator sees.
 mod admin;
 mod dashboards;
@@ -68,6 +82,11 @@ mod metrics;
 mod process;
 mod situations;
 mod top;
+
+// Answers fetched later, for shells.
+mod submit;
+mod submit_proxy;
+mod submit_resume;
 
 // All of it at once, and against callers who mean ill.
 mod accounting;

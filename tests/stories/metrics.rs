@@ -15,7 +15,7 @@ use crate::harness::{
 use crate::retries::{IDEMPOTENT, SHORT};
 
 /// Every name with its type and its labels.
-const METRICS: [(&str, &str, &[&str]); 27] = [
+const METRICS: [(&str, &str, &[&str]); 38] = [
     ("build_info", "gauge", &["version"]),
     ("jobs_accepted_total", "counter", &[]),
     ("jobs_total", "counter", &["outcome"]),
@@ -42,6 +42,17 @@ const METRICS: [(&str, &str, &[&str]); 27] = [
     ("splits_total", "counter", &["cause"]),
     ("results_unmatched_total", "counter", &["kind"]),
     ("circuit_open", "gauge", &[]),
+    ("later_jobs", "gauge", &["state"]),
+    ("later_accepted_total", "counter", &[]),
+    ("later_finished_total", "counter", &["outcome"]),
+    ("later_deleted_total", "counter", &["state"]),
+    ("later_expired_total", "counter", &["read"]),
+    ("later_oldest_queued_seconds", "gauge", &[]),
+    ("later_free_seats_total", "counter", &[]),
+    ("store_fill_ratio", "gauge", &[]),
+    ("store_commit_seconds", "histogram", &[]),
+    ("store_commit_records", "histogram", &[]),
+    ("store_errors_total", "counter", &["op"]),
     ("log_lines_dropped_total", "counter", &[]),
 ];
 
@@ -304,6 +315,15 @@ async fn a_new_proxy_has_every_name_already() {
         "retry_budget_exhausted_total",
         "log_lines_dropped_total",
         "job_duration_seconds_count",
+        r#"later_jobs{state="queued"}"#,
+        r#"later_finished_total{outcome="queue-timeout"}"#,
+        r#"later_expired_total{read="false"}"#,
+        "later_oldest_queued_seconds",
+        "later_free_seats_total",
+        "store_fill_ratio",
+        "store_commit_seconds_count",
+        r#"store_errors_total{op="accept"}"#,
+        r#"jobs_refused_total{code="store-full"}"#,
     ];
     for sample in first {
         assert_eq!(scrape.values.get(sample), Some(&0.0), "{sample}");

@@ -231,6 +231,45 @@ fn situations() -> Vec<Situation> {
             names: "waited for room",
             ..DEFAULT
         },
+        Situation {
+            name: "more jobs for later than there is room for",
+            env: &[
+                ("MICROBATCH_LATER__MAX_JOBS", "2"),
+                ("MICROBATCH_LATER__MAX_WAIT", "30m"),
+            ],
+            play: full_store,
+            logged: None,
+            names: "1 job for later was refused with `store-full`",
+            ..DEFAULT
+        },
+        Situation {
+            name: "answers of jobs for later that nobody deletes",
+            env: &[("MICROBATCH_LATER__MAX_JOBS", "4")],
+            play: answers_left_behind,
+            logged: None,
+            names: "4 of them are finished",
+            ..DEFAULT
+        },
+        Situation {
+            name: "answers of jobs for later that nobody fetches in time",
+            env: &[("MICROBATCH_LATER__KEEP", "1ms")],
+            play: unread,
+            logged: None,
+            names: "4 results",
+            ..DEFAULT
+        },
+        Situation {
+            name: "a backlog longer than `later.job_timeout`",
+            flags: &["--max-in-flight", "1"],
+            env: &[
+                ("MICROBATCH_LATER__JOB_TIMEOUT", "200ms"),
+                ("MICROBATCH_LATER__MAX_WAIT", "0"),
+            ],
+            play: overdue,
+            logged: None,
+            names: "2 jobs for later were not finished",
+            ..DEFAULT
+        },
     ]
 }
 
@@ -395,6 +434,71 @@ fn waiting_for_room<'a>(
     })
 }
 
+/// Room for two, and three come.
+fn full_store<'a>(
+    proxy: &'a Proxy,
+    _: &'a mut ScriptedUpstream,
+    _: Deed,
+) -> Pin<Box<dyn Future<Output = Held> + Send + 'a>> {
+    Box::pin(async move {
+        for id in 0..2 {
+            proxy.hand_in(&job(id)).await;
+        }
+        let answer = proxy.send(Request::later(job(2))).await;
+        answer.problem(503, "store-full", "no");
+        Held::default()
+    })
+}
+
+/// Four jobs for later are done.
+fn unread<'a>(
+    proxy: &'a Proxy,
+    upstream: &'a mut ScriptedUpstream,
+    deed: Deed,
+) -> Pin<Box<dyn Future<Output = Held> + Send + 'a>> {
+    Box::pin(async move {
+        for id in 0..4 {
+            proxy.hand_in(&job(id)).await;
+        }
+        deed(upstream.next().await);
+        Held::default()
+    })
+}
+
+/// The same, and another comes.
+fn answers_left_behind<'a>(
+    proxy: &'a Proxy,
+    upstream: &'a mut ScriptedUpstream,
+    deed: Deed,
+) -> Pin<Box<dyn Future<Output = Held> + Send + 'a>> {
+    Box::pin(async move {
+        let held = unread(proxy, upstream, deed).await;
+        let answer = proxy.send(Request::later(job(4))).await;
+        answer.problem(503, "store-full", "no");
+        held
+    })
+}
+
+/// Callers' jobs have the one slot for longer than jobs for later may take.
+fn overdue<'a>(
+    proxy: &'a Proxy,
+    upstream: &'a mut ScriptedUpstream,
+    _: Deed,
+) -> Pin<Box<dyn Future<Output = Held> + Send + 'a>> {
+    Box::pin(async move {
+        let callers = enqueue(proxy, 0..4).await;
+        let call = upstream.next().await;
+        for id in 4..6 {
+            proxy.hand_in(&job(id)).await;
+        }
+        Held {
+            _calls: vec![call],
+            _callers: callers,
+            ..Held::default()
+        }
+    })
+}
+
 /// The text that a command prints about the proxy.
 async fn said(proxy: &Proxy, words: &[&str]) -> String {
     let admin = proxy.admin_addr.expect("an admin listener").to_string();
@@ -549,4 +653,58 @@ async fn an_outage_is_one_row_however_many_batches_it_takes() {
         (told == [10, 20]).then_some(())
     })
     .await;
+}
+
+/// The sentence about a backlog, once it is old.
+async fn of_the_backlog(proxy: &Proxy, why: &str) -> String {
+    eventually(why, async || {
+        let advice = proxy.admin("GET", "/advice").await.json();
+        let texts = advice
+            .as_array()?
+            .iter()
+            .filter_map(|it| it["text"].as_str());
+        let mut about = texts.filter(|it| it.contains("for later wait"));
+        about.find(|it| it.contains(why)).map(str::to_owned)
+    })
+    .await
+}
+
+const SOON: (&str, &str) = ("MICROBATCH_LATER__MAX_WAIT", "10ms");
+
+/// What holds them up most is said: here that callers go first, there the upstream.
+#[tokio::test]
+async fn a_backlog_that_grows_old_is_told_with_what_holds_it_up() {
+    let mut upstream = ScriptedUpstream::start().await;
+    let flags = [&FLAGS[..], &["--max-in-flight", "1"]].concat();
+    let proxy = Proxy::start(&upstream.url(), &flags, &[SOON]).await;
+    let callers = enqueue(&proxy, 0..4).await;
+    let call = upstream.next().await;
+    let handed = [proxy.hand_in(&job(4)).await, proxy.hand_in(&job(5)).await];
+    let text = of_the_backlog(&proxy, "batches of waiting callers go first").await;
+    assert!(
+        text.starts_with("2 jobs for later wait, the oldest for "),
+        "{text}"
+    );
+    assert!(text.contains("raise `upstream.max_in_flight`"), "{text}");
+    call.echo();
+    answered(callers).await;
+    upstream.next().await.echo();
+    for handed in &handed {
+        assert_eq!(proxy.finished(handed).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_backlog_behind_an_open_circuit_says_so() {
+    let mut upstream = ScriptedUpstream::start().await;
+    let env = [
+        SOON,
+        ("MICROBATCH_CIRCUIT__FAILURES", "1"),
+        ("MICROBATCH_CIRCUIT__OPEN_FOR", "1h"),
+    ];
+    let proxy = Proxy::start(&upstream.url(), &FLAGS, &env).await;
+    one_batch(&proxy, &mut upstream, |call| call.answer(500, &[], "")).await;
+    proxy.hand_in(&job(4)).await;
+    proxy.hand_in(&job(5)).await;
+    of_the_backlog(&proxy, "the circuit is open").await;
 }

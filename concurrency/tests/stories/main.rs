@@ -3,6 +3,7 @@
 
 mod accounting;
 mod closing;
+mod detached;
 mod frames;
 mod harness;
 mod loading;

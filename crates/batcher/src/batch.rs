@@ -1,5 +1,7 @@
 //! A batch that has left: its members, and the slot it occupies.
 
+mod detached_members;
+
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -8,12 +10,13 @@ use crate::contain::contain;
 use crate::error::Error;
 use crate::frame::Frame;
 use crate::handle::{Dispatch, Handle, Slot};
+use crate::liveness::Liveness;
 use crate::member::Member;
 use crate::policy::FlushReason;
-use crate::queue::Load;
+use crate::queue::Loads;
 use crate::remote_wakes::RemoteWakes;
-use crate::reply_slot::{Liveness, Progress};
 use crate::slot_request::SlotRequest;
+use crate::state::{Lane, Resuming};
 
 /// Items that left together, for a processor to answer one by one.
 ///
@@ -79,7 +82,8 @@ impl<J: Send + 'static, R: Send + 'static, I> Batch<J, R, I> {
         (items, batch)
     }
 
-    /// The members not yet answered or dropped, oldest first.
+    /// The members not yet answered or dropped, oldest first; detached ones that have
+    /// taken free places come after those that callers wait for.
     pub fn members(&self) -> &[Member<I, R>] {
         &self.members
     }
@@ -153,7 +157,7 @@ impl<J: Send + 'static, R: Send + 'static, I> Batch<J, R, I> {
             match member.answerer.answer(answer) {
                 Ok(caller) => {
                     callers.push((caller, member.runtime));
-                    state.leave_parked(Load::one(member.bytes));
+                    state.leave_parked(Loads::one(member.bytes, member.detached.is_some()));
                     leftovers.push((member.item, None));
                 }
                 Err(answer) => leftovers.push((member.item, Some(answer))),
@@ -188,7 +192,7 @@ impl<J: Send + 'static, R: Send + 'static, I> Batch<J, R, I> {
         self.parked = true;
         let mut state = self.handle.lock();
         self.liveness.set_parked(true);
-        state.park(self.load());
+        state.park(self.loads());
         drop(state);
         drop(slot);
     }
@@ -196,9 +200,23 @@ impl<J: Send + 'static, R: Send + 'static, I> Batch<J, R, I> {
     /// Lines up for a slot, with other parked batches and ahead of what is queued;
     /// resolves when it is there. A batch that lines up before it is parked goes before
     /// all that have not. Halves of batches that were split leave one slot to others,
-    /// where there is more than one. It borrows nothing of the batch.
+    /// where there is more than one. A batch of detached members alone lines up with what
+    /// is detached. It borrows nothing of the batch.
     pub fn slot(&self) -> impl Future<Output = Slot<J, R>> + Send + use<J, R, I> {
-        SlotRequest::new(&self.handle, self.half)
+        let awaited = self.members.iter().filter(|it| it.answerer.is_awaited());
+        let detached = |lane, member: &Member<I, R>| match member.is_detached() {
+            true => lane,
+            false => Lane::Callers,
+        };
+        let lane = awaited.clone().fold(Lane::Detached, detached);
+        let oldest = awaited.map(|it| it.arrived).min();
+        let batch = Resuming {
+            // One that nobody waits for is no detached one.
+            lane: oldest.map_or(Lane::Callers, |_| lane),
+            half: self.half,
+            oldest: oldest.unwrap_or(self.left),
+        };
+        SlotRequest::new(&self.handle, batch)
     }
 
     /// Goes on with a slot, without the members whose callers have left.
@@ -206,7 +224,7 @@ impl<J: Send + 'static, R: Send + 'static, I> Batch<J, R, I> {
         if self.parked {
             let mut state = self.handle.lock();
             self.liveness.set_parked(false);
-            state.unpark(self.load());
+            state.unpark(self.loads());
             self.handle.proceed(state);
             self.parked = false;
         }
@@ -251,26 +269,26 @@ impl<J: Send + 'static, R: Send + 'static, I> Batch<J, R, I> {
         };
         let mut state = self.handle.lock();
         half.liveness.set_parked(true);
-        state.park(half.load());
+        state.park(half.loads());
         if self.parked {
             // They have counted as waiting already.
-            state.leave_parked(half.load());
+            state.leave_parked(half.loads());
         }
         let attach = |member: &Member<I, R>| member.answerer.attach(&half.liveness, member.bytes);
         let before: Vec<_> = half.members.iter().filter_map(attach).collect();
         drop(state);
-        before.iter().for_each(Progress::leave);
+        drop(before);
         half
     }
 
     /// The members that are waited for. Under the batcher's lock this is what
     /// they count for while the batch is parked.
-    fn load(&self) -> Load {
+    fn loads(&self) -> Loads {
         let awaited = self
             .members
             .iter()
             .filter(|member| member.answerer.is_awaited());
-        awaited.map(|member| Load::one(member.bytes)).sum()
+        awaited.map(Member::loads).sum()
     }
 
     pub(crate) fn handle(&self) -> &Arc<Handle<J, R>> {
@@ -291,7 +309,7 @@ impl<J: Send + 'static, R: Send + 'static, I> Drop for Batch<J, R, I> {
         self.settle(|_| true, |_| Err(Error::Dropped));
         if self.parked {
             let mut state = self.handle.lock();
-            state.unpark(Load::default());
+            state.unpark(Loads::default());
             self.handle.proceed(state);
         }
     }

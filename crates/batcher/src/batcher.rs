@@ -12,6 +12,7 @@ use crate::handle::{Handle, KeyOf, Processing, Shared};
 use crate::member::Pending;
 use crate::options::Options;
 use crate::queue::Entry;
+use crate::recipient::Recipient;
 use crate::reply::Reply;
 use crate::reply_slot;
 use crate::settings::Settings;
@@ -118,7 +119,7 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
             return Err((item, Error::TooLarge));
         }
         let now = Instant::now();
-        let (answerer, slot) = reply_slot::pair();
+        let (answerer, slot) = reply_slot::pair(Recipient::Caller(None));
         let mut state = handle.lock();
         if let Err(refused) = state.may_enter(&options, now) {
             drop(state);
@@ -129,6 +130,7 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
                 item,
                 answerer,
                 runtime: handle.index,
+                detached: None,
             },
             key: options.key,
             bytes,
@@ -143,7 +145,7 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
     }
 
     /// Sends everything that waits at this moment, as slots allow, and tells how
-    /// many items that is. It does not wait for their results, as
+    /// many items that is, detached ones among them. It does not wait for their results, as
     /// [`vacated`](Self::vacated) does.
     pub fn flush(&self) -> usize {
         // What is overdue does not count as sent.
@@ -154,20 +156,22 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
         waiting
     }
 
-    /// Takes no more items, and sends what is queued as fast as slots allow.
+    /// Takes no more items, and sends what is queued as fast as slots allow; detached
+    /// items that are [held](Self::hold_detached) once that is over.
     pub fn close(&self) {
         let mut state = self.0.lock();
         state.close();
         self.0.proceed(state);
     }
 
-    /// Answers everything that is still queued with [`Error::Abandoned`].
+    /// Answers everything that is still queued, in both lanes, with [`Error::Abandoned`].
     /// Batches in flight are not touched.
     pub fn abandon(&self) {
         self.0.abandon();
     }
 
-    /// Waits until nothing is queued and no batch is in flight.
+    /// Waits until nothing is queued and no batch is in flight, in no lane; what is done
+    /// with the answers to detached items has been done by then.
     pub async fn vacated(&self) {
         loop {
             let mut vacant = std::pin::pin!(self.0.shared.vacant.notified());

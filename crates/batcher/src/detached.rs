@@ -1,65 +1,125 @@
 //! An item whose answer is not awaited by a caller but handed to whoever keeps it.
 //!
 //! Detached items wait in a lane of their own: they take the free places of batches that
-//! leave for callers, and leave by themselves where no caller's batch is ready.
+//! leave for callers, and leave by themselves where no caller's batch is ready. The lane is
+//! as long as whoever submits them lets it be: the bounds of the queue are the callers'.
+//!
+//! There is nothing else of one that waits than its place in line, what is done with its
+//! answer, and this handle to it, so that there may be a million.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::batch::Batch;
 use crate::batcher::Batcher;
 use crate::error::Error;
+use crate::handle::Handle;
+use crate::member::Pending;
 use crate::options::Options;
-use crate::reply::Stage;
+use crate::queue::{Entry, Loads};
+use crate::recipient::{OnAnswer, Recipient};
+use crate::reply_slot::{self, ReplySlot, Stage};
 
-/// What is done with the answer to a detached item, once and whatever happens: when it is
-/// dropped unanswered too. It runs in the batch's task and must not block.
-pub type OnAnswer<R> = Box<dyn FnOnce(Result<R, Error>) + Send>;
+/// A detached item that was submitted. Dropping this leaves it where it is.
+pub struct Detached<J: Send + 'static, R: Send + 'static> {
+    slot: ReplySlot<R>,
+    handle: Arc<Handle<J, R>>,
+}
 
-/// A detached item that is not answered. Dropping this leaves it where it is.
-#[derive(Debug)]
-pub struct Detached(Mutex<Option<JoinHandle<()>>>);
-
-impl Detached {
-    /// Takes the item out of the queue, or tells its batch that nobody wants its answer
-    /// any more. What is done with its answer is not done then, unless it was before.
+impl<J: Send + 'static, R: Send + 'static> Detached<J, R> {
+    /// Takes the item out of its lane at once, or tells its batch that nobody wants its
+    /// answer any more, see [`Batch::abandoned`](crate::Batch::abandoned). What is done
+    /// with its answer is dropped, unless the item is answered already.
     pub fn withdraw(&self) {
-        let task = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        task.into_iter().for_each(|task| task.abort());
+        let mut state = self.handle.lock();
+        // Under the lock, which an item leaves its lane and comes back to it under, and a
+        // parked batch counts each member once under.
+        let left = self.slot.leave();
+        let withdrawn = left.ticket().and_then(|ticket| state.withdraw(ticket));
+        if let Some(bytes) = left.parked_bytes() {
+            state.leave_parked(Loads::one(bytes, true));
+        }
+        self.handle.release_only(state);
+        drop((withdrawn, left));
     }
 
     /// How far the item has come; `None` once it is answered or withdrawn.
     pub fn stage(&self) -> Option<Stage> {
-        None
+        self.slot.stage()
+    }
+}
+
+impl<J: Send + 'static, R: Send + 'static> std::fmt::Debug for Detached<J, R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Detached")
+            .field("stage", &self.stage())
+            .finish_non_exhaustive()
     }
 }
 
 impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
-    /// Submits a detached item.
+    /// Submits a detached item. There is always room for it: `queue_items`, `queue_bytes`
+    /// and `on_full` of the [`Settings`](crate::Settings) are for items that callers wait
+    /// for, and how many are detached is up to whoever calls this.
+    ///
+    /// It is never answered from within this call.
     ///
     /// # Errors
     /// With the item, where it is larger than a batch may be, or after
-    /// [`close`](Self::close).
+    /// [`close`](Self::close); nothing is done with an answer then.
     pub fn submit_detached(
         &self,
         item: J,
-        options: Options,
+        mut options: Options,
         on_answer: OnAnswer<R>,
-    ) -> Result<Detached, (J, Error)> {
-        let reply = self.try_submit(item, options)?;
-        let task = tokio::spawn(async move { on_answer(reply.await) });
-        Ok(Detached(Mutex::new(Some(task))))
+    ) -> Result<Detached<J, R>, (J, Error)> {
+        let handle = &self.0;
+        let settings = &handle.shared.settings;
+        if let Some(key_of) = &handle.shared.key_of {
+            options.key = Some(key_of(&item));
+        }
+        let bytes = options.bytes;
+        let in_batch = bytes.checked_add(settings.item_overhead);
+        if in_batch.is_none_or(|it| it > settings.max_bytes) {
+            return Err((item, Error::TooLarge));
+        }
+        let arrived = Instant::now();
+        let (answerer, slot) = reply_slot::pair(Recipient::Keeper(on_answer));
+        let mut state = handle.lock();
+        if state.is_closed() {
+            drop(state);
+            // Before the answering end is dropped, which would answer.
+            drop(slot.leave());
+            return Err((item, Error::Closed));
+        }
+        let entry = Entry {
+            item: Pending {
+                item,
+                answerer,
+                runtime: handle.index,
+                detached: Some(state.next_detached()),
+            },
+            key: options.key,
+            bytes,
+            frame: options.frame,
+            arrived,
+            deadline: options.deadline,
+        };
+        slot.set_ticket(state.push_detached(entry));
+        // Left to the clock, so that nothing of callers leaves earlier for it.
+        handle.set_clock(state);
+        Ok(Detached {
+            slot,
+            handle: Arc::clone(handle),
+        })
     }
 
-    /// Until then no batch of detached items alone leaves; with `None` they leave again.
-    pub fn hold_detached(&self, _until: Option<Instant>) {}
-}
-
-impl<J: Send + 'static, R: Send + 'static> Batch<J, R> {
-    /// Puts the detached members back to where they were in line; how many there were.
-    pub fn put_back_detached(&mut self) -> usize {
-        0
+    /// Until then no detached item leaves, neither in a batch of its like nor beside those
+    /// of callers, whatever is full, due, or flushed; with `None` they leave again. Their
+    /// deadlines go on.
+    pub fn hold_detached(&self, until: Option<Instant>) {
+        let mut state = self.0.lock();
+        state.hold_detached(until);
+        self.0.set_clock(state);
     }
 }

@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::answered::answer;
+use crate::answered::{Answered, answer};
 use crate::contain::contain;
 use crate::error::Error;
 use crate::member::Pending;
@@ -122,6 +122,18 @@ impl<J: Send + 'static, R: Send + 'static> Handle<J, R> {
         }
     }
 
+    /// Has the clock here come for what is due, now or later: what is due now leaves after
+    /// one turn of the event loop.
+    pub fn set_clock(&self, mut state: MutexGuard<'_, LockedState<J, R>>) {
+        let earlier = state.arm(self.place(), self.moment(Instant::now()));
+        self.release(state, earlier);
+    }
+
+    /// As [`proceed`](Self::proceed), where what was done leaves nothing to do.
+    pub fn release_only(&self, state: MutexGuard<'_, LockedState<J, R>>) {
+        self.release(state, None);
+    }
+
     fn advance(self: &Arc<Self>, mut state: MutexGuard<'_, LockedState<J, R>>, moment: Moment) {
         let decisions = state.advance(moment);
         let work = Work::new(decisions, |half| Slot::new(self, half), moment.now);
@@ -173,8 +185,16 @@ impl<J: Send + 'static, R: Send + 'static> Handle<J, R> {
             Room::Overflow => Error::Closed,
         });
         drop(state);
+        self.tell(gone);
+    }
+
+    /// Tells them, and then those who wait for the batcher to be vacant.
+    fn tell(&self, gone: Vec<Answered<J, R>>) {
+        let items = gone.len();
         drop(gone);
-        self.tell_vacant();
+        let mut state = self.lock();
+        state.told(items);
+        self.release(state, None);
     }
 
     /// There is no runtime any more: takes nothing, and answers what is queued.
@@ -184,7 +204,9 @@ impl<J: Send + 'static, R: Send + 'static> Handle<J, R> {
     }
 
     fn perform(self: &Arc<Self>, work: Work<J, R, Slot<J, R>>) {
-        drop(work.gone);
+        if !work.gone.is_empty() {
+            self.tell(work.gone);
+        }
         for (whom, slot) in work.slots {
             // Where nobody waits for it any more it is dropped, and so free.
             contain(|| drop(whom.send(slot)));

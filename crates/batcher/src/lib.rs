@@ -14,6 +14,9 @@
 //! item that fills a batch, frees a slot, asks for a flush) has it decide in the same
 //! step, and spawns the batches once the lock is released.
 //!
+//! Detached items wait in a second lane, with a queue like that of callers, and one small
+//! policy says which of the two has a slot that both want.
+//!
 //! Each runtime has two tasks for all batchers there: a clock that sleeps until the next
 //! time at which one of them could have something due, and one that wakes callers who
 //! were answered on other runtimes.
@@ -29,11 +32,13 @@ mod error;
 mod frame;
 mod front;
 mod handle;
+mod liveness;
 mod member;
 mod options;
 mod policy;
 mod queue;
 mod rate;
+mod recipient;
 mod remote_wakes;
 mod reply;
 mod reply_slot;
@@ -50,11 +55,15 @@ pub mod window;
 mod work;
 
 #[cfg(test)]
+mod detached_tests;
+#[cfg(test)]
 mod dropped_tests;
 #[cfg(test)]
 mod frames_tests;
 #[cfg(test)]
 mod many_runtimes_tests;
+#[cfg(test)]
+mod million_tests;
 #[cfg(test)]
 mod panic_tests;
 #[cfg(test)]
@@ -71,7 +80,7 @@ mod waiting_tests;
 pub use batch::Batch;
 pub use batcher::Batcher;
 pub use cap::{Cap, Ceiling};
-pub use detached::{Detached, OnAnswer};
+pub use detached::Detached;
 pub use error::{Error, Failure};
 pub use frame::Frame;
 pub use front::{LoadKey, LoadValue, Loader};
@@ -79,7 +88,9 @@ pub use handle::Slot;
 pub use member::Member;
 pub use options::Options;
 pub use policy::FlushReason;
-pub use reply::{Reply, Stage};
+pub use recipient::OnAnswer;
+pub use reply::Reply;
+pub use reply_slot::Stage;
 pub use settings::{OnFull, Settings, Wait};
 pub use snapshot::Snapshot;
-pub use source::Source;
+pub use source::{Occupied, Source};

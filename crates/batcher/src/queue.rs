@@ -22,6 +22,8 @@ mod line;
 mod load;
 #[cfg(test)]
 pub(crate) mod model;
+mod put_back;
+mod riders;
 
 use std::time::Duration;
 
@@ -33,15 +35,16 @@ use crate::policy::longest_wait;
 use crate::settings::Settings;
 use deadlines::Deadlines;
 use entry::{Position, Waiting};
+use frame_queue::FrameQueue;
 use frames::Frames;
-use keys::Rank;
+use keys::{Keys, Rank};
 use line::Line;
 use load::Bounds;
 
-pub(crate) use entry::{Entry, Full, Room, Ticket};
+pub(crate) use entry::{Entry, Full, Room};
 pub(crate) use frame_queue::Turn;
-pub(crate) use keys::Number;
-pub(crate) use load::Load;
+pub(crate) use keys::{Number, Ticket};
+pub(crate) use load::{Load, Loads};
 
 /// Room for this many items is kept while nothing waits, and no more.
 const SPARE: usize = 16_384;
@@ -60,8 +63,8 @@ pub(crate) struct Queue<T> {
     overflow_bytes: usize,
     bytes: usize,
     followers: Load,
-    /// How many were ever passed over on account of their key.
-    kept_apart: u64,
+    /// How many were ever passed over on account of their key, where that is counted.
+    kept_apart: Option<u64>,
     /// Of the batches that are parked.
     parked: Load,
     deadlines: Deadlines,
@@ -87,18 +90,33 @@ pub(crate) struct Front {
 
 impl<T> Queue<T> {
     pub fn new(settings: &Settings) -> Self {
+        Self::within(Bounds::of(settings), Some(0), Keys::few, settings)
+    }
+
+    /// One that always has room. It does not count what is passed over on account of its
+    /// key, which takes a look at each.
+    pub fn unbounded(settings: &Settings) -> Self {
+        Self::within(Bounds::NONE, None, Keys::many, settings)
+    }
+
+    fn within(
+        bounds: Bounds,
+        kept_apart: Option<u64>,
+        keys: fn() -> Keys,
+        settings: &Settings,
+    ) -> Self {
         Self {
-            bounds: Bounds::of(settings),
+            bounds,
             overhead: settings.item_overhead,
             max_wait: settings.max_wait,
             next: 0,
             waiting: Slab::new(),
-            frames: Frames::new(settings.max_wait * 4),
+            frames: Frames::new(settings.max_wait * 4, keys),
             overflow: Line::default(),
             overflow_bytes: 0,
             bytes: 0,
             followers: Load::default(),
-            kept_apart: 0,
+            kept_apart,
             parked: Load::default(),
             deadlines: Deadlines::default(),
             entered: 0,
@@ -157,7 +175,7 @@ impl<T> Queue<T> {
     /// How many were ever kept apart from a batch by their keys: it left without
     /// them though there was room, or took younger ones.
     pub fn kept_apart(&self) -> u64 {
-        self.kept_apart
+        self.kept_apart.unwrap_or_default()
     }
 
     /// What is known of the next batch of a frame, which these bounds hold for.
@@ -221,8 +239,7 @@ impl<T> Queue<T> {
             true => Room::Queue,
             false => Room::Overflow,
         };
-        let waits = longest_wait(entry.arrived, entry.deadline, self.max_wait);
-        let hurried = (waits < self.max_wait).then(|| entry.arrived + waits);
+        let hurried = self.hurried(&entry);
         let at = self.waiting.vacant_key();
         let ticket = Ticket { number, at };
         let deadline = entry.deadline;
@@ -249,6 +266,12 @@ impl<T> Queue<T> {
             }
         }
         (ticket, room)
+    }
+
+    /// Until when it waits for company, if not as long as any may.
+    fn hurried(&self, entry: &Entry<T>) -> Option<Instant> {
+        let waits = longest_wait(entry.arrived, entry.deadline, self.max_wait);
+        (waits < self.max_wait).then(|| entry.arrived + waits)
     }
 
     fn enter(&mut self, ticket: Ticket) {
@@ -354,18 +377,13 @@ impl<T> Queue<T> {
                 break Some(Full::Bytes);
             }
             queue.ready.pop();
-            let removed = self.waiting.remove(at);
-            queue.leave(number, removed.hurried);
-            if let Some(deadline) = removed.entry.deadline {
-                let ticket = Ticket { number, at };
-                self.deadlines.leave(deadline, ticket, removed.early);
-            }
+            let ticket = Ticket { number, at };
+            let entry = take_out(&mut self.waiting, &mut self.deadlines, queue, ticket);
             bytes += next;
             last = number;
-            taken.push(removed.entry);
+            taken.push(entry);
         };
         self.bytes -= bytes;
-        queue.ready_bytes -= bytes;
         // The batch had room for all that were in the queue, or took what came
         // after them.
         let passed_below = match full {
@@ -375,7 +393,9 @@ impl<T> Queue<T> {
         // Only once the batch is complete: promoted earlier, a later item of a
         // key would be taken into the batch of the earlier one.
         for key in taken.iter().filter_map(|entry| entry.key) {
-            self.kept_apart += queue.keys.pass(key, passed_below);
+            if let Some(kept_apart) = &mut self.kept_apart {
+                *kept_apart += queue.keys.pass(key, passed_below);
+            }
             self.followers -= queue.succeed(key, &mut self.waiting);
         }
         self.frames.forget_if_empty(frame);
@@ -384,12 +404,13 @@ impl<T> Queue<T> {
         (taken, full)
     }
 
-    /// Takes out all whose deadline has come, the earliest first.
-    pub fn expire(&mut self, now: Instant) -> Vec<(Entry<T>, Room)> {
+    /// Takes out those whose deadline has come, the earliest first, `most` at a time.
+    pub fn expire(&mut self, now: Instant, most: usize) -> Vec<(Entry<T>, Room)> {
         let mut expired = Vec::new();
         // Nothing is let in before all have gone: an item of the overflow that is due
         // as well was never accepted.
-        while let Some((deadline, ticket)) = self.deadlines.first()
+        while expired.len() < most
+            && let Some((deadline, ticket)) = self.deadlines.first()
             && deadline <= now
         {
             expired.extend(self.remove_only(ticket));
@@ -425,6 +446,22 @@ impl<T> Queue<T> {
     pub fn capacity(&self) -> usize {
         self.waiting.capacity().max(self.frames.unframed_capacity())
     }
+}
+
+/// Takes one out that was ready, and is no longer in that line.
+fn take_out<T>(
+    waiting: &mut Slab<Waiting<T>>,
+    deadlines: &mut Deadlines,
+    queue: &mut FrameQueue,
+    ticket: Ticket,
+) -> Entry<T> {
+    let removed = waiting.remove(ticket.at);
+    queue.leave(ticket.number, removed.hurried);
+    queue.ready_bytes -= removed.entry.bytes;
+    if let Some(deadline) = removed.entry.deadline {
+        deadlines.leave(deadline, ticket, removed.early);
+    }
+    removed.entry
 }
 
 #[cfg(test)]

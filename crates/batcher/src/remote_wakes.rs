@@ -3,7 +3,7 @@
 use std::task::Waker;
 
 use crate::handle::Handle;
-use crate::reply_slot::Caller;
+use crate::recipient::Delivery;
 
 /// Wakes the callers of a batch: at once where they wait on this runtime, on
 /// others when it is dropped.
@@ -22,8 +22,8 @@ impl<'a, J: Send + 'static, R: Send + 'static> RemoteWakes<'a, J, R> {
     }
 
     /// Wakes somebody whose item was submitted on this runtime.
-    pub fn wake(&mut self, caller: Caller, runtime: usize) {
-        let Some(waker) = caller.into_waker() else {
+    pub fn wake(&mut self, delivery: Delivery<R>, runtime: usize) {
+        let Some(waker) = delivery.into_waker() else {
             return;
         };
         if runtime == self.handle.index {

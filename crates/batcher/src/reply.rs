@@ -6,8 +6,8 @@ use std::task::{Context, Poll};
 
 use crate::error::Error;
 use crate::handle::Handle;
-use crate::queue::{Load, Room, Ticket};
-use crate::reply_slot::{Progress, ReplySlot};
+use crate::queue::{Loads, Room, Ticket};
+use crate::reply_slot::{ReplySlot, Stage};
 use crate::sources::InFlight;
 
 /// Resolves to the item's result. Dropping it is leaving: a queued item gives
@@ -20,15 +20,6 @@ pub struct Reply<J: Send + 'static, R: Send + 'static> {
     room: Room,
     handle: Arc<Handle<J, R>>,
     _in_flight: Option<InFlight>,
-}
-
-/// How far an unanswered item has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// It waits for a batch, or for room in the queue.
-    Queued,
-    /// Its batch has left.
-    InFlight,
 }
 
 impl<J: Send + 'static, R: Send + 'static> Reply<J, R> {
@@ -49,10 +40,7 @@ impl<J: Send + 'static, R: Send + 'static> Reply<J, R> {
 
     /// How far the item has come; `None` once it is answered.
     pub fn stage(&self) -> Option<Stage> {
-        self.slot.progress().map(|progress| match progress {
-            Progress::Queued => Stage::Queued,
-            Progress::InFlight(..) => Stage::InFlight,
-        })
+        self.slot.stage()
     }
 
     /// Whether the queue was full when the item came, so that it waits for room.
@@ -87,9 +75,7 @@ impl<J: Send + 'static, R: Send + 'static> Drop for Reply<J, R> {
         if self.slot.is_over() {
             return;
         }
-        if let Some(Progress::Queued) = self.slot.progress()
-            && self.withdraw()
-        {
+        if self.slot.stage() == Some(Stage::Queued) && self.withdraw() {
             return;
         }
         // Under the lock, so that a parked batch counts each member once.
@@ -99,7 +85,7 @@ impl<J: Send + 'static, R: Send + 'static> Drop for Reply<J, R> {
             state.cancel_in_flight();
         }
         if let Some(bytes) = left.parked_bytes() {
-            state.leave_parked(Load::one(bytes));
+            state.leave_parked(Loads::one(bytes, false));
             self.handle.proceed(state);
         } else {
             drop(state);

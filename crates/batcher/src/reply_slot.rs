@@ -4,41 +4,65 @@
 //! [`Error::Dropped`]. The waiting end can leave at any time, and the
 //! batch it has joined, if any, is told so.
 //!
-//! A waker is its maker's code, to be cloned, woken and dropped: all three happen
-//! outside of locks, since it may come back to the batcher.
+//! A waker is its maker's code, to be cloned, woken and dropped, and so is what is done
+//! with the answer to a detached item: all of it happens outside of locks, since it may
+//! come back to the batcher.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
-use std::task::{Context, Poll, Waker};
-
-use tokio::sync::Notify;
+use std::task::{Context, Poll};
 
 use crate::error::Error;
-use crate::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard};
-
-type Answer<R> = Result<R, Error>;
+use crate::liveness::{Liveness, Membership};
+use crate::queue::Ticket;
+use crate::recipient::{Answer, Delivery, Recipient};
+use crate::sync::{Mutex, MutexGuard};
 
 /// Makes both ends.
-pub(crate) fn pair<R>() -> (Answerer<R>, ReplySlot<R>) {
-    let state = Arc::new(Mutex::new(Exchange::Waiting(Caller {
-        progress: Progress::Queued,
-        waker: None,
+pub(crate) fn pair<R>(recipient: Recipient<R>) -> (Answerer<R>, ReplySlot<R>) {
+    let state = Arc::new(Mutex::new(Exchange::Waiting(Waiting {
+        progress: Progress::Queued(None),
+        recipient,
     })));
     (Answerer(Arc::clone(&state)), ReplySlot(state))
 }
 
 /// How far a waiting item has come.
-#[derive(Clone, Debug)]
-pub(crate) enum Progress {
-    /// It waits for a batch.
+#[derive(Debug)]
+enum Progress {
+    /// It waits for a batch; where, if it was told.
+    Queued(Option<Ticket>),
+    /// Its batch has left.
+    InFlight(Membership),
+}
+
+impl Progress {
+    fn into_membership(self) -> Option<Membership> {
+        match self {
+            Self::Queued(_) => None,
+            Self::InFlight(membership) => Some(membership),
+        }
+    }
+}
+
+/// How far an unanswered item has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// It waits for a batch, or for room in the queue.
     Queued,
-    /// Its batch has left; with the item's bytes.
-    InFlight(Arc<Liveness>, usize),
+    /// Its batch has left.
+    InFlight,
+}
+
+#[derive(Debug)]
+struct Waiting<R> {
+    progress: Progress,
+    recipient: Recipient<R>,
 }
 
 #[derive(Debug)]
 enum Exchange<R> {
-    Waiting(Caller),
+    Waiting(Waiting<R>),
+    /// A caller is to take it.
     Answered(Answer<R>),
     /// The answer was taken, or nobody waits for it any more.
     Over,
@@ -58,33 +82,6 @@ impl<R> Exchange<R> {
     }
 }
 
-/// A caller that waits, or has just ceased to, which its batch is told when this is
-/// dropped. To be woken and dropped outside of locks.
-#[derive(Debug)]
-#[must_use = "somebody may wait to be woken"]
-pub(crate) struct Caller {
-    progress: Progress,
-    waker: Option<Waker>,
-}
-
-impl Caller {
-    /// Wakes it, if it sleeps.
-    pub fn wake(self) {
-        self.into_waker().into_iter().for_each(Waker::wake);
-    }
-
-    /// How to wake it, if it sleeps.
-    pub fn into_waker(mut self) -> Option<Waker> {
-        self.waker.take()
-    }
-}
-
-impl Drop for Caller {
-    fn drop(&mut self) {
-        self.progress.leave();
-    }
-}
-
 fn lock<R>(state: &Mutex<Exchange<R>>) -> MutexGuard<'_, Exchange<R>> {
     // Nothing panics while it is held, so there is nothing to mistrust.
     state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -95,14 +92,25 @@ fn lock<R>(state: &Mutex<Exchange<R>>) -> MutexGuard<'_, Exchange<R>> {
 pub(crate) struct Answerer<R>(Arc<Mutex<Exchange<R>>>);
 
 impl<R> Answerer<R> {
-    /// Puts the item of this many bytes into a batch, and hands back where it was,
-    /// to be [left](Progress::leave) outside of locks.
-    pub fn attach(&self, liveness: &Arc<Liveness>, bytes: usize) -> Option<Progress> {
+    /// Puts the item of this many bytes into a batch. Hands back its membership in the
+    /// one before, to be dropped outside of locks.
+    pub fn attach(&self, liveness: &Arc<Liveness>, bytes: usize) -> Option<Membership> {
+        self.proceed_to(|| Progress::InFlight(Membership::of(liveness, bytes)))?
+            .into_membership()
+    }
+
+    /// Puts the item back in line. Hands back its membership in the batch, to be dropped
+    /// outside of locks.
+    pub fn detach(&self, ticket: Ticket) -> Option<Membership> {
+        self.proceed_to(|| Progress::Queued(Some(ticket)))?
+            .into_membership()
+    }
+
+    /// What it was before; `None` where nobody waits any more.
+    fn proceed_to(&self, progress: impl FnOnce() -> Progress) -> Option<Progress> {
         match &mut *lock(&self.0) {
-            Exchange::Waiting(caller) => {
-                liveness.live.fetch_add(1, Ordering::Relaxed);
-                let progress = Progress::InFlight(Arc::clone(liveness), bytes);
-                Some(std::mem::replace(&mut caller.progress, progress))
+            Exchange::Waiting(waiting) => {
+                Some(std::mem::replace(&mut waiting.progress, progress()))
             }
             _ => None,
         }
@@ -113,20 +121,31 @@ impl<R> Answerer<R> {
         matches!(*lock(&self.0), Exchange::Waiting(..))
     }
 
-    /// Answers, and hands back whom to wake.
+    /// Answers, and hands back whom to tell.
     ///
     /// # Errors
     /// The answer, where nobody waits for it any more.
-    pub fn answer(self, answer: Answer<R>) -> Result<Caller, Answer<R>> {
+    pub fn answer(self, answer: Answer<R>) -> Result<Delivery<R>, Answer<R>> {
         self.settle(answer)
     }
 
-    fn settle(&self, answer: Answer<R>) -> Result<Caller, Answer<R>> {
+    fn settle(&self, answer: Answer<R>) -> Result<Delivery<R>, Answer<R>> {
         let mut state = lock(&self.0);
         match std::mem::replace(&mut *state, Exchange::Over) {
-            Exchange::Waiting(caller) => {
-                *state = Exchange::Answered(answer);
-                Ok(caller)
+            Exchange::Waiting(Waiting {
+                progress,
+                recipient,
+            }) => {
+                let membership = progress.into_membership();
+                Ok(match recipient {
+                    Recipient::Caller(waker) => {
+                        *state = Exchange::Answered(answer);
+                        Delivery::to_caller(waker, membership)
+                    }
+                    Recipient::Keeper(on_answer) => {
+                        Delivery::to_keeper(on_answer, answer, membership)
+                    }
+                })
             }
             settled => {
                 *state = settled;
@@ -134,12 +153,17 @@ impl<R> Answerer<R> {
             }
         }
     }
+
+    /// Nobody is answered any more. What is left of that is dropped outside of locks.
+    pub fn forget(&self) -> Departed<R> {
+        leave(&self.0)
+    }
 }
 
 impl<R> Drop for Answerer<R> {
     fn drop(&mut self) {
-        if let Ok(caller) = self.settle(Err(Error::Dropped)) {
-            caller.wake();
+        if let Ok(delivery) = self.settle(Err(Error::Dropped)) {
+            delivery.tell();
         }
     }
 }
@@ -155,42 +179,56 @@ impl<R> ReplySlot<R> {
         if let Some(answer) = state.take() {
             return Poll::Ready(answer);
         }
-        if let Exchange::Waiting(caller) = &*state
-            && let Some(waker) = &caller.waker
+        if let Exchange::Waiting(waiting) = &*state
+            && let Recipient::Caller(Some(waker)) = &waiting.recipient
             && waker.will_wake(context.waker())
         {
             return Poll::Pending;
         }
         drop(state);
-        let mut waker = Some(context.waker().clone());
+        let mut recipient = Recipient::Caller(Some(context.waker().clone()));
         let mut state = lock(&self.0);
         let answer = state.take();
-        if let Exchange::Waiting(caller) = &mut *state {
-            std::mem::swap(&mut caller.waker, &mut waker);
+        if let Exchange::Waiting(waiting) = &mut *state {
+            std::mem::swap(&mut waiting.recipient, &mut recipient);
         }
         drop(state);
         // The one before, or the new one where the answer has come meanwhile.
-        drop(waker);
+        drop(recipient);
         answer.map_or(Poll::Pending, Poll::Ready)
     }
 
     /// How far the item has come; `None` once it is answered.
-    pub fn progress(&self) -> Option<Progress> {
+    pub fn stage(&self) -> Option<Stage> {
         match &*lock(&self.0) {
-            Exchange::Waiting(caller) => Some(caller.progress.clone()),
+            Exchange::Waiting(waiting) => Some(match waiting.progress {
+                Progress::Queued(_) => Stage::Queued,
+                Progress::InFlight(_) => Stage::InFlight,
+            }),
             _ => None,
+        }
+    }
+
+    /// The item is queued there.
+    pub fn set_ticket(&self, ticket: Ticket) {
+        if let Exchange::Waiting(waiting) = &mut *lock(&self.0) {
+            waiting.progress = Progress::Queued(Some(ticket));
         }
     }
 
     /// Gives up waiting.
     pub fn leave(&self) -> Departed<R> {
-        Departed(std::mem::replace(&mut *lock(&self.0), Exchange::Over))
+        leave(&self.0)
     }
 
     /// Whether the answer was taken.
     pub fn is_over(&self) -> bool {
         matches!(*lock(&self.0), Exchange::Over)
     }
+}
+
+fn leave<R>(state: &Mutex<Exchange<R>>) -> Departed<R> {
+    Departed(std::mem::replace(&mut *lock(state), Exchange::Over))
 }
 
 /// What somebody left behind. Dropped outside of locks: there may be an answer in
@@ -210,55 +248,25 @@ impl<R> Departed<R> {
         }
     }
 
-    /// The bytes of an item whose batch is parked, so that it counted as waiting.
-    pub fn parked_bytes(&self) -> Option<usize> {
+    /// Where the item is queued, if it is and was told so.
+    pub fn ticket(&self) -> Option<Ticket> {
         match &self.0 {
-            Exchange::Waiting(caller) => match &caller.progress {
-                Progress::InFlight(liveness, bytes) if liveness.is_parked() => Some(*bytes),
-                _ => None,
-            },
+            Exchange::Waiting(Waiting {
+                progress: Progress::Queued(ticket),
+                ..
+            }) => *ticket,
             _ => None,
         }
     }
-}
 
-impl Progress {
-    /// Tells the batch that it has one caller less. Outside of locks.
-    pub fn leave(&self) {
-        if let Self::InFlight(liveness, _) = self
-            && liveness.live.fetch_sub(1, Ordering::AcqRel) == 1
-        {
-            liveness.empty.notify_one();
-        }
-    }
-}
-
-/// What a batch knows of its members' callers.
-#[derive(Debug, Default)]
-pub(crate) struct Liveness {
-    /// Members that are unanswered and whose caller still waits.
-    live: AtomicUsize,
-    empty: Notify,
-    /// Whether the members count as waiting. Read and written under the
-    /// batcher's lock alone.
-    parked: AtomicBool,
-}
-
-impl Liveness {
-    /// Whether the batch has given its slot back for a while.
-    pub fn is_parked(&self) -> bool {
-        self.parked.load(Ordering::Relaxed)
-    }
-
-    /// Sets that, under the batcher's lock.
-    pub fn set_parked(&self, parked: bool) {
-        self.parked.store(parked, Ordering::Relaxed);
-    }
-
-    /// Waits until no member is left to answer. One waiter at a time.
-    pub async fn emptied(&self) {
-        while self.live.load(Ordering::Acquire) > 0 {
-            self.empty.notified().await;
+    /// The bytes of an item whose batch is parked, so that it counted as waiting.
+    pub fn parked_bytes(&self) -> Option<usize> {
+        match &self.0 {
+            Exchange::Waiting(Waiting {
+                progress: Progress::InFlight(membership),
+                ..
+            }) => membership.parked_bytes(),
+            _ => None,
         }
     }
 }
@@ -266,11 +274,15 @@ impl Liveness {
 #[cfg(test)]
 mod tests {
     use std::sync::{Weak, mpsc};
-    use std::task::Wake;
+    use std::task::{Wake, Waker};
     use std::thread;
     use std::time::Duration;
 
     use super::*;
+
+    fn pair<R>() -> (Answerer<R>, ReplySlot<R>) {
+        super::pair(Recipient::Caller(None))
+    }
 
     fn poll<R>(slot: &ReplySlot<R>) -> Poll<Answer<R>> {
         slot.poll(&mut Context::from_waker(Waker::noop()))
@@ -316,8 +328,8 @@ mod tests {
     fn departed_caller_is_not_answered() {
         let (answerer, slot) = pair();
         assert!(slot.leave().loses_an_answer());
-        assert_eq!(answerer.answer(Ok(7)).unwrap_err(), Ok(7));
-        assert!(slot.progress().is_none());
+        assert_eq!(answerer.answer(Ok(7)).err(), Some(Ok(7)));
+        assert!(slot.stage().is_none());
     }
 
     /// Looks at the slot when it is dropped.
@@ -329,7 +341,7 @@ mod tests {
 
     impl Drop for Looks {
         fn drop(&mut self) {
-            self.0.upgrade().map(|slot| slot.progress());
+            self.0.upgrade().map(|slot| slot.stage());
         }
     }
 

@@ -17,8 +17,10 @@ pub struct Settings {
     /// until its deadline where that is less. Zero sends after one turn of the event
     /// loop. A day at most. Default 5 ms.
     pub max_wait: Duration,
-    /// The longest a detached item waits for company. One that has waited ten times as
-    /// long takes turns with the batches of callers. A day at most. Default 1 s.
+    /// The longest a detached item waits for company, while a slot is free and no batch
+    /// with callers is ready for it; half of the time until its deadline where that is
+    /// less. A batch whose oldest item has waited ten times as long takes turns with
+    /// those of callers. A day at most. Default 1 s.
     pub detached_max_wait: Duration,
     /// Whether to wait that long always, or only while it can pay.
     pub wait: Wait,
@@ -26,7 +28,8 @@ pub struct Settings {
     pub max_in_flight: usize,
     /// The least time between two batches leaving, a day at most. Default none.
     pub min_interval: Duration,
-    /// The most items that wait, at least 1. Default 10,000.
+    /// The most items that wait, at least 1; detached ones do not count, here and in all
+    /// that follows. Default 10,000.
     ///
     /// Of those that wait while another of their key does, the overflow included, a
     /// tenth of this, or one full batch if that is more: with one key, or a few,

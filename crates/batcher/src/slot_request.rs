@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 
 use crate::handle::{Handle, Slot};
-use crate::state::Place;
+use crate::state::{Place, Resuming};
 
 /// Resolves to the slot. Dropping it gives the place up.
 pub(crate) struct SlotRequest<J: Send + 'static, R: Send + 'static> {
@@ -17,12 +17,12 @@ pub(crate) struct SlotRequest<J: Send + 'static, R: Send + 'static> {
 }
 
 impl<J: Send + 'static, R: Send + 'static> SlotRequest<J, R> {
-    /// Lines up, as a half of a batch that was split or not.
-    pub fn new(handle: &Arc<Handle<J, R>>, half: bool) -> Self {
+    /// Lines up.
+    pub fn new(handle: &Arc<Handle<J, R>>, batch: Resuming) -> Self {
         let (sender, slot) = oneshot::channel();
         let mut state = handle.lock();
         let request = Self {
-            place: state.line_up(sender, half),
+            place: state.line_up(sender, batch),
             handle: Arc::clone(handle),
             slot,
         };

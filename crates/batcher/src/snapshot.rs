@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-/// The counts of a batcher at one moment.
+use tokio::time::Instant;
+
+/// The counts of a batcher at one moment. Items are those that callers wait for, where
+/// nothing else is said; batches those of detached items too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// Items that ever entered the queue.
@@ -20,6 +23,13 @@ pub struct Snapshot {
     /// Items that were ever kept apart from a batch by their keys: it left without
     /// them though there was room, or took later ones.
     pub kept_apart: u64,
+    /// Detached items that wait: in their lane, and in parked batches.
+    pub detached_queued: usize,
+    /// When the oldest of them arrived that is in its lane; of several frames that of which
+    /// the next batch is.
+    pub detached_oldest: Option<Instant>,
+    /// Detached items that ever took free places of batches that left for callers.
+    pub detached_rode: u64,
     /// Batches in flight.
     pub in_flight: usize,
     /// The most of them since the last [`Batcher::observe`](crate::Batcher::observe).

@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::options::Options;
 use crate::reply::Reply;
 use crate::settings::Wait;
-use crate::sources::Counted;
+use crate::sources::{Counted, InFlight};
 
 /// One caller of a [`Batcher`] that usually submits one item and waits for its answer,
 /// such as a connection; made by [`Batcher::source`].
@@ -39,6 +39,18 @@ impl<J: Send + 'static, R: Send + 'static> Source<J, R> {
         self.counted.set_multiplexed();
     }
 
+    /// Says that this source waits for something else: until what this gives is dropped
+    /// nobody waits for an item of it.
+    pub fn occupied(&self) -> Occupied {
+        let in_flight = self.batcher.is_adaptive();
+        let in_flight = in_flight.then(|| Counted::submits(&self.counted));
+        if in_flight.is_some() {
+            // One less to wait for: waiting may no longer pay.
+            self.batcher.0.proceed(self.batcher.0.lock());
+        }
+        Occupied(in_flight)
+    }
+
     /// As [`Batcher::submit`], on behalf of this source.
     ///
     /// # Errors
@@ -67,6 +79,12 @@ impl<J: Send + 'static, R: Send + 'static> Source<J, R> {
         self.submit(item)?.await
     }
 }
+
+/// That a source waits for something else than an item, see [`Source::occupied`]; over
+/// when dropped.
+#[derive(Debug)]
+#[must_use = "it is over when this is dropped"]
+pub struct Occupied(#[expect(dead_code, reason = "it is there to be dropped")] Option<InFlight>);
 
 impl<J: Send + 'static, R: Send + 'static> Drop for Source<J, R> {
     fn drop(&mut self) {

@@ -4,9 +4,15 @@
 //! why, which parked batches get a slot, and when to look again. Its caller,
 //! [`handle`](crate::handle), holds the lock, makes the handles and spawns.
 //!
+//! What waits does so in two lanes, for callers and detached; [`lanes`] says which of them
+//! has a slot that both want.
+//!
 //! A `T` is what is to be done about an item, a `P` whom to tell of a slot.
 
+mod armed;
 mod backlog;
+mod detached_items;
+mod lanes;
 mod moment;
 mod parked;
 mod slots;
@@ -20,23 +26,39 @@ use crate::cap::Cap;
 use crate::error::Error;
 use crate::frame::Frame;
 use crate::options::Options;
-use crate::policy::{Action, Gate};
-use crate::queue::{Entry, Load, Room, Ticket};
+use crate::policy::{Action, FlushReason, Gate};
+use crate::queue::{Entry, Load, Loads, Room, Ticket};
 use crate::rate::Departures;
 use crate::settings::{OnFull, Settings};
 use crate::snapshot::Snapshot;
+use armed::Armed;
 use backlog::Backlog;
+use lanes::{Lanes, Wishes};
 use parked::Parked;
 use slots::Slots;
 
 pub(crate) use backlog::Departure;
+pub(crate) use lanes::Lane;
 pub(crate) use moment::Moment;
-pub(crate) use parked::Place;
+pub(crate) use parked::{Place, Resuming};
+
+/// So many detached items expire in one step at most, so that no caller waits for more.
+const EXPIRE_AT_ONCE: usize = 100;
 
 pub(crate) struct State<T, P> {
-    backlog: Backlog<T>,
+    callers: Backlog<T>,
+    detached: Backlog<T>,
+    lanes: Lanes,
     slots: Slots,
     parked: Parked<P>,
+    /// Until then no detached item leaves.
+    held_until: Option<Instant>,
+    /// What comes back from a batch is given up.
+    given_up: bool,
+    /// How many detached items have taken free places.
+    rode: u64,
+    /// How many were given up or have expired, and are not told as yet.
+    being_told: usize,
     /// The most that waited, in the queue and for room in it, since they were asked for
     /// with [`State::observe`].
     most_queued: usize,
@@ -44,8 +66,7 @@ pub(crate) struct State<T, P> {
     on_full: OnFull,
     min_interval: Duration,
     departures: Departures,
-    /// When the clock of each runtime will look at this state by itself.
-    armed: Vec<Option<Instant>>,
+    armed: Armed,
     cancelled_queued: u64,
     cancelled_in_flight: u64,
 }
@@ -74,6 +95,14 @@ pub(crate) enum Pushed {
     Waits { earlier: Option<Instant> },
 }
 
+/// What is next.
+struct Next {
+    lane: Lane,
+    frame: Option<Frame>,
+    action: Action,
+    wishes: Wishes,
+}
+
 impl<T, P> Default for Decisions<T, P> {
     fn default() -> Self {
         Self {
@@ -88,15 +117,21 @@ impl<T, P> Default for Decisions<T, P> {
 impl<T, P> State<T, P> {
     pub fn new(settings: &Settings, now: Instant) -> Self {
         Self {
-            backlog: Backlog::new(settings, now),
+            callers: Backlog::of_callers(settings, now),
+            detached: Backlog::of_detached(settings, now),
+            lanes: Lanes::new(settings.detached_max_wait),
             slots: Slots::new(settings.max_in_flight),
             parked: Parked::new(),
+            held_until: None,
+            given_up: false,
+            rode: 0,
+            being_told: 0,
             most_queued: 0,
             most_waiting_for_room: 0,
             on_full: settings.on_full,
             min_interval: settings.min_interval,
             departures: Departures::new(now),
-            armed: Vec::new(),
+            armed: Armed::default(),
             cancelled_queued: 0,
             cancelled_in_flight: 0,
         }
@@ -106,18 +141,13 @@ impl<T, P> State<T, P> {
     pub fn may_enter(&mut self, item: &Options, now: Instant) -> Result<(), Error> {
         let waits = self.on_full == OnFull::Wait;
         let Options { key, bytes, .. } = *item;
-        if self.backlog.is_closed() {
+        let queue = &self.callers.queue;
+        if self.callers.is_closed() {
             Err(Error::Closed)
-        } else if !(self.backlog.queue.has_room(bytes)
-            || waits && self.backlog.queue.overflow_has_room(bytes))
-        {
+        } else if !(queue.has_room(bytes) || waits && queue.overflow_has_room(bytes)) {
             let room_in = self.room_in(now);
             Err(Error::Full { room_in })
-        } else if !self
-            .backlog
-            .queue
-            .may_follow(item.frame.as_ref(), key, bytes)
-        {
+        } else if !queue.may_follow(item.frame.as_ref(), key, bytes) {
             let room_in = self.room_in(now);
             Err(Error::KeyFull { room_in })
         } else {
@@ -127,33 +157,33 @@ impl<T, P> State<T, P> {
 
     /// Lines an entry up that came from `source`, if that is known.
     pub fn push(&mut self, entry: Entry<T>, source: Option<u64>) -> (Ticket, Room) {
-        let place = self.backlog.queue.push(entry, source);
+        let place = self.callers.queue.push(entry, source);
         self.queue_grew();
         place
     }
 
     fn queue_grew(&mut self) {
-        self.most_queued = self.most_queued.max(self.backlog.queue.load().items);
-        self.most_waiting_for_room = self
-            .most_waiting_for_room
-            .max(self.backlog.queue.overflow());
+        let queue = &self.callers.queue;
+        self.most_queued = self.most_queued.max(queue.load().items);
+        self.most_waiting_for_room = self.most_waiting_for_room.max(queue.overflow());
     }
 
     fn room_in(&mut self, now: Instant) -> Duration {
-        self.departures.room_in(self.backlog.oldest(), now)
+        self.departures.room_in(self.callers.oldest(), now)
     }
 
     /// Everything that waits now is to leave; tells how many that is.
     pub fn flush(&mut self) -> usize {
-        self.backlog.flush()
+        self.callers.flush() + self.detached.flush()
     }
 
     pub fn close(&mut self) {
-        self.backlog.close();
+        self.callers.close();
+        self.detached.close();
     }
 
     pub fn is_closed(&self) -> bool {
-        self.backlog.is_closed()
+        self.callers.is_closed()
     }
 
     pub fn set_max_in_flight(&mut self, limit: usize, now: Instant) {
@@ -161,7 +191,8 @@ impl<T, P> State<T, P> {
     }
 
     pub fn cap(&mut self, cap: Cap) {
-        self.backlog.cap(cap);
+        self.callers.cap(cap);
+        self.detached.cap(cap);
     }
 
     pub fn free_slot(&mut self, half: bool, now: Instant) {
@@ -169,27 +200,28 @@ impl<T, P> State<T, P> {
     }
 
     /// A batch is parked: these members of it count as waiting.
-    pub fn park(&mut self, load: Load) {
+    pub fn park(&mut self, loads: Loads) {
         self.parked.batches += 1;
-        self.backlog.queue.park(load);
+        self.callers.queue.park(loads.callers);
+        self.detached.queue.park(loads.detached);
         self.queue_grew();
     }
 
     /// Members of a parked batch are answered or have left.
-    pub fn leave_parked(&mut self, load: Load) {
-        self.backlog.queue.unpark(load);
+    pub fn leave_parked(&mut self, loads: Loads) {
+        self.callers.queue.unpark(loads.callers);
+        self.detached.queue.unpark(loads.detached);
     }
 
     /// A batch is parked no longer, with these members to the last.
-    pub fn unpark(&mut self, load: Load) {
+    pub fn unpark(&mut self, loads: Loads) {
         self.parked.batches -= 1;
-        self.backlog.queue.unpark(load);
+        self.leave_parked(loads);
     }
 
-    /// A batch, parked or about to be, is ready to resume, as a half of one that was
-    /// split or not.
-    pub fn line_up(&mut self, whom: P, half: bool) -> Place {
-        self.parked.line_up(whom, half)
+    /// A batch, parked or about to be, is ready to resume.
+    pub fn line_up(&mut self, whom: P, batch: Resuming) -> Place {
+        self.parked.line_up(whom, batch)
     }
 
     /// The place in that line is given up; `None` if the slot was given before.
@@ -205,7 +237,7 @@ impl<T, P> State<T, P> {
 
     /// The caller of a queued item has left. `None` if its batch left first.
     pub fn cancel(&mut self, ticket: Ticket) -> Option<T> {
-        let (entry, room) = self.backlog.queue.remove(ticket)?;
+        let (entry, room) = self.callers.queue.remove(ticket)?;
         if room == Room::Queue {
             self.cancelled_queued += 1;
         }
@@ -220,20 +252,24 @@ impl<T, P> State<T, P> {
     pub fn is_vacant(&self) -> bool {
         self.slots.in_flight == 0
             && self.parked.batches == 0
-            && self.backlog.queue.items() == 0
-            && self.backlog.queue.overflow() == 0
+            && self.being_told == 0
+            && self.callers.is_empty()
+            && self.detached.is_empty()
     }
 
     pub fn snapshot(&self, sources: usize, now: Instant) -> Snapshot {
-        let Load { items, bytes } = self.backlog.queue.load();
+        let Load { items, bytes } = self.callers.queue.load();
         Snapshot {
-            accepted: self.backlog.queue.entered(),
+            accepted: self.callers.queue.entered(),
             queued: items,
             most_queued: self.most_queued,
             queued_bytes: bytes,
-            waiting_for_room: self.backlog.queue.overflow(),
+            waiting_for_room: self.callers.queue.overflow(),
             most_waiting_for_room: self.most_waiting_for_room,
-            kept_apart: self.backlog.queue.kept_apart(),
+            kept_apart: self.callers.queue.kept_apart(),
+            detached_queued: self.detached.queue.load().items,
+            detached_oldest: self.detached.oldest(),
+            detached_rode: self.rode,
             in_flight: self.slots.in_flight,
             most_in_flight: self.slots.most_in_flight,
             max_in_flight: self.slots.max_in_flight,
@@ -255,57 +291,104 @@ impl<T, P> State<T, P> {
 
     /// Takes everything out that is queued.
     pub fn clear(&mut self, now: Instant) -> Vec<Gone<T>> {
-        let gone = self.backlog.queue.clear();
-        self.backlog.set_turns(now);
+        self.given_up = self.is_closed();
+        let mut gone = self.callers.queue.clear();
+        gone.extend(self.detached.queue.clear());
+        self.callers.set_turns(now);
+        self.detached.set_turns(now);
+        self.being_told += gone.len();
         gone
     }
 
     /// Does all that is due: expires, and takes the batches that may leave.
     pub fn advance(&mut self, moment: Moment) -> Decisions<T, P> {
-        let now = moment.now;
+        let mut decisions = self.expire(moment.now);
+        while self.step(moment, &mut decisions) {}
+        self.being_told += decisions.expired.len();
+        decisions
+    }
+
+    /// So many of those that were given up or expired have been told.
+    pub fn told(&mut self, items: usize) {
+        self.being_told -= items;
+    }
+
+    fn expire(&mut self, now: Instant) -> Decisions<T, P> {
         let mut decisions = Decisions::default();
-        if self
-            .backlog
-            .queue
-            .earliest_deadline()
-            .is_some_and(|it| it <= now)
-        {
+        if self.earliest_deadline().is_some_and(|it| it <= now) {
             decisions.room_in = self.room_in(now);
-            decisions.expired = self.backlog.queue.expire(now);
-        }
-        loop {
-            let (frame, action) = self.next_action(moment);
-            let reason = match action {
-                Action::Resume => {
-                    if let Some(resumed) = self.parked.next(self.slots.halves_may()) {
-                        self.slots.occupy(resumed.1, now);
-                        decisions.resumed.push(resumed);
-                    }
-                    continue;
-                }
-                Action::LeaveFull => None,
-                Action::Leave(reason) => Some(reason),
-                Action::Nothing | Action::Until(_) => break,
-            };
-            let departure = self.backlog.take(frame, reason, now);
-            if departure.entries.is_empty() {
-                break;
-            }
-            self.departures.record(departure.entries.len(), now);
-            self.slots.occupy(false, now);
-            decisions.departures.push(departure);
+            decisions.expired = self.callers.queue.expire(now, usize::MAX);
+            let detached = self.detached.queue.expire(now, EXPIRE_AT_ONCE);
+            decisions.expired.extend(detached);
         }
         decisions
+    }
+
+    /// Takes the next batch that may leave or resume; false if there is none.
+    fn step(&mut self, moment: Moment, decisions: &mut Decisions<T, P>) -> bool {
+        let now = moment.now;
+        let Next {
+            lane,
+            frame,
+            action,
+            wishes,
+        } = self.next_action(moment);
+        let reason = match action {
+            Action::Nothing | Action::Until(_) => return false,
+            Action::Resume => {
+                let Some((whom, half)) = self.parked.next(lane, self.slots.halves_may()) else {
+                    return false;
+                };
+                self.slots.occupy(half, now);
+                self.lanes.left(lane, &wishes, now);
+                decisions.resumed.push((whom, half));
+                return true;
+            }
+            Action::LeaveFull => None,
+            Action::Leave(reason) => Some(reason),
+        };
+        let departure = match lane {
+            Lane::Callers => self.take_with_riders(frame, reason, now),
+            Lane::Detached => self.detached.take(frame, reason, now),
+        };
+        if departure.entries.is_empty() {
+            return false;
+        }
+        self.slots.occupy(false, now);
+        self.lanes.left(lane, &wishes, now);
+        decisions.departures.push(departure);
+        true
+    }
+
+    /// A batch leaves for callers, and what is detached takes the places that it leaves
+    /// free.
+    fn take_with_riders(
+        &mut self,
+        frame: Option<Frame>,
+        reason: Option<FlushReason>,
+        now: Instant,
+    ) -> Departure<T> {
+        let mut departure = self.callers.take(frame, reason, now);
+        if departure.entries.is_empty() {
+            return departure;
+        }
+        self.departures.record(departure.entries.len(), now);
+        if !self.detached.is_empty() && self.held(now).is_none() {
+            departure.riders = self.detached.take_riders(&departure, now);
+            self.rode += departure.riders.len() as u64;
+        }
+        departure
     }
 
     /// Right after a push: only a full batch leaves now. Whatever else is due leaves by
     /// the clock of this runtime, after one turn of the event loop, so that what arrived
     /// together leaves together.
     pub fn pushed(&mut self, runtime: usize, moment: Moment) -> Pushed {
-        match self.next_action(moment).1 {
+        let next = self.next_action(moment);
+        match next.wishes.callers {
             Action::LeaveFull => Pushed::Filled,
-            action => Pushed::Waits {
-                earlier: self.arm_for(runtime, self.due(action, moment.now)),
+            _ => Pushed::Waits {
+                earlier: self.arm_for(runtime, next.action, moment.now),
             },
         }
     }
@@ -313,77 +396,122 @@ impl<T, P> State<T, P> {
     /// Sets the time at which a runtime's clock is to look, if that is earlier than it
     /// would by itself.
     pub fn arm(&mut self, runtime: usize, moment: Moment) -> Option<Instant> {
-        let due = self.next_due(moment);
-        self.arm_for(runtime, due)
+        let action = self.next_action(moment).action;
+        self.arm_for(runtime, action, moment.now)
     }
 
-    fn arm_for(&mut self, runtime: usize, due: Option<Instant>) -> Option<Instant> {
-        let due = due?;
-        let armed = self.armed_at(runtime);
-        let earlier = armed.is_none_or(|armed| due < armed);
-        earlier.then(|| *armed.insert(due))
+    fn arm_for(&mut self, runtime: usize, action: Action, now: Instant) -> Option<Instant> {
+        let due = self.due(action, now);
+        self.armed.set_earlier(runtime, due)
     }
 
     /// As [`arm`](Self::arm), by the clock itself, which then sleeps until the
     /// time this returns, or until it is woken.
     pub fn rearm(&mut self, runtime: usize, moment: Moment) -> Option<Instant> {
-        let due = self.next_due(moment);
-        *self.armed_at(runtime) = due;
+        let action = self.next_action(moment).action;
+        let due = self.due(action, moment.now);
+        self.armed.set(runtime, due);
         due
     }
 
     /// The clock of this runtime is another's, which will not look by itself.
     pub fn disarm(&mut self, runtime: usize) {
-        *self.armed_at(runtime) = None;
-    }
-
-    fn armed_at(&mut self, runtime: usize) -> &mut Option<Instant> {
-        if self.armed.len() <= runtime {
-            self.armed.resize(runtime + 1, None);
-        }
-        &mut self.armed[runtime]
-    }
-
-    fn next_due(&mut self, moment: Moment) -> Option<Instant> {
-        let (_, action) = self.next_action(moment);
-        self.due(action, moment.now)
+        self.armed.set(runtime, None);
     }
 
     /// When there is something to do, this being what is to be done next.
     fn due(&self, action: Action, now: Instant) -> Option<Instant> {
-        let due = [action.due(now), self.backlog.queue.earliest_deadline()];
+        let due = [action.due(now), self.earliest_deadline()];
         due.into_iter().flatten().min()
     }
 
-    /// What is to be done next, and about which frame.
-    fn next_action(&mut self, moment: Moment) -> (Option<Frame>, Action) {
-        self.backlog.set_turns(moment.now);
+    fn earliest_deadline(&self) -> Option<Instant> {
+        let callers = self.callers.queue.earliest_deadline();
+        let detached = self.detached.queue.earliest_deadline();
+        callers.into_iter().chain(detached).min()
+    }
+
+    /// What is to be done next, and about which frame of which lane.
+    fn next_action(&mut self, moment: Moment) -> Next {
+        let now = moment.now;
+        self.callers.set_turns(now);
+        self.detached.set_turns(now);
+        let mut wishes = Wishes {
+            callers: Action::Nothing,
+            detached: Action::Nothing,
+            detached_oldest: None,
+        };
         if !self.slots.any_free() {
-            return (None, Action::Nothing);
+            return Next {
+                lane: Lane::Callers,
+                frame: None,
+                action: Action::Nothing,
+                wishes,
+            };
         }
         let interval = self.min_interval;
+        let not_before = self.slots.last_left().map(|left| left + interval);
+        let halves_may = self.slots.halves_may();
         let gate = Gate {
-            ready_to_resume: self.parked.any_ready(self.slots.halves_may()),
-            not_before: self.slots.last_left().map(|left| left + interval),
+            ready_to_resume: self.parked.first(Lane::Callers, halves_may).is_some(),
+            not_before,
         };
-        let (frame, next) = self.backlog.next(moment);
-        (frame, gate.pass(next, moment.now))
+        let (frame, action) = self.callers.next(moment);
+        wishes.callers = gate.pass(action, now);
+        let resuming = self.parked.first(Lane::Detached, halves_may);
+        if resuming.is_none() && self.detached.is_empty() {
+            return Next {
+                lane: Lane::Callers,
+                frame,
+                action: wishes.callers,
+                wishes,
+            };
+        }
+        let gate = Gate {
+            ready_to_resume: resuming.is_some(),
+            not_before: not_before.max(self.held(now)),
+        };
+        // Whoever submits detached items waits for nothing.
+        let moment = Moment {
+            now,
+            anybody_left: true,
+        };
+        let (detached_frame, action) = self.detached.next(moment);
+        wishes.detached = gate.pass(action, now);
+        wishes.detached_oldest =
+            resuming.or_else(|| self.detached.oldest_of(detached_frame.as_ref()));
+        match self.lanes.next(&wishes, now) {
+            Lane::Callers => Next {
+                lane: Lane::Callers,
+                frame,
+                action: wishes.callers,
+                wishes,
+            },
+            Lane::Detached => Next {
+                lane: Lane::Detached,
+                frame: detached_frame,
+                action: wishes.detached,
+                wishes,
+            },
+        }
     }
 
     /// How often what waits was looked at.
     #[cfg(test)]
     pub fn visits(&self) -> u64 {
-        self.backlog.queue.visits()
+        self.callers.queue.visits() + self.detached.queue.visits()
     }
 
     /// When a runtime's clock will look by itself.
     #[cfg(test)]
     pub fn armed(&self, runtime: usize) -> Option<Instant> {
-        self.armed.get(runtime).copied().flatten()
+        self.armed.get(runtime)
     }
 }
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod two_lanes;
 #[cfg(test)]
 mod world;

@@ -10,10 +10,10 @@ use tokio::time::Instant;
 use crate::answered::{Answered, answer};
 use crate::error::Error;
 use crate::frame::Frame;
+use crate::liveness::Liveness;
 use crate::member::{Member, Pending};
 use crate::policy::FlushReason;
 use crate::queue::Room;
-use crate::reply_slot::Liveness;
 use crate::state::{Decisions, Departure};
 
 /// Whom to tell of a slot.
@@ -24,7 +24,7 @@ pub(crate) struct Work<J, R, S> {
     pub batches: Vec<Dispatch<J, R, S>>,
     /// Slots for batches that were parked.
     pub slots: Vec<(Waiter<S>, S)>,
-    pub gone: Vec<Answered<J>>,
+    pub gone: Vec<Answered<J, R>>,
 }
 
 /// A batch that leaves, on its way to the processor. Dropped there, its members are
@@ -71,8 +71,10 @@ impl<J, R, S> Dispatch<J, R, S> {
             let _ = member.answerer.attach(&liveness, member.bytes);
             member
         };
+        let mut members: Vec<_> = departure.entries.into_iter().map(&attach).collect();
+        members.extend(departure.riders.into_iter().map(attach));
         Self {
-            members: departure.entries.into_iter().map(attach).collect(),
+            members,
             frame: departure.frame,
             reason: departure.reason,
             left: now,

@@ -3,13 +3,19 @@
 use super::{Problem, status};
 use crate::batcher;
 use crate::code::Code;
-use crate::engine::outcome::{self, Failure};
+use crate::engine::outcome::{self, Dispatched, Failure};
 use crate::http::authority::HostError;
 use crate::job::JobError;
+use crate::later::record::{InvalidName, Millis};
+use crate::later::store::{Refused, StoreError};
+use crate::later::{FetchError, HandInError};
 
 /// `Retry-After` of a proxy that is shutting down: the process that takes its
 /// place is there soon, and another replica is there now.
 const SHUTTING_DOWN_RETRY_AFTER: u64 = 1;
+
+/// The longest `Retry-After` of a store that is full, in seconds.
+const LONGEST_STORE_RETRY_AFTER: u64 = 60;
 
 impl From<HostError> for Problem {
     fn from(error: HostError) -> Self {
@@ -68,6 +74,55 @@ impl From<batcher::Error> for Problem {
             | Error::Duplicate => Self::internal(),
         }
     }
+}
+
+impl From<InvalidName> for Problem {
+    fn from(error: InvalidName) -> Self {
+        Self::invalid_parameter(error.to_string())
+    }
+}
+
+impl From<FetchError> for Problem {
+    fn from(error: FetchError) -> Self {
+        match error {
+            FetchError::Unknown => Self::job_unknown(),
+            FetchError::Store(_) => Self::store_unavailable(),
+        }
+    }
+}
+
+impl Problem {
+    /// For a job that was not handed in at this time, with an `Idempotency-Key` or not.
+    pub fn not_handed_in(error: &HandInError, has_key: bool, now: Millis) -> Self {
+        match error {
+            HandInError::Refused(Refused::Full { next_expiry }) => {
+                Self::store_full(seconds_until(*next_expiry, now))
+            }
+            HandInError::Refused(Refused::KeyReused) => Self::idempotency_key_reused(),
+            HandInError::Refused(Refused::Store(StoreError::NotCommitted)) => {
+                Self::store_unavailable().dispatched(Dispatched::No)
+            }
+            HandInError::Refused(Refused::Store(StoreError::Unanswered)) => {
+                let mut problem = Self::store_unavailable().dispatched(Dispatched::Unknown);
+                // With a key the same job again is the same record.
+                problem.0.retryable = has_key;
+                problem.0.detail = "the store of jobs for later did not answer: the job may have \
+                                    been handed in; with an Idempotency-Key it can be handed in \
+                                    again without being done twice"
+                    .into();
+                problem
+            }
+            HandInError::Closed => shutting_down(),
+            HandInError::Randomness(_) => Self::internal(),
+        }
+    }
+}
+
+/// The seconds until the next record expires, as `Retry-After` tells them: no more than
+/// a minute, since one may be deleted before.
+fn seconds_until(then: Option<Millis>, now: Millis) -> u64 {
+    let millis = then.map_or(u64::MAX, |then| then.saturating_sub(now));
+    millis.div_ceil(1_000).clamp(1, LONGEST_STORE_RETRY_AFTER)
 }
 
 fn shutting_down() -> Problem {

@@ -10,6 +10,9 @@ use crate::batcher::Error;
 use crate::engine::meaning::code_of_status;
 use crate::engine::outcome::{self, Failure};
 use crate::job::JobError;
+use crate::later::record::InvalidName;
+use crate::later::store::{Refused, StoreError};
+use crate::later::{FetchError, HandInError};
 
 fn missing(other_type: bool) -> Failure {
     Failure::ResultMissing {
@@ -43,7 +46,11 @@ async fn the_table_of_errors() {
     let key_full = Error::KeyFull { room_in };
     let expired = Error::Expired { room_in };
     let malformed = JobError::Malformed("here".to_owned());
+    let full_store = Refused::Full {
+        next_expiry: Some(16_001),
+    };
     let of = |failure: Failure| Problem::from(&failure);
+    let refused = |refused: Refused| Problem::not_handed_in(&refused.into(), false, 10_000);
     for (problem, status, code, dispatched, retryable) in [
         (Problem::from(malformed), 400, "malformed-json", "no", false),
         (
@@ -236,6 +243,63 @@ async fn the_table_of_errors() {
             false,
         ),
         (
+            Problem::from(InvalidName::Stream),
+            400,
+            "invalid-parameter",
+            "no",
+            false,
+        ),
+        (
+            refused(Refused::KeyReused),
+            422,
+            "idempotency-key-reused",
+            "no",
+            false,
+        ),
+        (refused(full_store), 503, "store-full", "no", true),
+        (
+            refused(StoreError::NotCommitted.into()),
+            503,
+            "store-unavailable",
+            "no",
+            true,
+        ),
+        (
+            refused(StoreError::Unanswered.into()),
+            503,
+            "store-unavailable",
+            "unknown",
+            false,
+        ),
+        (
+            Problem::not_handed_in(&Refused::from(StoreError::Unanswered).into(), true, 0),
+            503,
+            "store-unavailable",
+            "unknown",
+            true,
+        ),
+        (
+            Problem::from(FetchError::Store(StoreError::Unanswered)),
+            503,
+            "store-unavailable",
+            "",
+            true,
+        ),
+        (
+            Problem::from(FetchError::Unknown),
+            404,
+            "job-unknown",
+            "",
+            false,
+        ),
+        (
+            Problem::not_handed_in(&HandInError::Closed, true, 0),
+            503,
+            "shutting-down",
+            "no",
+            true,
+        ),
+        (
             Problem::from(Error::Closed),
             503,
             "shutting-down",
@@ -263,7 +327,9 @@ async fn the_table_of_errors() {
         assert_eq!(document["status"], status, "{code}");
         assert_eq!(document["code"], code);
         assert_eq!(document["type"], format!("urn:microbatch:problem:{code}"));
-        assert_eq!(document["dispatched"], dispatched, "{code}");
+        let told = document.get("dispatched");
+        let told = told.map_or("", |told| told.as_str().unwrap());
+        assert_eq!(told, dispatched, "{code}");
         assert_eq!(document["retryable"], retryable, "{code}");
         let texts = [&document["title"], &document["detail"]];
         assert!(
@@ -274,9 +340,11 @@ async fn the_table_of_errors() {
         let members = document.as_object().unwrap();
         assert!(members.values().all(|it| !it.is_null()), "{code}");
         let expected = match code {
-            "queue-full" | "queue-timeout" => Some("7"),
+            "queue-full" | "queue-timeout" | "store-full" => Some("7"),
             "circuit-open" => Some("5"),
-            "overloaded" | "shutting-down" | "upstream-overloaded" => Some("1"),
+            "overloaded" | "shutting-down" | "store-unavailable" | "upstream-overloaded" => {
+                Some("1")
+            }
             _ => None,
         };
         let retry_after = head.headers().get(RETRY_AFTER);
@@ -321,6 +389,23 @@ async fn some_answers_carry_more_headers() {
     });
     let (head, _) = document(Problem::from(&overloaded)).await;
     assert_eq!(head.headers()[RETRY_AFTER], "30");
+}
+
+#[tokio::test]
+async fn a_full_store_tells_when_the_next_record_expires() {
+    for (next_expiry, seconds) in [
+        (None, "60"),
+        (Some(0), "1"),
+        (Some(10_000), "1"),
+        (Some(10_001), "1"),
+        (Some(11_001), "2"),
+        (Some(70_000), "60"),
+        (Some(u64::MAX), "60"),
+    ] {
+        let error = HandInError::from(Refused::Full { next_expiry });
+        let (head, _) = document(Problem::not_handed_in(&error, false, 10_000)).await;
+        assert_eq!(head.headers()[RETRY_AFTER], seconds, "{next_expiry:?}");
+    }
 }
 
 #[tokio::test]

@@ -59,7 +59,7 @@ pub(super) fn bisections(figures: &Figures, _: &Limits) -> Option<Advice> {
              (`upstream.split_on`): {} refused, and the others were done. Fewer odd jobs would spare \
              calls.",
             things_were(bisected, "batch"),
-            things_were(figures.outcome(Code::UpstreamRejectedJob), "job")
+            things_were(figures.ended()[Code::UpstreamRejectedJob], "job")
         );
         say(Kind::Hint, "upstream.split_on", text)
     })
@@ -166,14 +166,16 @@ pub(super) fn idle_batches(figures: &Figures, _: &Limits) -> Option<Advice> {
 }
 
 pub(super) fn fine(figures: &Figures) -> Advice {
-    let text = format!(
-        "Nothing stands out: {} to a batch, {} full; callers wait {} for their batch and {} for the \
-         upstream.",
-        jobs(figures.mean_size()),
-        percent(figures.fill),
-        ms(figures.wait_ms[0]),
-        ms(figures.upstream_ms[0])
-    );
+    let (size, fill) = (jobs(figures.mean_size()), percent(figures.fill));
+    let upstream = ms(figures.upstream_ms[0]);
+    let time = match figures.jobs + figures.answered() {
+        0 => format!("the upstream takes {upstream} for one"),
+        _ => format!(
+            "callers wait {} for their batch and {upstream} for the upstream",
+            ms(figures.wait_ms[0])
+        ),
+    };
+    let text = format!("Nothing stands out: {size} to a batch, {fill} full; {time}.");
     say(Kind::Good, None, text)
 }
 

@@ -104,12 +104,12 @@ impl Failed {
             Code::UpstreamRejectedJob | Code::UpstreamTooLarge => figures.some_succeed(),
             _ => false,
         };
-        let codes = figures.outcomes.iter().filter(|(code, _)| !own(*code));
-        let mut codes: Vec<_> = codes.copied().collect();
+        let ended = figures.ended();
+        let mut codes: Vec<_> = ended.counts().filter(|(code, _)| !own(*code)).collect();
         // A batch that an open circuit held back failed for what opened it.
         codes.sort_by_key(|&(code, jobs)| (code == Code::CircuitOpen, std::cmp::Reverse(jobs)));
         let jobs = codes.iter().map(|(_, jobs)| jobs).sum();
-        let of = figures.answered();
+        let of = ended.sum();
         Self {
             jobs,
             of,

@@ -1,11 +1,12 @@
 //! What the rules look at: the last minute summed up, what is at its end, and the
 //! settings.
 
+use super::backlog::{Backlog, BacklogLimits};
 use crate::batcher::FlushReason;
 use crate::code::Code;
 use crate::observe::by_code::ByCode;
 use crate::observe::latency::LatencyHistogram;
-use crate::observe::live::{Counts, Failures, Recent, Second};
+use crate::observe::live::{Counts, Failures, ForLater, Recent, Second};
 use crate::observe::words::share;
 
 /// How many of the last seconds the advice is drawn from.
@@ -28,7 +29,8 @@ pub struct Figures {
     pub fill: f64,
     /// Batches by why they left.
     pub reasons: [u64; FlushReason::ALL.len()],
-    /// Answered jobs by what they came to, those that are not zero.
+    /// Answered jobs by what they came to, those that are not zero; without those for
+    /// later.
     pub outcomes: Vec<(Code, u64)>,
     /// What failed last by its cause, the newest first; also before that minute.
     pub failures: Vec<Failures>,
@@ -60,6 +62,8 @@ pub struct Figures {
     pub connections: usize,
     /// Whether jobs are refused because the upstream has failed too often.
     pub circuit_open: bool,
+    /// The jobs for later, unless none are taken.
+    pub later: Option<Backlog>,
 }
 
 /// The settings that the rules look at.
@@ -83,6 +87,8 @@ pub struct Limits {
     pub upstream_timeout_ms: f64,
     /// `server.request_timeout`, in milliseconds.
     pub request_timeout_ms: f64,
+    /// Those of jobs for later, unless none are taken.
+    pub later: Option<BacklogLimits>,
 }
 
 impl Figures {
@@ -93,6 +99,7 @@ impl Figures {
         let (mut wait, mut upstream) = (LatencyHistogram::default(), LatencyHistogram::default());
         let mut reasons = [0; FlushReason::ALL.len()];
         let (mut outcomes, mut counts) = (ByCode::default(), Counts::default());
+        let mut for_later = ForLater::default();
         let add = |all, more| all + more;
         for second in seconds {
             wait.merge(&second.wait);
@@ -102,6 +109,7 @@ impl Figures {
             }
             outcomes = outcomes.with(&second.outcomes, add);
             counts = counts.with(&second.counts, add);
+            for_later = for_later.with(&second.later, add);
         }
         let sum = |count: fn(&Second) -> u64| seconds.iter().map(count).sum::<u64>();
         let most = |count: fn(&Second) -> usize| seconds.iter().map(count).max().unwrap_or(0);
@@ -134,6 +142,10 @@ impl Figures {
             slots: now.max_in_flight,
             connections: now.sources,
             circuit_open,
+            later: recent
+                .records
+                .as_ref()
+                .map(|records| Backlog::of(records, for_later, &counts)),
         }
     }
 
@@ -155,19 +167,29 @@ impl Figures {
         self.apart() >= 0.5
     }
 
-    /// How many jobs were answered with this.
-    pub(super) fn outcome(&self, code: Code) -> u64 {
-        let found = self.outcomes.iter().find(|(it, _)| *it == code);
-        found.map_or(0, |(_, count)| *count)
+    /// Whether jobs for later decide what batches are like, more than callers do.
+    pub(super) fn is_mostly_later(&self) -> bool {
+        let some = self.later.as_ref().is_some_and(|later| !later.is_quiet());
+        some && self.jobs * 2 < self.batch_jobs
     }
 
-    /// How many jobs were answered.
+    /// Jobs that ended by what they came to, whether or not callers waited for them.
+    pub(super) fn ended(&self) -> ByCode {
+        let mut ended = self.later.as_ref().map(Backlog::ended).unwrap_or_default();
+        self.outcomes
+            .iter()
+            .for_each(|&(code, count)| ended[code] += count);
+        ended
+    }
+
+    /// How many callers were answered.
     pub(super) fn answered(&self) -> u64 {
         self.outcomes.iter().map(|(_, count)| count).sum()
     }
 
     /// Whether any job got a result, be it an error of its own.
     pub(super) fn some_succeed(&self) -> bool {
-        self.outcome(Code::Ok) + self.outcome(Code::JobError) > 0
+        let ended = self.ended();
+        ended[Code::Ok] + ended[Code::JobError] > 0
     }
 }

@@ -1,5 +1,6 @@
 //! Rules about how much comes in, and how much of it the upstream takes.
 
+use super::backlog::Backlog;
 use super::figures::{Figures, Limits};
 use super::sentence::{Advice, Kind, say};
 use crate::batcher::FlushReason;
@@ -10,7 +11,8 @@ const FULL: f64 = 0.8;
 
 pub(super) fn no_jobs(figures: &Figures) -> Option<Advice> {
     let nothing = figures.jobs == 0 && figures.batches == 0 && figures.answered() == 0;
-    (nothing && figures.queue_full == 0).then(|| {
+    let quiet = figures.later.as_ref().is_none_or(Backlog::is_quiet);
+    (nothing && quiet && figures.queue_full == 0).then(|| {
         let text = match figures.refused {
             0 => {
                 "No job came in the last minute. Send one: `POST /jobs` on `server.listen`, with a \

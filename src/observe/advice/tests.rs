@@ -7,10 +7,10 @@ use super::*;
 use crate::batcher::FlushReason;
 use crate::code::Code;
 use crate::fault::Unsound;
-use crate::observe::FailedAnswer;
 use crate::observe::live::Failures;
+use crate::observe::{FailedAnswer, RecordBounds};
 
-fn limits() -> Limits {
+pub(super) fn limits() -> Limits {
     Limits {
         max_size: 100,
         max_wait_ms: 5.0,
@@ -21,11 +21,39 @@ fn limits() -> Limits {
         idempotent: false,
         upstream_timeout_ms: 10_000.0,
         request_timeout_ms: 30_000.0,
+        later: Some(BacklogLimits {
+            store: RecordBounds {
+                records: 100_000,
+                bytes: 1 << 30,
+            },
+            max_wait_ms: 1_000.0,
+            keep_ms: 3_600_000.0,
+            job_timeout_ms: 3_600_000.0,
+        }),
+    }
+}
+
+/// Jobs for later that have waited for long.
+pub(super) fn old() -> Backlog {
+    Backlog {
+        queued: 4_000,
+        oldest_ms: 42_000.0,
+        ..Backlog::default()
+    }
+}
+
+/// More of them than there is room for.
+pub(super) fn full() -> Backlog {
+    Backlog {
+        queued: 1_000,
+        finished: 99_000,
+        store_full: 7,
+        ..Backlog::default()
     }
 }
 
 /// Batches of 60 jobs that leave on `wait`, from 200 callers.
-fn figures() -> Figures {
+pub(super) fn figures() -> Figures {
     Figures {
         jobs: 6_000,
         refused: 0,
@@ -50,10 +78,11 @@ fn figures() -> Figures {
         slots: 10,
         connections: 200,
         circuit_open: false,
+        later: Some(Backlog::default()),
     }
 }
 
-fn reasons(reason: FlushReason, batches: u64) -> [u64; FlushReason::ALL.len()] {
+pub(super) fn reasons(reason: FlushReason, batches: u64) -> [u64; FlushReason::ALL.len()] {
     let mut reasons = [0; FlushReason::ALL.len()];
     reasons[reason as usize] = batches;
     reasons
@@ -750,7 +779,7 @@ fn what_only_comes_near_is_not_said() {
 
 /// Words of two sentences that contradict each other, or that distract from what
 /// dominates.
-const NEVER_TOGETHER: [(&str, &str); 14] = [
+const NEVER_TOGETHER: [(&str, &str); 17] = [
     ("a longer `batch.max_wait`", "More callers"),
     ("a longer `batch.max_wait`", "nobody is worth waiting for"),
     ("lower `batch.max_size`", "a larger `batch.max_size`"),
@@ -765,6 +794,9 @@ const NEVER_TOGETHER: [(&str, &str); 14] = [
     ("the upstream limits you", "More callers"),
     ("the upstream limits you", "a longer `batch.max_wait`"),
     ("none was refused", "beyond that they are refused"),
+    ("for later wait", "Nothing stands out"),
+    ("circuit is open", "Slots are free"),
+    ("store-full", "Nothing stands out"),
 ];
 
 /// Anything that may be the matter at once with something else.
@@ -790,6 +822,8 @@ fn matters() -> Vec<fn(&mut Figures)> {
         |it| it.failures = vec![failure(Code::UpstreamRejectedBatch, "", answer(404, ""))],
         |it| it.circuit_open = true,
         |it| it.log_lines_dropped = 7,
+        |it| it.later = Some(old()),
+        |it| it.later = Some(full()),
     ]
 }
 

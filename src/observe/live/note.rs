@@ -12,6 +12,7 @@ use super::second::Second;
 use crate::batcher::Snapshot;
 use crate::observe::event::{Bounds, Event};
 use crate::observe::moment::Moment;
+use crate::observe::records::Records;
 
 /// What happened lately.
 #[derive(Debug)]
@@ -75,14 +76,19 @@ impl Live {
                 let failed = Failures::of(failed, self.date());
                 self.lock().failed(failed);
             }
+            Event::StoreCommitted { ref counts, .. } => {
+                let moment = moment(Snapshot::default());
+                let mut ring = self.lock();
+                ring.second(self.date() as u64, &moment, &self.times);
+                ring.put_down_records(counts);
+            }
+            Event::StoreFailed { .. } => self.in_second(&moment(Snapshot::default()), |_| {}),
             Event::BatchAbandoned { .. }
             | Event::AttemptEnded { .. }
             | Event::Retried
             | Event::BudgetExhausted
             | Event::Split(_)
-            | Event::Unmatched(_)
-            | Event::StoreCommitted { .. }
-            | Event::StoreFailed { .. } => {}
+            | Event::Unmatched(_) => {}
         }
     }
 
@@ -92,18 +98,25 @@ impl Live {
     }
 
     /// The last five minutes, up to a moment. It is asked for while nothing else is
-    /// noted, so that the seconds add up to what it says.
-    pub fn read(&self, moment: impl FnOnce() -> Moment) -> Recent {
+    /// noted, so that the seconds add up to what it says. What the store counted was
+    /// asked for before: nobody's lock is taken here.
+    pub fn read(&self, records: Option<Records>, moment: impl FnOnce() -> Moment) -> Recent {
         let mut ring = self.lock();
         let moment = moment();
         let date = self.date();
-        ring.catch_up(date as u64, &moment, &self.times);
+        ring.catch_up(
+            date as u64,
+            &moment,
+            records.as_ref().map(|it| &it.counts),
+            &self.times,
+        );
         let oldest = (date as u64).saturating_sub(SECONDS as u64);
         Recent {
             date,
             seconds: ring.since(oldest).cloned().collect(),
             failures: ring.failures().cloned().collect(),
             moment,
+            records,
         }
     }
 

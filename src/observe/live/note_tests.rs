@@ -8,6 +8,7 @@ use super::*;
 use crate::batcher::FlushReason;
 use crate::code::Code;
 use crate::observe::metrics::Metrics;
+use crate::observe::records::{RecordBounds, RecordCounts};
 
 const SECOND: Duration = Duration::from_secs(1);
 const BOUNDS: Bounds = Bounds {
@@ -76,7 +77,7 @@ impl Proxy {
     }
 
     fn seconds(&self) -> Vec<Second> {
-        self.live.read(|| self.moment()).seconds
+        self.live.read(None, || self.moment()).seconds
     }
 }
 
@@ -180,7 +181,7 @@ async fn a_count_that_is_older_than_the_last_is_nothing_new() {
         let refused = Event::Refused { code, batcher };
         proxy.live.note(&refused, |_| moment);
     }
-    proxy.live.read(|| older.clone());
+    proxy.live.read(None, || older.clone());
     let seconds = proxy.seconds();
     let jobs: u64 = seconds.iter().map(|it| it.counts.jobs).sum();
     let answered: u64 = seconds.iter().map(oks).sum();
@@ -201,4 +202,60 @@ async fn the_most_that_waited_is_not_what_waits_once_a_batch_has_left() {
     let seconds = proxy.seconds();
     assert_eq!((seconds[0].queue_jobs, seconds[0].in_flight), (7, 2));
     assert_eq!(seconds[0].waiting_for_room, 5);
+}
+
+/// Whoever tells of a commit, and whoever asks, has the counts of the store.
+#[tokio::test(start_paused = true)]
+async fn jobs_for_later_stand_in_the_second_of_their_commit() {
+    let proxy = Proxy::new();
+    let counts = |queued, finished, expired_unread| RecordCounts {
+        present: [queued, 0, 0, 0],
+        accepted: 10,
+        finished: vec![(Code::Ok, finished), (Code::JobError, 1)],
+        expired_unread,
+        ..RecordCounts::default()
+    };
+    let commit = |counts| {
+        proxy.tell(&Event::StoreCommitted {
+            records: 1,
+            took: SECOND,
+            counts,
+        });
+    };
+    commit(counts(9, 0, 0));
+    commit(counts(7, 2, 0));
+    advance(2 * SECOND).await;
+    commit(counts(0, 8, 0));
+    // An older one, which another thread tells later.
+    commit(counts(4, 5, 0));
+    advance(2 * SECOND).await;
+    let asked = Records {
+        counts: counts(0, 8, 3),
+        bounds: RecordBounds {
+            records: 10,
+            bytes: 10,
+        },
+    };
+    let seconds = (0..2).map(|_| proxy.live.read(Some(asked.clone()), || proxy.moment()));
+    let seconds = seconds.last().unwrap().seconds;
+    let found: Vec<_> = seconds
+        .iter()
+        .map(|it| {
+            let later = &it.later;
+            let oks = later.finished[Code::Ok];
+            (later.handed_in, oks, later.expired_unread, it.backlog)
+        })
+        .collect();
+    let expected = [(10, 2, 0, Some(9)), (0, 6, 0, Some(4)), (0, 0, 3, Some(0))];
+    assert_eq!(found, expected);
+    let json = serde_json::to_value(&seconds[0]).unwrap();
+    let expected = serde_json::json!({
+        "handed_in": 10, "outcomes": {"ok": 2, "job-error": 1}, "expired_unread": 0,
+        "free_seats": 0, "backlog": 9,
+    });
+    assert_eq!(json["later"], expected);
+    assert_eq!(
+        serde_json::to_value(Second::new(1)).unwrap()["later"],
+        serde_json::Value::Null
+    );
 }

@@ -3,6 +3,7 @@
 use super::failures::Failures;
 use super::second::Second;
 use crate::observe::moment::Moment;
+use crate::observe::records::Records;
 
 /// The last five minutes, up to one moment.
 #[derive(Clone, Debug, Default)]
@@ -11,6 +12,8 @@ pub struct Recent {
     pub date: f64,
     /// What was counted until then.
     pub moment: Moment,
+    /// The jobs for later just before it, if such are taken.
+    pub records: Option<Records>,
     /// Those in which something happened, the oldest first.
     pub seconds: Vec<Second>,
     /// What failed last by its cause, the newest first.

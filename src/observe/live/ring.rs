@@ -4,10 +4,12 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::failures::{Failures, put_down};
+use super::for_later::{ForLater, backlog};
 use super::second::{Counts, Second};
 use crate::observe::by_code::ByCode;
 use crate::observe::latency::{SharedLatencyHistogram, Taken};
 use crate::observe::moment::Moment;
+use crate::observe::records::RecordCounts;
 
 /// How many seconds are kept.
 pub const SECONDS: usize = 300;
@@ -34,6 +36,8 @@ pub(super) struct Ring {
 struct Seen {
     answered: ByCode,
     counts: Counts,
+    later: ForLater,
+    backlog: u64,
     saturated: Duration,
     job: Taken,
     wait: Taken,
@@ -60,15 +64,42 @@ impl Ring {
 
     /// Puts down what is not put down yet. Only what calls for it makes a second of that
     /// date: answers belong to the last in which something happened.
-    pub fn catch_up(&mut self, t: u64, moment: &Moment, times: &Times) {
+    pub fn catch_up(
+        &mut self,
+        t: u64,
+        moment: &Moment,
+        records: Option<&RecordCounts>,
+        times: &Times,
+    ) {
         let counts = self.seen.counts.with(&Counts::of(moment), u64::max);
         let saturated = self.seen.saturated.max(moment.batcher.saturated);
-        if (counts, saturated) == (self.seen.counts, self.seen.saturated) {
+        let news = records.filter(|counts| self.is_news(counts));
+        if (counts, saturated) == (self.seen.counts, self.seen.saturated) && news.is_none() {
             self.put_down_answers(moment);
         } else {
             self.second(t, moment, times);
         }
+        news.into_iter()
+            .for_each(|counts| self.put_down_records(counts));
         self.put_down_times(times);
+    }
+
+    /// Puts down what the store counted. Its counts come from several threads too.
+    pub fn put_down_records(&mut self, counts: &RecordCounts) {
+        if let Some(second) = self.seconds.back_mut() {
+            let later = self.seen.later.with(&ForLater::of(counts), u64::max);
+            let new = later.with(&self.seen.later, |now, before| now - before);
+            second.later = second.later.with(&new, |all, new| all + new);
+            self.seen.later = later;
+            self.seen.backlog = backlog(counts);
+            second.saw_backlog(self.seen.backlog);
+        }
+    }
+
+    /// Whether the store counted what is not put down yet.
+    fn is_news(&self, counts: &RecordCounts) -> bool {
+        let later = self.seen.later.with(&ForLater::of(counts), u64::max);
+        later != self.seen.later || backlog(counts) != self.seen.backlog
     }
 
     /// Jobs have failed.

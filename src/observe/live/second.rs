@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
+use super::for_later::ForLater;
 use crate::batcher::{FlushReason, Snapshot};
 use crate::observe::by_code::ByCode;
 use crate::observe::latency::LatencyHistogram;
@@ -22,8 +23,14 @@ pub struct Counts {
     pub refused: u64,
     /// Those of them for which there was no room in the queue.
     pub queue_full: u64,
+    /// Those of them for which there was no room in the store of jobs for later.
+    pub store_full: u64,
+    /// How often that store has failed.
+    pub store_errors: u64,
     /// Jobs that a batch left without because it had another of the same id.
     pub kept_apart: u64,
+    /// Jobs for later that left in free places of callers' batches.
+    pub free_seats: u64,
     /// Jobs in flight whose callers left.
     pub departed: u64,
     /// Batches sent again.
@@ -48,7 +55,10 @@ impl Counts {
             jobs: batcher.accepted,
             refused: totals.refused,
             queue_full: totals.queue_full,
+            store_full: totals.store_full,
+            store_errors: totals.store_errors,
             kept_apart: batcher.kept_apart,
+            free_seats: batcher.detached_rode,
             departed: batcher.cancelled_in_flight,
             retries: totals.retries,
             splits: totals.splits,
@@ -64,7 +74,10 @@ impl Counts {
             jobs: f(self.jobs, other.jobs),
             refused: f(self.refused, other.refused),
             queue_full: f(self.queue_full, other.queue_full),
+            store_full: f(self.store_full, other.store_full),
+            store_errors: f(self.store_errors, other.store_errors),
             kept_apart: f(self.kept_apart, other.kept_apart),
+            free_seats: f(self.free_seats, other.free_seats),
             departed: f(self.departed, other.departed),
             retries: f(self.retries, other.retries),
             splits: f(self.splits, other.splits),
@@ -105,6 +118,10 @@ pub struct Second {
     reasons: [u64; FlushReason::ALL.len()],
     /// Answered jobs by what they came to.
     pub outcomes: ByCode,
+    /// What became of jobs for later.
+    pub later: ForLater,
+    /// The most of them that waited or were at the upstream, where that is known.
+    pub backlog: Option<u64>,
     /// Batches by size: of 2^i to 2^(i+1) - 1 jobs.
     sizes: [u64; SIZES],
 }
@@ -136,6 +153,11 @@ impl Second {
         self.in_flight = self.in_flight.max(batcher.most_in_flight);
     }
 
+    /// So many jobs for later waited or were at the upstream.
+    pub(super) fn saw_backlog(&mut self, jobs: u64) {
+        self.backlog = self.backlog.max(Some(jobs));
+    }
+
     /// Batches that left, by why.
     pub fn reasons(&self) -> impl Iterator<Item = (FlushReason, u64)> + Clone + '_ {
         FlushReason::ALL.iter().copied().zip(self.reasons)
@@ -147,6 +169,11 @@ impl Second {
             0 => 0.0,
             batches => self.fill / batches as f64,
         }
+    }
+
+    /// Whether anything is known of jobs for later.
+    fn has_later(&self) -> bool {
+        self.later != ForLater::default() || self.backlog.is_some() || self.counts.free_seats > 0
     }
 
     /// The share of the second in which every slot was taken.
@@ -190,6 +217,28 @@ impl Serialize for Second {
         map.serialize_entry("departed", &self.counts.departed)?;
         map.serialize_entry("retries", &self.counts.retries)?;
         map.serialize_entry("splits", &self.counts.splits)?;
+        if self.has_later() {
+            map.serialize_entry("later", &Later(self))?;
+        }
+        map.end()
+    }
+}
+
+/// What a second has of jobs for later, where it has any.
+struct Later<'a>(&'a Second);
+
+impl Serialize for Later<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(second) = self;
+        let later = &second.later;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("handed_in", &later.handed_in)?;
+        let outcomes = later.finished.iter();
+        let outcomes = outcomes.map(|(code, count)| (code.as_str(), *count));
+        map.serialize_entry("outcomes", &NotZero(outcomes))?;
+        map.serialize_entry("expired_unread", &later.expired_unread)?;
+        map.serialize_entry("free_seats", &second.counts.free_seats)?;
+        map.serialize_entry("backlog", &second.backlog)?;
         map.end()
     }
 }

@@ -10,6 +10,7 @@ use crate::fault::Unmatched;
 use crate::observe::by_code::ByCode;
 use crate::observe::event::{Bounds, Event, SplitCause};
 use crate::observe::moment::Totals;
+use crate::observe::records::StoreStep;
 
 /// Bounds for times, in microseconds: 50 µs to 60 s.
 const TIMES: [u64; 19] = [
@@ -21,6 +22,9 @@ const NANOS_PER_SECOND: f64 = 1e9;
 
 /// The unit of a batch's fill: a thousandth.
 const FILL: f64 = 1e3;
+
+/// Histograms of commits to a store reach up to 2 to the power of this many records.
+const LARGEST_COMMIT: u32 = 12;
 
 /// Statuses that HTTP has: 100 to 999.
 const STATUSES: usize = 1_000;
@@ -42,6 +46,9 @@ pub struct Metrics {
     budget_exhausted: AtomicU64,
     splits: [AtomicU64; SplitCause::ALL.len()],
     unmatched: [AtomicU64; Unmatched::KINDS.len()],
+    pub(super) commit_duration: Histogram,
+    pub(super) commit_records: Histogram,
+    store_errors: [AtomicU64; StoreStep::ALL.len()],
     bounds: Bounds,
 }
 
@@ -94,6 +101,9 @@ impl Metrics {
             budget_exhausted: AtomicU64::new(0),
             splits: Default::default(),
             unmatched: Default::default(),
+            commit_duration: times(),
+            commit_records: Histogram::new((0..=LARGEST_COMMIT).map(|power| 1 << power), 1.0),
+            store_errors: Default::default(),
             bounds,
         }
     }
@@ -138,20 +148,26 @@ impl Metrics {
                     }
                 }
             }
-            Event::BatchFailed { .. }
-            | Event::JobsFailed(_)
-            | Event::StoreCommitted { .. }
-            | Event::StoreFailed { .. } => {}
+            Event::StoreCommitted { records, took, .. } => {
+                self.commit_duration.observe(nanos(took));
+                self.commit_records.observe(records as u64);
+            }
+            Event::StoreFailed { step } => add(&self.store_errors[step as usize], 1),
+            Event::BatchFailed { .. } | Event::JobsFailed(_) => {}
         }
     }
 
     /// What the live page sums up.
     pub fn totals(&self) -> Totals {
         let splits = SplitCause::ALL.map(|cause| get(&self.splits[cause as usize]));
+        let refusals = self.refusals();
         Totals {
             answered: self.outcomes(),
-            refused: self.total_refused(),
-            queue_full: get(&self.refused[Code::QueueFull]),
+            // Who asks for a job that is gone hands none in.
+            refused: refusals.sum() - refusals[Code::JobUnknown],
+            queue_full: refusals[Code::QueueFull],
+            store_full: refusals[Code::StoreFull],
+            store_errors: self.store_errors().map(|(_, count)| count).sum(),
             retries: self.total_retries(),
             splits: splits.iter().sum(),
             splits_too_large: splits[SplitCause::TooLarge as usize],
@@ -212,6 +228,12 @@ impl Metrics {
     /// How many batches were split, by why.
     pub(super) fn splits(&self) -> impl Iterator<Item = (SplitCause, u64)> {
         SplitCause::ALL.into_iter().zip(self.splits.iter().map(get))
+    }
+
+    /// What a store failed to do, and how often.
+    pub(super) fn store_errors(&self) -> impl Iterator<Item = (StoreStep, u64)> {
+        let counts = self.store_errors.iter().map(get);
+        StoreStep::ALL.into_iter().zip(counts)
     }
 
     /// Results that belonged to no job, by kind.

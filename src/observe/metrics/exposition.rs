@@ -46,6 +46,9 @@ impl Format {
 pub fn exposition(process: &Process, route: &Route<'_>, format: Format) -> String {
     let mut text = String::with_capacity(32 * 1024);
     for family in FAMILIES {
+        if matches!(family.maker, Maker::Later(_)) && route.records.is_none() {
+            continue;
+        }
         let (name, kind) = format.described(family.name, family.kind);
         let help = family.help;
         text.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
@@ -57,6 +60,10 @@ pub fn exposition(process: &Process, route: &Route<'_>, format: Format) -> Strin
         match family.maker {
             Maker::Process(write) => write(process, &mut samples),
             Maker::Route(write) => write(route, &mut samples),
+            Maker::Later(write) => {
+                let records = route.records.into_iter();
+                records.for_each(|records| write(route, records, &mut samples));
+            }
         }
     }
     if format == Format::OpenMetrics {
@@ -67,7 +74,14 @@ pub fn exposition(process: &Process, route: &Route<'_>, format: Format) -> Strin
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::code::Code;
+    use crate::observe::event::{Bounds, Event};
+    use crate::observe::metrics::counts::Metrics;
+    use crate::observe::moment::Moment;
+    use crate::observe::records::{RecordBounds, RecordCounts, Records, StoreStep};
 
     #[test]
     fn open_metrics_names_families_without_the_suffix_of_their_samples() {
@@ -97,5 +111,68 @@ mod tests {
         for accept in ["", "*/*", "text/plain;version=0.0.4"] {
             assert_eq!(Format::accepted_by(accept), Format::Text);
         }
+    }
+
+    #[test]
+    fn families_of_jobs_for_later_are_there_where_such_are_taken() {
+        let metrics = Metrics::new(Bounds {
+            max_size: 1,
+            max_bytes: 1,
+        });
+        metrics.count(&Event::StoreFailed {
+            step: StoreStep::Fetch,
+        });
+        let counts = RecordCounts {
+            present: [4, 3, 2, 1],
+            bytes: 600,
+            oldest_queued: Some(Duration::from_millis(2_500)),
+            accepted: 20,
+            finished: vec![(Code::Ok, 8), (Code::UpstreamTimeout, 3)],
+            deleted: [1, 1, 3, 0],
+            expired_read: 4,
+            expired_unread: 1,
+        };
+        let records = Records {
+            counts,
+            bounds: RecordBounds {
+                records: 100,
+                bytes: 1_000,
+            },
+        };
+        let exposed = |records| {
+            let process = Process {
+                buffered: 0,
+                log_lines_dropped: 0,
+            };
+            let route = Route {
+                metrics: &metrics,
+                moment: &Moment::default(),
+                queue_capacity: 0,
+                circuit_open: false,
+                records,
+            };
+            exposition(&process, &route, Format::Text)
+        };
+        let without = exposed(None);
+        assert!(!without.contains("_later_") && !without.contains("_store_"));
+        let with = exposed(Some(&records));
+        for sample in [
+            "later_jobs{state=\"sent\"} 3",
+            "later_accepted_total 20",
+            "later_finished_total{outcome=\"upstream-timeout\"} 3",
+            "later_finished_total{outcome=\"job-error\"} 0",
+            "later_deleted_total{state=\"done\"} 3",
+            "later_expired_total{read=\"true\"} 4",
+            "later_expired_total{read=\"false\"} 1",
+            "later_oldest_queued_seconds 2.5",
+            "store_fill_ratio 0.6",
+            "store_errors_total{op=\"fetch\"} 1",
+            "store_errors_total{op=\"accept\"} 0",
+            "store_commit_seconds_count 0",
+        ] {
+            let line = format!("\nmicrobatch_{sample}\n");
+            assert!(with.contains(&line), "no {sample} in {with}");
+        }
+        assert!(!with.contains("later_finished_total{outcome=\"store-full\"}"));
     }
 }

@@ -7,6 +7,7 @@ use crate::batcher::FlushReason;
 use crate::code::Code;
 use crate::observe::by_code::ByCode;
 use crate::observe::moment::Moment;
+use crate::observe::records::{RecordCounts, Records};
 
 /// What is looked up of the process.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +29,8 @@ pub struct Route<'a> {
     pub queue_capacity: usize,
     /// Whether jobs are refused because the upstream has failed too often.
     pub circuit_open: bool,
+    /// The jobs for later, unless none are taken.
+    pub records: Option<&'a Records>,
 }
 
 /// Metrics of one name.
@@ -76,6 +79,8 @@ pub(super) enum Maker {
     Process(fn(&Process, &mut Samples<'_>)),
     /// Each route.
     Route(fn(&Route<'_>, &mut Samples<'_>)),
+    /// Each route that takes jobs for later; others have no such family.
+    Later(fn(&Route<'_>, &Records, &mut Samples<'_>)),
 }
 
 /// Makes the table: name, type, labels and help of each family, and who makes its samples
@@ -160,6 +165,38 @@ families! {
     "microbatch_circuit_open" Gauge []
         "1 while jobs are refused because the upstream has failed too often"
         Route(|it, out| out.number(u64::from(it.circuit_open)));
+    "microbatch_later_jobs" Gauge ["state"] "Jobs for later that are kept, by how far they have come"
+        Later(|_, it, out| by_state(&it.counts.present, out));
+    "microbatch_later_accepted_total" Counter [] "Jobs for later that were taken"
+        Later(|_, it, out| out.number(it.counts.accepted));
+    "microbatch_later_finished_total" Counter ["outcome"]
+        "Jobs for later that were finished, by what they came to"
+        Later(finished);
+    "microbatch_later_deleted_total" Counter ["state"]
+        "Jobs for later that were deleted, by how far they had come"
+        Later(|_, it, out| by_state(&it.counts.deleted, out));
+    "microbatch_later_expired_total" Counter ["read"]
+        "Jobs for later whose later.keep was over, by whether anybody had read the result"
+        Later(expired);
+    "microbatch_later_oldest_queued_seconds" Gauge []
+        "How long the oldest job for later has waited of those that wait, 0 without any"
+        Later(|_, it, out| {
+            let oldest = it.counts.oldest_queued.unwrap_or_default();
+            out.decimal(oldest.as_secs_f64());
+        });
+    "microbatch_later_free_seats_total" Counter []
+        "Jobs for later that left in free places of callers' batches"
+        Later(|it, _, out| out.number(it.moment.batcher.detached_rode));
+    "microbatch_store_fill_ratio" Gauge []
+        "How full the store of jobs for later is, of later.max_jobs or later.max_bytes, whichever is more"
+        Later(|_, it, out| out.decimal(it.fill()));
+    "microbatch_store_commit_seconds" Histogram [] "Time of commits to the store of jobs for later"
+        Later(|it, _, out| out.histogram(&it.metrics.commit_duration.read()));
+    "microbatch_store_commit_records" Histogram [] "Jobs for later in a commit"
+        Later(|it, _, out| out.histogram(&it.metrics.commit_records.read()));
+    "microbatch_store_errors_total" Counter ["op"]
+        "What the store of jobs for later failed to do, by what that was"
+        Later(store_errors);
     "microbatch_log_lines_dropped_total" Counter []
         "Lines of the log that were dropped, since stderr did not take them"
         Process(|it, out| out.number(it.log_lines_dropped));
@@ -203,6 +240,31 @@ fn splits(it: &Route<'_>, out: &mut Samples<'_>) {
 fn unmatched(it: &Route<'_>, out: &mut Samples<'_>) {
     for (kind, count) in it.metrics.unmatched() {
         out.labelled([kind], count);
+    }
+}
+
+fn by_state(counts: &[u64; 4], out: &mut Samples<'_>) {
+    for (state, count) in RecordCounts::STATES.into_iter().zip(counts) {
+        out.labelled([state], *count);
+    }
+}
+
+fn finished(_: &Route<'_>, it: &Records, out: &mut Samples<'_>) {
+    let mut counts = ByCode::default();
+    for &(code, count) in &it.counts.finished {
+        counts[code] += count;
+    }
+    by_code(&counts, Code::ends_jobs, out);
+}
+
+fn expired(_: &Route<'_>, it: &Records, out: &mut Samples<'_>) {
+    out.labelled(["true"], it.counts.expired_read);
+    out.labelled(["false"], it.counts.expired_unread);
+}
+
+fn store_errors(it: &Route<'_>, _: &Records, out: &mut Samples<'_>) {
+    for (step, count) in it.metrics.store_errors() {
+        out.labelled([step.as_str()], count);
     }
 }
 

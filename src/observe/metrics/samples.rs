@@ -23,6 +23,11 @@ impl Samples<'_> {
         self.labelled([], number.try_into().unwrap_or(u64::MAX));
     }
 
+    /// A number that need not be whole, without labels.
+    pub fn decimal(&mut self, number: f64) {
+        self.sample("", None, &[], &decimal(number));
+    }
+
     /// A number with these values of the family's labels.
     pub fn labelled<const N: usize>(&mut self, values: [&str; N], number: u64) {
         self.sample("", None, &values, itoa::Buffer::new().format(number));

@@ -1,5 +1,6 @@
 //! Callers: one request on a connection of its own, many on one, or h2c.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
@@ -50,6 +51,11 @@ impl Request {
         }
     }
 
+    /// `POST /jobs` with this body, whose answer is fetched later.
+    pub fn later(body: impl Into<Bytes>) -> Self {
+        Self::job(body).header("prefer", "respond-async")
+    }
+
     /// The same request by another method, to another path.
     pub fn to(self, method: &str, path: &str) -> Self {
         Self {
@@ -77,7 +83,7 @@ impl Request {
     }
 
     /// In absolute form for h2c, which wants an authority; `Host` otherwise.
-    fn build(self, addr: SocketAddr, absolute: bool) -> hyper::Request<Full<Bytes>> {
+    pub(super) fn build(self, addr: SocketAddr, absolute: bool) -> hyper::Request<Full<Bytes>> {
         let host = self.host.unwrap_or_else(|| addr.to_string());
         let mut request = hyper::Request::builder().method(self.method.as_str());
         request = if absolute {
@@ -105,6 +111,17 @@ impl Answer {
     pub fn header(&self, name: &str) -> &str {
         let value = self.headers.get(name);
         value.map_or("", |value| value.to_str().expect("a header in ASCII"))
+    }
+
+    /// All headers but those that differ from one answer to the next, by name.
+    pub fn lasting_headers(&self) -> BTreeMap<&str, Vec<&[u8]>> {
+        let mut all: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (name, value) in &self.headers {
+            if name != "date" {
+                all.entry(name.as_str()).or_default().push(value.as_bytes());
+            }
+        }
+        all
     }
 
     pub fn text(&self) -> &str {
@@ -273,7 +290,7 @@ impl H2c {
     }
 }
 
-async fn connect(addr: SocketAddr) -> TcpStream {
+pub(super) async fn connect(addr: SocketAddr) -> TcpStream {
     let socket = within("a connection", TcpStream::connect(addr)).await;
     let socket = socket.unwrap_or_else(|error| panic!("cannot connect to {addr}: {error}"));
     socket.set_nodelay(true).expect("TCP_NODELAY");

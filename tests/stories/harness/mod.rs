@@ -7,27 +7,33 @@
 
 mod client;
 pub mod h2;
+mod later;
 mod log;
 mod ports;
 mod problem;
 mod proxy;
 mod raw_client;
 mod raw_upstream;
+mod resource;
 mod scrape;
 mod siege;
+mod submit;
 mod upstream;
 mod wire;
 
 pub use client::{Answer, Caller, H2c, KeepAlive, Request, post, send};
+pub use later::{Event, Handed, Listening};
 pub use log::{Line, Log};
 pub use ports::{Deaf, Reserved};
 pub use problem::Problem;
 pub use proxy::{Proxy, command};
 pub use raw_client::RawClient;
 pub use raw_upstream::{Play, RawUpstream};
+pub use resource::{Resource, Unkind};
 pub use rustix::process::Signal;
 pub use scrape::Scrape;
 pub use siege::Siege;
+pub use submit::{Submit, jobs, results, word};
 pub use upstream::{Call, ScriptedUpstream};
 pub use wire::{Wire, WireUpstream};
 

@@ -20,7 +20,8 @@ pub struct Proxy {
 /// What a story gets where it says nothing else. The timeouts are longer than
 /// any wait of the harness, so that nothing which a story waits for can come of
 /// a timeout that it did not ask for.
-const DEFAULTS: [(&str, &str); 5] = [
+const DEFAULTS: [(&str, &str); 6] = [
+    ("--listen", "127.0.0.1:0"),
     ("--admin-listen", "127.0.0.1:0"),
     ("--request-timeout", "60s"),
     ("--upstream-timeout", "60s"),
@@ -64,13 +65,7 @@ impl Proxy {
         flags: &[&str],
         env: &[(&str, &str)],
     ) -> Self {
-        command.args([
-            "serve",
-            "--listen",
-            "127.0.0.1:0",
-            "--upstream",
-            upstream_url,
-        ]);
+        command.args(["serve", "--upstream", upstream_url]);
         command.args(["--log-format", "json"]);
         for (flag, value) in DEFAULTS {
             if !flags.contains(&flag) {

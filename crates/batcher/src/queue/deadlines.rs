@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use tokio::time::Instant;
 
-use super::entry::Ticket;
-use super::keys::Number;
+use super::keys::{Number, Ticket};
 use super::line::Line;
 
 #[derive(Debug, Default)]

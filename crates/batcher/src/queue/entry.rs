@@ -5,14 +5,6 @@ use tokio::time::Instant;
 use super::keys::{Number, Rank};
 use crate::frame::Frame;
 
-/// An item's place in line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ticket {
-    pub number: Number,
-    /// Where it is kept.
-    pub at: usize,
-}
-
 /// One item that waits.
 #[derive(Debug)]
 pub(crate) struct Entry<T> {

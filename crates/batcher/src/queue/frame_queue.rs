@@ -10,8 +10,8 @@ use std::time::Duration;
 use slab::Slab;
 use tokio::time::Instant;
 
-use super::entry::{Position, Ticket, Waiting};
-use super::keys::{Keys, Number, Rank};
+use super::entry::{Position, Waiting};
+use super::keys::{Keys, Number, Rank, Rejoined, Ticket};
 use super::line::Line;
 use super::load::Load;
 use crate::rate::Arrivals;
@@ -40,11 +40,11 @@ pub(crate) type Turn = (Instant, u64);
 
 impl FrameQueue {
     /// Nothing waits. Gaps between arrivals count as no longer than `longest_gap`.
-    pub fn new(longest_gap: Duration) -> Self {
+    pub fn new(longest_gap: Duration, keys: Keys) -> Self {
         Self {
             ready: Line::default(),
             ready_bytes: 0,
-            keys: Keys::default(),
+            keys,
             hurried: BTreeSet::new(),
             arrivals: Arrivals::new(longest_gap),
             waiting: 0,
@@ -55,13 +55,48 @@ impl FrameQueue {
 
     /// An item comes, to the queue or for room in it.
     pub fn join(&mut self, ticket: Ticket, key: Option<u64>, hurried: Option<Instant>) -> Rank {
+        self.count(ticket, hurried);
+        key.map_or(Rank::Leader, |key| {
+            self.keys.join(key, ticket.number, ticket.at)
+        })
+    }
+
+    /// An item comes back to its place in the queue, which it has left with a batch. What
+    /// has become a follower by that.
+    pub fn rejoin<T>(
+        &mut self,
+        ticket: Ticket,
+        (key, bytes): (Option<u64>, usize),
+        hurried: Option<Instant>,
+        waiting: &mut Slab<Waiting<T>>,
+    ) -> (Rank, Load) {
+        self.count(ticket, hurried);
+        let number_of = |at: usize| waiting[at].number;
+        let rejoined = key.map(|key| self.keys.rejoin(key, ticket, number_of));
+        let instead_of = match rejoined {
+            Some(Rejoined::Follows) => return (Rank::Follower, Load::one(bytes)),
+            Some(Rejoined::Leads { instead_of }) => instead_of,
+            None => None,
+        };
+        self.make_ready(ticket, bytes);
+        let held = instead_of.map(|at| {
+            let led = &mut waiting[at];
+            led.rank = Rank::Follower;
+            if led.position == Position::Ready {
+                led.position = Position::Held;
+                self.ready.leave(led.number);
+                self.ready_bytes -= led.entry.bytes;
+            }
+            Load::one(led.entry.bytes)
+        });
+        (Rank::Leader, held.unwrap_or_default())
+    }
+
+    fn count(&mut self, ticket: Ticket, hurried: Option<Instant>) {
         self.waiting += 1;
         if let Some(time) = hurried {
             self.hurried.insert((time, ticket.number));
         }
-        key.map_or(Rank::Leader, |key| {
-            self.keys.join(key, ticket.number, ticket.at)
-        })
     }
 
     /// An item leaves, be it for a batch or not.

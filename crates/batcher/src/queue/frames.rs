@@ -17,6 +17,8 @@ const FEW: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Frames {
     longest_gap: Duration,
+    /// What keeps the keys of each.
+    keys: fn() -> Keys,
     unframed: FrameQueue,
     framed: HashMap<Frame, FrameQueue, BuildHasherDefault<KeyHasher>>,
     /// Those that have changed since this was last asked for.
@@ -26,10 +28,11 @@ pub(crate) struct Frames {
 }
 
 impl Frames {
-    pub fn new(longest_gap: Duration) -> Self {
+    pub fn new(longest_gap: Duration, keys: fn() -> Keys) -> Self {
         Self {
             longest_gap,
-            unframed: FrameQueue::new(longest_gap),
+            keys,
+            unframed: FrameQueue::new(longest_gap, keys()),
             framed: HashMap::default(),
             changed: Vec::new(),
             given_up: Vec::new(),
@@ -58,7 +61,7 @@ impl Frames {
         let Some(frame) = frame else {
             return &mut self.unframed;
         };
-        let new = || FrameQueue::new(self.longest_gap);
+        let new = || FrameQueue::new(self.longest_gap, (self.keys)());
         let queue = self.framed.entry(frame.clone()).or_insert_with(new);
         note_change(&mut self.changed, frame, queue);
         queue
@@ -80,7 +83,7 @@ impl Frames {
     /// Nothing without a frame waits, after much has.
     pub fn shrink_unframed(&mut self) {
         self.unframed.ready = Line::default();
-        self.unframed.keys = Keys::default();
+        self.unframed.keys.shrink_empty();
     }
 
     /// Sets the turn of a frame, which is thereby up to date; what it was before.

@@ -1,7 +1,7 @@
 //! Which waiting items have the same key: one leads, the others follow it in the
 //! order of their numbers.
 
-use std::collections::{BTreeMap, HashMap, hash_map};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// How many items came before.
@@ -16,53 +16,142 @@ pub(crate) enum Rank {
     Follower,
 }
 
-/// The keys of all that wait, each with those that follow its leader.
-#[derive(Debug, Default)]
-pub(crate) struct Keys(HashMap<u64, Followers, BuildHasherDefault<KeyHasher>>);
+/// An item's place in line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ticket {
+    pub number: Number,
+    /// Where it is kept.
+    pub at: usize,
+}
 
-#[derive(Debug, Default)]
+/// Some keys.
+pub(crate) type KeySet = HashSet<u64, BuildHasherDefault<KeyHasher>>;
+
+/// The keys of all that wait, each with those that follow its leader.
+#[derive(Debug)]
+pub(crate) struct Keys(Index);
+
+/// Found by its hash, a key is found fastest; but once in a while, as they grow in number,
+/// all of them move at once, which nobody is to wait for where they are many.
+#[derive(Debug)]
+enum Index {
+    Hashed(HashMap<u64, Followers, BuildHasherDefault<KeyHasher>>),
+    Ordered(BTreeMap<u64, Followers>),
+}
+
+#[derive(Debug)]
 struct Followers {
+    /// Where the leader is kept.
+    leader: usize,
     /// The place of each.
     places: BTreeMap<Number, usize>,
     /// Those with a number below this were counted as passed over.
     passed_below: Number,
 }
 
+/// How an item has come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rejoined {
+    /// It is the oldest of its key, in the place of what is kept there.
+    Leads { instead_of: Option<usize> },
+    /// An older one of its key waits.
+    Follows,
+}
+
 impl Keys {
+    /// For some thousands at most.
+    pub fn few() -> Self {
+        Self(Index::Hashed(HashMap::default()))
+    }
+
+    /// For any number.
+    pub fn many() -> Self {
+        Self(Index::Ordered(BTreeMap::new()))
+    }
+
     /// Whether any item of the key waits.
     pub fn contains(&self, key: u64) -> bool {
-        self.0.contains_key(&key)
+        match &self.0 {
+            Index::Hashed(keys) => keys.contains_key(&key),
+            Index::Ordered(keys) => keys.contains_key(&key),
+        }
+    }
+
+    fn get_mut(&mut self, key: u64) -> Option<&mut Followers> {
+        match &mut self.0 {
+            Index::Hashed(keys) => keys.get_mut(&key),
+            Index::Ordered(keys) => keys.get_mut(&key),
+        }
+    }
+
+    /// One leads that waits alone.
+    fn lead(&mut self, key: u64, at: usize) {
+        let followers = Followers {
+            leader: at,
+            places: BTreeMap::new(),
+            passed_below: 0,
+        };
+        match &mut self.0 {
+            Index::Hashed(keys) => keys.insert(key, followers),
+            Index::Ordered(keys) => keys.insert(key, followers),
+        };
+    }
+
+    fn forget(&mut self, key: u64) {
+        match &mut self.0 {
+            Index::Hashed(keys) => keys.remove(&key),
+            Index::Ordered(keys) => keys.remove(&key),
+        };
     }
 
     /// An item comes that is younger than all others.
     pub fn join(&mut self, key: u64, number: Number, at: usize) -> Rank {
-        match self.0.entry(key) {
-            hash_map::Entry::Occupied(mut followers) => {
-                followers.get_mut().places.insert(number, at);
-                Rank::Follower
-            }
-            hash_map::Entry::Vacant(vacant) => {
-                vacant.insert(Followers::default());
-                Rank::Leader
-            }
+        let Some(followers) = self.get_mut(key) else {
+            self.lead(key, at);
+            return Rank::Leader;
+        };
+        followers.places.insert(number, at);
+        Rank::Follower
+    }
+
+    /// An item comes back that may be older than those of its key. `number_of` tells the
+    /// number of what is kept somewhere.
+    pub fn rejoin(
+        &mut self,
+        key: u64,
+        Ticket { number, at }: Ticket,
+        number_of: impl Fn(usize) -> Number,
+    ) -> Rejoined {
+        let Some(followers) = self.get_mut(key) else {
+            self.lead(key, at);
+            return Rejoined::Leads { instead_of: None };
+        };
+        let leader = number_of(followers.leader);
+        if leader < number {
+            followers.places.insert(number, at);
+            return Rejoined::Follows;
+        }
+        let led = std::mem::replace(&mut followers.leader, at);
+        followers.places.insert(leader, led);
+        Rejoined::Leads {
+            instead_of: Some(led),
         }
     }
 
     /// A follower leaves.
     pub fn leave(&mut self, key: u64, number: Number) {
-        if let Some(followers) = self.0.get_mut(&key) {
+        if let Some(followers) = self.get_mut(key) {
             followers.places.remove(&number);
         }
     }
 
     /// The leader has left; the one that leads in its place.
     pub fn succeed(&mut self, key: u64) -> Option<(Number, usize)> {
-        let hash_map::Entry::Occupied(mut followers) = self.0.entry(key) else {
-            return None;
-        };
-        let next = followers.get_mut().places.pop_first();
-        if next.is_none() {
-            followers.remove();
+        let followers = self.get_mut(key)?;
+        let next = followers.places.pop_first();
+        match next {
+            Some((_, at)) => followers.leader = at,
+            None => self.forget(key),
         }
         next
     }
@@ -70,7 +159,7 @@ impl Keys {
     /// Followers with a number below `below` are passed over; how many of them
     /// are so for the first time.
     pub fn pass(&mut self, key: u64, below: Number) -> u64 {
-        let Some(followers) = self.0.get_mut(&key) else {
+        let Some(followers) = self.get_mut(key) else {
             return 0;
         };
         let from = followers.passed_below;
@@ -81,9 +170,19 @@ impl Keys {
         followers.places.range(from..below).count() as u64
     }
 
+    /// Without the room that more of them had.
+    pub fn shrink_empty(&mut self) {
+        if let Index::Hashed(keys) = &mut self.0 {
+            *keys = HashMap::default();
+        }
+    }
+
     #[cfg(test)]
     pub fn capacity(&self) -> usize {
-        self.0.capacity()
+        match &self.0 {
+            Index::Hashed(keys) => keys.capacity(),
+            Index::Ordered(keys) => keys.len(),
+        }
     }
 }
 

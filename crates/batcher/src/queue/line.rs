@@ -49,14 +49,28 @@ impl<K: Copy + Ord> Line<K> {
         self.places.back().map(|&(key, _)| key)
     }
 
-    /// Takes a place that nobody had: mostly the last, or one near the front.
+    /// Takes a place that nobody has: mostly the last, or one near the front.
     pub fn join(&mut self, key: K, at: usize) {
         if self.last().is_none_or(|last| last < key) {
             self.places.push_back((key, Some(at)));
             return;
         }
         let index = self.places.partition_point(|&(other, _)| other < key);
-        self.places.insert(index, (key, Some(at)));
+        match &mut self.places[index] {
+            // Left before by whoever takes it again.
+            (other, gap @ None) if *other == key => {
+                *gap = Some(at);
+                self.gaps -= 1;
+            }
+            _ => self.places.insert(index, (key, Some(at))),
+        }
+    }
+
+    /// Those go back to the front that were [popped](Self::pop), in their order.
+    pub fn put_back(&mut self, taken: Vec<(K, usize)>) {
+        for (key, at) in taken.into_iter().rev() {
+            self.places.push_front((key, Some(at)));
+        }
     }
 
     /// Takes the first out.

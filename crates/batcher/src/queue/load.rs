@@ -45,6 +45,35 @@ impl std::iter::Sum for Load {
     }
 }
 
+/// What waits, told apart by who is to be answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Loads {
+    pub callers: Load,
+    pub detached: Load,
+}
+
+impl Loads {
+    /// One item of `bytes`.
+    pub fn one(bytes: usize, detached: bool) -> Self {
+        let mut loads = Self::default();
+        match detached {
+            true => loads.detached = Load::one(bytes),
+            false => loads.callers = Load::one(bytes),
+        }
+        loads
+    }
+}
+
+impl std::iter::Sum for Loads {
+    fn sum<I: Iterator<Item = Self>>(loads: I) -> Self {
+        loads.fold(Self::default(), |mut sum, load| {
+            sum.callers += load.callers;
+            sum.detached += load.detached;
+            sum
+        })
+    }
+}
+
 /// As many items may wait for room as the queue holds, or this many if that is more: a
 /// short queue is one way to have callers wait outside.
 pub(crate) const OVERFLOW_ITEMS: usize = 1_000;
@@ -68,6 +97,19 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
+    /// None.
+    pub const NONE: Self = {
+        let most = Load {
+            items: usize::MAX,
+            bytes: usize::MAX,
+        };
+        Self {
+            queue: most,
+            overflow: most,
+            followers: most,
+        }
+    };
+
     pub fn of(settings: &Settings) -> Self {
         let queue = Load {
             items: settings.queue_items.max(1),

@@ -48,8 +48,13 @@ pub(crate) struct Waits {
 impl Waits {
     /// Half of its time, where that is less than `max_wait`.
     pub fn hurried(&self) -> Option<Instant> {
+        self.hurried_within(MAX_WAIT)
+    }
+
+    /// The same where `max_wait` is this.
+    pub fn hurried_within(&self, max_wait: Duration) -> Option<Instant> {
         let half = (self.deadline? - self.arrived) / 2;
-        (half < MAX_WAIT).then(|| self.arrived + half)
+        (half < max_wait).then(|| self.arrived + half)
     }
 
     pub fn shares_key(&self, other: &Self) -> bool {
@@ -177,6 +182,33 @@ impl Model {
             }
         }
         None
+    }
+
+    /// Those that fit beside `others`, naively: each in its turn, or passed over.
+    pub fn take_riders(
+        &mut self,
+        frame: &Option<Frame>,
+        others: &[Waits],
+        max_size: usize,
+        max_bytes: usize,
+    ) -> Vec<Waits> {
+        let mut riders: Vec<Waits> = Vec::new();
+        for it in self.ready(frame) {
+            let aboard = || others.iter().chain(&riders);
+            let bytes: usize = aboard().map(|it| it.bytes + OVERHEAD).sum();
+            let fits = bytes + it.bytes + OVERHEAD <= max_bytes && aboard().count() < max_size;
+            if fits && !aboard().any(|other| other.shares_key(&it)) {
+                riders.push(it);
+            }
+        }
+        self.queue.retain(|it| !riders.contains(it));
+        riders
+    }
+
+    /// One comes back to where it was.
+    pub fn put_back(&mut self, waits: Waits) {
+        let at = self.queue.partition_point(|it| it.number < waits.number);
+        self.queue.insert(at, waits);
     }
 
     pub fn remove(&mut self, gone: impl Fn(&Waits) -> bool) -> Vec<(Number, Room)> {

@@ -126,7 +126,7 @@ proptest! {
                 }
                 Step::Pass { ms } => {
                     now += Duration::from_millis(ms);
-                    let mut expired = numbers(&queue.expire(now));
+                    let mut expired = numbers(&queue.expire(now, usize::MAX));
                     expired.sort_by_key(|&(number, _)| number);
                     prop_assert_eq!(expired, model.remove(|it| it.is_due(now)));
                 }
@@ -277,7 +277,7 @@ fn frames_that_are_gone_leave_nothing_behind() {
                 };
                 assert_eq!(taken.unwrap().item, item);
             }
-            queue.expire(now);
+            queue.expire(now, usize::MAX);
             drop(queue.frames.take_changes());
         }
         let (frames, room) = queue.frames.sizes();
@@ -311,4 +311,34 @@ fn a_burst_leaves_no_room_behind() {
     assert_eq!(queue.take(None, MANY, MANY).0.len(), MANY);
     let room = queue.capacity();
     assert!(room <= SPARE, "room for {room} items is kept");
+}
+
+/// What can't ride is behind so many others, or not.
+#[test]
+fn the_search_for_riders_is_bounded() {
+    for (passed_over, rides) in [(0, 1), (63, 1), (64, 0), (50_000, 0)] {
+        let mut queue = Queue::unbounded(&Settings::default());
+        let now = Instant::now();
+        let entry = |item: u64, bytes: usize| Entry {
+            item,
+            key: Some(item),
+            bytes,
+            frame: None,
+            arrived: now,
+            deadline: None,
+        };
+        for item in 0..passed_over {
+            queue.push(entry(item, 1_000), None);
+        }
+        queue.push(entry(passed_over, 1), None);
+        let visits = queue.visits();
+        let others = [entry(100_000, 1)];
+        let riders = queue.take_riders(None, &others, 100, 500);
+        assert_eq!(riders.len(), rides, "{passed_over}");
+        assert!(queue.visits() - visits <= 65);
+        // Those that were passed over are where they were.
+        let (next, _) = queue.take(None, 1, 1_000);
+        let first = if passed_over > 0 { vec![0] } else { vec![] };
+        assert_eq!(next.iter().map(|it| it.item).collect::<Vec<_>>(), first);
+    }
 }

@@ -1,5 +1,5 @@
-//! What waits, and the batch of which frame is next: what the queue holds, seen with the
-//! policy's eyes.
+//! What waits in a lane, and the batch of which frame is next: what the queue holds, seen
+//! with the policy's eyes.
 
 use tokio::time::Instant;
 
@@ -9,7 +9,7 @@ use crate::cap::Cap;
 use crate::frame::Frame;
 use crate::policy::{Action, Company, FlushReason, View, decide};
 use crate::queue::{Entry, Full, Number, Queue};
-use crate::settings::Settings;
+use crate::settings::{Settings, Wait};
 
 #[derive(Debug)]
 pub(crate) struct Backlog<T> {
@@ -27,27 +27,53 @@ pub(crate) struct Backlog<T> {
 #[derive(Debug)]
 pub(crate) struct Departure<T> {
     pub entries: Vec<Entry<T>>,
+    /// Detached items that have taken its free places.
+    pub riders: Vec<Entry<T>>,
     pub frame: Option<Frame>,
     pub reason: FlushReason,
 }
 
 impl<T> Backlog<T> {
-    pub fn new(settings: &Settings, now: Instant) -> Self {
+    /// That of items that callers wait for.
+    pub fn of_callers(settings: &Settings, now: Instant) -> Self {
+        Self::new(Queue::new(settings), settings.clone(), now)
+    }
+
+    /// That of detached items, which whoever submits them keeps within bounds.
+    pub fn of_detached(settings: &Settings, now: Instant) -> Self {
+        let settings = Settings {
+            max_wait: settings.detached_max_wait,
+            wait: Wait::Fixed,
+            ..settings.clone()
+        };
+        Self::new(Queue::unbounded(&settings), settings, now)
+    }
+
+    fn new(queue: Queue<T>, settings: Settings, now: Instant) -> Self {
         Self {
-            queue: Queue::new(settings),
+            queue,
             turns: Turns::new(now),
             cap: Cap::default(),
             flush_below: 0,
             closing: false,
-            settings: settings.clone(),
+            settings,
         }
+    }
+
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.queue.items() + self.queue.overflow()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Everything that waits now is to leave; tells how many that is.
     pub fn flush(&mut self) -> usize {
         self.flush_below = self.queue.next_number();
         self.queue.frames.change_all();
-        self.queue.items() + self.queue.overflow()
+        self.len()
     }
 
     pub fn close(&mut self) {
@@ -68,9 +94,16 @@ impl<T> Backlog<T> {
 
     /// When the oldest item arrived of those whose turn is next.
     pub fn oldest(&self) -> Option<Instant> {
-        let oldest = |frame| Some(self.queue.front(frame, 0, 0)?.oldest?.1);
-        let framed = self.turns.first().and_then(|(_, it)| oldest(Some(it)));
-        [oldest(None), framed].into_iter().flatten().min()
+        let framed = self
+            .turns
+            .first()
+            .and_then(|(_, it)| self.oldest_of(Some(it)));
+        [self.oldest_of(None), framed].into_iter().flatten().min()
+    }
+
+    /// When the oldest item of a frame arrived.
+    pub fn oldest_of(&self, frame: Option<&Frame>) -> Option<Instant> {
+        Some(self.queue.front(frame, 0, 0)?.oldest?.1)
     }
 
     /// Which frame's turn it is, and what is to be done about it.
@@ -129,9 +162,18 @@ impl<T> Backlog<T> {
         });
         Departure {
             entries,
+            riders: Vec::new(),
             frame,
             reason,
         }
+    }
+
+    /// Takes those that fit into the free places of another lane's batch.
+    pub fn take_riders(&mut self, batch: &Departure<T>, now: Instant) -> Vec<Entry<T>> {
+        let (max_size, max_bytes) = self.bounds(now);
+        let frame = batch.frame.as_ref();
+        self.queue
+            .take_riders(frame, &batch.entries, max_size, max_bytes)
     }
 
     /// Lines up the frames anew that have changed. To be called before anything is asked.

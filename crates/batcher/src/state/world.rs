@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::*;
 use crate::cap::Ceiling;
 use crate::policy::FlushReason;
-use crate::queue::Load;
+use crate::queue::Loads;
 use crate::queue::model::{FOLLOWERS, MAX_WAIT, Model, Waits, settings};
 use crate::rate::Arrivals;
 use crate::settings::Wait;
@@ -117,6 +117,14 @@ impl World {
         }
     }
 
+    fn resuming(&self, lane: Lane, half: bool) -> Resuming {
+        Resuming {
+            lane,
+            half,
+            oldest: self.now,
+        }
+    }
+
     fn bounds(&self) -> (usize, usize) {
         self.cap.bounds(FOLLOWERS.items, FOLLOWERS.bytes, self.now)
     }
@@ -225,6 +233,7 @@ impl World {
             entries,
             frame,
             reason,
+            ..
         } in decisions.departures
         {
             assert_eq!(self.next_parked(), None, "parked batches go first");
@@ -290,7 +299,7 @@ impl World {
             "the clock looks when something is due"
         );
         let framed = self.frames().iter().flatten().count();
-        assert_eq!(self.state.backlog.turns(), framed);
+        assert_eq!(self.state.callers.turns(), framed);
     }
 
     /// What is known of a frame goes with its last item.
@@ -352,10 +361,10 @@ impl World {
         }
         let was_half = self.in_flight.remove(which);
         if let Some(half) = parked_as_half {
-            self.state.park(Load::default());
+            self.state.park(Loads::default());
             let whom = self.lined_up;
             self.lined_up += 1;
-            self.state.line_up(whom, half);
+            self.state.line_up(whom, self.resuming(Lane::Callers, half));
             self.parked.push((whom, half));
         }
         self.state.free_slot(was_half, self.now);
@@ -409,7 +418,7 @@ impl World {
     }
 
     pub fn nothing_is_left_behind(&self) {
-        let backlog = &self.state.backlog;
+        let backlog = &self.state.callers;
         assert_eq!(backlog.turns(), 0);
         assert_eq!(backlog.queue.frames.sizes().0, 0);
         assert!(backlog.queue.frames.are_unchanged());

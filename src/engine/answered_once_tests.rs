@@ -1,0 +1,271 @@
+//! A record is answered exactly once, whatever fails, hangs, panics, is split, deleted,
+//! drained or given up: random ways of a batcher, an engine and records in memory, on a
+//! paused clock.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use tokio::runtime::Builder;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::Phase;
+use super::records_tests::Queue;
+use super::tests::{PANICS, Proxy, SECOND, Setup, Step};
+use crate::batcher::Settings;
+use crate::job::{Handle, Job, State};
+use crate::later::faulty_tests::{Fault, Faulty};
+use crate::later::{self, HandIn, Lane, Later, Withdraw};
+use crate::observe::{Bounds, Observer, StoreStep};
+
+const RECORDS: later::Settings = later::Settings {
+    max_jobs: 1000,
+    max_bytes: 1 << 20,
+    keep: Duration::from_secs(3600),
+    job_timeout: Duration::from_millis(400),
+};
+
+#[derive(Clone, Debug)]
+enum Act {
+    HandIn,
+    /// A caller that stays so long.
+    Call(u64),
+    Delete(usize),
+    Sleep(u64),
+    Fault(StoreStep, Option<Fault>),
+}
+
+#[derive(Clone, Debug)]
+struct Way {
+    max_size: usize,
+    slots: usize,
+    failures: u32,
+    script: Vec<Step>,
+    acts: Vec<Act>,
+    /// How long the end waits for what is under way.
+    patience: u64,
+}
+
+fn ways() -> impl Strategy<Value = Way> {
+    let status = prop_oneof![
+        6 => Just(200_u16), 2 => Just(503), 2 => Just(500), 1 => Just(404), 1 => Just(PANICS)
+    ];
+    let times = || prop_oneof![Just(0_u64), 1..20_u64, 100..2000_u64];
+    let step = (times(), status)
+        .prop_map(|(time, status)| Step(Duration::from_millis(time), status, None));
+    let fault = prop_oneof![
+        2 => Just(None),
+        1 => Just(Some(Fault::NotCommitted)),
+        1 => Just(Some(Fault::Unanswered)),
+        1 => Just(Some(Fault::Takes(Duration::from_millis(30)))),
+    ];
+    let at = prop_oneof![Just(StoreStep::Sent), Just(StoreStep::Finish)];
+    let act = prop_oneof![
+        6 => Just(Act::HandIn),
+        2 => (1..500_u64).prop_map(Act::Call),
+        2 => (0..1000_usize).prop_map(Act::Delete),
+        3 => (0..40_u64).prop_map(Act::Sleep),
+        1 => (at, fault).prop_map(|(at, fault)| Act::Fault(at, fault)),
+    ];
+    let numbers = (1..4_usize, 1..3_usize, 0..3_u32, 0..2000_u64);
+    (numbers, vec(step, 0..12), vec(act, 1..40)).prop_map(|(numbers, script, acts)| {
+        let (max_size, slots, failures, patience) = numbers;
+        Way {
+            max_size,
+            slots,
+            failures,
+            script,
+            acts,
+            patience,
+        }
+    })
+}
+
+/// The batcher's lane, that knows what it was given, and what of it was withdrawn.
+struct Known {
+    queue: Queue,
+    withdrawn: Arc<Mutex<BTreeMap<Handle, bool>>>,
+}
+
+struct Place {
+    queued: Box<dyn Withdraw>,
+    handle: Handle,
+    withdrawn: Arc<Mutex<BTreeMap<Handle, bool>>>,
+}
+
+impl Lane for Known {
+    fn submit(&self, job: Job, deadline: Instant) -> Box<dyn Withdraw> {
+        let handle = job.handle().unwrap();
+        let withdrawn = Arc::clone(&self.withdrawn);
+        let before = withdrawn.lock().unwrap().insert(handle, false);
+        assert_eq!(before, None, "queued twice");
+        let queued = self.queue.submit(job, deadline);
+        Box::new(Place {
+            queued,
+            handle,
+            withdrawn,
+        })
+    }
+}
+
+impl Withdraw for Place {
+    fn withdraw(&self) {
+        self.withdrawn.lock().unwrap().insert(self.handle, true);
+        self.queued.withdraw();
+    }
+}
+
+struct World {
+    proxy: Proxy,
+    later: Later,
+    store: Arc<Faulty>,
+    /// What was handed in, by its id.
+    made: Vec<Handle>,
+    /// How many calls there had been when a record was deleted, by the job's id.
+    deleted: BTreeMap<usize, usize>,
+}
+
+impl World {
+    fn new(way: &Way) -> Self {
+        let observer = Arc::new(Observer::new(Bounds {
+            max_size: 1,
+            max_bytes: 1,
+        }));
+        let store = Arc::new(Faulty::new(&RECORDS));
+        let later = Later::new(store.clone(), RECORDS, observer);
+        let setup = Setup {
+            settings: Settings {
+                max_size: way.max_size,
+                max_in_flight: way.slots,
+                max_wait: Duration::from_millis(1),
+                detached_max_wait: Duration::from_millis(10),
+                ..Settings::default()
+            },
+            split_on: vec![500],
+            failures: way.failures,
+            open_for: Duration::from_millis(50),
+            later: Some(later.clone()),
+            ..Setup::default()
+        };
+        let proxy = setup.start(way.script.iter().copied());
+        later.start(Arc::new(Known {
+            queue: Queue(proxy.batcher.clone(), later.clone()),
+            withdrawn: Arc::default(),
+        }));
+        Self {
+            proxy,
+            later,
+            store,
+            made: Vec::new(),
+            deleted: BTreeMap::new(),
+        }
+    }
+
+    async fn act(&mut self, act: &Act) {
+        match act {
+            Act::HandIn => {
+                let body = Bytes::from(format!(r#"{{"id":"later-{}."}}"#, self.made.len()));
+                let hand_in = HandIn {
+                    job: Job::parse(body, crate::json::MAX_DEPTH).unwrap(),
+                    stream: None,
+                    key: None,
+                };
+                let record = self.later.hand_in(hand_in).await.unwrap();
+                self.made.push(record.handle);
+            }
+            Act::Call(stays) => {
+                let stays = Duration::from_millis(*stays);
+                let reply = self.proxy.job("caller", stays);
+                tokio::spawn(timeout(stays, reply));
+            }
+            Act::Delete(which) => {
+                let Some(id) = which.checked_rem(self.made.len()) else {
+                    return;
+                };
+                let gone = self.deleted.contains_key(&id);
+                let deleted = self.later.delete(self.made[id]).await;
+                assert_eq!(deleted.is_err(), gone, "{deleted:?}");
+                let calls = self.proxy.script.calls().len();
+                self.deleted.entry(id).or_insert(calls);
+            }
+            Act::Sleep(time) => sleep(Duration::from_millis(*time)).await,
+            Act::Fault(step, fault) => self.store.set(*step, *fault),
+        }
+    }
+
+    async fn end(&self, patience: u64) {
+        self.later.close();
+        self.proxy.phase.send_replace(Phase::Draining);
+        self.proxy.batcher.close();
+        let patience = Duration::from_millis(patience);
+        if timeout(patience, self.proxy.batcher.vacated())
+            .await
+            .is_err()
+        {
+            self.proxy.phase.send_replace(Phase::GivingUp);
+            self.proxy.batcher.abandon();
+            let vacated = timeout(SECOND, self.proxy.batcher.vacated()).await;
+            vacated.expect("what was given up has ended");
+        }
+        for step in StoreStep::ALL {
+            self.store.set(step, None);
+        }
+        let ended = timeout(60 * SECOND, self.later.end()).await;
+        ended.expect("every answer is committed");
+    }
+
+    async fn check(&self) {
+        let counts = self.later.counts();
+        assert_eq!(counts.accepted, self.made.len() as u64);
+        assert_eq!(counts.present[..2], [0, 0], "unfinished: {counts:?}");
+        assert_eq!(
+            counts.deleted.iter().sum::<u64>(),
+            self.deleted.len() as u64
+        );
+        let finished: u64 = counts.finished.iter().map(|it| it.1).sum();
+        let unfinished =
+            counts.deleted[State::Queued as usize] + counts.deleted[State::Sent as usize];
+        assert_eq!(counts.accepted, finished + unfinished);
+        for (id, handle) in self.made.iter().enumerate() {
+            let record = self.later.fetch(*handle).await;
+            match self.deleted.contains_key(&id) {
+                true => assert!(record.is_err()),
+                false => assert!(record.unwrap().answer.is_some(), "{id} has no answer"),
+            }
+        }
+        // Nothing that was deleted was sent after that.
+        for (id, calls) in &self.deleted {
+            let after = &self.proxy.script.calls()[*calls..];
+            let id = format!("later-{id}.");
+            assert!(
+                !after.iter().any(|it| it.contains(&id)),
+                "{id} in {after:?}"
+            );
+        }
+        assert_eq!(self.later.withdrawals(), 0);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn a_record_is_answered_exactly_once(way in ways()) {
+        let runtime = Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let mut world = World::new(&way);
+            for act in &way.acts {
+                world.act(act).await;
+            }
+            world.end(way.patience).await;
+            world.check().await;
+        });
+    }
+}

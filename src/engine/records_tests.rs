@@ -1,0 +1,502 @@
+//! Jobs for later between their store and an upstream of which the test answers every
+//! call, on a paused clock.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use tokio::time::{Instant, sleep};
+
+use super::attempts_tests::{FAR, MS, Posted, Proxy, Rules, failed, was_taken};
+use super::outcome::{JobOutcome, JobResult};
+use super::{Phase, options};
+use crate::batcher::{Batcher, Detached, Error};
+use crate::code::Code;
+use crate::job::{Handle, Job, State};
+use crate::later::answer::Answer;
+use crate::later::faulty_tests::{Fault, Faulty};
+use crate::later::store::Store;
+use crate::later::{HandIn, Lane, Later, Settings, Withdraw};
+use crate::observe::{Bounds, Observer, StoreStep};
+
+const SETTINGS: Settings = Settings {
+    max_jobs: 1000,
+    max_bytes: 1 << 20,
+    keep: FAR,
+    job_timeout: FAR,
+};
+
+/// The batcher's lane, of which the answers are kept.
+pub(super) struct Queue(pub Batcher<Job, JobResult>, pub Later);
+
+struct Queued(Option<Detached<Job, JobResult>>);
+
+impl Lane for Queue {
+    fn submit(&self, job: Job, deadline: Instant) -> Box<dyn Withdraw> {
+        let (later, handle) = (self.1.clone(), job.handle().unwrap());
+        let options = options(&job, deadline);
+        let on_answer = move |result| later.answered(handle, answer(result));
+        let queued = self.0.submit_detached(job, options, Box::new(on_answer));
+        Box::new(Queued(match queued {
+            Ok(detached) => Some(detached),
+            Err((_, error)) => {
+                self.1.answered(handle, answer(Err(error)));
+                None
+            }
+        }))
+    }
+}
+
+impl Withdraw for Queued {
+    fn withdraw(&self) {
+        self.0.iter().for_each(Detached::withdraw);
+    }
+}
+
+fn answer(result: Result<JobResult, Error>) -> Answer {
+    let code = match result.map(|it| it.outcome) {
+        Ok(JobOutcome::Failed(failure)) => failure.code(),
+        Ok(_) => Code::Ok,
+        Err(Error::Expired { .. }) => Code::QueueTimeout,
+        Err(Error::Abandoned | Error::Closed) => Code::ShuttingDown,
+        Err(_) => Code::Internal,
+    };
+    let status = match code {
+        Code::Ok => StatusCode::OK,
+        _ => StatusCode::BAD_GATEWAY,
+    };
+    Answer::new(code, status, &HeaderMap::new(), b"")
+}
+
+/// A proxy, its store, and the jobs for later in it.
+struct WithLater {
+    proxy: Proxy,
+    later: Later,
+    store: Arc<Faulty>,
+}
+
+impl WithLater {
+    fn start(rules: Rules) -> Self {
+        Self::with(Faulty::new(&SETTINGS), SETTINGS, rules)
+    }
+
+    fn with(store: Faulty, settings: Settings, rules: Rules) -> Self {
+        let store = Arc::new(store);
+        let observer = Arc::new(Observer::new(Bounds {
+            max_size: 1,
+            max_bytes: 1,
+        }));
+        let kept: Arc<dyn Store> = store.clone();
+        let later = Later::new(kept, settings, observer);
+        let proxy = Rules {
+            later: Some(later.clone()),
+            ..rules
+        }
+        .start();
+        later.start(Arc::new(Queue(proxy.batcher.clone(), later.clone())));
+        Self {
+            proxy,
+            later,
+            store,
+        }
+    }
+
+    async fn hand_in(&self, id: u64) -> Handle {
+        let body = Bytes::from(format!(r#"{{"id":{id}}}"#));
+        let hand_in = HandIn {
+            job: Job::parse(body, crate::json::MAX_DEPTH).unwrap(),
+            stream: None,
+            key: None,
+        };
+        self.later.hand_in(hand_in).await.unwrap().handle
+    }
+
+    async fn state(&self, handle: Handle) -> State {
+        self.later.fetch(handle).await.unwrap().state
+    }
+
+    /// What a job comes to.
+    async fn outcome(&self, handle: Handle) -> Code {
+        let until = Instant::now() + FAR;
+        let record = self.later.fetch_finished(handle, until).await.unwrap();
+        record.answer.expect("an answer").code()
+    }
+
+    async fn next(&mut self) -> Posted {
+        self.proxy.next().await
+    }
+
+    /// Lets everything go on that can.
+    async fn settle(&self) {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn expect_no_call(&mut self) {
+        self.settle().await;
+        assert!(self.proxy.calls.try_recv().is_err(), "it was sent");
+    }
+
+    fn open_circuit(&self) {
+        let now = Instant::now();
+        let permit = self.proxy.circuit.enter(now).unwrap();
+        permit.tell(crate::resilience::circuit::Signal::Failed, now);
+        assert_eq!(self.proxy.circuit.state(), "open");
+    }
+}
+
+fn ids(array: &Bytes) -> Vec<u64> {
+    let array: Vec<serde_json::Value> = serde_json::from_slice(array).unwrap();
+    array.iter().map(|it| it["id"].as_u64().unwrap()).collect()
+}
+
+const SECOND: std::time::Duration = std::time::Duration::from_secs(1);
+
+#[tokio::test(start_paused = true)]
+async fn a_job_is_told_to_be_sent_before_its_first_byte_leaves() {
+    let mut it = WithLater::start(Rules::default());
+    let handle = it.hand_in(1).await;
+    assert_eq!(it.state(handle).await, State::Queued);
+    let call = it.next().await;
+    assert_eq!(it.state(handle).await, State::Sent);
+    call.take();
+    assert_eq!(it.outcome(handle).await, Code::Ok);
+    assert_eq!(it.store.asked(StoreStep::Sent), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_takes_its_time_has_the_call_wait_for_it() {
+    let mut it = WithLater::start(Rules::default());
+    it.store.set(StoreStep::Sent, Some(Fault::Takes(SECOND)));
+    let start = Instant::now();
+    let handle = it.hand_in(1).await;
+    let call = it.next().await;
+    assert_eq!(call.at - start, SECOND);
+    assert_eq!(it.state(handle).await, State::Sent);
+    call.take();
+    assert_eq!(it.outcome(handle).await, Code::Ok);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whose_records_are_gone_are_not_sent() {
+    let mut it = WithLater::start(Rules {
+        size: 2,
+        ..Rules::default()
+    });
+    let gone = it.hand_in(1).await;
+    // By somebody of whom this process does not hear.
+    it.store.delete(gone).await.unwrap();
+    let other = it.hand_in(2).await;
+    let call = it.next().await;
+    assert_eq!(ids(&call.array), [2]);
+    call.take();
+    assert_eq!(it.outcome(other).await, Code::Ok);
+    // A batch of nobody else is no call.
+    for id in [3, 4] {
+        let gone = it.hand_in(id).await;
+        it.store.delete(gone).await.unwrap();
+    }
+    it.expect_no_call().await;
+    assert_eq!(it.proxy.batcher.snapshot().in_flight, 0);
+    assert_eq!(it.later.counts().finished, [(Code::Ok, 1)]);
+    assert_eq!(it.later.withdrawals(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn during_a_pause_a_job_is_queued_again() {
+    let mut it = WithLater::start(Rules::default());
+    let handle = it.hand_in(1).await;
+    it.next().await.refuse();
+    it.settle().await;
+    assert_eq!(it.state(handle).await, State::Queued);
+    let call = it.next().await;
+    assert_eq!(it.state(handle).await, State::Sent);
+    call.take();
+    assert_eq!(it.outcome(handle).await, Code::Ok);
+    // Sent, queued again, and sent again.
+    assert_eq!(it.store.asked(StoreStep::Sent), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_deleted_in_a_pause_is_not_sent_again() {
+    let mut it = WithLater::start(Rules::default());
+    let handle = it.hand_in(1).await;
+    it.next().await.refuse();
+    it.settle().await;
+    it.store.delete(handle).await.unwrap();
+    sleep(10 * SECOND).await;
+    it.expect_no_call().await;
+    assert_eq!(it.proxy.batcher.snapshot().in_flight, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_store_is_away_jobs_for_later_wait() {
+    for fault in [Fault::NotCommitted, Fault::Unanswered] {
+        let mut it = WithLater::start(Rules::default());
+        let handle = it.hand_in(1).await;
+        it.store.set(StoreStep::Sent, Some(fault));
+        sleep(10 * SECOND).await;
+        it.expect_no_call().await;
+        let asked = it.store.asked(StoreStep::Sent);
+        assert!((5..=15).contains(&asked), "asked {asked} times");
+        it.store.set(StoreStep::Sent, None);
+        it.next().await.take();
+        assert_eq!(it.outcome(handle).await, Code::Ok);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_notice_nothing_of_a_store_that_is_away() {
+    let faults = [Fault::NotCommitted, Fault::Unanswered, Fault::Hangs];
+    for fault in faults.into_iter().chain([Fault::Takes(SECOND)]) {
+        let mut it = WithLater::start(Rules {
+            size: 2,
+            max_wait: MS,
+            ..Rules::default()
+        });
+        let handle = it.hand_in(1).await;
+        it.store.set(StoreStep::Sent, Some(fault));
+        let start = Instant::now();
+        let caller = it.proxy.job(2);
+        let call = it.next().await;
+        assert_eq!(
+            (call.at - start, ids(&call.array)),
+            (MS, vec![2]),
+            "{fault:?}"
+        );
+        call.take();
+        assert!(was_taken(caller).await);
+        it.store.set(StoreStep::Sent, None);
+        assert_eq!(ids(&it.next().await.array), [1]);
+        assert_eq!(it.state(handle).await, State::Sent);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn jobs_ride_along_where_the_store_commits_at_once_alone() {
+    for at_once in [true, false] {
+        let store = match at_once {
+            true => Faulty::new(&SETTINGS),
+            false => Faulty::not_at_once(&SETTINGS),
+        };
+        let rules = Rules {
+            size: 2,
+            max_wait: MS,
+            ..Rules::default()
+        };
+        let mut it = WithLater::with(store, SETTINGS, rules);
+        let handle = it.hand_in(1).await;
+        let caller = it.proxy.job(2);
+        let call = it.next().await;
+        match at_once {
+            true => assert_eq!(ids(&call.array), [2, 1]),
+            false => {
+                assert_eq!(ids(&call.array), [2]);
+                assert_eq!(it.store.asked(StoreStep::Sent), 0);
+            }
+        }
+        call.take();
+        assert!(was_taken(caller).await);
+        if !at_once {
+            it.next().await.take();
+        }
+        assert_eq!(it.outcome(handle).await, Code::Ok);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_a_retry_may_not_be_sent_the_job_has_its_failure() {
+    let mut it = WithLater::start(Rules::default());
+    let handle = it.hand_in(1).await;
+    let call = it.next().await;
+    it.settle().await;
+    call.refuse();
+    it.settle().await;
+    it.store.set(StoreStep::Sent, Some(Fault::NotCommitted));
+    assert_eq!(it.outcome(handle).await, Code::UpstreamUnreachable);
+    it.expect_no_call().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_goes_on_for_callers_where_the_store_is_away() {
+    let mut it = WithLater::start(Rules {
+        size: 2,
+        max_wait: MS,
+        ..Rules::default()
+    });
+    let handle = it.hand_in(1).await;
+    let caller = it.proxy.job(2);
+    let call = it.next().await;
+    assert_eq!(ids(&call.array), [2, 1]);
+    call.refuse();
+    it.settle().await;
+    it.store.set(StoreStep::Sent, Some(Fault::NotCommitted));
+    let call = it.next().await;
+    assert_eq!(ids(&call.array), [2]);
+    call.take();
+    assert!(was_taken(caller).await);
+    assert_eq!(it.outcome(handle).await, Code::UpstreamUnreachable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_queued_again_is_sent_as_it_is() {
+    let mut it = WithLater::start(Rules::default());
+    let handle = it.hand_in(1).await;
+    let call = it.next().await;
+    it.store.set(StoreStep::Sent, Some(Fault::NotCommitted));
+    call.refuse();
+    it.next().await.take();
+    assert_eq!(it.outcome(handle).await, Code::Ok);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_circuit_is_open_jobs_wait_and_then_probe() {
+    let mut it = WithLater::start(Rules {
+        failures: 1,
+        ..Rules::default()
+    });
+    it.open_circuit();
+    let start = Instant::now();
+    let handle = it.hand_in(1).await;
+    sleep(500 * MS).await;
+    it.expect_no_call().await;
+    assert_eq!(it.state(handle).await, State::Queued);
+    // A caller does not wait.
+    let caller = it.proxy.job(2);
+    assert_eq!(failed(caller).await.code(), Code::CircuitOpen);
+    let call = it.next().await;
+    assert_eq!(call.at - start, SECOND);
+    assert_eq!(it.proxy.circuit.state(), "probing");
+    call.take();
+    assert_eq!(it.outcome(handle).await, Code::Ok);
+    assert_eq!(it.proxy.circuit.state(), "closed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_with_callers_fails_for_them_alone_while_the_circuit_is_open() {
+    let mut it = WithLater::start(Rules {
+        size: 2,
+        max_wait: MS,
+        failures: 1,
+        ..Rules::default()
+    });
+    let handle = it.hand_in(1).await;
+    it.open_circuit();
+    let caller = it.proxy.job(2);
+    assert_eq!(failed(caller).await.code(), Code::CircuitOpen);
+    assert_eq!(it.state(handle).await, State::Queued);
+    it.next().await.take();
+    assert_eq!(it.outcome(handle).await, Code::Ok);
+}
+
+#[tokio::test(start_paused = true)]
+async fn once_the_circuit_is_closed_what_was_held_leaves() {
+    let mut it = WithLater::start(Rules {
+        slots: 2,
+        failures: 1,
+        ..Rules::default()
+    });
+    it.open_circuit();
+    sleep(SECOND).await;
+    let caller = it.proxy.job(1);
+    let probe = it.next().await;
+    let start = Instant::now();
+    let handle = it.hand_in(2).await;
+    sleep(100 * MS).await;
+    it.expect_no_call().await;
+    probe.take();
+    assert!(was_taken(caller).await);
+    let call = it.next().await;
+    assert_eq!(call.at - start, 100 * MS);
+    call.take();
+    assert_eq!(it.outcome(handle).await, Code::Ok);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_of_which_nobody_is_left_leaves_its_place() {
+    let mut it = WithLater::start(Rules {
+        failures: 1,
+        ..Rules::default()
+    });
+    it.open_circuit();
+    sleep(SECOND).await;
+    let gone = it.hand_in(1).await;
+    it.store.delete(gone).await.unwrap();
+    it.settle().await;
+    assert_eq!(it.proxy.circuit.state(), "open");
+    it.hand_in(2).await;
+    assert_eq!(ids(&it.next().await.array), [2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_hangs_does_not_outlast_a_deadline() {
+    let settings = Settings {
+        job_timeout: SECOND,
+        ..SETTINGS
+    };
+    let it = WithLater::with(Faulty::new(&SETTINGS), settings, Rules::default());
+    it.store.set(StoreStep::Sent, Some(Fault::Hangs));
+    let start = Instant::now();
+    let handle = it.hand_in(1).await;
+    assert_eq!(it.outcome(handle).await, Code::DeadlineExceeded);
+    assert!(start.elapsed() <= SECOND + MS);
+    assert_eq!(it.proxy.batcher.snapshot().in_flight, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_hangs_does_not_outlast_the_process() {
+    let it = WithLater::start(Rules::default());
+    it.store.set(StoreStep::Sent, Some(Fault::Hangs));
+    let handle = it.hand_in(1).await;
+    it.settle().await;
+    it.proxy.phase.send_replace(Phase::GivingUp);
+    assert_eq!(it.outcome(handle).await, Code::ShuttingDown);
+}
+
+#[tokio::test(start_paused = true)]
+async fn deleting_the_last_job_of_a_call_aborts_it() {
+    let mut it = WithLater::start(Rules::default());
+    let handle = it.hand_in(1).await;
+    let _call = it.next().await;
+    assert_eq!(it.later.delete(handle).await, Ok(State::Sent));
+    it.settle().await;
+    assert_eq!(it.proxy.batcher.snapshot().in_flight, 0);
+    assert_eq!(it.later.counts().finished, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_that_jobs_for_later_waited_is_not_counted_as_callers() {
+    let mut it = WithLater::start(Rules {
+        size: 2,
+        max_wait: MS,
+        ..Rules::default()
+    });
+    let longest = |it: &WithLater| {
+        let recent = it
+            .proxy
+            .observer
+            .recent(|| it.proxy.batcher.snapshot(), None);
+        let seconds = recent.last(300);
+        let jobs = seconds.iter().map(|it| it.batch_jobs).sum::<u64>();
+        let waits = seconds.iter().map(|it| it.wait.clone());
+        let wait = waits.reduce(|mut one, other| {
+            one.merge(&other);
+            one
+        });
+        (jobs, wait.and_then(|it| it.quantile_ms(1.0)))
+    };
+    let alone = it.hand_in(1).await;
+    it.next().await.take();
+    assert_eq!(it.outcome(alone).await, Code::Ok);
+    assert_eq!(longest(&it), (1, None));
+    it.hand_in(2).await;
+    sleep(500 * MS).await;
+    let caller = it.proxy.job(3);
+    it.next().await.take();
+    assert!(was_taken(caller).await);
+    sleep(2 * SECOND).await;
+    let (jobs, wait) = longest(&it);
+    assert_eq!(jobs, 3);
+    assert!(wait.unwrap() < 5.0, "{wait:?} ms");
+}

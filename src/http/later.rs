@@ -1,0 +1,190 @@
+//! Answers fetched later, as a resource: `/jobs/<handle>` and `/streams/<name>`.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `for_later` | a job that is posted with `Prefer: respond-async` |
+//! | `record` | a record as an answer |
+//! | `events`, `line` | a stream as the body of an answer; one event as text |
+//! | `lane` | where those jobs wait, and what becomes of their answers |
+
+mod events;
+mod for_later;
+mod lane;
+mod line;
+mod record;
+
+pub(super) use for_later::ForLater;
+pub use lane::Lane;
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use axum::http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body::Body as _;
+use percent_encoding::percent_decode_str;
+use tokio::time::Instant;
+use tracing::trace;
+
+use self::events::{Events, EventsBody, Format, LastEventId};
+use super::answer_body::AnswerBody;
+use super::context::Jobs;
+use super::nosniff::nosniff;
+use super::prefer::Preferences;
+use super::problem::Problem;
+use crate::batcher::Source;
+use crate::engine::outcome::JobResult;
+use crate::job::{Handle, Job};
+use crate::later::record::{Record, StreamName};
+use crate::later::{FetchError, Later};
+
+/// `Allow` of a record and of a stream.
+const RECORD: &str = "GET, HEAD, DELETE";
+const STREAM: &str = "GET, HEAD";
+
+/// What a request is for that is no job, without the request.
+pub(super) struct Resource {
+    later: Later,
+    method: Method,
+    at: At,
+}
+
+enum At {
+    /// `None` where the path has no handle.
+    Record {
+        handle: Option<Handle>,
+        wait: Option<Duration>,
+    },
+    Stream {
+        name: Result<StreamName, Problem>,
+        format: Format,
+        after: LastEventId,
+    },
+}
+
+impl Resource {
+    /// What the request is for, if it is one of those here and there are any.
+    pub fn of<B>(jobs: &Jobs, request: &Request<B>) -> Option<Self> {
+        let later = jobs.later.clone()?;
+        let (path, headers) = (request.uri().path(), request.headers());
+        let at = if let Some(handle) = segment(path, "/jobs/") {
+            let handle = percent_decode_str(handle).decode_utf8().ok();
+            At::Record {
+                handle: handle.and_then(|handle| handle.parse().ok()),
+                wait: Preferences::of(headers).wait,
+            }
+        } else {
+            let name = segment(path, "/streams/")?;
+            At::Stream {
+                name: StreamName::new(&percent_decode_str(name).decode_utf8_lossy())
+                    .map_err(Problem::from),
+                format: Format::accepted_by(headers),
+                after: LastEventId::of(headers),
+            }
+        };
+        let method = request.method().clone();
+        Some(Self { later, method, at })
+    }
+
+    /// Answers the request of this source.
+    pub async fn answer(
+        self,
+        jobs: &Jobs,
+        source: &Source<Job, JobResult>,
+    ) -> Response<AnswerBody> {
+        let Self { later, method, at } = self;
+        let is_head = method == Method::HEAD;
+        let reads = is_head || method == Method::GET;
+        let answer = match at {
+            At::Record { handle, wait } => {
+                let handle = handle.ok_or(FetchError::Unknown);
+                match handle {
+                    Ok(handle) if reads => match wait.filter(|wait| !wait.is_zero()) {
+                        Some(wait) => {
+                            let _occupied = source.occupied();
+                            let until = Instant::now() + wait.min(jobs.request_timeout);
+                            fetched(jobs, later.fetch_finished(handle, until).await)
+                        }
+                        None => fetched(jobs, later.fetch(handle).await),
+                    },
+                    Ok(handle) if method == Method::DELETE => delete(&later, handle).await,
+                    Err(unknown) if reads || method == Method::DELETE => {
+                        Err(Problem::from(unknown))
+                    }
+                    _ => Err(Problem::method_not_allowed(RECORD)),
+                }
+            }
+            At::Stream { .. } if !reads => Err(Problem::method_not_allowed(STREAM)),
+            At::Stream {
+                name,
+                format,
+                after,
+            } => name.map(|name| {
+                let body = match is_head {
+                    true => Body::empty(),
+                    false => {
+                        let events = Events::new(&later, name, format, after);
+                        Body::new(EventsBody::new(events, &jobs.buffered, source.occupied()))
+                    }
+                };
+                stream(format, body)
+            }),
+        };
+        let answer = answer.unwrap_or_else(|problem| jobs.refuse(problem));
+        match is_head {
+            true => without_body(answer),
+            false => answer,
+        }
+    }
+}
+
+/// The one segment that follows in the path.
+fn segment<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
+    let segment = path.strip_prefix(prefix)?;
+    (!segment.is_empty() && !segment.contains('/')).then_some(segment)
+}
+
+fn fetched(
+    jobs: &Jobs,
+    record: Result<Record, FetchError>,
+) -> Result<Response<AnswerBody>, Problem> {
+    Ok(record::fetched(&record?, &jobs.buffered))
+}
+
+async fn delete(later: &Later, handle: Handle) -> Result<Response<AnswerBody>, Problem> {
+    let state = later.delete(handle).await?;
+    trace!(?handle, state = state.as_str(), "job for later deleted");
+    let mut headers = HeaderMap::new();
+    nosniff(&mut headers);
+    Ok(answer(StatusCode::NO_CONTENT, headers, Body::empty()))
+}
+
+/// A stream's head, with this body.
+fn stream(format: Format, body: Body) -> Response<AnswerBody> {
+    let mut headers = HeaderMap::new();
+    let content_type = HeaderValue::from_static(format.content_type());
+    headers.insert(CONTENT_TYPE, content_type);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    nosniff(&mut headers);
+    answer(StatusCode::OK, headers, body)
+}
+
+fn answer(status: StatusCode, headers: HeaderMap, body: Body) -> Response<AnswerBody> {
+    let mut answer = Response::new(AnswerBody::from(body));
+    *answer.status_mut() = status;
+    *answer.headers_mut() = headers;
+    answer
+}
+
+/// The same answer to `HEAD`, which tells how long the body is (RFC 9110, 9.3.2).
+fn without_body(mut answer: Response<AnswerBody>) -> Response<AnswerBody> {
+    let length = answer.body().size_hint().exact();
+    let length = length.filter(|_| answer.status() != StatusCode::NO_CONTENT);
+    // A stream's is not known, and its body is empty here.
+    if let Some(length) = length.filter(|&length| length > 0) {
+        let headers = answer.headers_mut();
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    *answer.body_mut() = AnswerBody::from(Body::empty());
+    answer
+}

@@ -1,0 +1,175 @@
+//! A job that is posted with `Prefer: respond-async`: its parameters, and from the job to
+//! its record.
+
+use std::time::Duration;
+
+use axum::http::header::HeaderName;
+use axum::http::{HeaderMap, Request, Response};
+use tokio::time::Instant;
+use tracing::trace;
+use url::form_urlencoded;
+
+use super::super::answer_body::AnswerBody;
+use super::super::context::Jobs;
+use super::super::problem::Problem;
+use super::record;
+use crate::batcher::{self, Source};
+use crate::engine::outcome::JobResult;
+use crate::job::Job;
+use crate::later::record::{IdempotencyKey, StreamName};
+use crate::later::{FetchError, HandIn, Later, clock};
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// What such a request says but for the job.
+pub(in super::super) struct ForLater {
+    later: Later,
+    /// How long its answer is waited for all the same.
+    wait: Duration,
+    stream: Option<StreamName>,
+    key: Option<IdempotencyKey>,
+}
+
+impl ForLater {
+    /// Reads the query and the key.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn of<B>(
+        request: &Request<B>,
+        later: Later,
+        wait: Option<Duration>,
+    ) -> Result<Self, Problem> {
+        Ok(Self {
+            later,
+            wait: wait.unwrap_or_default(),
+            stream: stream(request.uri().query().unwrap_or_default())?,
+            key: key(request.headers())?,
+        })
+    }
+
+    /// Has the job kept and queued, and waits as long as it is to. That its caller leaves
+    /// meanwhile changes nothing for a job that is kept.
+    pub async fn hand_in(
+        self,
+        jobs: &Jobs,
+        source: &Source<Job, JobResult>,
+        job: Job,
+        arrived: Instant,
+    ) -> Response<AnswerBody> {
+        let Self {
+            later,
+            wait,
+            stream,
+            key,
+        } = self;
+        let (id, has_key) = (job.id().clone(), key.is_some());
+        if jobs.batcher.is_closed() {
+            return jobs.refuse(Problem::from(batcher::Error::Closed).of(&id));
+        }
+        let record = match later.hand_in(HandIn { job, stream, key }).await {
+            Ok(record) => record,
+            Err(error) => {
+                let problem = Problem::not_handed_in(&error, has_key, clock::now());
+                return jobs.refuse(problem.of(&id));
+            }
+        };
+        let handle = record.handle;
+        trace!(%id, ?handle, state = record.state.as_str(), "job handed in for later");
+        if wait.is_zero() || record.state.is_finished() {
+            return record::posted(&record, &jobs.buffered);
+        }
+        let until = arrived + wait.min(jobs.request_timeout);
+        let _occupied = source.occupied();
+        match later.fetch_finished(handle, until).await {
+            Ok(record) => record::posted(&record, &jobs.buffered),
+            // It is kept all the same.
+            Err(FetchError::Store(_)) => record::posted(&record, &jobs.buffered),
+            Err(unknown) => jobs.refuse(Problem::from(unknown).of(&id)),
+        }
+    }
+}
+
+fn stream(query: &str) -> Result<Option<StreamName>, Problem> {
+    let parameters = form_urlencoded::parse(query.as_bytes());
+    let mut streams = parameters.filter(|(name, _)| name == "stream");
+    let Some((_, name)) = streams.next() else {
+        return Ok(None);
+    };
+    match streams.next() {
+        Some(_) => Err(Problem::invalid_parameter(
+            "the query has more than one stream; a job is told on one",
+        )),
+        None => Ok(Some(StreamName::new(&name)?)),
+    }
+}
+
+fn key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
+    let mut keys = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(key) = keys.next() else {
+        return Ok(None);
+    };
+    match keys.next() {
+        Some(_) => Err(Problem::invalid_parameter(
+            "the request has more than one Idempotency-Key; send one",
+        )),
+        // What is no text is no key either.
+        None => Ok(Some(IdempotencyKey::new(key.to_str().unwrap_or_default())?)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_stream_is_named_once_in_the_query() {
+        for (query, expected) in [
+            ("", Ok(None)),
+            ("a=b&c", Ok(None)),
+            ("streams=a&Stream=b", Ok(None)),
+            ("stream=a", Ok(Some("a"))),
+            ("x=y&stream=a%2Eb-c_9&z", Ok(Some("a.b-c_9"))),
+            ("%73tream=a", Ok(Some("a"))),
+            ("stream", Err(())),
+            ("stream=", Err(())),
+            ("stream=a%20b", Err(())),
+            ("stream=a+b", Err(())),
+            ("stream=%FF", Err(())),
+            ("stream=a&stream=a", Err(())),
+            ("stream=a&stream=", Err(())),
+        ] {
+            let found = stream(query).map_err(|problem| {
+                assert_eq!(problem.code().as_str(), "invalid-parameter");
+            });
+            let found = found.as_ref().map(|it| it.as_ref().map(StreamName::as_str));
+            assert_eq!(found, expected.as_ref().copied(), "{query}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_given_once() {
+        for (values, expected) in [
+            (&[][..], Ok(None)),
+            (&[&b"\"k\""[..]], Ok(Some("k"))),
+            (&[b"k 1"], Ok(Some("k 1"))),
+            (&[b""], Err(())),
+            (&[b"\xff"], Err(())),
+            (&[b"k", b"k"], Err(())),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(IDEMPOTENCY_KEY, HeaderValue::from_bytes(value).unwrap());
+            }
+            let found = key(&headers).map_err(|problem| {
+                assert_eq!(problem.code().as_str(), "invalid-parameter");
+            });
+            let found = found
+                .as_ref()
+                .map(|it| it.as_ref().map(IdempotencyKey::as_str));
+            assert_eq!(found, expected.as_ref().copied(), "{values:?}");
+        }
+    }
+}

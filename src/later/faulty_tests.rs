@@ -1,0 +1,154 @@
+//! A store in memory that does, at one step, as a test says: fails, hangs, or takes its
+//! time.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::Settings;
+use super::answer::Answer;
+use super::memory::Memory;
+use super::record::{Millis, NewRecord, Record, StreamName};
+use super::store::{Accepted, Expired, Page, Pending, Position, Refused, Store, StoreError};
+use crate::job::{Handle, State};
+use crate::observe::{RecordCounts, StoreStep};
+
+/// What a step does instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It says that it did nothing, and that is so.
+    NotCommitted,
+    /// It was done, and yet nobody says so.
+    Unanswered,
+    /// It never says anything.
+    Hangs,
+    /// It is done after this.
+    Takes(Duration),
+}
+
+/// A store with faults.
+#[derive(Debug)]
+pub(crate) struct Faulty {
+    memory: Memory,
+    at_once: bool,
+    faults: Mutex<HashMap<&'static str, Fault>>,
+    /// How often each step was asked for.
+    asked: Mutex<HashMap<&'static str, usize>>,
+}
+
+impl Faulty {
+    pub fn new(settings: &Settings) -> Self {
+        Self {
+            memory: Memory::new(settings),
+            at_once: true,
+            faults: Mutex::default(),
+            asked: Mutex::default(),
+        }
+    }
+
+    /// One that says that it takes its time.
+    pub fn not_at_once(settings: &Settings) -> Self {
+        Self {
+            at_once: false,
+            ..Self::new(settings)
+        }
+    }
+
+    pub fn set(&self, step: StoreStep, fault: Option<Fault>) {
+        let mut faults = self.faults.lock().unwrap();
+        match fault {
+            Some(fault) => faults.insert(step.as_str(), fault),
+            None => faults.remove(step.as_str()),
+        };
+    }
+
+    pub fn asked(&self, step: StoreStep) -> usize {
+        let asked = self.asked.lock().unwrap();
+        asked.get(step.as_str()).copied().unwrap_or_default()
+    }
+
+    fn step<'a, T: Send + 'a>(
+        &'a self,
+        step: StoreStep,
+        done: impl FnOnce() -> Pending<'a, T> + Send + 'a,
+        failed: impl FnOnce(StoreError) -> T + Send + 'a,
+    ) -> Pending<'a, T> {
+        *self.asked.lock().unwrap().entry(step.as_str()).or_default() += 1;
+        let fault = self.faults.lock().unwrap().get(step.as_str()).copied();
+        match fault {
+            None => done(),
+            Some(Fault::NotCommitted) => Box::pin(async { failed(StoreError::NotCommitted) }),
+            Some(Fault::Unanswered) => Box::pin(async {
+                done().await;
+                failed(StoreError::Unanswered)
+            }),
+            Some(Fault::Hangs) => Box::pin(std::future::pending()),
+            Some(Fault::Takes(time)) => Box::pin(async move {
+                sleep(time).await;
+                done().await
+            }),
+        }
+    }
+}
+
+impl Store for Faulty {
+    fn accept(&self, records: Vec<NewRecord>) -> Pending<'_, Vec<Result<Accepted, Refused>>> {
+        let each = records.len();
+        self.step(
+            StoreStep::Accept,
+            || self.memory.accept(records),
+            move |error| (0..each).map(|_| Err(Refused::Store(error))).collect(),
+        )
+    }
+
+    fn commits_at_once(&self) -> bool {
+        self.at_once
+    }
+
+    fn sent(&self, handles: Vec<Handle>) -> Pending<'_, Result<Vec<Handle>, StoreError>> {
+        self.step(StoreStep::Sent, || self.memory.sent(handles), Err)
+    }
+
+    fn queued_again(&self, handles: Vec<Handle>) -> Pending<'_, Result<(), StoreError>> {
+        self.step(StoreStep::Sent, || self.memory.queued_again(handles), Err)
+    }
+
+    fn finish(
+        &self,
+        answers: Vec<(Handle, Answer)>,
+    ) -> Pending<'_, Result<Vec<StreamName>, StoreError>> {
+        self.step(StoreStep::Finish, || self.memory.finish(answers), Err)
+    }
+
+    fn fetch(&self, handle: Handle) -> Pending<'_, Result<Option<Record>, StoreError>> {
+        self.step(StoreStep::Fetch, move || self.memory.fetch(handle), Err)
+    }
+
+    fn delete(&self, handle: Handle) -> Pending<'_, Result<Option<State>, StoreError>> {
+        self.step(StoreStep::Delete, move || self.memory.delete(handle), Err)
+    }
+
+    fn expire(&self, now: Millis) -> Pending<'_, Result<Expired, StoreError>> {
+        self.step(StoreStep::Expire, move || self.memory.expire(now), Err)
+    }
+
+    fn read_stream(
+        &self,
+        stream: &StreamName,
+        after: Option<Position>,
+        limit: usize,
+    ) -> Pending<'_, Result<Page, StoreError>> {
+        let stream = stream.clone();
+        self.step(
+            StoreStep::Fetch,
+            move || self.memory.read_stream(&stream, after, limit),
+            Err,
+        )
+    }
+
+    fn counts(&self) -> RecordCounts {
+        self.memory.counts()
+    }
+}

@@ -1,0 +1,136 @@
+//! The store in memory: records last until the process ends.
+//!
+//! One lock, and no step under it that takes longer the more records there are, but for
+//! the logarithm. It does not keep the jobs, which are where they wait to be sent.
+
+mod records;
+mod streams;
+
+use std::future::ready;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use self::records::Records;
+use super::answer::Answer;
+use super::clock;
+use super::record::{Millis, NewRecord, Record, StreamName};
+use super::settings::Settings;
+use super::store::{Accepted, Expired, Page, Pending, Position, Refused, Store, StoreError};
+use crate::job::{Handle, State};
+use crate::observe::RecordCounts;
+
+/// Records in memory.
+#[derive(Debug)]
+pub struct Memory(Mutex<Records>);
+
+impl Memory {
+    /// No records yet. Positions in streams begin at the time it is made, in microseconds,
+    /// so that those of a process before are smaller.
+    pub fn new(settings: &Settings) -> Self {
+        let micros = Position::try_from(clock::since_the_epoch().as_micros());
+        let records = Records::new(settings, micros.unwrap_or_default());
+        Self(Mutex::new(records))
+    }
+
+    fn with<T>(&self, step: impl FnOnce(&mut Records) -> T) -> T {
+        step(&mut self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Records> {
+        // Nothing panics while it is held.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Each step is done when it is called, and has never failed.
+impl Store for Memory {
+    fn accept(&self, records: Vec<NewRecord>) -> Pending<'_, Vec<Result<Accepted, Refused>>> {
+        let accepted = self.with(|it| records.into_iter().map(|new| it.accept(new)).collect());
+        Box::pin(ready(accepted))
+    }
+
+    fn commits_at_once(&self) -> bool {
+        true
+    }
+
+    fn sent(&self, handles: Vec<Handle>) -> Pending<'_, Result<Vec<Handle>, StoreError>> {
+        let is_gone = |records: &mut Records, handle: &Handle| !records.sent(handle);
+        let gone = self.with(|it| {
+            let mut gone = handles;
+            gone.retain(|handle| is_gone(it, handle));
+            gone
+        });
+        Box::pin(ready(Ok(gone)))
+    }
+
+    fn queued_again(&self, handles: Vec<Handle>) -> Pending<'_, Result<(), StoreError>> {
+        self.with(|it| handles.iter().for_each(|handle| it.queued_again(handle)));
+        Box::pin(ready(Ok(())))
+    }
+
+    fn finish(
+        &self,
+        answers: Vec<(Handle, Answer)>,
+    ) -> Pending<'_, Result<Vec<StreamName>, StoreError>> {
+        let now = clock::now();
+        let streams = self.with(|it| {
+            let answers = answers.into_iter();
+            let streams = answers.filter_map(|(handle, answer)| it.finish(handle, answer, now));
+            let mut streams: Vec<_> = streams.collect();
+            streams.sort_unstable();
+            streams.dedup();
+            streams
+        });
+        Box::pin(ready(Ok(streams)))
+    }
+
+    fn fetch(&self, handle: Handle) -> Pending<'_, Result<Option<Record>, StoreError>> {
+        Box::pin(ready(Ok(self.with(|it| it.fetch(handle)))))
+    }
+
+    fn delete(&self, handle: Handle) -> Pending<'_, Result<Option<State>, StoreError>> {
+        Box::pin(ready(Ok(self.with(|it| it.delete(&handle)))))
+    }
+
+    fn expire(&self, now: Millis) -> Pending<'_, Result<Expired, StoreError>> {
+        Box::pin(ready(Ok(self.with(|it| it.expire(now)))))
+    }
+
+    fn read_stream(
+        &self,
+        stream: &StreamName,
+        after: Option<Position>,
+        limit: usize,
+    ) -> Pending<'_, Result<Page, StoreError>> {
+        let page = self.with(|it| it.read_stream(stream, after, limit));
+        Box::pin(ready(Ok(page)))
+    }
+
+    fn counts(&self) -> RecordCounts {
+        let now = clock::now();
+        self.with(|it| it.counts(now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::later::suite_tests::{Under, every_store};
+
+    struct InMemory;
+
+    impl Under for InMemory {
+        type Store = Memory;
+
+        async fn make(settings: &Settings) -> Memory {
+            Memory::new(settings)
+        }
+
+        async fn pass(time: Duration) {
+            tokio::time::advance(time).await;
+        }
+    }
+
+    every_store!(InMemory);
+}

@@ -1,0 +1,135 @@
+//! A store whose commits and failures are told: to the observer, and now and then to the
+//! log.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::answer::Answer;
+use super::record::{Millis, NewRecord, Record, StreamName};
+use super::store::{Accepted, Expired, Page, Position, Refused, Store, StoreError};
+use crate::job::{Handle, State};
+use crate::observe::{Event, Observer, RecordCounts, StoreStep};
+use crate::throttle::LogThrottle;
+
+/// A store, and who is told what it does.
+#[derive(Debug)]
+pub(super) struct Reported {
+    store: Arc<dyn Store>,
+    observer: Arc<Observer>,
+    failures: LogThrottle,
+}
+
+impl Reported {
+    pub fn new(store: Arc<dyn Store>, observer: Arc<Observer>) -> Self {
+        Self {
+            store,
+            observer,
+            failures: LogThrottle::default(),
+        }
+    }
+
+    pub async fn accept(&self, records: Vec<NewRecord>) -> Vec<Result<Accepted, Refused>> {
+        let begun = Instant::now();
+        let accepted = self.store.accept(records).await;
+        let made = accepted
+            .iter()
+            .filter(|it| matches!(it, Ok(Accepted::New(_))))
+            .count();
+        self.committed(made, begun);
+        let failed = accepted.iter().find_map(|it| match it {
+            Err(Refused::Store(error)) => Some(*error),
+            _ => None,
+        });
+        // However many there were, the store failed once.
+        if let Some(error) = failed {
+            self.failed(StoreStep::Accept, error);
+        }
+        accepted
+    }
+
+    pub fn commits_at_once(&self) -> bool {
+        self.store.commits_at_once()
+    }
+
+    pub async fn sent(&self, handles: Vec<Handle>) -> Result<Vec<Handle>, StoreError> {
+        let (begun, records) = (Instant::now(), handles.len());
+        let gone = self.told(StoreStep::Sent, self.store.sent(handles).await)?;
+        self.committed(records.saturating_sub(gone.len()), begun);
+        Ok(gone)
+    }
+
+    pub async fn queued_again(&self, handles: Vec<Handle>) -> Result<(), StoreError> {
+        let (begun, records) = (Instant::now(), handles.len());
+        self.told(StoreStep::Sent, self.store.queued_again(handles).await)?;
+        self.committed(records, begun);
+        Ok(())
+    }
+
+    pub async fn finish(
+        &self,
+        answers: Vec<(Handle, Answer)>,
+    ) -> Result<Vec<StreamName>, StoreError> {
+        let (begun, records) = (Instant::now(), answers.len());
+        let streams = self.told(StoreStep::Finish, self.store.finish(answers).await)?;
+        self.committed(records, begun);
+        Ok(streams)
+    }
+
+    pub async fn fetch(&self, handle: Handle) -> Result<Option<Record>, StoreError> {
+        self.told(StoreStep::Fetch, self.store.fetch(handle).await)
+    }
+
+    pub async fn delete(&self, handle: Handle) -> Result<Option<State>, StoreError> {
+        let begun = Instant::now();
+        let deleted = self.told(StoreStep::Delete, self.store.delete(handle).await)?;
+        self.committed(usize::from(deleted.is_some()), begun);
+        Ok(deleted)
+    }
+
+    pub async fn expire(&self, now: Millis) -> Result<Expired, StoreError> {
+        let begun = Instant::now();
+        let expired = self.told(StoreStep::Expire, self.store.expire(now).await)?;
+        self.committed(expired.records, begun);
+        Ok(expired)
+    }
+
+    pub async fn read_stream(
+        &self,
+        stream: &StreamName,
+        after: Option<Position>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        let page = self.store.read_stream(stream, after, limit).await;
+        self.told(StoreStep::Fetch, page)
+    }
+
+    pub fn counts(&self) -> RecordCounts {
+        self.store.counts()
+    }
+
+    fn committed(&self, records: usize, begun: Instant) {
+        if records > 0 {
+            let took = begun.elapsed();
+            let counts = self.store.counts();
+            self.observer.tell(Event::StoreCommitted {
+                records,
+                took,
+                counts,
+            });
+        }
+    }
+
+    fn told<T>(&self, step: StoreStep, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        result.inspect_err(|error| self.failed(step, *error))
+    }
+
+    fn failed(&self, step: StoreStep, error: StoreError) {
+        self.observer.tell(Event::StoreFailed { step });
+        if let Some(untold) = self.failures.admit() {
+            let step = step.as_str();
+            warn!(step, %error, failures_not_warned_of = untold, "the store of jobs for later failed");
+        }
+    }
+}

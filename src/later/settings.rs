@@ -1,0 +1,26 @@
+//! What is set about answers fetched later.
+
+use std::time::Duration;
+
+/// Where records are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    /// In memory, until the process ends.
+    Memory,
+    /// Nowhere: every caller waits for its answer.
+    Off,
+}
+
+/// The bounds and times of records.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Most records there may be.
+    pub max_jobs: usize,
+    /// Most bytes of their jobs and answers: a record counts for its job until it is
+    /// finished, and for its answer from then on.
+    pub max_bytes: usize,
+    /// How long a finished record is kept.
+    pub keep: Duration,
+    /// The longest that a job may take to finish, from when it was handed in.
+    pub job_timeout: Duration,
+}

@@ -1,0 +1,422 @@
+//! A store and a simple model of it, asked the same, answer the same, step by step.
+
+use std::collections::BTreeMap;
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use tokio::runtime::Builder;
+
+use super::*;
+use crate::job::State;
+use crate::later::record::Millis;
+use crate::later::store::{Expired, Position};
+use crate::observe::RecordCounts;
+
+/// Few and small, so that all bounds are met.
+const SMALL: Settings = Settings {
+    max_jobs: 6,
+    max_bytes: 300,
+    keep: Duration::from_millis(1000),
+    job_timeout: Duration::from_secs(10),
+};
+
+#[derive(Clone, Debug)]
+struct Job {
+    bytes: usize,
+    key: Option<u8>,
+    digest: u8,
+    stream: Option<u8>,
+}
+
+/// What is asked. Records are named by a number among all that were ever made, and
+/// positions by one among those that were ever read.
+#[derive(Clone, Debug)]
+enum Step {
+    Accept(Vec<Job>),
+    Sent(Vec<usize>),
+    QueuedAgain(Vec<usize>),
+    Finish(Vec<(usize, u16, usize)>),
+    Fetch(usize),
+    Delete(usize),
+    Pass(u64),
+    Read(u8, Option<usize>, usize),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let job = (
+        10..80_usize,
+        option::of(0..3_u8),
+        0..2_u8,
+        option::of(0..3_u8),
+    );
+    let job = job.prop_map(|(bytes, key, digest, stream)| Job {
+        bytes,
+        key,
+        digest,
+        stream,
+    });
+    let which = || 0..1000_usize;
+    let status = prop_oneof![Just(200_u16), Just(503)];
+    let step = prop_oneof![
+        4 => vec(job, 1..4).prop_map(Step::Accept),
+        3 => vec(which(), 1..4).prop_map(Step::Sent),
+        1 => vec(which(), 1..4).prop_map(Step::QueuedAgain),
+        3 => vec((which(), status, 0..90_usize), 1..4).prop_map(Step::Finish),
+        1 => which().prop_map(Step::Fetch),
+        2 => which().prop_map(Step::Delete),
+        2 => (1..700_u64).prop_map(Step::Pass),
+        3 => (0..4_u8, option::of(which()), 1..4_usize)
+            .prop_map(|(stream, after, limit)| Step::Read(stream, after, limit)),
+    ];
+    vec(step, 1..60)
+}
+
+#[derive(Clone, Debug)]
+struct Kept {
+    new: NewRecord,
+    state: State,
+    read: bool,
+    bytes: usize,
+    expires_at: Millis,
+    /// How many had finished before.
+    finished: Option<(u64, Answer)>,
+    position: Option<Position>,
+}
+
+impl Kept {
+    fn is_read_as(&self, record: &Record) {
+        assert_eq!(record.handle, self.new.handle);
+        assert_eq!(record.id, *self.new.job.id());
+        assert_eq!(
+            (record.state, record.expires_at),
+            (self.state, self.expires_at)
+        );
+        assert_eq!(record.answer, self.finished.as_ref().map(|it| it.1.clone()));
+    }
+}
+
+#[derive(Default)]
+struct Model {
+    records: BTreeMap<Handle, Kept>,
+    counts: RecordCounts,
+    finished: BTreeMap<Code, u64>,
+    order: u64,
+    /// The positions at which answers were seen and have expired, in which stream.
+    expired: Vec<(StreamName, Position)>,
+    /// Whether an answer that nobody saw has expired since a position.
+    unseen_expired: Vec<(StreamName, u64)>,
+    /// After how many finished ones each position was read.
+    read_at: BTreeMap<Position, u64>,
+}
+
+impl Model {
+    fn counts(&self) -> RecordCounts {
+        let mut counts = self.counts.clone();
+        counts.finished = self.finished.iter().map(|it| (*it.0, *it.1)).collect();
+        for kept in self.records.values() {
+            counts.present[kept.state as usize] += 1;
+            counts.bytes += kept.bytes as u64;
+        }
+        let queued = self.records.values().filter(|it| it.state == State::Queued);
+        let oldest = queued.map(|it| it.new.handle.millis()).min();
+        counts.oldest_queued = oldest.map(|it| Duration::from_millis(clock::now() - it));
+        counts
+    }
+
+    fn next_expiry(&self) -> Option<Millis> {
+        let finished = self.records.values().filter(|it| it.finished.is_some());
+        finished.map(|it| it.expires_at).min()
+    }
+
+    fn accept(&mut self, new: &NewRecord) -> Result<(bool, Handle), Refused> {
+        if let Some(given) = &new.idempotency {
+            let same_key = |kept: &&mut Kept| {
+                let key = kept.new.idempotency.as_ref().map(|it| &it.key);
+                key == Some(&given.key)
+            };
+            if let Some(kept) = self.records.values_mut().find(same_key) {
+                let same = kept.new.idempotency.as_ref() == Some(given);
+                kept.read |= same && kept.finished.is_some();
+                let handle = kept.new.handle;
+                return same.then_some((false, handle)).ok_or(Refused::KeyReused);
+            }
+        }
+        let (bytes, counts) = (new.job.raw().len(), self.counts());
+        let filled = counts.bytes as usize + bytes;
+        if self.records.len() >= SMALL.max_jobs || filled > SMALL.max_bytes {
+            let next_expiry = self.next_expiry();
+            return Err(Refused::Full { next_expiry });
+        }
+        self.counts.accepted += 1;
+        let kept = Kept {
+            new: new.clone(),
+            state: State::Queued,
+            read: false,
+            bytes,
+            expires_at: new.deadline + 1000,
+            finished: None,
+            position: None,
+        };
+        self.records.insert(new.handle, kept);
+        Ok((true, new.handle))
+    }
+
+    fn goes_on(&mut self, handle: Handle, state: State) -> bool {
+        let kept = self.records.get_mut(&handle);
+        let kept = kept.filter(|it| it.finished.is_none());
+        kept.map(|it| it.state = state).is_some()
+    }
+
+    fn finish(&mut self, handle: Handle, answer: &Answer) -> Option<StreamName> {
+        let kept = self.records.get_mut(&handle)?;
+        if kept.finished.is_none() {
+            self.order += 1;
+            kept.finished = Some((self.order, answer.clone()));
+            kept.state = answer.state();
+            kept.bytes = answer.bytes();
+            kept.expires_at = clock::now() + 1000;
+            *self.finished.entry(answer.code()).or_default() += 1;
+        }
+        kept.new.stream.clone()
+    }
+
+    fn expire(&mut self) -> usize {
+        let now = clock::now();
+        let due = |kept: &Kept| kept.finished.is_some() && kept.expires_at <= now;
+        let due = self.records.extract_if(.., |_, kept| due(kept));
+        let due: Vec<_> = due.map(|it| it.1).collect();
+        for kept in &due {
+            match kept.read {
+                true => self.counts.expired_read += 1,
+                false => self.counts.expired_unread += 1,
+            }
+            if let Some(stream) = kept.new.stream.clone() {
+                match (kept.position, &kept.finished) {
+                    (Some(position), _) => self.expired.push((stream, position)),
+                    (None, Some((order, _))) => self.unseen_expired.push((stream, *order)),
+                    (None, None) => unreachable!("it is finished"),
+                }
+            }
+        }
+        due.len()
+    }
+
+    /// The answers of a stream after a position, which is told by how many had finished.
+    fn stream(&self, name: &StreamName, after: Option<u64>) -> Vec<Handle> {
+        let order = |kept: &Kept| kept.finished.as_ref().map(|it| it.0);
+        let of_it = self
+            .records
+            .values()
+            .filter(|it| it.new.stream.as_ref() == Some(name));
+        let later = of_it.filter(|it| order(it).is_some_and(|it| after.is_none_or(|at| it > at)));
+        let mut found: Vec<_> = later.map(|it| (order(it), it.new.handle)).collect();
+        found.sort();
+        found.into_iter().map(|it| it.1).collect()
+    }
+}
+
+/// The store, the model, and what was ever made.
+struct Both<S> {
+    store: S,
+    model: Model,
+    made: Vec<Handle>,
+}
+
+impl<S: Store> Both<S> {
+    fn handles(&self, which: &[usize]) -> Vec<Handle> {
+        let handles = which.iter().filter_map(|it| self.handle(*it));
+        let mut handles: Vec<_> = handles.collect();
+        handles.sort();
+        handles.dedup();
+        handles
+    }
+
+    fn handle(&self, which: usize) -> Option<Handle> {
+        let index = which.checked_rem(self.made.len())?;
+        Some(self.made[index])
+    }
+
+    async fn step<U: Under>(&mut self, step: &Step) {
+        match step {
+            Step::Accept(jobs) => self.accept(jobs).await,
+            Step::Sent(which) => {
+                let mut handles = self.handles(which);
+                let mut gone = self.store.sent(handles.clone()).await.unwrap();
+                handles.retain(|it| !self.model.goes_on(*it, State::Sent));
+                gone.sort();
+                assert_eq!(gone, handles);
+            }
+            Step::QueuedAgain(which) => {
+                let handles = self.handles(which);
+                self.store.queued_again(handles.clone()).await.unwrap();
+                for handle in handles {
+                    self.model.goes_on(handle, State::Queued);
+                }
+            }
+            Step::Finish(which) => self.finish(which).await,
+            Step::Fetch(which) => {
+                let Some(handle) = self.handle(*which) else {
+                    return;
+                };
+                let record = fetch(&self.store, handle).await;
+                let kept = self.model.records.get_mut(&handle);
+                assert_eq!(record.is_some(), kept.is_some());
+                if let Some((record, kept)) = record.zip(kept) {
+                    kept.is_read_as(&record);
+                    kept.read |= kept.finished.is_some();
+                }
+            }
+            Step::Delete(which) => {
+                let Some(handle) = self.handle(*which) else {
+                    return;
+                };
+                let deleted = self.store.delete(handle).await.unwrap();
+                let kept = self.model.records.remove(&handle);
+                assert_eq!(deleted, kept.map(|it| it.state));
+                if let Some(state) = deleted {
+                    self.model.counts.deleted[state as usize] += 1;
+                }
+            }
+            Step::Pass(millis) => {
+                U::pass(Duration::from_millis(*millis)).await;
+                let (records, next) = expire(&self.store).await;
+                let expected = Expired {
+                    records: self.model.expire(),
+                    next: self.model.next_expiry(),
+                };
+                assert_eq!(Expired { records, next }, expected);
+            }
+            Step::Read(name, after, limit) => self.read(*name, *after, *limit).await,
+        }
+    }
+
+    async fn accept(&mut self, jobs: &[Job]) {
+        let records: Vec<_> = jobs
+            .iter()
+            .map(|job| NewRecord {
+                stream: job.stream.map(|it| stream(&format!("s{it}"))),
+                idempotency: job.key.map(|key| Idempotency {
+                    key: IdempotencyKey::new(&format!("k{key}")).unwrap(),
+                    digest: [job.digest; 32],
+                }),
+                ..new(self.made.len() as u64, job.bytes)
+            })
+            .collect();
+        let accepted = self.store.accept(records.clone()).await;
+        assert_eq!(accepted.len(), records.len());
+        for (accepted, new) in accepted.into_iter().zip(&records) {
+            let (made, record) = match (accepted, self.model.accept(new)) {
+                (Err(refused), expected) => {
+                    assert_eq!(Err(refused), expected);
+                    continue;
+                }
+                (Ok(Accepted::New(record)), expected) => {
+                    assert_eq!(expected, Ok((true, record.handle)));
+                    (true, record)
+                }
+                (Ok(Accepted::Existing(record)), expected) => {
+                    assert_eq!(expected, Ok((false, record.handle)));
+                    (false, record)
+                }
+            };
+            self.model.records[&record.handle].is_read_as(&record);
+            self.made.extend(made.then_some(record.handle));
+        }
+    }
+
+    async fn finish(&mut self, which: &[(usize, u16, usize)]) {
+        let answers = which.iter().filter_map(|(which, status, bytes)| {
+            Some((self.handle(*which)?, answer(*status, *bytes)))
+        });
+        let answers: Vec<_> = answers.collect();
+        let mut streams = self.store.finish(answers.clone()).await.unwrap();
+        let expected = answers
+            .iter()
+            .filter_map(|it| self.model.finish(it.0, &it.1));
+        let mut expected: Vec<_> = expected.collect();
+        streams.sort();
+        expected.sort();
+        expected.dedup();
+        assert_eq!(streams, expected);
+    }
+
+    async fn read(&mut self, name: u8, after: Option<usize>, limit: usize) {
+        let name = stream(&format!("s{name}"));
+        let model = &mut self.model;
+        let positions: Vec<_> = model.read_at.iter().collect();
+        let after = after.and_then(|which| {
+            let which = which.checked_rem(positions.len())?;
+            Some((*positions[which].0, *positions[which].1))
+        });
+        let asked = after.map(|it| it.0);
+        let page = self.store.read_stream(&name, asked, limit).await.unwrap();
+        let mut expected = model.stream(&name, after.map(|it| it.1));
+        let full = expected.len() >= limit;
+        expected.truncate(limit);
+        let found: Vec<_> = page.answers.iter().map(|it| it.1.handle).collect();
+        assert_eq!(found, expected);
+        for (position, record) in &page.answers {
+            let kept = model.records.get_mut(&record.handle).unwrap();
+            kept.is_read_as(record);
+            kept.read = true;
+            assert_eq!(*kept.position.get_or_insert(*position), *position);
+            let order = kept.finished.as_ref().unwrap().0;
+            assert_eq!(*model.read_at.entry(*position).or_insert(order), order);
+        }
+        match full {
+            true => assert_eq!(Some(page.next), page.answers.last().map(|it| it.0)),
+            false => {
+                let order = model.order;
+                assert!(*model.read_at.entry(page.next).or_insert(order) <= order);
+            }
+        }
+        let Some((after, order)) = after else {
+            assert!(!page.gap, "nothing was asked for");
+            return;
+        };
+        // A gap where there is one, and never where nothing has expired at all since.
+        let lost = |stream: Option<&StreamName>| {
+            let is_it = |of: &StreamName| stream.is_none_or(|it| it == of);
+            let seen = model.expired.iter().any(|it| is_it(&it.0) && it.1 > after);
+            let mut unseen = model.unseen_expired.iter();
+            seen || unseen.any(|it| is_it(&it.0) && it.1 > order)
+        };
+        assert!(page.gap || !lost(Some(&name)), "a gap that was not told");
+        assert!(!page.gap || lost(None), "a gap where there is none");
+    }
+}
+
+/// Random steps, and after each the counts.
+pub(in crate::later) fn does_as_the_model<U: Under>() {
+    proptest!(|(steps in steps())| {
+        let runtime = Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let mut both = Both {
+                store: U::make(&SMALL).await,
+                model: Model::default(),
+                made: Vec::new(),
+            };
+            for step in &steps {
+                both.step::<U>(step).await;
+                assert_eq!(both.store.counts(), both.model.counts());
+                conserves(&both.store.counts());
+            }
+        });
+    });
+}
+
+/// The two equations.
+fn conserves(counts: &RecordCounts) {
+    let sum = |numbers: &[u64]| numbers.iter().sum::<u64>();
+    let expired = counts.expired_read + counts.expired_unread;
+    let there_were = sum(&counts.deleted) + expired + sum(&counts.present);
+    assert_eq!(counts.accepted, there_were);
+    let finished: u64 = counts.finished.iter().map(|it| it.1).sum();
+    let unfinished = sum(&counts.deleted[..2]) + sum(&counts.present[..2]);
+    assert_eq!(counts.accepted, finished + unfinished);
+}

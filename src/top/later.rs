@@ -1,0 +1,69 @@
+//! The panel of the jobs for later, which is there once one was handed in.
+
+use super::look::{Look, Tone};
+use super::panels::pair;
+use super::text::Lines;
+use super::view::View;
+use super::words::{NONE, count, ms, percent, span};
+
+/// From this share of its bounds on a store is told to be nearly full.
+const NEARLY_FULL: f64 = 0.8;
+
+/// Three rows, or none.
+pub(super) fn later(view: &View, look: Look, width: u16) -> Lines {
+    let Some(later) = &view.later else {
+        return Vec::new();
+    };
+    let there = &later.present;
+    let records = there.queued + there.sent + there.done + there.failed;
+    let fill = |part: u64, most: u64| part as f64 / most.max(1) as f64;
+    let by_records = fill(records, there.max_jobs);
+    let full = by_records.max(fill(there.bytes, there.max_bytes));
+    let rate = |n: f64| format!("{}/s", count(n));
+    let number = |n: u64| count(n as f64);
+    let mut backlog = format!("{} wait", number(there.queued));
+    if there.sent > 0 {
+        backlog += &format!(", {} sent", number(there.sent));
+    }
+    let oldest = there.oldest_queued_ms.map_or(NONE.to_owned(), |it| {
+        if it < 60e3 {
+            ms(Some(it))
+        } else {
+            span(it / 1e3)
+        }
+    });
+    let mut finished = rate(later.finished);
+    if later.failed > 0.0 {
+        finished += &format!(", {} failed", rate(later.failed));
+    }
+    let failing = if later.failed > 0.0 {
+        Tone::Problem
+    } else {
+        Tone::Plain
+    };
+    let mut kept = number(there.done + there.failed);
+    if there.failed > 0 {
+        kept += &format!(", {} failed", number(there.failed));
+    }
+    let mut store = percent(full, 1.0);
+    if later.expired_unread > 0 {
+        store += &format!(", {} expired unread", number(later.expired_unread));
+    }
+    let how = match full {
+        full if full >= 1.0 => Tone::Problem,
+        full if full >= NEARLY_FULL || later.expired_unread > 0 => Tone::Hint,
+        _ => Tone::Plain,
+    };
+    let pair = |one, other| pair(look, width, one, other);
+    vec![
+        pair(
+            ("for later", backlog, Tone::Title),
+            ("oldest waits", oldest, Tone::Title),
+        ),
+        pair(
+            ("finished", finished, failing),
+            ("free places", rate(later.free_seats), Tone::Plain),
+        ),
+        pair(("kept", kept, Tone::Plain), ("store", store, how)),
+    ]
+}
