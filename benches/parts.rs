@@ -8,13 +8,15 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use divan::counter::ItemsCount;
+use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 use microbatch::batcher::{Batch, Batcher, Settings};
 use microbatch::engine::correlate::correlate;
 use microbatch::engine::{encode, options};
 use microbatch::job::Job;
-use microbatch::json::MAX_DEPTH;
+use microbatch::json::{MAX_DEPTH, scan};
+use microbatch::shape::{Call, Keys, Limits, Request, Shape};
+use serde_json::value::RawValue;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
 
@@ -62,6 +64,115 @@ fn match_results(bencher: Bencher<'_, '_>, size: usize) {
     let answer = Bytes::from(encode::array(jobs.iter()).concat());
     let bencher = bencher.counter(ItemsCount::new(size));
     bencher.bench(|| correlate(jobs.iter().map(Job::id), black_box(&answer)));
+}
+
+/// Arrays that are told apart into their elements: as embeddings and as small results come.
+fn arrays(which: &str) -> String {
+    let element = |at: usize| match which {
+        "floats" => {
+            let floats: Vec<String> = (0..1_536).map(|it| format!("0.{it:08}")).collect();
+            format!(r#"{{"index":{at},"embedding":[{}]}}"#, floats.join(","))
+        }
+        _ => format!(r#"{{"id":"{at}","body":"{}"}}"#, "x".repeat(60)),
+    };
+    let elements: Vec<String> = (0..64).map(element).collect();
+    format!("[{}]", elements.join(","))
+}
+
+const ARRAYS: [&str; 2] = ["floats", "small"];
+
+/// By structure alone.
+#[divan::bench(args = ARRAYS)]
+fn split_by_structure(bencher: Bencher<'_, '_>, which: &str) {
+    let array = arrays(which);
+    let bencher = bencher.counter(BytesCount::of_str(&array));
+    bencher.bench(|| {
+        let mut bytes = 0;
+        scan::elements(black_box(array.as_bytes()), |it| bytes += it.raw.len()).unwrap();
+        bytes
+    });
+}
+
+/// By a parser, which checks them as well.
+#[divan::bench(args = ARRAYS)]
+fn split_by_parser(bencher: Bencher<'_, '_>, which: &str) {
+    let array = arrays(which);
+    let bencher = bencher.counter(BytesCount::of_str(&array));
+    bencher.bench(|| {
+        let elements: Vec<&RawValue> = serde_json::from_str(black_box(&array)).unwrap();
+        elements.len()
+    });
+}
+
+const PRESETS: [&str; 4] = ["jobs", "json-rpc", "kserve-v1", "openai-embeddings"];
+
+/// A preset, 64 calls of it, and an answer to them, whose numbers begin at 1.
+fn shaped(preset: &str) -> (Shape, Vec<Call>, Bytes) {
+    let keys = Keys {
+        like: Some(preset.to_owned()),
+        ..Keys::default()
+    };
+    let shape = Shape::compile(&keys, &[]).unwrap();
+    let text = "x".repeat(60);
+    let body = |at: usize| match preset {
+        "jobs" => format!(r#"{{"id":"{at}","body":"{text}"}}"#),
+        "json-rpc" => format!(r#"{{"jsonrpc":"2.0","id":1,"method":"m","params":["{text}"]}}"#),
+        "kserve-v1" => format!(r#"{{"instances":["{text}"]}}"#),
+        _ => format!(r#"{{"model":"m","input":"{text}"}}"#),
+    };
+    let result = |at: usize| match preset {
+        "jobs" => format!(r#"{{"id":"{at}","body":"{text}"}}"#),
+        "json-rpc" => format!(r#"{{"jsonrpc":"2.0","id":{},"result":"{text}"}}"#, at + 1),
+        "kserve-v1" => format!("[0.{at},1,2]"),
+        _ => format!(r#"{{"object":"embedding","index":{at},"embedding":[0.{at},1,2]}}"#),
+    };
+    let read = |at| read(&shape, body(at).into());
+    let calls = (0..64).map(read).collect();
+    let results: Vec<String> = (0..64).map(result).collect();
+    let results = results.join(",");
+    let answer = match preset {
+        "jobs" | "json-rpc" => format!("[{results}]"),
+        "kserve-v1" => format!(r#"{{"predictions":[{results}]}}"#),
+        _ => format!(
+            r#"{{"data":[{results}],"model":"m","usage":{{"prompt_tokens":64,"total_tokens":64}}}}"#
+        ),
+    };
+    (shape, calls, answer.into())
+}
+
+fn read(shape: &Shape, body: Bytes) -> Call {
+    let limits = Limits {
+        max_depth: MAX_DEPTH,
+        max_items: 100,
+        max_bytes: 1 << 20,
+    };
+    shape.read(body, Request::default(), limits).unwrap()
+}
+
+/// Reading one call by its shape.
+#[divan::bench(args = PRESETS)]
+fn shape_read(bencher: Bencher<'_, '_>, preset: &str) {
+    let (shape, calls, _) = shaped(preset);
+    bencher.bench(|| read(&shape, black_box(calls[0].body()).clone()));
+}
+
+/// Writing a batch of 64.
+#[divan::bench(args = PRESETS)]
+fn shape_write(bencher: Bencher<'_, '_>, preset: &str) {
+    let (shape, calls, _) = shaped(preset);
+    let bencher = bencher.counter(ItemsCount::new(calls.len()));
+    bencher.bench(|| shape.write(black_box(&calls).iter(), 1));
+}
+
+/// Reading its answer, and writing 64 replies.
+#[divan::bench(args = PRESETS)]
+fn shape_answer(bencher: Bencher<'_, '_>, preset: &str) {
+    let (shape, calls, answer) = shaped(preset);
+    let bencher = bencher.counter(ItemsCount::new(calls.len()));
+    bencher.bench(|| {
+        let answer = shape.read_answer(black_box(&calls).iter(), 1, &answer);
+        answer.unwrap()
+    });
 }
 
 /// One job in and out again while that many wait and a full batch of them is held up

@@ -7,7 +7,7 @@
 use thiserror::Error;
 
 use crate::code::Code;
-use crate::json::scan::Unreadable;
+use crate::json::scan::{self, Unreadable};
 
 /// Why an answer holds no results at all. The texts are for the operator's log.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -47,6 +47,34 @@ pub enum Instead {
     /// None of these.
     #[error("no JSON")]
     Other,
+}
+
+impl Instead {
+    /// What an answer is that is no array.
+    pub fn of(text: &[u8]) -> Self {
+        match text.trim_ascii() {
+            [] => Self::Nothing,
+            [b'{', ..] => Self::of_object(text),
+            [b'<', ..] => Self::Markup,
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            _ if serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok() => Self::Value,
+            _ => Self::Other,
+        }
+    }
+
+    /// What begins like an object.
+    fn of_object(text: &[u8]) -> Self {
+        let mut wrapped = false;
+        match scan::members(text, |_, value| wrapped |= value.raw.starts_with(b"[")) {
+            Ok(()) if wrapped => Self::Wrapped,
+            Ok(()) => Self::Object,
+            // The first has ended, and there is more.
+            Err(Unreadable::Byte { at }) if text[..at].trim_ascii_end().ends_with(b"}") => {
+                Self::Several
+            }
+            Err(_) => Self::Other,
+        }
+    }
 }
 
 /// Why a job has no sound result in an answer that has results. The texts are for

@@ -3,8 +3,10 @@
 //! Job intake and result correlation both read a few top-level members and
 //! carry the rest along untouched. The grammar is `serde_json`'s; what is ours
 //! is only which members are looked at, and the limit on nesting. [`scan`] tells
-//! the parts of an answer apart before anybody asks whether they are JSON.
+//! the parts of a text apart before anybody asks whether they are JSON, and [`mod@pointer`]
+//! finds those that stand deeper.
 
+pub mod pointer;
 pub mod scan;
 
 use std::fmt;
@@ -36,7 +38,7 @@ pub enum Shape {
 /// Nesting is not limited here, see [`deeper_than`]; no recursion follows it.
 pub fn visit_members<'a>(
     json: &'a str,
-    names: &[&str],
+    names: &[impl Wanted],
     found: impl FnMut(usize, &'a str),
 ) -> Result<Shape, serde_json::Error> {
     let mut parser = serde_json::Deserializer::from_str(json);
@@ -91,12 +93,12 @@ fn is_space(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\n' | '\r')
 }
 
-struct Members<'n, F> {
-    names: &'n [&'n str],
+struct Members<'n, N, F> {
+    names: &'n [N],
     found: F,
 }
 
-impl<'de, F: FnMut(usize, &'de str)> Visitor<'de> for Members<'_, F> {
+impl<'de, N: Wanted, F: FnMut(usize, &'de str)> Visitor<'de> for Members<'_, N, F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -117,9 +119,43 @@ impl<'de, F: FnMut(usize, &'de str)> Visitor<'de> for Members<'_, F> {
     }
 }
 
+/// What a member's name may have to be, unescaped.
+pub trait Wanted {
+    /// Whether it is.
+    fn is(&self, name: &str) -> bool;
+}
+
+impl Wanted for &str {
+    fn is(&self, name: &str) -> bool {
+        *self == name
+    }
+}
+
+impl Wanted for String {
+    fn is(&self, name: &str) -> bool {
+        self == name
+    }
+}
+
+/// A name in capital or small letters: some parsers take them for the same.
+#[derive(Clone, Copy, Debug)]
+pub struct AnyCase<'a>(pub &'a str);
+
+impl Wanted for AnyCase<'_> {
+    fn is(&self, name: &str) -> bool {
+        // By way of capitals, since two small letters may have one.
+        let folded = |it: char| it.to_uppercase().flat_map(char::to_lowercase);
+        let fold = |text: &str| text.chars().flat_map(folded).collect::<String>();
+        match name.is_ascii() && self.0.is_ascii() {
+            true => name.eq_ignore_ascii_case(self.0),
+            false => fold(name) == fold(self.0),
+        }
+    }
+}
+
 /// Which of the wanted names a member's name is, given as it is written. One
 /// with a lone surrogate is valid JSON, though none of them.
-pub fn position(written: &str, names: &[&str]) -> Option<usize> {
+pub fn position(written: &str, names: &[impl Wanted]) -> Option<usize> {
     let unescaped: String;
     let name = if written.contains('\\') {
         unescaped = serde_json::from_str(written).ok()?;
@@ -127,7 +163,7 @@ pub fn position(written: &str, names: &[&str]) -> Option<usize> {
     } else {
         written.strip_prefix('"')?.strip_suffix('"')?
     };
-    names.iter().position(|&wanted| wanted == name)
+    names.iter().position(|wanted| wanted.is(name))
 }
 
 #[cfg(test)]
@@ -163,6 +199,21 @@ mod tests {
             members(r#"{"\ud800":1,"id":2}"#),
             Ok((Shape::Object, vec![(0, "2")]))
         );
+    }
+
+    #[test]
+    fn names_in_any_case_are_those_that_a_lax_parser_takes_for_the_same() {
+        for (name, wanted, same) in [
+            ("id", "id", true),
+            ("Id", "id", true),
+            ("ids", "id", false),
+            ("\u{17f}tream", "stream", true),
+            ("\u{212a}ey", "key", true),
+            ("É", "é", true),
+            ("e", "é", false),
+        ] {
+            assert_eq!(AnyCase(wanted).is(name), same, "{name}");
+        }
     }
 
     #[test]

@@ -34,6 +34,7 @@
 //! | [`http`] | what is said on both listeners: the gate, jobs, problems, admin |
 //! | [`batcher`] | the queue and when a batch leaves: a crate of its own, in `crates/batcher` |
 //! | [`engine`] | one batch to the answers of its members: encode, attempt, correlate, retry or split; and its journal |
+//! | [`shape`] | how calls become a batch and its answer replies: templates, presets, and everything read and written by them |
 //! | [`resilience`] | what bounds calls: backoff, budget, circuit, limit, latency, size |
 //! | [`upstream`] | the call and nothing else: connections, proof of what was not sent, response |
 //! | [`observe`] | one enum of events, and what is made of it: metrics, the last five minutes, the failure log, advice, health |
@@ -76,6 +77,7 @@
 //! | `resilience` | `batcher` |
 //! | `sample_upstream` | `address` |
 //! | `server` | `throttle` |
+//! | `shape` | `fault`, `job`, `json` |
 //! | `submit` | `address`, `ask`, `resilience` |
 //! | `telemetry` | `printable` |
 //! | `throttle` |  |
@@ -85,10 +87,10 @@
 //!
 //! `batcher` names neither JSON, HTTP, ids nor anything of this crate. `top`, `ask` and
 //! `submit` speak to another process, and know of this one its names alone. `observe` is told
-//! and asks nobody. Nothing outside of `http` knows which status a caller gets. What
-//! decides stays pure, without I/O, clock or tasks: the batcher's state with its queue
-//! and policy, encoding and correlation, all of `resilience`, a connection's guard,
-//! health and advice.
+//! and asks nobody. Nothing outside of `http` and `shape` knows which status a caller gets.
+//! What decides stays pure, without I/O, clock or tasks: the batcher's state with its queue
+//! and policy, encoding and correlation, all of `resilience` and of `shape`, a connection's
+//! guard, health and advice.
 //!
 //! # Invariants, and the tests that hold them
 //!
@@ -102,6 +104,8 @@
 //! | what was accepted for later is drained as all are | `app::drain::tests::what_is_accepted_is_queued_before_the_queue_closes`, `stories::later_drain` |
 //! | nobody can guess a handle | `job::handle::tests::handles_are_random` |
 //! | no result reaches another job's caller | `engine::correlate::tests::each_job_gets_its_own_result_or_none`, `simulation`, `stories::accounting`, `stories::upstream_strays` |
+//! | what a caller sends and what comes back for it travel byte for byte, whatever the shape | `shape::tests::round_trip` |
+//! | no caller adds to a batch what is not an item of its own, in the frame that it wrote | `shape::tests::smuggling` |
 //! | nothing is sent twice that may have been done, unless that does no harm | `simulation`, `stories::retries` |
 //! | no job waits for company longer than `max_wait`, or half of its time, while a slot is free | `batcher::policy::tests::the_table_of_reasons`, `batcher::waiting_tests::no_item_expires_while_slots_are_free`, `batcher::tests::company_is_waited_for_from_the_first_arrival_on` |
 //! | no batch exceeds `max_size` or `max_bytes`, or has an id twice | `batcher::queue::tests::the_queue_does_as_the_model` |
@@ -138,6 +142,7 @@ pub mod printable;
 pub mod resilience;
 pub mod sample_upstream;
 pub mod server;
+pub mod shape;
 pub mod submit;
 pub mod telemetry;
 pub mod throttle;

@@ -38,6 +38,15 @@ fn answers_hold_results_or_not() {
 }
 
 #[test]
+fn answers_are_read_by_shapes() {
+    replay("shapes", |input| {
+        if let Some((which, answer)) = input.split_first() {
+            oracles::shapes::check(*which, answer);
+        }
+    });
+}
+
+#[test]
 fn headers_are_trace_contexts_or_not() {
     replay("trace_context", oracles::trace_context::check);
 }

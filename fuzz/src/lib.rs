@@ -16,4 +16,5 @@ pub mod correlation;
 pub mod intake;
 mod parts;
 mod reading;
+pub mod shapes;
 pub mod trace_context;

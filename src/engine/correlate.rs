@@ -4,7 +4,6 @@
 //! Results are slices of the answer, byte for byte. Elements are told apart before
 //! they are read, so that one which is not JSON is its own job's misfortune.
 
-mod instead;
 mod results;
 #[cfg(test)]
 mod tests;
@@ -13,12 +12,11 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
-use crate::fault::{NotResults, Unmatched};
+use crate::fault::{Instead, NotResults, Unmatched};
 use crate::job::JobId;
 use crate::json::scan::{self, Part};
 use crate::json::{self, Shape};
 
-use instead::instead;
 pub use results::{Correlation, Element, ElementError, Outcome};
 
 /// The answer without what may stand before it: a byte order mark, which some
@@ -38,7 +36,7 @@ pub fn correlate<'a>(
 ) -> Result<Correlation, NotResults> {
     let text = without_mark(answer);
     if text.trim_ascii_start().first() != Some(&b'[') {
-        return Err(NotResults::NotAnArray(instead(text)));
+        return Err(NotResults::NotAnArray(Instead::of(text)));
     }
     let mut index = Index::of(ids);
     let mut outcomes = vec![Outcome::Missing { other_type: false }; index.ids.len()];

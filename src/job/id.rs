@@ -91,8 +91,9 @@ impl JobId {
         }
     }
 
-    /// Equal for equal ids, and different for different ones but for chance.
-    pub(super) fn fingerprint(&self) -> u64 {
+    /// A number that is equal for equal ids, and different for different ones but for
+    /// chance. Meaningful within this process alone.
+    pub fn fingerprint(&self) -> u64 {
         static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
         SEED.hash_one(self)
     }

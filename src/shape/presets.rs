@@ -1,0 +1,92 @@
+//! Shapes that have a name, written in the keys of any other.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use super::keys::Keys;
+
+/// Their tables, with what is to be known of each.
+pub const TEXT: &str = include_str!("presets.toml");
+
+static ALL: LazyLock<BTreeMap<String, Keys>> =
+    LazyLock::new(|| toml::from_str(TEXT).unwrap_or_default());
+
+/// All presets, by name.
+pub fn all() -> &'static BTreeMap<String, Keys> {
+    &ALL
+}
+
+/// A preset's table as it is written, with the comment above it.
+pub fn text(name: &str) -> Option<&'static str> {
+    let tables = TEXT.split("\n\n").map(str::trim);
+    let header = format!("[{name}]");
+    tables
+        .into_iter()
+        .find(|table| table.lines().any(|line| line == header))
+}
+
+/// The keys with those of the preset that they are like, which has all that they don't.
+///
+/// # Errors
+/// There is no such preset.
+pub(super) fn resolve(keys: &Keys) -> Result<Keys, String> {
+    let Some(name) = &keys.like else {
+        return Ok(keys.clone());
+    };
+    match all().get(name) {
+        Some(preset) => Ok(keys.clone().over(preset.clone())),
+        None => {
+            let names: Vec<&str> = all().keys().map(String::as_str).collect();
+            Err(format!("{name:?} is none of {}", names.join(", ")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shape::Shape;
+
+    #[test]
+    fn each_preset_compiles_and_has_a_text() {
+        let names: Vec<&str> = all().keys().map(String::as_str).collect();
+        let expected = [
+            "cloudevents",
+            "elasticsearch-index",
+            "graphql",
+            "json-rpc",
+            "jobs",
+            "kserve-v1",
+            "ndjson",
+            "openai-embeddings",
+        ];
+        let expected: std::collections::BTreeSet<_> = expected.into_iter().collect();
+        assert_eq!(
+            names.into_iter().collect::<std::collections::BTreeSet<_>>(),
+            expected
+        );
+        for (name, keys) in all() {
+            let shape = Shape::compile(keys, &["index"]);
+            assert!(shape.is_ok(), "{name}: {:?}", shape.unwrap_err());
+            let table = text(name).unwrap();
+            assert!(table.starts_with('#'), "{table}");
+            let parsed: BTreeMap<String, Keys> = toml::from_str(table).unwrap();
+            assert_eq!(parsed[name], *keys);
+        }
+        assert_eq!(text("job"), None);
+    }
+
+    #[test]
+    fn a_table_has_its_own_keys_over_those_of_its_preset() {
+        let keys: Keys = toml::from_str("like = \"kserve-v1\"\nnan = false\n").unwrap();
+        let resolved = resolve(&keys).unwrap();
+        assert_eq!(resolved.nan, Some(false));
+        assert_eq!(resolved.call.as_deref(), Some("/instances"));
+        let keys: Keys = toml::from_str("like = \"kserve\"").unwrap();
+        let wrong = resolve(&keys).unwrap_err();
+        assert!(
+            wrong.contains("\"kserve\" is none of cloudevents, "),
+            "{wrong}"
+        );
+    }
+}
