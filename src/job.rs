@@ -1,68 +1,66 @@
-//! A job: the caller's object byte for byte, plus the id found in it.
+//! A job: a call that was read, and what else is known of it until it is answered.
 //!
-//! `http::jobs` makes them, the engine joins them; both compare ids by
-//! [`JobId`] alone.
+//! `http` makes them, batchers hold them, the engine sends them. Every route's calls are
+//! jobs, whatever their shape.
 
+mod carried;
 mod handle;
-mod id;
+mod route_name;
 mod state;
 
-use bytes::Bytes;
-use thiserror::Error;
+use std::sync::Arc;
 
+use bytes::Bytes;
+
+pub use carried::Carried;
 pub use handle::{Handle, NoRandomness, NotAHandle};
-pub use id::{IdError, JobId, MAX_ID_CHARS};
+pub use route_name::{NotARouteName, RouteName};
 pub use state::State;
 
-use crate::json::{self, Shape};
+use crate::job_id::JobId;
+use crate::shape::{Call, JobError, Limits, NotMerged, Request, Shape};
 use crate::trace_context::TraceContext;
 
-/// One job: the object as the caller wrote it, and its id.
+/// One job.
 #[derive(Clone, Debug)]
 pub struct Job {
-    id: JobId,
-    key: u64,
-    raw: Bytes,
+    call: Call,
     trace: Option<Box<TraceContext>>,
     /// Boxed, since most jobs have none and every job is moved.
     handle: Option<Box<Handle>>,
+    carried: Option<Arc<Carried>>,
 }
 
 impl Job {
-    /// Reads the body of a request, which may nest `max_depth` levels, itself the
-    /// first. The result keeps the body's memory.
+    /// The job of this call.
+    pub fn new(call: Call) -> Self {
+        Self {
+            call,
+            trace: None,
+            handle: None,
+            carried: None,
+        }
+    }
+
+    /// Reads a body in the form of section 1, as the route `jobs` does without settings: an
+    /// object with an `id`, which may nest `max_depth` levels, itself the first. The result
+    /// keeps the body's memory.
     ///
     /// # Errors
     /// [`JobError::Malformed`] before all others: whatever is not JSON is not a
     /// job with a fault.
     pub fn parse(body: Bytes, max_depth: usize) -> Result<Self, JobError> {
-        let raw = json::trim(body);
-        let text = std::str::from_utf8(&raw)
-            .map_err(|error| JobError::Malformed(format!("not UTF-8: {error}")))?;
-        let mut ids = (None, 0_usize);
-        let shape = json::visit_members(text, &["id"], |_, value| {
-            ids.0.get_or_insert(value);
-            ids.1 += 1;
-        })
-        .map_err(|error| JobError::Malformed(error.to_string()))?;
-        if json::deeper_than(max_depth, &raw) {
-            return Err(JobError::Malformed(format!(
-                "nested deeper than {max_depth} levels"
-            )));
-        }
-        let id = match (shape, ids) {
-            (Shape::Other, _) => return Err(JobError::NotAnObject),
-            (Shape::Object, (None, _)) => return Err(JobError::NoId),
-            (Shape::Object, (Some(id), 1)) => JobId::parse(id)?,
-            (Shape::Object, _) => return Err(JobError::TwoIds),
+        let limits = Limits {
+            max_depth,
+            max_items: usize::MAX,
+            max_bytes: usize::MAX,
         };
-        Ok(Self {
-            key: id.fingerprint(),
-            id,
-            raw,
-            trace: None,
-            handle: None,
-        })
+        match Shape::jobs().read(body, Request::default(), limits) {
+            Ok(call) => Ok(Self::new(call)),
+            Err(NotMerged::NoJob(error)) => Err(error),
+            // Jobs are never let alone.
+            Err(NotMerged::Alone(_)) => Err(JobError::NotAnObject),
+        }
     }
 
     /// The same job, with the trace its caller belongs to.
@@ -72,11 +70,18 @@ impl Job {
         self
     }
 
+    /// The same job, with what travels with its batch.
+    #[must_use]
+    pub fn with_carried(mut self, carried: Option<Arc<Carried>>) -> Self {
+        self.carried = carried;
+        self
+    }
+
     /// The same job, whose answer is fetched later from this address. What it keeps of
     /// the request is its own bytes alone.
     #[must_use]
     pub fn for_later(mut self, handle: Handle) -> Self {
-        self.raw = Bytes::copy_from_slice(&self.raw);
+        self.call = self.call.detached();
         self.handle = Some(Box::new(handle));
         self
     }
@@ -86,67 +91,41 @@ impl Job {
         self.handle.as_deref().copied()
     }
 
-    /// The id, by which its result will be known.
-    pub fn id(&self) -> &JobId {
-        &self.id
+    /// The call, as its shape has read it.
+    pub fn call(&self) -> &Call {
+        &self.call
     }
 
-    /// The object as it came, without outer whitespace.
+    /// What it is known by, if it is.
+    pub fn id(&self) -> Option<&JobId> {
+        self.call.id()
+    }
+
+    /// The body as it came, without outer whitespace.
     pub fn raw(&self) -> &Bytes {
-        &self.raw
+        self.call.body()
+    }
+
+    /// What of its request travels with its batch, if anything does.
+    pub fn carried(&self) -> Option<&Arc<Carried>> {
+        self.carried.as_ref()
     }
 
     /// The caller's trace, where it sent a valid one.
     pub fn trace(&self) -> Option<&TraceContext> {
         self.trace.as_deref()
     }
-
-    /// A number that is equal for equal ids, and different for different ones
-    /// but for chance. Meaningful within this process alone.
-    pub fn key(&self) -> u64 {
-        self.key
-    }
-}
-
-/// Why a request's body is not a job. The texts are shown to the caller.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum JobError {
-    /// Not one JSON document in UTF-8 within the nesting limit.
-    #[error("the body is not acceptable JSON: {0}")]
-    Malformed(String),
-    /// Valid JSON, but no object.
-    #[error("a job is a JSON object like {{\"id\": \"42\", \"body\": …}}")]
-    NotAnObject,
-    /// No member `id`.
-    #[error("the job has no \"id\"; give it one, a string or an integer")]
-    NoId,
-    /// More than one top-level member `id`.
-    #[error("the job has more than one \"id\"; parsers would disagree about which counts")]
-    TwoIds,
-    /// Its id is none.
-    #[error(transparent)]
-    Id(#[from] IdError),
-}
-
-impl JobError {
-    /// Where in the body the fault is, as a JSON pointer (RFC 6901), if it is
-    /// in one place.
-    pub fn pointer(&self) -> Option<&'static str> {
-        match self {
-            Self::Malformed(_) => None,
-            Self::NotAnObject => Some(""),
-            _ => Some("/id"),
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job_id::IdError;
+    use crate::json;
 
     fn parse(body: &str) -> Result<String, JobError> {
         Job::parse(Bytes::copy_from_slice(body.as_bytes()), json::MAX_DEPTH)
-            .map(|job| job.id().to_string())
+            .map(|job| job.id().unwrap().to_string())
     }
 
     #[test]
@@ -181,7 +160,8 @@ mod tests {
             Job::parse(Bytes::from_static(body.as_bytes()), json::MAX_DEPTH).unwrap()
         };
         let (a, b) = (job(r#"{"id":"a"}"#), job(r#"{"id":"\u0061"}"#));
-        assert_eq!((a.id(), a.key()), (b.id(), b.key()));
+        assert_eq!(a.id(), b.id());
+        assert!(a.call().keys().eq(b.call().keys()));
         assert_ne!(job(r#"{"id":1}"#).id(), job(r#"{"id":"1"}"#).id());
     }
 

@@ -66,7 +66,7 @@ use self::supervised::supervised;
 use self::watchers::{Told, Watchers};
 use self::withdrawals::Withdrawals;
 use crate::aside::{LARGE, aside};
-use crate::job::{Handle, Job, State};
+use crate::job::{Handle, Job, RouteName, State};
 use crate::observe::{Observer, RecordCounts};
 
 pub use self::error::{FetchError, HandInError};
@@ -97,6 +97,8 @@ struct Inner {
 /// What is handed in.
 #[derive(Debug)]
 pub struct HandIn {
+    /// The route that it came to.
+    pub route: RouteName,
     /// The job.
     pub job: Job,
     /// The stream that its answer is told on.
@@ -156,10 +158,13 @@ impl Later {
     ///
     /// # Errors
     /// Where there is no record.
-    pub async fn hand_in(
-        &self,
-        HandIn { job, stream, key }: HandIn,
-    ) -> Result<Record, HandInError> {
+    pub async fn hand_in(&self, new: HandIn) -> Result<Record, HandInError> {
+        let HandIn {
+            route,
+            job,
+            stream,
+            key,
+        } = new;
         let now = clock::now();
         let handle = Handle::new(now)?;
         let deadline = now.saturating_add(clock::millis(self.0.settings.job_timeout));
@@ -171,6 +176,7 @@ impl Later {
             };
             NewRecord {
                 handle,
+                route,
                 idempotency: key.map(digest),
                 stream,
                 job: job.for_later(handle),

@@ -40,7 +40,8 @@
 //! | [`observe`] | one enum of events, and what is made of it: metrics, the last five minutes, the failure log, advice, health |
 //! | [`later`] | answers fetched later: records, their store, and who waits for them |
 //! | [`fault`] | what can be wrong with an answer, in words |
-//! | [`job`], [`json`], [`code`], [`trace_context`] | the words on the wire |
+//! | [`route`] | a path with a batcher, an engine and an upstream of its own; the table of all |
+//! | [`job`], [`job_id`], [`json`], [`code`], [`trace_context`] | the words on the wire |
 //! | `aside` | large texts, read on threads that serve nobody |
 //! | `lazy_timeout` | timeouts without a timer for what is there already |
 //! | [`telemetry`], [`throttle`] | what is logged, without waiting for its reader, and how much |
@@ -58,26 +59,28 @@
 //! | room | may know |
 //! |---|---|
 //! | `address` | `printable` |
-//! | `app` | `batcher`, `config`, `engine`, `http`, `job`, `later`, `observe`, `resilience`, `server`, `telemetry`, `upstream` |
+//! | `app` | `batcher`, `config`, `engine`, `http`, `job`, `later`, `observe`, `resilience`, `route`, `server`, `shape`, `telemetry`, `upstream` |
 //! | `ask` | `address`, `printable` |
 //! | `aside` |  |
 //! | `cli` | `config`, `printable`, `sample_upstream` |
 //! | `code` |  |
 //! | `config` | `address`, `batcher`, `engine`, `http`, `later`, `observe`, `printable`, `resilience`, `server`, `telemetry`, `upstream` |
-//! | `engine` | `aside`, `batcher`, `code`, `fault`, `job`, `json`, `later`, `observe`, `resilience`, `throttle`, `trace_context`, `upstream` |
+//! | `engine` | `aside`, `batcher`, `code`, `fault`, `job`, `job_id`, `json`, `later`, `observe`, `resilience`, `shape`, `throttle`, `trace_context`, `upstream` |
 //! | `fault` | `code`, `json` |
-//! | `http` | `aside`, `batcher`, `code`, `engine`, `job`, `later`, `observe`, `server`, `trace_context` |
-//! | `job` | `json`, `trace_context` |
+//! | `http` | `aside`, `batcher`, `code`, `engine`, `job`, `job_id`, `later`, `observe`, `route`, `server`, `shape`, `trace_context` |
+//! | `job` | `job_id`, `shape`, `trace_context` |
+//! | `job_id` |  |
 //! | `json` |  |
-//! | `later` | `aside`, `code`, `job`, `observe`, `throttle` |
+//! | `later` | `aside`, `code`, `job`, `job_id`, `observe`, `throttle` |
 //! | `lazy_timeout` |  |
 //! | `main` | `address`, `app`, `ask`, `cli`, `config`, `printable`, `sample_upstream`, `submit`, `telemetry`, `top` |
 //! | `observe` | `batcher`, `code`, `fault`, `printable`, `throttle` |
 //! | `printable` |  |
 //! | `resilience` | `batcher` |
+//! | `route` | `batcher`, `engine`, `job`, `observe`, `shape` |
 //! | `sample_upstream` | `address` |
 //! | `server` | `throttle` |
-//! | `shape` | `fault`, `job`, `json` |
+//! | `shape` | `fault`, `job_id`, `json` |
 //! | `submit` | `address`, `ask`, `resilience` |
 //! | `telemetry` | `printable` |
 //! | `throttle` |  |
@@ -134,12 +137,14 @@ pub mod engine;
 pub mod fault;
 pub mod http;
 pub mod job;
+pub mod job_id;
 pub mod json;
 pub mod later;
 mod lazy_timeout;
 pub mod observe;
 pub mod printable;
 pub mod resilience;
+pub mod route;
 pub mod sample_upstream;
 pub mod server;
 pub mod shape;

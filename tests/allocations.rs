@@ -22,7 +22,7 @@ use microbatch::batcher::{self, Batcher, Detached};
 use microbatch::code::Code;
 use microbatch::config::{self, Flags, NeedUpstream};
 use microbatch::engine::outcome::JobResult;
-use microbatch::job::Job;
+use microbatch::job::{Job, RouteName};
 use microbatch::json::MAX_DEPTH;
 use microbatch::later::answer::Answer;
 use microbatch::later::memory::Memory;
@@ -108,7 +108,15 @@ fn bytes_per_record() {
         for id in 0..RECORDS {
             let job = hundred_bytes(id);
             let (stream, key) = (None, None);
-            let record = later.hand_in(HandIn { job, stream, key }).await.unwrap();
+            let record = later
+                .hand_in(HandIn {
+                    route: RouteName::jobs(),
+                    job,
+                    stream,
+                    key,
+                })
+                .await
+                .unwrap();
             handles.push(record.handle);
         }
         let queued = held() - empty;
@@ -160,8 +168,8 @@ struct Held(Batcher<Job, JobResult>);
 struct Queued(Detached<Job, JobResult>);
 
 impl Lane for Held {
-    fn submit(&self, job: Job, deadline: Instant) -> Box<dyn Withdraw> {
-        let (id, handle) = (job.id().clone(), job.handle());
+    fn submit(&self, _route: &RouteName, job: Job, deadline: Instant) -> Box<dyn Withdraw> {
+        let (id, handle) = (job.id().cloned(), job.handle());
         let options = microbatch::engine::options(&job, deadline);
         // As much as a proxy's callback holds.
         let on_answer = move |_| drop((id, handle));

@@ -22,12 +22,15 @@ use crate::http::{
     Admin, Answers, Buffered, Caller, HostNames, Jobs, JobsInner, Lane, Operator, admin_router,
     jobs_router,
 };
-use crate::job::Job;
+use crate::job::{Job, RouteName};
 use crate::later::Later;
 use crate::later::memory::Memory;
 use crate::observe::Observer;
 use crate::resilience::budget::Budget;
+use crate::route::paths::Paths;
+use crate::route::{Route, Routes};
 use crate::server::runtimes::Workers;
+use crate::shape::{Limits, Shape};
 use crate::telemetry;
 use crate::upstream::Upstream;
 
@@ -97,15 +100,31 @@ impl Proxy {
         let answers = Answers {
             timing: jobs.timing,
             idempotent: jobs.idempotent,
-            job_error_status: jobs.error_status,
         };
         if let Some(later) = &later {
             let lane = Lane::new(batcher.clone(), later.clone(), answers);
             later.start(Arc::new(lane));
         }
-        let jobs = Jobs::from(JobsInner {
+        let route = Route {
+            name: RouteName::jobs(),
+            shape: Arc::clone(Shape::jobs()),
+            limits: Limits {
+                max_depth: jobs.max_depth,
+                max_items: route.bounds.max_size,
+                max_bytes: route.bounds.max_bytes,
+            },
+            forward_headers: Box::default(),
             batcher: batcher.clone(),
+            circuit,
             observer: Arc::clone(&observer),
+            idempotent: jobs.idempotent,
+        };
+        let mut paths = Paths::default();
+        // It can't conflict with any other.
+        let _captures = paths.add("/jobs", 0);
+        let routes = Routes::new([route], paths);
+        let jobs = Jobs::from(JobsInner {
+            route: Arc::clone(&routes.all()[0]),
             hosts: jobs.hosts,
             buffered: Buffered::new(jobs.max_buffered, jobs.max_body),
             max_body: jobs.max_body,
@@ -114,21 +133,18 @@ impl Proxy {
             read_timeout: jobs.read_timeout,
             answers,
             phase: current,
-            circuit: Arc::clone(&circuit),
             later: later.clone(),
         });
         let ready = Arc::new(AtomicBool::new(true));
         let operators = admin.map(|admin| Operators {
             router: admin_router(Admin {
-                batcher: batcher.clone(),
+                routes: routes.clone(),
                 ready: Arc::clone(&ready),
                 config: admin.toml,
                 settings: admin.settings,
                 limits: admin.limits,
                 advice: admin.advice,
-                observer: Arc::clone(&observer),
                 later: later.clone(),
-                circuit,
                 buffered: Arc::clone(&jobs.buffered),
             }),
             hosts: admin.hosts,

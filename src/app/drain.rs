@@ -181,6 +181,7 @@ mod tests {
 
     use super::*;
     use crate::batcher;
+    use crate::job::RouteName;
     use crate::json::MAX_DEPTH;
     use crate::later::faulty_tests::{Fault, Faulty};
     use crate::later::{HandIn, HandInError, Lane, Settings, Withdraw};
@@ -194,7 +195,7 @@ mod tests {
     struct Nowhere;
 
     impl Lane for Seen {
-        fn submit(&self, _: Job, _: Instant) -> Box<dyn Withdraw> {
+        fn submit(&self, _: &RouteName, _: Job, _: Instant) -> Box<dyn Withdraw> {
             self.1.store(!self.0.is_closed(), Ordering::Relaxed);
             Box::new(Nowhere)
         }
@@ -207,7 +208,12 @@ mod tests {
     fn job() -> HandIn {
         let job = Job::parse(Bytes::from_static(b"{\"id\":1}"), MAX_DEPTH).unwrap();
         let (stream, key) = (None, None);
-        HandIn { job, stream, key }
+        HandIn {
+            route: RouteName::jobs(),
+            job,
+            stream,
+            key,
+        }
     }
 
     /// How long closing takes with a store like this, and whether the job that was on its

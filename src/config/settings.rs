@@ -7,8 +7,6 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use ::http::StatusCode;
-
 use super::options::{Options, RouteOptions};
 use crate::batcher::{self, OnFull, Wait};
 use crate::engine::{Policy, encode};
@@ -71,8 +69,6 @@ pub struct Intake {
     pub timing: bool,
     /// Whether doing a job twice does no harm.
     pub idempotent: bool,
-    /// The status of a result with an `error` and no status of its own.
-    pub error_status: StatusCode,
 }
 
 /// The listener for operators, and what it shows.
@@ -141,8 +137,6 @@ impl Settings {
             read_timeout: server.read_timeout.get()?,
             timing: server.timing.get()?,
             idempotent: options.route.upstream.idempotent.get()?,
-            error_status: StatusCode::from_u16(options.route.upstream.job_error_status.get()?)
-                .ok()?,
         };
         let callers = server::Limits {
             read_timeout: jobs.read_timeout,
@@ -247,6 +241,7 @@ impl Route {
             },
             policy: Policy {
                 results: upstream.results.get()?,
+                error_status: upstream.job_error_status.get()?,
                 idempotent: upstream.idempotent.get()?,
                 split_on: upstream.split_on.get()?,
                 max_attempts: retry.max_attempts.get()?,

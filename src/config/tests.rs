@@ -262,7 +262,7 @@ fn every_option_comes_out_where_it_is_for() {
     assert_eq!(jobs.request_timeout, seconds(60));
     assert_eq!(jobs.read_timeout, seconds(11));
     assert_eq!((jobs.timing, jobs.idempotent), (false, true));
-    assert_eq!(jobs.error_status, 400);
+    assert_eq!(settings.route.policy.error_status, 400);
 
     let route = settings.route;
     let batcher = route.batcher;

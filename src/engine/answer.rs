@@ -8,7 +8,9 @@ use super::correlate::{Correlation, Element, Outcome, correlate};
 use super::outcome::{Failure, JobOutcome};
 use crate::aside::{LARGE, aside};
 use crate::fault::NotResults;
-use crate::job::{Job, JobId};
+use crate::job::Job;
+use crate::job_id::JobId;
+use crate::shape::{Reply, Spliced};
 use crate::upstream::Response;
 
 /// An answer up to this size, in bytes, is kept whole for any of its results: what a
@@ -56,7 +58,7 @@ pub(super) async fn read(
 }
 
 async fn find(batch: &Batch, body: &Bytes) -> Result<Correlation, NotResults> {
-    let ids = jobs(batch).map(Job::id);
+    let ids = jobs(batch).filter_map(Job::id);
     if body.len() < LARGE {
         return correlate(ids, body);
     }
@@ -65,12 +67,23 @@ async fn find(batch: &Batch, body: &Bytes) -> Result<Correlation, NotResults> {
 }
 
 /// What a success of this status has for one job.
-pub(super) fn outcome(found: Option<Outcome>, status: u16, body: &Bytes) -> JobOutcome {
+pub(super) fn outcome(
+    found: Option<Outcome>,
+    status: u16,
+    body: &Bytes,
+    error_status: u16,
+) -> JobOutcome {
     let missing = |other_type| Failure::ResultMissing { status, other_type };
     JobOutcome::Failed(match found {
         Some(Outcome::Found(Element { raw, error })) => {
-            let raw = apart(raw, body);
-            return JobOutcome::Element { raw, error };
+            let status = error.map(|error| error.status.unwrap_or(error_status));
+            let reply = Reply {
+                status: status.unwrap_or(200),
+                is_error: status.is_some(),
+                body: Spliced::One(apart(raw, body)),
+            };
+            let headers = None;
+            return JobOutcome::Reply { reply, headers };
         }
         Some(Outcome::Missing { other_type }) => missing(other_type),
         Some(Outcome::Ambiguous) => Failure::ResultAmbiguous(status),

@@ -16,7 +16,7 @@ use super::Phase;
 use super::records_tests::Queue;
 use super::tests::{PANICS, Proxy, SECOND, Setup, Step};
 use crate::batcher::Settings;
-use crate::job::{Handle, Job, State};
+use crate::job::{Handle, Job, RouteName, State};
 use crate::later::faulty_tests::{Fault, Faulty};
 use crate::later::{self, HandIn, Lane, Later, Look, Withdraw};
 use crate::observe::{Bounds, Observer, StoreStep};
@@ -100,7 +100,7 @@ struct Place {
 }
 
 impl Lane for Known {
-    fn submit(&self, job: Job, deadline: Instant) -> Box<dyn Withdraw> {
+    fn submit(&self, route: &RouteName, job: Job, deadline: Instant) -> Box<dyn Withdraw> {
         let handle = job.handle().unwrap();
         let id: serde_json::Value = serde_json::from_slice(job.raw()).unwrap();
         let id = id["id"].as_str().unwrap().to_owned();
@@ -108,7 +108,7 @@ impl Lane for Known {
         let withdrawn = Arc::clone(&self.withdrawn);
         let before = withdrawn.lock().unwrap().insert(handle, false);
         assert_eq!(before, None, "queued twice");
-        let queued = self.queue.submit(job, deadline);
+        let queued = self.queue.submit(route, job, deadline);
         Box::new(Place {
             queued,
             handle,
@@ -198,6 +198,7 @@ impl World {
             Act::HandIn => {
                 let body = Bytes::from(format!(r#"{{"id":"later-{}."}}"#, self.made.len()));
                 let hand_in = HandIn {
+                    route: RouteName::jobs(),
                     job: Job::parse(body, crate::json::MAX_DEPTH).unwrap(),
                     stream: None,
                     key: None,

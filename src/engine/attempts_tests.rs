@@ -47,7 +47,7 @@ impl Call for ByHand {
         let posted = Posted {
             at: Instant::now(),
             batch_id: batch.batch_id.clone(),
-            array: batch.array.concat().into(),
+            array: batch.body.concat().into(),
             dispatch: batch.dispatch.clone(),
             answer,
         };
@@ -136,6 +136,7 @@ impl Rules {
             ..Settings::default()
         };
         let policy = Policy {
+            error_status: 422,
             results: Results::None,
             idempotent: true,
             split_on: self.split_on,

@@ -17,7 +17,8 @@ pub(super) type Slot = batcher::Slot<Job, JobResult>;
 
 /// What the batcher is told of a job that stays until `deadline`.
 pub fn options(job: &Job, deadline: Instant) -> batcher::Options {
-    let options = batcher::Options::default().key(job.key());
+    let mut options = batcher::Options::default();
+    options.key = job.call().keys().next();
     options.bytes(job.raw().len()).deadline(deadline)
 }
 

@@ -1,7 +1,8 @@
 //! One call, and whether its answer is a success.
 
 use bytes::Bytes;
-use http::HeaderValue;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue};
 
 use super::meaning::code_of_status;
 use super::outcome::{Failure, Passthrough, Refusal};
@@ -134,7 +135,7 @@ async fn refusal(mut response: Response, size: usize) -> Failed {
             .await
             .ok()
             .map(|bytes| Passthrough {
-                content_type,
+                headers: HeaderMap::from_iter([(CONTENT_TYPE, content_type)]),
                 bytes,
             });
     }

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 
 use crate::fault::{Instead, NotResults, Unmatched};
-use crate::job::JobId;
+use crate::job_id::JobId;
 use crate::json::scan::{self, Part};
 use crate::json::{self, Shape};
 

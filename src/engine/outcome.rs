@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderValue;
+use http::HeaderMap;
 
 use super::context::BatchContext;
-use super::correlate::ElementError;
 use crate::code::Code;
+use crate::shape::Reply;
 
 /// A job's share of its batch's outcome.
 #[derive(Debug)]
@@ -40,12 +40,19 @@ pub enum Dispatched {
 /// What came of one job.
 #[derive(Clone, Debug)]
 pub enum JobOutcome {
-    /// The upstream's element for it.
-    Element {
-        /// Byte for byte.
-        raw: Bytes,
-        /// Set where the element is an error.
-        error: Option<ElementError>,
+    /// What the upstream has for it.
+    Reply {
+        /// Status and body.
+        reply: Reply,
+        /// Those of the shape's `reply_headers` that the answer has.
+        headers: Option<Arc<HeaderMap>>,
+    },
+    /// It was alone in a batch that went as it came, and this is all of the answer.
+    AsItCame {
+        /// The answer's status.
+        status: u16,
+        /// What to hand on.
+        passthrough: Passthrough,
     },
     /// The upstream took it and gives no results.
     Taken,
@@ -115,12 +122,13 @@ impl From<Refusal> for Failure {
     }
 }
 
-/// A body that the caller may see as the upstream wrote it.
+/// What the caller may see of an answer as the upstream wrote it.
 #[derive(Clone, Debug)]
 pub struct Passthrough {
-    /// Its `Content-Type`.
-    pub content_type: HeaderValue,
-    /// Its bytes.
+    /// The body's type, and of an answer to what went as it came the other end-to-end
+    /// headers but `set-cookie`.
+    pub headers: HeaderMap,
+    /// The body.
     pub bytes: Bytes,
 }
 

@@ -19,6 +19,8 @@ pub enum Results {
 pub struct Policy {
     /// Whether answers are read for results.
     pub results: Results,
+    /// Status of a job whose result has an error and no status.
+    pub error_status: u16,
     /// Whether a batch may be sent again that the upstream may have seen.
     pub idempotent: bool,
     /// Statuses on which a batch of several is bisected.

@@ -270,7 +270,11 @@ impl<C: Call> Engine<C> {
         let context = Arc::clone(&run.context);
         let attempt = Attempt::begin(&self.learning, &self.journal, &run.batch, permit, retry);
         let outgoing = Outgoing {
-            array,
+            body: array,
+            content_type: None,
+            captures: &[],
+            query: None,
+            headers: &[],
             batch_id: &context.id_header,
             batch_size: &context.size_header,
             trace: context.trace.as_ref(),
@@ -319,7 +323,8 @@ impl<C: Call> Engine<C> {
         match results {
             Some((correlation, body)) => {
                 let mut outcomes = correlation.outcomes.into_iter();
-                let mut outcome = || answer::outcome(outcomes.next(), status, &body);
+                let error_status = self.policy.error_status;
+                let mut outcome = || answer::outcome(outcomes.next(), status, &body, error_status);
                 // Those come first among the members, and go on before more is done.
                 run.answer_callers(&mut outcome);
                 if !run.batch.is_empty() {

@@ -12,7 +12,7 @@ use super::outcome::{JobOutcome, JobResult};
 use super::{Phase, options};
 use crate::batcher::{Batcher, Detached, Error};
 use crate::code::Code;
-use crate::job::{Handle, Job, State};
+use crate::job::{Handle, Job, RouteName, State};
 use crate::later::answer::Answer;
 use crate::later::faulty_tests::{Fault, Faulty};
 use crate::later::store::Store;
@@ -33,7 +33,7 @@ pub(super) struct Queue(pub Batcher<Job, JobResult>, pub Later);
 struct Queued(Option<Detached<Job, JobResult>>);
 
 impl Lane for Queue {
-    fn submit(&self, job: Job, deadline: Instant) -> Box<dyn Withdraw> {
+    fn submit(&self, _route: &RouteName, job: Job, deadline: Instant) -> Box<dyn Withdraw> {
         let (later, handle) = (self.1.clone(), job.handle().unwrap());
         let options = options(&job, deadline);
         let on_answer = move |result| later.answered(handle, answer(result));
@@ -105,6 +105,7 @@ impl WithLater {
     async fn hand_in(&self, id: u64) -> Handle {
         let body = Bytes::from(format!(r#"{{"id":{id}}}"#));
         let hand_in = HandIn {
+            route: RouteName::jobs(),
             job: Job::parse(body, crate::json::MAX_DEPTH).unwrap(),
             stream: None,
             key: None,

@@ -37,6 +37,7 @@ mod tests {
     fn a_retry_is_within_the_attempts_and_some_callers_time() {
         let ms = Duration::from_millis;
         let policy = Policy {
+            error_status: 422,
             results: Results::ById,
             idempotent: false,
             split_on: Vec::new(),

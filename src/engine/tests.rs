@@ -54,7 +54,7 @@ impl Script {
 /// Once the script is over it answers 200, and each job itself.
 impl Call for Script {
     async fn post(&self, batch: Outgoing<'_>) -> Result<Response, CallError> {
-        let text = String::from_utf8(batch.array.concat()).unwrap();
+        let text = String::from_utf8(batch.body.concat()).unwrap();
         let step = {
             let mut script = self.0.lock().unwrap();
             script.1.push(text.clone());
@@ -131,6 +131,7 @@ impl Setup {
         let circuit = Arc::new(Circuit::new(self.failures, self.open_for));
         let (phase, current) = watch::channel(Phase::Running);
         let policy = Policy {
+            error_status: 422,
             results: Results::ById,
             idempotent: true,
             split_on: self.split_on,

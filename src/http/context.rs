@@ -13,14 +13,11 @@ use super::authority::HostNames;
 use super::buffered::Buffered;
 use super::problem::Problem;
 use super::reply::Answers;
-use crate::batcher::Batcher;
 use crate::code::Code;
 use crate::engine::Phase;
-use crate::engine::circuit::Circuit;
-use crate::engine::outcome::JobResult;
-use crate::job::Job;
 use crate::later::Later;
-use crate::observe::{Event, Observer};
+use crate::observe::Event;
+use crate::route::Route;
 
 /// What answering jobs takes.
 #[derive(Clone, Debug)]
@@ -30,9 +27,7 @@ pub struct Jobs(Arc<JobsInner>);
 #[derive(Debug)]
 pub struct JobsInner {
     /// Where jobs go.
-    pub batcher: Batcher<Job, JobResult>,
-    /// Who is told what becomes of them.
-    pub observer: Arc<Observer>,
+    pub route: Arc<Route>,
     /// The names it answers to on loopback.
     pub hosts: HostNames,
     /// What is in memory before a job is queued and after it is answered.
@@ -49,8 +44,6 @@ pub struct JobsInner {
     pub answers: Answers,
     /// How far the process's life has come.
     pub phase: watch::Receiver<Phase>,
-    /// Whether the upstream is worth asking.
-    pub circuit: Arc<Circuit>,
     /// The jobs whose answers are fetched later, unless there are none.
     pub later: Option<Later>,
 }
@@ -83,13 +76,13 @@ impl Jobs {
 
     /// Tells that a request was refused.
     pub(super) fn refused(&self, code: Code) {
-        let batcher = self.batcher.observe();
-        self.observer.tell(Event::Refused { code, batcher });
+        let batcher = self.route.batcher.observe();
+        self.route.observer.tell(Event::Refused { code, batcher });
     }
 
     /// Tells what a job that arrived then came to.
     pub(super) fn answered(&self, outcome: Code, arrived: Instant) {
         let after = arrived.elapsed();
-        self.observer.tell(Event::Answered { outcome, after });
+        self.route.observer.tell(Event::Answered { outcome, after });
     }
 }

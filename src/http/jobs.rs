@@ -23,7 +23,8 @@ use crate::batcher::{self, Reply, Source, Stage};
 use crate::code::Code;
 use crate::engine::outcome::JobResult;
 use crate::engine::{self, Phase};
-use crate::job::{Job, JobId};
+use crate::job::Job;
+use crate::job_id::JobId;
 use crate::trace_context::TraceContext;
 
 /// Who sends jobs over one connection.
@@ -38,19 +39,19 @@ impl Sender {
         &self,
         job: Job,
         deadline: Instant,
-    ) -> Result<(Reply<Job, JobResult>, JobId), Problem> {
-        let (jobs, id) = (&self.jobs, job.id().clone());
+    ) -> Result<(Reply<Job, JobResult>, Option<JobId>), Problem> {
+        let (jobs, id) = (&self.jobs, job.id().cloned());
         // Who shuts down says so, whatever the upstream is like.
-        if !jobs.circuit.is_closed()
-            && let Err(open) = jobs.circuit.admit(Instant::now())
-            && !jobs.batcher.is_closed()
+        if !jobs.route.circuit.is_closed()
+            && let Err(open) = jobs.route.circuit.admit(Instant::now())
+            && !jobs.route.batcher.is_closed()
         {
-            return Err(Problem::circuit_open(open.retry_after).of(&id));
+            return Err(Problem::circuit_open(open.retry_after).of(id.as_ref()));
         }
         let options = engine::options(&job, deadline);
         match self.source.submit_with(job, options) {
             Ok(reply) => Ok((reply, id)),
-            Err(refused) => Err(Problem::from(refused).of(&id)),
+            Err(refused) => Err(Problem::from(refused).of(id.as_ref())),
         }
     }
 }
@@ -153,13 +154,13 @@ impl<B: http_body::Body<Data = Bytes> + Unpin> Posted<B> {
                 Ok(submitted) => submitted,
                 Err(problem) => return jobs.refuse(problem),
             };
-            let mut waiting = Waiting::new(reply, &id, jobs);
+            let mut waiting = Waiting::new(reply, id.as_ref(), jobs);
             // From here on the queue counts it.
             drop(self.body);
             uncounted.stage = CountedBy::Batcher;
             let answer = poll_fn(|context| waiting.poll(context)).await;
             uncounted.stage = CountedBy::Outcome(self.arrived);
-            render(jobs, &id, self.arrived, answer)
+            render(jobs, id.as_ref(), self.arrived, answer)
         }
     }
 
@@ -219,7 +220,7 @@ async fn draining(jobs: &Jobs) {
 /// Answers a job that has arrived then, and counts it.
 fn render(
     jobs: &Jobs,
-    id: &JobId,
+    id: Option<&JobId>,
     arrived: Instant,
     answer: Result<JobResult, batcher::Error>,
 ) -> Response<AnswerBody> {
@@ -237,17 +238,18 @@ fn render(
 struct Waiting<'a> {
     /// Until it has answered.
     reply: Option<Reply<Job, JobResult>>,
-    id: &'a JobId,
+    id: Option<&'a JobId>,
 }
 
 impl<'a> Waiting<'a> {
-    fn new(reply: Reply<Job, JobResult>, id: &'a JobId, jobs: &Jobs) -> Self {
+    fn new(reply: Reply<Job, JobResult>, id: Option<&'a JobId>, jobs: &Jobs) -> Self {
         if tracing::enabled!(tracing::Level::TRACE) {
-            let now = jobs.batcher.snapshot();
+            let now = jobs.route.batcher.snapshot();
+            let id = id.map(tracing::field::display);
             if reply.found_no_room() {
-                trace!(%id, jobs = now.waiting_for_room, "job waits for room");
+                trace!(id, jobs = now.waiting_for_room, "job waits for room");
             } else {
-                trace!(%id, jobs = now.queued, "job queued");
+                trace!(id, jobs = now.queued, "job queued");
             }
         }
         let reply = Some(reply);
@@ -278,7 +280,8 @@ impl Drop for Waiting<'_> {
         };
         // First its place is given back, then that is told.
         drop(reply);
-        trace!(id = %self.id, when, "caller left");
+        let id = self.id.map(tracing::field::display);
+        trace!(id, when, "caller left");
     }
 }
 

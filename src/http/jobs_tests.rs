@@ -5,13 +5,15 @@ use std::pin::Pin;
 use std::task::Context;
 
 use axum::Router;
-use axum::http::StatusCode;
 
 use super::super::{Answers, Buffered, Caller, HostNames, JobsInner, jobs_router};
 use super::*;
 use crate::batcher::{Batcher, Settings};
 use crate::engine::circuit::Circuit;
+use crate::job::RouteName;
 use crate::observe::{Bounds, Observer};
+use crate::route::Route;
+use crate::shape::{Limits, Shape};
 
 fn jobs() -> Jobs {
     let bounds = Bounds {
@@ -19,8 +21,20 @@ fn jobs() -> Jobs {
         max_bytes: 1,
     };
     Jobs::from(JobsInner {
-        batcher: Batcher::with_batches(Settings::default(), async |_| ()),
-        observer: Arc::new(Observer::new(bounds)),
+        route: Arc::new(Route {
+            name: RouteName::jobs(),
+            shape: Arc::clone(Shape::jobs()),
+            limits: Limits {
+                max_depth: 1,
+                max_items: 1,
+                max_bytes: 1,
+            },
+            forward_headers: Box::default(),
+            batcher: Batcher::with_batches(Settings::default(), async |_| ()),
+            circuit: Arc::new(Circuit::new(0, Duration::ZERO)),
+            observer: Arc::new(Observer::new(bounds)),
+            idempotent: false,
+        }),
         hosts: HostNames::default(),
         buffered: Buffered::new(1_000, 100),
         max_body: 100,
@@ -30,10 +44,8 @@ fn jobs() -> Jobs {
         answers: Answers {
             timing: false,
             idempotent: false,
-            job_error_status: StatusCode::UNPROCESSABLE_ENTITY,
         },
         phase: tokio::sync::watch::channel(Phase::Running).1,
-        circuit: Arc::new(Circuit::new(0, Duration::ZERO)),
         later: None,
     })
 }
@@ -56,17 +68,22 @@ impl http_body::Body for Panics {
 #[tokio::test]
 async fn a_request_whose_handler_panics_is_counted_once() {
     let jobs = jobs();
-    let caller = Caller::new(jobs.clone(), &jobs.batcher, jobs_router(jobs.clone()), None);
+    let caller = Caller::new(
+        jobs.clone(),
+        &jobs.route.batcher,
+        jobs_router(jobs.clone()),
+        None,
+    );
     let request = Request::post("/jobs").header("host", "localhost");
     let answer = caller.serve(request.body(Panics).unwrap()).await;
     assert_eq!(answer.status(), 500);
-    let metrics = &jobs.observer.metrics;
+    let metrics = &jobs.route.observer.metrics;
     assert_eq!(metrics.refusals().to_string(), "internal=1");
     assert_eq!(metrics.outcomes().to_string(), "");
     assert_eq!(jobs.buffered.bytes(), 0);
 
     let panics = Router::new().fallback(async || -> () { panic!("in a route") });
-    let caller = Caller::new(jobs.clone(), &jobs.batcher, panics, None);
+    let caller = Caller::new(jobs.clone(), &jobs.route.batcher, panics, None);
     let request = Request::get("/nowhere").header("host", "localhost");
     let answer = caller.serve(request.body(Panics).unwrap()).await;
     assert_eq!(answer.status(), 500);

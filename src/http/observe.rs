@@ -123,16 +123,19 @@ pub(super) async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> R
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
     let format = Format::accepted_by(accept.unwrap_or_default());
     let records = admin.records();
-    let moment = admin.observer.one_moment(|| admin.batcher.snapshot());
+    let moment = admin
+        .route()
+        .observer
+        .one_moment(|| admin.route().batcher.snapshot());
     let process = Process {
         buffered: admin.buffered.bytes(),
         log_lines_dropped: moment.log_lines_dropped,
     };
     let route = Route {
-        metrics: &admin.observer.metrics,
+        metrics: &admin.route().observer.metrics,
         moment: &moment,
         queue_capacity: admin.limits.queue_jobs,
-        circuit_open: !admin.circuit.is_closed(),
+        circuit_open: !admin.route().circuit.is_closed(),
         records: records.as_ref(),
     };
     let headers = [
@@ -149,13 +152,13 @@ pub(super) async fn live(State(admin): State<Admin>, RawQuery(query): RawQuery) 
     let batcher = &recent.moment.batcher;
     let present = Present {
         queue_jobs: admin.limits.queue_jobs,
-        circuit: admin.circuit.state(),
+        circuit: admin.route().circuit.state(),
         ready: admin.is_ready(),
     };
     let document = Document {
         version: env!("CARGO_PKG_VERSION"),
         now: recent.date,
-        started: admin.observer.live.started(),
+        started: admin.route().observer.live.started(),
         ready: present.ready,
         circuit: present.circuit,
         health: Health::of(&recent, &present),
@@ -187,8 +190,9 @@ pub(super) async fn advice(State(admin): State<Admin>) -> Response {
 
 impl Admin {
     fn recent(&self) -> Recent {
-        self.observer
-            .recent(|| self.batcher.observe(), self.records())
+        self.route()
+            .observer
+            .recent(|| self.route().batcher.observe(), self.records())
     }
 
     /// The jobs for later, if such are taken.
@@ -205,7 +209,7 @@ impl Admin {
     }
 
     fn advise(&self, recent: &Recent) -> Vec<Advice> {
-        let figures = Figures::of(recent, !self.circuit.is_closed());
+        let figures = Figures::of(recent, !self.route().circuit.is_closed());
         advise(&figures, &self.advice)
     }
 }

@@ -6,13 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::Serialize;
 
 use super::buffered::Buffered;
-use crate::batcher::Batcher;
-use crate::engine::circuit::Circuit;
-use crate::engine::outcome::JobResult;
-use crate::job::Job;
 use crate::later::Later;
-use crate::observe::Observer;
 use crate::observe::advice;
+use crate::route::{Route, Routes};
 
 /// `Cache-Control` of what an operator is told: it is of the moment, and nobody
 /// else's.
@@ -21,8 +17,8 @@ pub(super) const NO_STORE: &str = "no-store";
 /// What answering an operator takes.
 #[derive(Clone, Debug)]
 pub struct Admin {
-    /// The batcher to flush.
-    pub batcher: Batcher<Job, JobResult>,
+    /// What is served: at least one.
+    pub routes: Routes,
     /// Whether to send traffic here.
     pub ready: Arc<AtomicBool>,
     /// The settings in force as TOML, secrets redacted.
@@ -33,17 +29,18 @@ pub struct Admin {
     pub limits: Limits,
     /// Those that the advice looks at.
     pub advice: advice::Limits,
-    /// What has happened.
-    pub observer: Arc<Observer>,
     /// The jobs for later, unless none are taken.
     pub later: Option<Later>,
-    /// Whether the upstream is worth asking.
-    pub circuit: Arc<Circuit>,
     /// What is in memory before a job is queued and after it is answered.
     pub buffered: Arc<Buffered>,
 }
 
 impl Admin {
+    /// The first route.
+    pub(super) fn route(&self) -> &Route {
+        &self.routes.all()[0]
+    }
+
     /// Whether to send traffic here.
     pub fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Relaxed)

@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::nosniff::nosniff;
 use crate::code::Code;
 use crate::engine::outcome::Dispatched;
-use crate::job::JobId;
+use crate::job_id::JobId;
 
 /// `Retry-After` of a proxy that holds as much in memory as it may: what callers
 /// send and take keeps it moving.
@@ -244,10 +244,10 @@ impl Problem {
         self.0.code
     }
 
-    /// The same problem, of this job.
+    /// The same problem, of the job with this id, if it has one.
     #[must_use]
-    pub fn of(mut self, id: &JobId) -> Self {
-        self.0.id = Some(id.clone());
+    pub fn of<'a>(mut self, id: impl Into<Option<&'a JobId>>) -> Self {
+        self.0.id = id.into().cloned();
         self
     }
 

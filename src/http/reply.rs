@@ -15,7 +15,7 @@ use crate::batcher;
 use crate::code::Code;
 use crate::engine::context::BatchContext;
 use crate::engine::outcome::{Failure, JobOutcome, JobResult};
-use crate::job::JobId;
+use crate::job_id::JobId;
 use crate::later::answer::Answer;
 
 const BATCH_ID: HeaderName = HeaderName::from_static("x-batch-id");
@@ -30,8 +30,6 @@ pub struct Answers {
     pub timing: bool,
     /// Whether doing a job twice does no harm.
     pub idempotent: bool,
-    /// The status of a result with an `error` and no status of its own.
-    pub job_error_status: StatusCode,
 }
 
 /// The whole answer to a job. A caller that waits gets it as a response, and one that
@@ -48,7 +46,11 @@ pub(super) struct Rendered {
 impl Rendered {
     /// What the job of this id is answered.
     #[inline]
-    pub fn of(answers: Answers, id: &JobId, answer: Result<JobResult, batcher::Error>) -> Self {
+    pub fn of(
+        answers: Answers,
+        id: Option<&JobId>,
+        answer: Result<JobResult, batcher::Error>,
+    ) -> Self {
         match answer {
             Ok(result) => Self::of_result(answers, id, result),
             Err(error) => Problem::from(error).of(id).into(),
@@ -56,7 +58,7 @@ impl Rendered {
     }
 
     #[inline]
-    fn of_result(answers: Answers, id: &JobId, result: JobResult) -> Self {
+    fn of_result(answers: Answers, id: Option<&JobId>, result: JobResult) -> Self {
         let JobResult {
             outcome,
             earlier,
@@ -69,21 +71,33 @@ impl Rendered {
             headers.insert(SERVER_TIMING, server_timing(queued, upstream));
         }
         let (code, status, body) = match outcome {
-            JobOutcome::Element { raw, error: None } => (Code::Ok, status::of(Code::Ok), raw),
-            JobOutcome::Element {
-                raw,
-                error: Some(error),
+            JobOutcome::Reply {
+                reply,
+                headers: own,
             } => {
-                let status = status::of_job_error(error.status, answers.job_error_status);
-                (Code::JobError, status, raw)
+                if let Some(own) = own {
+                    headers.extend(HeaderMap::clone(&own));
+                }
+                let code = match reply.is_error {
+                    true => Code::JobError,
+                    false => Code::Ok,
+                };
+                (code, status::of_reply(&reply), reply.body.into_bytes())
+            }
+            JobOutcome::AsItCame {
+                status,
+                passthrough,
+            } => {
+                headers.extend(passthrough.headers);
+                (Code::Ok, status::of_success(status), passthrough.bytes)
             }
             JobOutcome::Taken => {
                 headers.remove(CONTENT_TYPE);
                 (Code::Ok, status::TAKEN, Bytes::new())
             }
             JobOutcome::Failed(failure) => match own_words(&failure) {
-                Some((status, content_type, body)) => {
-                    headers.insert(CONTENT_TYPE, content_type);
+                Some((status, own, body)) => {
+                    headers.extend(own);
                     (failure.code(), status, body)
                 }
                 None => {
@@ -166,13 +180,13 @@ fn headers(answers: Answers, batch: &BatchContext) -> HeaderMap {
 }
 
 /// What the upstream itself has said of the only job of a batch that it refused.
-fn own_words(failure: &Failure) -> Option<(StatusCode, HeaderValue, Bytes)> {
+fn own_words(failure: &Failure) -> Option<(StatusCode, HeaderMap, Bytes)> {
     let Failure::Status(refusal) = failure else {
         return None;
     };
     let body = refusal.body.as_ref()?;
     let status = status::of_refusal(refusal);
-    Some((status, body.content_type.clone(), body.bytes.clone()))
+    Some((status, body.headers.clone(), body.bytes.clone()))
 }
 
 /// Milliseconds, as Server Timing (W3C) has them.
@@ -209,7 +223,6 @@ mod tests {
         let answers = Answers {
             timing: true,
             idempotent: false,
-            job_error_status: StatusCode::UNPROCESSABLE_ENTITY,
         };
         let id = JobId::parse("7").unwrap();
         let account = Buffered::new(usize::MAX, 1);
@@ -221,7 +234,7 @@ mod tests {
             },
             batcher::Error::Dropped,
         ] {
-            let rendered = || Rendered::of(answers, &id, Err(error.clone()));
+            let rendered = || Rendered::of(answers, Some(&id), Err(error.clone()));
             let kept = rendered().into_kept();
             let mut told = rendered().into_response(&account);
             let closes = told.headers_mut().remove(CONNECTION).is_some();

@@ -213,7 +213,7 @@ impl Task {
 
     fn queue(&self, record: NewRecord) {
         let (handle, deadline) = (record.handle, clock::instant_at(record.deadline));
-        let submit = || self.lane.submit(record.job, deadline);
+        let submit = || self.lane.submit(&record.route, record.job, deadline);
         self.withdrawals.queue(handle, submit);
     }
 }

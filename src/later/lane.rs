@@ -2,14 +2,14 @@
 
 use tokio::time::Instant;
 
-use crate::job::Job;
+use crate::job::{Job, RouteName};
 
 /// Where jobs wait that were accepted.
 pub trait Lane: Send + Sync + 'static {
-    /// Has a job queued whose record is committed. It is answered by
+    /// Has a job of that route queued whose record is committed. It is answered by
     /// [`Later::answered`](super::Later::answered), once and whatever happens; also where
     /// it can't be queued, and possibly before this returns.
-    fn submit(&self, job: Job, deadline: Instant) -> Box<dyn Withdraw>;
+    fn submit(&self, route: &RouteName, job: Job, deadline: Instant) -> Box<dyn Withdraw>;
 }
 
 /// A job that was queued.

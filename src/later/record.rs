@@ -6,7 +6,8 @@ use compact_str::CompactString;
 use thiserror::Error;
 
 use super::answer::Answer;
-use crate::job::{Handle, Job, JobId, State};
+use crate::job::{Handle, Job, RouteName, State};
+use crate::job_id::JobId;
 
 /// A time, in milliseconds since the epoch.
 pub type Millis = u64;
@@ -16,6 +17,8 @@ pub type Millis = u64;
 pub struct NewRecord {
     /// Its address.
     pub handle: Handle,
+    /// The route that its job came to.
+    pub route: RouteName,
     /// The job, which knows the handle too.
     pub job: Job,
     /// The stream that its answer is told on.
@@ -40,8 +43,10 @@ pub struct Idempotency {
 pub struct Record {
     /// Its address.
     pub handle: Handle,
-    /// Its job's id.
-    pub id: JobId,
+    /// The route that its job came to.
+    pub route: RouteName,
+    /// Its job's id, if that has one.
+    pub id: Option<JobId>,
     /// How far it has come.
     pub state: State,
     /// When it expires, in milliseconds since the epoch: unfinished, when it would at the

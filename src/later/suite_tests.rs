@@ -17,7 +17,7 @@ use super::clock;
 use super::record::{Idempotency, IdempotencyKey, NewRecord, Record, StreamName};
 use super::store::{Accepted, Look, Refused, Store};
 use crate::code::Code;
-use crate::job::{Handle, Job};
+use crate::job::{Handle, Job, RouteName};
 use crate::json;
 
 pub(super) use model_tests::does_as_the_model;
@@ -85,6 +85,7 @@ fn new(id: u64, bytes: usize) -> NewRecord {
     let body = body.replace(':', &format!(":{filling}"));
     NewRecord {
         handle,
+        route: RouteName::jobs(),
         job: Job::parse(Bytes::from(body), json::MAX_DEPTH)
             .unwrap()
             .for_later(handle),

@@ -16,7 +16,7 @@ use super::record::{IdempotencyKey, Record, StreamName};
 use super::store::{Look, Refused, Store, StoreError};
 use super::{FetchError, HandIn, HandInError, Heard, Lane, Later, Settings, Withdraw};
 use crate::code::Code;
-use crate::job::{Handle, Job, State};
+use crate::job::{Handle, Job, RouteName, State};
 use crate::json;
 use crate::observe::{Bounds, Observer, StoreStep};
 
@@ -48,7 +48,7 @@ impl Waiting {
 struct Place(Waiting, Handle);
 
 impl Lane for Waiting {
-    fn submit(&self, job: Job, _deadline: Instant) -> Box<dyn Withdraw> {
+    fn submit(&self, _route: &RouteName, job: Job, _deadline: Instant) -> Box<dyn Withdraw> {
         let handle = job.handle().unwrap();
         let before = self.0.lock().unwrap().insert(handle, false);
         assert_eq!(before, None, "queued twice");
@@ -90,6 +90,7 @@ fn faulty() -> (Later, Waiting, Arc<Faulty>) {
 fn job(id: u64) -> HandIn {
     let body = Bytes::from(format!("{{\"id\":{id}}}"));
     HandIn {
+        route: RouteName::jobs(),
         job: Job::parse(body, json::MAX_DEPTH).unwrap(),
         stream: None,
         key: None,
@@ -460,7 +461,7 @@ async fn a_listener_that_does_not_read_misses_what_expires_and_is_told() {
     let heard = listener.next().await.unwrap().unwrap();
     assert!(matches!(heard, Heard::Gap), "{heard:?}");
     let heard = listener.next().await.unwrap().unwrap();
-    assert!(matches!(heard, Heard::Finished(_, record) if record.id == *job(2).job.id()));
+    assert!(matches!(heard, Heard::Finished(_, record) if record.id.as_ref() == job(2).job.id()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -545,9 +546,9 @@ async fn what_panics_in_the_store_stops_nobody() {
 struct Refusing(Waiting);
 
 impl Lane for Refusing {
-    fn submit(&self, job: Job, deadline: Instant) -> Box<dyn Withdraw> {
+    fn submit(&self, route: &RouteName, job: Job, deadline: Instant) -> Box<dyn Withdraw> {
         assert_ne!(job.raw(), &b"{\"id\":0}"[..], "on purpose");
-        self.0.submit(job, deadline)
+        self.0.submit(route, job, deadline)
     }
 }
 

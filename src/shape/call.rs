@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::kinds::Kinds;
 use super::span::Span;
-use crate::job::JobId;
+use crate::job_id::JobId;
 
 /// What one caller sent, to be merged with what others did.
 ///
@@ -74,6 +74,13 @@ impl Call {
     /// The body, without outer whitespace.
     pub fn body(&self) -> &Bytes {
         &self.body
+    }
+
+    /// The same call, which keeps its own bytes alone of the memory that it was read from.
+    #[must_use]
+    pub fn detached(mut self) -> Self {
+        self.body = Bytes::copy_from_slice(&self.body);
+        self
     }
 
     /// Its own content type, for when it goes as it came; nothing where that is the

@@ -1,5 +1,7 @@
 //! From the keys of a table to a shape, or to all that is wrong with them.
 
+use std::sync::{Arc, LazyLock};
+
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
@@ -18,6 +20,23 @@ use crate::json::pointer::Pointer;
 const STATUSES: std::ops::RangeInclusive<u16> = 200..=599;
 
 impl Shape {
+    /// The shape of the route `jobs` without settings.
+    pub fn jobs() -> &'static Arc<Self> {
+        static JOBS: LazyLock<Arc<Shape>> = LazyLock::new(|| Arc::new(Shape::by_default()));
+        &JOBS
+    }
+
+    /// All keys at their defaults.
+    fn by_default() -> Self {
+        let keys = Keys::default();
+        let reading = Reading {
+            keys: &keys,
+            captures: &[],
+            wrong: &mut Mistakes::default(),
+        };
+        reading.shape()
+    }
+
     /// Compiles a table for a route whose path captures these names, in their order.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use super::form::{ElementForm, PartForm};
 use super::nan;
 use super::probe::What;
 use super::span::Span;
-use crate::job::JobId;
+use crate::job_id::JobId;
 use crate::json::pointer::{Pointer, only, within};
 use crate::json::scan::{self, Part};
 use crate::json::{self, MAX_DEPTH};

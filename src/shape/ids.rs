@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::call::Call;
-use crate::job::JobId;
+use crate::job_id::JobId;
 
 /// The ids that the items of a batch have on the wire.
 #[derive(Debug)]

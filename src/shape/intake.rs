@@ -13,10 +13,11 @@ use bytes::Bytes;
 use super::alone::Why;
 use super::call::{Call, Extra, Item, Items, List};
 use super::form::{Accept, CallForm, Shape};
+use super::job_error::JobError;
 use super::kinds::{Kind, Kinds};
 use super::media::is_taken_for_json;
 use super::span::Span;
-use crate::job::{JobError, JobId};
+use crate::job_id::JobId;
 use crate::json::pointer::{Pointer, only_in_any_case as only, within};
 use crate::json::{self, AnyCase, Wanted, scan};
 

@@ -1,7 +1,7 @@
 //! What a call is: a batch as it is sent, and the answer that comes.
 
 use bytes::Bytes;
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 
 use super::error::CallError;
 use super::response::Response;
@@ -11,8 +11,17 @@ use crate::trace_context::TraceContext;
 /// One batch, as it is sent.
 #[derive(Debug)]
 pub struct Outgoing<'a> {
-    /// The array of its jobs, in pieces that follow each other.
-    pub array: Vec<Bytes>,
+    /// Its body, in pieces that follow each other.
+    pub body: Vec<Bytes>,
+    /// The body's type, where it is not JSON.
+    pub content_type: Option<&'a HeaderValue>,
+    /// What the URL's placeholders stand for, percent-encoded, in the order of the route's
+    /// names.
+    pub captures: &'a [Box<str>],
+    /// The callers' query, which they have in common; it follows the URL's own.
+    pub query: Option<&'a str>,
+    /// The callers' headers that travel with it, which they have in common.
+    pub headers: &'a [(HeaderName, HeaderValue)],
     /// `X-Batch-Id`.
     pub batch_id: &'a HeaderValue,
     /// `X-Batch-Size`.

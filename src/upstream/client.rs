@@ -165,7 +165,7 @@ impl Upstream {
 
     /// The request, and the length of its body.
     fn request(&self, batch: &Outgoing<'_>, version: Version) -> (Request<TrackedBody>, usize) {
-        let body = TrackedBody::new(batch.array.clone(), batch.dispatch.clone());
+        let body = TrackedBody::new(batch.body.clone(), batch.dispatch.clone());
         let length = body.length();
         let mut request = Request::new(body);
         *request.method_mut() = Method::POST;

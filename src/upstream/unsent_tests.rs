@@ -475,7 +475,11 @@ async fn call(upstream: &Upstream, body: Bytes) -> (Result<Response, CallError>,
     let (id, size) = (HeaderValue::from_static("b"), HeaderValue::from_static("1"));
     let dispatch = DispatchFlag::default();
     let batch = Outgoing {
-        array: vec![body],
+        body: vec![body],
+        content_type: None,
+        captures: &[],
+        query: None,
+        headers: &[],
         batch_id: &id,
         batch_size: &size,
         trace: None,

@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::StatusCode;
 use microbatch::batcher::{Batcher, OnFull, Settings, Wait};
 use microbatch::engine::circuit::Circuit;
 use microbatch::engine::outcome::JobResult;
 use microbatch::engine::{Engine, Phase, Policy, Results, encode};
 use microbatch::http::{self, Buffered, Caller, HostNames, Jobs, JobsInner, Lane, jobs_router};
-use microbatch::job::Job;
+use microbatch::job::{Job, RouteName};
 use microbatch::json::MAX_DEPTH;
 use microbatch::later::record::StreamName;
 use microbatch::later::{self, Later, clock};
@@ -21,6 +20,8 @@ use microbatch::resilience::backoff::Backoff;
 use microbatch::resilience::budget::Budget;
 use microbatch::resilience::limit;
 use microbatch::resilience::size::Size;
+use microbatch::route::Route;
+use microbatch::shape::{Limits, Shape};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::runtime::Builder;
@@ -188,6 +189,7 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> Proxy {
     };
     let policy = Policy {
         results: Results::ById,
+        error_status: 422,
         idempotent,
         split_on: bounds.split_on.clone(),
         max_attempts: rng.random_range(1..5),
@@ -209,6 +211,11 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> Proxy {
         max_size: bounds.max_size,
         max_bytes: bounds.max_bytes,
     }));
+    let limits = Limits {
+        max_depth: MAX_DEPTH,
+        max_items: bounds.max_size,
+        max_bytes: bounds.max_bytes,
+    };
     let upstream = SimulatedUpstream::new(oracle.clone(), Arc::clone(&circuit), bounds, badness);
     let budget = Budget::new(rng.random_range(0.0..1.0), 5, Instant::now());
     let (phase, current) = watch::channel(Phase::Running);
@@ -236,13 +243,20 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> Proxy {
     let answers = http::Answers {
         timing: true,
         idempotent,
-        job_error_status: StatusCode::UNPROCESSABLE_ENTITY,
     };
     let lane = Lane::new(batcher.clone(), records.later.clone(), answers);
     records.later.start(Arc::new(lane));
     let jobs = JobsInner {
-        batcher: batcher.clone(),
-        observer: Arc::clone(&observer),
+        route: Arc::new(Route {
+            name: RouteName::jobs(),
+            shape: Arc::clone(Shape::jobs()),
+            limits,
+            forward_headers: Box::default(),
+            batcher: batcher.clone(),
+            circuit,
+            observer: Arc::clone(&observer),
+            idempotent,
+        }),
         hosts: HostNames::default(),
         buffered: Buffered::new(600, 140),
         max_body: 140,
@@ -251,7 +265,6 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> Proxy {
         read_timeout: Duration::from_secs(1),
         answers,
         phase: current,
-        circuit,
         later: Some(records.later.clone()),
     };
     Proxy {

@@ -343,7 +343,7 @@ impl Call for SimulatedUpstream {
         let open = self.circuit.state() == "open";
         assert!(!open || !self.bounds.at_once, "sent all the same");
         let deadline = Instant::now() + TIMEOUT;
-        let jobs = self.read(&batch.array.concat(), batch.batch_size);
+        let jobs = self.read(&batch.body.concat(), batch.batch_size);
         let mut open = self.open();
         let deed = self.choose(jobs.len(), jobs.iter().any(|job| job.poisonous));
         let pause = |most: u64| {

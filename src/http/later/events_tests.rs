@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::batcher::{self, Batcher};
 use crate::code::Code;
-use crate::job::Job;
+use crate::job::{Job, RouteName};
 use crate::json::MAX_DEPTH;
 use crate::later::answer::Answer;
 use crate::later::memory::Memory;
@@ -21,7 +21,7 @@ use crate::observe::{Bounds, Observer};
 struct Nowhere;
 
 impl later::Lane for Nowhere {
-    fn submit(&self, _: Job, _: Instant) -> Box<dyn Withdraw> {
+    fn submit(&self, _: &RouteName, _: Job, _: Instant) -> Box<dyn Withdraw> {
         Box::new(Nowhere)
     }
 }
@@ -56,7 +56,15 @@ fn name() -> StreamName {
 async fn done(later: &Later, bytes: usize) {
     let job = Job::parse(Bytes::from_static(br#"{"id":1}"#), MAX_DEPTH).unwrap();
     let (stream, key) = (Some(name()), None);
-    let record = later.hand_in(HandIn { job, stream, key }).await.unwrap();
+    let record = later
+        .hand_in(HandIn {
+            route: RouteName::jobs(),
+            job,
+            stream,
+            key,
+        })
+        .await
+        .unwrap();
     let body = Bytes::from("x".repeat(bytes));
     let answer = Answer::new(Code::Ok, StatusCode::OK, &HeaderMap::new(), &body);
     later.answered(record.handle, answer);

@@ -63,19 +63,33 @@ impl ForLater {
             stream,
             key,
         } = self;
-        let (id, has_key) = (job.id().clone(), key.is_some());
-        if jobs.batcher.is_closed() {
-            return jobs.refuse(Problem::from(batcher::Error::Closed).of(&id));
+        let (id, has_key) = (job.id().cloned(), key.is_some());
+        if jobs.route.batcher.is_closed() {
+            return jobs.refuse(Problem::from(batcher::Error::Closed).of(id.as_ref()));
         }
-        let record = match later.hand_in(HandIn { job, stream, key }).await {
+        let record = match later
+            .hand_in(HandIn {
+                route: jobs.route.name.clone(),
+                job,
+                stream,
+                key,
+            })
+            .await
+        {
             Ok(record) => record,
             Err(error) => {
                 let problem = Problem::not_handed_in(&error, has_key, clock::now());
-                return jobs.refuse(problem.of(&id));
+                return jobs.refuse(problem.of(id.as_ref()));
             }
         };
         let handle = record.handle;
-        trace!(%id, ?handle, state = record.state.as_str(), "job handed in for later");
+        let told = id.as_ref().map(tracing::field::display);
+        trace!(
+            id = told,
+            ?handle,
+            state = record.state.as_str(),
+            "job handed in for later"
+        );
         if wait.is_zero() || record.state.is_finished() {
             return record::posted(&record, jobs);
         }
@@ -85,7 +99,7 @@ impl ForLater {
             Ok(record) => record::posted(&record, jobs),
             // It is kept all the same.
             Err(FetchError::Store(_)) => record::posted(&record, jobs),
-            Err(unknown) => jobs.refuse(Problem::from(unknown).of(&id)),
+            Err(unknown) => jobs.refuse(Problem::from(unknown).of(id.as_ref())),
         }
     }
 }

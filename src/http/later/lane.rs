@@ -8,7 +8,8 @@ use super::super::reply::{Answers, Rendered};
 use crate::batcher::{self, Batcher, Detached, OnAnswer};
 use crate::engine;
 use crate::engine::outcome::JobResult;
-use crate::job::{Handle, Job, JobId};
+use crate::job::{Handle, Job, RouteName};
+use crate::job_id::JobId;
 use crate::later::{self, Later, Withdraw};
 
 /// See the module.
@@ -31,12 +32,12 @@ impl Lane {
 }
 
 impl later::Lane for Lane {
-    fn submit(&self, job: Job, deadline: Instant) -> Box<dyn Withdraw> {
+    fn submit(&self, _route: &RouteName, job: Job, deadline: Instant) -> Box<dyn Withdraw> {
         let Some(handle) = job.handle() else {
             // Nobody could come for its answer.
             return Box::new(NotQueued);
         };
-        let owed = || Owed::new(self.later.clone(), self.answers, handle, job.id().clone());
+        let owed = || Owed::new(self.later.clone(), self.answers, handle, job.id().cloned());
         // Whatever becomes of queueing it, one of both answers.
         let (here, queued) = (owed(), owed().when_asked());
         let options = engine::options(&job, deadline);
@@ -59,12 +60,12 @@ struct Owed {
     later: Later,
     answers: Answers,
     handle: Handle,
-    id: JobId,
+    id: Option<JobId>,
     is_given: bool,
 }
 
 impl Owed {
-    fn new(later: Later, answers: Answers, handle: Handle, id: JobId) -> Self {
+    fn new(later: Later, answers: Answers, handle: Handle, id: Option<JobId>) -> Self {
         Self {
             later,
             answers,
@@ -91,7 +92,7 @@ impl Owed {
 
     fn answer(self, answer: Result<JobResult, batcher::Error>) {
         let (answers, id) = (self.answers, self.id.clone());
-        self.rendered(|| Rendered::of(answers, &id, answer));
+        self.rendered(|| Rendered::of(answers, id.as_ref(), answer));
     }
 
     fn rendered(mut self, render: impl FnOnce() -> Rendered) {
@@ -100,8 +101,9 @@ impl Owed {
     }
 
     fn keep(&self, rendered: Rendered) {
-        let (id, handle, code) = (&self.id, self.handle, rendered.code);
-        trace!(%id, ?handle, outcome = %code, "job for later answered");
+        let (handle, code) = (self.handle, rendered.code);
+        let id = self.id.as_ref().map(tracing::field::display);
+        trace!(id, ?handle, outcome = %code, "job for later answered");
         self.later.answered(handle, rendered.into_kept());
     }
 }
@@ -110,7 +112,7 @@ impl Drop for Owed {
     fn drop(&mut self) {
         if !self.is_given {
             let internal = Err(batcher::Error::Dropped);
-            self.keep(Rendered::of(self.answers, &self.id, internal));
+            self.keep(Rendered::of(self.answers, self.id.as_ref(), internal));
         }
     }
 }
@@ -134,7 +136,6 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use axum::http::StatusCode;
     use bytes::Bytes;
 
     use super::*;
@@ -149,7 +150,7 @@ mod tests {
     struct Nowhere;
 
     impl later::Lane for Nowhere {
-        fn submit(&self, _: Job, _: Instant) -> Box<dyn Withdraw> {
+        fn submit(&self, _: &RouteName, _: Job, _: Instant) -> Box<dyn Withdraw> {
             Box::new(NotQueued)
         }
     }
@@ -179,7 +180,6 @@ mod tests {
             Answers {
                 timing: false,
                 idempotent: false,
-                job_error_status: StatusCode::OK,
             },
         );
         let panics: [Case; 4] = [
@@ -200,9 +200,17 @@ mod tests {
         ];
         for (case, panics) in panics {
             let job = Job::parse(Bytes::from_static(br#"{"id":1}"#), MAX_DEPTH).unwrap();
-            let id = job.id().clone();
+            let id = job.id().cloned();
             let (stream, key) = (None, None);
-            let record = later.hand_in(HandIn { job, stream, key }).await.unwrap();
+            let record = later
+                .hand_in(HandIn {
+                    route: RouteName::jobs(),
+                    job,
+                    stream,
+                    key,
+                })
+                .await
+                .unwrap();
             let owed = Owed::new(later.clone(), answers, record.handle, id);
             let panicked = catch_unwind(AssertUnwindSafe(|| panics(owed)));
             let soon = Instant::now() + Duration::from_secs(1);

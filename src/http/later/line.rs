@@ -4,7 +4,7 @@ use axum::http::header::CONTENT_TYPE;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::job::JobId;
+use crate::job_id::JobId;
 use crate::later::answer::Answer;
 use crate::later::record::Record;
 
@@ -12,7 +12,7 @@ use crate::later::record::Record;
 #[derive(Serialize)]
 struct Line<'a> {
     handle: String,
-    id: &'a JobId,
+    id: Option<&'a JobId>,
     status: u16,
     body: Content<'a>,
 }
@@ -55,7 +55,7 @@ pub(super) fn line(record: &Record) -> Option<Vec<u8>> {
     let answer = record.answer.as_ref()?;
     let line = Line {
         handle: record.handle.to_string(),
-        id: &record.id,
+        id: record.id.as_ref(),
         status: answer.status().as_u16(),
         body: Content::of(answer),
     };
@@ -76,7 +76,7 @@ mod tests {
 
     use super::*;
     use crate::code::Code;
-    use crate::job::{Handle, State};
+    use crate::job::{Handle, RouteName, State};
 
     fn told(content_type: &'static str, body: &[u8]) -> String {
         let mut headers = HeaderMap::new();
@@ -89,7 +89,8 @@ mod tests {
         );
         let record = Record {
             handle: Handle::new(7).unwrap(),
-            id: JobId::parse(r#""a\"b""#).unwrap(),
+            route: RouteName::jobs(),
+            id: JobId::parse(r#""a\"b""#).ok(),
             state: State::Done,
             expires_at: 0,
             answer: Some(answer),

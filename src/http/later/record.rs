@@ -11,7 +11,8 @@ use super::super::answer_body::AnswerBody;
 use super::super::context::Jobs;
 use super::super::nosniff::nosniff;
 use super::super::reply::respond;
-use crate::job::{Handle, JobId};
+use crate::job::Handle;
+use crate::job_id::JobId;
 use crate::later::record::Record;
 
 const JOB_STATE: HeaderName = HeaderName::from_static("x-job-state");
@@ -24,7 +25,7 @@ const LONGEST: u64 = 60;
 #[derive(Serialize)]
 struct Document<'a> {
     handle: String,
-    id: &'a JobId,
+    id: Option<&'a JobId>,
     state: &'static str,
     expires_at: String,
 }
@@ -60,7 +61,7 @@ fn told(record: &Record, jobs: &Jobs) -> Response<AnswerBody> {
     let expires_at = UNIX_EPOCH + Duration::from_millis(record.expires_at);
     let document = Document {
         handle: record.handle.to_string(),
-        id: &record.id,
+        id: record.id.as_ref(),
         state: record.state.as_str(),
         expires_at: humantime::format_rfc3339_millis(expires_at).to_string(),
     };
@@ -76,9 +77,9 @@ fn told(record: &Record, jobs: &Jobs) -> Response<AnswerBody> {
 /// When it is worth asking again, in seconds. A long poll hears of it at once.
 fn ask_again(jobs: &Jobs) -> u64 {
     let now = Instant::now();
-    let held = match jobs.circuit.is_closed() {
+    let held = match jobs.route.circuit.is_closed() {
         true => Duration::ZERO,
-        false => jobs.circuit.next_probe(now) - now,
+        false => jobs.route.circuit.next_probe(now) - now,
     };
     let later = jobs.later.as_ref();
     let company = later.map_or(Duration::ZERO, |it| it.settings().max_wait);

@@ -5,10 +5,10 @@ use crate::batcher;
 use crate::code::Code;
 use crate::engine::outcome::{self, Dispatched, Failure};
 use crate::http::authority::HostError;
-use crate::job::JobError;
 use crate::later::record::{InvalidName, Millis};
 use crate::later::store::{Refused, StoreError};
 use crate::later::{FetchError, HandInError};
+use crate::shape::JobError;
 
 /// `Retry-After` of a proxy that is shutting down: the process that takes its
 /// place is there soon, and another replica is there now.

@@ -4,13 +4,19 @@ use axum::http::StatusCode;
 
 use crate::code::Code;
 use crate::engine::outcome::Refusal;
+use crate::shape::Reply;
 
 /// Of a job that the upstream has taken without giving a result.
 pub(in crate::http) const TAKEN: StatusCode = StatusCode::NO_CONTENT;
 
-/// Of a job whose result is an error: its own, or else `default`.
-pub(in crate::http) fn of_job_error(own: Option<u16>, default: StatusCode) -> StatusCode {
-    own.and_then(passed_on).unwrap_or(default)
+/// Of a reply that its shape has written.
+pub(in crate::http) fn of_reply(reply: &Reply) -> StatusCode {
+    of_success(reply.status)
+}
+
+/// Of an answer that is handed on as it came.
+pub(in crate::http) fn of_success(status: u16) -> StatusCode {
+    passed_on(status).unwrap_or(StatusCode::OK)
 }
 
 /// Of the upstream's own words for a job that it refused.

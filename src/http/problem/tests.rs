@@ -9,10 +9,10 @@ use super::*;
 use crate::batcher::Error;
 use crate::engine::meaning::code_of_status;
 use crate::engine::outcome::{self, Failure};
-use crate::job::JobError;
 use crate::later::record::InvalidName;
 use crate::later::store::{Refused, StoreError};
 use crate::later::{FetchError, HandInError};
+use crate::shape::JobError;
 
 fn missing(other_type: bool) -> Failure {
     Failure::ResultMissing {

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::streams::{Leaving, Streams};
 use crate::code::Code;
-use crate::job::{Handle, JobId, State};
+use crate::job::{Handle, RouteName, State};
+use crate::job_id::JobId;
 use crate::later::answer::Answer;
 use crate::later::clock;
 use crate::later::record::{Idempotency, IdempotencyKey, Millis, NewRecord, Record, StreamName};
@@ -36,7 +37,8 @@ pub(super) struct Records {
 /// A record.
 #[derive(Debug)]
 struct Entry {
-    id: JobId,
+    route: RouteName,
+    id: Option<JobId>,
     state: State,
     /// Whether somebody has read its answer.
     read: bool,
@@ -81,6 +83,7 @@ impl Entry {
         self.read |= self.answer.is_some() && look == Look::ForAnswer;
         Record {
             handle,
+            route: self.route.clone(),
             id: self.id.clone(),
             state: self.state,
             expires_at: self.expires_at,
@@ -134,7 +137,8 @@ impl Records {
         };
         let is_given = given.stream.is_some() || given.idempotency.is_some();
         let mut entry = Box::new(Entry {
-            id: new.job.id().clone(),
+            route: new.route,
+            id: new.job.id().cloned(),
             state: State::Queued,
             read: false,
             bytes,

@@ -89,7 +89,7 @@ struct Kept {
 impl Kept {
     fn is_read_as(&self, record: &Record) {
         assert_eq!(record.handle, self.new.handle);
-        assert_eq!(record.id, *self.new.job.id());
+        assert_eq!(record.id.as_ref(), self.new.job.id());
         assert_eq!(
             (record.state, record.expires_at),
             (self.state, self.expires_at)

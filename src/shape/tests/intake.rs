@@ -1,7 +1,7 @@
 //! What is merged, and what goes alone.
 
 use super::*;
-use crate::job::JobError;
+use crate::shape::JobError;
 
 const SINGLE: &str = "call = '/input'\nsingle = ['value', 'integers', 'objects']\n\
      match = 'position'\nreply = '[$results]'";
