@@ -5,32 +5,41 @@
 //! use it as an honest counterpart. It shares no code with the proxy, so that a mistake in one
 //! does not hide the same mistake in the other.
 //!
-//! A batch goes through three steps: `batch.rs` reads it, `plan.rs` decides by chance what becomes
-//! of it, and `batch.rs` writes the answer. `args.rs` holds the flags.
+//! `service.rs` names the services that it stands in for, one for each preset. A request goes through
+//! three steps: one of `services/` reads it, `plan.rs` decides by chance what becomes of it, and the
+//! service writes the answer. `asked.rs` is what services have in common, `object.rs` what they read
+//! JSON with, `args.rs` the flags.
 
 mod args;
-mod batch;
+mod asked;
+mod object;
 mod plan;
+mod service;
+mod services;
+#[cfg(test)]
+mod services_tests;
 #[cfg(test)]
 mod tests;
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, HeaderName, StatusCode};
-use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::http::{HeaderMap, HeaderName, StatusCode, Uri};
+use axum::response::Response;
+use axum::routing::{get, post};
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 
 pub use args::Args;
+use asked::Request;
 use plan::Answer;
+pub use service::Service;
 
 /// The largest batch that is read, in bytes: far above what the proxy sends by default, and still
 /// a bound.
@@ -74,7 +83,8 @@ impl SampleUpstream {
         self.local_addr
     }
 
-    /// Answers `POST /batch` over HTTP/1.1 and h2c until `shutdown` completes, then finishes what
+    /// Answers batches over HTTP/1.1 and h2c, at `POST /batch`, or at any path where another service
+    /// than that of jobs is stood in for, and tells at `GET /count` what it has taken, until `shutdown` completes, then finishes what
     /// is under way and returns.
     ///
     /// # Errors
@@ -88,9 +98,15 @@ impl SampleUpstream {
         let shared = Arc::new(Shared {
             args: self.args,
             chance: Mutex::new(chance),
+            requests: AtomicU64::new(0),
+            items: AtomicU64::new(0),
         });
-        let router = Router::new()
-            .route("/batch", post(answer))
+        let router = Router::new().route("/count", get(count));
+        let router = match shared.args.shape.has_one_path() {
+            true => router.route("/batch", post(answer)),
+            false => router.fallback_service(post(answer).with_state(Arc::clone(&shared))),
+        };
+        let router = router
             .layer(DefaultBodyLimit::max(MAX_BODY))
             .with_state(shared);
         // Without TCP_NODELAY an answer can wait for an acknowledgement; one that can't be set
@@ -108,6 +124,10 @@ impl SampleUpstream {
 struct Shared {
     args: Args,
     chance: Mutex<fastrand::Rng>,
+    /// How many have been answered with success.
+    requests: AtomicU64,
+    /// How many of their items were neither lost nor failed.
+    items: AtomicU64,
 }
 
 impl Shared {
@@ -117,39 +137,59 @@ impl Shared {
         let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
         chance.fork()
     }
+
+    fn refuse(&self, status: StatusCode, message: &str) -> Response {
+        services::refusal(self.args.shape, status, message)
+    }
 }
 
-/// `POST /batch`.
-async fn answer(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
+/// One batch, or one call by itself.
+async fn answer(
+    State(shared): State<Arc<Shared>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let args = &shared.args;
-    let jobs = match batch::parse(&body) {
-        Ok(jobs) => jobs,
-        Err(error) => {
-            let sentence =
-                format!("A batch is a JSON array of {{\"id\", \"body\"}} objects: {error}.\n");
-            return (StatusCode::BAD_REQUEST, sentence).into_response();
-        }
+    let request = Request {
+        path: uri.path(),
+        headers: &headers,
+        body: &body,
     };
+    let asked = match services::read(args.shape, request) {
+        Ok(asked) => asked,
+        Err(error) => return shared.refuse(StatusCode::BAD_REQUEST, &error),
+    };
+    let items = asked.items();
     let batch_id = headers.get(X_BATCH_ID).and_then(|id| id.to_str().ok());
-    tracing::debug!(size = jobs.len(), batch_id, "sample upstream took a batch");
+    tracing::debug!(size = items, batch_id, "sample upstream took a batch");
 
-    if let Some(max) = args.max_batch.filter(|max| jobs.len() > max.get()) {
-        let sentence = format!(
-            "A batch of {} jobs is over --max-batch {max}.\n",
-            jobs.len()
-        );
-        return (StatusCode::PAYLOAD_TOO_LARGE, sentence).into_response();
+    if let Some(max) = args.max_batch.filter(|max| items > max.get()) {
+        let sentence = format!("A batch of {items} jobs is over --max-batch {max}.");
+        return shared.refuse(StatusCode::PAYLOAD_TOO_LARGE, &sentence);
     }
-    let plan = plan::plan(&mut shared.fork_chance(), jobs.len(), args);
+    let plan = plan::plan(&mut shared.fork_chance(), items, args);
     // A sleep of 0 would still wait for the timer's next tick.
     if !plan.delay.is_zero() {
         tokio::time::sleep(plan.delay).await;
     }
-    match plan.answer {
-        Answer::Fail => (args.status, "A failure asked for with --fail-rate.\n").into_response(),
-        Answer::Results(results) => {
-            let body = batch::encode(&jobs, &results);
-            ([(CONTENT_TYPE, "application/json")], body).into_response()
-        }
+    let results = match plan.answer {
+        Answer::Fail => return shared.refuse(args.status, "A failure asked for with --fail-rate."),
+        Answer::Results(results) => results,
+    };
+    let response = asked.answer(&results);
+    if response.status().is_success() {
+        let taken = results.iter().filter(|result| !result.error).count();
+        shared.requests.fetch_add(1, Ordering::Relaxed);
+        shared.items.fetch_add(taken as u64, Ordering::Relaxed);
     }
+    response
+}
+
+/// `GET /count`.
+async fn count(State(shared): State<Arc<Shared>>) -> Response {
+    let requests = shared.requests.load(Ordering::Relaxed);
+    let items = shared.items.load(Ordering::Relaxed);
+    let body = format!(r#"{{"requests":{requests},"items":{items}}}"#);
+    asked::json(StatusCode::OK, body)
 }

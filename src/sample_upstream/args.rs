@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 
+use super::service::Service;
 use crate::address::parse_address;
 
 /// How the sample upstream behaves.
@@ -17,6 +18,11 @@ pub struct Args {
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9000")]
     #[arg(value_parser = parse_address)]
     pub listen: String,
+
+    /// Service to stand in for, named as the preset that speaks to it
+    #[arg(long, value_name = "NAME", value_enum, default_value = "jobs")]
+    #[arg(hide_possible_values = true)]
+    pub shape: Service,
 
     /// Time a batch takes, such as 5ms
     #[arg(long, value_name = "TIME", default_value = "0", value_parser = duration)]
@@ -38,7 +44,7 @@ pub struct Args {
     #[arg(long, value_name = "CODE", default_value = "500", value_parser = status)]
     pub status: StatusCode,
 
-    /// Rate of results that carry an `error`, 0 to 1
+    /// Rate of jobs that fail, said as the service says it, 0 to 1
     #[arg(long, value_name = "RATE", default_value = "0", value_parser = rate)]
     pub job_error_rate: f64,
 
@@ -46,7 +52,7 @@ pub struct Args {
     #[arg(long, value_name = "RATE", default_value = "0", value_parser = rate)]
     pub drop_rate: f64,
 
-    /// Answer in random order
+    /// Answer in random order, where ids or indices tell whose a result is
     #[arg(long)]
     pub shuffle: bool,
 
@@ -63,6 +69,7 @@ impl Default for Args {
     fn default() -> Self {
         Self {
             listen: "127.0.0.1:9000".to_owned(),
+            shape: Service::default(),
             delay: Duration::ZERO,
             per_job_delay: Duration::ZERO,
             jitter: Duration::ZERO,
@@ -121,11 +128,12 @@ mod tests {
 
     #[test]
     fn every_flag_arrives() {
-        let line = "--listen 127.0.0.1:0 --delay 5ms --per-job-delay 20us --jitter 1s --fail-rate 0.5 \
+        let line = "--listen 127.0.0.1:0 --shape json-rpc --delay 5ms --per-job-delay 20us --jitter 1s --fail-rate 0.5 \
                     --status 429 --job-error-rate 1 --drop-rate 0.25 --shuffle --max-batch 32 --seed 7";
         let flags: Vec<&str> = line.split_whitespace().collect();
         let expected = Args {
             listen: "127.0.0.1:0".to_owned(),
+            shape: Service::JsonRpc,
             delay: Duration::from_millis(5),
             per_job_delay: Duration::from_micros(20),
             jitter: Duration::from_secs(1),

@@ -50,7 +50,7 @@ pub(super) fn plan(chance: &mut fastrand::Rng, n: usize, args: &Args) -> Plan {
             results.push(Planned { job, error });
         }
     }
-    if args.shuffle {
+    if args.shuffle && args.shape.shuffles() {
         chance.shuffle(&mut results);
     }
     let answer = if fails {

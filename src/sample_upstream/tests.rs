@@ -11,14 +11,14 @@ use tokio::task::JoinHandle;
 use super::*;
 
 /// A running sample upstream. Dropping it shuts it down.
-struct Running {
-    address: SocketAddr,
+pub(super) struct Running {
+    pub(super) address: SocketAddr,
     url: String,
     shutdown: oneshot::Sender<()>,
     task: JoinHandle<io::Result<()>>,
 }
 
-async fn start(args: Args) -> Running {
+pub(super) async fn start(args: Args) -> Running {
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
     let listen = listen.to_string();
     let upstream = bind(Args { listen, ..args }).await.unwrap();

@@ -1,34 +1,61 @@
-//! The wire: a batch of jobs in, an array of results out. Ids and bodies are kept as they are
-//! spelled, byte for byte, and never turned into values.
+//! The batches of microbatch itself: jobs in, an array of results out. Ids and bodies are kept as
+//! they are spelled, byte for byte, and never turned into values.
 
-use std::borrow::Cow;
-use std::fmt;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::de::Error;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use crate::sample_upstream::asked::{Asked, json};
+use crate::sample_upstream::object::Object;
+use crate::sample_upstream::plan::Planned;
 
-use super::plan::Planned;
+/// A batch.
+#[derive(Debug)]
+pub(super) struct Jobs<'a>(Vec<Job<'a>>);
+
+pub(super) fn read(body: &[u8]) -> Result<Jobs<'_>, String> {
+    let wrong =
+        |error| format!("A batch is a JSON array of {{\"id\", \"body\"}} objects: {error}.");
+    parse(body).map(Jobs).map_err(wrong)
+}
+
+impl Asked for Jobs<'_> {
+    fn items(&self) -> usize {
+        self.0.len()
+    }
+
+    fn answer(&self, results: &[Planned]) -> Response {
+        json(StatusCode::OK, encode(&self.0, results))
+    }
+}
 
 /// One job, borrowed from the batch it came in.
 #[derive(Debug)]
-pub(super) struct Job<'a> {
+struct Job<'a> {
     id: &'a str,
     body: &'a str,
 }
 
-/// Reads a JSON array of `{"id", "body"}` objects. A missing `body` is `null`, other members are
-/// ignored, and of members with one name the last counts, as with most JSON parsers.
+/// Reads a JSON array of `{"id", "body"}` objects. A missing `body` is `null`, and other members are
+/// ignored.
 ///
 /// # Errors
 ///
-/// What is wrong and where, when it isn't JSON, not an array of objects, or an object has no `id`.
-pub(super) fn parse(body: &[u8]) -> Result<Vec<Job<'_>>, serde_json::Error> {
-    serde_json::from_slice(body)
+/// What is wrong, when it isn't JSON, not an array of objects, or an object has no `id`.
+fn parse(body: &[u8]) -> Result<Vec<Job<'_>>, serde_json::Error> {
+    let objects: Vec<Object<'_>> = serde_json::from_slice(body)?;
+    let jobs = objects.iter().map(|object| {
+        let id = object.get("id");
+        Ok(Job {
+            id: id.ok_or_else(|| serde_json::Error::missing_field("id"))?,
+            body: object.get("body").unwrap_or("null"),
+        })
+    });
+    jobs.collect()
 }
 
 /// Writes the planned results as a JSON array.
-pub(super) fn encode(jobs: &[Job<'_>], results: &[Planned]) -> String {
+fn encode(jobs: &[Job<'_>], results: &[Planned]) -> String {
     let planned = || {
         results
             .iter()
@@ -56,42 +83,6 @@ pub(super) fn encode(jobs: &[Job<'_>], results: &[Planned]) -> String {
     json.push(']');
     json
 }
-
-impl<'de: 'a, 'a> Deserialize<'de> for Job<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(JobVisitor)
-    }
-}
-
-/// Reads one object: a derived `Deserialize` would refuse a second member of the same name, which
-/// the proxy lets through.
-struct JobVisitor;
-
-impl<'de> Visitor<'de> for JobVisitor {
-    type Value = Job<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a job, which is an object")
-    }
-
-    fn visit_map<M: MapAccess<'de>>(self, mut members: M) -> Result<Job<'de>, M::Error> {
-        let mut id = None;
-        let mut body = "null";
-        while let Some(Name(name)) = members.next_key()? {
-            match &*name {
-                "id" => id = Some(members.next_value::<&RawValue>()?.get()),
-                "body" => body = members.next_value::<&RawValue>()?.get(),
-                _ => drop(members.next_value::<IgnoredAny>()?),
-            }
-        }
-        let id = id.ok_or_else(|| M::Error::missing_field("id"))?;
-        Ok(Job { id, body })
-    }
-}
-
-/// A member's name, borrowed where it has no escapes.
-#[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[cfg(test)]
 mod tests {
@@ -152,7 +143,7 @@ mod tests {
         let cases: [(&[u8], &str); 6] = [
             (b"", "EOF"),
             (b"{}", "expected a sequence"),
-            (b"[1]", "expected a job, which is an object"),
+            (b"[1]", "expected an object"),
             (br#"[{"body":1}]"#, "missing field `id`"),
             (br#"[{"id":1}"#, "EOF"),
             (b"[{\"id\":\"\xff\"}]", "invalid unicode"),
