@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
@@ -13,6 +14,7 @@ use clap_complete::Shell;
 use crate::config::{Flags, JOBS, Locator, parse_duration};
 use crate::printable::{SHOWN, cut, printable};
 use crate::sample_upstream;
+use crate::shape::presets;
 
 const SETTINGS: &str = "\
 All settings: config/microbatch.toml, or `microbatch check`. Flags override environment variables
@@ -75,6 +77,12 @@ pub enum Command {
     /// Load the configuration and print it whole as TOML, secrets redacted
     #[command(after_help = SETTINGS)]
     Check(Flags),
+    /// List the presets of shapes, or print one as TOML
+    Shapes {
+        /// The preset to print
+        #[arg(value_parser = PossibleValuesParser::new(presets::all().keys().map(String::as_str)))]
+        name: Option<String>,
+    },
     /// Hand the lines of files in to a running proxy as jobs, and write their results
     #[command(after_help = EXIT_CODES)]
     Submit(Submit),
@@ -276,6 +284,7 @@ mod tests {
             "--sk-live-0123456789abcdef",
             "serve sk-live-0123456789abcdef",
             "completions sk-live-0123456789abcdef",
+            "shapes sk-live-0123456789abcdef",
             "completions --sk-live-0123456789abcdef",
             "top --timeout sk-live-0123456789abcdef",
             "upstream --delay sk-live-0123456789abcdef",
@@ -381,6 +390,8 @@ mod tests {
             "top -h",
             "submit -h",
             "submit --help",
+            "shapes --help",
+            "upstream --help",
         ] {
             let help = parse(words).unwrap_err().to_string();
             assert!(help.lines().count() <= 45, "{help}");

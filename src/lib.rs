@@ -62,7 +62,7 @@
 //! | `app` | `batcher`, `config`, `engine`, `http`, `job`, `later`, `observe`, `resilience`, `route`, `server`, `shape`, `telemetry`, `upstream` |
 //! | `ask` | `address`, `printable` |
 //! | `aside` |  |
-//! | `cli` | `config`, `printable`, `sample_upstream` |
+//! | `cli` | `config`, `printable`, `sample_upstream`, `shape` |
 //! | `code` |  |
 //! | `config` | `address`, `batcher`, `engine`, `http`, `later`, `observe`, `printable`, `resilience`, `server`, `telemetry`, `upstream` |
 //! | `engine` | `aside`, `batcher`, `code`, `fault`, `job`, `job_id`, `json`, `later`, `observe`, `resilience`, `shape`, `throttle`, `trace_context`, `upstream` |
@@ -73,7 +73,7 @@
 //! | `json` |  |
 //! | `later` | `aside`, `code`, `job`, `job_id`, `observe`, `throttle` |
 //! | `lazy_timeout` |  |
-//! | `main` | `address`, `app`, `ask`, `cli`, `config`, `printable`, `sample_upstream`, `submit`, `telemetry`, `top` |
+//! | `main` | `address`, `app`, `ask`, `cli`, `config`, `printable`, `sample_upstream`, `shape`, `submit`, `telemetry`, `top` |
 //! | `observe` | `batcher`, `code`, `fault`, `printable`, `throttle` |
 //! | `printable` |  |
 //! | `resilience` | `batcher` |

@@ -12,6 +12,7 @@ use microbatch::ask::{Asker, advice};
 use microbatch::cli::{self, Ask, Cli, Command, Submit, Top};
 use microbatch::config::{self, Flags, Loaded, Mistakes, NeedUpstream, Options};
 use microbatch::printable::printable_json;
+use microbatch::shape::presets;
 use microbatch::submit::{self, submit};
 use microbatch::{sample_upstream, telemetry};
 use tokio::runtime::{Builder, Runtime};
@@ -87,6 +88,13 @@ async fn run(command: Command) -> anyhow::Result<End> {
         Command::Demo(flags) => return demo(&flags).await,
         Command::Upstream(args) => upstream(args).await?,
         Command::Check(flags) => check(&load(&flags, NeedUpstream::Yes)?)?,
+        Command::Shapes { name } => {
+            let text = match name.as_deref().and_then(presets::text) {
+                Some(table) => format!("{table}\n"),
+                None => list_of_presets(),
+            };
+            io::stdout().write_all(text.as_bytes())?;
+        }
         Command::Submit(given) => return hand_in(given).await.map(End::Code),
         Command::Healthcheck(ask) => return ask_ready(&asker(&ask)?).await.map(End::Code),
         Command::Advice(given) => {
@@ -244,6 +252,14 @@ fn check(loaded: &Loaded) -> anyhow::Result<()> {
     }
     io::stdout().write_all(loaded.options.to_toml().as_bytes())?;
     Ok(())
+}
+
+/// Each preset with what it is for.
+fn list_of_presets() -> String {
+    let width = presets::all().keys().map(String::len).max();
+    let width = width.unwrap_or_default();
+    let lines = presets::summaries().map(|(name, what)| format!("{name:width$}  {what}\n"));
+    lines.collect()
 }
 
 /// Who asks the proxy that these settings are of.

@@ -19,7 +19,7 @@ pub struct Args {
     #[arg(value_parser = parse_address)]
     pub listen: String,
 
-    /// Service to stand in for, named as the preset that speaks to it
+    /// Service to stand in for, by its preset's name
     #[arg(long, value_name = "NAME", value_enum, default_value = "jobs")]
     #[arg(hide_possible_values = true)]
     pub shape: Service,

@@ -16,13 +16,25 @@ pub fn all() -> &'static BTreeMap<String, Keys> {
     &ALL
 }
 
+/// Every preset in the order of their file, with what it is for in a line.
+pub fn summaries() -> impl Iterator<Item = (&'static str, &'static str)> {
+    tables().filter_map(|(name, table)| {
+        let first = table.lines().next()?.strip_prefix("# ")?;
+        Some((name, first.trim_end_matches('.')))
+    })
+}
+
 /// A preset's table as it is written, with the comment above it.
 pub fn text(name: &str) -> Option<&'static str> {
+    let (_, table) = tables().find(|(it, _)| *it == name)?;
+    Some(table)
+}
+
+/// Each by its name.
+fn tables() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let header = |line: &'static str| line.strip_prefix('[')?.strip_suffix(']');
     let tables = TEXT.split("\n\n").map(str::trim);
-    let header = format!("[{name}]");
-    tables
-        .into_iter()
-        .find(|table| table.lines().any(|line| line == header))
+    tables.filter_map(move |table| Some((table.lines().find_map(header)?, table)))
 }
 
 /// The keys with those of the preset that they are like, which has all that they don't.
@@ -74,6 +86,17 @@ mod tests {
             assert_eq!(parsed[name], *keys);
         }
         assert_eq!(text("job"), None);
+    }
+
+    #[test]
+    fn each_preset_has_a_line_that_says_what_it_is_for() {
+        let all_of_them: BTreeMap<_, _> = summaries().collect();
+        assert!(all_of_them.keys().eq(all().keys()), "{all_of_them:?}");
+        for (name, line) in summaries() {
+            let rest = text(name).unwrap().strip_prefix("# ").unwrap();
+            assert!(rest.starts_with(&format!("{line}.\n")), "{rest}");
+            assert!(line.chars().count() <= 76, "{line}");
+        }
     }
 
     #[test]

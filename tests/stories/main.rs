@@ -83,6 +83,9 @@ mod process;
 mod situations;
 mod top;
 
+// Shapes, for shells.
+mod shapes_command;
+
 // Answers fetched later, for shells.
 mod submit;
 mod submit_proxy;
