@@ -20,6 +20,7 @@ mod lease;
 mod pool;
 mod response;
 mod socket;
+mod target;
 mod tracked;
 mod unsent;
 #[cfg(test)]
@@ -30,4 +31,5 @@ pub use client::{Settings, Upstream};
 pub use connect::SetupError;
 pub use error::CallError;
 pub use response::{Ended, Origin, Response};
+pub use target::{Target, TargetError};
 pub use tracked::DispatchFlag;
