@@ -22,6 +22,7 @@ mod lease;
 mod pool;
 mod response;
 mod socket;
+mod target;
 mod tracked;
 mod unsent;
 #[cfg(test)]
@@ -35,4 +36,5 @@ pub use error::{CallError, chain};
 pub use headers::credentials;
 pub use hop_by_hop::{strip_hop_by_hop, tokens};
 pub use response::{Ended, Origin, Response};
+pub use target::{Target, TargetError};
 pub use tracked::DispatchFlag;
