@@ -168,8 +168,8 @@ impl Part {
     }
 }
 
-/// Whether one of the segments, however encoded, is `.` or `..`.
-fn walks(capture: &str) -> bool {
+/// Whether one of the segments of what a path captured, however encoded, is `.` or `..`.
+pub fn walks(capture: &str) -> bool {
     capture.contains(['.', '%'])
         && percent_decode_str(capture)
             .decode_utf8_lossy()
