@@ -17,6 +17,7 @@ mod authority;
 mod body;
 mod buffered;
 mod context;
+mod forward;
 mod gate;
 mod headers;
 mod jobs;

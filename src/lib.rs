@@ -69,7 +69,7 @@
 //! | `engine` | `aside`, `batcher`, `code`, `fault`, `job`, `job_id`, `json`, `later`, `observe`, `resilience`, `shape`, `throttle`, `trace_context`, `upstream` |
 //! | `fault` | `code`, `json` |
 //! | `forward` | `throttle`, `upstream` |
-//! | `http` | `aside`, `batcher`, `code`, `engine`, `job`, `job_id`, `later`, `observe`, `route`, `server`, `shape`, `trace_context` |
+//! | `http` | `aside`, `batcher`, `code`, `engine`, `forward`, `job_id`, `job`, `later`, `observe`, `route`, `server`, `shape`, `trace_context` |
 //! | `job` | `job_id`, `shape`, `trace_context` |
 //! | `job_id` |  |
 //! | `json` |  |
@@ -79,7 +79,7 @@
 //! | `observe` | `batcher`, `code`, `fault`, `printable`, `throttle` |
 //! | `printable` |  |
 //! | `resilience` | `batcher` |
-//! | `route` | `batcher`, `code`, `engine`, `job`, `observe`, `shape` |
+//! | `route` | `batcher`, `code`, `engine`, `forward`, `job`, `observe`, `shape` |
 //! | `sample_upstream` | `address` |
 //! | `server` | `throttle` |
 //! | `shape` | `fault`, `job_id`, `json` |
