@@ -79,7 +79,7 @@
 //! | `observe` | `batcher`, `code`, `fault`, `printable`, `throttle` |
 //! | `printable` |  |
 //! | `resilience` | `batcher` |
-//! | `route` | `batcher`, `code`, `engine`, `forward`, `job`, `observe`, `shape` |
+//! | `route` | `batcher`, `code`, `engine`, `forward`, `job`, `observe`, `shape`, `upstream` |
 //! | `sample_upstream` | `address` |
 //! | `server` | `throttle` |
 //! | `shape` | `fault`, `job_id`, `json` |
