@@ -56,7 +56,6 @@ impl Route {
     fn is_plain(&self) -> bool {
         self.name == RouteName::jobs()
             && !self.shape.lets_alone()
-            && !self.shape.lone_goes_as_it_came()
             && self.forward_headers.is_empty()
     }
 

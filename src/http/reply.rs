@@ -226,8 +226,8 @@ mod tests {
     use super::*;
     use crate::route;
 
-    #[test]
-    fn what_is_kept_is_what_a_caller_gets_but_for_the_connection() {
+    #[tokio::test]
+    async fn what_is_kept_is_what_a_caller_gets_but_for_the_connection() {
         let routes = route::tests::jobs();
         let id = JobId::parse("7").unwrap();
         let account = Buffered::new(usize::MAX, 1);

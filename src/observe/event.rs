@@ -107,6 +107,13 @@ pub enum Event {
         /// What.
         step: StoreStep,
     },
+    /// A call was forwarded by itself, as it came.
+    Alone {
+        /// Why it was not merged, as metrics spell it.
+        why: &'static str,
+    },
+    /// A request to a path of no route was passed through.
+    PassedThrough,
 }
 
 /// Why a batch was split.

@@ -33,7 +33,7 @@ pub(super) fn of_every_request(url: &Url, given: HeaderMap) -> HeaderMap {
 }
 
 /// The URL's user information as a header (RFC 7617).
-fn credentials(url: &Url) -> Option<HeaderValue> {
+pub fn credentials(url: &Url) -> Option<HeaderValue> {
     let (user, password) = (url.username(), url.password());
     if user.is_empty() && password.is_none() {
         return None;

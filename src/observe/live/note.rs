@@ -89,7 +89,9 @@ impl Live {
             | Event::Retried
             | Event::BudgetExhausted
             | Event::Split(_)
-            | Event::Unmatched(_) => {}
+            | Event::Unmatched(_)
+            | Event::Alone { .. }
+            | Event::PassedThrough => {}
         }
     }
 

@@ -153,7 +153,10 @@ impl Metrics {
                 self.commit_records.observe(records as u64);
             }
             Event::StoreFailed { step } => add(&self.store_errors[step as usize], 1),
-            Event::BatchFailed { .. } | Event::JobsFailed(_) => {}
+            Event::BatchFailed { .. }
+            | Event::JobsFailed(_)
+            | Event::Alone { .. }
+            | Event::PassedThrough => {}
         }
     }
 
