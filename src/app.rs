@@ -6,6 +6,7 @@
 
 mod compose;
 mod drain;
+mod route;
 
 use std::io;
 use std::net::SocketAddr;
@@ -31,6 +32,9 @@ use drain::{Listeners, drain};
 /// Why the proxy can't start.
 #[derive(Debug, Error)]
 pub enum StartError {
+    /// There is nothing to serve.
+    #[error("there is no route: set upstream.url, or name a route in [routes.NAME]")]
+    NoRoute,
     /// A listener's address can't be taken.
     #[error("{key}: can't listen on {address}: {error}; {}", .error.way_out(key, flag))]
     Listen {
@@ -57,7 +61,7 @@ pub struct App {
     jobs_listener: TcpListener,
     admin_listener: Option<TcpListener>,
     workers: Workers,
-    upstream: Upstream,
+    upstreams: Vec<Upstream>,
     settings: Settings,
 }
 
@@ -72,12 +76,17 @@ async fn listen(key: &'static str, address: &str) -> Result<TcpListener, StartEr
 }
 
 impl App {
-    /// Binds the listeners and prepares the upstream's client.
+    /// Binds the listeners and prepares the upstreams' clients.
     ///
     /// # Errors
     /// [`StartError`]; nothing is bound then.
     pub async fn bind(settings: Settings) -> Result<Self, StartError> {
-        let upstream = Upstream::new(settings.route.upstream.clone())?;
+        if settings.routes.is_empty() {
+            return Err(StartError::NoRoute);
+        }
+        let upstreams = settings.routes.iter();
+        let upstreams = upstreams.map(|route| Upstream::new(route.upstream.clone()));
+        let upstreams = upstreams.collect::<Result<_, _>>()?;
         let jobs_listener = listen("server.listen", &settings.listen).await?;
         let admin_listener = match &settings.admin {
             Some(admin) => Some(listen("admin.listen", &admin.listen).await?),
@@ -88,7 +97,7 @@ impl App {
             jobs_listener,
             admin_listener,
             workers,
-            upstream,
+            upstreams,
             settings,
         })
     }
@@ -118,17 +127,17 @@ impl App {
             jobs_listener,
             admin_listener,
             workers,
-            upstream,
+            upstreams,
             settings,
         } = self;
         let workers = Arc::new(workers);
         // Also where callers get a fixed number: the upstream takes some too.
         let files = files::raise_limit();
-        let for_callers = || files::for_callers(files, settings.route.upstream.connections);
+        let for_callers = || files::for_callers(files, settings.slots(), settings.alone());
         let max_connections = settings.max_connections.unwrap_or_else(for_callers);
         let (shutdown, limits) = (settings.shutdown, settings.callers);
         let operators_limits = settings.operators;
-        let proxy = Arc::new(Proxy::new(settings, upstream, &workers));
+        let proxy = Arc::new(Proxy::new(settings, upstreams, &workers));
         let (stop_accepting, stopped) = watch::channel(false);
         let callers = Connections::new(max_connections);
         let (made, runtimes) = (Arc::clone(&proxy), Arc::clone(&workers));
