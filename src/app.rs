@@ -24,8 +24,8 @@ use crate::server::files;
 use crate::server::listener::accept;
 use crate::server::runtimes::Workers;
 use crate::server::tcp::{self, BindError, bind};
-use crate::upstream::{self, Upstream};
-use compose::Proxy;
+use crate::upstream;
+use compose::{Clients, Proxy};
 pub use drain::Report;
 use drain::{Listeners, drain};
 
@@ -61,7 +61,7 @@ pub struct App {
     jobs_listener: TcpListener,
     admin_listener: Option<TcpListener>,
     workers: Workers,
-    upstreams: Vec<Upstream>,
+    clients: Clients,
     settings: Settings,
 }
 
@@ -84,9 +84,7 @@ impl App {
         if settings.routes.is_empty() {
             return Err(StartError::NoRoute);
         }
-        let upstreams = settings.routes.iter();
-        let upstreams = upstreams.map(|route| Upstream::new(route.upstream.clone()));
-        let upstreams = upstreams.collect::<Result<_, _>>()?;
+        let clients = Clients::new(&settings)?;
         let jobs_listener = listen("server.listen", &settings.listen).await?;
         let admin_listener = match &settings.admin {
             Some(admin) => Some(listen("admin.listen", &admin.listen).await?),
@@ -97,7 +95,7 @@ impl App {
             jobs_listener,
             admin_listener,
             workers,
-            upstreams,
+            clients,
             settings,
         })
     }
@@ -127,7 +125,7 @@ impl App {
             jobs_listener,
             admin_listener,
             workers,
-            upstreams,
+            clients,
             settings,
         } = self;
         let workers = Arc::new(workers);
@@ -137,7 +135,7 @@ impl App {
         let max_connections = settings.max_connections.unwrap_or_else(for_callers);
         let (shutdown, limits) = (settings.shutdown, settings.callers);
         let operators_limits = settings.operators;
-        let proxy = Arc::new(Proxy::new(settings, upstreams, &workers));
+        let proxy = Arc::new(Proxy::new(settings, clients, &workers));
         let (stop_accepting, stopped) = watch::channel(false);
         let callers = Connections::new(max_connections);
         let (made, runtimes) = (Arc::clone(&proxy), Arc::clone(&workers));

@@ -12,16 +12,14 @@ use std::sync::atomic::AtomicBool;
 use axum::Router;
 use tokio::sync::watch;
 
-use super::route::route;
-use crate::batcher::Batcher;
+use super::route::{self, route};
 use crate::config::Settings;
 use crate::engine::Phase;
-use crate::engine::outcome::JobResult;
+use crate::forward::Forwarder;
 use crate::http::{
-    Admin, Answers, Buffered, Caller, HostNames, Jobs, JobsInner, Lane, Operator, admin_router,
+    Admin, Batchers, Buffered, Caller, HostNames, Jobs, JobsInner, Lane, Operator, admin_router,
     jobs_router,
 };
-use crate::job::Job;
 use crate::later::Later;
 use crate::later::memory::Memory;
 use crate::observe::Observer;
@@ -29,7 +27,7 @@ use crate::route::Routes;
 use crate::route::paths::Paths;
 use crate::server::runtimes::Workers;
 use crate::telemetry;
-use crate::upstream::Upstream;
+use crate::upstream::SetupError;
 
 /// See the module.
 pub(super) struct Proxy {
@@ -43,15 +41,36 @@ pub(super) struct Proxy {
     pub ready: Arc<AtomicBool>,
     /// What answers operators, unless there is no listener for them.
     pub operators: Option<Operators>,
-    /// Each route's batcher, as each worker has it.
-    batchers: Vec<Box<[Batcher<Job, JobResult>]>>,
+    /// Where requests are passed on to, one by one.
+    pub forwarders: Vec<Forwarder>,
+    /// The routes' batchers as each worker has them.
+    batchers: Vec<Batchers>,
     jobs: Jobs,
     jobs_router: Router,
 }
 
+/// The clients of all that calls.
+#[derive(Debug)]
+pub(super) struct Clients {
+    routes: Vec<route::Clients>,
+    passthrough: Option<Forwarder>,
+}
+
+impl Clients {
+    /// Prepares to call; nothing is connected yet.
+    pub fn new(settings: &Settings) -> Result<Self, SetupError> {
+        let routes = settings.routes.iter().map(route::Clients::new);
+        let passthrough = settings.passthrough.clone().map(Forwarder::new);
+        Ok(Self {
+            routes: routes.collect::<Result<_, _>>()?,
+            passthrough: passthrough.transpose()?,
+        })
+    }
+}
+
 impl Proxy {
-    /// Calls of each route go to its own of `upstreams`, and jobs are processed by `workers`.
-    pub fn new(settings: Settings, upstreams: Vec<Upstream>, workers: &Workers) -> Self {
+    /// Calls are made by these clients, and jobs are processed by `workers`.
+    pub fn new(settings: Settings, clients: Clients, workers: &Workers) -> Self {
         let Settings {
             jobs,
             routes: of_routes,
@@ -71,19 +90,13 @@ impl Proxy {
         });
         let (drawn, advice) = (of_routes[0].drawn.clone(), of_routes[0].advice);
         let mut paths = Paths::default();
-        let made = of_routes.into_iter().zip(upstreams).zip(observers);
+        let made = of_routes.into_iter().zip(clients.routes).zip(observers);
         let made = made
             .enumerate()
-            .map(|(number, ((settings, upstream), observer))| {
+            .map(|(number, ((settings, clients), observer))| {
                 // The settings have found no fault with it.
                 let _captures = paths.add(&settings.path, number);
-                route(
-                    settings,
-                    upstream,
-                    observer,
-                    current.clone(),
-                    later.as_ref(),
-                )
+                route(settings, clients, observer, current.clone(), later.as_ref())
             });
         let made: Vec<_> = made.collect();
         let routes = Routes::new(made, paths);
@@ -94,26 +107,23 @@ impl Proxy {
             });
             batchers.collect()
         });
-        let first = &routes.all()[0];
-        let answers = Answers {
-            timing: jobs.timing,
-            idempotent: first.idempotent,
-        };
         if let Some(later) = &later {
-            let lane = Lane::new(first.batcher.clone(), later.clone(), answers);
+            let lane = Lane::new(routes.clone(), later.clone(), jobs.timing);
             later.start(Arc::new(lane));
         }
+        let of_routes = routes.all().iter().filter_map(|route| route.alone.clone());
+        let forwarders = of_routes.chain(clients.passthrough.clone()).collect();
         let jobs = Jobs::from(JobsInner {
-            route: Arc::clone(first),
+            routes: routes.clone(),
             hosts: jobs.hosts,
             buffered: Buffered::new(jobs.max_buffered, jobs.max_body),
             max_body: jobs.max_body,
-            max_depth: jobs.max_depth,
             request_timeout: jobs.request_timeout,
             read_timeout: jobs.read_timeout,
-            answers,
+            timing: jobs.timing,
             phase: current,
             later: later.clone(),
+            passthrough: clients.passthrough,
         });
         let ready = Arc::new(AtomicBool::new(true));
         let operators = admin.map(|admin| Operators {
@@ -134,9 +144,10 @@ impl Proxy {
             later,
             phase,
             ready,
+            forwarders,
             operators,
             batchers,
-            jobs_router: jobs_router(jobs.clone()),
+            jobs_router: jobs_router(&jobs),
             jobs,
         }
     }
@@ -144,7 +155,7 @@ impl Proxy {
     /// What serves a caller whom this worker has, and who has reached us at `local`.
     pub fn caller(&self, worker: usize, local: Option<IpAddr>) -> Caller {
         let (jobs, router) = (self.jobs.clone(), self.jobs_router.clone());
-        Caller::new(jobs, &self.batchers[worker][0], router, local)
+        Caller::new(jobs, &self.batchers[worker], router, local)
     }
 }
 

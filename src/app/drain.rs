@@ -15,6 +15,7 @@ use tracing::info;
 use super::compose::Proxy;
 use crate::batcher::Batcher;
 use crate::engine::Phase;
+use crate::forward::Forwarder;
 use crate::later::Later;
 use crate::observe::{ByCode, RecordCounts};
 use crate::route::{Route, Routes};
@@ -54,6 +55,7 @@ pub(super) async fn drain(
         routes,
         later,
         phase,
+        forwarders,
         ..
     } = proxy;
     proxy.ready.store(false, Ordering::Relaxed);
@@ -70,13 +72,18 @@ pub(super) async fn drain(
         for batcher in batchers() {
             batcher.vacated().await;
         }
+        for forwarder in forwarders {
+            forwarder.vacated().await;
+        }
     };
     close(batchers(), later.as_ref(), deadline).await;
+    forwarders.iter().for_each(Forwarder::close);
     phase.send_replace(Phase::Draining);
     stop_accepting.send_replace(true);
     let answered = async {
         if timeout_at(deadline, vacated()).await.is_err() {
             batchers().for_each(Batcher::abandon);
+            forwarders.iter().for_each(Forwarder::cut);
             phase.send_replace(Phase::GivingUp);
             // Everybody has an answer as soon as its task runs.
             let _ = timeout_at(deadline + LAST_WORDS, vacated()).await;

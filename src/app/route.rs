@@ -9,16 +9,37 @@ use crate::batcher::Batcher;
 use crate::config::settings;
 use crate::engine::circuit::Circuit;
 use crate::engine::{Engine, Phase};
+use crate::forward::Forwarder;
 use crate::later::Later;
 use crate::observe::Observer;
 use crate::resilience::budget::Budget;
 use crate::route::Route;
-use crate::upstream::Upstream;
+use crate::upstream::{SetupError, Upstream};
 
-/// Makes a route that calls `upstream`, and tells `observer` what happens on it.
+/// The clients of a route.
+#[derive(Debug)]
+pub(super) struct Clients {
+    /// Of batches.
+    upstream: Upstream,
+    /// Of calls that are not merged, where there are such.
+    alone: Option<Forwarder>,
+}
+
+impl Clients {
+    /// Prepares to call; nothing is connected yet.
+    pub fn new(settings: &settings::Route) -> Result<Self, SetupError> {
+        let alone = settings.alone.clone().map(Forwarder::new);
+        Ok(Self {
+            upstream: Upstream::new(settings.upstream.clone())?,
+            alone: alone.transpose()?,
+        })
+    }
+}
+
+/// Makes a route that calls by `clients`, and tells `observer` what happens on it.
 pub(super) fn route(
     settings: settings::Route,
-    upstream: Upstream,
+    clients: Clients,
     observer: Arc<Observer>,
     phase: watch::Receiver<Phase>,
     later: Option<&Later>,
@@ -27,7 +48,8 @@ pub(super) fn route(
     let circuit = Arc::new(circuit);
     let idempotent = settings.policy.idempotent;
     let mut engine = Engine::new(
-        upstream,
+        clients.upstream,
+        Arc::clone(&settings.shape),
         settings.policy,
         Budget::new(settings.budget, settings.budget_min, Instant::now()),
         Arc::clone(&circuit),
@@ -54,5 +76,6 @@ pub(super) fn route(
         circuit,
         observer,
         idempotent,
+        alone: clients.alone,
     }
 }

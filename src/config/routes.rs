@@ -4,6 +4,7 @@ use super::mistake::{Mistake, Origin, full};
 use super::options::Options;
 use crate::job::RouteName;
 use crate::route::paths::Paths;
+use crate::upstream::Target;
 
 /// The most routes that there may be.
 const MOST: usize = 64;
@@ -98,6 +99,13 @@ pub(crate) fn refused(routes: &[RouteOf], lost: bool) -> Vec<Mistake> {
             }
         };
         let captures: Vec<&str> = captures.iter().map(String::as_str).collect();
+        for (name, url) in [("url", &upstream.url), ("alone_url", &upstream.alone_url)] {
+            let target = url.get().map(|it| Target::compile(it, &captures));
+            if let Some(Err(error)) = target {
+                let key = full(key, &format!("upstream.{name}"));
+                wrong(url.origin(), key, error.to_string());
+            }
+        }
         if let Err(unfit) = route.options.route.shape.compile(&captures) {
             for (origin, part, what) in unfit {
                 let part = full(key, &format!("shape.{part}"));

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use ::http::HeaderName;
+use ::http::{HeaderMap, HeaderName};
 use url::Url;
 
 use super::options::{Options, RouteOptions};
 use super::routes::{self, RouteOf};
 use crate::batcher::{self, OnFull, Wait};
-use crate::engine::{Policy, Results, encode};
+use crate::engine::Policy;
+use crate::forward::{self, Destination};
 use crate::http::{self, HostNames, Setting};
 use crate::job::RouteName;
 use crate::later::{self, StoreKind};
@@ -23,7 +24,8 @@ use crate::resilience::limit;
 use crate::resilience::size::Size;
 use crate::route::paths::Paths;
 use crate::shape::{self, Shape};
-use crate::{server, telemetry, upstream};
+use crate::upstream::{self, Target};
+use crate::{server, telemetry};
 
 /// Concurrent requests of one HTTP/2 connection, a caller's and an operator's.
 const MAX_STREAMS: u32 = 100;
@@ -50,7 +52,7 @@ pub struct Settings {
     /// Where jobs go, and how: that of the top level first, if there is one, and the others by name.
     pub routes: Vec<Route>,
     /// Where requests go that are no route's, unless they are refused.
-    pub passthrough: Option<Passthrough>,
+    pub passthrough: Option<forward::Settings>,
     /// Answers fetched later, unless that is off.
     pub later: Option<later::Settings>,
     /// How the process ends.
@@ -120,36 +122,14 @@ pub struct Route {
     pub circuit_open_for: Duration,
     /// Where to call.
     pub upstream: upstream::Settings,
-    /// Where calls go that are not merged.
-    pub alone: Alone,
+    /// Where calls go that are not merged, where there are such.
+    pub alone: Option<forward::Settings>,
     /// What the histograms of batches reach up to.
     pub bounds: Bounds,
     /// What the page draws as limits.
     pub drawn: http::Limits,
     /// What advice is measured by.
     pub advice: advice::Limits,
-}
-
-/// Where calls go that are not merged.
-#[derive(Clone)]
-pub struct Alone {
-    /// The service's address.
-    pub url: Url,
-    /// The most that may be under way.
-    pub max: usize,
-}
-
-/// Where requests go that are no route's.
-#[derive(Clone)]
-pub struct Passthrough {
-    /// The service's address.
-    pub url: Url,
-    /// The most that may be under way.
-    pub max: usize,
-    /// The longest that the answer's head may take, and then each silence.
-    pub timeout: Duration,
-    /// The longest that a connection may take to open.
-    pub connect_timeout: Duration,
 }
 
 /// How the process ends.
@@ -202,6 +182,15 @@ impl Settings {
             Route::of(route, &captures, threads, later.as_ref())
         });
         let routes = routes.collect::<Option<_>>()?;
+        let passthrough = match options.passthrough.url.get() {
+            None => None,
+            // No credential of a route reaches another service.
+            Some(url) => Some(forwarding(
+                options,
+                Destination::Below(url),
+                HeaderMap::new(),
+            )?),
+        };
         Some(Settings {
             listen,
             threads,
@@ -223,7 +212,7 @@ impl Settings {
             },
             jobs,
             routes,
-            passthrough: passthrough(options)?,
+            passthrough,
             later,
             shutdown: Shutdown {
                 delay: options.shutdown.delay.get()?,
@@ -246,11 +235,8 @@ impl Settings {
 
     /// The most calls that go alone at once, over all routes, and what is no route's.
     pub fn alone(&self) -> usize {
-        let routes = self.routes.iter().filter(|route| route.shape.lets_alone());
-        let routes = routes.map(|route| route.alone.max);
-        routes
-            .chain(self.passthrough.as_ref().map(|it| it.max))
-            .sum()
+        let routes = self.routes.iter().flat_map(|route| &route.alone);
+        routes.chain(&self.passthrough).map(|it| it.max_alone).sum()
     }
 }
 
@@ -260,18 +246,19 @@ impl std::fmt::Debug for Settings {
     }
 }
 
-/// Outer: whether every option has a value.
-fn passthrough(options: &Options) -> Option<Option<Passthrough>> {
+/// How requests are passed on, for those that have these options.
+fn forwarding(options: &Options, to: Destination, headers: HeaderMap) -> Option<forward::Settings> {
     let upstream = &options.route.upstream;
-    let Some(url) = options.passthrough.url.get() else {
-        return Some(None);
-    };
-    Some(Some(Passthrough {
-        url,
-        max: upstream.max_alone.get()?,
+    Some(forward::Settings {
+        to,
+        headers,
         timeout: upstream.timeout.get()?,
         connect_timeout: upstream.connect_timeout.get()?,
-    }))
+        idle_timeout: upstream.idle_timeout.get()?,
+        read_timeout: options.server.read_timeout.get()?,
+        max_alone: upstream.max_alone.get()?,
+        request_timeout: options.server.request_timeout.get()?,
+    })
 }
 
 impl Route {
@@ -294,12 +281,16 @@ impl Route {
             ..
         } = &options.route;
         let captures: Vec<&str> = captures.iter().map(String::as_str).collect();
-        let keys = shape.keys()?;
         let shape = match shape.is_given() {
             false => Arc::clone(Shape::jobs()),
             true => Arc::new(shape.compile(&captures).ok()?),
         };
         let url = upstream.url.get()?;
+        let target = |url: &Url| Target::compile(url.clone(), &captures).ok();
+        let alone = match upstream.alone_url.origin() {
+            None => target(&url)?,
+            Some(_) => target(&upstream.alone_url.get()?)?,
+        };
         let slots = upstream.max_in_flight.get()?;
         let timeout = upstream.timeout.get()?;
         let bounds = Bounds {
@@ -308,12 +299,12 @@ impl Route {
         };
         let largest = Size {
             jobs: bounds.max_size,
-            bytes: bounds.max_bytes - encode::BYTES_PER_ARRAY,
+            bytes: bounds.max_bytes - 1,
         };
         let batcher = batcher::Settings {
             max_size: largest.jobs,
             max_bytes: largest.bytes,
-            item_overhead: encode::BYTES_PER_JOB,
+            item_overhead: 1,
             max_wait: batch.max_wait.get()?,
             detached_max_wait: options.later.max_wait.get()?,
             wait: batch.wait.get()?,
@@ -365,11 +356,6 @@ impl Route {
             },
             batcher,
             policy: Policy {
-                results: match shape.has_no_results() {
-                    true => Results::None,
-                    false => Results::ById,
-                },
-                error_status: keys.error_status.unwrap_or(422),
                 idempotent,
                 split_on: upstream.split_on.get()?,
                 max_attempts: retry.max_attempts.get()?,
@@ -388,7 +374,7 @@ impl Route {
             circuit_open_for: circuit.open_for.get()?,
             upstream: upstream::Settings {
                 runtimes,
-                url: url.clone(),
+                url: target(&url)?,
                 headers: upstream.headers.get()?,
                 timeout,
                 connect_timeout: upstream.connect_timeout.get()?,
@@ -397,12 +383,13 @@ impl Route {
                 max_connection_age: upstream.max_connection_age.get()?,
                 connections: slots.unwrap_or(limit::MAX),
             },
-            alone: Alone {
-                url: match upstream.alone_url.origin() {
-                    None => url,
-                    Some(_) => upstream.alone_url.get()?,
-                },
-                max: upstream.max_alone.get()?,
+            alone: match shape.lets_alone() {
+                false => None,
+                true => Some(forwarding(
+                    options,
+                    Destination::At(alone),
+                    upstream.headers.get()?,
+                )?),
             },
             shape,
             bounds,

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::batcher::{OnFull, Wait};
+use crate::forward::Destination;
 use crate::resilience::backoff::Backoff;
 use crate::resilience::limit;
 use crate::telemetry::Format;
@@ -284,18 +285,17 @@ fn every_option_comes_out_where_it_is_for() {
     let limits = route.limits;
     assert_eq!((limits.max_depth, limits.max_items), (1, 1));
     assert_eq!(limits.max_bytes, 2 << 20);
-    assert_eq!(
-        (route.alone.url.as_str(), route.alone.max),
-        ("http://a/", 1)
-    );
+    assert!(route.alone.is_none(), "no job goes alone");
     let passthrough = settings.passthrough.unwrap();
-    assert_eq!(
-        (passthrough.url.as_str(), passthrough.max),
-        ("http://a/", 1)
-    );
+    assert!(matches!(&passthrough.to, Destination::Below(url) if url.as_str() == "http://a/"));
+    assert_eq!((passthrough.max_alone, passthrough.headers.len()), (1, 0));
     assert_eq!(
         (passthrough.timeout, passthrough.connect_timeout),
         (seconds(1), seconds(2))
+    );
+    assert_eq!(
+        (passthrough.read_timeout, passthrough.request_timeout),
+        (seconds(11), seconds(60))
     );
     let batcher = &route.batcher;
     assert_eq!((batcher.max_size, batcher.max_bytes), (1, (2 << 20) - 1));
