@@ -70,7 +70,7 @@ pub struct Limits {
 #[derive(Clone, Debug, Serialize)]
 pub struct Setting {
     /// Its name.
-    pub key: &'static str,
+    pub key: String,
     /// Its value.
     pub value: String,
 }

@@ -235,7 +235,7 @@ fn failing() -> Vec<(Figures, String, Option<&'static str>)> {
             )),
             NOTHING,
             "`upstream-malformed`: the upstream's answer is not an array but an object; have it answer with an array of objects, each with the `id` of its job, or set `upstream.results = \"none\"` if it gives no results.",
-            Some("upstream.results"),
+            Some("shape.results"),
         ),
         (
             all(other_type()),
