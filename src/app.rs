@@ -7,6 +7,7 @@
 mod compose;
 mod drain;
 mod route;
+mod trial;
 
 use std::io;
 use std::net::SocketAddr;
@@ -28,6 +29,7 @@ use crate::upstream;
 use compose::{Clients, Proxy};
 pub use drain::Report;
 use drain::{Listeners, drain};
+pub use trial::{Trial, TrialError, try_out};
 
 /// Why the proxy can't start.
 #[derive(Debug, Error)]

@@ -10,6 +10,7 @@ use clap::builder::PossibleValuesParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use http::{HeaderName, HeaderValue};
 
 use crate::config::{Flags, JOBS, Locator, parse_duration};
 use crate::printable::{SHOWN, cut, printable};
@@ -23,6 +24,10 @@ All settings: config/microbatch.toml, or `microbatch check`. Flags override envi
 const EXIT_CODES: &str = "\
 Exit code: 0 if every job was done, 1 if any failed or the run could not go on, 2 for wrong flags,
 78 for a wrong configuration, 130 if stopped before the end, 141 if nobody reads the results.";
+
+const TRY: &str = "\
+Bodies go to standard output, byte for byte, and what is said of them to standard error.
+Exit code: 0 if every call was merged or goes alone, and with --send answered 2xx; else 1.";
 
 /// HTTP micro-batching proxy: single jobs in, one JSON array upstream, each caller its own answer
 #[derive(Debug, Parser)]
@@ -80,9 +85,13 @@ pub enum Command {
     /// List the presets of shapes, or print one as TOML
     Shapes {
         /// The preset to print
+        #[arg(hide_possible_values = true)]
         #[arg(value_parser = PossibleValuesParser::new(presets::all().keys().map(String::as_str)))]
         name: Option<String>,
     },
+    /// Show what a route makes of calls, or send them, without a listener
+    #[command(after_help = TRY)]
+    Try(Box<Try>),
     /// Hand the lines of files in to a running proxy as jobs, and write their results
     #[command(after_help = EXIT_CODES)]
     Submit(Submit),
@@ -179,6 +188,42 @@ pub struct Submit {
     /// Where the proxy is.
     #[command(flatten)]
     pub proxy: Locator<JOBS>,
+}
+
+/// What `try` takes.
+#[derive(Debug, Args)]
+pub struct Try {
+    /// Files with a call each, as clients send it; - for standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Take each line of the files for a call (NDJSON)
+    #[arg(long)]
+    pub lines: bool,
+    /// Route to try, where there are several
+    #[arg(long, value_name = "NAME")]
+    pub route: Option<String>,
+    /// Path that is called, where the route's has placeholders; with a query, if any
+    #[arg(long, value_name = "PATH")]
+    pub path: Option<String>,
+    /// Header of each call; Content-Type is application/json unless given
+    #[arg(long = "header", short = 'H', value_name = "NAME: VALUE", value_parser = header)]
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Send the calls, and print what each is answered
+    #[arg(long)]
+    pub send: bool,
+    /// The settings, as `serve` takes them.
+    #[command(flatten)]
+    pub flags: Flags,
+}
+
+fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let wrong = "a header is written 'Name: value'";
+    let (name, value) = text.split_once(':').ok_or(wrong)?;
+    let name = name.trim().parse().map_err(|_| wrong)?;
+    Ok((
+        name,
+        HeaderValue::from_str(value.trim()).map_err(|_| wrong)?,
+    ))
 }
 
 fn in_flight(text: &str) -> Result<usize, String> {
@@ -391,6 +436,8 @@ mod tests {
             "submit -h",
             "submit --help",
             "shapes --help",
+            "try -h",
+            "try --help",
             "upstream --help",
         ] {
             let help = parse(words).unwrap_err().to_string();

@@ -28,7 +28,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | `main`, [`cli`] | the life of the process: commands, flags, settings, log, exit code |
-//! | [`app`] | compose (what answers, from the settings), run, and drain (the order of the end) |
+//! | [`app`] | compose (what answers, from the settings), run, drain (the order of the end), and try without a listener |
 //! | [`config`] | each layer's options, merged and checked into settings, and every mistake at once |
 //! | [`server`] | connections: accepted, spread over runtimes, guarded, bounded, ended in order, whatever is served on them |
 //! | [`http`] | what is said on both listeners: the gate, jobs, problems, admin |
@@ -60,7 +60,7 @@
 //! | room | may know |
 //! |---|---|
 //! | `address` | `printable` |
-//! | `app` | `batcher`, `config`, `engine`, `forward`, `http`, `later`, `observe`, `resilience`, `route`, `server`, `telemetry`, `upstream` |
+//! | `app` | `batcher`, `config`, `engine`, `forward`, `http`, `job`, `later`, `observe`, `printable`, `resilience`, `route`, `server`, `shape`, `telemetry`, `upstream` |
 //! | `ask` | `address`, `printable` |
 //! | `aside` |  |
 //! | `cli` | `config`, `printable`, `sample_upstream`, `shape` |

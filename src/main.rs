@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
 use microbatch::address::connectable;
-use microbatch::app::{App, Report};
+use microbatch::app::{App, Report, Trial, try_out};
 use microbatch::ask::{Asker, advice};
-use microbatch::cli::{self, Ask, Cli, Command, Submit, Top};
+use microbatch::cli::{self, Ask, Cli, Command, Submit, Top, Try};
 use microbatch::config::{self, Flags, Loaded, Mistakes, NeedUpstream, Options};
 use microbatch::printable::printable_json;
 use microbatch::shape::presets;
@@ -95,6 +95,7 @@ async fn run(command: Command) -> anyhow::Result<End> {
             };
             io::stdout().write_all(text.as_bytes())?;
         }
+        Command::Try(given) => return try_calls(*given).await.map(End::Code),
         Command::Submit(given) => return hand_in(given).await.map(End::Code),
         Command::Healthcheck(ask) => return ask_ready(&asker(&ask)?).await.map(End::Code),
         Command::Advice(given) => {
@@ -155,6 +156,24 @@ async fn hand_in(given: Submit) -> anyhow::Result<ExitCode> {
         submit::End::Failed => ExitCode::FAILURE,
         submit::End::Stopped => ExitCode::from(EX_INTERRUPTED),
         submit::End::ReaderGone => ExitCode::from(EX_BROKEN_PIPE),
+    })
+}
+
+/// Tries calls on a route.
+async fn try_calls(given: Try) -> anyhow::Result<ExitCode> {
+    let loaded = load(&given.flags, NeedUpstream::Yes)?;
+    telemetry::init(&loaded.settings.log)?;
+    let trial = Trial {
+        files: given.files,
+        lines: given.lines,
+        route: given.route,
+        path: given.path,
+        headers: given.headers,
+        send: given.send,
+    };
+    Ok(match try_out(loaded.settings, trial).await? {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
     })
 }
 

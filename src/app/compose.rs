@@ -152,6 +152,11 @@ impl Proxy {
         }
     }
 
+    /// What answering calls takes.
+    pub fn jobs(&self) -> &Jobs {
+        &self.jobs
+    }
+
     /// What serves a caller whom this worker has, and who has reached us at `local`.
     pub fn caller(&self, worker: usize, local: Option<IpAddr>) -> Caller {
         let (jobs, router) = (self.jobs.clone(), self.jobs_router.clone());

@@ -32,7 +32,8 @@ pub(super) struct Compiled {
 pub(super) struct Nowhere(pub String);
 
 impl Destination {
-    pub(super) fn url(&self) -> &Url {
+    /// The URL, with its placeholders.
+    pub fn url(&self) -> &Url {
         match self {
             Self::At(target) => target.url(),
             Self::Below(url) => url,

@@ -136,7 +136,7 @@ impl Alone<'_> {
 }
 
 /// Reads a body as the route's shape has it.
-async fn merge(
+pub(super) async fn merge(
     route: &Arc<Route>,
     body: Bytes,
     head: &Parts,

@@ -85,6 +85,7 @@ mod top;
 
 // Shapes, for shells.
 mod shapes_command;
+mod try_command;
 
 // Answers fetched later, for shells.
 mod submit;
