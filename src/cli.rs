@@ -202,7 +202,7 @@ pub struct Try {
     /// Route to try, where there are several
     #[arg(long, value_name = "NAME")]
     pub route: Option<String>,
-    /// Path that is called, where the route's has placeholders; with a query, if any
+    /// Path that clients call, where the route's has placeholders
     #[arg(long, value_name = "PATH")]
     pub path: Option<String>,
     /// Header of each call; Content-Type is application/json unless given
