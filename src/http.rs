@@ -35,6 +35,6 @@ pub use buffered::Buffered;
 pub use context::{Jobs, JobsInner};
 pub use later::Lane;
 pub use listener::{Caller, Operator, serve_admin, serve_jobs};
-pub use operator::{Admin, Limits, Setting};
+pub use operator::{Admin, Limits, Setting, Watched};
 pub use reply::Answers;
 pub use routes::{admin_router, jobs_router};

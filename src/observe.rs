@@ -23,7 +23,7 @@ use crate::observe::live::{Live, Recent};
 use crate::observe::metrics::Metrics;
 
 pub use by_code::ByCode;
-pub use event::{Bounds, Event, FailedJobs, SplitCause};
+pub use event::{ALONE, Bounds, Event, FailedJobs, SplitCause};
 pub use failed_answer::FailedAnswer;
 pub use moment::{Moment, Totals};
 pub use records::{RecordBounds, RecordCounts, Records, StoreStep};
@@ -104,12 +104,17 @@ impl Observer {
         moment
     }
 
+    /// How many lines the log of the process had no room for.
+    pub fn log_lines_dropped(&self) -> u64 {
+        (self.log_lines_dropped)()
+    }
+
     /// The same with what the batcher has held just now.
     fn moment(&self, batcher: Snapshot) -> Moment {
         Moment {
             batcher,
             totals: self.metrics.totals(),
-            log_lines_dropped: (self.log_lines_dropped)(),
+            log_lines_dropped: self.log_lines_dropped(),
         }
     }
 }

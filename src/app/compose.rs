@@ -19,8 +19,8 @@ use crate::engine::circuit::Circuit;
 use crate::engine::outcome::JobResult;
 use crate::engine::{Engine, Phase};
 use crate::http::{
-    Admin, Answers, Buffered, Caller, HostNames, Jobs, JobsInner, Lane, Operator, admin_router,
-    jobs_router,
+    Admin, Answers, Buffered, Caller, HostNames, Jobs, JobsInner, Lane, Operator, Watched,
+    admin_router, jobs_router,
 };
 use crate::job::{Job, RouteName};
 use crate::later::Later;
@@ -138,12 +138,15 @@ impl Proxy {
         let ready = Arc::new(AtomicBool::new(true));
         let operators = admin.map(|admin| Operators {
             router: admin_router(Admin {
-                routes: routes.clone(),
+                routes: Arc::new([Watched {
+                    route: Arc::clone(&routes.all()[0]),
+                    limits: admin.limits,
+                    advice: admin.advice,
+                }]),
+                observer: Arc::clone(&observer),
                 ready: Arc::clone(&ready),
                 config: admin.toml,
                 settings: admin.settings,
-                limits: admin.limits,
-                advice: admin.advice,
                 later: later.clone(),
                 buffered: Arc::clone(&jobs.buffered),
             }),

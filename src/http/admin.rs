@@ -33,7 +33,7 @@ pub(super) async fn config(State(admin): State<Admin>) -> Response {
 
 /// `POST /flush`: sends what waits, and answers before it has gone.
 pub(super) async fn flush(State(admin): State<Admin>) -> Response {
-    let jobs = admin.route().batcher.flush();
+    let jobs = admin.first().route.batcher.flush();
     let headers = [
         (CONTENT_TYPE, "application/json"),
         (CACHE_CONTROL, NO_STORE),

@@ -13,12 +13,12 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::operator::{Admin, Limits, NO_STORE, Setting};
+use super::operator::{Admin, Limits, NO_STORE, Setting, Watched};
 use super::problem::Problem;
 use crate::observe::advice::{Advice, Figures, advise};
 use crate::observe::health::{Health, Present};
 use crate::observe::live::{Failures, Recent, Second, Size};
-use crate::observe::metrics::{Format, Process, Route, exposition};
+use crate::observe::metrics::{Format, Process, Route, Store, exposition};
 use crate::observe::{RecordBounds, Records};
 
 /// The live page, whole.
@@ -123,26 +123,30 @@ pub(super) async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> R
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
     let format = Format::accepted_by(accept.unwrap_or_default());
     let records = admin.records();
-    let moment = admin
-        .route()
-        .observer
-        .one_moment(|| admin.route().batcher.snapshot());
+    // Routes have nothing in common: each has its moment, one after the other.
+    let moments: Vec<_> = admin.routes.iter().map(Watched::moment).collect();
     let process = Process {
         buffered: admin.buffered.bytes(),
-        log_lines_dropped: moment.log_lines_dropped,
+        log_lines_dropped: admin.observer.log_lines_dropped(),
+        store: records.as_ref().map(|records| Store {
+            metrics: &admin.observer.metrics,
+            records,
+        }),
     };
-    let route = Route {
-        metrics: &admin.route().observer.metrics,
-        moment: &moment,
-        queue_capacity: admin.limits.queue_jobs,
-        circuit_open: !admin.route().circuit.is_closed(),
-        records: records.as_ref(),
-    };
+    let routes = admin.routes.iter().zip(&moments);
+    let routes = routes.map(|(it, moment)| Route {
+        name: it.route.name.as_str(),
+        metrics: &it.route.observer.metrics,
+        moment,
+        queue_capacity: it.limits.queue_jobs,
+        circuit_open: !it.route.circuit.is_closed(),
+    });
+    let routes: Vec<_> = routes.collect();
     let headers = [
         (CONTENT_TYPE, format.content_type()),
         (CACHE_CONTROL, NO_STORE),
     ];
-    (headers, exposition(&process, &route, format)).into_response()
+    (headers, exposition(&process, &routes, format)).into_response()
 }
 
 /// `GET /live`: what the page shows, or with `?since=<t>` no seconds before that.
@@ -151,20 +155,20 @@ pub(super) async fn live(State(admin): State<Admin>, RawQuery(query): RawQuery) 
     let recent = admin.recent();
     let batcher = &recent.moment.batcher;
     let present = Present {
-        queue_jobs: admin.limits.queue_jobs,
-        circuit: admin.route().circuit.state(),
+        queue_jobs: admin.first().limits.queue_jobs,
+        circuit: admin.first().route.circuit.state(),
         ready: admin.is_ready(),
     };
     let document = Document {
         version: env!("CARGO_PKG_VERSION"),
         now: recent.date,
-        started: admin.route().observer.live.started(),
+        started: admin.first().route.observer.live.started(),
         ready: present.ready,
         circuit: present.circuit,
         health: Health::of(&recent, &present),
         limits: Limits {
             max_in_flight: batcher.max_in_flight,
-            ..admin.limits.clone()
+            ..admin.first().limits.clone()
         },
         current: Current {
             queue_jobs: batcher.queued,
@@ -175,7 +179,7 @@ pub(super) async fn live(State(admin): State<Admin>, RawQuery(query): RawQuery) 
         },
         later: recent.records.as_ref().map(ForLater::of),
         seconds: recent.after(since),
-        sizes: Size::of(recent.seconds.iter(), admin.limits.max_size),
+        sizes: Size::of(recent.seconds.iter(), admin.first().limits.max_size),
         failures: &recent.failures,
         advice: admin.advise(&recent),
         settings: &admin.settings,
@@ -190,9 +194,10 @@ pub(super) async fn advice(State(admin): State<Admin>) -> Response {
 
 impl Admin {
     fn recent(&self) -> Recent {
-        self.route()
+        self.first()
+            .route
             .observer
-            .recent(|| self.route().batcher.observe(), self.records())
+            .recent(|| self.first().route.batcher.observe(), self.records())
     }
 
     /// The jobs for later, if such are taken.
@@ -209,8 +214,8 @@ impl Admin {
     }
 
     fn advise(&self, recent: &Recent) -> Vec<Advice> {
-        let figures = Figures::of(recent, !self.route().circuit.is_closed());
-        advise(&figures, &self.advice)
+        let figures = Figures::of(recent, !self.first().route.circuit.is_closed());
+        advise(&figures, &self.first().advice)
     }
 }
 
@@ -236,7 +241,8 @@ fn json(value: &impl Serialize) -> Response {
 mod tests {
     use super::*;
     use crate::job::State;
-    use crate::observe::RecordCounts;
+    use crate::observe::{ALONE, RecordCounts};
+    use crate::shape::Why;
 
     #[test]
     fn the_policy_knows_the_one_script_and_the_one_style() {
@@ -273,6 +279,11 @@ mod tests {
         ] {
             assert_eq!(since(query), expected, "{query}");
         }
+    }
+
+    #[test]
+    fn reasons_to_go_alone_have_one_name() {
+        assert_eq!(Why::ALL.map(Why::as_str), ALONE);
     }
 
     #[test]

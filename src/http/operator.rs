@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::buffered::Buffered;
 use crate::later::Later;
-use crate::observe::advice;
-use crate::route::{Route, Routes};
+use crate::observe::{Moment, Observer, advice};
+use crate::route::Route;
 
 /// `Cache-Control` of what an operator is told: it is of the moment, and nobody
 /// else's.
@@ -18,17 +18,15 @@ pub(super) const NO_STORE: &str = "no-store";
 #[derive(Clone, Debug)]
 pub struct Admin {
     /// What is served: at least one.
-    pub routes: Routes,
+    pub routes: Arc<[Watched]>,
+    /// Who is told what is the process's: by its log, and by the store of jobs for later.
+    pub observer: Arc<Observer>,
     /// Whether to send traffic here.
     pub ready: Arc<AtomicBool>,
     /// The settings in force as TOML, secrets redacted.
     pub config: Arc<str>,
     /// The same one by one.
     pub settings: Arc<[Setting]>,
-    /// Those of them that the live page draws, but for the slots.
-    pub limits: Limits,
-    /// Those that the advice looks at.
-    pub advice: advice::Limits,
     /// The jobs for later, unless none are taken.
     pub later: Option<Later>,
     /// What is in memory before a job is queued and after it is answered.
@@ -36,9 +34,8 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// The first route.
-    pub(super) fn route(&self) -> &Route {
-        &self.routes.all()[0]
+    pub(super) fn first(&self) -> &Watched {
+        &self.routes[0]
     }
 
     /// Whether to send traffic here.
@@ -47,7 +44,26 @@ impl Admin {
     }
 }
 
-/// What is in force, for the page.
+/// A route, and what of its settings is shown.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    /// The route.
+    pub route: Arc<Route>,
+    /// What the live page draws, but for the slots.
+    pub limits: Limits,
+    /// What the advice looks at.
+    pub advice: advice::Limits,
+}
+
+impl Watched {
+    /// What is counted of it at one moment.
+    pub(super) fn moment(&self) -> Moment {
+        let batcher = || self.route.batcher.snapshot();
+        self.route.observer.one_moment(batcher)
+    }
+}
+
+/// What is in force on a route, for the page.
 #[derive(Clone, Debug, Serialize)]
 pub struct Limits {
     /// `batch.max_size`.

@@ -80,6 +80,11 @@ pub enum Event {
     BudgetExhausted,
     /// A batch is sent again in halves.
     Split(SplitCause),
+    /// A call is forwarded by itself, as it came.
+    Alone {
+        /// Why it is not merged: one of [`ALONE`].
+        why: &'static str,
+    },
     /// Results belonged to no job.
     Unmatched(Unmatched),
     /// A batch has failed as a whole.
@@ -106,6 +111,11 @@ pub enum Event {
         step: StoreStep,
     },
 }
+
+/// Every reason there is for a call to be forwarded by itself.
+pub const ALONE: [&str; 9] = [
+    "method", "type", "encoding", "form", "size", "upgrade", "stream", "key", "header",
+];
 
 /// Why a batch was split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -88,6 +88,7 @@ impl Live {
             | Event::Retried
             | Event::BudgetExhausted
             | Event::Split(_)
+            | Event::Alone { .. }
             | Event::Unmatched(_) => {}
         }
     }
