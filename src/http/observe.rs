@@ -128,6 +128,7 @@ pub(super) async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> R
     let process = Process {
         buffered: admin.buffered.bytes(),
         log_lines_dropped: admin.observer.log_lines_dropped(),
+        passed_through: admin.observer.metrics.passed_through(),
         store: records.as_ref().map(|records| Store {
             metrics: &admin.observer.metrics,
             records,

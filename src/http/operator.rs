@@ -19,7 +19,8 @@ pub(super) const NO_STORE: &str = "no-store";
 pub struct Admin {
     /// What is served: at least one.
     pub routes: Arc<[Watched]>,
-    /// Who is told what is the process's: by its log, and by the store of jobs for later.
+    /// Who is told what is the process's: of what comes to no route, of the log, and of the store of
+    /// jobs for later.
     pub observer: Arc<Observer>,
     /// Whether to send traffic here.
     pub ready: Arc<AtomicBool>,

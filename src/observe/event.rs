@@ -110,6 +110,8 @@ pub enum Event {
         /// What.
         step: StoreStep,
     },
+    /// A request to a path of no route was passed through.
+    PassedThrough,
 }
 
 /// Every reason there is for a call to be forwarded by itself.

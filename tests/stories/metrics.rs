@@ -15,7 +15,7 @@ use crate::harness::{
 use crate::retries::{IDEMPOTENT, SHORT};
 
 /// Every name with its type and its labels.
-const METRICS: [(&str, &str, &[&str]); 39] = [
+const METRICS: [(&str, &str, &[&str]); 40] = [
     ("build_info", "gauge", &["version"]),
     ("jobs_accepted_total", "counter", &["route"]),
     ("jobs_total", "counter", &["outcome", "route"]),
@@ -44,6 +44,7 @@ const METRICS: [(&str, &str, &[&str]); 39] = [
     ("retries_total", "counter", &["route"]),
     ("retry_budget_exhausted_total", "counter", &["route"]),
     ("alone_total", "counter", &["route", "why"]),
+    ("passthrough_total", "counter", &[]),
     ("splits_total", "counter", &["cause", "route"]),
     ("results_unmatched_total", "counter", &["kind", "route"]),
     ("circuit_open", "gauge", &["route"]),

@@ -88,8 +88,9 @@ impl Live {
             | Event::Retried
             | Event::BudgetExhausted
             | Event::Split(_)
+            | Event::Unmatched(_)
             | Event::Alone { .. }
-            | Event::Unmatched(_) => {}
+            | Event::PassedThrough => {}
         }
     }
 

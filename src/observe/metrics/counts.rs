@@ -46,6 +46,7 @@ pub struct Metrics {
     budget_exhausted: AtomicU64,
     splits: [AtomicU64; SplitCause::ALL.len()],
     alone: [AtomicU64; ALONE.len()],
+    passed_through: AtomicU64,
     unmatched: [AtomicU64; Unmatched::KINDS.len()],
     pub(super) commit_duration: Histogram,
     pub(super) commit_records: Histogram,
@@ -102,6 +103,7 @@ impl Metrics {
             budget_exhausted: AtomicU64::new(0),
             splits: Default::default(),
             alone: Default::default(),
+            passed_through: AtomicU64::new(0),
             unmatched: Default::default(),
             commit_duration: times(),
             commit_records: Histogram::new((0..=LARGEST_COMMIT).map(|power| 1 << power), 1.0),
@@ -160,6 +162,7 @@ impl Metrics {
                 self.commit_records.observe(records as u64);
             }
             Event::StoreFailed { step } => add(&self.store_errors[step as usize], 1),
+            Event::PassedThrough => add(&self.passed_through, 1),
             Event::BatchFailed { .. } | Event::JobsFailed(_) => {}
         }
     }
@@ -240,6 +243,11 @@ impl Metrics {
     /// Calls that were forwarded by themselves, by why.
     pub(super) fn alone(&self) -> impl Iterator<Item = (&'static str, u64)> {
         ALONE.into_iter().zip(self.alone.iter().map(get))
+    }
+
+    /// Requests to paths of no route that were passed through.
+    pub fn passed_through(&self) -> u64 {
+        get(&self.passed_through)
     }
 
     /// What a store failed to do, and how often.

@@ -16,6 +16,8 @@ pub struct Process<'a> {
     pub buffered: usize,
     /// Lines of the log that nobody took in time.
     pub log_lines_dropped: u64,
+    /// Requests to paths of no route that were passed through.
+    pub passed_through: u64,
     /// The store of jobs for later, unless none are taken.
     pub store: Option<Store<'a>>,
 }
@@ -175,6 +177,9 @@ families! {
     "microbatch_alone_total" Counter ["route", "why"]
         "Calls that were forwarded by themselves, as they came, by why they were not merged"
         Route(alone);
+    "microbatch_passthrough_total" Counter []
+        "Requests to paths of no route that were passed through (passthrough.url)"
+        Process(|it, out| out.number(it.passed_through));
     "microbatch_results_unmatched_total" Counter ["route", "kind"]
         "Results that no job of their batch has asked for, by what is wrong with them"
         Route(unmatched);
