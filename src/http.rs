@@ -12,6 +12,7 @@
 mod admin;
 mod answer;
 mod answer_body;
+mod arriving;
 mod authority;
 mod body;
 mod buffered;
@@ -26,8 +27,12 @@ mod observe;
 mod operator;
 mod prefer;
 pub mod problem;
+mod refusal;
 mod reply;
 mod routes;
+mod sender;
+mod uncounted;
+mod waiting;
 
 pub use answer_body::AnswerBody;
 pub use authority::HostNames;
@@ -36,5 +41,5 @@ pub use context::{Jobs, JobsInner};
 pub use later::Lane;
 pub use listener::{Caller, Operator, serve_admin, serve_jobs};
 pub use operator::{Admin, Limits, Setting, Watched};
-pub use reply::Answers;
 pub use routes::{admin_router, jobs_router};
+pub use sender::Batchers;

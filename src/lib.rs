@@ -77,7 +77,7 @@
 //! | `observe` | `batcher`, `code`, `fault`, `printable`, `throttle` |
 //! | `printable` |  |
 //! | `resilience` | `batcher` |
-//! | `route` | `batcher`, `engine`, `job`, `observe`, `shape` |
+//! | `route` | `batcher`, `code`, `engine`, `job`, `observe`, `shape` |
 //! | `sample_upstream` | `address` |
 //! | `server` | `throttle` |
 //! | `shape` | `fault`, `job_id`, `json` |

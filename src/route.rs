@@ -9,18 +9,25 @@
 //! | [`paths`] | patterns to routes: what conflicts, and which one a path is |
 
 pub mod paths;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::sync::Arc;
 
 use http::HeaderName;
+use tokio::time::Instant;
 
 use self::paths::{Found, Paths};
 use crate::batcher::Batcher;
+use crate::code::Code;
 use crate::engine::circuit::Circuit;
 use crate::engine::outcome::JobResult;
 use crate::job::{Job, RouteName};
-use crate::observe::Observer;
+use crate::observe::{Event, Observer};
 use crate::shape::{Limits, Shape};
+
+/// Where jobs are posted, unless a route has a path of its own.
+pub const JOBS: &str = "/jobs";
 
 /// One route. It never changes.
 #[derive(Debug)]
@@ -43,6 +50,29 @@ pub struct Route {
     pub idempotent: bool,
 }
 
+impl Route {
+    /// Whether a call of it is a job of the route `jobs` and its body alone, of which
+    /// nothing else travels: what most are.
+    fn is_plain(&self) -> bool {
+        self.name == RouteName::jobs()
+            && !self.shape.lets_alone()
+            && !self.shape.lone_goes_as_it_came()
+            && self.forward_headers.is_empty()
+    }
+
+    /// Tells that a request was refused.
+    pub fn refused(&self, code: Code) {
+        let batcher = self.batcher.observe();
+        self.observer.tell(Event::Refused { code, batcher });
+    }
+
+    /// Tells what a job that arrived then came to.
+    pub fn answered(&self, outcome: Code, arrived: Instant) {
+        let after = arrived.elapsed();
+        self.observer.tell(Event::Answered { outcome, after });
+    }
+}
+
 /// All routes, at least one. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Routes(Arc<Table>);
@@ -51,18 +81,36 @@ pub struct Routes(Arc<Table>);
 struct Table {
     routes: Box<[Arc<Route>]>,
     paths: Paths,
+    jobs: Option<usize>,
 }
 
 impl Routes {
     /// These routes, each at the pattern of `paths` with its number.
     pub fn new(routes: impl IntoIterator<Item = Route>, paths: Paths) -> Self {
-        let routes = routes.into_iter().map(Arc::new).collect();
-        Self(Arc::new(Table { routes, paths }))
+        let routes: Box<[_]> = routes.into_iter().map(Arc::new).collect();
+        let jobs = paths.at(JOBS).filter(|found| found.captures.is_empty());
+        let jobs = jobs.map(|found| found.route);
+        Self(Arc::new(Table {
+            jobs: jobs.filter(|&at| routes[at].is_plain()),
+            routes,
+            paths,
+        }))
+    }
+
+    /// The number of the route that `POST /jobs` is of, where that takes jobs and nothing
+    /// else of a request: those find it without a look at the table.
+    pub fn plain_jobs(&self) -> Option<usize> {
+        self.0.jobs
     }
 
     /// All of them, in the order of the settings.
     pub fn all(&self) -> &[Arc<Route>] {
         &self.0.routes
+    }
+
+    /// The first, with which is counted what comes to none.
+    pub fn first(&self) -> &Arc<Route> {
+        &self.0.routes[0]
     }
 
     /// The one of this name.

@@ -19,7 +19,7 @@ use crate::engine::circuit::Circuit;
 use crate::engine::outcome::JobResult;
 use crate::engine::{Engine, Phase};
 use crate::http::{
-    Admin, Answers, Buffered, Caller, HostNames, Jobs, JobsInner, Lane, Operator, Watched,
+    Admin, Batchers, Buffered, Caller, HostNames, Jobs, JobsInner, Lane, Operator, Watched,
     admin_router, jobs_router,
 };
 use crate::job::{Job, RouteName};
@@ -48,8 +48,8 @@ pub(super) struct Proxy {
     pub ready: Arc<AtomicBool>,
     /// What answers operators, unless there is no listener for them.
     pub operators: Option<Operators>,
-    /// The batcher as each worker has it.
-    batchers: Vec<Batcher<Job, JobResult>>,
+    /// The routes' batchers as each worker has them.
+    batchers: Vec<Batchers>,
     jobs: Jobs,
     jobs_router: Router,
 }
@@ -93,18 +93,6 @@ impl Proxy {
             let engine = Arc::clone(&engine);
             engine.process(batch)
         });
-        let batchers = workers.for_each(|number| match number {
-            0 => batcher.clone(),
-            _ => batcher.on_this_runtime(),
-        });
-        let answers = Answers {
-            timing: jobs.timing,
-            idempotent: jobs.idempotent,
-        };
-        if let Some(later) = &later {
-            let lane = Lane::new(batcher.clone(), later.clone(), answers);
-            later.start(Arc::new(lane));
-        }
         let route = Route {
             name: RouteName::jobs(),
             shape: Arc::clone(Shape::jobs()),
@@ -123,15 +111,25 @@ impl Proxy {
         // It can't conflict with any other.
         let _captures = paths.add("/jobs", 0);
         let routes = Routes::new([route], paths);
+        let batchers = workers.for_each(|number| {
+            let batchers = routes.all().iter().map(|route| match number {
+                0 => route.batcher.clone(),
+                _ => route.batcher.on_this_runtime(),
+            });
+            batchers.collect()
+        });
+        if let Some(later) = &later {
+            let lane = Lane::new(routes.clone(), later.clone(), jobs.timing);
+            later.start(Arc::new(lane));
+        }
         let jobs = Jobs::from(JobsInner {
-            route: Arc::clone(&routes.all()[0]),
+            routes: routes.clone(),
             hosts: jobs.hosts,
             buffered: Buffered::new(jobs.max_buffered, jobs.max_body),
             max_body: jobs.max_body,
-            max_depth: jobs.max_depth,
             request_timeout: jobs.request_timeout,
             read_timeout: jobs.read_timeout,
-            answers,
+            timing: jobs.timing,
             phase: current,
             later: later.clone(),
         });
@@ -160,7 +158,7 @@ impl Proxy {
             ready,
             operators,
             batchers,
-            jobs_router: jobs_router(jobs.clone()),
+            jobs_router: jobs_router(&jobs),
             jobs,
         }
     }

@@ -5,19 +5,21 @@ use std::time::Duration;
 
 use axum::http::header::HeaderName;
 use axum::http::{HeaderMap, Request, Response};
-use tokio::time::Instant;
 use tracing::trace;
 use url::form_urlencoded;
 
 use super::super::answer_body::AnswerBody;
+use super::super::arriving::Stay;
 use super::super::context::Jobs;
 use super::super::problem::Problem;
+use super::super::refusal::refuse;
+use super::super::sender::Occupied;
 use super::record;
-use crate::batcher::{self, Source};
-use crate::engine::outcome::JobResult;
+use crate::batcher;
 use crate::job::Job;
 use crate::later::record::{IdempotencyKey, StreamName};
 use crate::later::{FetchError, HandIn, Later, Look, clock};
+use crate::route::Route;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -53,9 +55,10 @@ impl ForLater {
     pub async fn hand_in(
         self,
         jobs: &Jobs,
-        source: &Source<Job, JobResult>,
+        route: &Route,
+        occupied: impl FnOnce() -> Occupied,
         job: Job,
-        arrived: Instant,
+        stay: Stay,
     ) -> Response<AnswerBody> {
         let Self {
             later,
@@ -64,12 +67,12 @@ impl ForLater {
             key,
         } = self;
         let (id, has_key) = (job.id().cloned(), key.is_some());
-        if jobs.route.batcher.is_closed() {
-            return jobs.refuse(Problem::from(batcher::Error::Closed).of(id.as_ref()));
+        if route.batcher.is_closed() {
+            return refuse(route, Problem::from(batcher::Error::Closed).of(id.as_ref()));
         }
         let record = match later
             .hand_in(HandIn {
-                route: jobs.route.name.clone(),
+                route: route.name.clone(),
                 job,
                 stream,
                 key,
@@ -79,7 +82,7 @@ impl ForLater {
             Ok(record) => record,
             Err(error) => {
                 let problem = Problem::not_handed_in(&error, has_key, clock::now());
-                return jobs.refuse(problem.of(id.as_ref()));
+                return refuse(route, problem.of(id.as_ref()));
             }
         };
         let handle = record.handle;
@@ -93,13 +96,13 @@ impl ForLater {
         if wait.is_zero() || record.state.is_finished() {
             return record::posted(&record, jobs);
         }
-        let until = arrived + wait.min(jobs.request_timeout);
-        let _occupied = source.occupied();
+        let until = stay.arrived + wait.min(jobs.request_timeout);
+        let _occupied = occupied();
         match later.fetch_finished(handle, Look::ForAnswer, until).await {
             Ok(record) => record::posted(&record, jobs),
             // It is kept all the same.
             Err(FetchError::Store(_)) => record::posted(&record, jobs),
-            Err(unknown) => jobs.refuse(Problem::from(unknown).of(id.as_ref())),
+            Err(unknown) => refuse(route, Problem::from(unknown).of(id.as_ref())),
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::http::authority::HostError;
 use crate::later::record::{InvalidName, Millis};
 use crate::later::store::{Refused, StoreError};
 use crate::later::{FetchError, HandInError};
-use crate::shape::JobError;
+use crate::shape::{JobError, NotMerged};
 
 /// `Retry-After` of a proxy that is shutting down: the process that takes its
 /// place is there soon, and another replica is there now.
@@ -92,6 +92,15 @@ impl From<FetchError> for Problem {
 }
 
 impl Problem {
+    /// For a body that is to be a job, and is none.
+    pub fn no_job(why: NotMerged) -> Self {
+        Self::from(match why {
+            NotMerged::NoJob(error) => error,
+            // Jobs are never let alone.
+            NotMerged::Alone(_) => JobError::NotAnObject,
+        })
+    }
+
     /// For a job that was not handed in at this time, with an `Idempotency-Key` or not.
     pub fn not_handed_in(error: &HandInError, has_key: bool, now: Millis) -> Self {
         match error {
