@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! listener ──▶ gate ──▶ jobs (body, headers) ──▶ the batcher ──▶ reply
-//!                └────▶ routes ──▶ admin, observe
+//!                └────▶ routes ──▶ admin, live, observe
 //! ```
 //!
 //! A request passes the gate of its listener before anything is looked up for it.
@@ -16,12 +16,14 @@ mod arriving;
 mod authority;
 mod body;
 mod buffered;
+mod chosen;
 mod context;
 mod gate;
 mod headers;
 mod jobs;
 mod later;
 mod listener;
+mod live;
 mod nosniff;
 mod observe;
 mod operator;

@@ -17,6 +17,8 @@ mod moment;
 mod records;
 mod words;
 
+use std::sync::Arc;
+
 use crate::batcher::Snapshot;
 use crate::observe::failure_log::FailureLog;
 use crate::observe::live::{Live, Recent};
@@ -28,9 +30,10 @@ pub use failed_answer::FailedAnswer;
 pub use moment::{Moment, Totals};
 pub use records::{RecordBounds, RecordCounts, Records, StoreStep};
 
-/// What has happened in this process.
+/// What has happened on one route.
 #[derive(Debug)]
 pub struct Observer {
+    route: Arc<str>,
     /// From the start on.
     pub metrics: Metrics,
     /// Lately.
@@ -44,9 +47,10 @@ pub struct Observer {
 const MOMENTS: usize = 1_000;
 
 impl Observer {
-    /// Nothing has happened yet.
+    /// Nothing has happened yet on the route `jobs`, in a process that has no other.
     pub fn new(bounds: Bounds) -> Self {
         Self {
+            route: "jobs".into(),
             metrics: Metrics::new(bounds),
             live: Live::new(bounds),
             failures: FailureLog::default(),
@@ -61,6 +65,23 @@ impl Observer {
         self
     }
 
+    /// That of a route of this name in the same process, on which nothing has happened yet.
+    /// Both have the same log, which has no more lines for it.
+    #[must_use]
+    pub fn beside(&self, route: &str, bounds: Bounds) -> Self {
+        Self {
+            route: route.into(),
+            failures: self.failures.clone(),
+            log_lines_dropped: self.log_lines_dropped,
+            ..Self::new(bounds)
+        }
+    }
+
+    /// The name of the route.
+    pub fn route(&self) -> &str {
+        &self.route
+    }
+
     /// Something has happened. Which of the events it is is known where it is told, so that
     /// nothing but what that one comes to is left of this where it is told.
     #[inline(always)]
@@ -68,7 +89,7 @@ impl Observer {
         self.metrics.count(&event);
         self.live.note(&event, |batcher| self.moment(batcher));
         if let Event::BatchFailed { failed, attempts } = &event {
-            self.failures.tell(failed, *attempts);
+            self.failures.tell(&self.route, failed, *attempts);
         }
     }
 

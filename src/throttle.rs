@@ -37,7 +37,7 @@ pub enum Admission<K> {
     Counted(Option<Instant>),
 }
 
-impl<K: Copy + Ord> Throttle<K> {
+impl<K: Ord> Throttle<K> {
     /// At most `most` lines within `span`.
     pub fn new(most: u32, span: Duration) -> Self {
         Self {
@@ -83,6 +83,15 @@ impl<K> Counts<K> {
     /// Whether there is nothing to tell.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The same by a part of what they are about.
+    pub fn by<P: Ord>(&self, part: impl Fn(&K) -> P) -> Counts<P> {
+        let mut by = BTreeMap::new();
+        for (kind, count) in &self.0 {
+            *by.entry(part(kind)).or_default() += count;
+        }
+        Counts(by)
     }
 
     /// How many those are.
@@ -161,6 +170,7 @@ mod tests {
         assert!(throttle.take(later(9)).is_empty());
         let counts = throttle.take(later(10));
         assert_eq!((counts.to_string(), counts.total()), ("a=1 b=2".into(), 3));
+        assert_eq!(counts.by(char::is_ascii).to_string(), "true=3");
         assert!(throttle.take(later(10)).is_empty());
         assert_eq!(told(throttle.admit('a', later(10))), Some(String::new()));
     }

@@ -1,4 +1,4 @@
-//! What an operator sees: metrics, the live page, what feeds it, and the advice.
+//! What an operator sees: metrics, the live page and the advice.
 
 use std::sync::LazyLock;
 
@@ -13,13 +13,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::operator::{Admin, Limits, NO_STORE, Setting, Watched};
+use super::operator::{Admin, NO_STORE, Watched};
 use super::problem::Problem;
-use crate::observe::advice::{Advice, Figures, advise};
-use crate::observe::health::{Health, Present};
-use crate::observe::live::{Failures, Recent, Second, Size};
 use crate::observe::metrics::{Format, Process, Route, Store, exposition};
-use crate::observe::{RecordBounds, Records};
 
 /// The live page, whole.
 const PAGE: &str = include_str!("page.html");
@@ -41,70 +37,6 @@ static POLICY: LazyLock<String> = LazyLock::new(|| {
         hash("style")
     )
 });
-
-/// `GET /live`.
-#[derive(Serialize)]
-struct Document<'a> {
-    version: &'static str,
-    now: f64,
-    started: f64,
-    ready: bool,
-    circuit: &'static str,
-    health: Health,
-    limits: Limits,
-    current: Current,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    later: Option<ForLater>,
-    seconds: &'a [Second],
-    sizes: Vec<Size>,
-    failures: &'a [Failures],
-    advice: Vec<Advice>,
-    settings: &'a [Setting],
-}
-
-#[derive(Serialize)]
-struct Current {
-    queue_jobs: usize,
-    queue_bytes: usize,
-    in_flight: usize,
-    waiting_for_room: usize,
-    connections: usize,
-}
-
-/// The jobs for later and their store.
-#[derive(Serialize)]
-struct ForLater {
-    /// Those that were ever taken.
-    accepted: u64,
-    queued: u64,
-    sent: u64,
-    done: u64,
-    failed: u64,
-    /// How long the oldest that is queued has waited.
-    oldest_queued_ms: Option<f64>,
-    bytes: u64,
-    max_jobs: usize,
-    max_bytes: usize,
-}
-
-impl ForLater {
-    fn of(records: &Records) -> Self {
-        let Records { counts, bounds, .. } = records;
-        let [queued, sent, done, failed] = counts.present;
-        let oldest = counts.oldest_queued;
-        Self {
-            accepted: counts.accepted,
-            queued,
-            sent,
-            done,
-            failed,
-            oldest_queued_ms: oldest.map(|it| it.as_millis() as f64),
-            bytes: counts.bytes,
-            max_jobs: bounds.records,
-            max_bytes: bounds.bytes,
-        }
-    }
-}
 
 /// `GET /`.
 pub(super) async fn page() -> Response {
@@ -150,84 +82,15 @@ pub(super) async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> R
     (headers, exposition(&process, &routes, format)).into_response()
 }
 
-/// `GET /live`: what the page shows, or with `?since=<t>` no seconds before that.
-pub(super) async fn live(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Response {
-    let since = query.as_deref().and_then(since).unwrap_or(0);
-    let recent = admin.recent();
-    let batcher = &recent.moment.batcher;
-    let present = Present {
-        queue_jobs: admin.first().limits.queue_jobs,
-        circuit: admin.first().route.circuit.state(),
-        ready: admin.is_ready(),
-    };
-    let document = Document {
-        version: env!("CARGO_PKG_VERSION"),
-        now: recent.date,
-        started: admin.first().route.observer.live.started(),
-        ready: present.ready,
-        circuit: present.circuit,
-        health: Health::of(&recent, &present),
-        limits: Limits {
-            max_in_flight: batcher.max_in_flight,
-            ..admin.first().limits.clone()
-        },
-        current: Current {
-            queue_jobs: batcher.queued,
-            queue_bytes: batcher.queued_bytes,
-            in_flight: batcher.in_flight,
-            waiting_for_room: batcher.waiting_for_room,
-            connections: batcher.sources,
-        },
-        later: recent.records.as_ref().map(ForLater::of),
-        seconds: recent.after(since),
-        sizes: Size::of(recent.seconds.iter(), admin.first().limits.max_size),
-        failures: &recent.failures,
-        advice: admin.advise(&recent),
-        settings: &admin.settings,
-    };
-    json(&document)
-}
-
-/// `GET /advice`: what limits the proxy now, in words.
-pub(super) async fn advice(State(admin): State<Admin>) -> Response {
-    json(&admin.advise(&admin.recent()))
-}
-
-impl Admin {
-    fn recent(&self) -> Recent {
-        self.first()
-            .route
-            .observer
-            .recent(|| self.first().route.batcher.observe(), self.records())
-    }
-
-    /// The jobs for later, if such are taken.
-    fn records(&self) -> Option<Records> {
-        let later = self.later.as_ref()?;
-        let settings = later.settings();
-        Some(Records {
-            counts: later.counts(),
-            bounds: RecordBounds {
-                records: settings.max_jobs,
-                bytes: settings.max_bytes,
-            },
-        })
-    }
-
-    fn advise(&self, recent: &Recent) -> Vec<Advice> {
-        let figures = Figures::of(recent, !self.first().route.circuit.is_closed());
-        advise(&figures, &self.first().advice)
+/// `GET /advice`: what limits the proxy now, in words; with `?route=NAME` one of its routes.
+pub(super) async fn advice(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Response {
+    match admin.chosen(query.as_deref()) {
+        Ok(chosen) => json(&chosen.read().advise()),
+        Err(unknown) => unknown.into_response(),
     }
 }
 
-fn since(query: &str) -> Option<u64> {
-    let mut parameters = query.split('&');
-    let since = parameters.find_map(|parameter| parameter.strip_prefix("since="))?;
-    // Whole seconds: the page may send what it was given.
-    since.split('.').next()?.parse().ok()
-}
-
-fn json(value: &impl Serialize) -> Response {
+pub(super) fn json(value: &impl Serialize) -> Response {
     let headers = [
         (CONTENT_TYPE, "application/json"),
         (CACHE_CONTROL, NO_STORE),
@@ -266,19 +129,6 @@ mod tests {
             " onclick=",
         ] {
             assert!(!PAGE.contains(outside), "{outside}");
-        }
-    }
-
-    #[test]
-    fn since_is_a_second_of_unix_time() {
-        for (query, expected) in [
-            ("since=17", Some(17)),
-            ("a=b&since=17.9", Some(17)),
-            ("since=", None),
-            ("since=-1", None),
-            ("until=17", None),
-        ] {
-            assert_eq!(since(query), expected, "{query}");
         }
     }
 

@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::buffered::Buffered;
 use crate::later::Later;
-use crate::observe::{Moment, Observer, advice};
+use crate::observe::live::Recent;
+use crate::observe::{Moment, Observer, RecordBounds, Records, advice};
 use crate::route::Route;
 
 /// `Cache-Control` of what an operator is told: it is of the moment, and nobody
@@ -35,8 +36,17 @@ pub struct Admin {
 }
 
 impl Admin {
-    pub(super) fn first(&self) -> &Watched {
-        &self.routes[0]
+    /// The jobs for later, if such are taken.
+    pub(super) fn records(&self) -> Option<Records> {
+        let later = self.later.as_ref()?;
+        let settings = later.settings();
+        Some(Records {
+            counts: later.counts(),
+            bounds: RecordBounds {
+                records: settings.max_jobs,
+                bytes: settings.max_bytes,
+            },
+        })
     }
 
     /// Whether to send traffic here.
@@ -57,6 +67,17 @@ pub struct Watched {
 }
 
 impl Watched {
+    /// What it is called.
+    pub(super) fn name(&self) -> &str {
+        self.route.name.as_str()
+    }
+
+    /// What happened lately on it, up to one moment.
+    pub(super) fn recent(&self, records: Option<Records>) -> Recent {
+        let batcher = || self.route.batcher.observe();
+        self.route.observer.recent(batcher, records)
+    }
+
     /// What is counted of it at one moment.
     pub(super) fn moment(&self) -> Moment {
         let batcher = || self.route.batcher.snapshot();
@@ -65,7 +86,7 @@ impl Watched {
 }
 
 /// What is in force on a route, for the page.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Limits {
     /// `batch.max_size`.
     pub max_size: usize,
@@ -81,6 +102,22 @@ pub struct Limits {
     pub queue_jobs: usize,
     /// `queue.max_bytes`.
     pub queue_bytes: usize,
+}
+
+impl Limits {
+    /// What two routes may hold and send at once; of how one batch is, the most.
+    #[must_use]
+    pub(super) fn with(self, other: Self) -> Self {
+        Self {
+            max_size: self.max_size.max(other.max_size),
+            max_bytes: self.max_bytes.max(other.max_bytes),
+            max_wait_ms: self.max_wait_ms.max(other.max_wait_ms),
+            max_in_flight: self.max_in_flight + other.max_in_flight,
+            adaptive_in_flight: self.adaptive_in_flight || other.adaptive_in_flight,
+            queue_jobs: self.queue_jobs + other.queue_jobs,
+            queue_bytes: self.queue_bytes + other.queue_bytes,
+        }
+    }
 }
 
 /// One setting as TOML, secrets redacted.
