@@ -18,6 +18,7 @@ mod body;
 mod buffered;
 mod chosen;
 mod context;
+mod forward;
 mod gate;
 mod headers;
 mod jobs;

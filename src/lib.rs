@@ -39,6 +39,7 @@
 //! | [`upstream`] | the call and nothing else: connections, proof of what was not sent, response |
 //! | [`observe`] | one enum of events, and what is made of it: metrics, the last five minutes, the failure log, advice, health |
 //! | [`later`] | answers fetched later: records, their store, and who waits for them |
+//! | [`forward`] | requests passed on as they came, streaming both ways: what is not merged, and what is of no route |
 //! | [`fault`] | what can be wrong with an answer, in words |
 //! | [`route`] | a path with a batcher, an engine and an upstream of its own; the table of all |
 //! | [`job`], [`job_id`], [`json`], [`code`], [`trace_context`] | the words on the wire |
@@ -67,7 +68,8 @@
 //! | `config` | `address`, `batcher`, `engine`, `http`, `later`, `observe`, `printable`, `resilience`, `server`, `telemetry`, `upstream` |
 //! | `engine` | `aside`, `batcher`, `code`, `fault`, `job`, `job_id`, `json`, `later`, `observe`, `resilience`, `shape`, `throttle`, `trace_context`, `upstream` |
 //! | `fault` | `code`, `json` |
-//! | `http` | `aside`, `batcher`, `code`, `engine`, `job`, `job_id`, `later`, `observe`, `route`, `server`, `shape`, `trace_context` |
+//! | `forward` | `throttle`, `upstream` |
+//! | `http` | `aside`, `batcher`, `code`, `engine`, `forward`, `job_id`, `job`, `later`, `observe`, `route`, `server`, `shape`, `trace_context` |
 //! | `job` | `job_id`, `shape`, `trace_context` |
 //! | `job_id` |  |
 //! | `json` |  |
@@ -77,7 +79,7 @@
 //! | `observe` | `batcher`, `code`, `fault`, `printable`, `throttle` |
 //! | `printable` |  |
 //! | `resilience` | `batcher` |
-//! | `route` | `batcher`, `code`, `engine`, `job`, `observe`, `shape` |
+//! | `route` | `batcher`, `code`, `engine`, `forward`, `job`, `observe`, `shape` |
 //! | `sample_upstream` | `address` |
 //! | `server` | `throttle` |
 //! | `shape` | `fault`, `job_id`, `json` |
@@ -135,6 +137,7 @@ pub mod code;
 pub mod config;
 pub mod engine;
 pub mod fault;
+pub mod forward;
 pub mod http;
 pub mod job;
 pub mod job_id;

@@ -22,6 +22,7 @@ use crate::batcher::Batcher;
 use crate::code::Code;
 use crate::engine::circuit::Circuit;
 use crate::engine::outcome::JobResult;
+use crate::forward::Forwarder;
 use crate::job::{Job, RouteName};
 use crate::observe::{Event, Observer};
 use crate::shape::{Limits, Shape};
@@ -48,6 +49,8 @@ pub struct Route {
     pub observer: Arc<Observer>,
     /// Whether doing a job twice does no harm.
     pub idempotent: bool,
+    /// Where calls go by themselves that are not merged; none where there are no such calls.
+    pub alone: Option<Forwarder>,
 }
 
 impl Route {
@@ -56,7 +59,6 @@ impl Route {
     fn is_plain(&self) -> bool {
         self.name == RouteName::jobs()
             && !self.shape.lets_alone()
-            && !self.shape.lone_goes_as_it_came()
             && self.forward_headers.is_empty()
     }
 

@@ -106,6 +106,7 @@ impl Proxy {
             circuit,
             observer: Arc::clone(&observer),
             idempotent: jobs.idempotent,
+            alone: None,
         };
         let mut paths = Paths::default();
         // It can't conflict with any other.
@@ -132,6 +133,7 @@ impl Proxy {
             timing: jobs.timing,
             phase: current,
             later: later.clone(),
+            passthrough: None,
         });
         let ready = Arc::new(AtomicBool::new(true));
         let operators = admin.map(|admin| Operators {

@@ -260,7 +260,7 @@ impl Route {
             circuit_open_for: circuit.open_for.get()?,
             upstream: upstream::Settings {
                 runtimes,
-                url: upstream.url.get()?,
+                url: upstream.url.get()?.into(),
                 headers: upstream.headers.get()?,
                 timeout,
                 connect_timeout: upstream.connect_timeout.get()?,

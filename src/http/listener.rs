@@ -17,11 +17,14 @@ use super::answer::{Answer, internal};
 use super::answer_body::AnswerBody;
 use super::authority::HostNames;
 use super::context::Jobs;
+use super::forward::pass_through;
 use super::gate::Gate;
 use super::jobs::Posted;
 use super::later::Resource;
 use super::problem::Problem;
+
 use super::refusal::{refuse, refuse_elsewhere};
+use super::routes::HEALTHZ;
 use super::sender::{Batchers, Senders};
 use super::uncounted::Uncounted;
 use crate::route::JOBS;
@@ -109,6 +112,15 @@ impl Caller {
             return Answer::boxed(async move {
                 let _uncounted = uncounted;
                 resource.answer(&senders).await
+            });
+        }
+        if let Some(target) = &self.senders.jobs().passthrough
+            && request.uri().path() != HEALTHZ
+        {
+            let (target, routes) = (target.clone(), routes.clone());
+            return Answer::boxed(async move {
+                let _uncounted = uncounted;
+                pass_through(&target, &routes, request).await
             });
         }
         Answer::routed(self.others.clone(), request.map(Body::new), uncounted)

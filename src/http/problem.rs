@@ -21,6 +21,7 @@ use super::nosniff::nosniff;
 use crate::code::Code;
 use crate::engine::outcome::Dispatched;
 use crate::job_id::JobId;
+use crate::shape::{self, Shape};
 
 /// `Retry-After` of a proxy that holds as much in memory as it may: what callers
 /// send and take keeps it moving.
@@ -304,6 +305,34 @@ impl Problem {
 impl Problem {
     /// Status, headers and body of its answer.
     pub fn into_parts(self) -> (StatusCode, HeaderMap, Bytes) {
+        let json = HeaderValue::from_static("application/problem+json");
+        (self.0.status, self.headers(json), self.document().into())
+    }
+
+    /// The same, in the form that the callers of a shape understand.
+    pub fn into_form(self, shape: &Shape) -> (StatusCode, HeaderMap, Bytes) {
+        let document = self.document();
+        let id = self.0.id.as_ref();
+        let id = id.and_then(|id| serde_json::to_vec(id).ok());
+        let body = shape.problem(shape::Problem {
+            detail: &self.0.detail,
+            code: self.0.code.as_str(),
+            status: self.0.status.as_u16(),
+            id: id.as_deref(),
+            document: &document,
+        });
+        let status = shape.problem_status();
+        let status = status.and_then(|it| StatusCode::from_u16(it).ok());
+        let status = status.unwrap_or(self.0.status);
+        let (content_type, body) = match body {
+            Some(body) => ("application/json", body),
+            None => ("application/problem+json", document.into()),
+        };
+        let content_type = HeaderValue::from_static(content_type);
+        (status, self.headers(content_type), body)
+    }
+
+    fn document(&self) -> Vec<u8> {
         let document = Document {
             r#type: format!("urn:microbatch:problem:{}", self.0.code),
             title: status::title(self.0.code),
@@ -322,11 +351,13 @@ impl Problem {
             pointer: self.0.pointer,
         };
         // A struct of strings and numbers always serializes.
-        let body = serde_json::to_vec(&document).unwrap_or_default();
+        serde_json::to_vec(&document).unwrap_or_default()
+    }
+
+    fn headers(&self, content_type: HeaderValue) -> HeaderMap {
         let mut headers = HeaderMap::new();
         nosniff(&mut headers);
-        let json = HeaderValue::from_static("application/problem+json");
-        headers.insert(CONTENT_TYPE, json);
+        headers.insert(CONTENT_TYPE, content_type);
         if let Some(seconds) = self.0.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
@@ -339,7 +370,7 @@ impl Problem {
         if self.0.code == Code::ShuttingDown {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        (self.0.status, headers, body.into())
+        headers
     }
 }
 

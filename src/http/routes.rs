@@ -17,6 +17,9 @@ const GET: &str = "GET, HEAD";
 /// `Allow` of a path that is posted to.
 pub(super) const POST: &str = "POST";
 
+/// Where callers ask whether the process lives.
+pub(super) const HEALTHZ: &str = "/healthz";
+
 /// The jobs listener's paths that are none of a route. Calls are dispatched ahead of them,
 /// since they are to cost no more than they must.
 pub fn jobs_router(jobs: &Jobs) -> Router {
@@ -31,7 +34,7 @@ pub fn jobs_router(jobs: &Jobs) -> Router {
         refuse_elsewhere(&routes, problem)
     };
     Router::new()
-        .route("/healthz", get(admin::alive).fallback(only_get))
+        .route(HEALTHZ, get(admin::alive).fallback(only_get))
         .fallback(no_such_path)
         .with_state(jobs.routes.clone())
 }

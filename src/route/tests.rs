@@ -30,6 +30,7 @@ pub(crate) fn route(name: &str) -> Route {
         circuit: Arc::new(Circuit::new(0, Duration::ZERO)),
         observer: Arc::new(Observer::new(bounds)),
         idempotent: false,
+        alone: None,
     }
 }
 
@@ -53,11 +54,10 @@ async fn what_is_a_job_and_nothing_else_needs_no_table() {
     assert_eq!(jobs().plain_jobs(), Some(0));
     assert_eq!(at("/jobs", |_| ()), Some(1));
     assert_eq!(at("/{any}", |_| ()), None);
-    let changes: [fn(&mut Route); 4] = [
+    let changes: [fn(&mut Route); 3] = [
         |it| it.name = "another".parse().unwrap(),
         |it| it.forward_headers = Box::new([http::header::AUTHORIZATION]),
         |it| it.shape = shape("call = 'item'"),
-        |it| it.shape = shape("lone = 'as-is'"),
     ];
     for (n, change) in changes.into_iter().enumerate() {
         assert_eq!(at("/jobs", change), None, "{n}");

@@ -135,11 +135,6 @@ impl Shape {
         self.keeps_apart
     }
 
-    /// Whether a batch of one call goes as it came.
-    pub fn lone_goes_as_it_came(&self) -> bool {
-        self.lone_as_is
-    }
-
     /// The content type of a batch that does not go as it came.
     pub fn content_type(&self) -> &HeaderValue {
         &self.content_type
