@@ -30,7 +30,7 @@ use crate::resilience::budget::Budget;
 use crate::route::paths::Paths;
 use crate::route::{Route, Routes};
 use crate::server::runtimes::Workers;
-use crate::shape::{Limits, Shape};
+use crate::shape::Limits;
 use crate::telemetry;
 use crate::upstream::Upstream;
 
@@ -75,6 +75,7 @@ impl Proxy {
         let circuit = Arc::new(circuit);
         let engine = Engine::new(
             upstream,
+            Arc::clone(&route.shape),
             route.policy,
             Budget::new(route.budget, route.budget_min, Instant::now()),
             Arc::clone(&circuit),
@@ -95,7 +96,7 @@ impl Proxy {
         });
         let route = Route {
             name: RouteName::jobs(),
-            shape: Arc::clone(Shape::jobs()),
+            shape: route.shape,
             limits: Limits {
                 max_depth: jobs.max_depth,
                 max_items: route.bounds.max_size,

@@ -24,7 +24,6 @@ use super::table::{Key, sections};
 use super::target::target;
 use super::words::words;
 use crate::batcher::{OnFull, Wait};
-use crate::engine::Results;
 use crate::later::StoreKind;
 use crate::telemetry::Format;
 
@@ -62,8 +61,9 @@ fn on_full() -> Kind<OnFull> {
     words(&[("reject", OnFull::Reject), ("wait", OnFull::Wait)])
 }
 
-fn results() -> Kind<Results> {
-    words(&[("by-id", Results::ById), ("none", Results::None)])
+/// Whether there are any.
+fn results() -> Kind<bool> {
+    words(&[("by-id", true), ("none", false)])
 }
 
 fn store() -> Kind<StoreKind> {
@@ -159,7 +159,7 @@ sections! { Options:
         /// Header sent with every batch (repeatable)
         headers: HeaderMap = "{}", headers(), "--upstream-header" "K: V";
         /// Whether the upstream answers by-id, or none that is read
-        results: Results = "by-id", results();
+        results: bool = "by-id", results();
         /// Status of a job whose result has an error
         job_error_status: u16 = "422", count(400..=599);
         /// Whether doing a job twice does no harm
@@ -333,8 +333,8 @@ mod tests {
         assert_eq!(value(&wait(), "adaptive"), Wait::Adaptive);
         assert_eq!(value(&on_full(), "reject"), OnFull::Reject);
         assert_eq!(value(&on_full(), "wait"), OnFull::Wait);
-        assert_eq!(value(&results(), "by-id"), Results::ById);
-        assert_eq!(value(&results(), "none"), Results::None);
+        assert_eq!(value(&results(), "by-id"), true);
+        assert_eq!(value(&results(), "none"), false);
         assert_eq!(value(&log_format(), "auto"), Format::Auto);
         assert_eq!(value(&log_format(), "text"), Format::Text);
         assert_eq!(value(&log_format(), "json"), Format::Json);

@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use super::options::{Options, RouteOptions};
 use crate::batcher::{self, OnFull, Wait};
-use crate::engine::{Policy, encode};
+use crate::engine::Policy;
 use crate::http::{self, HostNames, Setting};
 use crate::later::{self, StoreKind};
 use crate::observe::{Bounds, RecordBounds, advice};
 use crate::resilience::backoff::Backoff;
 use crate::resilience::limit;
 use crate::resilience::size::Size;
+use crate::shape::{Keys, Shape};
 use crate::{server, telemetry, upstream};
 
 /// Concurrent requests of one HTTP/2 connection, a caller's and an operator's.
@@ -93,6 +94,8 @@ pub struct Admin {
 pub struct Route {
     /// When a batch leaves, and what may wait.
     pub batcher: batcher::Settings,
+    /// How calls become a batch, and its answer replies.
+    pub shape: Arc<Shape>,
     /// What is done about answers and failures.
     pub policy: Policy,
     /// Whether the number of slots is found out.
@@ -223,13 +226,18 @@ impl Route {
         };
         let largest = Size {
             jobs: bounds.max_size,
-            bytes: bounds.max_bytes - encode::BYTES_PER_ARRAY,
+            bytes: bounds.max_bytes - 1,
+        };
+        let keys = Keys {
+            results: (!upstream.results.get()?).then(|| "none".to_owned()),
+            error_status: Some(upstream.job_error_status.get()?),
+            ..Keys::default()
         };
         Some(Route {
             batcher: batcher::Settings {
                 max_size: largest.jobs,
                 max_bytes: largest.bytes,
-                item_overhead: encode::BYTES_PER_JOB,
+                item_overhead: 1,
                 max_wait: batch.max_wait.get()?,
                 detached_max_wait: later_wait,
                 wait: batch.wait.get()?,
@@ -239,9 +247,8 @@ impl Route {
                 queue_bytes: queue.max_bytes.get()?,
                 on_full: queue.on_full.get()?,
             },
+            shape: Arc::new(Shape::compile(&keys, &[]).ok()?),
             policy: Policy {
-                results: upstream.results.get()?,
-                error_status: upstream.job_error_status.get()?,
                 idempotent: upstream.idempotent.get()?,
                 split_on: upstream.split_on.get()?,
                 max_attempts: retry.max_attempts.get()?,

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::batcher::{OnFull, Wait};
-use crate::engine::Results;
 use crate::resilience::backoff::Backoff;
 use crate::resilience::limit;
 use crate::telemetry::Format;
@@ -262,7 +261,6 @@ fn every_option_comes_out_where_it_is_for() {
     assert_eq!(jobs.request_timeout, seconds(60));
     assert_eq!(jobs.read_timeout, seconds(11));
     assert_eq!((jobs.timing, jobs.idempotent), (false, true));
-    assert_eq!(settings.route.policy.error_status, 400);
 
     let route = settings.route;
     let batcher = route.batcher;
@@ -279,7 +277,10 @@ fn every_option_comes_out_where_it_is_for() {
     assert_eq!(batcher.min_interval, seconds(1));
     assert_eq!((batcher.queue_items, batcher.queue_bytes), (101, 1 << 30));
     let policy = route.policy;
-    assert_eq!((policy.results, policy.idempotent), (Results::None, true));
+    assert_eq!(
+        (route.shape.has_no_results(), policy.idempotent),
+        (true, true)
+    );
     assert_eq!((policy.split_on, policy.max_attempts), (vec![400], 1));
     let Backoff { base, cap } = policy.backoff;
     assert_eq!((base, cap), (Duration::from_millis(1), seconds(2)));

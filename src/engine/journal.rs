@@ -11,12 +11,12 @@ use tracing::{debug, info, warn};
 
 use super::call::Failed;
 use super::context::BatchContext;
-use super::correlate::{Correlation, Outcome};
 use super::outcome::Abandoned;
 use crate::batcher::Snapshot;
 use crate::code::Code;
 use crate::fault::Unsound;
 use crate::observe::{Event, FailedAnswer, FailedJobs, Observer, SplitCause};
+use crate::shape::{Answer, Outcome};
 use crate::throttle::LogThrottle;
 
 /// What is told, and how often.
@@ -40,7 +40,7 @@ impl Journal {
         }
     }
 
-    /// The members leave for the first time, in an array of so many bytes; those that
+    /// The members leave for the first time, in a body of so many bytes; those that
     /// callers wait for have waited so long.
     pub fn left(
         &self,
@@ -50,7 +50,8 @@ impl Journal {
         batcher: Snapshot,
     ) {
         self.observer.tell(Event::BatchLeft {
-            jobs: context.size,
+            jobs: context.members,
+            items: context.size,
             bytes,
             reason: context.reason,
             batcher,
@@ -104,7 +105,7 @@ impl Journal {
         batcher: Snapshot,
     ) {
         self.observer.tell(Event::BatchEnded {
-            jobs: context.size,
+            jobs: context.members,
             reason: context.reason,
             outcome,
             upstream,
@@ -130,7 +131,7 @@ impl Journal {
         cause: &str,
         answer: Option<FailedAnswer>,
     ) {
-        let (jobs, cause) = (context.size, cause.to_owned());
+        let (jobs, cause) = (context.members, cause.to_owned());
         let failed = failed_jobs(context, jobs, outcome, cause, answer);
         self.observer.tell(Event::BatchFailed { failed, attempts });
     }
@@ -180,7 +181,11 @@ impl Journal {
     /// upstream that takes no batch of this size: each costs it two calls more.
     pub fn split(&self, context: &BatchContext, failed: &Failed) {
         let status = failed.failure.status();
-        self.observer.tell(Event::Split(SplitCause::of(status)));
+        let cause = match failed.refuses_all {
+            true => SplitCause::Refused,
+            false => SplitCause::of(status),
+        };
+        self.observer.tell(Event::Split(cause));
         debug!(
             batch_id = %context.id,
             size = context.size,
@@ -217,18 +222,12 @@ impl Journal {
         }
     }
 
-    /// What an answer of this status holds for the `members` that are left. Tells of jobs
-    /// without a sound result and of results that belong to nobody; an upstream that
-    /// mixes them up would flood the log.
-    pub fn correlated(
-        &self,
-        context: &BatchContext,
-        members: usize,
-        of: &Correlation,
-        status: u16,
-    ) {
+    /// What an answer of this status holds for the members. Tells of jobs without a sound
+    /// result and of results that belong to nobody; an upstream that mixes them up would
+    /// flood the log.
+    pub fn read(&self, context: &BatchContext, answer: &Answer, status: u16) {
         let mut jobs = [0; Unsound::ALL.len()];
-        for why in of.outcomes.iter().filter_map(Outcome::unsound) {
+        for why in answer.outcomes.iter().filter_map(Outcome::unsound) {
             jobs[why as usize] += 1;
         }
         for (why, jobs) in Unsound::ALL.into_iter().zip(jobs).filter(|it| it.1 > 0) {
@@ -240,10 +239,7 @@ impl Journal {
             let failed = failed_jobs(context, jobs, outcome, cause, Some(answer));
             self.observer.tell(Event::JobsFailed(failed));
         }
-        let mut unmatched = of.unmatched;
-        // The results of members that expired meanwhile are nobody's fault.
-        let expired = context.size - members;
-        unmatched.unknown_id = unmatched.unknown_id.saturating_sub(expired);
+        let unmatched = answer.unmatched;
         self.observer.tell(Event::Unmatched(unmatched));
         let unsound: usize = jobs.iter().sum();
         if unsound + unmatched.total() > 0

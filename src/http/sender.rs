@@ -43,7 +43,7 @@ impl Sender {
         {
             return Err(Problem::circuit_open(open.retry_after).of(id.as_ref()));
         }
-        let options = engine::options(&job, deadline);
+        let options = engine::options(&route.shape, &job, deadline);
         match self.source.submit_with(job, options) {
             Ok(reply) => Ok((reply, id)),
             Err(refused) => Err(Problem::from(refused).of(id.as_ref())),

@@ -35,7 +35,9 @@ pub enum Event {
     BatchLeft {
         /// How many jobs are in it.
         jobs: usize,
-        /// The bytes of its array.
+        /// How many items those have together.
+        items: usize,
+        /// The bytes of its body.
         bytes: usize,
         /// Why it leaves.
         reason: FlushReason,
@@ -126,13 +128,15 @@ pub enum SplitCause {
     TooLarge,
     /// It was answered a status of `upstream.split_on`.
     Status,
+    /// It was answered by one error for all.
+    Refused,
 }
 
 impl SplitCause {
     /// Every cause there is.
-    pub const ALL: [Self; 2] = [Self::TooLarge, Self::Status];
+    pub const ALL: [Self; 3] = [Self::TooLarge, Self::Status, Self::Refused];
 
-    /// That of a batch which was answered this status.
+    /// That of a batch which was refused by this status.
     pub fn of(status: Option<u16>) -> Self {
         match status {
             Some(413) => Self::TooLarge,
@@ -145,6 +149,7 @@ impl SplitCause {
         match self {
             Self::TooLarge => "too-large",
             Self::Status => "status",
+            Self::Refused => "refused",
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use microbatch::batcher::{Batcher, OnFull, Settings, Wait};
 use microbatch::engine::circuit::Circuit;
 use microbatch::engine::outcome::JobResult;
-use microbatch::engine::{Engine, Phase, Policy, Results, encode};
+use microbatch::engine::{Engine, Phase, Policy};
 use microbatch::http::{Batchers, Buffered, Caller, HostNames, Jobs, JobsInner, Lane, jobs_router};
 use microbatch::job::{Job, RouteName};
 use microbatch::json::MAX_DEPTH;
@@ -172,8 +172,8 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> Proxy {
     let settings = Settings {
         detached_max_wait: Duration::from_millis([1, 20, 300][rng.random_range(0..3)]),
         max_size: bounds.max_size,
-        max_bytes: bounds.max_bytes - encode::BYTES_PER_ARRAY,
-        item_overhead: encode::BYTES_PER_JOB,
+        max_bytes: bounds.max_bytes - 1,
+        item_overhead: 1,
         max_wait: Duration::from_millis(rng.random_range(0..12)),
         wait: match rng.random() {
             true => Wait::Fixed,
@@ -189,8 +189,6 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> Proxy {
         },
     };
     let policy = Policy {
-        results: Results::ById,
-        error_status: 422,
         idempotent,
         split_on: bounds.split_on.clone(),
         max_attempts: rng.random_range(1..5),
@@ -222,6 +220,7 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> Proxy {
     let (phase, current) = watch::channel(Phase::Running);
     let engine = Engine::new(
         upstream,
+        Arc::clone(Shape::jobs()),
         policy,
         budget,
         Arc::clone(&circuit),

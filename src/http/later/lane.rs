@@ -57,7 +57,7 @@ impl later::Lane for Lane {
         };
         // Whatever becomes of queueing it, one of both answers.
         let (here, queued) = (owed(), owed().when_asked());
-        let options = engine::options(&job, deadline);
+        let options = engine::options(&route.shape, &job, deadline);
         match route.batcher.submit_detached(job, options, queued) {
             Ok(detached) => {
                 here.given_elsewhere();

@@ -183,6 +183,11 @@ impl From<&Failure> for Problem {
                 new("the upstream's answer is over the limit (upstream.max_response)")
                     .upstream_status(*status)
             }
+            Failure::ResultCount(status) => new(
+                "the upstream's answer does not have one result for each item of the batch, in \
+                 their places",
+            )
+            .upstream_status(*status),
             Failure::ResultMissing { status, other_type } => new(match other_type {
                 false => "the upstream's answer has no result with this job's id",
                 true => {

@@ -80,6 +80,14 @@ pub(super) fn reason(
         ),
         Code::UpstreamOverloaded => overloaded(status, limits),
         Code::UpstreamMalformed => malformed(last),
+        Code::ResultCount => Reason::new(
+            None,
+            format!(
+                "results find their jobs by their places, and {}; have the upstream answer with one \
+                 for each item",
+                quoted(cause)
+            ),
+        ),
         Code::ResultMissing | Code::ResultAmbiguous | Code::ResultMalformed => unsound(code, cause),
         _ if answer.is_some() => refused(code, status, last, figures),
         _ => Reason::new(None, "look at what failed last"),

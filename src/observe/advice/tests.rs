@@ -267,6 +267,16 @@ fn failing() -> Vec<(Figures, String, Option<&'static str>)> {
             None,
         ),
         (
+            all(failure(
+                ResultCount,
+                "3 results for 4 items",
+                answer(200, ""),
+            )),
+            NOTHING,
+            "`result-count`: results find their jobs by their places, and 3 results for 4 items; have the upstream answer with one for each item.",
+            None,
+        ),
+        (
             some(failure(ResultMalformed, "", answer(200, ""))),
             "12 % of jobs fail with",
             "`result-malformed`: results are not JSON, such as a bare `NaN`; have the upstream write what JSON knows.",

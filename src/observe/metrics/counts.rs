@@ -121,10 +121,10 @@ impl Metrics {
                 add(&self.answered[outcome], 1);
                 self.job_duration.observe(nanos(after));
             }
-            Event::BatchLeft { jobs, bytes, .. } => {
-                self.batch_jobs.observe(jobs as u64);
+            Event::BatchLeft { items, bytes, .. } => {
+                self.batch_jobs.observe(items as u64);
                 self.batch_bytes.observe(bytes as u64);
-                let fill = self.bounds.fill(jobs, bytes);
+                let fill = self.bounds.fill(items, bytes);
                 self.batch_fill.observe((fill * FILL) as u64);
             }
             Event::JobLeft { waited } => self.queue_wait.observe(nanos(waited)),
