@@ -23,6 +23,7 @@ use crate::batcher::Snapshot;
 use crate::observe::failure_log::FailureLog;
 use crate::observe::live::{Live, Recent};
 use crate::observe::metrics::Metrics;
+use crate::throttle::LogThrottle;
 
 pub use by_code::ByCode;
 pub use event::{ALONE, Bounds, Event, FailedJobs, SplitCause};
@@ -39,8 +40,13 @@ pub struct Observer {
     /// Lately.
     pub live: Live,
     failures: FailureLog,
+    lines: Arc<LogThrottle>,
     log_lines_dropped: fn() -> u64,
 }
+
+/// How many lines the throttles of all routes let through in
+/// [`LogThrottle::SPAN`], beside those of failed batches: more than one route has use for.
+const LINES: u32 = 20;
 
 /// How often a moment is looked for in which no answer is counted. There are some
 /// microseconds between two answers of the busiest proxy; each look takes one or two.
@@ -54,6 +60,7 @@ impl Observer {
             metrics: Metrics::new(bounds),
             live: Live::new(bounds),
             failures: FailureLog::default(),
+            lines: Arc::new(LogThrottle::new(LINES)),
             log_lines_dropped: || 0,
         }
     }
@@ -72,9 +79,16 @@ impl Observer {
         Self {
             route: route.into(),
             failures: self.failures.clone(),
+            lines: Arc::clone(&self.lines),
             log_lines_dropped: self.log_lines_dropped,
             ..Self::new(bounds)
         }
+    }
+
+    /// Bounds lines of one kind about this route: at most so many in
+    /// [`LogThrottle::SPAN`], and not too many with those of all routes of the process.
+    pub fn throttle(&self, most: u32) -> LogThrottle {
+        LogThrottle::new(most).within(&self.lines)
     }
 
     /// The name of the route.

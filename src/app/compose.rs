@@ -72,6 +72,7 @@ impl Proxy {
             Later::new(store, settings, Arc::clone(&observer))
         });
         let circuit = Circuit::new(route.circuit_failures, route.circuit_open_for);
+        let circuit = circuit.on_route_of(&observer);
         let circuit = Arc::new(circuit);
         let engine = Engine::new(
             upstream,
