@@ -60,12 +60,12 @@
 //! | room | may know |
 //! |---|---|
 //! | `address` | `printable` |
-//! | `app` | `batcher`, `config`, `engine`, `http`, `job`, `later`, `observe`, `resilience`, `route`, `server`, `shape`, `telemetry`, `upstream` |
+//! | `app` | `batcher`, `config`, `engine`, `forward`, `http`, `later`, `observe`, `resilience`, `route`, `server`, `telemetry`, `upstream` |
 //! | `ask` | `address`, `printable` |
 //! | `aside` |  |
 //! | `cli` | `config`, `printable`, `sample_upstream` |
 //! | `code` |  |
-//! | `config` | `address`, `batcher`, `engine`, `http`, `later`, `observe`, `printable`, `resilience`, `server`, `shape`, `telemetry`, `upstream` |
+//! | `config` | `address`, `batcher`, `engine`, `forward`, `http`, `job`, `later`, `observe`, `printable`, `resilience`, `route`, `server`, `shape`, `telemetry`, `upstream` |
 //! | `engine` | `aside`, `batcher`, `code`, `fault`, `job`, `job_id`, `json`, `later`, `observe`, `resilience`, `shape`, `throttle`, `trace_context`, `upstream` |
 //! | `fault` | `code`, `json` |
 //! | `forward` | `throttle`, `upstream` |
