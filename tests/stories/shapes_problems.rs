@@ -35,9 +35,9 @@ async fn a_failure_is_told_in_the_shapes_form() {
         (
             "/graphql",
             r#"{"query":"{a}"}"#,
-            // 500 is one of its answers, and is read for results.
+            // 500 may have results, and this has none: it is a failure like any other.
             502,
-            json!({"errors": [{"message": "DETAIL", "extensions": {"code": "upstream-malformed"}}]}),
+            json!({"errors": [{"message": "DETAIL", "extensions": {"code": "upstream-error"}}]}),
         ),
         (
             "/x/_doc",
