@@ -1,9 +1,14 @@
-//! What is said over HTTP: jobs, what operators ask, and what went wrong.
+//! What is said over HTTP: calls of routes, what operators ask, and what went wrong.
 //!
 //! ```text
-//! listener ──▶ gate ──▶ jobs (body, headers) ──▶ the batcher ──▶ reply
-//!                └────▶ routes ──▶ admin, live, observe
+//! listener ──▶ gate ──▶ jobs, calls (body, headers) ──▶ a route's batcher ──▶ reply
+//!                │        └────▶ forward, as it came
+//!                └────▶ later, routes ──▶ admin, live, observe
 //! ```
+//!
+//! A caller's request is for one of the proxy's own paths, else for `POST /jobs` of the
+//! plain route `jobs`, which is `jobs`, else for a route, which is `calls`, else it is
+//! passed through, where anything is.
 //!
 //! A request passes the gate of its listener before anything is looked up for it.
 //! [`problem`] alone decides a status. `app` makes [`Jobs`] and [`Admin`], and hands

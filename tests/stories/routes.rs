@@ -109,7 +109,8 @@ async fn a_route_that_is_stuck_holds_up_no_other() {
     ]
     .concat();
     let mut routes = Routes::start(&settings).await;
-    let (stuck, first) = routes.alone(call("/slow", "1")).await;
+    let first = routes.queue_one(call("/slow", "1")).await;
+    let stuck = routes.upstream.next().await;
     let second = routes.queue_one(call("/slow", "2")).await;
     let full = routes.proxy.send(call("/slow", "3")).await;
     full.problem(503, "queue-full", "no");

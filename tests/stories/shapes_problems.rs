@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use crate::harness::{Caller, Routes, answers, call, route};
+use crate::harness::{Routes, answers, call, route};
 
 const RPC: &str = r#"{"jsonrpc":"2.0","id":"a","method":"m"}"#;
 const CALL: &str = r#"{"instances":[1]}"#;
@@ -85,7 +85,7 @@ async fn a_refusal_is_too_and_keeps_its_headers() {
     ];
     let mut routes = Routes::start(&settings.concat()).await;
     for (path, body, status) in [("/rpc", RPC, 200), ("/predict", CALL, 503)] {
-        let first = Caller::spawn(routes.proxy.jobs_addr, call(path, body));
+        let first = routes.queue_one(call(path, body)).await;
         let under_way = routes.upstream.next().await;
         let second = routes.queue_one(call(path, body)).await;
         let refused = routes.proxy.send(call(path, body)).await;
