@@ -1,9 +1,14 @@
-//! What is said over HTTP: jobs, what operators ask, and what went wrong.
+//! What is said over HTTP: calls of routes, what operators ask, and what went wrong.
 //!
 //! ```text
-//! listener ──▶ gate ──▶ jobs (body, headers) ──▶ the batcher ──▶ reply
-//!                └────▶ routes ──▶ admin, observe
+//! listener ──▶ gate ──▶ jobs, calls (body, headers) ──▶ a route's batcher ──▶ reply
+//!                │        └────▶ forward, as it came
+//!                └────▶ later, routes ──▶ admin, live, observe
 //! ```
+//!
+//! A caller's request is for one of the proxy's own paths, else for `POST /jobs` of the
+//! plain route `jobs`, which is `jobs`, else for a route, which is `calls`, else it is
+//! passed through, where anything is.
 //!
 //! A request passes the gate of its listener before anything is looked up for it.
 //! [`problem`] alone decides a status. `app` makes [`Jobs`] and [`Admin`], and hands
@@ -18,6 +23,7 @@ mod body;
 mod buffered;
 mod call_head;
 mod calls;
+mod chosen;
 mod context;
 mod forward;
 mod gate;
@@ -25,6 +31,7 @@ mod headers;
 mod jobs;
 mod later;
 mod listener;
+mod live;
 mod nosniff;
 mod observe;
 mod operator;
@@ -44,7 +51,7 @@ pub use buffered::Buffered;
 pub use context::{Jobs, JobsInner};
 pub use later::Lane;
 pub use listener::{Caller, Operator, serve_admin, serve_jobs};
-pub use operator::{Admin, Limits, Setting};
+pub use operator::{Admin, Limits, Setting, Watched};
 pub use rehearsal::{Rehearsed, rehearse};
 pub use routes::{admin_router, jobs_router};
 pub use sender::Batchers;

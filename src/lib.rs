@@ -66,7 +66,7 @@
 //! | `cli` | `config`, `printable`, `sample_upstream`, `shape` |
 //! | `code` |  |
 //! | `config` | `address`, `batcher`, `engine`, `forward`, `http`, `job`, `later`, `observe`, `printable`, `resilience`, `route`, `server`, `shape`, `telemetry`, `upstream` |
-//! | `engine` | `aside`, `batcher`, `code`, `fault`, `job`, `job_id`, `json`, `later`, `observe`, `resilience`, `shape`, `throttle`, `trace_context`, `upstream` |
+//! | `engine` | `aside`, `batcher`, `code`, `fault`, `job`, `later`, `observe`, `resilience`, `shape`, `throttle`, `trace_context`, `upstream` |
 //! | `fault` | `code`, `json` |
 //! | `forward` | `throttle`, `upstream` |
 //! | `http` | `aside`, `batcher`, `code`, `engine`, `forward`, `job_id`, `job`, `later`, `observe`, `route`, `server`, `shape`, `trace_context` |
@@ -110,7 +110,9 @@
 //! | nobody can guess a handle | `job::handle::tests::handles_are_random` |
 //! | no result reaches another job's caller | `shape::tests::answers`, `simulation`, `stories::accounting`, `stories::upstream_strays` |
 //! | what a caller sends and what comes back for it travel byte for byte, whatever the shape | `shape::tests::round_trip` |
-//! | no caller adds to a batch what is not an item of its own, in the frame that it wrote | `shape::tests::smuggling` |
+//! | no caller adds to a batch what is not an item of its own, in the frame that it wrote | `shape::tests::smuggling`, `stories::shapes_alone` |
+//! | one route's outage costs another nothing | `stories::routes::a_route_that_is_stuck_holds_up_no_other` |
+//! | callers who differ in what travels with a batch never share one | `stories::routes::calls_of_one_frame_share_a_batch_and_no_others` |
 //! | nothing is sent twice that may have been done, unless that does no harm | `simulation`, `stories::retries` |
 //! | no job waits for company longer than `max_wait`, or half of its time, while a slot is free | `batcher::policy::tests::the_table_of_reasons`, `batcher::waiting_tests::no_item_expires_while_slots_are_free`, `batcher::tests::company_is_waited_for_from_the_first_arrival_on` |
 //! | no batch exceeds `max_size` or `max_bytes`, or has an id twice | `batcher::queue::tests::the_queue_does_as_the_model` |

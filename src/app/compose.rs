@@ -17,8 +17,8 @@ use crate::config::Settings;
 use crate::engine::Phase;
 use crate::forward::Forwarder;
 use crate::http::{
-    Admin, Batchers, Buffered, Caller, HostNames, Jobs, JobsInner, Lane, Operator, admin_router,
-    jobs_router,
+    Admin, Batchers, Buffered, Caller, HostNames, Jobs, JobsInner, Lane, Operator, Watched,
+    admin_router, jobs_router,
 };
 use crate::later::Later;
 use crate::later::memory::Memory;
@@ -79,16 +79,20 @@ impl Proxy {
             ..
         } = settings;
         let (phase, current) = watch::channel(Phase::Running);
+        let process = Observer::new(of_routes[0].bounds).with_log(telemetry::lines_dropped);
         let observers = of_routes.iter().map(|route| {
-            let observer = Observer::new(route.bounds).with_log(telemetry::lines_dropped);
+            let observer = process.beside(route.name.as_str(), route.bounds);
             Arc::new(observer)
         });
-        let observers: Vec<_> = observers.collect();
+        let observers: Vec<Arc<Observer>> = observers.collect();
+        // What is no route's is counted with the first.
+        let observer = Arc::clone(&observers[0]);
         let later = later.map(|settings| {
             let store = Arc::new(Memory::new(&settings));
-            Later::new(store, settings, Arc::clone(&observers[0]))
+            Later::new(store, settings, Arc::clone(&observer))
         });
-        let (drawn, advice) = (of_routes[0].drawn.clone(), of_routes[0].advice);
+        let shown = of_routes.iter().map(|it| (it.drawn.clone(), it.advice));
+        let shown: Vec<_> = shown.collect();
         let mut paths = Paths::default();
         let made = of_routes.into_iter().zip(clients.routes).zip(observers);
         let made = made
@@ -125,15 +129,21 @@ impl Proxy {
             later: later.clone(),
             passthrough: clients.passthrough,
         });
+        let watched = routes.all().iter().zip(shown);
+        let watched = watched.map(|(route, (limits, advice))| Watched {
+            route: Arc::clone(route),
+            limits,
+            advice,
+        });
+        let watched = watched.collect();
         let ready = Arc::new(AtomicBool::new(true));
         let operators = admin.map(|admin| Operators {
             router: admin_router(Admin {
-                routes: routes.clone(),
+                routes: watched,
+                observer: Arc::clone(&observer),
                 ready: Arc::clone(&ready),
                 config: admin.toml,
                 settings: admin.settings,
-                limits: drawn,
-                advice,
                 later: later.clone(),
                 buffered: Arc::clone(&jobs.buffered),
             }),

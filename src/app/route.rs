@@ -45,7 +45,7 @@ pub(super) fn route(
     later: Option<&Later>,
 ) -> Route {
     let circuit = Circuit::new(settings.circuit_failures, settings.circuit_open_for);
-    let circuit = Arc::new(circuit);
+    let circuit = Arc::new(circuit.on_route_of(&observer));
     let idempotent = settings.policy.idempotent;
     let mut engine = Engine::new(
         clients.upstream,

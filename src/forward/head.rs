@@ -81,8 +81,10 @@ pub(super) fn of_answer(head: response::Parts, length: &SizeHint) -> Response<()
         }
     }
     strip_hop_by_hop(&mut headers);
-    if head.status == StatusCode::SWITCHING_PROTOCOLS {
-        protocol.map(|protocol| add_upgrade(&mut headers, protocol));
+    if head.status == StatusCode::SWITCHING_PROTOCOLS
+        && let Some(protocol) = protocol
+    {
+        add_upgrade(&mut headers, protocol);
     }
     let mut answer = Response::new(());
     *answer.status_mut() = head.status;

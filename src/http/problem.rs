@@ -124,7 +124,7 @@ impl Problem {
     }
 
     /// For a path that does not exist.
-    pub fn not_found(detail: &'static str) -> Self {
+    pub fn not_found(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Code::NotFound, detail)
     }
 

@@ -8,7 +8,7 @@ use super::context::Jobs;
 use super::operator::Admin;
 use super::problem::Problem;
 use super::refusal::refuse_elsewhere;
-use super::{admin, observe};
+use super::{admin, live, observe};
 use crate::route::Routes;
 
 /// `Allow` of a path that is read.
@@ -52,7 +52,7 @@ pub fn admin_router(admin: Admin) -> Router {
         .route("/livez", get(admin::alive).fallback(only(GET)))
         .route("/readyz", get(admin::ready).fallback(only(GET)))
         .route("/", get(observe::page).fallback(only(GET)))
-        .route("/live", get(observe::live).fallback(only(GET)))
+        .route("/live", get(live::live).fallback(only(GET)))
         .route("/advice", get(observe::advice).fallback(only(GET)))
         .route("/metrics", get(observe::metrics).fallback(only(GET)))
         .route("/config", get(admin::config).fallback(only(GET)))

@@ -59,6 +59,13 @@ mod retries;
 mod shutdown;
 mod splits;
 
+// Sections 9 and 10: routes and shapes.
+mod routes;
+mod shapes;
+mod shapes_alone;
+mod shapes_later;
+mod shapes_problems;
+
 // Section 11: answers fetched later.
 mod later_batches;
 mod later_bounds;
