@@ -333,8 +333,8 @@ mod tests {
         assert_eq!(value(&wait(), "adaptive"), Wait::Adaptive);
         assert_eq!(value(&on_full(), "reject"), OnFull::Reject);
         assert_eq!(value(&on_full(), "wait"), OnFull::Wait);
-        assert_eq!(value(&results(), "by-id"), true);
-        assert_eq!(value(&results(), "none"), false);
+        assert!(value(&results(), "by-id"));
+        assert!(!value(&results(), "none"));
         assert_eq!(value(&log_format(), "auto"), Format::Auto);
         assert_eq!(value(&log_format(), "text"), Format::Text);
         assert_eq!(value(&log_format(), "json"), Format::Json);
