@@ -223,13 +223,13 @@ impl Route {
         };
         let largest = Size {
             jobs: bounds.max_size,
-            bytes: bounds.max_bytes - encode::BYTES_PER_ARRAY,
+            bytes: bounds.max_bytes,
         };
         Some(Route {
             batcher: batcher::Settings {
                 max_size: largest.jobs,
                 max_bytes: largest.bytes,
-                item_overhead: encode::BYTES_PER_JOB,
+                batch_overhead: encode::BYTES_PER_ARRAY,
                 max_wait: batch.max_wait.get()?,
                 detached_max_wait: later_wait,
                 wait: batch.wait.get()?,

@@ -17,9 +17,11 @@ pub(super) type Slot = batcher::Slot<Job, JobResult>;
 
 /// What the batcher is told of a job that stays until `deadline`.
 pub fn options(job: &Job, deadline: Instant) -> batcher::Options {
-    let mut options = batcher::Options::default();
-    options.key = job.call().keys().next();
-    options.bytes(job.raw().len()).deadline(deadline)
+    let bytes = job.raw().len();
+    let options = batcher::Options::default().keys(job.call().keys());
+    let options = options.weight(job.call().count()).bytes(bytes);
+    let options = options.bytes_in_batch(bytes + encode::BYTES_PER_JOB);
+    options.deadline(deadline)
 }
 
 /// The jobs of a batch.
@@ -27,11 +29,15 @@ pub(super) fn jobs(batch: &Batch) -> impl ExactSizeIterator<Item = &Job> + Clone
     batch.members().iter().map(Member::item)
 }
 
-/// How large a batch is, as the batcher counts it.
+/// How large a batch is, as the batcher counts it. One call alone counts as one, whatever it
+/// weighs: it can't be divided, so that it always may leave, and its refusal says nothing
+/// about batches.
 pub(super) fn size(batch: &Batch) -> Size {
-    let bytes = jobs(batch).map(|job| job.raw().len() + encode::BYTES_PER_JOB);
     Size {
-        jobs: batch.len(),
-        bytes: bytes.sum(),
+        jobs: match batch.len() {
+            1 => 1,
+            _ => batch.weight(),
+        },
+        bytes: batch.bytes(),
     }
 }
