@@ -226,18 +226,19 @@ impl Route {
         };
         let largest = Size {
             jobs: bounds.max_size,
-            bytes: bounds.max_bytes - 1,
+            bytes: bounds.max_bytes,
         };
         let keys = Keys {
             results: (!upstream.results.get()?).then(|| "none".to_owned()),
             error_status: Some(upstream.job_error_status.get()?),
             ..Keys::default()
         };
+        let shape = Shape::compile(&keys, &[]).ok()?;
         Some(Route {
             batcher: batcher::Settings {
                 max_size: largest.jobs,
                 max_bytes: largest.bytes,
-                item_overhead: 1,
+                batch_overhead: shape.batch_overhead(),
                 max_wait: batch.max_wait.get()?,
                 detached_max_wait: later_wait,
                 wait: batch.wait.get()?,
@@ -247,7 +248,7 @@ impl Route {
                 queue_bytes: queue.max_bytes.get()?,
                 on_full: queue.on_full.get()?,
             },
-            shape: Arc::new(Shape::compile(&keys, &[]).ok()?),
+            shape: Arc::new(shape),
             policy: Policy {
                 idempotent: upstream.idempotent.get()?,
                 split_on: upstream.split_on.get()?,

@@ -226,7 +226,7 @@ struct Known {
 #[derive(Clone)]
 struct Upstream {
     form: Form,
-    max_size: usize,
+    bounds: Bounds,
     badness: f64,
     known: Arc<Mutex<Known>>,
 }
@@ -240,6 +240,7 @@ fn parts(secret: &str) -> [usize; 4] {
 impl Upstream {
     /// What a batch must be, whatever becomes of it.
     fn check(&self, batch: &Outgoing<'_>, items: &[Item]) {
+        let length: usize = batch.body.iter().map(Bytes::len).sum();
         let [frame, ..] = parts(&items[0].secret);
         let query = batch.query.map_or(0, |it| it.parse().expect("a frame"));
         let captured = batch
@@ -263,7 +264,8 @@ impl Upstream {
             }
             (rest, calls) = (others, calls + 1);
         }
-        assert!(calls <= self.max_size, "{calls} calls");
+        let is_full = items.len() > self.bounds.max_size || length > self.bounds.max_bytes;
+        assert!(!is_full, "{calls} calls: {items:?}");
         let (in_body, carried) = self.form.places(frame);
         assert_eq!((query, captured), (carried % 2, carried / 2), "{items:?}");
         if self.form.has_lists() {
@@ -373,10 +375,13 @@ async fn schedule(seed: u64) -> (Counts, Counts) {
     let (form, keys) = FORMS[rng.random_range(0..FORMS.len())];
     let keys: Keys = toml::from_str(keys).unwrap();
     let shape = Arc::new(Shape::compile(&keys, &["captured"]).unwrap());
-    let max_size = rng.random_range(1..12);
+    let bounds = Bounds {
+        max_size: rng.random_range(1..12),
+        max_bytes: rng.random_range(200..600),
+    };
     let upstream = Upstream {
         form,
-        max_size,
+        bounds,
         badness: [0.0, 0.3, 0.7][rng.random_range(0..3)],
         known: Arc::new(Mutex::new(Known {
             rng: StdRng::seed_from_u64(rng.random()),
@@ -389,7 +394,7 @@ async fn schedule(seed: u64) -> (Counts, Counts) {
     let frames = [1, 2, 8][rng.random_range(0..3)];
     for whose in 0..rng.random_range(1..60) {
         let count = match form.has_lists() {
-            true => rng.random_range(1..=max_size.min(4)),
+            true => rng.random_range(1..=bounds.max_size.min(4)),
             false => 1,
         };
         let frame = rng.random_range(0..frames);
@@ -499,13 +504,11 @@ fn start(
     shape: &Arc<Shape>,
     upstream: Upstream,
 ) -> (Batcher<Job, JobResult>, watch::Sender<Phase>) {
-    let bounds = Bounds {
-        max_size: upstream.max_size,
-        max_bytes: 1 << 20,
-    };
+    let bounds = upstream.bounds;
     let settings = Settings {
         max_size: bounds.max_size,
         max_bytes: bounds.max_bytes,
+        batch_overhead: shape.batch_overhead(),
         max_wait: Duration::from_millis(rng.random_range(0..12)),
         max_in_flight: rng.random_range(1..5),
         ..Settings::default()
