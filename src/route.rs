@@ -22,6 +22,7 @@ use crate::batcher::Batcher;
 use crate::code::Code;
 use crate::engine::circuit::Circuit;
 use crate::engine::outcome::JobResult;
+use crate::forward::Forwarder;
 use crate::job::{Job, RouteName};
 use crate::observe::{Event, Observer};
 use crate::shape::{Limits, Shape};
@@ -48,15 +49,20 @@ pub struct Route {
     pub observer: Arc<Observer>,
     /// Whether doing a job twice does no harm.
     pub idempotent: bool,
+    /// Where calls go by themselves that are not merged; none where there are no such calls.
+    pub alone: Option<Forwarder>,
 }
 
 impl Route {
     /// Whether a call of it is a job of the route `jobs` and its body alone, of which
     /// nothing else travels: what most are.
     fn is_plain(&self) -> bool {
-        self.name == RouteName::jobs()
-            && !self.shape.lets_alone()
-            && self.forward_headers.is_empty()
+        self.name.is_jobs() && !self.shape.lets_alone() && self.forward_headers.is_empty()
+    }
+
+    /// Whether the query of a call travels with its batch. The route `jobs` ignores it.
+    pub fn carries_query(&self) -> bool {
+        !self.name.is_jobs()
     }
 
     /// Tells that a request was refused.

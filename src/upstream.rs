@@ -36,5 +36,5 @@ pub use error::{CallError, chain};
 pub use headers::credentials;
 pub use hop_by_hop::{strip_hop_by_hop, tokens};
 pub use response::{Ended, Origin, Response};
-pub use target::{Target, TargetError};
+pub use target::{DotSegment, Target, TargetError, walks};
 pub use tracked::DispatchFlag;

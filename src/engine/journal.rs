@@ -32,11 +32,11 @@ pub(super) struct Journal {
 impl Journal {
     pub fn new(observer: Arc<Observer>) -> Self {
         Self {
+            mismatches: observer.throttle(1),
+            exhausted: observer.throttle(1),
+            too_large: observer.throttle(1),
+            slots: observer.throttle(1),
             observer,
-            mismatches: LogThrottle::default(),
-            exhausted: LogThrottle::default(),
-            too_large: LogThrottle::default(),
-            slots: LogThrottle::default(),
         }
     }
 
@@ -63,12 +63,13 @@ impl Journal {
     /// others.
     pub fn put_back(&self, context: &BatchContext, put_back: usize) {
         let (batch_id, size) = (context.id, context.size);
-        debug!(%batch_id, size, put_back, "jobs for later wait again");
+        debug!(route = self.observer.route(), %batch_id, size, put_back, "jobs for later wait again");
     }
 
     /// A call begins.
     pub fn sent(&self, context: &BatchContext, attempt: u32, bytes: usize) {
         debug!(
+            route = self.observer.route(),
             batch_id = %context.id,
             size = context.size,
             bytes,
@@ -115,9 +116,11 @@ impl Journal {
         match outcome {
             Code::Ok => {
                 let duration_ms = context.duration_ms();
-                debug!(%batch_id, size, outcome = name, attempts, duration_ms, "batch done");
+                debug!(route = self.observer.route(), %batch_id, size, outcome = name, attempts, duration_ms, "batch done");
             }
-            Code::CircuitOpen => debug!(%batch_id, size, outcome = name, "batch not sent"),
+            Code::CircuitOpen => {
+                debug!(route = self.observer.route(), %batch_id, size, outcome = name, "batch not sent")
+            }
             _ => {}
         }
     }
@@ -142,7 +145,7 @@ impl Journal {
             let reason = context.reason;
             self.observer.tell(Event::BatchAbandoned { reason });
             let (batch_id, size) = (context.id, context.size);
-            return debug!(%batch_id, size, outcome = "abandoned", "batch done");
+            return debug!(route = self.observer.route(), %batch_id, size, outcome = "abandoned", "batch done");
         };
         let cause = match why {
             Abandoned::Expired => "every member's deadline passed",
@@ -155,6 +158,7 @@ impl Journal {
     pub fn retry(&self, context: &BatchContext, attempt: u32, failed: &Failed, at: Instant) {
         let pause = at.saturating_duration_since(Instant::now());
         debug!(
+            route = self.observer.route(),
             batch_id = %context.id,
             size = context.size,
             outcome = failed.failure.code().as_str(),
@@ -170,6 +174,7 @@ impl Journal {
         self.observer.tell(Event::BudgetExhausted);
         if let Some(untold) = self.exhausted.admit() {
             warn!(
+                route = self.observer.route(),
                 batch_id = %context.id,
                 batches_not_warned_of = untold,
                 "retry budget exhausted"
@@ -187,6 +192,7 @@ impl Journal {
         };
         self.observer.tell(Event::Split(cause));
         debug!(
+            route = self.observer.route(),
             batch_id = %context.id,
             size = context.size,
             outcome = failed.failure.code().as_str(),
@@ -198,6 +204,7 @@ impl Journal {
             && let Some(untold) = self.too_large.admit()
         {
             warn!(
+                route = self.observer.route(),
                 batch_id = %context.id,
                 size = context.size,
                 batches_not_warned_of = untold,
@@ -211,14 +218,20 @@ impl Journal {
     pub fn split_unsent(&self, context: &BatchContext) {
         self.observer.tell(Event::Split(SplitCause::TooLarge));
         let (batch_id, size) = (context.id, context.size);
-        debug!(%batch_id, size, "batch is split before it is sent: larger ones were refused");
+        debug!(route = self.observer.route(), %batch_id, size, "batch is split before it is sent: larger ones were refused");
     }
 
     /// There are other slots than before.
     pub fn slots_changed(&self, from: usize, to: usize) {
         match self.slots.admit() {
-            Some(untold) => info!(from, to, changes_not_told = untold, "slots changed"),
-            None => debug!(from, to, "slots changed"),
+            Some(untold) => info!(
+                route = self.observer.route(),
+                from,
+                to,
+                changes_not_told = untold,
+                "slots changed"
+            ),
+            None => debug!(route = self.observer.route(), from, to, "slots changed"),
         }
     }
 
@@ -249,6 +262,7 @@ impl Journal {
             let most = Unsound::ALL.into_iter().zip(jobs).max_by_key(|it| it.1);
             let cause = most.filter(|it| it.1 > 0).map(|it| it.0.to_string());
             warn!(
+                route = self.observer.route(),
                 batch_id = %context.id,
                 size = context.size,
                 cause,

@@ -7,9 +7,14 @@ use http::Uri;
 use http::uri::{Authority, InvalidUri, PathAndQuery, Scheme};
 use url::{Position, Url};
 
+use crate::upstream::Target;
+
 /// Where requests go.
 #[derive(Clone, Debug)]
 pub enum Destination {
+    /// To the URL itself, filled with what the route's path has captured; the caller's query
+    /// follows its own.
+    At(Target),
     /// To the caller's own path, below the URL's; the URL's query comes first.
     Below(Url),
 }
@@ -29,6 +34,7 @@ pub(super) struct Nowhere(pub String);
 impl Destination {
     pub(super) fn url(&self) -> &Url {
         match self {
+            Self::At(target) => target.url(),
             Self::Below(url) => url,
         }
     }
@@ -47,9 +53,12 @@ impl Compiled {
     /// Where a request to this goes, of which the route's path has captured so much.
     pub fn of(&self, requested: &Uri, captures: &[Box<str>]) -> Result<Uri, Nowhere> {
         let path = match &self.destination {
+            Destination::At(target) => {
+                let path = target.path_for(captures, requested.query());
+                path.map_err(|error| Nowhere(error.to_string()))?
+            }
             Destination::Below(url) => below(url, requested),
         };
-        let _ = captures;
         let path = PathAndQuery::try_from(path).map_err(|error| Nowhere(error.to_string()))?;
         let mut parts = http::uri::Parts::default();
         parts.scheme = Some(self.scheme.clone());
@@ -111,6 +120,19 @@ mod tests {
         ] {
             assert_eq!(of(url, requested), expected, "{url} {requested}");
         }
+    }
+
+    #[test]
+    fn what_a_path_captures_is_filled_in() {
+        let target = Target::compile("http://h/d/{x}?k".parse().unwrap(), &["x"]).unwrap();
+        let compiled = Compiled::new(Destination::At(target)).unwrap();
+        let of = |requested: &str, capture: &str| {
+            let uri = compiled.of(&requested.parse().unwrap(), &[capture.into()]);
+            uri.ok().map(|uri| uri.to_string())
+        };
+        let found = of("/a/b?q", "b%20").unwrap();
+        assert_eq!(found, "http://h/d/b%20?k&q");
+        assert_eq!(of("/a/..", ".."), None);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use super::authority::HostNames;
 use super::buffered::Buffered;
 use crate::engine::Phase;
+use crate::forward::Forwarder;
 use crate::later::Later;
 use crate::route::Routes;
 
@@ -36,6 +37,8 @@ pub struct JobsInner {
     pub phase: watch::Receiver<Phase>,
     /// The jobs whose answers are fetched later, unless there are none.
     pub later: Option<Later>,
+    /// Where requests to paths of no route are passed on to, if anywhere.
+    pub passthrough: Option<Forwarder>,
 }
 
 impl From<JobsInner> for Jobs {

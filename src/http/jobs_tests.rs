@@ -24,6 +24,7 @@ fn jobs() -> Jobs {
         timing: false,
         phase: tokio::sync::watch::channel(Phase::Running).1,
         later: None,
+        passthrough: None,
     })
 }
 

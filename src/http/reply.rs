@@ -19,6 +19,7 @@ use crate::engine::outcome::{Failure, JobOutcome, JobResult};
 use crate::job_id::JobId;
 use crate::later::answer::Answer;
 use crate::route::Route;
+use crate::shape::Spliced;
 
 const BATCH_ID: HeaderName = HeaderName::from_static("x-batch-id");
 const BATCH_SIZE: HeaderName = HeaderName::from_static("x-batch-size");
@@ -33,7 +34,7 @@ pub(super) struct Rendered {
     pub code: Code,
     status: StatusCode,
     headers: HeaderMap,
-    body: Bytes,
+    body: Spliced,
 }
 
 impl Rendered {
@@ -52,8 +53,15 @@ impl Rendered {
     }
 
     /// What the proxy says itself, in the form that the route's callers understand.
-    pub fn problem(_route: &Route, problem: Problem) -> Self {
-        problem.into()
+    pub fn problem(route: &Route, problem: Problem) -> Self {
+        let code = problem.code();
+        let (status, headers, body) = problem.into_form(&route.shape);
+        Self {
+            code,
+            status,
+            headers,
+            body: Spliced::One(body),
+        }
     }
 
     #[inline]
@@ -77,27 +85,33 @@ impl Rendered {
                 if let Some(own) = own {
                     headers.extend(HeaderMap::clone(&own));
                 }
+                if reply.body.is_empty() {
+                    headers.remove(CONTENT_TYPE);
+                }
                 let code = match reply.is_error {
                     true => Code::JobError,
                     false => Code::Ok,
                 };
-                (code, status::of_reply(&reply), reply.body.into_bytes())
+                (code, status::of_reply(&reply), reply.body)
             }
             JobOutcome::AsItCame {
                 status,
                 passthrough,
             } => {
+                let body = Spliced::One(passthrough.bytes);
+                headers.remove(CONTENT_TYPE);
                 headers.extend(passthrough.headers);
-                (Code::Ok, status::of_success(status), passthrough.bytes)
+                (Code::Ok, status::of_success(status), body)
             }
             JobOutcome::Taken => {
                 headers.remove(CONTENT_TYPE);
-                (Code::Ok, status::TAKEN, Bytes::new())
+                (Code::Ok, status::TAKEN, Spliced::One(Bytes::new()))
             }
             JobOutcome::Failed(failure) => match own_words(&failure) {
                 Some((status, own, body)) => {
+                    headers.remove(CONTENT_TYPE);
                     headers.extend(own);
-                    (failure.code(), status, body)
+                    (failure.code(), status, Spliced::One(body))
                 }
                 None => {
                     let problem = Problem::from(&failure).after(earlier);
@@ -123,21 +137,25 @@ impl Rendered {
     /// For a caller that waits: charged to the account until it is taken.
     #[inline]
     pub fn into_response(self, account: &Arc<Buffered>) -> Response<AnswerBody> {
-        respond(self.status, self.headers, self.body, account)
+        let charge = account.charge(self.body.len());
+        let body = match self.body {
+            Spliced::One(body) => AnswerBody::result(body, charge),
+            Spliced::Many(pieces) => AnswerBody::spliced(pieces, charge),
+        };
+        response(self.status, self.headers, body)
     }
 
     /// For a request that was refused, which is little.
     pub fn into_uncharged(self) -> Response<AnswerBody> {
-        let mut response = Response::new(AnswerBody::from(Body::from(self.body)));
-        *response.status_mut() = self.status;
-        *response.headers_mut() = self.headers;
-        response
+        let body = AnswerBody::from(Body::from(self.body.into_bytes()));
+        response(self.status, self.headers, body)
     }
 
     /// For one that comes back: all but what is about the connection.
     pub fn into_kept(mut self) -> Answer {
         self.headers.remove(CONNECTION);
-        Answer::new(self.code, self.status, &self.headers, &self.body)
+        let body = self.body.into_bytes();
+        Answer::new(self.code, self.status, &self.headers, &body)
     }
 }
 
@@ -149,7 +167,7 @@ impl From<Problem> for Rendered {
             code,
             status,
             headers,
-            body,
+            body: Spliced::One(body),
         }
     }
 }
@@ -163,7 +181,12 @@ pub(super) fn respond(
     account: &Arc<Buffered>,
 ) -> Response<AnswerBody> {
     let charge = account.charge(body.len());
-    let mut response = Response::new(AnswerBody::result(body, charge));
+    response(status, headers, AnswerBody::result(body, charge))
+}
+
+#[inline]
+fn response(status: StatusCode, headers: HeaderMap, body: AnswerBody) -> Response<AnswerBody> {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response

@@ -8,7 +8,7 @@ use super::context::Jobs;
 use super::operator::Admin;
 use super::problem::Problem;
 use super::refusal::refuse_elsewhere;
-use super::{admin, observe};
+use super::{admin, live, observe};
 use crate::route::Routes;
 
 /// `Allow` of a path that is read.
@@ -16,6 +16,9 @@ const GET: &str = "GET, HEAD";
 
 /// `Allow` of a path that is posted to.
 pub(super) const POST: &str = "POST";
+
+/// Where callers ask whether the process lives.
+pub(super) const HEALTHZ: &str = "/healthz";
 
 /// The jobs listener's paths that are none of a route. Calls are dispatched ahead of them,
 /// since they are to cost no more than they must.
@@ -31,7 +34,7 @@ pub fn jobs_router(jobs: &Jobs) -> Router {
         refuse_elsewhere(&routes, problem)
     };
     Router::new()
-        .route("/healthz", get(admin::alive).fallback(only_get))
+        .route(HEALTHZ, get(admin::alive).fallback(only_get))
         .fallback(no_such_path)
         .with_state(jobs.routes.clone())
 }
@@ -49,7 +52,7 @@ pub fn admin_router(admin: Admin) -> Router {
         .route("/livez", get(admin::alive).fallback(only(GET)))
         .route("/readyz", get(admin::ready).fallback(only(GET)))
         .route("/", get(observe::page).fallback(only(GET)))
-        .route("/live", get(observe::live).fallback(only(GET)))
+        .route("/live", get(live::live).fallback(only(GET)))
         .route("/advice", get(observe::advice).fallback(only(GET)))
         .route("/metrics", get(observe::metrics).fallback(only(GET)))
         .route("/config", get(admin::config).fallback(only(GET)))

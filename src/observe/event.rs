@@ -82,6 +82,11 @@ pub enum Event {
     BudgetExhausted,
     /// A batch is sent again in halves.
     Split(SplitCause),
+    /// A call is forwarded by itself, as it came.
+    Alone {
+        /// Why it is not merged: one of [`ALONE`].
+        why: &'static str,
+    },
     /// Results belonged to no job.
     Unmatched(Unmatched),
     /// A batch has failed as a whole.
@@ -107,14 +112,14 @@ pub enum Event {
         /// What.
         step: StoreStep,
     },
-    /// A call was forwarded by itself, as it came.
-    Alone {
-        /// Why it was not merged, as metrics spell it.
-        why: &'static str,
-    },
     /// A request to a path of no route was passed through.
     PassedThrough,
 }
+
+/// Every reason there is for a call to be forwarded by itself.
+pub const ALONE: [&str; 9] = [
+    "method", "type", "encoding", "form", "size", "upgrade", "stream", "key", "header",
+];
 
 /// Why a batch was split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -30,6 +30,7 @@ pub(crate) fn route(name: &str) -> Route {
         circuit: Arc::new(Circuit::new(0, Duration::ZERO)),
         observer: Arc::new(Observer::new(bounds)),
         idempotent: false,
+        alone: None,
     }
 }
 

@@ -58,7 +58,7 @@ pub enum TargetError {
 /// A capture has a segment that is `.` or `..`.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error("a path with the segment . or ..")]
-pub(super) struct DotSegment;
+pub struct DotSegment;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
@@ -133,7 +133,7 @@ impl Target {
     ///
     /// # Errors
     /// [`DotSegment`]: nobody walks up the upstream's paths.
-    pub(super) fn path_for(
+    pub fn path_for(
         &self,
         captures: &[Box<str>],
         query: Option<&str>,
@@ -168,8 +168,8 @@ impl Part {
     }
 }
 
-/// Whether one of the segments, however encoded, is `.` or `..`.
-fn walks(capture: &str) -> bool {
+/// Whether one of the segments of what a path captured, however encoded, is `.` or `..`.
+pub fn walks(capture: &str) -> bool {
     capture.contains(['.', '%'])
         && percent_decode_str(capture)
             .decode_utf8_lossy()

@@ -251,6 +251,7 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> Proxy {
         circuit,
         observer: Arc::clone(&observer),
         idempotent,
+        alone: None,
     };
     let routes = Routes::new([route], paths);
     let lane = Lane::new(routes.clone(), records.later.clone(), true);
@@ -265,6 +266,7 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> Proxy {
         timing: true,
         phase: current,
         later: Some(records.later.clone()),
+        passthrough: None,
     };
     Proxy {
         batcher,

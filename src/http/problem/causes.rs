@@ -1,9 +1,12 @@
 //! Which problem each error comes to.
 
+use axum::http::StatusCode;
+
 use super::{Problem, status};
 use crate::batcher;
 use crate::code::Code;
 use crate::engine::outcome::{self, Dispatched, Failure};
+use crate::forward::ForwardError;
 use crate::http::authority::HostError;
 use crate::later::record::{InvalidName, Millis};
 use crate::later::store::{Refused, StoreError};
@@ -202,6 +205,38 @@ impl From<&Failure> for Problem {
                     .upstream_status(*status)
             }
         }
+    }
+}
+
+impl From<&ForwardError> for Problem {
+    fn from(error: &ForwardError) -> Self {
+        let failure = match error {
+            ForwardError::NoPlace => {
+                return Self::new(
+                    Code::Overloaded,
+                    "as many requests are passed on by themselves as may be \
+                     (upstream.max_alone); nothing was sent, try again after the time in \
+                     Retry-After",
+                )
+                .retry_after(super::OVERLOADED_RETRY_AFTER);
+            }
+            ForwardError::NoSuchPath(_) => return Self::dot_segment(),
+            ForwardError::CallerSilent => return Self::read_timeout(),
+            ForwardError::CallerBroke => return Self::unreadable_body(),
+            ForwardError::Closed => Failure::GivenUp { sent: false },
+            ForwardError::GivenUp { sent } => Failure::GivenUp { sent: *sent },
+            ForwardError::Unreachable(_) => Failure::Unreachable,
+            ForwardError::ConnectTimeout => Failure::ConnectTimeout,
+            ForwardError::Disconnected(_) => Failure::Disconnected,
+            ForwardError::Timeout => Failure::Timeout,
+            ForwardError::Unasked => Failure::from(outcome::Refusal {
+                status: StatusCode::SWITCHING_PROTOCOLS.as_u16(),
+                code: Code::UpstreamError,
+                retry_after: None,
+                body: None,
+            }),
+        };
+        Self::from(&failure)
     }
 }
 

@@ -205,7 +205,7 @@ fn instead_of_results(cause: &str) -> Reason {
     } else {
         let then = "have it answer with an array of objects, each with the `id` of its job, or set \
                     `upstream.results = \"none\"` if it gives no results";
-        (Some("upstream.results"), then)
+        (Some("shape.results"), then)
     };
     let text = format!("the upstream's answer is {}; {then}", quoted(cause));
     Reason::new(setting, text)
