@@ -493,7 +493,7 @@ fn job(shape: &Shape, body: &str, carried: usize) -> Job {
     };
     let carried = Carried {
         captures,
-        query: (carried % 2 > 0).then(|| text(carried % 2)),
+        query: (!carried.is_multiple_of(2)).then(|| text(carried % 2)),
         headers: Box::default(),
     };
     Job::new(call).with_carried(Some(Arc::new(carried)))
