@@ -35,11 +35,13 @@ struct Seen {
 /// The head and the body of an answer.
 type Says = http::Response<String>;
 
+type Script = dyn Fn(usize, &str) -> (Duration, Says) + Send + Sync;
+
 #[derive(Clone)]
 struct Upstream {
     seen: Arc<Mutex<Vec<Seen>>>,
     /// What it says to the nth call, from 0, with this body, and after how long.
-    says: Arc<dyn Fn(usize, &str) -> (Duration, Says) + Send + Sync>,
+    says: Arc<Script>,
 }
 
 impl Call for Upstream {
@@ -184,7 +186,7 @@ fn told(outcome: &JobOutcome) -> String {
 }
 
 const KSERVE: &str = "like = 'kserve-v1'";
-const GRAPHQL: &str = "like = 'graphql'";
+const GRAPHQL: &str = "like = 'graphql'\nanswers = ['2xx', 400, 500]";
 const JSON_RPC: &str = "like = 'json-rpc'";
 
 /// One prediction for each instance of a batch: itself.
@@ -594,9 +596,11 @@ async fn the_answer_to_a_lone_call_that_went_as_it_came_is_its_callers_as_it_is(
         (503, Code::UpstreamOverloaded, 3),
         (500, Code::UpstreamError, 1),
     ] {
-        let mut setup = Setup::default();
-        setup.failures = 0;
-        setup.split_on = vec![422];
+        let setup = Setup {
+            failures: 0,
+            split_on: vec![422],
+            ..Setup::default()
+        };
         let large = "x".repeat(100_000);
         let says = move |_: usize, _: &str| (Duration::ZERO, dressed(status, &large));
         let route = with(setup, GRAPHQL, says);
@@ -711,4 +715,40 @@ async fn large_answers_are_read_by_the_same_shape() {
             format!("200 {}", call.replace("instances", "predictions"))
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn batches_are_as_large_as_their_items() {
+    let mut setup = Setup::default();
+    setup.settings.max_size = 4;
+    setup.settings.max_in_flight = 9;
+    let route = with(setup, KSERVE, |_, body| (Duration::ZERO, predicts(body)));
+    let outcomes = route.outcomes(&SEVERAL).await;
+    for (call, outcome) in SEVERAL.iter().zip(outcomes) {
+        let results = call.replace("instances", "predictions");
+        assert!(outcome.ends_with(&results), "{outcome}");
+    }
+    let sizes = route.seen().into_iter().map(|it| it.size.parse::<usize>());
+    let sizes: Vec<_> = sizes.map(Result::unwrap).collect();
+    assert_eq!(sizes.iter().sum::<usize>(), 10);
+    assert!(sizes.iter().all(|it| *it <= 4), "{sizes:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_id_of_any_item_keeps_its_call_apart() {
+    let keys = "call = '/docs'\nresults = '/docs'\nreply = '{\"docs\":[$results]}'";
+    let route = route(keys, |_, body| says(200, body));
+    let calls = [
+        r#"{"docs":[{"id":1},{"id":2}]}"#,
+        r#"{"docs":[{"id":3},{"id":2}]}"#,
+        r#"{"docs":[{"id":4}]}"#,
+    ];
+    let outcomes = route.outcomes(&calls).await;
+    for (call, outcome) in calls.iter().zip(outcomes) {
+        assert!(outcome.ends_with(call), "{outcome}");
+    }
+    for body in route.bodies() {
+        assert_eq!(body.matches(r#"{"id":2}"#).count(), 1, "{body}");
+    }
+    assert_eq!(route.seen().len(), 2);
 }
