@@ -205,7 +205,7 @@ pub struct Try {
     /// Path that clients call, where the route's has placeholders
     #[arg(long, value_name = "PATH")]
     pub path: Option<String>,
-    /// Header of each call; Content-Type is application/json unless given
+    /// Header of each call; of JSON, unless Content-Type is given
     #[arg(long = "header", short = 'H', value_name = "NAME: VALUE", value_parser = header)]
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Send the calls, and print what each is answered
