@@ -44,7 +44,7 @@ pub struct Args {
     #[arg(long, value_name = "CODE", default_value = "500", value_parser = status)]
     pub status: StatusCode,
 
-    /// Rate of jobs that fail, said as the service says it, 0 to 1
+    /// Rate of jobs that fail, in the service's words, 0 to 1
     #[arg(long, value_name = "RATE", default_value = "0", value_parser = rate)]
     pub job_error_rate: f64,
 

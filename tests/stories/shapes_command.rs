@@ -33,7 +33,7 @@ async fn a_preset_is_printed_as_it_is_written() {
     for name in presets::all().keys() {
         let (code, table, _) = shapes(&[name]).await;
         assert_eq!(code, Some(0));
-        assert_eq!(table.trim_end(), presets::text(name).unwrap());
+        assert_eq!(table, format!("{}\n", presets::text(name).unwrap()));
         assert!(table.contains(&format!("\n[{name}]\n")), "{table}");
     }
 }
