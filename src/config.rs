@@ -12,7 +12,7 @@
 //! kind       reading and printing a value; number, size, duration, words, list, …: the kinds
 //! routes     the routes they come to, each with all its options
 //! rules      what must hold between settings
-//! settings   what the options come to, in the types of those who go by them
+//! settings, route  what the options come to, in the types of those who go by them
 //! printed    the options in force, for people and files
 //! mistake    places and what is wrong there; suggest, nearest: "did you mean …?"
 //! ```
@@ -37,6 +37,7 @@ mod nearest;
 mod number;
 mod options;
 mod printed;
+mod route;
 mod routes;
 mod rules;
 pub mod settings;
