@@ -506,3 +506,24 @@ fn a_route_s_settings_are_its_own() {
     // The passthrough has as many as the top level says.
     assert_eq!((settings.slots(), settings.alone()), (10 + 3, 7 + 100));
 }
+
+#[test]
+fn no_credential_and_no_form_reaches_another_service() {
+    let file = "shape = \"ndjson\"\nforward_headers = [\"authorization\"]\n\
+                upstream = { url = \"http://top/\", alone_url = \"http://one/\", headers = { k = \"s\" } }\n\
+                [routes.r]\npath = \"/r\"\nupstream.url = \"http://r/\"";
+    let settings = Layers::default().file(file).settings();
+    let [jobs, route] = &settings.routes[..] else {
+        panic!("two routes");
+    };
+    assert!(jobs.shape.has_no_results() && jobs.alone.is_some());
+    assert_eq!(
+        (jobs.forward_headers.len(), jobs.upstream.headers.len()),
+        (1, 1)
+    );
+    assert!(!route.shape.has_no_results() && route.alone.is_none());
+    assert_eq!(
+        (route.forward_headers.len(), route.upstream.headers.len()),
+        (0, 0)
+    );
+}
