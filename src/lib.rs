@@ -108,7 +108,7 @@
 //! | every scrape of `later_*` adds up | `stories::later_counts::every_scrape_adds_up`, `later::suite_tests::it_does_as_the_model` |
 //! | what was accepted for later is drained as all are | `app::drain::tests::what_is_accepted_is_queued_before_the_queue_closes`, `stories::later_drain` |
 //! | nobody can guess a handle | `job::handle::tests::handles_are_random` |
-//! | no result reaches another job's caller | `shape::tests::jobs::each_job_gets_its_own_result_or_none`, `engine::shapes_tests`, `simulation`, `stories::accounting`, `stories::upstream_strays` |
+//! | no result reaches another job's caller | `shape::tests::answers`, `simulation`, `stories::accounting`, `stories::upstream_strays` |
 //! | what a caller sends and what comes back for it travel byte for byte, whatever the shape | `shape::tests::round_trip` |
 //! | no caller adds to a batch what is not an item of its own, in the frame that it wrote | `shape::tests::smuggling`, `stories::shapes_alone` |
 //! | one route's outage costs another nothing | `stories::routes::a_route_that_is_stuck_holds_up_no_other` |

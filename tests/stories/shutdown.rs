@@ -301,3 +301,37 @@ async fn a_drain_needs_no_admin_listener() {
     caller.answer().await.is_result(&echo("a"));
     assert_eq!(proxy.exit_code().await, Some(0));
 }
+
+#[tokio::test]
+async fn all_routes_are_drained_and_the_last_line_tells_of_each() {
+    let (mut upstream, mut others) = (
+        ScriptedUpstream::start().await,
+        ScriptedUpstream::start().await,
+    );
+    let url = others.url();
+    let env = [
+        ("MICROBATCH_ROUTES__OTHER__PATH", "/other"),
+        ("MICROBATCH_ROUTES__OTHER__UPSTREAM__URL", &url[..]),
+        ("MICROBATCH_ROUTES__OTHER__BATCH__MAX_WAIT", "0"),
+    ];
+    let flags = [&LONG_WAIT[..], &["--max-size", "1"]].concat();
+    let mut proxy = Proxy::start(&upstream.url(), &flags, &env).await;
+    let here = proxy.enqueue_request(job("a")).await;
+    let at_home = upstream.next().await;
+    let there = proxy.enqueue_request(job("b").to("POST", "/other")).await;
+    let elsewhere = others.next().await;
+
+    proxy.signal(Signal::TERM);
+    proxy.log.nth("draining", 1).await;
+    at_home.echo();
+    assert_eq!(here.answer().await.status, 200);
+    // The other route's job is under way, so that this is not the end.
+    elsewhere.echo();
+    assert_eq!(there.answer().await.status, 200);
+
+    assert_eq!(proxy.exit_code().await, Some(0));
+    let line = done(&proxy).await;
+    assert_eq!(line.number("accepted"), 2, "{line:?}");
+    let each = "jobs: accepted=1 ok=1; other: accepted=1 ok=1";
+    assert_eq!(line.text("routes"), each, "{line:?}");
+}
