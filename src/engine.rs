@@ -59,6 +59,8 @@ mod records_tests;
 mod retry;
 mod run;
 #[cfg(test)]
+mod shapes_tests;
+#[cfg(test)]
 mod tests;
 
 pub use batch::{Batch, options};

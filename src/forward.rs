@@ -54,4 +54,5 @@ pub use answer::ForwardedBody;
 pub use destination::Destination;
 pub use error::ForwardError;
 pub use forwarder::{Forwarder, Settings};
+pub use head::upgrade;
 pub use prefixed::Prefixed;

@@ -16,6 +16,8 @@ mod arriving;
 mod authority;
 mod body;
 mod buffered;
+mod call_head;
+mod calls;
 mod chosen;
 mod context;
 mod forward;

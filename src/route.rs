@@ -57,9 +57,12 @@ impl Route {
     /// Whether a call of it is a job of the route `jobs` and its body alone, of which
     /// nothing else travels: what most are.
     fn is_plain(&self) -> bool {
-        self.name == RouteName::jobs()
-            && !self.shape.lets_alone()
-            && self.forward_headers.is_empty()
+        self.name.is_jobs() && !self.shape.lets_alone() && self.forward_headers.is_empty()
+    }
+
+    /// Whether the query of a call travels with its batch. The route `jobs` ignores it.
+    pub fn carries_query(&self) -> bool {
+        !self.name.is_jobs()
     }
 
     /// Tells that a request was refused.

@@ -111,11 +111,11 @@ impl Default for Setup {
     }
 }
 
-pub(super) struct Proxy {
+pub(super) struct Proxy<C = Script> {
     pub batcher: Batcher<Job, JobResult>,
-    pub script: Script,
-    circuit: Arc<Circuit>,
-    observer: Arc<Observer>,
+    pub script: C,
+    pub circuit: Arc<Circuit>,
+    pub observer: Arc<Observer>,
     pub phase: watch::Sender<Phase>,
 }
 
@@ -128,9 +128,14 @@ impl Setup {
         }
     }
 
-    pub fn start(self, script: impl IntoIterator<Item = Step>) -> Proxy {
-        let steps = Script(Arc::default(), self.on_call);
+    pub fn start(mut self, script: impl IntoIterator<Item = Step>) -> Proxy {
+        let steps = Script(Arc::default(), self.on_call.take());
         steps.0.lock().unwrap().0.extend(script);
+        self.before(steps)
+    }
+
+    /// Before this upstream.
+    pub fn before<C: Call + Clone>(self, script: C) -> Proxy<C> {
         let circuit = Arc::new(Circuit::new(self.failures, self.open_for));
         let (phase, current) = watch::channel(Phase::Running);
         let policy = Policy {
@@ -150,7 +155,7 @@ impl Setup {
             max_size: self.settings.max_size,
             max_bytes: self.settings.max_bytes,
         }));
-        let call = steps.clone();
+        let call = script.clone();
         let engine = Engine::new(
             call,
             Arc::clone(&self.shape),
@@ -171,7 +176,7 @@ impl Setup {
         let process = move |batch| Arc::clone(&engine).process(batch);
         Proxy {
             batcher: Batcher::with_batches(self.settings, process),
-            script: steps,
+            script,
             circuit,
             observer,
             phase,

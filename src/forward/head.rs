@@ -12,7 +12,7 @@ use crate::upstream::{strip_hop_by_hop, tokens};
 const NOT_CHANGED_TO: [&str; 4] = ["h2c", "h2", "http", "tls"];
 
 /// The protocols that a request asks to change to, of those that it may.
-pub(super) fn upgrade(version: Version, headers: &HeaderMap) -> Option<HeaderValue> {
+pub fn upgrade(version: Version, headers: &HeaderMap) -> Option<HeaderValue> {
     let asks = |name: &str| name.eq_ignore_ascii_case("upgrade");
     if version != Version::HTTP_11 || !tokens(headers, &CONNECTION).any(asks) {
         return None;

@@ -55,7 +55,8 @@ impl<B: http_body::Body<Data = Bytes> + Unpin> Posted<B> {
         let preferences = headers.preferences;
         let (for_later, stay) = match &jobs.later {
             Some(later) if preferences.respond_async => {
-                let for_later = ForLater::of(&request, later.clone(), preferences.wait)?;
+                let (uri, headers) = (request.uri(), request.headers());
+                let for_later = ForLater::of(uri, headers, later.clone(), preferences.wait)?;
                 // That it is not waited for leaves its body the usual time.
                 (Some(Box::new(for_later)), None)
             }

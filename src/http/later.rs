@@ -17,7 +17,7 @@ mod last_event_id;
 mod line;
 mod record;
 
-pub(super) use for_later::ForLater;
+pub(super) use for_later::{ForLater, IDEMPOTENCY_KEY, without_stream};
 pub use lane::Lane;
 
 use std::time::Duration;

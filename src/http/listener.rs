@@ -16,13 +16,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::answer::{Answer, internal};
 use super::answer_body::AnswerBody;
 use super::authority::HostNames;
+use super::calls;
 use super::context::Jobs;
 use super::forward::pass_through;
 use super::gate::Gate;
 use super::jobs::Posted;
 use super::later::Resource;
 use super::problem::Problem;
-
 use super::refusal::{refuse, refuse_elsewhere};
 use super::routes::HEALTHZ;
 use super::sender::{Batchers, Senders};
@@ -98,32 +98,45 @@ impl Caller {
         }
     }
 
-    /// Answers anything else: on the proxy's own paths first.
+    /// Answers anything else: on the proxy's own paths, then on those of routes, then on
+    /// any.
     fn other<B, F>(&self, request: Request<B>) -> Answer<F>
     where
         B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
         F: Future<Output = Response<AnswerBody>>,
     {
         self.senders.heed(request.version());
-        let routes = &self.senders.jobs().routes;
-        let uncounted = Uncounted::new(Arc::clone(routes.first()));
-        if let Some(resource) = Resource::of(self.senders.jobs(), &request) {
-            let senders = Arc::clone(&self.senders);
+        let jobs = self.senders.jobs();
+        let routes = &jobs.routes;
+        let path = request.uri().path();
+        let uncounted = || Uncounted::new(Arc::clone(routes.first()));
+        if let Some(resource) = Resource::of(jobs, &request) {
+            let (senders, uncounted) = (Arc::clone(&self.senders), uncounted());
             return Answer::boxed(async move {
                 let _uncounted = uncounted;
                 resource.answer(&senders).await
             });
         }
-        if let Some(target) = &self.senders.jobs().passthrough
-            && request.uri().path() != HEALTHZ
-        {
-            let (target, routes) = (target.clone(), routes.clone());
+        if path == HEALTHZ {
+            return Answer::routed(self.others.clone(), request.map(Body::new), uncounted());
+        }
+        if let Some(found) = routes.at(path) {
+            let route = found.route;
+            if found.walks() {
+                return Answer::ready(refuse(&routes.all()[route], Problem::dot_segment()));
+            }
+            let captures = found.captures.into_iter().map(Box::from).collect();
+            let senders = Arc::clone(&self.senders);
+            return Answer::boxed(calls::answer(senders, route, request, captures));
+        }
+        if let Some(target) = &jobs.passthrough {
+            let (target, routes, uncounted) = (target.clone(), routes.clone(), uncounted());
             return Answer::boxed(async move {
                 let _uncounted = uncounted;
                 pass_through(&target, &routes, request).await
             });
         }
-        Answer::routed(self.others.clone(), request.map(Body::new), uncounted)
+        Answer::routed(self.others.clone(), request.map(Body::new), uncounted())
     }
 }
 

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 
 use axum::body::Body;
 use axum::http::header::{ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::Serialize;
@@ -99,6 +99,13 @@ impl Problem {
         Self::new(Code::InvalidRequest, detail)
     }
 
+    /// For a header that is there twice, though it travels with the batch.
+    pub fn header_twice(name: &HeaderName) -> Self {
+        let detail =
+            format!("the request has more than one {name}, which travels with it; send one");
+        Self::new(Code::InvalidRequest, detail)
+    }
+
     /// For a host that is none of this listener's.
     pub fn misdirected() -> Self {
         Self::new(
@@ -119,6 +126,11 @@ impl Problem {
     /// For a path that does not exist.
     pub fn not_found(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Code::NotFound, detail)
+    }
+
+    /// For a path that would walk up the upstream's.
+    pub fn dot_segment() -> Self {
+        Self::not_found("the path has a segment that is . or ..")
     }
 
     /// For a method that a path does not have; `allow` lists those it has.

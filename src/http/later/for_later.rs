@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use axum::http::header::HeaderName;
-use axum::http::{HeaderMap, Request, Response};
+use axum::http::{HeaderMap, Response, Uri};
 use tracing::trace;
 use url::form_urlencoded;
 
@@ -21,7 +21,10 @@ use crate::later::record::{IdempotencyKey, StreamName};
 use crate::later::{FetchError, HandIn, Later, Look, clock};
 use crate::route::Route;
 
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// The parameter of the query that names a stream.
+const STREAM: &str = "stream";
+
+pub(in super::super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// What such a request says but for the job.
 pub(in super::super) struct ForLater {
@@ -37,16 +40,17 @@ impl ForLater {
     ///
     /// # Errors
     /// What is wrong with them.
-    pub fn of<B>(
-        request: &Request<B>,
+    pub fn of(
+        uri: &Uri,
+        headers: &HeaderMap,
         later: Later,
         wait: Option<Duration>,
     ) -> Result<Self, Problem> {
         Ok(Self {
             later,
             wait: wait.unwrap_or_default(),
-            stream: stream(request.uri().query().unwrap_or_default())?,
-            key: key(request.headers())?,
+            stream: stream(uri.query().unwrap_or_default())?,
+            key: key(headers)?,
         })
     }
 
@@ -109,7 +113,7 @@ impl ForLater {
 
 fn stream(query: &str) -> Result<Option<StreamName>, Problem> {
     let parameters = form_urlencoded::parse(query.as_bytes());
-    let mut streams = parameters.filter(|(name, _)| name == "stream");
+    let mut streams = parameters.filter(|(name, _)| name == STREAM);
     let Some((_, name)) = streams.next() else {
         return Ok(None);
     };
@@ -119,6 +123,16 @@ fn stream(query: &str) -> Result<Option<StreamName>, Problem> {
         )),
         None => Ok(Some(StreamName::new(&name)?)),
     }
+}
+
+/// The query without the stream, which is the proxy's own word, byte for byte.
+pub(in super::super) fn without_stream(query: &str) -> String {
+    let names_it = |parameter: &&str| {
+        let mut pairs = form_urlencoded::parse(parameter.as_bytes());
+        pairs.any(|(name, _)| name == STREAM)
+    };
+    let others = query.split('&').filter(|it| !names_it(it));
+    others.collect::<Vec<_>>().join("&")
 }
 
 fn key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
@@ -163,6 +177,19 @@ mod tests {
             });
             let found = found.as_ref().map(|it| it.as_ref().map(StreamName::as_str));
             assert_eq!(found, expected.as_ref().copied(), "{query}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_of_the_query_is_as_it_came() {
+        for (query, left) in [
+            ("", ""),
+            ("stream=a", ""),
+            ("a=%20&stream=a&b+c", "a=%20&b+c"),
+            ("%73tream=a&&streams=b", "&streams=b"),
+            ("a=stream&Stream=x", "a=stream&Stream=x"),
+        ] {
+            assert_eq!(without_stream(query), left, "{query}");
         }
     }
 

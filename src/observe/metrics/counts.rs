@@ -236,7 +236,7 @@ impl Metrics {
     }
 
     /// How many batches were split, by why.
-    pub(super) fn splits(&self) -> impl Iterator<Item = (SplitCause, u64)> {
+    pub fn splits(&self) -> impl Iterator<Item = (SplitCause, u64)> {
         SplitCause::ALL.into_iter().zip(self.splits.iter().map(get))
     }
 
