@@ -59,6 +59,10 @@ mod retries;
 mod shutdown;
 mod splits;
 
+// Section 10: what goes alone, and what is passed through.
+mod forward_alone;
+mod forward_passthrough;
+
 // Section 11: answers fetched later.
 mod later_batches;
 mod later_bounds;
