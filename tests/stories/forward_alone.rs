@@ -222,8 +222,8 @@ async fn what_an_upstream_fails_to_answer_is_told_in_the_routes_form() {
 #[tokio::test]
 async fn a_tunnel_has_until_the_end_of_the_drain_and_is_cut_then() {
     let upstream = PeerUpstream::start().await;
-    let flags = ["--shutdown-timeout", "1s", "--shutdown-delay", "4s"];
-    let mut proxy = proxy(&upstream, &flags, &[]).await;
+    let delay = [("MICROBATCH_SHUTDOWN__DELAY", "4s")];
+    let mut proxy = proxy(&upstream, &["--shutdown-timeout", "1s"], &delay).await;
     let mut callers = [
         Peer::connect(proxy.jobs_addr).await,
         Peer::connect(proxy.jobs_addr).await,
