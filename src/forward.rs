@@ -45,6 +45,8 @@ mod head;
 mod outgoing;
 mod places;
 mod prefixed;
+#[cfg(test)]
+mod tests;
 mod tunnel;
 mod turns;
 

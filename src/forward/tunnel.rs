@@ -1,4 +1,5 @@
-//! What follows a change of protocols: bytes, both ways, until an end closes.
+//! What follows a change of protocols: bytes, both ways, until the upstream closes. A caller
+//! that closes has the upstream know, and what that still has to say.
 //!
 //! It has its call's place, and is given up where nothing moves for as long as the upstream
 //! may be silent, or with the process.
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy, split};
 use tokio::time::{Instant, sleep_until};
 
 use super::places::Place;
@@ -32,10 +33,25 @@ pub(super) fn open(caller: OnUpgrade, upstream: OnUpgrade, silence: Duration, pl
 async fn pass_on(caller: OnUpgrade, upstream: OnUpgrade, silence: Duration) -> Option<()> {
     let (caller, upstream) = tokio::try_join!(caller, upstream).ok()?;
     let moved = Moved(Mutex::new(Instant::now()));
-    let mut caller = Noted::new(TokioIo::new(caller), &moved);
-    let mut upstream = Noted::new(TokioIo::new(upstream), &moved);
+    let (mut from_caller, mut to_caller) = split(Noted::new(TokioIo::new(caller), &moved));
+    let (mut from_upstream, mut to_upstream) = split(Noted::new(TokioIo::new(upstream), &moved));
+    let up = async {
+        if copy(&mut from_caller, &mut to_upstream).await.is_ok()
+            && to_upstream.shutdown().await.is_ok()
+        {
+            std::future::pending().await
+        }
+    };
+    let down = async {
+        let said = copy(&mut from_upstream, &mut to_caller).await;
+        if said.is_ok() {
+            // Whether the caller takes it is its own business.
+            let _ = to_caller.shutdown().await;
+        }
+    };
     tokio::select! {
-        _ = copy_bidirectional(&mut caller, &mut upstream) => {}
+        () = up => {}
+        () = down => {}
         () = moved.is_long_ago(silence) => {}
     }
     Some(())

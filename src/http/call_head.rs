@@ -116,11 +116,12 @@ fn go_together(
             .content_type
             .map_err(Problem::unsupported_media_type)?;
     }
-    if head.method != Method::POST {
-        return Err(Why::Method.into());
-    }
+    // An upgrade is a GET, and is counted as what it is.
     if upgrade(head.version, &head.headers).is_some() {
         return Err(Why::Upgrade.into());
+    }
+    if head.method != Method::POST {
+        return Err(Why::Method.into());
     }
     let content_type = content_type(&head.headers);
     if !content_type.is_ok_and(|it| route.shape.accepts(it)) {

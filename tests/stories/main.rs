@@ -66,6 +66,10 @@ mod shapes_alone;
 mod shapes_later;
 mod shapes_problems;
 
+// Section 10: what goes alone, and what is passed through.
+mod forward_alone;
+mod forward_passthrough;
+
 // Section 11: answers fetched later.
 mod later_batches;
 mod later_bounds;
