@@ -3,10 +3,7 @@
 import socket
 import sys
 
-from kserve import Model
-from kserve.model_repository import ModelRepository
-from kserve.protocol.dataplane import DataPlane
-from kserve.protocol.model_repository_extension import ModelRepositoryExtension
+from kserve import Model, ModelServer
 from kserve.protocol.rest.server import RESTServer
 
 
@@ -20,11 +17,10 @@ class Scale(Model):
         return {"predictions": [[number * factor for number in instance] for instance in payload["instances"]]}
 
 
-repository = ModelRepository()
+models = ModelServer(enable_grpc=False)
 for name in ["one", "two"]:
-    repository.update(Scale(name))
-plane = DataPlane(model_registry=repository)
-server = RESTServer("kserve.model_server:app", plane, ModelRepositoryExtension(repository), http_port=0)
+    models.register_model(Scale(name))
+server = RESTServer("kserve.model_server:app", models.dataplane, models.model_repository_extension, http_port=0)
 # Its own socket is one on every address.
 listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
 server.run(sockets=[listener])
