@@ -18,7 +18,7 @@ async fn clickhouse() {
     let Some(()) = there.or_else(|| skip("clickhouse", "there is no clickhouse-server")) else {
         return;
     };
-    let Some(peers) = Peers::of("clickhouse") else {
+    let Some(peers) = Peers::of("clickhouse").await else {
         return;
     };
     let data = peers.folder().join("data");

@@ -6,7 +6,7 @@ use crate::turns::Turns;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cloudevents() {
-    let Some(peers) = Peers::of("cloudevents") else {
+    let Some(peers) = Peers::of("cloudevents").await else {
         return;
     };
     let service = Service::start(&peers, "/", |port| peers.serve("serve.mjs", port)).await;

@@ -6,7 +6,7 @@ use crate::turns::Turns;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn couchdb() {
-    let Some(peers) = Peers::of("couchdb") else {
+    let Some(peers) = Peers::of("couchdb").await else {
         return;
     };
     let service = Service::start(&peers, "/", |port| peers.serve("serve.cjs", port)).await;

@@ -8,7 +8,7 @@ use crate::turns::Turns;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ethereum() {
-    let Some(peers) = Peers::of("ethereum") else {
+    let Some(peers) = Peers::of("ethereum").await else {
         return;
     };
     let service = Service::start(&peers, "/", |port| peers.serve("serve.mjs", port)).await;

@@ -6,7 +6,7 @@ use crate::turns::Turns;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn graphql() {
-    let Some(peers) = Peers::of("graphql") else {
+    let Some(peers) = Peers::of("graphql").await else {
         return;
     };
     let ready = "/?query=%7B__typename%7D";

@@ -3,7 +3,11 @@
 use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::Command;
+use tokio::time::timeout;
 
 /// A service and its clients, installed: a copy of `tests/services/NAME` with what its
 /// `package.json` and `requirements.txt` ask for.
@@ -15,22 +19,25 @@ pub struct Peers {
 /// Written last, so that an installation that was broken off is begun again.
 const STAMP: &str = "installed";
 
+/// How long one installer may take before the peers count as not to be had.
+const LONGEST: Duration = Duration::from_secs(240);
+
 impl Peers {
     /// Installs them where that has not been done; nothing, aloud, where it can't be.
-    pub fn of(name: &'static str) -> Option<Self> {
+    pub async fn of(name: &'static str) -> Option<Self> {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/services");
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent()?;
         let peers = Self {
             name,
             folder: target.join("services").join(name),
         };
-        match peers.install(&source.join(name)) {
+        match peers.install(&source.join(name)).await {
             Ok(()) => Some(peers),
             Err(why) => skip(name, &why),
         }
     }
 
-    fn install(&self, source: &Path) -> Result<(), String> {
+    async fn install(&self, source: &Path) -> Result<(), String> {
         std::fs::create_dir_all(&self.folder).map_err(|error| error.to_string())?;
         let mut wanted = Vec::new();
         for file in std::fs::read_dir(source).map_err(|error| error.to_string())? {
@@ -56,24 +63,26 @@ impl Peers {
             )?;
         }
         if self.folder.join("requirements.txt").exists() {
-            self.run("python3", &["-m", "venv", "--clear", "venv"])?;
+            self.run("python3", &["-m", "venv", "--clear", "venv"])
+                .await?;
             let quietly = ["--quiet", "--disable-pip-version-check"];
             let install = ["-m", "pip", "install", "--requirement", "requirements.txt"];
-            self.run(self.python(), &[&install[..], &quietly].concat())?;
+            self.run(self.python(), &[&install[..], &quietly].concat())
+                .await?;
         }
         std::fs::write(&stamp, wanted).map_err(|error| error.to_string())
     }
 
     /// Runs an installer there to its end.
-    fn run(&self, program: impl AsRef<OsStr>, arguments: &[&str]) -> Result<(), String> {
+    async fn run(&self, program: impl AsRef<OsStr>, arguments: &[&str]) -> Result<(), String> {
         let program = program.as_ref();
         let shown = format!("{} {}", program.display(), arguments.join(" "));
-        let done = Command::new(program)
-            .args(arguments)
-            .current_dir(&self.folder)
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|error| format!("{shown}: {error}"))?;
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(&self.folder);
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        let done = timeout(LONGEST, command.output()).await;
+        let done = done.map_err(|_| format!("{shown}: not done after {LONGEST:?}"))?;
+        let done = done.map_err(|error| format!("{shown}: {error}"))?;
         let said = String::from_utf8_lossy(&done.stderr);
         match done.status.success() {
             true => Ok(()),
@@ -96,19 +105,19 @@ impl Peers {
     }
 
     /// The service in `file`, told its port.
-    pub fn serve(&self, file: &str, port: u16) -> tokio::process::Command {
+    pub fn serve(&self, file: &str, port: u16) -> Command {
         let mut command = self.command(file);
         command.arg(port.to_string());
         command
     }
 
     /// A command for one of its files: `.py` by its own Python, others by Node.
-    pub fn command(&self, file: &str) -> tokio::process::Command {
+    pub fn command(&self, file: &str) -> Command {
         let program = match file.ends_with(".py") {
             true => self.python(),
             false => "node".into(),
         };
-        let mut command = tokio::process::Command::new(program);
+        let mut command = Command::new(program);
         command.arg(file).current_dir(&self.folder);
         command.stdin(Stdio::null()).kill_on_drop(true);
         command

@@ -6,7 +6,7 @@ use crate::turns::Turns;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kserve() {
-    let Some(peers) = Peers::of("kserve") else {
+    let Some(peers) = Peers::of("kserve").await else {
         return;
     };
     let ready = "/v2/health/ready";

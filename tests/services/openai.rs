@@ -6,7 +6,7 @@ use crate::turns::Turns;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn openai() {
-    let Some(peers) = Peers::of("openai") else {
+    let Some(peers) = Peers::of("openai").await else {
         return;
     };
     let service = Service::start(&peers, "/health", |port| peers.serve("serve.py", port)).await;
