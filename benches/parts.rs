@@ -11,8 +11,7 @@ use bytes::Bytes;
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 use microbatch::batcher::{Batch, Batcher, Settings};
-use microbatch::engine::correlate::correlate;
-use microbatch::engine::{encode, options};
+use microbatch::engine::options;
 use microbatch::job::Job;
 use microbatch::json::{MAX_DEPTH, scan};
 use microbatch::shape::{Call, Keys, Limits, Request, Shape};
@@ -54,16 +53,22 @@ fn find_id(bencher: Bencher<'_, '_>, bytes: usize) {
 fn join(bencher: Bencher<'_, '_>, bytes: usize) {
     let jobs = jobs(64, bytes);
     let bencher = bencher.counter(ItemsCount::new(64_usize));
-    bencher.bench(|| encode::array(black_box(&jobs).iter()));
+    bencher.bench(|| Shape::jobs().write(black_box(&jobs).iter().map(Job::call), 1));
 }
 
 /// Matching an answer's results to the jobs.
 #[divan::bench(args = SIZES)]
 fn match_results(bencher: Bencher<'_, '_>, size: usize) {
     let jobs = jobs(size, 60);
-    let answer = Bytes::from(encode::array(jobs.iter()).concat());
+    let answer = Shape::jobs().write(jobs.iter().map(Job::call), 1);
+    let answer = answer.body.into_bytes();
     let bencher = bencher.counter(ItemsCount::new(size));
-    bencher.bench(|| correlate(jobs.iter().map(Job::id), black_box(&answer)));
+    bencher.bench(|| {
+        let calls = jobs.iter().map(Job::call);
+        Shape::jobs()
+            .read_answer(calls, 1, black_box(&answer))
+            .unwrap()
+    });
 }
 
 /// Arrays that are told apart into their elements: as embeddings and as small results come.
@@ -191,8 +196,8 @@ fn submit_while_held_up(bencher: Bencher<'_, '_>, waiting: usize) {
             queue_bytes: usize::MAX,
             ..Settings::default()
         };
-        Batcher::with_batches(settings, |mut batch: Batch<Job, u64>| async move {
-            batch.answer_all(|member| member.item().key());
+        Batcher::with_batches(settings, |mut batch: Batch<Job, usize>| async move {
+            batch.answer_all(|member| member.item().raw().len());
         })
     });
     let jobs = jobs(2 * waiting + 1, 20);
@@ -201,7 +206,7 @@ fn submit_while_held_up(bencher: Bencher<'_, '_>, waiting: usize) {
         let deadline = Instant::now() + 2 * far;
         let submit = |job: &Job| {
             batcher
-                .submit_with(job.clone(), options(job, deadline))
+                .submit_with(job.clone(), options(Shape::jobs(), job, deadline))
                 .unwrap()
         };
         let one = submit(&first[0]);
@@ -223,8 +228,8 @@ fn queue(bencher: Bencher<'_, '_>, size: usize) {
             max_wait: Duration::from_secs(3_600),
             ..Settings::default()
         };
-        Batcher::with_batches(settings, |mut batch: Batch<Job, u64>| async move {
-            batch.answer_all(|member| member.item().key());
+        Batcher::with_batches(settings, |mut batch: Batch<Job, usize>| async move {
+            batch.answer_all(|member| member.item().raw().len());
         })
     });
     let bencher = bencher.counter(ItemsCount::new(size));
@@ -232,7 +237,7 @@ fn queue(bencher: Bencher<'_, '_>, size: usize) {
         runtime.block_on(async {
             let deadline = Instant::now() + Duration::from_secs(7_200);
             let submit = |job: Job| {
-                let options = options(&job, deadline);
+                let options = options(Shape::jobs(), &job, deadline);
                 batcher.submit_with(job, options).unwrap()
             };
             let replies: Vec<_> = jobs.into_iter().map(submit).collect();

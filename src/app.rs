@@ -6,6 +6,7 @@
 
 mod compose;
 mod drain;
+mod route;
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,14 +24,17 @@ use crate::server::files;
 use crate::server::listener::accept;
 use crate::server::runtimes::Workers;
 use crate::server::tcp::{self, BindError, bind};
-use crate::upstream::{self, Upstream};
-use compose::Proxy;
+use crate::upstream;
+use compose::{Clients, Proxy};
 pub use drain::Report;
 use drain::{Listeners, drain};
 
 /// Why the proxy can't start.
 #[derive(Debug, Error)]
 pub enum StartError {
+    /// There is nothing to serve.
+    #[error("there is no route: set upstream.url, or name a route in [routes.NAME]")]
+    NoRoute,
     /// A listener's address can't be taken.
     #[error("{key}: can't listen on {address}: {error}; {}", .error.way_out(key, flag))]
     Listen {
@@ -57,7 +61,7 @@ pub struct App {
     jobs_listener: TcpListener,
     admin_listener: Option<TcpListener>,
     workers: Workers,
-    upstream: Upstream,
+    clients: Clients,
     settings: Settings,
 }
 
@@ -72,12 +76,15 @@ async fn listen(key: &'static str, address: &str) -> Result<TcpListener, StartEr
 }
 
 impl App {
-    /// Binds the listeners and prepares the upstream's client.
+    /// Binds the listeners and prepares the upstreams' clients.
     ///
     /// # Errors
     /// [`StartError`]; nothing is bound then.
     pub async fn bind(settings: Settings) -> Result<Self, StartError> {
-        let upstream = Upstream::new(settings.route.upstream.clone())?;
+        if settings.routes.is_empty() {
+            return Err(StartError::NoRoute);
+        }
+        let clients = Clients::new(&settings)?;
         let jobs_listener = listen("server.listen", &settings.listen).await?;
         let admin_listener = match &settings.admin {
             Some(admin) => Some(listen("admin.listen", &admin.listen).await?),
@@ -88,7 +95,7 @@ impl App {
             jobs_listener,
             admin_listener,
             workers,
-            upstream,
+            clients,
             settings,
         })
     }
@@ -118,17 +125,17 @@ impl App {
             jobs_listener,
             admin_listener,
             workers,
-            upstream,
+            clients,
             settings,
         } = self;
         let workers = Arc::new(workers);
         // Also where callers get a fixed number: the upstream takes some too.
         let files = files::raise_limit();
-        let for_callers = || files::for_callers(files, settings.route.upstream.connections);
+        let for_callers = || files::for_callers(files, settings.slots(), settings.alone());
         let max_connections = settings.max_connections.unwrap_or_else(for_callers);
         let (shutdown, limits) = (settings.shutdown, settings.callers);
         let operators_limits = settings.operators;
-        let proxy = Arc::new(Proxy::new(settings, upstream, &workers));
+        let proxy = Arc::new(Proxy::new(settings, clients, &workers));
         let (stop_accepting, stopped) = watch::channel(false);
         let callers = Connections::new(max_connections);
         let (made, runtimes) = (Arc::clone(&proxy), Arc::clone(&workers));

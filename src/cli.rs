@@ -202,7 +202,7 @@ mod tests {
 
     fn max_size(flags: &Flags) -> usize {
         let loaded = load(flags, std::iter::empty(), NeedUpstream::No).unwrap();
-        loaded.settings.route.batcher.max_size
+        loaded.options.route.batch.max_size.get().unwrap()
     }
 
     #[test]

@@ -96,6 +96,8 @@ codes! {
     UpstreamMalformed = "upstream-malformed",
     /// The answer is over the limit.
     UpstreamResponseTooLarge = "upstream-response-too-large",
+    /// The answer has other results than there are items, or in other places.
+    ResultCount = "result-count",
     /// The answer has no result for this job.
     ResultMissing = "result-missing",
     /// The answer has two different results for this job.

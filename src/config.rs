@@ -8,11 +8,13 @@
 //! options    the table of settings, and what each layer gives of them
 //! table, given           what a row of it becomes, and what a field of that holds
 //! file, env, flags       the layers, each read into options of its own (layer)
+//! shape      what is given of a shape, whose keys its own room knows
 //! kind       reading and printing a value; number, size, duration, words, list, …: the kinds
+//! routes     the routes they come to, each with all its options
 //! rules      what must hold between settings
 //! settings   what the options come to, in the types of those who go by them
 //! printed    the options in force, for people and files
-//! mistake    places and what is wrong there; suggest: "did you mean …?"
+//! mistake    places and what is wrong there; suggest, nearest: "did you mean …?"
 //! ```
 //!
 //! No secret (`upstream.headers`; of `upstream.url` user information, query values and what looks
@@ -31,11 +33,14 @@ mod layer;
 mod level;
 mod list;
 mod mistake;
+mod nearest;
 mod number;
 mod options;
 mod printed;
+mod routes;
 mod rules;
 pub mod settings;
+mod shape;
 mod size;
 mod suggest;
 mod table;
@@ -55,20 +60,18 @@ pub use settings::Settings;
 
 use given::Given;
 use layer::Layer;
+use routes::RouteOf;
 
-/// Whether a command needs `upstream.url`.
+/// Whether a command needs somewhere to call.
 #[derive(Clone, PartialEq, Eq)]
 pub enum NeedUpstream {
-    /// It does: without one there is no configuration.
+    /// It does: without a route there is no configuration.
     Yes,
-    /// It calls no upstream (`healthcheck`): without one, [`NOWHERE`] stands in.
+    /// It calls no upstream (`healthcheck`), and routes are of no interest.
     No,
-    /// It brings its own (`demo`), which overrides every layer's.
+    /// It brings one for the route `jobs` (`demo`), which overrides every layer's.
     Supplied(Url),
 }
-
-/// The URL of an upstream that is not needed; no such host can exist (RFC 6761, 6.4).
-pub const NOWHERE: &str = "http://upstream.invalid/";
 
 /// A configuration that can be run.
 #[derive(Debug)]
@@ -115,8 +118,7 @@ pub fn load(
         lost: file.lost,
     };
 
-    let mut warnings = rules::doubtful(&whole.options);
-    warnings.extend(env.doubtful().map(|(_, what)| what));
+    let mut warnings: Vec<String> = env.doubtful().map(|(_, what)| what).collect();
     let url = &mut whole.options.route.upstream.url;
     match (need, url.origin()) {
         (NeedUpstream::Supplied(own), given) => {
@@ -125,18 +127,21 @@ pub fn load(
             }));
             *url = Given::new(own, Origin::Command);
         }
-        (NeedUpstream::No, None) => {
-            let nowhere = Url::parse(NOWHERE).map(|url| Given::new(url, Origin::Default));
-            *url = nowhere.unwrap_or_default();
-        }
-        (NeedUpstream::Yes, None) if !whole.lost => {
+        (NeedUpstream::Yes, None) if whole.options.routes.is_empty() && !whole.lost => {
             whole.wrong(None, UPSTREAM, missing_upstream(&env));
         }
         _ => {}
     }
+    let routes = routes::all(&whole.options);
+    whole.mistakes.extend(routes::refused(&routes, whole.lost));
+    // What is said of the top level is of interest even where nothing goes by it yet.
+    let alone = routes.is_empty().then(|| RouteOf::jobs(&whole.options));
+    let each = || routes.iter().chain(&alone);
+    warnings.splice(0..0, once_each(each().flat_map(rules::doubtful_of)));
     // Where a part of the file was lost, a default may stand for a value that was in it.
     if !whole.lost {
-        for what in rules::refused(&whole.options) {
+        let of_routes = once_each(each().flat_map(rules::refused_of));
+        for what in of_routes.into_iter().chain(rules::refused(&whole.options)) {
             whole.wrong(None, "", what);
         }
     }
@@ -156,11 +161,23 @@ pub fn load(
     Err(Mistakes(whole.mistakes))
 }
 
+/// What several routes have from the top level is said once.
+fn once_each(said: impl Iterator<Item = String>) -> Vec<String> {
+    let mut once = Vec::new();
+    said.for_each(|what| match once.contains(&what) {
+        true => {}
+        false => once.push(what),
+    });
+    once
+}
+
 const UPSTREAM: &str = "upstream.url";
 
 fn missing_upstream(env: &env::Environment) -> String {
     const WAYS: &str = "is required; say where batches go: --upstream http://127.0.0.1:9000/batch, or \
-                        MICROBATCH_UPSTREAM__URL=…, or url = \"…\" in [upstream] of the file";
+                        MICROBATCH_UPSTREAM__URL=…, or url = \"…\" in [upstream] of the file; or \
+                        give the file a route of its own, [routes.NAME] with its path and \
+                        upstream.url";
     match env.doubtful().find(|(key, _)| *key == UPSTREAM) {
         Some((_, near)) => format!("{WAYS}; {near}"),
         None => WAYS.to_owned(),

@@ -26,7 +26,8 @@
 //! | [`context`], `history` | what a batch is known by, which does not change; what it has been through |
 //! | `attempt`, `learning` | one call and how it ended; what is learned from each |
 //! | `call`, `answer` | the call itself; its answer to outcomes |
-//! | [`encode`], [`correlate`] | pure: jobs to bytes, bytes to results |
+//! | `batch`, `frame` | what the batcher is told of a job: its size, its keys, what it may share |
+//! | `gone` | members that are answered while they are on their way |
 //! | [`outcome`], [`meaning`] | the words for what became of a job; what a failure means |
 //! | `retry`, `budget`, [`circuit`] | whether a batch is sent again; what calls of all batches share |
 //! | `journal` | what is told of all this, to the log and to the observer |
@@ -42,8 +43,8 @@ mod budget;
 mod call;
 pub mod circuit;
 pub mod context;
-pub mod correlate;
-pub mod encode;
+mod frame;
+mod gone;
 mod history;
 mod journal;
 mod learning;
@@ -58,8 +59,10 @@ mod records_tests;
 mod retry;
 mod run;
 #[cfg(test)]
+mod shapes_tests;
+#[cfg(test)]
 mod tests;
 
 pub use batch::{Batch, options};
-pub use policy::{Phase, Policy, Results};
+pub use policy::{Phase, Policy};
 pub use process::Engine;

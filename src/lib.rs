@@ -6,7 +6,7 @@
 //! ```text
 //! caller ──▶ server ──▶ http ──Job──▶ batcher ──Batch──▶ engine ──bytes──▶ upstream
 //!    ▲                    ▲              (queue, policy)    │
-//!    └────── answer ──────┴──────────── JobResult ◀─────────┘ correlate, by id
+//!    └────── answer ──────┴──────────── JobResult ◀─────────┘ results find jobs
 //! ```
 //!
 //! 1. One of the [runtimes](server::runtimes) has the connection, from its first byte
@@ -33,12 +33,13 @@
 //! | [`server`] | connections: accepted, spread over runtimes, guarded, bounded, ended in order, whatever is served on them |
 //! | [`http`] | what is said on both listeners: the gate, jobs, problems, admin |
 //! | [`batcher`] | the queue and when a batch leaves: a crate of its own, in `crates/batcher` |
-//! | [`engine`] | one batch to the answers of its members: encode, attempt, correlate, retry or split; and its journal |
+//! | [`engine`] | one batch to the answers of its members: attempt, read, retry or split; and its journal |
 //! | [`shape`] | how calls become a batch and its answer replies: templates, presets, and everything read and written by them |
 //! | [`resilience`] | what bounds calls: backoff, budget, circuit, limit, latency, size |
 //! | [`upstream`] | the call and nothing else: connections, proof of what was not sent, response |
 //! | [`observe`] | one enum of events, and what is made of it: metrics, the last five minutes, the failure log, advice, health |
 //! | [`later`] | answers fetched later: records, their store, and who waits for them |
+//! | [`forward`] | requests passed on as they came, streaming both ways: what is not merged, and what is of no route |
 //! | [`fault`] | what can be wrong with an answer, in words |
 //! | [`route`] | a path with a batcher, an engine and an upstream of its own; the table of all |
 //! | [`job`], [`job_id`], [`json`], [`code`], [`trace_context`] | the words on the wire |
@@ -59,15 +60,16 @@
 //! | room | may know |
 //! |---|---|
 //! | `address` | `printable` |
-//! | `app` | `batcher`, `config`, `engine`, `http`, `job`, `later`, `observe`, `resilience`, `route`, `server`, `shape`, `telemetry`, `upstream` |
+//! | `app` | `batcher`, `config`, `engine`, `forward`, `http`, `later`, `observe`, `resilience`, `route`, `server`, `telemetry`, `upstream` |
 //! | `ask` | `address`, `printable` |
 //! | `aside` |  |
 //! | `cli` | `config`, `printable`, `sample_upstream` |
 //! | `code` |  |
-//! | `config` | `address`, `batcher`, `engine`, `http`, `later`, `observe`, `printable`, `resilience`, `server`, `telemetry`, `upstream` |
+//! | `config` | `address`, `batcher`, `engine`, `forward`, `http`, `job`, `later`, `observe`, `printable`, `resilience`, `route`, `server`, `shape`, `telemetry`, `upstream` |
 //! | `engine` | `aside`, `batcher`, `code`, `fault`, `job`, `job_id`, `json`, `later`, `observe`, `resilience`, `shape`, `throttle`, `trace_context`, `upstream` |
 //! | `fault` | `code`, `json` |
-//! | `http` | `aside`, `batcher`, `code`, `engine`, `job`, `job_id`, `later`, `observe`, `route`, `server`, `shape`, `trace_context` |
+//! | `forward` | `throttle`, `upstream` |
+//! | `http` | `aside`, `batcher`, `code`, `engine`, `forward`, `job_id`, `job`, `later`, `observe`, `route`, `server`, `shape`, `trace_context` |
 //! | `job` | `job_id`, `shape`, `trace_context` |
 //! | `job_id` |  |
 //! | `json` |  |
@@ -77,7 +79,7 @@
 //! | `observe` | `batcher`, `code`, `fault`, `printable`, `throttle` |
 //! | `printable` |  |
 //! | `resilience` | `batcher` |
-//! | `route` | `batcher`, `engine`, `job`, `observe`, `shape` |
+//! | `route` | `batcher`, `code`, `engine`, `forward`, `job`, `observe`, `shape`, `upstream` |
 //! | `sample_upstream` | `address` |
 //! | `server` | `throttle` |
 //! | `shape` | `fault`, `job_id`, `json` |
@@ -92,7 +94,7 @@
 //! `submit` speak to another process, and know of this one its names alone. `observe` is told
 //! and asks nobody. Nothing outside of `http` and `shape` knows which status a caller gets.
 //! What decides stays pure, without I/O, clock or tasks: the batcher's state with its queue
-//! and policy, encoding and correlation, all of `resilience` and of `shape`, a connection's
+//! and policy, all of `resilience` and of `shape`, a connection's
 //! guard, health and advice.
 //!
 //! # Invariants, and the tests that hold them
@@ -106,7 +108,7 @@
 //! | every scrape of `later_*` adds up | `stories::later_counts::every_scrape_adds_up`, `later::suite_tests::it_does_as_the_model` |
 //! | what was accepted for later is drained as all are | `app::drain::tests::what_is_accepted_is_queued_before_the_queue_closes`, `stories::later_drain` |
 //! | nobody can guess a handle | `job::handle::tests::handles_are_random` |
-//! | no result reaches another job's caller | `engine::correlate::tests::each_job_gets_its_own_result_or_none`, `simulation`, `stories::accounting`, `stories::upstream_strays` |
+//! | no result reaches another job's caller | `shape::tests::answers`, `simulation`, `stories::accounting`, `stories::upstream_strays` |
 //! | what a caller sends and what comes back for it travel byte for byte, whatever the shape | `shape::tests::round_trip` |
 //! | no caller adds to a batch what is not an item of its own, in the frame that it wrote | `shape::tests::smuggling` |
 //! | nothing is sent twice that may have been done, unless that does no harm | `simulation`, `stories::retries` |
@@ -135,6 +137,7 @@ pub mod code;
 pub mod config;
 pub mod engine;
 pub mod fault;
+pub mod forward;
 pub mod http;
 pub mod job;
 pub mod job_id;

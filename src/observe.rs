@@ -17,39 +17,50 @@ mod moment;
 mod records;
 mod words;
 
+use std::sync::Arc;
+
 use crate::batcher::Snapshot;
 use crate::observe::failure_log::FailureLog;
 use crate::observe::live::{Live, Recent};
 use crate::observe::metrics::Metrics;
+use crate::throttle::LogThrottle;
 
 pub use by_code::ByCode;
-pub use event::{Bounds, Event, FailedJobs, SplitCause};
+pub use event::{ALONE, Bounds, Event, FailedJobs, SplitCause};
 pub use failed_answer::FailedAnswer;
 pub use moment::{Moment, Totals};
 pub use records::{RecordBounds, RecordCounts, Records, StoreStep};
 
-/// What has happened in this process.
+/// What has happened on one route.
 #[derive(Debug)]
 pub struct Observer {
+    route: Arc<str>,
     /// From the start on.
     pub metrics: Metrics,
     /// Lately.
     pub live: Live,
     failures: FailureLog,
+    lines: Arc<LogThrottle>,
     log_lines_dropped: fn() -> u64,
 }
+
+/// How many lines the throttles of all routes let through in
+/// [`LogThrottle::SPAN`], beside those of failed batches: more than one route has use for.
+const LINES: u32 = 20;
 
 /// How often a moment is looked for in which no answer is counted. There are some
 /// microseconds between two answers of the busiest proxy; each look takes one or two.
 const MOMENTS: usize = 1_000;
 
 impl Observer {
-    /// Nothing has happened yet.
+    /// Nothing has happened yet on the route `jobs`, in a process that has no other.
     pub fn new(bounds: Bounds) -> Self {
         Self {
+            route: "jobs".into(),
             metrics: Metrics::new(bounds),
             live: Live::new(bounds),
             failures: FailureLog::default(),
+            lines: Arc::new(LogThrottle::new(LINES)),
             log_lines_dropped: || 0,
         }
     }
@@ -61,6 +72,30 @@ impl Observer {
         self
     }
 
+    /// That of a route of this name in the same process, on which nothing has happened yet.
+    /// Both have the same log, which has no more lines for it.
+    #[must_use]
+    pub fn beside(&self, route: &str, bounds: Bounds) -> Self {
+        Self {
+            route: route.into(),
+            failures: self.failures.clone(),
+            lines: Arc::clone(&self.lines),
+            log_lines_dropped: self.log_lines_dropped,
+            ..Self::new(bounds)
+        }
+    }
+
+    /// Bounds lines of one kind about this route: at most so many in
+    /// [`LogThrottle::SPAN`], and not too many with those of all routes of the process.
+    pub fn throttle(&self, most: u32) -> LogThrottle {
+        LogThrottle::new(most).within(&self.lines)
+    }
+
+    /// The name of the route.
+    pub fn route(&self) -> &str {
+        &self.route
+    }
+
     /// Something has happened. Which of the events it is is known where it is told, so that
     /// nothing but what that one comes to is left of this where it is told.
     #[inline(always)]
@@ -68,7 +103,7 @@ impl Observer {
         self.metrics.count(&event);
         self.live.note(&event, |batcher| self.moment(batcher));
         if let Event::BatchFailed { failed, attempts } = &event {
-            self.failures.tell(failed, *attempts);
+            self.failures.tell(&self.route, failed, *attempts);
         }
     }
 
@@ -104,12 +139,17 @@ impl Observer {
         moment
     }
 
+    /// How many lines the log of the process had no room for.
+    pub fn log_lines_dropped(&self) -> u64 {
+        (self.log_lines_dropped)()
+    }
+
     /// The same with what the batcher has held just now.
     fn moment(&self, batcher: Snapshot) -> Moment {
         Moment {
             batcher,
             totals: self.metrics.totals(),
-            log_lines_dropped: (self.log_lines_dropped)(),
+            log_lines_dropped: self.log_lines_dropped(),
         }
     }
 }

@@ -9,18 +9,26 @@
 //! | [`paths`] | patterns to routes: what conflicts, and which one a path is |
 
 pub mod paths;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::sync::Arc;
 
 use http::HeaderName;
+use tokio::time::Instant;
 
 use self::paths::{Found, Paths};
 use crate::batcher::Batcher;
+use crate::code::Code;
 use crate::engine::circuit::Circuit;
 use crate::engine::outcome::JobResult;
+use crate::forward::Forwarder;
 use crate::job::{Job, RouteName};
-use crate::observe::Observer;
+use crate::observe::{Event, Observer};
 use crate::shape::{Limits, Shape};
+
+/// Where jobs are posted, unless a route has a path of its own.
+pub const JOBS: &str = "/jobs";
 
 /// One route. It never changes.
 #[derive(Debug)]
@@ -41,6 +49,33 @@ pub struct Route {
     pub observer: Arc<Observer>,
     /// Whether doing a job twice does no harm.
     pub idempotent: bool,
+    /// Where calls go by themselves that are not merged; none where there are no such calls.
+    pub alone: Option<Forwarder>,
+}
+
+impl Route {
+    /// Whether a call of it is a job of the route `jobs` and its body alone, of which
+    /// nothing else travels: what most are.
+    fn is_plain(&self) -> bool {
+        self.name.is_jobs() && !self.shape.lets_alone() && self.forward_headers.is_empty()
+    }
+
+    /// Whether the query of a call travels with its batch. The route `jobs` ignores it.
+    pub fn carries_query(&self) -> bool {
+        !self.name.is_jobs()
+    }
+
+    /// Tells that a request was refused.
+    pub fn refused(&self, code: Code) {
+        let batcher = self.batcher.observe();
+        self.observer.tell(Event::Refused { code, batcher });
+    }
+
+    /// Tells what a job that arrived then came to.
+    pub fn answered(&self, outcome: Code, arrived: Instant) {
+        let after = arrived.elapsed();
+        self.observer.tell(Event::Answered { outcome, after });
+    }
 }
 
 /// All routes, at least one. Clones share them.
@@ -51,18 +86,36 @@ pub struct Routes(Arc<Table>);
 struct Table {
     routes: Box<[Arc<Route>]>,
     paths: Paths,
+    jobs: Option<usize>,
 }
 
 impl Routes {
     /// These routes, each at the pattern of `paths` with its number.
     pub fn new(routes: impl IntoIterator<Item = Route>, paths: Paths) -> Self {
-        let routes = routes.into_iter().map(Arc::new).collect();
-        Self(Arc::new(Table { routes, paths }))
+        let routes: Box<[_]> = routes.into_iter().map(Arc::new).collect();
+        let jobs = paths.at(JOBS).filter(|found| found.captures.is_empty());
+        let jobs = jobs.map(|found| found.route);
+        Self(Arc::new(Table {
+            jobs: jobs.filter(|&at| routes[at].is_plain()),
+            routes,
+            paths,
+        }))
+    }
+
+    /// The number of the route that `POST /jobs` is of, where that takes jobs and nothing
+    /// else of a request: those find it without a look at the table.
+    pub fn plain_jobs(&self) -> Option<usize> {
+        self.0.jobs
     }
 
     /// All of them, in the order of the settings.
     pub fn all(&self) -> &[Arc<Route>] {
         &self.0.routes
+    }
+
+    /// The first, with which is counted what comes to none.
+    pub fn first(&self) -> &Arc<Route> {
+        &self.0.routes[0]
     }
 
     /// The one of this name.

@@ -107,12 +107,13 @@ pub async fn serve<S, F, B>(
         .max_send_buf_size(SEND_BUFFER);
     let watched = Watched::new(stream, Arc::clone(&progress), give_back);
     {
-        let connection = builder.serve_connection(TokioIo::new(watched), service);
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(watched), service);
         let guard = Guard::new(limits);
         // How it ended is no event of ours.
         Drive::new(connection, |it| it.graceful_shutdown(), guard, progress).await;
     }
-    // What it held is free by here; only the socket is left.
+    // What it held is free by here; only the socket is left. Where protocols were changed,
+    // somebody else has that, and the place with it until it is through.
     drop(member);
     if let Ok(returned) = given_back.await {
         Box::pin(linger(returned, limits.max_body, life.is_closing())).await;

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -37,7 +37,7 @@ pub enum Admission<K> {
     Counted(Option<Instant>),
 }
 
-impl<K: Copy + Ord> Throttle<K> {
+impl<K: Ord> Throttle<K> {
     /// At most `most` lines within `span`.
     pub fn new(most: u32, span: Duration) -> Self {
         Self {
@@ -61,8 +61,18 @@ impl<K: Copy + Ord> Throttle<K> {
             return Admission::Told(Counts(BTreeMap::new()));
         }
         let first = self.untold.is_empty();
-        *self.untold.0.entry(kind).or_default() += 1;
+        self.count(kind);
         Admission::Counted(self.ends.filter(|_| first))
+    }
+
+    /// Whether a line would be told now.
+    fn has_room(&self, now: Instant) -> bool {
+        self.told < self.most || self.ends.is_none_or(|ends| ends <= now)
+    }
+
+    /// A line is not told, whatever room there is.
+    fn count(&mut self, kind: K) {
+        *self.untold.0.entry(kind).or_default() += 1;
     }
 
     /// What was not told in a window that is over.
@@ -85,6 +95,15 @@ impl<K> Counts<K> {
         self.0.is_empty()
     }
 
+    /// The same by a part of what they are about.
+    pub fn by<P: Ord>(&self, part: impl Fn(&K) -> P) -> Counts<P> {
+        let mut by = BTreeMap::new();
+        for (kind, count) in &self.0 {
+            *by.entry(part(kind)).or_default() += count;
+        }
+        Counts(by)
+    }
+
     /// How many those are.
     pub fn total(&self) -> u64 {
         self.0.values().sum()
@@ -93,7 +112,11 @@ impl<K> Counts<K> {
 
 /// Bounds how often lines of one kind are told.
 #[derive(Debug)]
-pub struct LogThrottle(Mutex<Throttle<()>>);
+pub struct LogThrottle {
+    own: Mutex<Throttle<()>>,
+    /// What bounds lines of several kinds together.
+    all: Option<Arc<LogThrottle>>,
+}
 
 impl LogThrottle {
     /// The window of time in which lines are counted.
@@ -101,16 +124,34 @@ impl LogThrottle {
 
     /// At most `most` lines within [`SPAN`](Self::SPAN).
     pub fn new(most: u32) -> Self {
-        Self(Mutex::new(Throttle::new(most, Self::SPAN)))
+        Self {
+            own: Mutex::new(Throttle::new(most, Self::SPAN)),
+            all: None,
+        }
+    }
+
+    /// The same, and no line that is one too many for `all`. It may be shared.
+    #[must_use]
+    pub fn within(self, all: &Arc<Self>) -> Self {
+        Self {
+            all: Some(Arc::clone(all)),
+            ..self
+        }
     }
 
     /// Whether a line is told now: with the number of those that were not, since the
     /// last.
     pub fn admit(&self) -> Option<u64> {
+        let now = Instant::now();
         // Nothing panics while it is held.
-        let mut throttle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match throttle.admit((), Instant::now()) {
-            Admission::Told(untold) => Some(untold.total()),
+        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = own.has_room(now) && self.all.as_ref().is_none_or(|all| all.admit().is_some());
+        if !may {
+            own.count(());
+            return None;
+        }
+        match own.admit((), now) {
+            Admission::Told(untold) => Some(untold.total() + own.take_all().total()),
             Admission::Counted(_) => None,
         }
     }
@@ -161,6 +202,7 @@ mod tests {
         assert!(throttle.take(later(9)).is_empty());
         let counts = throttle.take(later(10));
         assert_eq!((counts.to_string(), counts.total()), ("a=1 b=2".into(), 3));
+        assert_eq!(counts.by(char::is_ascii).to_string(), "true=3");
         assert!(throttle.take(later(10)).is_empty());
         assert_eq!(told(throttle.admit('a', later(10))), Some(String::new()));
     }
@@ -195,5 +237,36 @@ mod tests {
         tokio::time::advance(LogThrottle::SPAN).await;
         assert_eq!(throttle.admit(), Some(2));
         assert_eq!(throttle.admit(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lines_of_several_kinds_are_bounded_together() {
+        let all = Arc::new(LogThrottle::new(3));
+        let kinds = [(); 10].map(|()| LogThrottle::new(2).within(&all));
+        let told = || {
+            kinds
+                .iter()
+                .filter_map(LogThrottle::admit)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!([told().len(), told().len()], [3, 0]);
+        tokio::time::advance(LogThrottle::SPAN).await;
+        // Those that were told know of one more, and the first of the others of two.
+        assert_eq!(told(), [1, 1, 1]);
+        tokio::time::advance(LogThrottle::SPAN).await;
+        let last = kinds.last().unwrap();
+        assert_eq!(last.admit(), Some(3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_one_too_many_for_all_is_told_with_the_next() {
+        let all = Arc::new(LogThrottle::new(1));
+        let [one, other] = [(); 2].map(|()| LogThrottle::new(5).within(&all));
+        assert_eq!(
+            [one.admit(), other.admit(), other.admit()],
+            [Some(0), None, None]
+        );
+        tokio::time::advance(LogThrottle::SPAN).await;
+        assert_eq!([other.admit(), other.admit()], [Some(2), None]);
     }
 }

@@ -28,6 +28,7 @@ use microbatch::later::answer::Answer;
 use microbatch::later::memory::Memory;
 use microbatch::later::{self, HandIn, Lane, Later, Withdraw};
 use microbatch::observe::{Bounds, Observer};
+use microbatch::shape::Shape;
 use tokio::runtime::Builder;
 use tokio::time::Instant;
 
@@ -170,7 +171,7 @@ struct Queued(Detached<Job, JobResult>);
 impl Lane for Held {
     fn submit(&self, _route: &RouteName, job: Job, deadline: Instant) -> Box<dyn Withdraw> {
         let (id, handle) = (job.id().cloned(), job.handle());
-        let options = microbatch::engine::options(&job, deadline);
+        let options = microbatch::engine::options(Shape::jobs(), &job, deadline);
         // As much as a proxy's callback holds.
         let on_answer = move |_| drop((id, handle));
         let queued = self.0.submit_detached(job, options, Box::new(on_answer));

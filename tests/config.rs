@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use microbatch::config::keys;
+use microbatch::shape::Keys;
 use tempfile::TempDir;
 
 /// What `microbatch check` answered.
@@ -113,7 +114,8 @@ fn an_upstream_is_all_it_needs() {
         [
             "upstream.url: is required; say where batches go: --upstream \
           http://127.0.0.1:9000/batch, or MICROBATCH_UPSTREAM__URL=…, or url = \"…\" in \
-          [upstream] of the file"
+          [upstream] of the file; or give the file a route of its own, [routes.NAME] with its path \
+          and upstream.url"
         ]
     );
 }
@@ -124,10 +126,14 @@ fn the_shipped_file_holds_every_key_with_its_default() {
     let table: toml::Table = text.parse().unwrap();
     let mut named = Vec::new();
     for (section, keys) in &table {
-        let keys = keys.as_table().unwrap().keys();
-        named.extend(keys.map(|key| format!("{section}.{key}")));
+        match keys.as_table() {
+            Some(keys) => named.extend(keys.keys().map(|key| format!("{section}.{key}"))),
+            None => named.push(section.clone()),
+        }
     }
-    let mut known: Vec<_> = keys().iter().map(|key| key.key.to_owned()).collect();
+    let known = keys().iter().filter(|key| key.default.is_some());
+    let mut known: Vec<_> = known.map(|key| key.key.to_owned()).collect();
+    known.extend(["shape", "upstream.url"].map(str::to_owned));
     named.sort();
     known.sort();
     assert_eq!(named, known);
@@ -156,10 +162,37 @@ fn the_shipped_file_spells_the_defaults_as_check_does() {
         .filter(|line| !line.starts_with('#') && !line.is_empty());
     let printed = answer.stdout.lines().filter(|line| !line.is_empty());
     assert!(settings.eq(printed));
-    let settings = text
-        .lines()
-        .filter(|line| line.contains(" = ") && !line.starts_with('#'));
-    assert_eq!(settings.count(), keys().len());
+}
+
+/// What stands behind a `#` is a configuration too, and the two have every key there is.
+#[test]
+fn the_shipped_file_without_its_comments_is_one_as_well() {
+    let text = std::fs::read_to_string(shipped()).unwrap();
+    let written = |line: &str| {
+        let (key, value) = line.split_once(" = ").unwrap_or((line, ""));
+        let key = key.bytes().all(|it| it.is_ascii_lowercase() || it == b'_');
+        line.starts_with('[') || (key && !value.is_empty())
+    };
+    let lines = text.lines().map(|line| match line.strip_prefix("# ") {
+        Some(commented) if written(commented) => commented,
+        _ => line,
+    });
+    let whole = lines.collect::<Vec<_>>().join("\n");
+    let answer = Check::new().file(&whole).run().fine();
+    let table: toml::Table = whole.parse().unwrap();
+    let example = table["routes"]["example"].as_table().unwrap();
+    for key in keys() {
+        let at = |table: &toml::Table| match key.section() {
+            "" => table.get(key.name()).cloned(),
+            section => table.get(section)?.get(key.name()).cloned(),
+        };
+        assert!(at(&table).or_else(|| at(example)).is_some(), "{}", key.key);
+    }
+    let shape = example["shape"].as_table().unwrap();
+    for key in Keys::names() {
+        assert!(shape.contains_key(key), "{key}");
+        assert!(answer.stdout.contains(&format!("\n{key} = ")), "{key}");
+    }
 }
 
 #[test]
@@ -272,8 +305,12 @@ fn each_mistake_of_a_file_is_named_with_its_line_and_key() {
             "m.toml:2: upstream.timeout: must be from 1ms to 1day, not 0",
         ),
         (
-            "[upstream]\njob_error_status = 200",
-            "m.toml:2: upstream.job_error_status: must be a whole number from 400 to 599, not 200",
+            "[upstream]\njob_error_status = 422",
+            "m.toml:2: upstream.job_error_status: is said by the route's shape: shape.error_status, a status",
+        ),
+        (
+            "[upstream]\nresults = \"none\"",
+            "m.toml:2: upstream.results: is said by the route's shape: shape.results, \"none\", or a pointer",
         ),
         (
             "[upstream]\nheaders = \"s3cret\"",
@@ -289,7 +326,7 @@ fn each_mistake_of_a_file_is_named_with_its_line_and_key() {
         ),
         (
             "[retries]\nbase = 1",
-            "m.toml:1: retries: unknown section; known are server, admin, batch, queue, upstream, later, retry, circuit, shutdown, log",
+            "m.toml:1: retries: unknown section; known are forward_headers, server, admin, batch, queue, upstream, passthrough, later, retry, circuit, shutdown, log, shape, routes",
         ),
         (
             "[log]\nlevel = \"inof\"",
@@ -641,7 +678,8 @@ fn a_secret_never_shows() {
 fn a_misplaced_secret_is_not_shown_whole() {
     const TOKEN: &str = "sk-live-0123456789abcdefghijklmnopqrstuvwxyz0123456789";
     const NUMBER: &str = "99999999999999999999999999999999999999999999999999";
-    for key in keys().iter().filter(|key| key.key != "upstream.headers") {
+    let odd = ["path", "forward_headers", "upstream.headers"];
+    for key in keys().iter().filter(|key| !odd.contains(&key.key)) {
         for (value, end) in [(TOKEN, "456789"), (NUMBER, "99999999999999999999")] {
             let (section, name) = (key.section(), key.name());
             let texts = [

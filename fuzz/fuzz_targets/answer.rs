@@ -1,4 +1,4 @@
-//! `correlate` on any bytes as the answer to one fixed batch.
+//! `Shape::read_answer` on any bytes as the answer to one fixed batch.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! `correlate` on batches and answers that were made for each other, more or less.
+//! `Shape::read_answer` on batches of jobs and answers that were made for each other, more or less.
 //!
 //! Any bytes are seldom the answer to any ids: here both are put together from parts, so that
 //! results, strangers, duplicates, errors and junk come in every mixture, and some that are not

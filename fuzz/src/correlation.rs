@@ -1,10 +1,10 @@
 //! Section 3 of the contract: which job gets which element of an answer.
 
 use bytes::Bytes;
-use microbatch::engine::correlate::{Correlation, Element, ElementError, Outcome, correlate};
 use microbatch::fault::{NotResults, Unmatched};
 use microbatch::job::Job;
 use microbatch::json::MAX_DEPTH;
+use microbatch::shape::{Answer, NoResults, Outcome, Reply, Shape, Spliced};
 use serde_json::value::RawValue;
 
 use super::parts;
@@ -57,10 +57,10 @@ pub fn check<'a>(ids: impl IntoIterator<Item = &'a str>, answer: &[u8]) {
         }
     }
     let shared = Bytes::copy_from_slice(answer);
-    let correlation = correlate(jobs.iter().filter_map(Job::id), &shared);
+    let found = Shape::jobs().read_answer(jobs.iter().map(Job::call), 1, &shared);
     let expected = expect(&known, answer);
     assert_eq!(
-        correlation.map_err(|refused| kind(&refused)),
+        found.map_err(|refused| kind(&refused)),
         expected,
         "for {known:?} and {}",
         answer.escape_ascii()
@@ -68,7 +68,7 @@ pub fn check<'a>(ids: impl IntoIterator<Item = &'a str>, answer: &[u8]) {
 }
 
 /// The oracle.
-fn expect(ids: &[Id], answer: &[u8]) -> Result<Correlation, Refusal> {
+fn expect(ids: &[Id], answer: &[u8]) -> Result<Answer, Refusal> {
     let answer = answer.strip_prefix("\u{feff}".as_bytes()).unwrap_or(answer);
     if !answer.trim_ascii_start().starts_with(b"[") {
         return Err(Refusal::NotAnArray);
@@ -102,7 +102,12 @@ fn expect(ids: &[Id], answer: &[u8]) -> Result<Correlation, Refusal> {
                     (Some(id), None) => reading::id(id).ok(),
                 };
                 let error = error(named(b"error"), named(b"status").next_back());
-                (id, Outcome::Found(Element { raw: raw(), error }))
+                let reply = Reply {
+                    status: error.unwrap_or(200),
+                    is_error: error.is_some(),
+                    body: Spliced::One(raw()),
+                };
+                (id, Outcome::Reply(reply))
             }
             None => match odd_id(element) {
                 Some(id) => (Some(id), Outcome::Malformed(raw())),
@@ -124,7 +129,7 @@ fn expect(ids: &[Id], answer: &[u8]) -> Result<Correlation, Refusal> {
         }
     }
     let outcomes = mine.into_iter().zip(other_type);
-    Ok(Correlation {
+    Ok(Answer {
         outcomes: outcomes
             .map(|(mine, other_type)| outcome(mine, other_type))
             .collect(),
@@ -164,20 +169,22 @@ fn twin(id: &Id) -> Option<Id> {
     }
 }
 
-/// What an element with these members says went wrong. The contract leaves open which of two
-/// members counts: any error is one, and the last status is the element's.
+/// The status of an element with these members, where they say that something went wrong. The
+/// contract leaves open which of two members counts: any error is one, and the last status is the
+/// element's.
 fn error<'a>(
     mut errors: impl Iterator<Item = &'a RawValue>,
     status: Option<&RawValue>,
-) -> Option<ElementError> {
+) -> Option<u16> {
     let none = |error: &RawValue| {
         let text: Result<Option<String>, _> = serde_json::from_str(error.get());
         text.is_ok_and(|text| text.unwrap_or_default().is_empty())
     };
     let status = status.and_then(|status| serde_json::from_str::<u16>(status.get()).ok());
-    errors.any(|error| !none(error)).then_some(ElementError {
-        status: status.filter(|status| (400..600).contains(status)),
-    })
+    let status = status.filter(|status| (400..600).contains(status));
+    errors
+        .any(|error| !none(error))
+        .then_some(status.unwrap_or(422))
 }
 
 fn outcome(mut mine: Vec<Outcome>, other_type: bool) -> Outcome {
@@ -189,9 +196,10 @@ fn outcome(mut mine: Vec<Outcome>, other_type: bool) -> Outcome {
     }
 }
 
-fn kind(refused: &NotResults) -> Refusal {
+fn kind(refused: &NoResults) -> Refusal {
     match refused {
-        NotResults::Unreadable(_) => Refusal::Unreadable,
-        NotResults::NotAnArray(_) => Refusal::NotAnArray,
+        NoResults::NotResults(NotResults::Unreadable(_)) => Refusal::Unreadable,
+        NoResults::NotResults(NotResults::NotAnArray(_)) => Refusal::NotAnArray,
+        other => panic!("of no batch of jobs: {other}"),
     }
 }

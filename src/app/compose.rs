@@ -1,5 +1,5 @@
-//! What the settings make: the batcher with all that it takes, and what answers on
-//! both listeners.
+//! What the settings make: the routes with all that they take, and what answers on both
+//! listeners.
 //!
 //! A [`Proxy`] never changes. Listeners ask it for whatever serves a connection, so
 //! that one of other settings can take its place for those that come, while those it
@@ -11,153 +11,153 @@ use std::sync::atomic::AtomicBool;
 
 use axum::Router;
 use tokio::sync::watch;
-use tokio::time::Instant;
 
-use crate::batcher::Batcher;
+use super::route::{self, route};
 use crate::config::Settings;
-use crate::engine::circuit::Circuit;
-use crate::engine::outcome::JobResult;
-use crate::engine::{Engine, Phase};
+use crate::engine::Phase;
+use crate::forward::Forwarder;
 use crate::http::{
-    Admin, Answers, Buffered, Caller, HostNames, Jobs, JobsInner, Lane, Operator, admin_router,
-    jobs_router,
+    Admin, Batchers, Buffered, Caller, HostNames, Jobs, JobsInner, Lane, Operator, Watched,
+    admin_router, jobs_router,
 };
-use crate::job::{Job, RouteName};
 use crate::later::Later;
 use crate::later::memory::Memory;
 use crate::observe::Observer;
-use crate::resilience::budget::Budget;
+use crate::route::Routes;
 use crate::route::paths::Paths;
-use crate::route::{Route, Routes};
 use crate::server::runtimes::Workers;
-use crate::shape::{Limits, Shape};
 use crate::telemetry;
-use crate::upstream::Upstream;
+use crate::upstream::SetupError;
 
 /// See the module.
 pub(super) struct Proxy {
-    /// Where jobs wait.
-    pub batcher: Batcher<Job, JobResult>,
+    /// What is served.
+    pub routes: Routes,
     /// The jobs whose answers are fetched later, unless there are none.
     pub later: Option<Later>,
-    /// Who is told what happens.
-    pub observer: Arc<Observer>,
     /// How far the process's life has come.
     pub phase: watch::Sender<Phase>,
     /// Whether to send traffic here.
     pub ready: Arc<AtomicBool>,
     /// What answers operators, unless there is no listener for them.
     pub operators: Option<Operators>,
-    /// The batcher as each worker has it.
-    batchers: Vec<Batcher<Job, JobResult>>,
+    /// Where requests are passed on to, one by one.
+    pub forwarders: Vec<Forwarder>,
+    /// The routes' batchers as each worker has them.
+    batchers: Vec<Batchers>,
     jobs: Jobs,
     jobs_router: Router,
 }
 
+/// The clients of all that calls.
+#[derive(Debug)]
+pub(super) struct Clients {
+    routes: Vec<route::Clients>,
+    passthrough: Option<Forwarder>,
+}
+
+impl Clients {
+    /// Prepares to call; nothing is connected yet.
+    pub fn new(settings: &Settings) -> Result<Self, SetupError> {
+        let routes = settings.routes.iter().map(route::Clients::new);
+        let passthrough = settings.passthrough.clone().map(Forwarder::new);
+        Ok(Self {
+            routes: routes.collect::<Result<_, _>>()?,
+            passthrough: passthrough.transpose()?,
+        })
+    }
+}
+
 impl Proxy {
-    /// Calls go to `upstream`, and jobs are processed by `workers`.
-    pub fn new(settings: Settings, upstream: Upstream, workers: &Workers) -> Self {
+    /// Calls are made by these clients, and jobs are processed by `workers`.
+    pub fn new(settings: Settings, clients: Clients, workers: &Workers) -> Self {
         let Settings {
             jobs,
-            route,
+            routes: of_routes,
             admin,
             later,
             ..
         } = settings;
-        let observer = Observer::new(route.bounds).with_log(telemetry::lines_dropped);
-        let observer = Arc::new(observer);
         let (phase, current) = watch::channel(Phase::Running);
+        let process = Observer::new(of_routes[0].bounds).with_log(telemetry::lines_dropped);
+        let observers = of_routes.iter().map(|route| {
+            let observer = process.beside(route.name.as_str(), route.bounds);
+            Arc::new(observer)
+        });
+        let observers: Vec<Arc<Observer>> = observers.collect();
+        // What is no route's is counted with the first.
+        let observer = Arc::clone(&observers[0]);
         let later = later.map(|settings| {
             let store = Arc::new(Memory::new(&settings));
             Later::new(store, settings, Arc::clone(&observer))
         });
-        let circuit = Circuit::new(route.circuit_failures, route.circuit_open_for);
-        let circuit = Arc::new(circuit);
-        let engine = Engine::new(
-            upstream,
-            route.policy,
-            Budget::new(route.budget, route.budget_min, Instant::now()),
-            Arc::clone(&circuit),
-            current.clone(),
-            Arc::clone(&observer),
-        );
-        let engine = match &later {
-            Some(later) => engine.with_later(later.clone()),
-            None => engine,
-        };
-        let engine = Arc::new(match route.adaptive {
-            false => engine,
-            true => engine.adaptive(),
+        let shown = of_routes.iter().map(|it| (it.drawn.clone(), it.advice));
+        let shown: Vec<_> = shown.collect();
+        let mut paths = Paths::default();
+        let made = of_routes.into_iter().zip(clients.routes).zip(observers);
+        let made = made
+            .enumerate()
+            .map(|(number, ((settings, clients), observer))| {
+                // The settings have found no fault with it.
+                let _captures = paths.add(&settings.path, number);
+                route(settings, clients, observer, current.clone(), later.as_ref())
+            });
+        let made: Vec<_> = made.collect();
+        let routes = Routes::new(made, paths);
+        let batchers = workers.for_each(|number| {
+            let batchers = routes.all().iter().map(|route| match number {
+                0 => route.batcher.clone(),
+                _ => route.batcher.on_this_runtime(),
+            });
+            batchers.collect()
         });
-        let batcher = Batcher::with_batches(route.batcher, move |batch| {
-            let engine = Arc::clone(&engine);
-            engine.process(batch)
-        });
-        let batchers = workers.for_each(|number| match number {
-            0 => batcher.clone(),
-            _ => batcher.on_this_runtime(),
-        });
-        let answers = Answers {
-            timing: jobs.timing,
-            idempotent: jobs.idempotent,
-        };
         if let Some(later) = &later {
-            let lane = Lane::new(batcher.clone(), later.clone(), answers);
+            let lane = Lane::new(routes.clone(), later.clone(), jobs.timing);
             later.start(Arc::new(lane));
         }
-        let route = Route {
-            name: RouteName::jobs(),
-            shape: Arc::clone(Shape::jobs()),
-            limits: Limits {
-                max_depth: jobs.max_depth,
-                max_items: route.bounds.max_size,
-                max_bytes: route.bounds.max_bytes,
-            },
-            forward_headers: Box::default(),
-            batcher: batcher.clone(),
-            circuit,
-            observer: Arc::clone(&observer),
-            idempotent: jobs.idempotent,
-        };
-        let mut paths = Paths::default();
-        // It can't conflict with any other.
-        let _captures = paths.add("/jobs", 0);
-        let routes = Routes::new([route], paths);
+        let of_routes = routes.all().iter().filter_map(|route| route.alone.clone());
+        let forwarders = of_routes.chain(clients.passthrough.clone()).collect();
         let jobs = Jobs::from(JobsInner {
-            route: Arc::clone(&routes.all()[0]),
+            routes: routes.clone(),
             hosts: jobs.hosts,
             buffered: Buffered::new(jobs.max_buffered, jobs.max_body),
             max_body: jobs.max_body,
-            max_depth: jobs.max_depth,
             request_timeout: jobs.request_timeout,
             read_timeout: jobs.read_timeout,
-            answers,
+            timing: jobs.timing,
             phase: current,
             later: later.clone(),
+            passthrough: clients.passthrough,
         });
+        let watched = routes.all().iter().zip(shown);
+        let watched = watched.map(|(route, (limits, advice))| Watched {
+            route: Arc::clone(route),
+            limits,
+            advice,
+        });
+        let watched = watched.collect();
         let ready = Arc::new(AtomicBool::new(true));
         let operators = admin.map(|admin| Operators {
             router: admin_router(Admin {
-                routes: routes.clone(),
+                routes: watched,
+                observer: Arc::clone(&observer),
                 ready: Arc::clone(&ready),
                 config: admin.toml,
                 settings: admin.settings,
-                limits: admin.limits,
-                advice: admin.advice,
                 later: later.clone(),
                 buffered: Arc::clone(&jobs.buffered),
             }),
             hosts: admin.hosts,
         });
         Self {
-            batcher,
+            routes,
             later,
-            observer,
             phase,
             ready,
+            forwarders,
             operators,
             batchers,
-            jobs_router: jobs_router(jobs.clone()),
+            jobs_router: jobs_router(&jobs),
             jobs,
         }
     }

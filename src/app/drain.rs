@@ -2,6 +2,7 @@
 //! give up, done.
 
 use std::fmt;
+use std::ops::Add as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,10 +15,10 @@ use tracing::info;
 use super::compose::Proxy;
 use crate::batcher::Batcher;
 use crate::engine::Phase;
-use crate::engine::outcome::JobResult;
-use crate::job::Job;
+use crate::forward::Forwarder;
 use crate::later::Later;
-use crate::observe::{Observer, RecordCounts};
+use crate::observe::{ByCode, RecordCounts};
+use crate::route::{Route, Routes};
 use crate::server::connections::Connections;
 
 /// The time for answers to be written once the last job is answered, and for
@@ -51,9 +52,10 @@ pub(super) async fn drain(
         stop_accepting,
     } = listeners;
     let Proxy {
-        batcher,
+        routes,
         later,
         phase,
+        forwarders,
         ..
     } = proxy;
     proxy.ready.store(false, Ordering::Relaxed);
@@ -65,15 +67,26 @@ pub(super) async fn drain(
     let deadline = Instant::now() + time;
     // First of the two, so that a client that sees the listener closed sees no more
     // jobs accepted either.
-    close(batcher, later.as_ref(), deadline).await;
+    let batchers = || routes.all().iter().map(|route| &route.batcher);
+    let vacated = async || {
+        for batcher in batchers() {
+            batcher.vacated().await;
+        }
+        for forwarder in forwarders {
+            forwarder.vacated().await;
+        }
+    };
+    close(batchers(), later.as_ref(), deadline).await;
+    forwarders.iter().for_each(Forwarder::close);
     phase.send_replace(Phase::Draining);
     stop_accepting.send_replace(true);
     let answered = async {
-        if timeout_at(deadline, batcher.vacated()).await.is_err() {
-            batcher.abandon();
+        if timeout_at(deadline, vacated()).await.is_err() {
+            batchers().for_each(Batcher::abandon);
+            forwarders.iter().for_each(Forwarder::cut);
             phase.send_replace(Phase::GivingUp);
             // Everybody has an answer as soon as its task runs.
-            let _ = timeout_at(deadline + LAST_WORDS, batcher.vacated()).await;
+            let _ = timeout_at(deadline + LAST_WORDS, vacated()).await;
         }
         // Whoever waits for a record or listens has its answer then.
         if let Some(later) = later {
@@ -93,9 +106,8 @@ pub(super) async fn drain(
     let _ = timeout_at(deadline.max(last_words), callers.vacated()).await;
     let _ = timeout(LAST_READS, callers.closed()).await;
     Report {
-        batcher: batcher.clone(),
+        routes: routes.clone(),
         later: later.clone(),
-        observer: Arc::clone(&proxy.observer),
     }
 }
 
@@ -103,7 +115,7 @@ pub(super) async fn drain(
 /// is closed, so that it is drained as all are: a job that was told a handle is not
 /// answered that the process ends.
 async fn close<J: Send + 'static, R: Send + 'static>(
-    batcher: &Batcher<J, R>,
+    batchers: impl Iterator<Item = &Batcher<J, R>>,
     later: Option<&Later>,
     deadline: Instant,
 ) {
@@ -112,41 +124,64 @@ async fn close<J: Send + 'static, R: Send + 'static>(
         // A store that hangs does not hold up the end.
         let _ = timeout_at(deadline, later.all_queued()).await;
     }
-    batcher.close();
+    batchers.for_each(Batcher::close);
 }
 
 /// How many jobs were answered, by outcome: what a proxy says last.
 #[derive(Debug)]
 #[must_use = "its line is to be the log's last"]
 pub struct Report {
-    batcher: Batcher<Job, JobResult>,
+    routes: Routes,
     later: Option<Later>,
-    observer: Arc<Observer>,
 }
 
 impl Report {
     /// Logs it. To be called when nothing else is left that might log.
     pub fn log(&self) {
-        let Self {
-            batcher,
-            later,
-            observer,
-        } = self;
-        observer.tell_rest();
-        let metrics = &observer.metrics;
-        let counts = batcher.snapshot();
-        let records = later.as_ref().map(Later::counts);
+        let routes = || self.routes.all().iter();
+        routes().for_each(|route| route.observer.tell_rest());
+        let (mut outcomes, mut refusals) = (ByCode::default(), ByCode::default());
+        let (mut accepted, mut cancelled) = (0, 0);
+        for route in routes() {
+            let counts = route.batcher.snapshot();
+            accepted += counts.accepted;
+            cancelled += counts.cancelled_queued + counts.cancelled_in_flight;
+            let metrics = &route.observer.metrics;
+            outcomes = outcomes.with(&metrics.outcomes(), u64::add);
+            refusals = refusals.with(&metrics.refusals(), u64::add);
+        }
+        let records = self.later.as_ref().map(Later::counts);
         let records = records.filter(|records| records.accepted > 0);
+        let several = self.routes.all().len() > 1;
         info!(
-            accepted = counts.accepted,
-            answered = metrics.total_answered(),
-            outcomes = %metrics.outcomes(),
-            refused = metrics.total_refused(),
-            refusals = %metrics.refusals(),
-            cancelled = counts.cancelled_queued + counts.cancelled_in_flight,
+            accepted,
+            answered = outcomes.sum(),
+            %outcomes,
+            refused = refusals.sum(),
+            %refusals,
+            cancelled,
             later = records.map(|it| tracing::field::display(InWords(it))),
+            routes = several.then(|| tracing::field::display(Each(self.routes.all()))),
             "done"
         );
+    }
+}
+
+/// What became of the jobs of each route.
+struct Each<'a>(&'a [Arc<Route>]);
+
+impl fmt::Display for Each<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, route) in self.0.iter().enumerate() {
+            let between = if i == 0 { "" } else { "; " };
+            let outcomes = route.observer.metrics.outcomes();
+            let accepted = route.batcher.snapshot().accepted;
+            write!(f, "{between}{}: accepted={accepted}", route.name)?;
+            if outcomes.sum() > 0 {
+                write!(f, " {outcomes}")?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -181,11 +216,11 @@ mod tests {
 
     use super::*;
     use crate::batcher;
-    use crate::job::RouteName;
+    use crate::job::{Job, RouteName};
     use crate::json::MAX_DEPTH;
     use crate::later::faulty_tests::{Fault, Faulty};
     use crate::later::{HandIn, HandInError, Lane, Settings, Withdraw};
-    use crate::observe::{Bounds, StoreStep};
+    use crate::observe::{Bounds, Observer, StoreStep};
 
     type Queue = Batcher<(), ()>;
 
@@ -242,7 +277,12 @@ mod tests {
         });
         tokio::task::yield_now().await;
         let begun = Instant::now();
-        close(&queue, Some(&later), begun + Duration::from_secs(5)).await;
+        close(
+            [&queue].into_iter(),
+            Some(&later),
+            begun + Duration::from_secs(5),
+        )
+        .await;
         let took = begun.elapsed();
         assert!(queue.is_closed());
         let refused = later.hand_in(job()).await.unwrap_err();

@@ -8,9 +8,10 @@ use std::ffi::{OsStr, OsString};
 
 use super::kind::Raw;
 use super::layer::Layer;
-use super::mistake::Origin;
-use super::options::{KeyInfo, SECTIONS, keys};
-use super::suggest::unknown_key;
+use super::mistake::{Origin, full};
+use super::options::{KeyInfo, keys, known, sections};
+use super::suggest::Scope;
+use super::table::variable;
 
 /// Names the configuration file where no `--config` does.
 const FILE: &str = "MICROBATCH_CONFIG";
@@ -59,34 +60,122 @@ impl Environment {
     pub(crate) fn read(&self) -> Layer {
         let mut layer = Layer::default();
         for (name, value) in &self.ours {
-            let Some((section, key)) = parts(name) else {
+            let Some(place) = parts(name) else {
                 continue;
             };
             let origin = Origin::Env(name.to_string_lossy().into_owned());
-            let known = keys().iter().find(|known| *name == *known.env());
-            match (known, value.to_str()) {
-                (Some(known), Some(text)) => {
-                    layer.read(known, Raw::Text(text), |_| origin.clone());
-                }
-                (Some(known), None) => layer.wrong(origin, known.key, "the value is not UTF-8"),
-                (None, _) => {
-                    let key = key.to_lowercase();
-                    let what = unknown_key(section, &key, KeyInfo::env);
-                    layer.wrong(origin, format!("{section}.{key}"), what);
-                }
+            let route = place.route.as_deref();
+            if let Some(name) = route {
+                layer.route(name, origin.clone());
+            }
+            let key = full(route, &place.key);
+            let Some(text) = value.to_str() else {
+                layer.wrong(origin, key, "the value is not UTF-8");
+                continue;
+            };
+            let is_known = *name == *variable(&key)
+                && read(&mut layer, route, &place.key, text, origin.clone());
+            if !is_known {
+                layer.wrong(origin, key, place.unknown());
             }
         }
         layer
     }
 }
 
-/// The section and the key of `MICROBATCH_<SECTION>__<KEY>`, where the section is one of ours.
-fn parts(name: &OsStr) -> Option<(&'static str, String)> {
+/// Reads the value of a key, if there is such a one.
+fn read(layer: &mut Layer, route: Option<&str>, key: &str, text: &str, from: Origin) -> bool {
+    let raw = Raw::Text(text);
+    match key.split_once('.') {
+        _ if key == "shape" => layer.read_shape(route, None, raw, from),
+        Some(("shape", key)) => layer.read_shape(route, Some(key), raw, from),
+        _ => match known(route.is_some()).find(|known| known.key == key) {
+            Some(known) => {
+                layer.read(route, known, raw, |_| from.clone());
+                true
+            }
+            None => false,
+        },
+    }
+}
+
+/// What a variable names.
+struct Place {
+    route: Option<String>,
+    /// `batch.max_size`, whether or not there is such a key.
+    key: String,
+}
+
+impl Place {
+    fn unknown(&self) -> String {
+        let scope = Scope {
+            route: self.route.as_deref(),
+            is_variable: true,
+        };
+        match self.key.split_once('.') {
+            Some((section, key)) if is_section(scope.route, section) => {
+                scope.unknown_key(section, key)
+            }
+            Some((name, _)) => scope.unknown_section(name),
+            None if self.key.is_empty() => "names a route, and nothing of it".to_owned(),
+            None => scope.unknown_section(&self.key),
+        }
+    }
+}
+
+/// What of ours `MICROBATCH_<SECTION>__<KEY>` and `MICROBATCH_ROUTES__<NAME>__<SECTION>__<KEY>` name,
+/// where the section is one of ours; and what `MICROBATCH_<KEY>` does, which is in no section.
+fn parts(name: &OsStr) -> Option<Place> {
     let name = name.to_string_lossy();
-    let (section, key) = name.strip_prefix(PREFIX)?.split_once("__")?;
-    let mut ours = SECTIONS.iter();
-    let ours = ours.find(|ours| ours.to_uppercase() == section)?;
-    Some((ours, key.to_owned()))
+    let rest = name.strip_prefix(PREFIX)?;
+    if let Some(rest) = rest.strip_prefix("ROUTES__") {
+        return Some(of_route(rest));
+    }
+    let key = match rest.split_once("__") {
+        Some((section, key)) => {
+            let small = section.to_lowercase();
+            let ours = is_section(None, &small) && small.to_uppercase() == section;
+            ours.then(|| format!("{small}.{}", key.to_lowercase()))
+        }
+        None => {
+            let small = rest.to_lowercase();
+            let ours = is_alone(None, &small) && small.to_uppercase() == rest;
+            ours.then_some(small)
+        }
+    };
+    Some(Place {
+        route: None,
+        key: key?,
+    })
+}
+
+/// What `<NAME>__<SECTION>__<KEY>` or `<NAME>__<KEY>` names. A route's name may have two underscores
+/// itself, so it ends where a section or a key that there is begins.
+fn of_route(rest: &str) -> Place {
+    let rest = rest.to_lowercase();
+    let splits = rest.match_indices("__");
+    let splits = splits.map(|(at, _)| (&rest[..at], &rest[at + 2..]));
+    let begins = |key: &str| match key.split_once("__") {
+        Some((section, _)) => is_section(Some(""), section),
+        None => is_alone(Some(""), key),
+    };
+    let known = splits.clone().find(|(_, key)| begins(key));
+    let (name, key) = known
+        .or_else(|| splits.clone().next())
+        .unwrap_or((&rest, ""));
+    Place {
+        route: Some(name.to_owned()),
+        key: key.replacen("__", ".", 1),
+    }
+}
+
+fn is_section(route: Option<&str>, name: &str) -> bool {
+    name == "shape" || sections(route.is_some()).any(|section| section == name)
+}
+
+/// Whether a key of that name is in no section.
+fn is_alone(route: Option<&str>, name: &str) -> bool {
+    name == "shape" || known(route.is_some()).any(|key| key.key == name)
 }
 
 /// The key whose variable this would be with one underscore more.

@@ -13,9 +13,9 @@ use toml::de::{DeTable, DeValue};
 
 use super::kind::{Raw, type_of};
 use super::layer::Layer;
-use super::mistake::{Mistake, Origin};
-use super::options::{SECTIONS, keys};
-use super::suggest::{unknown_key, unknown_section};
+use super::mistake::{Mistake, Origin, full};
+use super::options::{KeyInfo, known, sections};
+use super::suggest::Scope;
 
 /// The largest file that is taken for a configuration, in bytes.
 const LARGEST: u64 = 64 * 1024;
@@ -55,7 +55,7 @@ fn read_text(layer: &mut Layer, path: &Path, text: &str) {
     let broken: BTreeSet<_> = errors.iter().map(line_of).collect();
 
     layer.lost = !errors.is_empty();
-    Reader { path, text, layer }.sections(table.get_ref());
+    Reader { path, text, layer }.tables(None, table.get_ref());
     let line = |mistake: &Mistake| mistake.origin.as_ref().and_then(Origin::line);
     let readable = |mistake: &Mistake| line(mistake).is_none_or(|line| !broken.contains(&line));
     layer.mistakes.retain(readable);
@@ -74,44 +74,95 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn sections(&mut self, table: &DeTable<'_>) {
+    /// Reads the top level, or the table of a route.
+    fn tables(&mut self, route: Option<&str>, table: &DeTable<'_>) {
         for (name, value) in table {
             let section = name.get_ref().as_ref();
             let at = name.span().start;
+            let alone = known(route.is_some()).find(|key| key.key == section);
             match value.get_ref() {
-                DeValue::Table(table) if SECTIONS.contains(&section) => {
-                    self.section(section, table);
+                value if section == "shape" => self.shape(route, value, at),
+                value if section == "routes" && route.is_none() => self.routes(value, at),
+                value if sections(route.is_some()).any(|known| known == section) => {
+                    self.section(route, section, value, at);
                 }
-                other if SECTIONS.contains(&section) => {
-                    let what = format!("must be a section [{section}], not {}", type_of(other));
-                    self.layer.wrong(self.origin(at), section, what);
+                value => match alone {
+                    Some(key) => self.value(route, key, value, at),
+                    // A key below a header that did not parse has no section, or is taken for one.
+                    None if self.layer.lost && !self.is_header(at) => {}
+                    None => {
+                        let what = in_file(route).unknown_section(section);
+                        self.layer
+                            .wrong(self.origin(at), full(route, section), what);
+                    }
+                },
+            }
+        }
+    }
+
+    fn routes(&mut self, value: &DeValue<'_>, at: usize) {
+        let Some(table) = value.as_table() else {
+            let what = format!("must be sections [routes.NAME], not {}", type_of(value));
+            return self.layer.wrong(self.origin(at), "routes", what);
+        };
+        for (name, value) in table {
+            let (name, at) = (name.get_ref(), name.span().start);
+            match value.get_ref() {
+                DeValue::Table(table) => {
+                    self.layer.route(name, self.origin(at));
+                    self.tables(Some(name), table);
                 }
-                // A key below a header that did not parse has no section, or is taken for one.
-                _ if self.layer.lost && !self.is_header(at) => {}
-                _ => {
-                    let what = unknown_section(section);
-                    self.layer.wrong(self.origin(at), section, what);
+                other => self.no_section(&full(Some(name), ""), other, at),
+            }
+        }
+    }
+
+    fn section(&mut self, route: Option<&str>, section: &str, value: &DeValue<'_>, at: usize) {
+        let DeValue::Table(table) = value else {
+            return self.no_section(&full(route, section), value, at);
+        };
+        for (name, value) in table {
+            let key = format!("{section}.{}", name.get_ref());
+            let at = name.span().start;
+            match known(route.is_some()).find(|known| known.key == key) {
+                Some(known) => self.value(route, known, value.get_ref(), at),
+                None => {
+                    let what = in_file(route).unknown_key(section, name.get_ref());
+                    self.layer.wrong(self.origin(at), full(route, &key), what);
                 }
             }
         }
     }
 
-    fn section(&mut self, section: &str, table: &DeTable<'_>) {
+    fn value(&mut self, route: Option<&str>, key: &KeyInfo, value: &DeValue<'_>, at: usize) {
+        let (path, text) = (self.path, self.text);
+        let place = |member: Option<Range<usize>>| {
+            let at = member.map_or(at, |span| span.start);
+            origin(path, Some(line_at(text, at)))
+        };
+        self.layer.read(route, key, Raw::Toml(value), place);
+    }
+
+    fn shape(&mut self, route: Option<&str>, value: &DeValue<'_>, at: usize) {
+        let DeValue::Table(table) = value else {
+            let from = self.origin(at);
+            self.layer.read_shape(route, None, Raw::Toml(value), from);
+            return;
+        };
         for (name, value) in table {
-            let full = format!("{section}.{}", name.get_ref());
-            let at = name.span().start;
-            let Some(key) = keys().iter().find(|key| key.key == full) else {
-                let what = unknown_key(section, name.get_ref(), |key| key.key.to_owned());
-                self.layer.wrong(self.origin(at), full, what);
-                continue;
-            };
-            let (path, text) = (self.path, self.text);
-            let place = |member: Option<Range<usize>>| {
-                let at = member.map_or(at, |span| span.start);
-                origin(path, Some(line_at(text, at)))
-            };
-            self.layer.read(key, Raw::Toml(value.get_ref()), place);
+            let (key, from) = (name.get_ref(), self.origin(name.span().start));
+            let value = Raw::Toml(value.get_ref());
+            if !self.layer.read_shape(route, Some(key), value, from.clone()) {
+                let what = in_file(route).unknown_key("shape", key);
+                let key = full(route, &format!("shape.{key}"));
+                self.layer.wrong(from, key, what);
+            }
         }
+    }
+
+    fn no_section(&mut self, section: &str, value: &DeValue<'_>, at: usize) {
+        let what = format!("must be a section [{section}], not {}", type_of(value));
+        self.layer.wrong(self.origin(at), section, what);
     }
 
     /// Whether the line of the byte at `at` is a section's header.
@@ -122,6 +173,13 @@ impl Reader<'_> {
 
     fn origin(&self, at: usize) -> Origin {
         origin(self.path, Some(line_at(self.text, at)))
+    }
+}
+
+fn in_file(route: Option<&str>) -> Scope<'_> {
+    Scope {
+        route,
+        is_variable: false,
     }
 }
 

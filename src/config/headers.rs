@@ -1,10 +1,13 @@
-//! The kind for the headers every batch carries to the upstream.
+//! The kinds for the headers that every batch carries to the upstream, and for the names of those
+//! of callers that travel with theirs.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use toml::de::DeValue;
 
-use super::kind::{Kind, Part, Raw, Wrong, must_be, type_of};
+use super::kind::{Kind, Part, Raw, Wrong, must_be, quoted, type_of};
+use super::list::{list, strings};
 use super::target::REDACTED;
+use crate::printable::shown;
 
 /// Header names and values: a TOML table in the file, an inline one in the environment,
 /// `Name: value` as a flag. A value is marked sensitive and never shown. Layers add up by name.
@@ -84,6 +87,52 @@ const REFUSED: &[(&[&str], &str)] = &[
         "the proxy sets it for each batch",
     ),
 ];
+
+/// Headers of callers that can't travel with a batch, and why.
+const NOT_CALLERS: &[(&[&str], &str)] = &[
+    (
+        &["host"],
+        "it names the proxy, and the upstream has a name of its own",
+    ),
+    (
+        &["proxy-authenticate", "proxy-authorization"],
+        "it is about one connection, which the proxy keeps",
+    ),
+    (
+        &["accept", "user-agent"],
+        "the proxy sets it for each batch",
+    ),
+    (
+        &["accept-encoding", "content-encoding"],
+        "the proxy reads bodies as they are",
+    ),
+    (&["idempotency-key"], "a call that has one is never merged"),
+];
+
+const NAMES: &str = "a list of header names such as [\"authorization\"]";
+
+/// Names of headers of callers, each once, in lower case.
+pub(crate) fn forward_headers() -> Kind<Vec<HeaderName>> {
+    let read = |raw: Raw<'_>| {
+        let mut read: Vec<HeaderName> = Vec::new();
+        for name in strings(raw, NAMES)? {
+            let Ok(parsed) = HeaderName::from_bytes(name.as_bytes()) else {
+                return Err(format!("must be {NAMES}; {} is none", shown(&name)).into());
+            };
+            let mut refused = REFUSED.iter().chain(NOT_CALLERS);
+            if let Some((_, why)) = refused.find(|(names, _)| names.contains(&parsed.as_str())) {
+                return Err(format!("{parsed} of a caller cannot travel: {why}").into());
+            }
+            if read.contains(&parsed) {
+                return Err(format!("has {parsed} twice: header names ignore case").into());
+            }
+            read.push(parsed);
+        }
+        Ok(read)
+    };
+    let print = |names: &Vec<HeaderName>| list(names.iter().map(|name| quoted(name.as_str())));
+    Kind::new(NAMES, |value| value.is_array(), read, print)
+}
 
 /// Every header of a table, or every one that is wrong.
 fn from_table(value: &DeValue<'_>, allowed: &str) -> Result<HeaderMap, Wrong> {

@@ -195,9 +195,18 @@ pub(crate) fn type_of(value: &DeValue<'_>) -> String {
     }
 }
 
-/// A text as a TOML string.
+/// A text as a TOML string, on one line whatever is in it.
 pub(crate) fn quoted(text: &str) -> String {
-    toml::Value::from(text).to_string()
+    if !text.contains(char::is_control) {
+        return toml::Value::from(text).to_string();
+    }
+    let escaped = text.chars().map(|letter| match letter {
+        '"' | '\\' => format!("\\{letter}"),
+        '\n' => "\\n".to_owned(),
+        control if control.is_control() => format!("\\u{:04X}", u32::from(control)),
+        plain => plain.to_string(),
+    });
+    format!("\"{}\"", escaped.collect::<String>())
 }
 
 /// A number in an error, as it is written: as [`shown`], without quotes.
@@ -259,6 +268,17 @@ mod tests {
             format!("{}…", "1".repeat(16))
         );
         assert_eq!(shown_number("-1.5"), "-1.5");
+    }
+
+    #[test]
+    fn a_text_is_a_string_on_one_line() {
+        let texts = ["", "a", "a\"b", "'\"\\", "a\nb\"\\", "\t\r\u{7f}\u{9f}"];
+        for text in texts {
+            let quoted = quoted(text);
+            assert!(!quoted.contains(char::is_control), "{quoted:?}");
+            let read = DeValue::parse(&quoted).unwrap();
+            assert_eq!(read.get_ref().as_str(), Some(text), "{quoted}");
+        }
     }
 
     #[test]

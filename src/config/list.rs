@@ -12,16 +12,9 @@ const HOSTS: &str = "a list of host names without ports such as [\"proxy.interna
 
 /// Names by which a listener is called, without ports, in lower case.
 pub(crate) fn host_names() -> Kind<Vec<String>> {
-    let read = |raw: Raw<'_>| match raw {
-        Raw::Toml(value) => array(value)
-            .map(|element| match element {
-                DeValue::String(name) => host(name),
-                other => Err(must_be(HOSTS, type_of(other))),
-            })
-            .collect(),
-        _ => elements(&raw.text())
-            .map(|name| host(name.trim_matches('"')))
-            .collect(),
+    let read = |raw: Raw<'_>| {
+        let names = strings(raw, HOSTS)?;
+        names.iter().map(|name| host(name)).collect()
     };
     let print = |names: &Vec<String>| list(names.iter().map(|name| quoted(name)));
     Kind::new(HOSTS, |value| value.is_array(), read, print)
@@ -74,8 +67,23 @@ fn checked(mut statuses: Vec<u16>) -> Result<Vec<u16>, Wrong> {
     Ok(statuses)
 }
 
+/// The elements of a list of strings, which the setting is `allowed` to be.
+pub(crate) fn strings(raw: Raw<'_>, allowed: &str) -> Result<Vec<String>, Wrong> {
+    match raw {
+        Raw::Toml(value) => array(value)
+            .map(|element| match element {
+                DeValue::String(text) => Ok(text.to_string()),
+                other => Err(must_be(allowed, type_of(other))),
+            })
+            .collect(),
+        _ => Ok(elements(&raw.text())
+            .map(|text| text.trim_matches('"').to_owned())
+            .collect()),
+    }
+}
+
 /// The elements of a list in an environment variable: `a, b` or `[a, b]`.
-fn elements(text: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn elements(text: &str) -> impl Iterator<Item = &str> {
     let inner = text.trim();
     let inner = inner.strip_prefix('[').unwrap_or(inner);
     let inner = inner.strip_suffix(']').unwrap_or(inner).trim();
@@ -90,7 +98,7 @@ fn array<'a>(value: &'a DeValue<'a>) -> impl Iterator<Item = &'a DeValue<'a>> {
 }
 
 /// A list as TOML, of elements as TOML.
-fn list(elements: impl Iterator<Item = impl Display>) -> String {
+pub(crate) fn list(elements: impl Iterator<Item = impl Display>) -> String {
     let elements: Vec<_> = elements.map(|element| element.to_string()).collect();
     format!("[{}]", elements.join(", "))
 }

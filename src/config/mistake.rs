@@ -8,7 +8,7 @@ use crate::printable::{SHOWN, cut, is_unprintable, printable};
 
 /// The most characters of a name that are shown; ours are shorter, and one that is none of ours may
 /// be a secret in the wrong place.
-const LONGEST_NAME: usize = 48;
+const LONGEST_NAME: usize = 72;
 
 /// The place a value stands in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +52,16 @@ impl fmt::Display for Origin {
             Origin::Flag(name) => f.write_str(name),
             Origin::Command => f.write_str("the command"),
         }
+    }
+}
+
+/// The key of the top level, or of a route: `routes.predict.batch.max_size`. Without one it is the
+/// route itself.
+pub(crate) fn full(route: Option<&str>, key: &str) -> String {
+    match route {
+        None => key.to_owned(),
+        Some(name) if key.is_empty() => format!("routes.{name}"),
+        Some(name) => format!("routes.{name}.{key}"),
     }
 }
 
@@ -161,7 +171,7 @@ mod tests {
         assert_eq!(mistake(Some(Origin::Flag("--a")), "x.y"), "--a: x.y: wrong");
         assert_eq!(mistake(None, ""), "wrong");
         assert_eq!(mistake(None, "a\n\u{1b}[31m"), "\"a\\n\\u{1b}[31m\": wrong");
-        let long = "x".repeat(49);
+        let long = "x".repeat(73);
         assert_eq!(mistake(None, &long), format!("{}…: wrong", &long[1..]));
     }
 }

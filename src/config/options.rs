@@ -5,27 +5,29 @@
 //! default, range and flag. A new setting is a new row, and a new section a new block and a field;
 //! the rest (layers, flags, printing) follows from here, see [`super::table`].
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use url::Url;
 
 use super::address::{address, optional_address};
 use super::duration::{DAY, HOUR, MILLISECOND, MONTH, ZERO, time};
 use super::given::Given;
-use super::headers::headers;
-use super::kind::{Kind, Raw};
+use super::headers::{forward_headers, headers};
+use super::kind::{Kind, Raw, must_be};
 use super::level::level;
 use super::list::{host_names, statuses};
 use super::mistake::Origin;
 use super::number::{count, fraction, or, switch};
+use super::shape::ShapeOptions;
 use super::size::{GIB, size};
 use super::table::{Key, sections};
 use super::target::target;
 use super::words::words;
 use crate::batcher::{OnFull, Wait};
-use crate::engine::Results;
 use crate::later::StoreKind;
+use crate::printable::shown;
 use crate::telemetry::Format;
 
 /// What a setting is.
@@ -37,16 +39,23 @@ pub type KeyInfo = Key<Options>;
 pub struct Options {
     pub(crate) server: ServerOptions,
     pub(crate) admin: AdminOptions,
+    /// Of the route `jobs`, and what other routes inherit.
     pub(crate) route: RouteOptions,
+    /// What the other routes have of their own, by name: their `route` alone is ever given.
+    pub(crate) routes: BTreeMap<String, Options>,
+    pub(crate) passthrough: PassthroughOptions,
     pub(crate) later: LaterOptions,
     pub(crate) shutdown: ShutdownOptions,
     pub(crate) log: LogOptions,
 }
 
-/// The sections that are about where jobs go, and how. A route that has some of its own takes the
-/// rest, key by key, from those that are [combined](Options::combine) below them.
+/// What is about where jobs go, and how.
 #[derive(Clone, Default)]
 pub(crate) struct RouteOptions {
+    /// Where it is first spoken of, unless it is the top level's.
+    pub(crate) place: Option<Origin>,
+    pub(crate) own: OwnOptions,
+    pub(crate) shape: ShapeOptions,
     pub(crate) batch: BatchOptions,
     pub(crate) queue: QueueOptions,
     pub(crate) upstream: UpstreamOptions,
@@ -62,10 +71,6 @@ fn on_full() -> Kind<OnFull> {
     words(&[("reject", OnFull::Reject), ("wait", OnFull::Wait)])
 }
 
-fn results() -> Kind<Results> {
-    words(&[("by-id", Results::ById), ("none", Results::None)])
-}
-
 fn store() -> Kind<StoreKind> {
     words(&[("memory", StoreKind::Memory), ("off", StoreKind::Off)])
 }
@@ -78,12 +83,32 @@ fn log_format() -> Kind<Format> {
     ])
 }
 
+fn path() -> Kind<String> {
+    const ALLOWED: &str = "an absolute path in printable ASCII such as \"/v1/models/{model}\"";
+    let read = |text: &str| {
+        let plain = |byte: u8| byte.is_ascii_graphic() && !b"?#".contains(&byte);
+        match text.starts_with('/') && text.bytes().all(plain) {
+            true => Ok(text.to_owned()),
+            false => Err(must_be(ALLOWED, shown(text))),
+        }
+    };
+    Kind::text(ALLOWED, read, String::clone)
+}
+
 /// The most memory that a bound may be: 64 GiB, or all there can be.
 const LARGEST: usize = GIB.saturating_mul(64);
 
 sections! { Options:
+    /// What a route has besides its sections.
+    in [] at [route.own]: OwnOptions {
+        /// Path that the route answers to, with {placeholders}
+        path: String, path();
+        /// Headers of callers that travel with their batch
+        forward_headers: Vec<HeaderName> = "[]", forward_headers();
+    }
+
     /// `[server]`: the listener that takes jobs.
-    server at [server]: ServerOptions {
+    in [server] at [server]: ServerOptions {
         /// Where jobs come in; port 0 is any free one
         listen: String = "127.0.0.1:8080", address(), "--listen" "HOST:PORT";
         /// Threads that serve callers, or auto
@@ -111,7 +136,7 @@ sections! { Options:
     }
 
     /// `[admin]`: the listener for operators.
-    admin at [admin]: AdminOptions {
+    in [admin] at [admin]: AdminOptions {
         /// Live page, metrics and health; "" for nowhere
         listen: Option<String> = "127.0.0.1:8081", optional_address(), "--admin-listen" "HOST:PORT";
         /// Host names to answer to on loopback, besides localhost
@@ -119,7 +144,7 @@ sections! { Options:
     }
 
     /// `[batch]`: when a batch leaves, and how large it may be.
-    batch at [route.batch]: BatchOptions {
+    in [batch] at [route.batch]: BatchOptions {
         /// Most jobs in one batch
         max_size: usize = "100", count(1..=100_000), "--max-size" "N";
         /// Largest array sent upstream
@@ -131,7 +156,7 @@ sections! { Options:
     }
 
     /// `[queue]`: what bounds the jobs that wait.
-    queue at [route.queue]: QueueOptions {
+    in [queue] at [route.queue]: QueueOptions {
         /// Most jobs that wait
         max_jobs: usize = "10000", count(1..=10_000_000), "--queue-max-jobs" "N";
         /// Most bytes of jobs that wait
@@ -141,9 +166,13 @@ sections! { Options:
     }
 
     /// `[upstream]`: where batches go, and how.
-    upstream at [route.upstream]: UpstreamOptions {
-        /// Where batches are POSTed (required)
+    in [upstream] at [route.upstream]: UpstreamOptions {
+        /// Where batches are POSTed
         url: Url, target(), "--upstream" "URL";
+        /// Where calls go that are not merged, if not there
+        alone_url: Url, target();
+        /// Most calls under way that are not merged
+        max_alone: usize = "100", count(1..=10_000);
         /// Most batches in flight at once, or adaptive
         max_in_flight: Option<usize> = "10", or(count(1..=10_000), "adaptive"), "--max-in-flight" "N";
         /// Longest the upstream may take to answer a batch
@@ -158,10 +187,6 @@ sections! { Options:
         max_connection_age: Duration = "1m", time(ZERO..=DAY);
         /// Header sent with every batch (repeatable)
         headers: HeaderMap = "{}", headers(), "--upstream-header" "K: V";
-        /// Whether the upstream answers by-id, or none that is read
-        results: Results = "by-id", results();
-        /// Status of a job whose result has an error
-        job_error_status: u16 = "422", count(400..=599);
         /// Whether doing a job twice does no harm
         idempotent: bool = "false", switch();
         /// Statuses on which a batch is bisected to find the job to blame
@@ -170,8 +195,14 @@ sections! { Options:
         min_interval: Duration = "0", time(ZERO..=HOUR);
     }
 
+    /// `[passthrough]`: where requests go that are no route's.
+    in [passthrough] at [passthrough]: PassthroughOptions {
+        /// Where requests go that are no route's
+        url: Url, target();
+    }
+
     /// `[later]`: answers fetched later.
-    later at [later]: LaterOptions {
+    in [later] at [later]: LaterOptions {
         /// Where answers fetched later are kept: memory, or off
         store: StoreKind = "memory", store();
         /// Most jobs that are kept, finished or not
@@ -187,7 +218,7 @@ sections! { Options:
     }
 
     /// `[retry]`: when a failed batch is sent again.
-    retry at [route.retry]: RetryOptions {
+    in [retry] at [route.retry]: RetryOptions {
         /// Most times one batch is sent, the first included; 1 for no retries
         max_attempts: u32 = "3", count(1..=100);
         /// Longest pause before the first retry
@@ -201,7 +232,7 @@ sections! { Options:
     }
 
     /// `[circuit]`: when jobs are refused because the upstream is down.
-    circuit at [route.circuit]: CircuitOptions {
+    in [circuit] at [route.circuit]: CircuitOptions {
         /// Failed calls in a row that open the circuit; 0 for never
         failures: u32 = "0", count(0..=1_000_000);
         /// Time from the circuit opening to the probing batch
@@ -209,7 +240,7 @@ sections! { Options:
     }
 
     /// `[shutdown]`: how the process ends.
-    shutdown at [shutdown]: ShutdownOptions {
+    in [shutdown] at [shutdown]: ShutdownOptions {
         /// Time from /readyz saying no to the listener closing
         delay: Duration = "0", time(ZERO..=HOUR);
         /// Longest that accepted jobs may take to finish
@@ -217,7 +248,7 @@ sections! { Options:
     }
 
     /// `[log]`: what is logged to stderr.
-    log at [log]: LogOptions {
+    in [log] at [log]: LogOptions {
         /// Level, or by target: warn,microbatch=debug
         level: String = "info", level(), "--log-level" "LEVEL";
         /// Auto is text on a terminal, else json
@@ -242,11 +273,57 @@ impl Options {
 
     /// These over those of a lower layer, key by key.
     pub(crate) fn combine(mut self, lower: &Options) -> Self {
-        keys()
-            .iter()
-            .for_each(|key| (key.combine)(&mut self, lower));
+        let keys = keys().iter();
+        keys.for_each(|key| (key.combine)(&mut self, lower));
+        self.route.shape.combine(&lower.route.shape);
+        let place = lower.route.place.clone();
+        self.route.place = place.or(self.route.place);
+        for (name, lower) in &lower.routes {
+            let upper = self.routes.remove(name).unwrap_or_default();
+            self.routes.insert(name.clone(), upper.combine(lower));
+        }
         self
     }
+
+    /// All options as a route has them: its own, and where those say nothing, the top level's. No
+    /// form and no credential reaches another service by default, so where to call, with which
+    /// headers, whose, and in which shape is not inherited.
+    pub(crate) fn of_route(&self, own: &Options) -> Options {
+        let mut top = self.clone();
+        top.routes.clear();
+        let route = &mut top.route;
+        route.own = OwnOptions::default();
+        route.shape = ShapeOptions::default();
+        route.upstream.url = Given::default();
+        route.upstream.alone_url = Given::default();
+        route.upstream.headers = Given::default();
+        own.clone().combine(&top).combine(&Options::defaults())
+    }
+
+    /// Where a value of the top level belongs, or of a route.
+    pub(crate) fn of(&mut self, route: Option<&str>) -> &mut Options {
+        match route {
+            None => self,
+            Some(name) => self.routes.entry(name.to_owned()).or_default(),
+        }
+    }
+}
+
+/// The sections of the top level, or those of a route.
+pub(crate) fn sections(of_routes: bool) -> impl Iterator<Item = &'static str> + Clone {
+    let known = known(of_routes);
+    let sections = SECTIONS.iter().filter(|it| !it.is_empty());
+    let sections = sections.filter(move |it| known.clone().any(|key| key.section() == **it));
+    sections.copied()
+}
+
+/// The settings that the top level has, or a route.
+pub(crate) fn known(of_routes: bool) -> impl Iterator<Item = &'static KeyInfo> + Clone {
+    let has = move |key: &&KeyInfo| match of_routes {
+        true => key.of_routes,
+        false => !key.of_routes_alone(),
+    };
+    keys().iter().filter(has)
 }
 
 #[cfg(test)]
@@ -258,7 +335,12 @@ mod tests {
     fn every_name_follows_from_the_key() {
         for key in keys() {
             let env = key.key.to_uppercase().replace('.', "__");
-            assert_eq!(key.env(), format!("MICROBATCH_{env}"));
+            let of_route = format!("MICROBATCH_ROUTES__A_1__{env}");
+            assert_eq!(key.env_of("a_1"), of_route);
+            match key.of_routes_alone() {
+                true => assert_eq!(key.env(), key.env_of("name")),
+                false => assert_eq!(key.env(), format!("MICROBATCH_{env}")),
+            }
             assert!(SECTIONS.contains(&key.section()));
             assert!(!key.help.is_empty() && !key.name().is_empty());
             assert!(key.flag.is_none_or(|flag| flag.starts_with("--")));
@@ -293,16 +375,14 @@ mod tests {
             ("batch.max_size", "7"),
             ("batch.wait", "adaptive"),
             ("retry.max_attempts", "1"),
-            ("upstream.headers", "{ a = \"top\" }"),
         ]);
-        let all = own.combine(&top).combine(&Options::defaults()).route;
+        let all = top.combine(&Options::defaults()).of_route(&own).route;
         assert_eq!(all.batch.max_size.get(), Some(32));
         assert_eq!(all.batch.wait.get(), Some(Wait::Adaptive));
         assert_eq!(all.batch.max_wait.get(), Some(Duration::from_millis(5)));
         assert_eq!(all.retry.max_attempts.get(), Some(1));
         assert_eq!(all.retry.cap.get(), Some(Duration::from_secs(1)));
         assert_eq!(all.upstream.url.get().unwrap().as_str(), "http://own/");
-        assert_eq!(all.upstream.headers.get().unwrap()["a"], "top");
         let places = [all.batch.max_size.origin(), all.batch.max_wait.origin()];
         let places = places.map(|origin| origin.unwrap().to_string());
         assert_eq!(places, ["MICROBATCH_BATCH__MAX_SIZE", "default"]);
@@ -333,8 +413,6 @@ mod tests {
         assert_eq!(value(&wait(), "adaptive"), Wait::Adaptive);
         assert_eq!(value(&on_full(), "reject"), OnFull::Reject);
         assert_eq!(value(&on_full(), "wait"), OnFull::Wait);
-        assert_eq!(value(&results(), "by-id"), Results::ById);
-        assert_eq!(value(&results(), "none"), Results::None);
         assert_eq!(value(&log_format(), "auto"), Format::Auto);
         assert_eq!(value(&log_format(), "text"), Format::Text);
         assert_eq!(value(&log_format(), "json"), Format::Json);
@@ -344,7 +422,5 @@ mod tests {
         }
         let expected = "must be \"auto\" or \"text\" or \"json\", not a boolean".to_owned();
         assert_eq!(from_toml(&log_format(), "true"), Err(expected));
-        let printed = from_toml(&results(), "\"by-id\"");
-        assert_eq!(printed, Ok("\"by-id\"".to_owned()));
     }
 }

@@ -2,57 +2,125 @@
 
 use std::fmt;
 
-use super::mistake::Origin;
-use super::options::{KeyInfo, Options, keys};
+use super::mistake::{Origin, full};
+use super::options::{Options, keys, known};
+
+/// One setting as it is printed.
+pub(crate) struct Entry {
+    /// The section, with the route's before it; empty where it is in none.
+    section: String,
+    name: &'static str,
+    /// As TOML.
+    pub value: String,
+    is_default: bool,
+}
+
+impl Entry {
+    /// The key with its section: `routes.predict.batch.max_size`.
+    pub(crate) fn key(&self) -> String {
+        match &self.section[..] {
+            "" => self.name.to_owned(),
+            section => format!("{section}.{}", self.name),
+        }
+    }
+}
 
 impl Options {
-    /// The whole configuration as TOML with every key, in the order of the table. Reads back as
-    /// the same configuration but for the secrets, which are `***`.
+    /// The whole configuration as TOML: every key of the top level, in the order of the table, and
+    /// then what each route has of its own. Reads back as the same configuration but for the secrets,
+    /// which are `***`.
     pub fn to_toml(&self) -> String {
         let mut toml = String::new();
-        let mut section = "";
-        for (key, value) in self.entries() {
-            if key.section() != section {
-                let gap = if section.is_empty() { "" } else { "\n" };
-                section = key.section();
+        let mut last = String::new();
+        for Entry {
+            section,
+            name,
+            value,
+            ..
+        } in self.entries()
+        {
+            if section != last {
+                let gap = if toml.is_empty() { "" } else { "\n" };
                 toml.push_str(&format!("{gap}[{section}]\n"));
+                last = section;
             }
-            toml.push_str(&format!("{} = {value}\n", key.name()));
+            toml.push_str(&format!("{name} = {value}\n"));
         }
         toml
     }
 
     /// The same in one line, `key=value` each, for the log.
     pub fn summary(&self) -> String {
-        in_a_line(self.entries())
+        in_a_line(self.entries().into_iter())
     }
 
     /// What of it is not the default.
     pub fn summary_of_changes(&self) -> String {
-        let changed = |(key, value): &(&KeyInfo, String)| key.default != Some(bare(value));
-        in_a_line(self.entries().filter(changed))
+        in_a_line(self.entries().into_iter().filter(|it| !it.is_default))
     }
 
-    /// Every setting that has a value, and that in TOML.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = (&'static KeyInfo, String)> {
-        keys()
-            .iter()
-            .filter_map(|key| Some((key, (key.printed)(self)?)))
+    /// Every setting of the top level that has a value, and every one that a route has of its own.
+    pub(crate) fn entries(&self) -> Vec<Entry> {
+        let mut entries = self.entries_of(None);
+        for (name, own) in &self.routes {
+            let section = full(Some(name), "");
+            entries.extend(own.entries_of(Some(&section)));
+        }
+        entries
     }
 
-    /// A key with its value and where that came from.
-    pub(crate) fn told(&self, name: &str) -> Option<String> {
+    /// Those of the top level, or of a route, in whose section they are. What is in no section of
+    /// its own comes first, as TOML wants it, and a table of the shape last.
+    fn entries_of(&self, route: Option<&str>) -> Vec<Entry> {
+        let within = |section: &str| match (route, section) {
+            (None, section) => section.to_owned(),
+            (Some(route), "") => route.to_owned(),
+            (Some(route), section) => format!("{route}.{section}"),
+        };
+        let keys = known(route.is_some()).filter_map(|key| {
+            let value = (key.printed)(self)?;
+            Some(Entry {
+                section: within(key.section()),
+                name: key.name(),
+                is_default: key.default == Some(bare(&value)),
+                value,
+            })
+        });
+        let of_shape = |section, name, value| Entry {
+            section: within(section),
+            name,
+            value,
+            is_default: !self.route.shape.is_given(),
+        };
+        let shape = &self.route.shape;
+        match shape.printed() {
+            // What a route has not, it has not from the top level either.
+            _ if route.is_some() && !shape.is_given() => keys.collect(),
+            Ok(name) => [of_shape("", "shape", name)]
+                .into_iter()
+                .chain(keys)
+                .collect(),
+            Err(table) => {
+                let table = table.into_iter();
+                keys.chain(table.map(|(key, value)| of_shape("shape", key, value)))
+                    .collect()
+            }
+        }
+    }
+
+    /// A key with its value and where that came from. If it is a route's own, its name says so.
+    pub(crate) fn told(&self, name: &str, route: Option<&str>) -> Option<String> {
         let key = keys().iter().find(|key| key.key == name)?;
         let value = (key.printed)(self)?;
         let from = (key.origin)(self).unwrap_or(&Origin::Default);
-        Some(format!("{name} = {} ({from})", bare(&value)))
+        Some(format!("{} = {} ({from})", full(route, name), bare(&value)))
     }
 }
 
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let entries = self.entries();
-        let entries = entries.map(|(key, value)| format!("{} = {value}", key.key));
+        let entries = self.entries().into_iter();
+        let entries = entries.map(|entry| format!("{} = {}", entry.key(), entry.value));
         f.debug_list().entries(entries).finish()
     }
 }
@@ -62,7 +130,7 @@ fn bare(value: &str) -> &str {
     value.trim_matches('"')
 }
 
-fn in_a_line(entries: impl Iterator<Item = (&'static KeyInfo, String)>) -> String {
-    let settings = entries.map(|(key, value)| format!("{}={value}", key.key));
+fn in_a_line(entries: impl Iterator<Item = Entry>) -> String {
+    let settings = entries.map(|entry| format!("{}={}", entry.key(), entry.value));
     settings.collect::<Vec<_>>().join(" ")
 }

@@ -4,30 +4,34 @@
 //! what it says, `{key}` stands for a key with its value and place.
 
 use super::given::Given;
-use super::options::{Options, RouteOptions};
+use super::options::{Options, RouteOptions, keys};
+use super::routes::RouteOf;
 use crate::address::collide;
 use crate::later::StoreKind;
 
-/// What cannot work together.
-pub(crate) fn refused(options: &Options) -> Vec<String> {
-    let (server, admin, later) = (&options.server, &options.admin, &options.later);
-    // What is set of a store that is off says nothing.
-    let keeps = later.store.get() != Some(StoreKind::Off);
+/// What cannot work together in a route.
+pub(crate) fn refused_of(route: &RouteOf) -> Vec<String> {
+    let server = &route.options.server;
     let RouteOptions {
         batch,
         queue,
         upstream,
         retry,
+        shape,
         ..
-    } = &options.route;
+    } = &route.options.route;
     let body = server.max_body.get().unwrap_or_default();
+    // What is too large for a batch is a mistake where calls are jobs; else it goes alone, and never
+    // waits.
+    let largest = batch.max_bytes.get().map_or(body, |array| body.min(array));
     told(
-        options,
+        route,
         [
             (
-                both(&server.max_body, &batch.max_bytes, |body, array| {
-                    body.saturating_add(2) > array
-                }),
+                shape.takes_jobs() == Some(true)
+                    && both(&server.max_body, &batch.max_bytes, |body, array| {
+                        body.saturating_add(2) > array
+                    }),
                 "{server.max_body} + 2 is more than {batch.max_bytes}: the largest job alone must \
                  fit a batch with its brackets; lower server.max_body or raise batch.max_bytes",
             ),
@@ -39,7 +43,7 @@ pub(crate) fn refused(options: &Options) -> Vec<String> {
                  while it waits for company; lower batch.max_wait or raise server.request_timeout",
             ),
             (
-                both(&queue.max_bytes, &server.max_body, |room, body| room < body),
+                both(&queue.max_bytes, &server.max_body, |room, _| room < largest),
                 "{queue.max_bytes} is less than {server.max_body}: the largest job could never \
                  wait; raise queue.max_bytes or lower server.max_body",
             ),
@@ -54,6 +58,22 @@ pub(crate) fn refused(options: &Options) -> Vec<String> {
                  server.max_buffered or lower one of the two",
             ),
             (
+                both(&retry.base, &retry.cap, |base, cap| base > cap),
+                "{retry.base} is more than {retry.cap}: no pause before a retry may be longer \
+                 than the cap; lower retry.base or raise retry.cap",
+            ),
+        ],
+    )
+}
+
+/// What cannot work together of what is the whole proxy's.
+pub(crate) fn refused(options: &Options) -> Vec<String> {
+    let (server, admin, later) = (&options.server, &options.admin, &options.later);
+    // What is set of a store that is off says nothing.
+    let keeps = later.store.get() != Some(StoreKind::Off);
+    broken(
+        [
+            (
                 keeps
                     && both(&later.max_wait, &later.job_timeout, |wait, stay| {
                         wait >= stay
@@ -67,11 +87,6 @@ pub(crate) fn refused(options: &Options) -> Vec<String> {
                  kept; raise later.max_bytes or lower server.max_body",
             ),
             (
-                both(&retry.base, &retry.cap, |base, cap| base > cap),
-                "{retry.base} is more than {retry.cap}: no pause before a retry may be longer \
-                 than the cap; lower retry.base or raise retry.cap",
-            ),
-            (
                 both(&server.listen, &admin.listen, |jobs, operators| {
                     operators.is_some_and(|operators| collide(&jobs, &operators))
                 }),
@@ -79,14 +94,15 @@ pub(crate) fn refused(options: &Options) -> Vec<String> {
                  \"\" for no admin.listen",
             ),
         ],
+        |key| options.told(key, None),
     )
 }
 
-/// What works, but cannot be what was meant.
-pub(crate) fn doubtful(options: &Options) -> Vec<String> {
-    let RouteOptions { batch, queue, .. } = &options.route;
+/// What works in a route, but cannot be what was meant.
+pub(crate) fn doubtful_of(route: &RouteOf) -> Vec<String> {
+    let RouteOptions { batch, queue, .. } = &route.options.route;
     told(
-        options,
+        route,
         [
             (
                 both(&queue.max_jobs, &batch.max_size, |jobs, size| jobs < size),
@@ -112,14 +128,28 @@ fn both<A: Clone, B: Clone>(
     values.is_some_and(|(one, other)| broken(one, other))
 }
 
-/// What is said of the rules that are broken.
-fn told<const N: usize>(options: &Options, rules: [(bool, &str); N]) -> Vec<String> {
+/// What is said of the rules that are broken in a route.
+fn told<const N: usize>(route: &RouteOf, rules: [(bool, &str); N]) -> Vec<String> {
+    broken(rules, |name| {
+        let own = route.own.as_ref();
+        let key = keys().iter().find(|key| key.key == name)?;
+        // What it inherits stands at the top level.
+        let is_own = own.is_some_and(|own| (key.origin)(own).is_some());
+        route.options.told(name, route.key().filter(|_| is_own))
+    })
+}
+
+/// What is said of the rules that are broken, where this tells of a key.
+fn broken<const N: usize>(
+    rules: [(bool, &str); N],
+    tell: impl Fn(&str) -> Option<String>,
+) -> Vec<String> {
     let broken = rules.into_iter().filter(|(broken, _)| *broken);
     let told = broken.map(|(_, says)| {
         let parts = says.split(['{', '}']).enumerate();
         let parts = parts.map(|(i, part)| match i % 2 {
             0 => part.to_owned(),
-            _ => options.told(part).unwrap_or_default(),
+            _ => tell(part).unwrap_or_default(),
         });
         parts.collect()
     });

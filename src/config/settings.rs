@@ -7,16 +7,25 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
+use ::http::{HeaderMap, HeaderName};
+use url::Url;
+
 use super::options::{Options, RouteOptions};
+use super::routes::{self, RouteOf};
 use crate::batcher::{self, OnFull, Wait};
-use crate::engine::{Policy, encode};
+use crate::engine::Policy;
+use crate::forward::{self, Destination};
 use crate::http::{self, HostNames, Setting};
+use crate::job::RouteName;
 use crate::later::{self, StoreKind};
 use crate::observe::{Bounds, RecordBounds, advice};
 use crate::resilience::backoff::Backoff;
 use crate::resilience::limit;
 use crate::resilience::size::Size;
-use crate::{server, telemetry, upstream};
+use crate::route::paths::Paths;
+use crate::shape::{self, Shape};
+use crate::upstream::{self, Target};
+use crate::{server, telemetry};
 
 /// Concurrent requests of one HTTP/2 connection, a caller's and an operator's.
 const MAX_STREAMS: u32 = 100;
@@ -40,8 +49,10 @@ pub struct Settings {
     pub jobs: Intake,
     /// Where operators come in, unless that is off.
     pub admin: Option<Admin>,
-    /// Where jobs go, and how.
-    pub route: Route,
+    /// Where jobs go, and how: that of the top level first, if there is one, and the others by name.
+    pub routes: Vec<Route>,
+    /// Where requests go that are no route's, unless they are refused.
+    pub passthrough: Option<forward::Settings>,
     /// Answers fetched later, unless that is off.
     pub later: Option<later::Settings>,
     /// How the process ends.
@@ -67,8 +78,6 @@ pub struct Intake {
     pub read_timeout: Duration,
     /// Whether answers tell where their time went.
     pub timing: bool,
-    /// Whether doing a job twice does no harm.
-    pub idempotent: bool,
 }
 
 /// The listener for operators, and what it shows.
@@ -82,15 +91,21 @@ pub struct Admin {
     pub toml: Arc<str>,
     /// Every setting, by its key.
     pub settings: Arc<[Setting]>,
-    /// What the page draws as limits.
-    pub limits: http::Limits,
-    /// What advice is measured by.
-    pub advice: advice::Limits,
 }
 
 /// Where jobs go, and how.
 #[derive(Clone)]
 pub struct Route {
+    /// What it is called.
+    pub name: RouteName,
+    /// The pattern of the paths that it answers to.
+    pub path: String,
+    /// How calls become a batch, and its answer replies.
+    pub shape: Arc<Shape>,
+    /// The headers of callers that travel with a batch.
+    pub forward_headers: Vec<HeaderName>,
+    /// What may be merged.
+    pub limits: shape::Limits,
     /// When a batch leaves, and what may wait.
     pub batcher: batcher::Settings,
     /// What is done about answers and failures.
@@ -107,8 +122,14 @@ pub struct Route {
     pub circuit_open_for: Duration,
     /// Where to call.
     pub upstream: upstream::Settings,
+    /// Where calls go that are not merged, where there are such.
+    pub alone: Option<forward::Settings>,
     /// What the histograms of batches reach up to.
     pub bounds: Bounds,
+    /// What the page draws as limits.
+    pub drawn: http::Limits,
+    /// What advice is measured by.
+    pub advice: advice::Limits,
 }
 
 /// How the process ends.
@@ -136,7 +157,6 @@ impl Settings {
             request_timeout: server.request_timeout.get()?,
             read_timeout: server.read_timeout.get()?,
             timing: server.timing.get()?,
-            idempotent: options.route.upstream.idempotent.get()?,
         };
         let callers = server::Limits {
             read_timeout: jobs.read_timeout,
@@ -145,19 +165,31 @@ impl Settings {
             max_body: jobs.max_body,
             max_streams: MAX_STREAMS,
         };
-        let excerpts = log.upstream_errors.get()?;
-        let later_wait = options.later.max_wait.get()?;
-        let waits = (jobs.request_timeout, later_wait);
-        let route = Route::of(&options.route, waits, threads, excerpts)?;
         let later = match options.later.store.get()? {
             StoreKind::Memory => Some(later::Settings {
                 max_jobs: options.later.max_jobs.get()?,
                 max_bytes: options.later.max_bytes.get()?,
                 keep: options.later.keep.get()?,
                 job_timeout: options.later.job_timeout.get()?,
-                max_wait: later_wait,
+                max_wait: options.later.max_wait.get()?,
             }),
             StoreKind::Off => None,
+        };
+        let mut paths = Paths::default();
+        let routes = routes::all(options);
+        let routes = routes.iter().map(|route| {
+            let captures = paths.add(&route.path()?, 0).ok()?;
+            Route::of(route, &captures, threads, later.as_ref())
+        });
+        let routes = routes.collect::<Option<_>>()?;
+        let passthrough = match options.passthrough.url.get() {
+            None => None,
+            // No credential of a route reaches another service.
+            Some(url) => Some(forwarding(
+                options,
+                Destination::Below(url),
+                HeaderMap::new(),
+            )?),
         };
         Some(Settings {
             listen,
@@ -175,13 +207,12 @@ impl Settings {
                     listen,
                     toml: options.to_toml().into(),
                     settings: printed(options),
-                    limits: route.limits(),
-                    advice: route.advice(&jobs, later.as_ref()),
                 }),
                 None => None,
             },
             jobs,
-            route,
+            routes,
+            passthrough,
             later,
             shutdown: Shutdown {
                 delay: options.shutdown.delay.get()?,
@@ -195,26 +226,71 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// The most batches in flight at once, over all routes.
+    pub fn slots(&self) -> usize {
+        let routes = self.routes.iter();
+        routes.map(|route| route.upstream.connections).sum()
+    }
+
+    /// The most calls that go alone at once, over all routes, and what is no route's.
+    pub fn alone(&self) -> usize {
+        let routes = self.routes.iter().flat_map(|route| &route.alone);
+        routes.chain(&self.passthrough).map(|it| it.max_alone).sum()
+    }
+}
+
 impl std::fmt::Debug for Settings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Settings").finish_non_exhaustive()
     }
 }
 
+/// How requests are passed on, for those that have these options.
+fn forwarding(options: &Options, to: Destination, headers: HeaderMap) -> Option<forward::Settings> {
+    let upstream = &options.route.upstream;
+    Some(forward::Settings {
+        to,
+        headers,
+        timeout: upstream.timeout.get()?,
+        connect_timeout: upstream.connect_timeout.get()?,
+        idle_timeout: upstream.idle_timeout.get()?,
+        read_timeout: options.server.read_timeout.get()?,
+        max_alone: upstream.max_alone.get()?,
+        request_timeout: options.server.request_timeout.get()?,
+    })
+}
+
 impl Route {
     fn of(
-        options: &RouteOptions,
-        (request_timeout, later_wait): (Duration, Duration),
+        route: &RouteOf,
+        captures: &[String],
         runtimes: usize,
-        excerpts: bool,
+        later: Option<&later::Settings>,
     ) -> Option<Self> {
+        let options = &route.options;
+        let request_timeout = options.server.request_timeout.get()?;
         let RouteOptions {
+            own,
+            shape,
             batch,
             queue,
             upstream,
             retry,
             circuit,
-        } = options;
+            ..
+        } = &options.route;
+        let captures: Vec<&str> = captures.iter().map(String::as_str).collect();
+        let shape = match shape.is_given() {
+            false => Arc::clone(Shape::jobs()),
+            true => Arc::new(shape.compile(&captures).ok()?),
+        };
+        let url = upstream.url.get()?;
+        let target = |url: &Url| Target::compile(url.clone(), &captures).ok();
+        let alone = match upstream.alone_url.origin() {
+            None => target(&url)?,
+            Some(_) => target(&upstream.alone_url.get()?)?,
+        };
         let slots = upstream.max_in_flight.get()?;
         let timeout = upstream.timeout.get()?;
         let bounds = Bounds {
@@ -223,26 +299,64 @@ impl Route {
         };
         let largest = Size {
             jobs: bounds.max_size,
-            bytes: bounds.max_bytes - encode::BYTES_PER_ARRAY,
+            bytes: bounds.max_bytes - 1,
+        };
+        let batcher = batcher::Settings {
+            max_size: largest.jobs,
+            max_bytes: largest.bytes,
+            item_overhead: 1,
+            max_wait: batch.max_wait.get()?,
+            detached_max_wait: options.later.max_wait.get()?,
+            wait: batch.wait.get()?,
+            max_in_flight: slots.unwrap_or(limit::START),
+            min_interval: upstream.min_interval.get()?,
+            queue_items: queue.max_jobs.get()?,
+            queue_bytes: queue.max_bytes.get()?,
+            on_full: queue.on_full.get()?,
+        };
+        let idempotent = upstream.idempotent.get()?;
+        let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
+        let drawn = http::Limits {
+            max_size: bounds.max_size,
+            max_bytes: bounds.max_bytes,
+            max_wait_ms: milliseconds(batcher.max_wait),
+            max_in_flight: batcher.max_in_flight,
+            adaptive_in_flight: slots.is_none(),
+            queue_jobs: batcher.queue_items,
+            queue_bytes: batcher.queue_bytes,
+        };
+        let advice = advice::Limits {
+            max_size: bounds.max_size,
+            max_wait_ms: drawn.max_wait_ms,
+            adaptive_wait: batcher.wait == Wait::Adaptive,
+            adaptive_in_flight: slots.is_none(),
+            queue_jobs: batcher.queue_items,
+            waits_for_room: batcher.on_full == OnFull::Wait,
+            idempotent,
+            upstream_timeout_ms: milliseconds(timeout),
+            request_timeout_ms: milliseconds(request_timeout),
+            later: later.map(|later| advice::BacklogLimits {
+                store: RecordBounds {
+                    records: later.max_jobs,
+                    bytes: later.max_bytes,
+                },
+                max_wait_ms: milliseconds(later.max_wait),
+                keep_ms: milliseconds(later.keep),
+                job_timeout_ms: milliseconds(later.job_timeout),
+            }),
         };
         Some(Route {
-            batcher: batcher::Settings {
-                max_size: largest.jobs,
-                max_bytes: largest.bytes,
-                item_overhead: encode::BYTES_PER_JOB,
-                max_wait: batch.max_wait.get()?,
-                detached_max_wait: later_wait,
-                wait: batch.wait.get()?,
-                max_in_flight: slots.unwrap_or(limit::START),
-                min_interval: upstream.min_interval.get()?,
-                queue_items: queue.max_jobs.get()?,
-                queue_bytes: queue.max_bytes.get()?,
-                on_full: queue.on_full.get()?,
+            name: route.name.clone(),
+            path: route.path()?,
+            forward_headers: own.forward_headers.get()?,
+            limits: shape::Limits {
+                max_depth: options.server.max_depth.get()?,
+                max_items: bounds.max_size,
+                max_bytes: bounds.max_bytes,
             },
+            batcher,
             policy: Policy {
-                results: upstream.results.get()?,
-                error_status: upstream.job_error_status.get()?,
-                idempotent: upstream.idempotent.get()?,
+                idempotent,
                 split_on: upstream.split_on.get()?,
                 max_attempts: retry.max_attempts.get()?,
                 backoff: Backoff {
@@ -251,7 +365,7 @@ impl Route {
                 },
                 longest_wait: timeout.min(request_timeout),
                 largest,
-                excerpts,
+                excerpts: options.log.upstream_errors.get()?,
             },
             adaptive: slots.is_none(),
             budget: retry.budget.get()?,
@@ -260,7 +374,7 @@ impl Route {
             circuit_open_for: circuit.open_for.get()?,
             upstream: upstream::Settings {
                 runtimes,
-                url: upstream.url.get()?,
+                url: target(&url)?,
                 headers: upstream.headers.get()?,
                 timeout,
                 connect_timeout: upstream.connect_timeout.get()?,
@@ -269,55 +383,27 @@ impl Route {
                 max_connection_age: upstream.max_connection_age.get()?,
                 connections: slots.unwrap_or(limit::MAX),
             },
+            alone: match shape.lets_alone() {
+                false => None,
+                true => Some(forwarding(
+                    options,
+                    Destination::At(alone),
+                    upstream.headers.get()?,
+                )?),
+            },
+            shape,
             bounds,
+            drawn,
+            advice,
         })
     }
-
-    fn advice(&self, jobs: &Intake, later: Option<&later::Settings>) -> advice::Limits {
-        advice::Limits {
-            max_size: self.bounds.max_size,
-            max_wait_ms: milliseconds(self.batcher.max_wait),
-            adaptive_wait: self.batcher.wait == Wait::Adaptive,
-            adaptive_in_flight: self.adaptive,
-            queue_jobs: self.batcher.queue_items,
-            waits_for_room: self.batcher.on_full == OnFull::Wait,
-            idempotent: self.policy.idempotent,
-            upstream_timeout_ms: milliseconds(self.upstream.timeout),
-            request_timeout_ms: milliseconds(jobs.request_timeout),
-            later: later.map(|later| advice::BacklogLimits {
-                store: RecordBounds {
-                    records: later.max_jobs,
-                    bytes: later.max_bytes,
-                },
-                max_wait_ms: milliseconds(self.batcher.detached_max_wait),
-                keep_ms: milliseconds(later.keep),
-                job_timeout_ms: milliseconds(later.job_timeout),
-            }),
-        }
-    }
-
-    fn limits(&self) -> http::Limits {
-        http::Limits {
-            max_size: self.bounds.max_size,
-            max_bytes: self.bounds.max_bytes,
-            max_wait_ms: milliseconds(self.batcher.max_wait),
-            max_in_flight: self.batcher.max_in_flight,
-            adaptive_in_flight: self.adaptive,
-            queue_jobs: self.batcher.queue_items,
-            queue_bytes: self.batcher.queue_bytes,
-        }
-    }
-}
-
-fn milliseconds(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
 }
 
 fn printed(options: &Options) -> Arc<[Setting]> {
-    let entries = options.entries();
-    let settings = entries.map(|(key, value)| Setting {
-        key: key.key,
-        value,
+    let entries = options.entries().into_iter();
+    let settings = entries.map(|entry| Setting {
+        key: entry.key(),
+        value: entry.value,
     });
     settings.collect()
 }

@@ -1,51 +1,121 @@
 //! "Did you mean …?" for keys and sections that are not ours.
 
-use super::options::{KeyInfo, SECTIONS, keys};
+use super::mistake::full;
+use super::nearest::nearest;
+use super::options::{KeyInfo, known, sections};
+use super::table::variable;
+use crate::shape::Keys;
 
-/// What is wrong with an unknown `section.name`: the nearest key, or what the section has.
-/// `spell` gives a key as its layer writes it.
-pub(crate) fn unknown_key(section: &str, name: &str, spell: impl Fn(&KeyInfo) -> String) -> String {
-    let elsewhere = keys().iter().find(|key| key.name() == name);
-    let near = nearest(name, in_section(section).map(|key| (key.name(), key)));
-    match near.or(elsewhere) {
-        Some(key) => format!("unknown key; did you mean {}?", spell(key)),
-        None => {
-            let names: Vec<_> = in_section(section).map(spell).collect();
-            format!("unknown key; known are {}", names.join(", "))
+/// Where an unknown key stands: what there is, and how it is written there.
+#[derive(Clone, Copy)]
+pub(crate) struct Scope<'a> {
+    /// The route it would be of; else it would be the top level's.
+    pub route: Option<&'a str>,
+    /// Whether it is a variable of the environment.
+    pub is_variable: bool,
+}
+
+/// Keys that are written elsewhere: where, and how their values are.
+const MOVED: [(&str, &str, &str); 2] = [
+    (
+        "upstream.results",
+        "shape.results",
+        "\"none\", or a pointer",
+    ),
+    (
+        "upstream.job_error_status",
+        "shape.error_status",
+        "a status",
+    ),
+];
+
+impl Scope<'_> {
+    /// What is wrong with an unknown `section.name`: the nearest key, or what the section has.
+    pub(crate) fn unknown_key(self, section: &str, name: &str) -> String {
+        let spell = |key: &str| self.spell(key);
+        let written = format!("{section}.{name}");
+        if let Some((_, key, value)) = MOVED.iter().find(|(old, ..)| *old == written) {
+            let key = spell(key);
+            return format!("is said by the route's shape: {key}, {value}");
+        }
+        let here: Vec<(&str, String)> = match section {
+            "shape" => Keys::names()
+                .map(|name| (name, spell(&format!("shape.{name}"))))
+                .collect(),
+            _ => self
+                .keys()
+                .filter(|key| key.section() == section)
+                .map(|key| (key.name(), spell(key.key)))
+                .collect(),
+        };
+        let elsewhere = self.keys().find(|key| key.name() == name);
+        let near = nearest(name, here.iter().map(|(name, key)| (*name, key.clone())));
+        match near.or_else(|| Some(spell(elsewhere?.key))) {
+            Some(key) => format!("unknown key; did you mean {key}?"),
+            None => {
+                let names: Vec<_> = here.into_iter().map(|(_, key)| key).collect();
+                format!("unknown key; known are {}", names.join(", "))
+            }
         }
     }
-}
 
-/// What is wrong with an unknown top-level `name`: the nearest section, a key of that name in
-/// some section, or what sections there are.
-pub(crate) fn unknown_section(name: &str) -> String {
-    if let Some(section) = nearest(name, SECTIONS.iter().map(|section| (*section, *section))) {
-        return format!("unknown section; did you mean [{section}]?");
+    /// What is wrong with an unknown `name` that stands where sections do: the nearest one, a key of
+    /// that name in some section, or what sections there are.
+    pub(crate) fn unknown_section(self, name: &str) -> String {
+        if self.route.is_some() && sections(false).any(|section| section == name) {
+            return format!(
+                "is the whole proxy's, and no route has one of its own: {name} stands \
+                            at the top level"
+            );
+        }
+        if self.route.is_none() && name == "path" {
+            return "is a route's, in [routes.NAME]; that of the top level's route is /jobs".into();
+        }
+        let others: &[_] = if self.route.is_none() {
+            &["routes"]
+        } else {
+            &[]
+        };
+        let all = sections(self.route.is_some());
+        let all = all.chain(["shape"]).chain(others.iter().copied());
+        let spelled = |section| match self.is_variable {
+            true => self.spell(&format!("{section}.…")),
+            false => format!("[{}]", full(self.route, section)),
+        };
+        if let Some(section) = nearest(name, all.clone().map(|it| (it, it))) {
+            return format!("unknown section; did you mean {}?", spelled(section));
+        }
+        match nearest(name, self.keys().map(|key| (key.name(), key))) {
+            Some(key) => format!("unknown section; did you mean {}?", self.spell(key.key)),
+            None => {
+                let alone = self.keys().filter(|key| key.section().is_empty());
+                let all: Vec<_> = alone.map(KeyInfo::name).chain(all).collect();
+                format!("unknown section; known are {}", all.join(", "))
+            }
+        }
     }
-    match nearest(name, keys().iter().map(|key| (key.name(), key))) {
-        Some(key) => format!("unknown section; did you mean {}?", key.key),
-        None => format!("unknown section; known are {}", SECTIONS.join(", ")),
+
+    fn keys(self) -> impl Iterator<Item = &'static KeyInfo> {
+        known(self.route.is_some())
     }
-}
 
-fn in_section(section: &str) -> impl Iterator<Item = &'static KeyInfo> {
-    keys().iter().filter(move |key| key.section() == section)
-}
-
-/// The candidate nearest to `name`, if it is near enough to be meant: at most a third of the
-/// letters wrong, counting a swap of neighbours as one.
-fn nearest<'a, T>(name: &str, candidates: impl Iterator<Item = (&'a str, T)>) -> Option<T> {
-    let name = name.to_lowercase().replace('-', "_");
-    candidates
-        .map(|(word, meant)| (strsim::damerau_levenshtein(&name, word), word, meant))
-        .filter(|(distance, word, _)| distance * 3 <= word.len())
-        .min_by_key(|(distance, ..)| *distance)
-        .map(|(.., meant)| meant)
+    fn spell(self, key: &str) -> String {
+        let key = full(self.route, key);
+        match self.is_variable {
+            true => variable(&key),
+            false => key,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const TOP: Scope<'_> = Scope {
+        route: None,
+        is_variable: false,
+    };
 
     #[test]
     fn a_near_key_is_offered_and_a_far_one_is_not() {
@@ -82,10 +152,7 @@ mod tests {
                 "unknown key; known are admin.listen, admin.hosts",
             ),
         ] {
-            assert_eq!(
-                unknown_key(section, name, |key| key.key.to_owned()),
-                expected
-            );
+            assert_eq!(TOP.unknown_key(section, name), expected);
         }
     }
 
@@ -97,10 +164,10 @@ mod tests {
             ("max_size", "unknown section; did you mean batch.max_size?"),
             (
                 "zebra",
-                "unknown section; known are server, admin, batch, queue, upstream, later, retry, circuit, shutdown, log",
+                "unknown section; known are forward_headers, server, admin, batch, queue, upstream, passthrough, later, retry, circuit, shutdown, log, shape, routes",
             ),
         ] {
-            assert_eq!(unknown_section(name), expected);
+            assert_eq!(TOP.unknown_section(name), expected);
         }
     }
 }

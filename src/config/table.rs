@@ -16,8 +16,10 @@ pub struct Key<O> {
     pub flag: Option<&'static str>,
     /// What the flag's argument is called in the help; empty without a flag.
     pub value_name: &'static str,
-    /// The default as one would write it in the environment; `None` where a value is required.
+    /// The default as one would write it in the environment; `None` where there is none.
     pub default: Option<&'static str>,
+    /// Whether a route may have one of its own, in `[routes.NAME]`.
+    pub of_routes: bool,
     /// What it means, in a line.
     pub help: &'static str,
     pub(super) allowed: fn() -> String,
@@ -31,7 +33,7 @@ pub struct Key<O> {
 }
 
 impl<O> Key<O> {
-    /// The section's name: `batch`.
+    /// The section's name: `batch`; empty for a key that is in none.
     pub fn section(&self) -> &'static str {
         self.key.split_once('.').map_or("", |(section, _)| section)
     }
@@ -41,15 +43,34 @@ impl<O> Key<O> {
         self.key.split_once('.').map_or(self.key, |(_, name)| name)
     }
 
-    /// The environment variable: `MICROBATCH_BATCH__MAX_SIZE`.
+    /// Whether it is a route's alone, and not one of the top level.
+    pub fn of_routes_alone(&self) -> bool {
+        self.key == "path"
+    }
+
+    /// The environment variable: `MICROBATCH_BATCH__MAX_SIZE`; where it is a route's alone, that of
+    /// a route called `name`.
     pub fn env(&self) -> String {
-        format!("MICROBATCH_{}__{}", self.section(), self.name()).to_uppercase()
+        match self.of_routes_alone() {
+            true => self.env_of("name"),
+            false => variable(self.key),
+        }
+    }
+
+    /// The environment variable for a route: `MICROBATCH_ROUTES__PREDICT__BATCH__MAX_SIZE`.
+    pub fn env_of(&self, route: &str) -> String {
+        variable(&format!("routes.{route}.{}", self.key))
     }
 
     /// What the value may be, in a few words: its form, its unit, its range.
     pub fn allowed(&self) -> String {
         (self.allowed)()
     }
+}
+
+/// The environment variable of a key: that of `batch.max_size` is `MICROBATCH_BATCH__MAX_SIZE`.
+pub(super) fn variable(key: &str) -> String {
+    format!("MICROBATCH_{}", key.replace('.', "__")).to_uppercase()
 }
 
 /// Makes the sections out of the table of their settings. A row reads:
@@ -59,10 +80,17 @@ impl<O> Key<O> {
 /// name: Type = "default", kind, "--flag" "ARGUMENT";
 /// ```
 ///
-/// A row without a default is required, and one without a flag has none. The path of a section is
-/// where it stands in the options.
+/// A row without a default has none, and one without a flag has none. A section is
+/// `in [name] at [path]: Struct { rows }`, where the path is where it stands in the options; `[]` has
+/// the keys that are in no section.
 macro_rules! sections {
     (@at $options:ident [$($path:ident).+]) => { $options.$($path).+ };
+    (@of_routes [route.$($path:ident).+]) => { true };
+    (@of_routes [$($path:ident).+]) => { false };
+    (@section []) => { "" };
+    (@section [$section:ident]) => { stringify!($section) };
+    (@key [] $name:ident) => { stringify!($name) };
+    (@key [$section:ident] $name:ident) => { concat!(stringify!($section), ".", stringify!($name)) };
     (@default) => { None };
     (@default $default:literal) => { Some($default) };
     (@flag) => { (None::<&str>, "") };
@@ -70,7 +98,7 @@ macro_rules! sections {
 
     ($Options:ident: $(
         $(#[$doc:meta])*
-        $section:ident at $path:tt: $Section:ident {$(
+        in $section:tt at $path:tt: $Section:ident {$(
             #[doc = $help:literal]
             $name:ident: $ty:ty $(= $default:literal)?, $kind:expr $(, $flag:literal $argument:literal)?;
         )*}
@@ -84,12 +112,13 @@ macro_rules! sections {
             )*}
         )*
 
-        /// The names of the sections.
-        pub(crate) const SECTIONS: &[&str] = &[$(stringify!($section)),*];
+        /// The names of the sections, and an empty one for the keys that are in none.
+        const SECTIONS: &[&str] = &[$(sections!(@section $section)),*];
 
         const KEYS: &[Key<$Options>] = &[$($(
             Key {
-                key: concat!(stringify!($section), ".", stringify!($name)),
+                key: sections!(@key $section $name),
+                of_routes: sections!(@of_routes $path),
                 flag: sections!(@flag $($flag $argument)?).0,
                 value_name: sections!(@flag $($flag $argument)?).1,
                 default: sections!(@default $($default)?),

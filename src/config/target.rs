@@ -8,8 +8,16 @@ use super::kind::{Kind, Wrong};
 /// what of it may be a secret: its user information, the values of its query, and segments of its
 /// path that look like keys.
 pub(crate) fn target() -> Kind<Url> {
-    Kind::text("an http or https URL", checked, |url| redacted(url).into())
-        .expecting("a URL such as \"http://127.0.0.1:9000/batch\"")
+    Kind::text("an http or https URL", checked, |url| {
+        with_braces(&redacted(url))
+    })
+    .expecting("a URL such as \"http://127.0.0.1:9000/batch\"")
+}
+
+/// The URL as it is written: [`Url`] has braces in a path percent-encoded, and there they stand for
+/// what a route's path captures.
+fn with_braces(url: &Url) -> String {
+    url.as_str().replace("%7B", "{").replace("%7D", "}")
 }
 
 /// What stands in place of a secret.
@@ -65,7 +73,16 @@ pub(crate) fn redacted(url: &Url) -> Url {
     shown
 }
 
+/// Whether that may be a secret, but for the placeholders in it.
 pub(crate) fn may_be_a_key(segment: &str) -> bool {
+    let segment: String = segment
+        .split("%7B")
+        .enumerate()
+        .map(|(i, part)| match (i, part.split_once("%7D")) {
+            (1.., Some((_, rest))) => rest,
+            _ => part,
+        })
+        .collect();
     let has = |kind: fn(char) -> bool| segment.contains(kind);
     segment.chars().count() >= KEY && has(char::is_alphabetic) && has(char::is_numeric)
 }

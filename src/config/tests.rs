@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::batcher::{OnFull, Wait};
-use crate::engine::Results;
+use crate::forward::Destination;
 use crate::resilience::backoff::Backoff;
 use crate::resilience::limit;
 use crate::telemetry::Format;
@@ -46,15 +46,28 @@ impl Layers {
         load(&flags, env.map(|(name, value)| (name.into(), value)), need)
     }
 
-    fn printed(self, key: &str) -> String {
+    fn printed(self, key: &str) -> Option<String> {
         let options = self.load(NeedUpstream::No).unwrap().options;
-        let mut entries = options.entries();
-        entries.find(|(known, _)| known.key == key).unwrap().1
+        let mut entries = options.entries().into_iter();
+        Some(entries.find(|entry| entry.key() == key)?.value)
+    }
+
+    fn settings(self) -> Settings {
+        self.load(NeedUpstream::No).unwrap().settings
+    }
+
+    /// The only route.
+    fn route(self) -> settings::Route {
+        let [route] = &self.settings().routes[..] else {
+            panic!("one route");
+        };
+        route.clone()
     }
 }
 
 /// Three values for each key but the headers, none its default, as TOML.
 const VALUES: &[(&str, [&str; 3])] = &[
+    ("forward_headers", ["[\"a\"]", "[]", "[\"b\", \"c\"]"]),
     ("server.listen", ["\"h:1\"", "\"h:2\"", "\"h:3\""]),
     ("server.threads", ["1", "\"auto\"", "3"]),
     ("server.max_body", ["\"1KiB\"", "\"2KiB\"", "3000"]),
@@ -80,17 +93,24 @@ const VALUES: &[(&str, [&str; 3])] = &[
         "upstream.url",
         ["\"http://a/\"", "\"http://b/\"", "\"http://c/\""],
     ),
+    (
+        "upstream.alone_url",
+        ["\"http://a/\"", "\"http://b/\"", "\"http://c/\""],
+    ),
+    ("upstream.max_alone", ["1", "2", "3"]),
     ("upstream.max_in_flight", ["1", "\"adaptive\"", "3"]),
     ("upstream.timeout", ["\"1s\"", "\"2s\"", "\"3s\""]),
     ("upstream.connect_timeout", ["\"2s\"", "\"3s\"", "\"4s\""]),
     ("upstream.max_response", ["\"1KiB\"", "\"2KiB\"", "3000"]),
     ("upstream.idle_timeout", ["\"2s\"", "\"3s\"", "\"5s\""]),
     ("upstream.max_connection_age", ["0", "\"3s\"", "\"5s\""]),
-    ("upstream.results", ["\"none\"", "\"by-id\"", "\"none\""]),
-    ("upstream.job_error_status", ["400", "500", "599"]),
     ("upstream.idempotent", ["true", "false", "true"]),
     ("upstream.split_on", ["[400]", "[400, 422]", "[422]"]),
     ("upstream.min_interval", ["\"1s\"", "0", "\"3s\""]),
+    (
+        "passthrough.url",
+        ["\"http://a/\"", "\"http://b/\"", "\"http://c/\""],
+    ),
     ("later.store", ["\"off\"", "\"memory\"", "\"off\""]),
     ("later.max_jobs", ["1", "2", "3"]),
     ("later.max_bytes", ["\"2MiB\"", "\"3MiB\"", "4000000"]),
@@ -115,17 +135,14 @@ const VALUES: &[(&str, [&str; 3])] = &[
 fn for_every_key_flags_beat_environment_beats_file_beats_defaults() {
     let tested = VALUES.iter().map(|(key, _)| *key);
     let known = keys().iter().map(|key| key.key);
-    assert!(tested.eq(known.filter(|key| *key != "upstream.headers")));
+    assert!(tested.eq(known.filter(|key| !["path", "upstream.headers"].contains(key))));
 
     for (key, [file, env, flag]) in VALUES {
         let info = keys().iter().find(|info| info.key == *key).unwrap();
         for layers in 0..8 {
             let mut given = Layers::default();
-            let mut expected = match info.default {
-                Some(default) => default.to_owned(),
-                None => NOWHERE.to_owned(),
-            };
-            let mut expect = |toml: &str| expected = toml.trim_matches('"').to_owned();
+            let mut expected = info.default.map(str::to_owned);
+            let mut expect = |toml: &str| expected = Some(toml.trim_matches('"').to_owned());
             if layers & 1 != 0 {
                 given = given.file(&format!("{key} = {file}"));
                 expect(file);
@@ -139,7 +156,8 @@ fn for_every_key_flags_beat_environment_beats_file_beats_defaults() {
                 expect(flag);
             }
             let printed = given.printed(key);
-            assert_eq!(printed.trim_matches('"'), expected, "{key} {layers:03b}");
+            let printed = printed.map(|value| value.trim_matches('"').to_owned());
+            assert_eq!(printed, expected, "{key} {layers:03b}");
         }
     }
 }
@@ -154,13 +172,8 @@ fn headers_add_up_and_an_upper_layer_overrides_by_name() {
         )
         .flag("--upstream-header", "C: flag")
         .flag("--upstream-header", "E: flag");
-    let headers = layers
-        .load(NeedUpstream::No)
-        .unwrap()
-        .settings
-        .route
-        .upstream
-        .headers;
+    let layers = layers.flag("--upstream", "http://h/");
+    let headers = layers.route().upstream.headers;
     let value = |name: &str| headers[name].to_str().unwrap().to_owned();
     let values: Vec<_> = ["a", "b", "c", "d", "e"].map(value).into();
     assert_eq!(values, ["file", "env", "flag", "env", "flag"]);
@@ -191,7 +204,7 @@ fn the_upstream_is_required_supplied_or_not_needed() {
         (given(), NeedUpstream::Yes, Some("http://given/")),
         (none(), NeedUpstream::Yes, None),
         (given(), NeedUpstream::No, Some("http://given/")),
-        (none(), NeedUpstream::No, Some(NOWHERE)),
+        (none(), NeedUpstream::No, Some("")),
         (
             given(),
             NeedUpstream::Supplied(own.clone()),
@@ -204,7 +217,12 @@ fn the_upstream_is_required_supplied_or_not_needed() {
         ),
     ] {
         let loaded = layers.load(need);
-        let url = loaded.map(|loaded| loaded.settings.route.upstream.url.to_string());
+        let url = loaded.map(|loaded| {
+            let routes = loaded.settings.routes.into_iter();
+            routes
+                .map(|route| route.upstream.url.to_string())
+                .collect::<String>()
+        });
         assert_eq!(url.ok().as_deref(), expected);
     }
 }
@@ -242,11 +260,7 @@ fn every_option_comes_out_where_it_is_for() {
         .replace("idle_timeout = \"1s\"", "idle_timeout = \"12s\"")
         .replace("write_timeout = \"1s\"", "write_timeout = \"13s\"")
         .replace("shutdown.delay = \"1s\"", "shutdown.delay = \"14s\"");
-    let settings = Layers::default()
-        .file(&file)
-        .load(NeedUpstream::Yes)
-        .unwrap()
-        .settings;
+    let settings = Layers::default().file(&file).settings();
     let seconds = Duration::from_secs;
     assert_eq!(settings.listen, "h:1");
     assert_eq!((settings.threads, settings.max_connections), (1, Some(1)));
@@ -261,11 +275,29 @@ fn every_option_comes_out_where_it_is_for() {
     assert_eq!(jobs.max_buffered, 1 << 30);
     assert_eq!(jobs.request_timeout, seconds(60));
     assert_eq!(jobs.read_timeout, seconds(11));
-    assert_eq!((jobs.timing, jobs.idempotent), (false, true));
-    assert_eq!(settings.route.policy.error_status, 400);
+    assert!(!jobs.timing);
 
-    let route = settings.route;
-    let batcher = route.batcher;
+    let [route] = &settings.routes[..] else {
+        panic!("one route");
+    };
+    assert_eq!((route.name.as_str(), &route.path[..]), ("jobs", "/jobs"));
+    assert_eq!(route.forward_headers, ["a"]);
+    let limits = route.limits;
+    assert_eq!((limits.max_depth, limits.max_items), (1, 1));
+    assert_eq!(limits.max_bytes, 2 << 20);
+    assert!(route.alone.is_none(), "no job goes alone");
+    let passthrough = settings.passthrough.unwrap();
+    assert!(matches!(&passthrough.to, Destination::Below(url) if url.as_str() == "http://a/"));
+    assert_eq!((passthrough.max_alone, passthrough.headers.len()), (1, 0));
+    assert_eq!(
+        (passthrough.timeout, passthrough.connect_timeout),
+        (seconds(1), seconds(2))
+    );
+    assert_eq!(
+        (passthrough.read_timeout, passthrough.request_timeout),
+        (seconds(11), seconds(60))
+    );
+    let batcher = &route.batcher;
     assert_eq!((batcher.max_size, batcher.max_bytes), (1, (2 << 20) - 1));
     assert_eq!(
         (batcher.max_wait, batcher.item_overhead),
@@ -278,9 +310,9 @@ fn every_option_comes_out_where_it_is_for() {
     assert_eq!((batcher.max_in_flight, route.adaptive), (1, false));
     assert_eq!(batcher.min_interval, seconds(1));
     assert_eq!((batcher.queue_items, batcher.queue_bytes), (101, 1 << 30));
-    let policy = route.policy;
-    assert_eq!((policy.results, policy.idempotent), (Results::None, true));
-    assert_eq!((policy.split_on, policy.max_attempts), (vec![400], 1));
+    let policy = &route.policy;
+    assert!(policy.idempotent);
+    assert_eq!((&policy.split_on[..], policy.max_attempts), (&[400][..], 1));
     let Backoff { base, cap } = policy.backoff;
     assert_eq!((base, cap), (Duration::from_millis(1), seconds(2)));
     assert_eq!((policy.longest_wait, policy.excerpts), (seconds(1), false));
@@ -293,7 +325,7 @@ fn every_option_comes_out_where_it_is_for() {
         (route.circuit_failures, route.circuit_open_for),
         (1, seconds(1))
     );
-    let upstream = route.upstream;
+    let upstream = &route.upstream;
     assert_eq!(upstream.url.as_str(), "http://a/");
     assert_eq!(
         (upstream.timeout, upstream.connect_timeout),
@@ -317,14 +349,14 @@ fn every_option_comes_out_where_it_is_for() {
 fn what_is_left_to_the_proxy_comes_out_as_its_own_number() {
     let settings = Layers::default()
         .file("server.threads = \"auto\"\nupstream.max_in_flight = \"adaptive\"")
-        .load(NeedUpstream::No)
-        .unwrap()
-        .settings;
+        .flag("--upstream", "http://h/")
+        .settings();
     assert!(settings.threads >= 1);
     assert_eq!(settings.max_connections, None);
-    assert!(settings.route.adaptive);
-    assert_eq!(settings.route.batcher.max_in_flight, limit::START);
-    assert_eq!(settings.route.upstream.connections, limit::MAX);
+    let route = &settings.routes[0];
+    assert!(route.adaptive);
+    assert_eq!(route.batcher.max_in_flight, limit::START);
+    assert_eq!(route.upstream.connections, limit::MAX);
 }
 
 #[test]

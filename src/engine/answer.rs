@@ -1,16 +1,16 @@
 //! A success to the outcomes of the members.
 
-use bytes::Bytes;
+use std::sync::Arc;
 
-use super::batch::{Batch, jobs};
-use super::call::Failed;
-use super::correlate::{Correlation, Element, Outcome, correlate};
-use super::outcome::{Failure, JobOutcome};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName};
+
+use super::batch::{Batch, calls};
+use super::call::{Body, Failed, Sent, end_to_end};
+use super::gone::Gone;
+use super::outcome::{Failure, JobOutcome, Passthrough};
 use crate::aside::{LARGE, aside};
-use crate::fault::NotResults;
-use crate::job::Job;
-use crate::job_id::JobId;
-use crate::shape::{Reply, Spliced};
+use crate::shape::{Answer, Call, NoResults, Outcome, Shape, Spliced};
 use crate::upstream::Response;
 
 /// An answer up to this size, in bytes, is kept whole for any of its results: what a
@@ -22,82 +22,136 @@ pub(super) struct Answered {
     /// The connection that it came on is kept for other calls when this is dropped,
     /// unless it is suspect by then.
     pub response: Response,
-    /// What it holds for each member, and the body that those are parts of; `None`
-    /// where no results are read.
-    pub results: Option<(Correlation, Bytes)>,
+    /// What it holds for the members.
+    pub results: Results,
 }
 
-/// Finds each member's result. An answer without one for any of them may be another
-/// batch's: all that follow on its connection would be too, so that it is not used
-/// again.
+/// What a success holds.
+pub(super) enum Results {
+    /// Something for each.
+    Each(Each),
+    /// All of it is for the only one.
+    AsItCame(Passthrough),
+    /// Nothing but that they were taken.
+    None,
+}
+
+/// What an answer holds for each member.
+pub(super) struct Each {
+    pub answer: Answer,
+    /// What its replies may be parts of.
+    body: Bytes,
+    /// What all replies have of its headers.
+    headers: Option<Arc<HeaderMap>>,
+}
+
+/// Reads the answer to a batch; `gone` are those who were in it as well. One without a
+/// result for any of them may be another batch's: all that follow on its connection would
+/// be too, so that it is not used again.
 ///
 /// # Errors
 /// Where the answer holds no results at all.
 pub(super) async fn read(
-    batch: &Batch,
+    sent: Sent<'_>,
+    first_number: u64,
+    (batch, gone): (&Batch, &Gone),
     mut response: Response,
-    body: Option<Bytes>,
+    body: Body,
 ) -> Result<Answered, Failed> {
-    let Some(body) = body else {
-        let results = None;
-        return Ok(Answered { response, results });
-    };
-    match find(batch, &body).await {
-        Ok(correlation) => {
-            if correlation.is_for_no_job() {
-                response.suspect();
+    let results = match body {
+        Body::Unwanted => Results::None,
+        Body::AsItCame(bytes) => Results::AsItCame(Passthrough {
+            headers: end_to_end(response.headers().clone()),
+            bytes,
+        }),
+        Body::Results(body) => match find(sent.shape, first_number, (batch, gone), &body).await {
+            Ok(mut answer) => {
+                if answer.is_for_nobody() {
+                    response.suspect();
+                }
+                if !gone.is_empty() {
+                    answer.outcomes = gone.take_from(answer.outcomes);
+                }
+                let headers = replied(sent.shape.reply_headers(), response.headers());
+                Results::Each(Each {
+                    answer,
+                    body,
+                    headers,
+                })
             }
-            let results = Some((correlation, body));
-            Ok(Answered { response, results })
-        }
-        Err(error) => {
-            response.suspect();
-            Err(Failed::malformed(&response, &body, &error))
-        }
-    }
+            Err(why) => {
+                let is_success = (200..=299).contains(&response.status());
+                let may_be_foreign = is_success || matches!(why, NoResults::Count(_));
+                if may_be_foreign && why != NoResults::Refused {
+                    response.suspect();
+                }
+                return Err(Failed::without_results(response, body, sent, &why).await);
+            }
+        },
+    };
+    Ok(Answered { response, results })
 }
 
-async fn find(batch: &Batch, body: &Bytes) -> Result<Correlation, NotResults> {
-    let ids = jobs(batch).filter_map(Job::id);
-    if body.len() < LARGE {
-        return correlate(ids, body);
-    }
-    let (ids, body): (Vec<JobId>, _) = (ids.cloned().collect(), body.clone());
-    aside(move || correlate(ids.iter(), &body)).await
-}
-
-/// What a success of this status has for one job.
-pub(super) fn outcome(
-    found: Option<Outcome>,
-    status: u16,
+async fn find(
+    shape: &Arc<Shape>,
+    first_number: u64,
+    (batch, gone): (&Batch, &Gone),
     body: &Bytes,
-    error_status: u16,
-) -> JobOutcome {
-    let missing = |other_type| Failure::ResultMissing { status, other_type };
-    JobOutcome::Failed(match found {
-        Some(Outcome::Found(Element { raw, error })) => {
-            let status = error.map(|error| error.status.unwrap_or(error_status));
-            let reply = Reply {
-                status: status.unwrap_or(200),
-                is_error: status.is_some(),
-                body: Spliced::One(apart(raw, body)),
-            };
-            let headers = None;
-            return JobOutcome::Reply { reply, headers };
-        }
-        Some(Outcome::Missing { other_type }) => missing(other_type),
-        Some(Outcome::Ambiguous) => Failure::ResultAmbiguous(status),
-        Some(Outcome::Malformed(_)) => Failure::ResultMalformed(status),
-        None => missing(false),
-    })
+) -> Result<Answer, NoResults> {
+    if body.len() < LARGE && gone.is_empty() {
+        return shape.read_answer(calls(batch), first_number, body);
+    }
+    let sent: Vec<Call> = gone.and_others(batch);
+    if body.len() < LARGE {
+        return shape.read_answer(sent.iter(), first_number, body);
+    }
+    let (shape, body) = (Arc::clone(shape), body.clone());
+    aside(move || shape.read_answer(sent.iter(), first_number, &body)).await
 }
 
-/// A result as it is kept until its caller takes it: in memory of its own where it
-/// would hold on to an answer of more than twice its size.
-fn apart(result: Bytes, answer: &Bytes) -> Bytes {
-    match answer.len() > SMALL && result.len() < answer.len() / 2 {
-        true => Bytes::copy_from_slice(&result),
-        false => result,
+/// Those of an answer's headers that every caller gets.
+fn replied(wanted: &[HeaderName], all: &HeaderMap) -> Option<Arc<HeaderMap>> {
+    let values = |name: &HeaderName| {
+        let (name, values) = (name.clone(), all.get_all(name).iter());
+        values.map(move |value| (name.clone(), value.clone()))
+    };
+    let headers: HeaderMap = wanted.iter().flat_map(values).collect();
+    (!headers.is_empty()).then(|| Arc::new(headers))
+}
+
+impl Each {
+    /// What it has for one job, in an answer of this status.
+    pub fn outcome(&self, found: Option<Outcome>, status: u16) -> JobOutcome {
+        let missing = |other_type| Failure::ResultMissing { status, other_type };
+        JobOutcome::Failed(match found {
+            Some(Outcome::Reply(mut reply)) => {
+                reply.body = apart(reply.body, &self.body);
+                let headers = self.headers.clone();
+                return JobOutcome::Reply { reply, headers };
+            }
+            Some(Outcome::Missing { other_type }) => missing(other_type),
+            Some(Outcome::Ambiguous) => Failure::ResultAmbiguous(status),
+            Some(Outcome::Malformed(_)) => Failure::ResultMalformed(status),
+            None => missing(false),
+        })
+    }
+}
+
+/// A reply as it is kept until its caller takes it: in memory of its own where it would
+/// hold on to an answer of more than twice the size of its part in it.
+fn apart(reply: Spliced, answer: &Bytes) -> Spliced {
+    if answer.len() <= SMALL {
+        return reply;
+    }
+    let memory = answer.as_ptr_range();
+    let of_answer = reply
+        .pieces()
+        .iter()
+        .filter(|it| memory.contains(&it.as_ptr()));
+    let held: usize = of_answer.map(Bytes::len).sum();
+    match held > 0 && held < answer.len() / 2 {
+        true => Spliced::One(Bytes::from(reply.pieces().concat())),
+        false => reply,
     }
 }
 
@@ -116,10 +170,29 @@ mod tests {
         ] {
             let answer = Bytes::from(vec![b'x'; answer]);
             let result = answer.slice(..result);
-            let kept = apart(result.clone(), &answer);
-            assert_eq!(kept, result);
-            let is_copy = kept.as_ptr() != result.as_ptr();
-            assert_eq!(is_copy, copied, "{} of {}", result.len(), answer.len());
+            let own = Bytes::from_static(b"own");
+            for (reply, length) in [
+                (Spliced::One(result.clone()), result.len()),
+                (
+                    Spliced::Many(vec![own.clone(), result.clone(), own.clone()]),
+                    result.len() + 2 * own.len(),
+                ),
+            ] {
+                let kept = apart(reply, &answer);
+                assert_eq!(kept.len(), length);
+                let memory = answer.as_ptr_range();
+                let holds = |it: &Bytes| memory.contains(&it.as_ptr());
+                let is_copy = !kept.pieces().iter().any(holds);
+                assert_eq!(is_copy, copied, "{} of {}", result.len(), answer.len());
+            }
         }
+    }
+
+    #[test]
+    fn what_has_memory_of_its_own_keeps_it() {
+        let answer = Bytes::from(vec![b'x'; 1 << 20]);
+        let own = Bytes::from(vec![b'x'; 10]);
+        let kept = apart(Spliced::One(own.clone()), &answer).into_bytes();
+        assert_eq!(kept.as_ptr(), own.as_ptr());
     }
 }

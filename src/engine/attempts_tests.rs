@@ -2,7 +2,7 @@
 //! of which the test answers every call.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::circuit::Circuit;
 use super::outcome::{Dispatched, Failure, JobOutcome, JobResult};
-use super::{Engine, Phase, Policy, Results, options};
+use super::{Engine, Phase, Policy, options};
 use crate::batcher::{Batcher, Reply, Settings};
 use crate::code::Code;
 use crate::job::Job;
@@ -22,11 +22,21 @@ use crate::observe::{Bounds, Observer};
 use crate::resilience::backoff::Backoff;
 use crate::resilience::budget::Budget;
 use crate::resilience::size::Size;
+use crate::shape::{Keys, Shape};
 use crate::upstream::{Call, CallError, DispatchFlag, Outgoing, Response};
 
 pub(super) const MS: Duration = Duration::from_millis(1);
 /// Longer than anything that a test waits for.
 pub(super) const FAR: Duration = Duration::from_secs(3600);
+
+/// Jobs of which nobody expects a result.
+static TAKEN: LazyLock<Arc<Shape>> = LazyLock::new(|| {
+    let keys = Keys {
+        results: Some("none".to_owned()),
+        ..Keys::default()
+    };
+    Arc::new(Shape::compile(&keys, &[]).unwrap())
+});
 
 type Answered = Result<Response, CallError>;
 
@@ -136,8 +146,6 @@ impl Rules {
             ..Settings::default()
         };
         let policy = Policy {
-            error_status: 422,
-            results: Results::None,
             idempotent: true,
             split_on: self.split_on,
             max_attempts: self.max_attempts,
@@ -162,6 +170,7 @@ impl Rules {
         }));
         let engine = Engine::new(
             ByHand(sender),
+            Arc::clone(&TAKEN),
             policy,
             budget,
             Arc::clone(&circuit),
@@ -188,7 +197,7 @@ impl Proxy {
     pub fn job(&self, id: u64) -> Reply<Job, JobResult> {
         let job = Bytes::from(format!(r#"{{"id":{id}}}"#));
         let job = Job::parse(job, crate::json::MAX_DEPTH).unwrap();
-        let options = options(&job, Instant::now() + FAR);
+        let options = options(&TAKEN, &job, Instant::now() + FAR);
         self.batcher.submit_with(job, options).unwrap()
     }
 

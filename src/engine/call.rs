@@ -1,18 +1,20 @@
-//! One call, and whether its answer is a success.
+//! One call, and what kind of an answer it has.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, SET_COOKIE, TRAILER};
 use http::{HeaderMap, HeaderValue};
 
 use super::meaning::code_of_status;
 use super::outcome::{Failure, Passthrough, Refusal};
-use super::policy::Results;
 use crate::code::Code;
-use crate::fault::NotResults;
 use crate::observe::FailedAnswer;
-use crate::upstream::{Call, CallError, Outgoing, Response};
+use crate::shape::{NoResults, Shape};
+use crate::upstream::{Call, CallError, Outgoing, Response, strip_hop_by_hop};
 
-/// The longest body of a refusal that is handed on to a caller: under 64 KiB.
+/// The longest body of a refusal that is handed on to a caller whose job went in a batch's
+/// form: under 64 KiB.
 const MAX_PASSTHROUGH: usize = 64 * 1024 - 1;
 
 /// A call without success.
@@ -24,31 +26,59 @@ pub(super) struct Failed {
     pub answer: Option<FailedAnswer>,
     /// What of the answer is still to be read.
     pub response: Option<Response>,
+    /// Whether the answer refuses the batch as a whole, as results do that say so.
+    pub refuses_all: bool,
 }
 
-/// Sends a batch of `size` jobs, and reads as much of the answer as its meaning takes.
-/// A success comes with its body, where that is read for results.
+/// What a call is about, by which its answer is understood.
+#[derive(Clone, Copy)]
+pub(super) struct Sent<'a> {
+    pub shape: &'a Arc<Shape>,
+    /// How many members the batch had.
+    pub members: usize,
+    /// Whether it went as it came, so that all of the answer is its caller's.
+    pub as_is: bool,
+}
+
+/// What is to be made of an answer that is no failure so far.
+pub(super) enum Body {
+    /// It is read for results.
+    Results(Bytes),
+    /// It is the only caller's as it is.
+    AsItCame(Bytes),
+    /// Nobody wants it.
+    Unwanted,
+}
+
+/// Sends a batch, and reads as much of the answer as its meaning takes.
 pub(super) async fn call(
     upstream: &impl Call,
     batch: Outgoing<'_>,
-    size: usize,
-    results: Results,
-) -> Result<(Response, Option<Bytes>), Failed> {
+    sent: Sent<'_>,
+) -> Result<(Response, Body), Failed> {
     let mut response = upstream.post(batch).await?;
     let status = response.status();
-    if !(200..=299).contains(&status) {
-        return Err(refusal(response, size).await);
+    let is_success = (200..=299).contains(&status);
+    let reads = !sent.as_is && !sent.shape.has_no_results();
+    if reads && sent.shape.holds_results(status) {
+        return match response.body().await {
+            Ok(body) => Ok((response, Body::Results(body))),
+            Err(error) if is_success => Err(Failed::within(&response, error)),
+            // What can't be read says nothing against the status.
+            Err(_) => Err(refusal(response, sent, Some(Bytes::new())).await),
+        };
     }
-    if results == Results::None {
-        response.is_its_own()?;
-        return Ok((response, None));
-    }
-    match response.body().await {
-        Ok(body) => Ok((response, Some(body))),
-        Err(error) => Err(Failed {
-            answer: Some(seen(&response)),
-            ..Failed::from(error)
-        }),
+    match is_success {
+        false => Err(refusal(response, sent, None).await),
+        true if sent.as_is => match response.body().await {
+            Ok(body) => Ok((response, Body::AsItCame(body))),
+            Err(error) => Err(Failed::within(&response, error)),
+        },
+        true if reads => Err(Failed::unexpected(response)),
+        true => {
+            response.is_its_own()?;
+            Ok((response, Body::Unwanted))
+        }
     }
 }
 
@@ -69,29 +99,74 @@ impl From<CallError> for Failed {
             CallError::Foreign(status) => Failure::Malformed(*status),
             CallError::TooLarge(status) => Failure::ResponseTooLarge(*status),
         };
-        Self {
-            failure,
-            cause: error.to_string(),
-            answer: None,
-            response: None,
-        }
+        Self::new(failure, error.to_string())
     }
 }
 
 impl Failed {
-    /// A success whose body holds no results.
-    pub fn malformed(response: &Response, body: &[u8], error: &NotResults) -> Self {
-        let answer = seen(response);
+    fn new(failure: Failure, cause: String) -> Self {
+        Self {
+            failure,
+            cause,
+            answer: None,
+            response: None,
+            refuses_all: false,
+        }
+    }
+
+    /// A success whose body is not there.
+    fn within(response: &Response, error: CallError) -> Self {
+        Self {
+            answer: Some(seen(response)),
+            ..Self::from(error)
+        }
+    }
+
+    /// A success of a status whose answers hold no results.
+    fn unexpected(response: Response) -> Self {
+        let status = response.status();
+        let cause = format!("status {status}, with which the shape expects no results");
+        Self {
+            answer: Some(seen(&response)),
+            response: Some(response),
+            ..Self::new(Failure::Malformed(status), cause)
+        }
+    }
+
+    /// An answer whose body holds no results, though its status says that it does.
+    pub async fn without_results(
+        response: Response,
+        body: Bytes,
+        sent: Sent<'_>,
+        why: &NoResults,
+    ) -> Self {
+        let status = response.status();
+        let answer = seen(&response);
         let cause = match &answer.content_encoding {
             Some(encoding) => format!("compressed ({encoding}), though none was accepted"),
-            None => error.to_string(),
+            None => why.to_string(),
+        };
+        let failure = match why {
+            NoResults::Count(_) => Failure::ResultCount(status),
+            NoResults::Refused => Failure::from(Refusal {
+                status,
+                code: Code::UpstreamRejectedBatch,
+                retry_after: None,
+                body: None,
+            }),
+            _ if (200..=299).contains(&status) => Failure::Malformed(status),
+            _ => return refusal(response, sent, Some(body)).await,
         };
         Self {
-            failure: Failure::Malformed(response.status()),
-            cause,
-            answer: Some(answer.with_body(body)),
-            response: None,
+            answer: Some(answer.with_body(&body)),
+            refuses_all: *why == NoResults::Refused,
+            ..Self::new(failure, cause)
         }
+    }
+
+    /// Whether a smaller batch may fare better than this one of so many members.
+    pub fn calls_for_a_split(&self, members: usize, split_on: &[u16]) -> bool {
+        members > 1 && self.refuses_all || self.failure.calls_for_a_split(members, split_on)
     }
 
     /// What the log tells of it: why, and what is to be seen of the answer, with the
@@ -114,46 +189,63 @@ fn seen(response: &Response) -> FailedAnswer {
     FailedAnswer::new(response.status(), response.headers())
 }
 
-/// What an answer that is no success means; reads its body where the one caller
-/// may see it.
-async fn refusal(mut response: Response, size: usize) -> Failed {
+/// What an answer that is no success means; reads its body where the one caller may see
+/// it, unless it was `read` already.
+async fn refusal(mut response: Response, sent: Sent<'_>, read: Option<Bytes>) -> Failed {
     let status = response.status();
-    let code = code_of_status(status, size);
-    let retry_after = response.retry_after();
+    let code = code_of_status(status, sent.members);
     let mut answer = seen(&response);
-    let mut body = None;
-    if code == Code::UpstreamRejectedJob
-        && response.is_plain()
-        && let Some(content_type) = response
-            .content_type()
-            .filter(|it| is_readable(it))
-            .cloned()
-    {
+    let headers = handed_on(&response, sent, code);
+    let most = match sent.as_is {
+        true => usize::MAX,
+        false => MAX_PASSTHROUGH,
+    };
+    let is_read = read.is_some();
+    let body = match read {
+        Some(body) => Some(body).filter(|it| it.len() <= most),
         // Without a readable body the caller gets a problem with the status.
-        body = response
-            .body_up_to(MAX_PASSTHROUGH)
-            .await
-            .ok()
-            .map(|bytes| Passthrough {
-                headers: HeaderMap::from_iter([(CONTENT_TYPE, content_type)]),
-                bytes,
-            });
-    }
+        None if headers.is_some() => response.body_up_to(most).await.ok(),
+        None => None,
+    };
     if let Some(body) = &body {
-        answer = answer.with_body(&body.bytes);
+        answer = answer.with_body(body);
     }
+    let body = headers.zip(body);
     let refusal = Refusal {
         status,
         code,
-        retry_after,
-        body,
+        retry_after: response.retry_after(),
+        body: body.map(|(headers, bytes)| Passthrough { headers, bytes }),
     };
     Failed {
-        failure: Failure::from(refusal),
-        cause: format!("status {status}{}", meaning(status)),
         answer: Some(answer),
-        response: Some(response),
+        response: (!is_read).then_some(response),
+        ..Failed::new(
+            Failure::from(refusal),
+            format!("status {status}{}", meaning(status)),
+        )
     }
+}
+
+/// The headers that a caller gets with the body of a refusal, if it gets that.
+fn handed_on(response: &Response, sent: Sent<'_>, code: Code) -> Option<HeaderMap> {
+    if sent.as_is {
+        return Some(end_to_end(response.headers().clone()));
+    }
+    let content_type = response.content_type().filter(|it| is_readable(it));
+    let is_told = code == Code::UpstreamRejectedJob && response.is_plain();
+    let content_type = content_type.filter(|_| is_told)?.clone();
+    Some(HeaderMap::from_iter([(CONTENT_TYPE, content_type)]))
+}
+
+/// The headers that the caller of what went as it came gets with its answer: what it is
+/// framed by is the proxy's, and trailers are not handed on.
+pub(super) fn end_to_end(mut headers: HeaderMap) -> HeaderMap {
+    strip_hop_by_hop(&mut headers);
+    for name in [CONTENT_LENGTH, TRAILER, SET_COOKIE] {
+        headers.remove(name);
+    }
+    headers
 }
 
 /// What a status says about a batch, for the operator.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use crate::observe::Observer;
 use crate::resilience::circuit::{Breaker, Change, Open, Signal, Ticket};
 use crate::throttle::LogThrottle;
 
@@ -25,6 +26,8 @@ pub struct Circuit {
     closed: AtomicBool,
     breaker: Mutex<Breaker>,
     changes: LogThrottle,
+    /// The route's name.
+    route: Box<str>,
 }
 
 impl Circuit {
@@ -35,6 +38,17 @@ impl Circuit {
             closed: AtomicBool::new(true),
             breaker: Mutex::new(Breaker::new(failures, open_for)),
             changes: LogThrottle::new(LINES),
+            route: "jobs".into(),
+        }
+    }
+
+    /// The same on the route that this observes: what is told of it says so.
+    #[must_use]
+    pub fn on_route_of(self, observer: &Observer) -> Self {
+        Self {
+            changes: observer.throttle(LINES),
+            route: observer.route().into(),
+            ..self
         }
     }
 
@@ -60,6 +74,7 @@ impl Circuit {
             && let Some(untold) = self.changes.admit()
         {
             info!(
+                route = &*self.route,
                 changes_not_told = untold,
                 "circuit probing: one batch is let through"
             );
@@ -108,14 +123,15 @@ impl Circuit {
         let Some(untold) = self.changes.admit() else {
             return closed;
         };
+        let route = &*self.route;
         match change {
             Change::Opened(failures) => {
-                warn!(failures, %open_for, changes_not_told = untold, "circuit open");
+                warn!(route, failures, %open_for, changes_not_told = untold, "circuit open");
             }
             Change::StaysOpen => {
-                warn!(%open_for, changes_not_told = untold, "circuit stays open: the probe failed");
+                warn!(route, %open_for, changes_not_told = untold, "circuit stays open: the probe failed");
             }
-            Change::Closed => info!(changes_not_told = untold, "circuit closed"),
+            Change::Closed => info!(route, changes_not_told = untold, "circuit closed"),
         }
         closed
     }

@@ -24,6 +24,8 @@ pub struct BatchContext {
     /// `X-Batch-Size`.
     pub size_header: HeaderValue,
     /// How many members the current attempt began with.
+    pub members: usize,
+    /// How many items those have together: what is said of its size.
     pub size: usize,
     /// Why it left.
     pub reason: FlushReason,
@@ -38,19 +40,21 @@ pub struct BatchContext {
 }
 
 impl BatchContext {
-    /// The context of a batch whose members have these traces, one a member.
+    /// The context of a batch of `size` items whose members have these traces, one a
+    /// member.
     pub(super) fn new<'a>(
+        size: usize,
         traces: impl ExactSizeIterator<Item = Option<&'a TraceContext>>,
         reason: FlushReason,
         left: Instant,
         half_of: Option<Uuid>,
     ) -> Self {
         let id = Uuid::now_v7();
-        let size = traces.len();
         Self {
             id,
             id_header: header(id),
             size_header: HeaderValue::from(size),
+            members: traces.len(),
             size,
             reason,
             left,
@@ -60,14 +64,15 @@ impl BatchContext {
         }
     }
 
-    /// The context of an attempt with so many members: in a span of its own, where
-    /// there was one before.
-    pub(super) fn for_attempt(&self, size: usize, is_first: bool) -> Self {
+    /// The context of an attempt with so many members, of `size` items: in a span of its
+    /// own, where there was one before.
+    pub(super) fn for_attempt(&self, members: usize, size: usize, is_first: bool) -> Self {
         let trace = self.trace.as_ref();
         Self {
             id: self.id,
             id_header: self.id_header.clone(),
             size_header: HeaderValue::from(size),
+            members,
             size,
             reason: self.reason,
             left: self.left,

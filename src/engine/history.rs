@@ -74,6 +74,11 @@ impl History {
         dispatch
     }
 
+    /// Whether a call is under way.
+    pub fn is_calling(&self) -> bool {
+        self.current.as_ref().is_some_and(|it| it.took.is_none())
+    }
+
     /// The call is over: the clock stops.
     pub fn call_ended(&mut self) {
         if let Some(current) = &mut self.current {

@@ -11,12 +11,12 @@ use tracing::{debug, info, warn};
 
 use super::call::Failed;
 use super::context::BatchContext;
-use super::correlate::{Correlation, Outcome};
 use super::outcome::Abandoned;
 use crate::batcher::Snapshot;
 use crate::code::Code;
 use crate::fault::Unsound;
 use crate::observe::{Event, FailedAnswer, FailedJobs, Observer, SplitCause};
+use crate::shape::{Answer, Outcome};
 use crate::throttle::LogThrottle;
 
 /// What is told, and how often.
@@ -32,15 +32,15 @@ pub(super) struct Journal {
 impl Journal {
     pub fn new(observer: Arc<Observer>) -> Self {
         Self {
+            mismatches: observer.throttle(1),
+            exhausted: observer.throttle(1),
+            too_large: observer.throttle(1),
+            slots: observer.throttle(1),
             observer,
-            mismatches: LogThrottle::default(),
-            exhausted: LogThrottle::default(),
-            too_large: LogThrottle::default(),
-            slots: LogThrottle::default(),
         }
     }
 
-    /// The members leave for the first time, in an array of so many bytes; those that
+    /// The members leave for the first time, in a body of so many bytes; those that
     /// callers wait for have waited so long.
     pub fn left(
         &self,
@@ -50,7 +50,8 @@ impl Journal {
         batcher: Snapshot,
     ) {
         self.observer.tell(Event::BatchLeft {
-            jobs: context.size,
+            jobs: context.members,
+            items: context.size,
             bytes,
             reason: context.reason,
             batcher,
@@ -62,12 +63,13 @@ impl Journal {
     /// others.
     pub fn put_back(&self, context: &BatchContext, put_back: usize) {
         let (batch_id, size) = (context.id, context.size);
-        debug!(%batch_id, size, put_back, "jobs for later wait again");
+        debug!(route = self.observer.route(), %batch_id, size, put_back, "jobs for later wait again");
     }
 
     /// A call begins.
     pub fn sent(&self, context: &BatchContext, attempt: u32, bytes: usize) {
         debug!(
+            route = self.observer.route(),
             batch_id = %context.id,
             size = context.size,
             bytes,
@@ -104,7 +106,7 @@ impl Journal {
         batcher: Snapshot,
     ) {
         self.observer.tell(Event::BatchEnded {
-            jobs: context.size,
+            jobs: context.members,
             reason: context.reason,
             outcome,
             upstream,
@@ -114,9 +116,11 @@ impl Journal {
         match outcome {
             Code::Ok => {
                 let duration_ms = context.duration_ms();
-                debug!(%batch_id, size, outcome = name, attempts, duration_ms, "batch done");
+                debug!(route = self.observer.route(), %batch_id, size, outcome = name, attempts, duration_ms, "batch done");
             }
-            Code::CircuitOpen => debug!(%batch_id, size, outcome = name, "batch not sent"),
+            Code::CircuitOpen => {
+                debug!(route = self.observer.route(), %batch_id, size, outcome = name, "batch not sent")
+            }
             _ => {}
         }
     }
@@ -130,7 +134,7 @@ impl Journal {
         cause: &str,
         answer: Option<FailedAnswer>,
     ) {
-        let (jobs, cause) = (context.size, cause.to_owned());
+        let (jobs, cause) = (context.members, cause.to_owned());
         let failed = failed_jobs(context, jobs, outcome, cause, answer);
         self.observer.tell(Event::BatchFailed { failed, attempts });
     }
@@ -141,7 +145,7 @@ impl Journal {
             let reason = context.reason;
             self.observer.tell(Event::BatchAbandoned { reason });
             let (batch_id, size) = (context.id, context.size);
-            return debug!(%batch_id, size, outcome = "abandoned", "batch done");
+            return debug!(route = self.observer.route(), %batch_id, size, outcome = "abandoned", "batch done");
         };
         let cause = match why {
             Abandoned::Expired => "every member's deadline passed",
@@ -154,6 +158,7 @@ impl Journal {
     pub fn retry(&self, context: &BatchContext, attempt: u32, failed: &Failed, at: Instant) {
         let pause = at.saturating_duration_since(Instant::now());
         debug!(
+            route = self.observer.route(),
             batch_id = %context.id,
             size = context.size,
             outcome = failed.failure.code().as_str(),
@@ -169,6 +174,7 @@ impl Journal {
         self.observer.tell(Event::BudgetExhausted);
         if let Some(untold) = self.exhausted.admit() {
             warn!(
+                route = self.observer.route(),
                 batch_id = %context.id,
                 batches_not_warned_of = untold,
                 "retry budget exhausted"
@@ -180,8 +186,13 @@ impl Journal {
     /// upstream that takes no batch of this size: each costs it two calls more.
     pub fn split(&self, context: &BatchContext, failed: &Failed) {
         let status = failed.failure.status();
-        self.observer.tell(Event::Split(SplitCause::of(status)));
+        let cause = match failed.refuses_all {
+            true => SplitCause::Refused,
+            false => SplitCause::of(status),
+        };
+        self.observer.tell(Event::Split(cause));
         debug!(
+            route = self.observer.route(),
             batch_id = %context.id,
             size = context.size,
             outcome = failed.failure.code().as_str(),
@@ -193,6 +204,7 @@ impl Journal {
             && let Some(untold) = self.too_large.admit()
         {
             warn!(
+                route = self.observer.route(),
                 batch_id = %context.id,
                 size = context.size,
                 batches_not_warned_of = untold,
@@ -206,29 +218,29 @@ impl Journal {
     pub fn split_unsent(&self, context: &BatchContext) {
         self.observer.tell(Event::Split(SplitCause::TooLarge));
         let (batch_id, size) = (context.id, context.size);
-        debug!(%batch_id, size, "batch is split before it is sent: larger ones were refused");
+        debug!(route = self.observer.route(), %batch_id, size, "batch is split before it is sent: larger ones were refused");
     }
 
     /// There are other slots than before.
     pub fn slots_changed(&self, from: usize, to: usize) {
         match self.slots.admit() {
-            Some(untold) => info!(from, to, changes_not_told = untold, "slots changed"),
-            None => debug!(from, to, "slots changed"),
+            Some(untold) => info!(
+                route = self.observer.route(),
+                from,
+                to,
+                changes_not_told = untold,
+                "slots changed"
+            ),
+            None => debug!(route = self.observer.route(), from, to, "slots changed"),
         }
     }
 
-    /// What an answer of this status holds for the `members` that are left. Tells of jobs
-    /// without a sound result and of results that belong to nobody; an upstream that
-    /// mixes them up would flood the log.
-    pub fn correlated(
-        &self,
-        context: &BatchContext,
-        members: usize,
-        of: &Correlation,
-        status: u16,
-    ) {
+    /// What an answer of this status holds for the members. Tells of jobs without a sound
+    /// result and of results that belong to nobody; an upstream that mixes them up would
+    /// flood the log.
+    pub fn read(&self, context: &BatchContext, answer: &Answer, status: u16) {
         let mut jobs = [0; Unsound::ALL.len()];
-        for why in of.outcomes.iter().filter_map(Outcome::unsound) {
+        for why in answer.outcomes.iter().filter_map(Outcome::unsound) {
             jobs[why as usize] += 1;
         }
         for (why, jobs) in Unsound::ALL.into_iter().zip(jobs).filter(|it| it.1 > 0) {
@@ -240,10 +252,7 @@ impl Journal {
             let failed = failed_jobs(context, jobs, outcome, cause, Some(answer));
             self.observer.tell(Event::JobsFailed(failed));
         }
-        let mut unmatched = of.unmatched;
-        // The results of members that expired meanwhile are nobody's fault.
-        let expired = context.size - members;
-        unmatched.unknown_id = unmatched.unknown_id.saturating_sub(expired);
+        let unmatched = answer.unmatched;
         self.observer.tell(Event::Unmatched(unmatched));
         let unsound: usize = jobs.iter().sum();
         if unsound + unmatched.total() > 0
@@ -253,6 +262,7 @@ impl Journal {
             let most = Unsound::ALL.into_iter().zip(jobs).max_by_key(|it| it.1);
             let cause = most.filter(|it| it.1 > 0).map(|it| it.0.to_string());
             warn!(
+                route = self.observer.route(),
                 batch_id = %context.id,
                 size = context.size,
                 cause,

@@ -15,6 +15,7 @@ impl Failure {
             Self::Status(refusal) => Some(refusal.status),
             Self::Malformed(status)
             | Self::ResponseTooLarge(status)
+            | Self::ResultCount(status)
             | Self::ResultMissing { status, .. }
             | Self::ResultAmbiguous(status)
             | Self::ResultMalformed(status) => Some(*status),
@@ -40,6 +41,7 @@ impl Failure {
             Self::Status(_)
             | Self::Malformed(_)
             | Self::ResponseTooLarge(_)
+            | Self::ResultCount(_)
             | Self::ResultMissing { .. }
             | Self::ResultAmbiguous(_)
             | Self::ResultMalformed(_) => Dispatched::Yes,
@@ -70,12 +72,12 @@ impl Failure {
         matches!(self, Self::Status(refusal) if refusal.status == 413)
     }
 
-    /// Whether a smaller batch may fare better: one of several that was too large,
+    /// Whether a smaller batch may fare better: one of several `members` that was too large,
     /// or was answered one of the statuses `split_on`.
-    pub fn calls_for_a_split(&self, size: usize, split_on: &[u16]) -> bool {
+    pub fn calls_for_a_split(&self, members: usize, split_on: &[u16]) -> bool {
         match self {
             Self::Status(refusal) => {
-                size > 1 && (self.is_too_large() || split_on.contains(&refusal.status))
+                members > 1 && (self.is_too_large() || split_on.contains(&refusal.status))
             }
             _ => false,
         }
@@ -107,15 +109,15 @@ impl Failure {
     }
 }
 
-/// What a status that is no 2xx means for a batch of `size` jobs.
-pub fn code_of_status(status: u16, size: usize) -> Code {
+/// What a status that is no success means for a batch of so many `members`.
+pub fn code_of_status(status: u16, members: usize) -> Code {
     match status {
         401 | 403 | 407 => Code::UpstreamAuth,
         // Of a connection, not of a batch: servers say it to one that was idle.
         408 => Code::UpstreamError,
         429 | 503 => Code::UpstreamOverloaded,
-        413 if size == 1 => Code::UpstreamTooLarge,
-        400..=499 if size == 1 => Code::UpstreamRejectedJob,
+        413 if members == 1 => Code::UpstreamTooLarge,
+        400..=499 if members == 1 => Code::UpstreamRejectedJob,
         400..=499 => Code::UpstreamRejectedBatch,
         504 => Code::UpstreamGatewayTimeout,
         _ => Code::UpstreamError,
@@ -168,6 +170,7 @@ mod tests {
                 [false, false],
                 Answered,
             ),
+            (Failure::ResultCount(200), Yes, [false, false], Answered),
             (MISSING, Yes, [false, false], Answered),
             (Failure::ResultAmbiguous(200), Yes, [false, false], Answered),
             (Failure::ResultMalformed(200), Yes, [false, false], Answered),

@@ -86,10 +86,13 @@ pub enum Failure {
     Timeout,
     /// The upstream refused the batch.
     Status(Arc<Refusal>),
-    /// 2xx, but no array of results; with the status.
+    /// A success without results; with the status.
     Malformed(u16),
     /// The answer is over the limit; with its status.
     ResponseTooLarge(u16),
+    /// Results that are told apart by their places, which can't be right; with the
+    /// status.
+    ResultCount(u16),
     /// No result for this job.
     ResultMissing {
         /// The upstream's status.
@@ -112,7 +115,8 @@ pub struct Refusal {
     pub code: Code,
     /// The seconds of the upstream's `Retry-After`.
     pub retry_after: Option<u64>,
-    /// What to hand on to a caller that was alone in the batch.
+    /// What to hand on to a caller that was alone in the batch: of an answer to what went
+    /// as it came whatever the status, else where the upstream has refused the job.
     pub body: Option<Passthrough>,
 }
 
@@ -146,6 +150,7 @@ impl Failure {
             Self::Status(refusal) => refusal.code,
             Self::Malformed(_) => Code::UpstreamMalformed,
             Self::ResponseTooLarge(_) => Code::UpstreamResponseTooLarge,
+            Self::ResultCount(_) => Code::ResultCount,
             Self::ResultMissing { .. } => Code::ResultMissing,
             Self::ResultAmbiguous(_) => Code::ResultAmbiguous,
             Self::ResultMalformed(_) => Code::ResultMalformed,

@@ -5,22 +5,9 @@ use std::time::Duration;
 use crate::resilience::backoff::Backoff;
 use crate::resilience::size::Size;
 
-/// Whether answers are read for results.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Results {
-    /// An array of objects, matched by id.
-    ById,
-    /// None are expected; any 2xx will do.
-    None,
-}
-
 /// What is done about answers and failures.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// Whether answers are read for results.
-    pub results: Results,
-    /// Status of a job whose result has an error and no status.
-    pub error_status: u16,
     /// Whether a batch may be sent again that the upstream may have seen.
     pub idempotent: bool,
     /// Statuses on which a batch of several is bisected.

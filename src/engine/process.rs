@@ -4,17 +4,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::answer::{self, Answered};
+use super::answer::{self, Answered, Results};
 use super::attempt::{Attempt, End};
-use super::batch::{Batch, Slot, jobs, size};
+use super::batch::{Batch, Slot, calls, jobs, size};
 use super::budget::{Reservation, RetryBudget};
-use super::call::{Failed, call, discard};
+use super::call::{Failed, Sent, call, discard};
 use super::circuit::{Circuit, Permit};
-use super::encode;
 use super::journal::Journal;
 use super::learning::Learning;
 use super::outcome::{Abandoned, Failure, JobOutcome};
@@ -23,15 +23,18 @@ use super::records::Records;
 use super::retry;
 use super::run::Run;
 use crate::code::Code;
+use crate::job::Job;
 use crate::later::Later;
 use crate::observe::Observer;
 use crate::resilience::budget::Budget;
+use crate::shape::Shape;
 use crate::upstream::{Call, Outgoing, Upstream};
 
 /// Processes batches for one upstream.
 #[derive(Debug)]
 pub struct Engine<C = Upstream> {
     upstream: C,
+    shape: Arc<Shape>,
     policy: Policy,
     budget: RetryBudget,
     circuit: Arc<Circuit>,
@@ -50,10 +53,11 @@ enum Then {
 }
 
 impl<C: Call> Engine<C> {
-    /// An engine that calls `upstream` while `circuit` lets it, and retries
-    /// within `budget`.
+    /// An engine that calls `upstream` with batches in this shape while `circuit` lets it,
+    /// and retries within `budget`.
     pub fn new(
         upstream: C,
+        shape: Arc<Shape>,
         policy: Policy,
         budget: Budget,
         circuit: Arc<Circuit>,
@@ -62,6 +66,7 @@ impl<C: Call> Engine<C> {
     ) -> Self {
         Self {
             upstream,
+            shape,
             budget: RetryBudget::new(budget),
             circuit,
             learning: Arc::new(Learning::new(false, policy.largest, policy.longest_wait)),
@@ -136,7 +141,7 @@ impl<C: Call> Engine<C> {
     /// Calls, if that may be.
     async fn begin(&self, run: &mut Run) -> Result<Then, Abandoned> {
         loop {
-            if !self.learning.allows(size(&run.batch)) {
+            if self.is_too_large(run) {
                 run.batch.was_not_sent();
                 return Ok(self.split_unsent(run));
             }
@@ -156,6 +161,11 @@ impl<C: Call> Engine<C> {
                 return Ok(Then::Done);
             }
         }
+    }
+
+    /// Whether a batch of several is larger than the upstream takes.
+    fn is_too_large(&self, run: &Run) -> bool {
+        run.batch.len() > 1 && !self.learning.allows(size(&self.shape, &run.batch))
     }
 
     fn is_draining(&self) -> bool {
@@ -249,7 +259,7 @@ impl<C: Call> Engine<C> {
                 && let Some(reserved) = self.reserve(run)
                 && self.pause(run, &mut failed, Instant::now() + pause).await?
             {
-                if !self.learning.allows(size(&run.batch)) {
+                if self.is_too_large(run) {
                     return Ok(self.split_unsent(run));
                 }
                 // Other batches may have opened the circuit meanwhile.
@@ -265,29 +275,49 @@ impl<C: Call> Engine<C> {
 
     /// One call.
     async fn attempt(&self, run: &mut Run, permit: Permit, retry: Option<Reservation<'_>>) -> End {
-        let array = encode::array(jobs(&run.batch));
-        let dispatch = run.begin_call(&array);
+        let written = self.shape.write(calls(&run.batch), run.first_number);
+        let dispatch = run.begin_call(written.body.len());
         let context = Arc::clone(&run.context);
-        let attempt = Attempt::begin(&self.learning, &self.journal, &run.batch, permit, retry);
+        let attempt = Attempt::begin(
+            &self.learning,
+            &self.journal,
+            (&run.batch, size(&self.shape, &run.batch)),
+            permit,
+            retry,
+        );
+        let sent = Sent {
+            shape: &self.shape,
+            members: context.members,
+            as_is: written.as_is,
+        };
+        let first = jobs(&run.batch).next();
+        // All members have the same, or they would be in other batches.
+        let carried = first.and_then(Job::carried).cloned();
+        let carried = carried.as_deref();
+        let own_type = first.filter(|_| sent.as_is).and_then(content_type);
         let outgoing = Outgoing {
-            body: array,
-            content_type: None,
-            captures: &[],
-            query: None,
-            headers: &[],
+            body: written.body.into_pieces(),
+            content_type: Some(own_type.as_ref().unwrap_or(self.shape.content_type())),
+            captures: carried.map_or(&[], |it| &it.captures),
+            query: carried.and_then(|it| it.query.as_deref()),
+            headers: carried.map_or(&[], |it| &it.headers),
             batch_id: &context.id_header,
             batch_size: &context.size_header,
             trace: context.trace.as_ref(),
             dispatch: &dispatch,
             runtime: run.batch.runtime(),
         };
-        let called = call(&self.upstream, outgoing, context.size, self.policy.results);
+        let called = call(&self.upstream, outgoing, sent);
         let end = match run.race(called).await {
             Err(abandoned) => End::Abandoned(abandoned),
             Ok(answer) => {
                 run.history.call_ended();
+                let gone = std::mem::take(&mut run.gone);
+                let members = (&run.batch, &gone);
                 let read = match answer {
-                    Ok((response, body)) => answer::read(&run.batch, response, body).await,
+                    Ok((response, body)) => {
+                        answer::read(sent, run.first_number, members, response, body).await
+                    }
                     Err(failed) => Err(failed),
                 };
                 read.map_or_else(|failed| self.failed(run, failed), End::Answered)
@@ -303,7 +333,7 @@ impl<C: Call> Engine<C> {
         if run.has_detached() {
             run.history.failure = Some(failure.clone());
         }
-        match failure.calls_for_a_split(run.context.size, &self.policy.split_on) {
+        match failed.calls_for_a_split(run.context.members, &self.policy.split_on) {
             true => End::Split(failed),
             false => End::Failed(failed),
         }
@@ -313,18 +343,14 @@ impl<C: Call> Engine<C> {
     async fn deliver(&self, run: &mut Run, answered: Answered) -> Then {
         let Answered { response, results } = answered;
         let status = response.status();
-        if let Some((correlation, _)) = &results {
-            let members = run.batch.len();
-            let context = &run.context;
-            self.journal
-                .correlated(context, members, correlation, status);
+        if let Results::Each(each) = &results {
+            self.journal.read(&run.context, &each.answer, status);
         }
         run.end(Code::Ok);
         match results {
-            Some((correlation, body)) => {
-                let mut outcomes = correlation.outcomes.into_iter();
-                let error_status = self.policy.error_status;
-                let mut outcome = || answer::outcome(outcomes.next(), status, &body, error_status);
+            Results::Each(mut each) => {
+                let mut outcomes = std::mem::take(&mut each.answer.outcomes).into_iter();
+                let mut outcome = || each.outcome(outcomes.next(), status);
                 // Those come first among the members, and go on before more is done.
                 run.answer_callers(&mut outcome);
                 if !run.batch.is_empty() {
@@ -332,7 +358,15 @@ impl<C: Call> Engine<C> {
                     run.answer_all(outcome);
                 }
             }
-            None => {
+            Results::AsItCame(passthrough) => run.answer_all(|| {
+                // There is only one.
+                let passthrough = passthrough.clone();
+                JobOutcome::AsItCame {
+                    status,
+                    passthrough,
+                }
+            }),
+            Results::None => {
                 run.answer_all(|| JobOutcome::Taken);
                 // The slot is taken until the call is over.
                 response.discard().await;
@@ -396,4 +430,9 @@ impl<C: Call> Engine<C> {
         self.journal
             .failed(&run.context, attempts, failure.code(), &cause, answer);
     }
+}
+
+/// The type of a job that goes as it came, where it is not that of its shape.
+fn content_type(job: &Job) -> Option<HeaderValue> {
+    HeaderValue::from_str(job.call().content_type()?).ok()
 }

@@ -18,6 +18,7 @@ use crate::later::faulty_tests::{Fault, Faulty};
 use crate::later::store::Store;
 use crate::later::{HandIn, Lane, Later, Look, Settings, Withdraw};
 use crate::observe::{Bounds, Observer, StoreStep};
+use crate::shape::Shape;
 
 const SETTINGS: Settings = Settings {
     max_jobs: 1000,
@@ -35,7 +36,7 @@ struct Queued(Option<Detached<Job, JobResult>>);
 impl Lane for Queue {
     fn submit(&self, _route: &RouteName, job: Job, deadline: Instant) -> Box<dyn Withdraw> {
         let (later, handle) = (self.1.clone(), job.handle().unwrap());
-        let options = options(&job, deadline);
+        let options = options(Shape::jobs(), &job, deadline);
         let on_answer = move |result| later.answered(handle, answer(result));
         let queued = self.0.submit_detached(job, options, Box::new(on_answer));
         Box::new(Queued(match queued {

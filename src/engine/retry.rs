@@ -28,7 +28,6 @@ pub(super) fn pause(
 mod tests {
     use super::super::meaning::code_of_status;
     use super::super::outcome::Refusal;
-    use super::super::policy::Results;
     use super::*;
     use crate::resilience::backoff::Backoff;
     use crate::resilience::size::Size;
@@ -37,8 +36,6 @@ mod tests {
     fn a_retry_is_within_the_attempts_and_some_callers_time() {
         let ms = Duration::from_millis;
         let policy = Policy {
-            error_status: 422,
-            results: Results::ById,
             idempotent: false,
             split_on: Vec::new(),
             max_attempts: 3,

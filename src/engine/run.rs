@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::Span;
 
-use super::batch::{Batch, Member, Slot, jobs};
+use super::batch::{Batch, Member, Slot, items, jobs};
 use super::context::BatchContext;
+use super::gone::Gone;
 use super::history::History;
 use super::journal::Journal;
 use super::outcome::{Abandoned, Failure, JobOutcome, JobResult};
@@ -18,11 +18,19 @@ use crate::code::Code;
 use crate::job::{Handle, Job};
 use crate::upstream::DispatchFlag;
 
+/// Where the numbers begin that items may have on the wire: of few digits, and enough that
+/// no two batches under way have one in common, but for chance.
+const NUMBERS: std::ops::Range<u64> = 1..1 << 30;
+
 /// A batch under way.
 pub(super) struct Run {
     pub batch: Batch,
     pub context: Arc<BatchContext>,
     pub history: History,
+    /// Those that were answered during the current call.
+    pub gone: Gone,
+    /// Where the numbers of its items begin, if they have any on the wire.
+    pub first_number: u64,
     pub phase: watch::Receiver<Phase>,
     journal: Arc<Journal>,
     /// Whether its end is told.
@@ -36,6 +44,8 @@ impl Run {
             context: context(&batch, None),
             batch,
             history: History::new(),
+            gone: Gone::default(),
+            first_number: fastrand::u64(NUMBERS),
             phase,
             journal,
             told: false,
@@ -50,6 +60,8 @@ impl Run {
             context: context(&later, Some(self.context.id)),
             batch: later,
             history: self.history.of_half(),
+            gone: Gone::default(),
+            first_number: fastrand::u64(NUMBERS),
             phase: self.phase.clone(),
             journal: Arc::clone(&self.journal),
             told: false,
@@ -65,15 +77,13 @@ impl Run {
         self.context.span(jobs(&self.batch).filter_map(Job::trace))
     }
 
-    /// A call with this array begins, for the members that are left.
-    pub fn begin_call(&mut self, array: &[Bytes]) -> DispatchFlag {
+    /// A call with a body of so many bytes begins, for the members that are left.
+    pub fn begin_call(&mut self, bytes: usize) -> DispatchFlag {
         let dispatch = self.history.call_begins();
         let attempt = self.history.attempts;
-        if attempt > 1 || self.batch.len() != self.context.size {
-            let context = self.context.for_attempt(self.batch.len(), attempt == 1);
-            self.context = Arc::new(context);
+        if attempt > 1 || self.batch.len() != self.context.members {
+            self.context = self.context_of_attempt(attempt == 1);
         }
-        let bytes = array.iter().map(Bytes::len).sum();
         if !std::mem::replace(&mut self.history.left_told, true) {
             let left = self.context.left;
             let callers = self.batch.members().iter().filter(|it| !it.is_detached());
@@ -83,6 +93,11 @@ impl Run {
         }
         self.journal.sent(&self.context, attempt, bytes);
         dispatch
+    }
+
+    fn context_of_attempt(&self, is_first: bool) -> Arc<BatchContext> {
+        let (members, size) = (self.batch.len(), items(&self.batch));
+        Arc::new(self.context.for_attempt(members, size, is_first))
     }
 
     /// Whether members are for later.
@@ -111,8 +126,7 @@ impl Run {
     /// Puts them back there.
     pub fn put_back_detached(&mut self) {
         let put_back = self.batch.put_back_detached();
-        let context = self.context.for_attempt(self.batch.len(), true);
-        self.context = Arc::new(context);
+        self.context = self.context_of_attempt(true);
         self.journal.put_back(&self.context, put_back);
     }
 
@@ -182,6 +196,10 @@ impl Run {
 
     /// Answers the members whose deadline has come by then with a failure.
     pub fn answer_expired(&mut self, then: Instant, failure: &Failure) {
+        if self.history.is_calling() {
+            let expires = |member: &Member| member.deadline().is_some_and(|it| it <= then);
+            self.gone.add(&self.batch, expires);
+        }
         let result = self.result();
         let failed = |member: &Member| result(member, JobOutcome::Failed(failure.clone()));
         self.batch.answer_expired(then, failed);
@@ -235,5 +253,11 @@ impl Drop for Run {
 fn context(batch: &Batch, half_of: Option<uuid::Uuid>) -> Arc<BatchContext> {
     let traces = jobs(batch).map(Job::trace);
     let (reason, left) = (batch.reason(), batch.left());
-    Arc::new(BatchContext::new(traces, reason, left, half_of))
+    Arc::new(BatchContext::new(
+        items(batch),
+        traces,
+        reason,
+        left,
+        half_of,
+    ))
 }

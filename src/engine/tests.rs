@@ -12,7 +12,7 @@ use tokio::time::{Instant, advance, sleep};
 
 use super::circuit::Circuit;
 use super::outcome::{JobOutcome, JobResult};
-use super::{Engine, Phase, Policy, Results, options};
+use super::{Engine, Phase, Policy, options};
 use crate::batcher::{Batcher, Reply, Settings};
 use crate::code::Code;
 use crate::job::Job;
@@ -22,6 +22,7 @@ use crate::resilience::backoff::Backoff;
 use crate::resilience::budget::Budget;
 use crate::resilience::limit;
 use crate::resilience::size::Size;
+use crate::shape::Shape;
 use crate::upstream::{Call, CallError, Outgoing, Response};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -80,6 +81,7 @@ impl Call for Script {
 /// One slot for batches of one, an idempotent upstream, and a circuit that one
 /// failure opens for 5 s.
 pub(super) struct Setup {
+    pub shape: Arc<Shape>,
     pub settings: Settings,
     pub split_on: Vec<u16>,
     pub failures: u32,
@@ -92,6 +94,7 @@ pub(super) struct Setup {
 impl Default for Setup {
     fn default() -> Self {
         Self {
+            shape: Arc::clone(Shape::jobs()),
             settings: Settings {
                 max_size: 1,
                 max_wait: MS,
@@ -108,11 +111,11 @@ impl Default for Setup {
     }
 }
 
-pub(super) struct Proxy {
+pub(super) struct Proxy<C = Script> {
     pub batcher: Batcher<Job, JobResult>,
-    pub script: Script,
-    circuit: Arc<Circuit>,
-    observer: Arc<Observer>,
+    pub script: C,
+    pub circuit: Arc<Circuit>,
+    pub observer: Arc<Observer>,
     pub phase: watch::Sender<Phase>,
 }
 
@@ -125,14 +128,17 @@ impl Setup {
         }
     }
 
-    pub fn start(self, script: impl IntoIterator<Item = Step>) -> Proxy {
-        let steps = Script(Arc::default(), self.on_call);
+    pub fn start(mut self, script: impl IntoIterator<Item = Step>) -> Proxy {
+        let steps = Script(Arc::default(), self.on_call.take());
         steps.0.lock().unwrap().0.extend(script);
+        self.before(steps)
+    }
+
+    /// Before this upstream.
+    pub fn before<C: Call + Clone>(self, script: C) -> Proxy<C> {
         let circuit = Arc::new(Circuit::new(self.failures, self.open_for));
         let (phase, current) = watch::channel(Phase::Running);
         let policy = Policy {
-            error_status: 422,
-            results: Results::ById,
             idempotent: true,
             split_on: self.split_on,
             max_attempts: 3,
@@ -149,9 +155,10 @@ impl Setup {
             max_size: self.settings.max_size,
             max_bytes: self.settings.max_bytes,
         }));
-        let call = steps.clone();
+        let call = script.clone();
         let engine = Engine::new(
             call,
+            Arc::clone(&self.shape),
             policy,
             budget,
             Arc::clone(&circuit),
@@ -169,7 +176,7 @@ impl Setup {
         let process = move |batch| Arc::clone(&engine).process(batch);
         Proxy {
             batcher: Batcher::with_batches(self.settings, process),
-            script: steps,
+            script,
             circuit,
             observer,
             phase,
@@ -184,7 +191,7 @@ impl Proxy {
             crate::json::MAX_DEPTH,
         )
         .unwrap();
-        let options = options(&job, Instant::now() + stays);
+        let options = options(Shape::jobs(), &job, Instant::now() + stays);
         self.batcher.submit_with(job, options).unwrap()
     }
 

@@ -1,6 +1,6 @@
 //! What an operator asks: alive, ready, the settings, and a flush.
 
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 
@@ -31,9 +31,15 @@ pub(super) async fn config(State(admin): State<Admin>) -> Response {
     (headers, admin.config.to_string()).into_response()
 }
 
-/// `POST /flush`: sends what waits, and answers before it has gone.
-pub(super) async fn flush(State(admin): State<Admin>) -> Response {
-    let jobs = admin.route().batcher.flush();
+/// `POST /flush`: sends what waits, on all routes or with `?route=NAME` on that one, and
+/// answers before it has gone.
+pub(super) async fn flush(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Response {
+    let chosen = match admin.chosen(query.as_deref()) {
+        Ok(chosen) => chosen,
+        Err(unknown) => return unknown.into_response(),
+    };
+    let routes = chosen.routes.iter();
+    let jobs: usize = routes.map(|it| it.route.batcher.flush()).sum();
     let headers = [
         (CONTENT_TYPE, "application/json"),
         (CACHE_CONTROL, NO_STORE),

@@ -95,10 +95,20 @@ impl<B: Body<Data = Bytes> + Unpin> Reading<B> {
         ))
     }
 
+    /// What was read, with what is too much of it; what is still to come; and the charge
+    /// for the first.
+    pub fn into_parts(self) -> (Bytes, B, Charge) {
+        let begun = self.whole.unwrap_or_else(|| self.come.freeze());
+        (begun, self.body, self.charge)
+    }
+
     fn take(&mut self, data: Bytes) -> Result<(), BodyError> {
-        let left = self.left.checked_sub(data.len());
-        self.left = left.ok_or(BodyError::TooLarge)?;
         self.charge.received(data.len());
+        let Some(left) = self.left.checked_sub(data.len()) else {
+            self.come.extend_from_slice(&data);
+            return Err(BodyError::TooLarge);
+        };
+        self.left = left;
         if data.len() == self.announced && !data.is_empty() {
             self.whole = Some(match data.len() {
                 ..OWN_BUFFER => Bytes::copy_from_slice(&data),

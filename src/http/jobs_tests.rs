@@ -2,51 +2,29 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::task::Context;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::Router;
+use tokio::time::Instant;
 
-use super::super::{Answers, Buffered, Caller, HostNames, JobsInner, jobs_router};
+use super::super::{Buffered, Caller, HostNames, JobsInner, jobs_router};
 use super::*;
-use crate::batcher::{Batcher, Settings};
-use crate::engine::circuit::Circuit;
-use crate::job::RouteName;
-use crate::observe::{Bounds, Observer};
-use crate::route::Route;
-use crate::shape::{Limits, Shape};
+use crate::engine::Phase;
+use crate::route;
 
 fn jobs() -> Jobs {
-    let bounds = Bounds {
-        max_size: 1,
-        max_bytes: 1,
-    };
     Jobs::from(JobsInner {
-        route: Arc::new(Route {
-            name: RouteName::jobs(),
-            shape: Arc::clone(Shape::jobs()),
-            limits: Limits {
-                max_depth: 1,
-                max_items: 1,
-                max_bytes: 1,
-            },
-            forward_headers: Box::default(),
-            batcher: Batcher::with_batches(Settings::default(), async |_| ()),
-            circuit: Arc::new(Circuit::new(0, Duration::ZERO)),
-            observer: Arc::new(Observer::new(bounds)),
-            idempotent: false,
-        }),
+        routes: route::tests::jobs(),
         hosts: HostNames::default(),
         buffered: Buffered::new(1_000, 100),
         max_body: 100,
-        max_depth: 1,
         request_timeout: Duration::from_secs(1),
         read_timeout: Duration::from_secs(1),
-        answers: Answers {
-            timing: false,
-            idempotent: false,
-        },
+        timing: false,
         phase: tokio::sync::watch::channel(Phase::Running).1,
         later: None,
+        passthrough: None,
     })
 }
 
@@ -68,22 +46,19 @@ impl http_body::Body for Panics {
 #[tokio::test]
 async fn a_request_whose_handler_panics_is_counted_once() {
     let jobs = jobs();
-    let caller = Caller::new(
-        jobs.clone(),
-        &jobs.route.batcher,
-        jobs_router(jobs.clone()),
-        None,
-    );
+    let route = jobs.routes.first();
+    let batchers = [route.batcher.clone()].into();
+    let caller = Caller::new(jobs.clone(), &batchers, jobs_router(&jobs), None);
     let request = Request::post("/jobs").header("host", "localhost");
     let answer = caller.serve(request.body(Panics).unwrap()).await;
     assert_eq!(answer.status(), 500);
-    let metrics = &jobs.route.observer.metrics;
+    let metrics = &route.observer.metrics;
     assert_eq!(metrics.refusals().to_string(), "internal=1");
     assert_eq!(metrics.outcomes().to_string(), "");
     assert_eq!(jobs.buffered.bytes(), 0);
 
     let panics = Router::new().fallback(async || -> () { panic!("in a route") });
-    let caller = Caller::new(jobs.clone(), &jobs.route.batcher, panics, None);
+    let caller = Caller::new(jobs.clone(), &batchers, panics, None);
     let request = Request::get("/nowhere").header("host", "localhost");
     let answer = caller.serve(request.body(Panics).unwrap()).await;
     assert_eq!(answer.status(), 500);
@@ -94,15 +69,16 @@ async fn a_request_whose_handler_panics_is_counted_once() {
         (CountedBy::Batcher, ""),
         (CountedBy::Outcome(Instant::now()), "internal=1"),
     ] {
-        let jobs = jobs.clone();
+        let route = Arc::clone(route);
         let handler = async move {
-            let _uncounted = Uncounted { jobs: &jobs, stage };
+            let mut uncounted = Uncounted::new(&*route);
+            uncounted.stage = stage;
             panic!("in the handler")
         };
         let panicked: Result<(), _> = tokio::spawn(handler).await;
         assert!(panicked.unwrap_err().is_panic());
         assert_eq!(metrics.outcomes().to_string(), outcomes);
     }
-    drop(Uncounted::new(&jobs));
+    drop(Uncounted::new(&**route));
     assert_eq!(metrics.refusals().to_string(), "internal=2");
 }

@@ -17,7 +17,7 @@ mod last_event_id;
 mod line;
 mod record;
 
-pub(super) use for_later::ForLater;
+pub(super) use for_later::{ForLater, IDEMPOTENCY_KEY, without_stream};
 pub use lane::Lane;
 
 use std::time::Duration;
@@ -38,9 +38,9 @@ use super::context::Jobs;
 use super::nosniff::nosniff;
 use super::prefer::Preferences;
 use super::problem::Problem;
-use crate::batcher::Source;
-use crate::engine::outcome::JobResult;
-use crate::job::{Handle, Job};
+use super::refusal::refuse_elsewhere;
+use super::sender::Senders;
+use crate::job::Handle;
 use crate::later::record::{Record, StreamName};
 use crate::later::{FetchError, Later, Look};
 
@@ -92,12 +92,9 @@ impl Resource {
         Some(Self { later, method, at })
     }
 
-    /// Answers the request of this source.
-    pub async fn answer(
-        self,
-        jobs: &Jobs,
-        source: &Source<Job, JobResult>,
-    ) -> Response<AnswerBody> {
+    /// Answers the request, which came over the connection of these.
+    pub async fn answer(self, senders: &Senders) -> Response<AnswerBody> {
+        let jobs = senders.jobs();
         let Self { later, method, at } = self;
         let is_head = method == Method::HEAD;
         let reads = is_head || method == Method::GET;
@@ -111,7 +108,7 @@ impl Resource {
                 match handle {
                     Ok(handle) if reads => match wait.filter(|wait| !wait.is_zero()) {
                         Some(wait) => {
-                            let _occupied = source.occupied();
+                            let _occupied = senders.occupied();
                             let until = Instant::now() + wait.min(jobs.request_timeout);
                             fetched(jobs, later.fetch_finished(handle, look, until).await)
                         }
@@ -134,13 +131,13 @@ impl Resource {
                     true => Body::empty(),
                     false => {
                         let events = Events::new(&later, name, format, after);
-                        Body::new(EventsBody::new(events, &jobs.buffered, source.occupied()))
+                        Body::new(EventsBody::new(events, &jobs.buffered, senders.occupied()))
                     }
                 };
                 stream(format, body)
             }),
         };
-        let answer = answer.unwrap_or_else(|problem| jobs.refuse(problem));
+        let answer = answer.unwrap_or_else(|problem| refuse_elsewhere(&jobs.routes, problem));
         match is_head {
             true => without_body(answer),
             false => answer,

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::{Method, Request, Response, Version};
+use axum::http::{Method, Request, Response};
 use axum::response::IntoResponse;
 use axum::{BoxError, Router};
 use bytes::Bytes;
@@ -16,42 +16,39 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::answer::{Answer, internal};
 use super::answer_body::AnswerBody;
 use super::authority::HostNames;
+use super::calls;
 use super::context::Jobs;
+use super::forward::pass_through;
 use super::gate::Gate;
-use super::jobs::{Posted, Sender, Uncounted};
+use super::jobs::Posted;
 use super::later::Resource;
 use super::problem::Problem;
-use super::routes::JOBS;
-use crate::batcher::Batcher;
-use crate::engine::outcome::JobResult;
-use crate::job::Job;
+use super::refusal::{refuse, refuse_elsewhere};
+use super::routes::HEALTHZ;
+use super::sender::{Batchers, Senders};
+use super::uncounted::Uncounted;
+use crate::route::JOBS;
 use crate::server::connections::Permit;
 use crate::server::{self, Limits};
 
 /// A connection of the jobs listener.
 pub struct Caller {
     gate: Gate,
-    sender: Arc<Sender>,
+    senders: Arc<Senders>,
+    /// The number of the route whose calls are found without a look at the table.
+    jobs: Option<usize>,
     others: Router,
 }
 
 impl Caller {
-    /// Somebody who has just connected. `others` are the paths of
-    /// [`super::jobs_router`]; what a caller's jobs fill is processed on the runtime of
-    /// `batcher`. The connection has reached us at `local`, as far as the system
-    /// tells.
-    pub fn new(
-        jobs: Jobs,
-        batcher: &Batcher<Job, JobResult>,
-        others: Router,
-        local: Option<IpAddr>,
-    ) -> Self {
-        let gate = Gate::of_caller(&jobs.hosts, local);
-        let source = batcher.source();
-        let sender = Arc::new(Sender { jobs, source });
+    /// Somebody who has just connected. `batchers` are those of the worker that serves the
+    /// connection, which has reached us at `local`, as far as the system tells. `others`
+    /// are the paths of [`super::jobs_router`].
+    pub fn new(jobs: Jobs, batchers: &Batchers, others: Router, local: Option<IpAddr>) -> Self {
         Self {
-            gate,
-            sender,
+            gate: Gate::of_caller(&jobs.hosts, local),
+            jobs: jobs.routes.plain_jobs(),
+            senders: Arc::new(Senders::new(jobs, Arc::clone(batchers))),
             others,
         }
     }
@@ -64,40 +61,87 @@ impl Caller {
     where
         B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
     {
-        let jobs = &self.sender.jobs;
-        let refused = |problem| Answer::ready(jobs.refuse(problem));
+        let routes = &self.senders.jobs().routes;
         let dispatch = || {
             if let Err(problem) = self.gate.check(&request) {
-                return refused(problem);
+                return Answer::ready(refuse_elsewhere(routes, problem));
             }
-            if request.version() == Version::HTTP_2 {
-                self.sender.source.set_multiplexed();
-            }
-            if request.uri().path() != JOBS || request.method() != Method::POST {
-                let uncounted = Uncounted::new(jobs.clone());
-                if let Some(resource) = Resource::of(jobs, &request) {
-                    let sender = Arc::clone(&self.sender);
-                    return Answer::boxed(async move {
-                        let _uncounted = uncounted;
-                        resource.answer(&sender.jobs, &sender.source).await
-                    });
-                }
-                return Answer::routed(self.others.clone(), request.map(Body::new), uncounted);
-            }
-            match Posted::new(jobs, request) {
-                Ok(mut posted) => match posted.for_later() {
-                    None => Answer::Job {
-                        answer: posted.answer(Arc::clone(&self.sender)),
-                    },
-                    Some(for_later) => {
-                        Answer::boxed(posted.hand_in(Arc::clone(&self.sender), for_later))
-                    }
-                },
-                Err(problem) => refused(problem),
+            match self.jobs {
+                Some(jobs) if is_job(&request) => self.job(jobs, request),
+                _ => self.other(request),
             }
         };
-        Answer::guarded(dispatch, || jobs.refuse(Problem::internal()))
+        Answer::guarded(dispatch, || refuse_elsewhere(routes, Problem::internal()))
     }
+
+    /// Answers a job of the route of this number, which takes nothing else of a request.
+    fn job<B>(
+        &self,
+        route: usize,
+        request: Request<B>,
+    ) -> Answer<impl Future<Output = Response<AnswerBody>> + Send + use<B>>
+    where
+        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+    {
+        let sender = self.senders.of(route, request.version());
+        match Posted::new(&sender.jobs, request) {
+            Ok(mut posted) => match posted.for_later() {
+                None => Answer::Job {
+                    answer: posted.answer(Arc::clone(sender)),
+                },
+                Some(for_later) => {
+                    let (senders, sender) = (Arc::clone(&self.senders), Arc::clone(sender));
+                    Answer::boxed(posted.hand_in(senders, sender, for_later))
+                }
+            },
+            Err(problem) => Answer::ready(refuse(&sender.route, problem)),
+        }
+    }
+
+    /// Answers anything else: on the proxy's own paths, then on those of routes, then on
+    /// any.
+    fn other<B, F>(&self, request: Request<B>) -> Answer<F>
+    where
+        B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+        F: Future<Output = Response<AnswerBody>>,
+    {
+        self.senders.heed(request.version());
+        let jobs = self.senders.jobs();
+        let routes = &jobs.routes;
+        let path = request.uri().path();
+        let uncounted = || Uncounted::new(Arc::clone(routes.first()));
+        if let Some(resource) = Resource::of(jobs, &request) {
+            let (senders, uncounted) = (Arc::clone(&self.senders), uncounted());
+            return Answer::boxed(async move {
+                let _uncounted = uncounted;
+                resource.answer(&senders).await
+            });
+        }
+        if path == HEALTHZ {
+            return Answer::routed(self.others.clone(), request.map(Body::new), uncounted());
+        }
+        if let Some(found) = routes.at(path) {
+            let route = found.route;
+            if found.walks() {
+                return Answer::ready(refuse(&routes.all()[route], Problem::dot_segment()));
+            }
+            let captures = found.captures.into_iter().map(Box::from).collect();
+            let senders = Arc::clone(&self.senders);
+            return Answer::boxed(calls::answer(senders, route, request, captures));
+        }
+        if let Some(target) = &jobs.passthrough {
+            let (target, routes, uncounted) = (target.clone(), routes.clone(), uncounted());
+            return Answer::boxed(async move {
+                let _uncounted = uncounted;
+                pass_through(&target, &routes, request).await
+            });
+        }
+        Answer::routed(self.others.clone(), request.map(Body::new), uncounted())
+    }
+}
+
+fn is_job<B>(request: &Request<B>) -> bool {
+    request.uri().path() == JOBS && request.method() == Method::POST
 }
 
 /// Serves one connection of the jobs listener until it ends.

@@ -7,8 +7,9 @@ use serde::Serialize;
 
 use super::buffered::Buffered;
 use crate::later::Later;
-use crate::observe::advice;
-use crate::route::{Route, Routes};
+use crate::observe::live::Recent;
+use crate::observe::{Moment, Observer, RecordBounds, Records, advice};
+use crate::route::Route;
 
 /// `Cache-Control` of what an operator is told: it is of the moment, and nobody
 /// else's.
@@ -18,17 +19,16 @@ pub(super) const NO_STORE: &str = "no-store";
 #[derive(Clone, Debug)]
 pub struct Admin {
     /// What is served: at least one.
-    pub routes: Routes,
+    pub routes: Arc<[Watched]>,
+    /// Who is told what is the process's: of what comes to no route, of the log, and of the store of
+    /// jobs for later.
+    pub observer: Arc<Observer>,
     /// Whether to send traffic here.
     pub ready: Arc<AtomicBool>,
     /// The settings in force as TOML, secrets redacted.
     pub config: Arc<str>,
     /// The same one by one.
     pub settings: Arc<[Setting]>,
-    /// Those of them that the live page draws, but for the slots.
-    pub limits: Limits,
-    /// Those that the advice looks at.
-    pub advice: advice::Limits,
     /// The jobs for later, unless none are taken.
     pub later: Option<Later>,
     /// What is in memory before a job is queued and after it is answered.
@@ -36,9 +36,17 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// The first route.
-    pub(super) fn route(&self) -> &Route {
-        &self.routes.all()[0]
+    /// The jobs for later, if such are taken.
+    pub(super) fn records(&self) -> Option<Records> {
+        let later = self.later.as_ref()?;
+        let settings = later.settings();
+        Some(Records {
+            counts: later.counts(),
+            bounds: RecordBounds {
+                records: settings.max_jobs,
+                bytes: settings.max_bytes,
+            },
+        })
     }
 
     /// Whether to send traffic here.
@@ -47,8 +55,38 @@ impl Admin {
     }
 }
 
-/// What is in force, for the page.
-#[derive(Clone, Debug, Serialize)]
+/// A route, and what of its settings is shown.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    /// The route.
+    pub route: Arc<Route>,
+    /// What the live page draws, but for the slots.
+    pub limits: Limits,
+    /// What the advice looks at.
+    pub advice: advice::Limits,
+}
+
+impl Watched {
+    /// What it is called.
+    pub(super) fn name(&self) -> &str {
+        self.route.name.as_str()
+    }
+
+    /// What happened lately on it, up to one moment.
+    pub(super) fn recent(&self, records: Option<Records>) -> Recent {
+        let batcher = || self.route.batcher.observe();
+        self.route.observer.recent(batcher, records)
+    }
+
+    /// What is counted of it at one moment.
+    pub(super) fn moment(&self) -> Moment {
+        let batcher = || self.route.batcher.snapshot();
+        self.route.observer.one_moment(batcher)
+    }
+}
+
+/// What is in force on a route, for the page.
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Limits {
     /// `batch.max_size`.
     pub max_size: usize,
@@ -66,11 +104,27 @@ pub struct Limits {
     pub queue_bytes: usize,
 }
 
+impl Limits {
+    /// What two routes may hold and send at once; of how one batch is, the most.
+    #[must_use]
+    pub(super) fn with(self, other: Self) -> Self {
+        Self {
+            max_size: self.max_size.max(other.max_size),
+            max_bytes: self.max_bytes.max(other.max_bytes),
+            max_wait_ms: self.max_wait_ms.max(other.max_wait_ms),
+            max_in_flight: self.max_in_flight + other.max_in_flight,
+            adaptive_in_flight: self.adaptive_in_flight || other.adaptive_in_flight,
+            queue_jobs: self.queue_jobs + other.queue_jobs,
+            queue_bytes: self.queue_bytes + other.queue_bytes,
+        }
+    }
+}
+
 /// One setting as TOML, secrets redacted.
 #[derive(Clone, Debug, Serialize)]
 pub struct Setting {
     /// Its name.
-    pub key: &'static str,
+    pub key: String,
     /// Its value.
     pub value: String,
 }

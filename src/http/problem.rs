@@ -11,7 +11,7 @@ use std::borrow::Cow;
 
 use axum::body::Body;
 use axum::http::header::{ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::Serialize;
@@ -21,6 +21,7 @@ use super::nosniff::nosniff;
 use crate::code::Code;
 use crate::engine::outcome::Dispatched;
 use crate::job_id::JobId;
+use crate::shape::{self, Shape};
 
 /// `Retry-After` of a proxy that holds as much in memory as it may: what callers
 /// send and take keeps it moving.
@@ -98,6 +99,13 @@ impl Problem {
         Self::new(Code::InvalidRequest, detail)
     }
 
+    /// For a header that is there twice, though it travels with the batch.
+    pub fn header_twice(name: &HeaderName) -> Self {
+        let detail =
+            format!("the request has more than one {name}, which travels with it; send one");
+        Self::new(Code::InvalidRequest, detail)
+    }
+
     /// For a host that is none of this listener's.
     pub fn misdirected() -> Self {
         Self::new(
@@ -116,8 +124,13 @@ impl Problem {
     }
 
     /// For a path that does not exist.
-    pub fn not_found(detail: &'static str) -> Self {
+    pub fn not_found(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Code::NotFound, detail)
+    }
+
+    /// For a path that would walk up the upstream's.
+    pub fn dot_segment() -> Self {
+        Self::not_found("the path has a segment that is . or ..")
     }
 
     /// For a method that a path does not have; `allow` lists those it has.
@@ -304,6 +317,34 @@ impl Problem {
 impl Problem {
     /// Status, headers and body of its answer.
     pub fn into_parts(self) -> (StatusCode, HeaderMap, Bytes) {
+        let json = HeaderValue::from_static("application/problem+json");
+        (self.0.status, self.headers(json), self.document().into())
+    }
+
+    /// The same, in the form that the callers of a shape understand.
+    pub fn into_form(self, shape: &Shape) -> (StatusCode, HeaderMap, Bytes) {
+        let document = self.document();
+        let id = self.0.id.as_ref();
+        let id = id.and_then(|id| serde_json::to_vec(id).ok());
+        let body = shape.problem(shape::Problem {
+            detail: &self.0.detail,
+            code: self.0.code.as_str(),
+            status: self.0.status.as_u16(),
+            id: id.as_deref(),
+            document: &document,
+        });
+        let status = shape.problem_status();
+        let status = status.and_then(|it| StatusCode::from_u16(it).ok());
+        let status = status.unwrap_or(self.0.status);
+        let (content_type, body) = match body {
+            Some(body) => ("application/json", body),
+            None => ("application/problem+json", document.into()),
+        };
+        let content_type = HeaderValue::from_static(content_type);
+        (status, self.headers(content_type), body)
+    }
+
+    fn document(&self) -> Vec<u8> {
         let document = Document {
             r#type: format!("urn:microbatch:problem:{}", self.0.code),
             title: status::title(self.0.code),
@@ -322,11 +363,13 @@ impl Problem {
             pointer: self.0.pointer,
         };
         // A struct of strings and numbers always serializes.
-        let body = serde_json::to_vec(&document).unwrap_or_default();
+        serde_json::to_vec(&document).unwrap_or_default()
+    }
+
+    fn headers(&self, content_type: HeaderValue) -> HeaderMap {
         let mut headers = HeaderMap::new();
         nosniff(&mut headers);
-        let json = HeaderValue::from_static("application/problem+json");
-        headers.insert(CONTENT_TYPE, json);
+        headers.insert(CONTENT_TYPE, content_type);
         if let Some(seconds) = self.0.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
@@ -339,7 +382,7 @@ impl Problem {
         if self.0.code == Code::ShuttingDown {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        (self.0.status, headers, body.into())
+        headers
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::http::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Response, StatusCode};
 use bytes::Bytes;
@@ -17,20 +18,13 @@ use crate::engine::context::BatchContext;
 use crate::engine::outcome::{Failure, JobOutcome, JobResult};
 use crate::job_id::JobId;
 use crate::later::answer::Answer;
+use crate::route::Route;
+use crate::shape::Spliced;
 
 const BATCH_ID: HeaderName = HeaderName::from_static("x-batch-id");
 const BATCH_SIZE: HeaderName = HeaderName::from_static("x-batch-size");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-
-/// How answers look, whoever gets them and whenever.
-#[derive(Clone, Copy, Debug)]
-pub struct Answers {
-    /// Whether they tell where their time went.
-    pub timing: bool,
-    /// Whether doing a job twice does no harm.
-    pub idempotent: bool,
-}
 
 /// The whole answer to a job. A caller that waits gets it as a response, and one that
 /// comes back as it was kept: there is no other way to make either.
@@ -40,25 +34,38 @@ pub(super) struct Rendered {
     pub code: Code,
     status: StatusCode,
     headers: HeaderMap,
-    body: Bytes,
+    body: Spliced,
 }
 
 impl Rendered {
-    /// What the job of this id is answered.
+    /// What the job of this id is answered, which came to this route.
     #[inline]
     pub fn of(
-        answers: Answers,
+        route: &Route,
+        timing: bool,
         id: Option<&JobId>,
         answer: Result<JobResult, batcher::Error>,
     ) -> Self {
         match answer {
-            Ok(result) => Self::of_result(answers, id, result),
-            Err(error) => Problem::from(error).of(id).into(),
+            Ok(result) => Self::of_result(route, timing, id, result),
+            Err(error) => Self::problem(route, Problem::from(error).of(id)),
+        }
+    }
+
+    /// What the proxy says itself, in the form that the route's callers understand.
+    pub fn problem(route: &Route, problem: Problem) -> Self {
+        let code = problem.code();
+        let (status, headers, body) = problem.into_form(&route.shape);
+        Self {
+            code,
+            status,
+            headers,
+            body: Spliced::One(body),
         }
     }
 
     #[inline]
-    fn of_result(answers: Answers, id: Option<&JobId>, result: JobResult) -> Self {
+    fn of_result(route: &Route, timing: bool, id: Option<&JobId>, result: JobResult) -> Self {
         let JobResult {
             outcome,
             earlier,
@@ -66,8 +73,8 @@ impl Rendered {
             queued,
             upstream,
         } = result;
-        let mut headers = headers(answers, &batch);
-        if answers.timing {
+        let mut headers = headers(timing, &batch);
+        if timing {
             headers.insert(SERVER_TIMING, server_timing(queued, upstream));
         }
         let (code, status, body) = match outcome {
@@ -78,36 +85,42 @@ impl Rendered {
                 if let Some(own) = own {
                     headers.extend(HeaderMap::clone(&own));
                 }
+                if reply.body.is_empty() {
+                    headers.remove(CONTENT_TYPE);
+                }
                 let code = match reply.is_error {
                     true => Code::JobError,
                     false => Code::Ok,
                 };
-                (code, status::of_reply(&reply), reply.body.into_bytes())
+                (code, status::of_reply(&reply), reply.body)
             }
             JobOutcome::AsItCame {
                 status,
                 passthrough,
             } => {
+                let body = Spliced::One(passthrough.bytes);
+                headers.remove(CONTENT_TYPE);
                 headers.extend(passthrough.headers);
-                (Code::Ok, status::of_success(status), passthrough.bytes)
+                (Code::Ok, status::of_success(status), body)
             }
             JobOutcome::Taken => {
                 headers.remove(CONTENT_TYPE);
-                (Code::Ok, status::TAKEN, Bytes::new())
+                (Code::Ok, status::TAKEN, Spliced::One(Bytes::new()))
             }
             JobOutcome::Failed(failure) => match own_words(&failure) {
                 Some((status, own, body)) => {
+                    headers.remove(CONTENT_TYPE);
                     headers.extend(own);
-                    (failure.code(), status, body)
+                    (failure.code(), status, Spliced::One(body))
                 }
                 None => {
                     let problem = Problem::from(&failure).after(earlier);
                     let problem = problem.of(id).in_batch(batch.id);
-                    let problem = match answers.idempotent {
+                    let problem = match route.idempotent {
                         true => problem.idempotent(),
                         false => problem,
                     };
-                    let told = Self::from(problem);
+                    let told = Self::problem(route, problem);
                     headers.extend(told.headers);
                     (failure.code(), told.status, told.body)
                 }
@@ -124,13 +137,25 @@ impl Rendered {
     /// For a caller that waits: charged to the account until it is taken.
     #[inline]
     pub fn into_response(self, account: &Arc<Buffered>) -> Response<AnswerBody> {
-        respond(self.status, self.headers, self.body, account)
+        let charge = account.charge(self.body.len());
+        let body = match self.body {
+            Spliced::One(body) => AnswerBody::result(body, charge),
+            Spliced::Many(pieces) => AnswerBody::spliced(pieces, charge),
+        };
+        response(self.status, self.headers, body)
+    }
+
+    /// For a request that was refused, which is little.
+    pub fn into_uncharged(self) -> Response<AnswerBody> {
+        let body = AnswerBody::from(Body::from(self.body.into_bytes()));
+        response(self.status, self.headers, body)
     }
 
     /// For one that comes back: all but what is about the connection.
     pub fn into_kept(mut self) -> Answer {
         self.headers.remove(CONNECTION);
-        Answer::new(self.code, self.status, &self.headers, &self.body)
+        let body = self.body.into_bytes();
+        Answer::new(self.code, self.status, &self.headers, &body)
     }
 }
 
@@ -142,7 +167,7 @@ impl From<Problem> for Rendered {
             code,
             status,
             headers,
-            body,
+            body: Spliced::One(body),
         }
     }
 }
@@ -156,20 +181,25 @@ pub(super) fn respond(
     account: &Arc<Buffered>,
 ) -> Response<AnswerBody> {
     let charge = account.charge(body.len());
-    let mut response = Response::new(AnswerBody::result(body, charge));
+    response(status, headers, AnswerBody::result(body, charge))
+}
+
+#[inline]
+fn response(status: StatusCode, headers: HeaderMap, body: AnswerBody) -> Response<AnswerBody> {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
 }
 
 /// What all answers to the jobs of a batch say; they are put together once.
-fn headers(answers: Answers, batch: &BatchContext) -> HeaderMap {
+fn headers(timing: bool, batch: &BatchContext) -> HeaderMap {
     let headers = batch.answer_headers.get_or_init(|| {
         let mut headers = HeaderMap::with_capacity(5);
         headers.insert(CONTENT_TYPE, JSON);
         headers.insert(BATCH_ID, batch.id_header.clone());
         headers.insert(BATCH_SIZE, batch.size_header.clone());
-        if answers.timing {
+        if timing {
             // The place for each job's own.
             headers.insert(SERVER_TIMING, HeaderValue::from_static(""));
         }
@@ -217,13 +247,11 @@ fn push_ms(push: &mut impl FnMut(&[u8]), duration: Duration) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::route;
 
-    #[test]
-    fn what_is_kept_is_what_a_caller_gets_but_for_the_connection() {
-        let answers = Answers {
-            timing: true,
-            idempotent: false,
-        };
+    #[tokio::test]
+    async fn what_is_kept_is_what_a_caller_gets_but_for_the_connection() {
+        let routes = route::tests::jobs();
         let id = JobId::parse("7").unwrap();
         let account = Buffered::new(usize::MAX, 1);
         for error in [
@@ -234,7 +262,7 @@ mod tests {
             },
             batcher::Error::Dropped,
         ] {
-            let rendered = || Rendered::of(answers, Some(&id), Err(error.clone()));
+            let rendered = || Rendered::of(routes.first(), true, Some(&id), Err(error.clone()));
             let kept = rendered().into_kept();
             let mut told = rendered().into_response(&account);
             let closes = told.headers_mut().remove(CONNECTION).is_some();

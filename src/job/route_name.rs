@@ -24,6 +24,11 @@ impl RouteName {
         Self("jobs".into())
     }
 
+    /// Whether it is that one.
+    pub fn is_jobs(&self) -> bool {
+        self.as_str() == "jobs"
+    }
+
     /// As it is written.
     pub fn as_str(&self) -> &str {
         &self.0

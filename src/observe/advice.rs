@@ -19,31 +19,86 @@ pub use backlog::{Backlog, BacklogLimits};
 pub use figures::{Figures, Limits};
 pub use sentence::{Advice, Kind};
 
-/// Everything there is to say, what dominates first; never nothing.
-pub fn advise(figures: &Figures, limits: &Limits) -> Vec<Advice> {
-    let mut advice = match only(figures, limits) {
-        Some(only) => vec![only],
-        None => all(figures, limits),
-    };
-    advice.extend(later::all(figures, limits));
-    if advice.iter().any(|it| it.kind == Kind::Problem) {
-        advice.retain(|it| it.kind != Kind::Good);
-    }
-    if advice.is_empty() {
-        advice.push(batching::fine(figures));
-    }
-    advice.extend(load::lines_dropped(figures));
-    advice.sort_by_key(|it| it.kind);
-    advice
+/// A route, as the advice about a process sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// Its name.
+    pub route: &'a str,
+    /// What happened on it.
+    pub figures: &'a Figures,
+    /// What it is to go by.
+    pub limits: &'a Limits,
 }
 
-/// What leaves nothing else to say: where nothing gets through, or nothing comes in,
-/// batches are as they are for that reason.
+/// Everything there is to say of a process with these routes, on which `whole` happened in
+/// all; what dominates first, and never nothing. Where there are several each sentence about
+/// one begins with its name.
+pub fn advise(routes: &[Subject<'_>], whole: &Figures) -> Vec<Advice> {
+    let Some(first) = routes.first() else {
+        return Vec::new();
+    };
+    let mut said: Vec<(Rank, Advice)> = Vec::new();
+    // Of two that are as bad the one with more to do is told first.
+    let mut busiest: Vec<_> = routes.iter().collect();
+    busiest.sort_by_key(|it| std::cmp::Reverse(it.figures.jobs + it.figures.refused));
+    let several = routes.len() > 1;
+    for route in busiest {
+        let of_route = of_route(route.figures, route.limits).into_iter();
+        said.extend(of_route.map(|(rank, advice)| match several {
+            true => (rank, advice.on(route.route)),
+            false => (rank, advice),
+        }));
+    }
+    if said.iter().all(|(rank, _)| *rank != Rank::Only) {
+        let jobs = routes.iter().any(|it| it.route == "jobs");
+        said.extend(load::no_jobs(whole, jobs).map(|it| (Rank::Only, it)));
+    }
+    let of_store = later::of_store(whole, first.limits).into_iter();
+    said.extend(of_store.map(|it| (Rank::Store, it)));
+    if said.iter().any(|(_, it)| it.kind == Kind::Problem) {
+        said.retain(|(_, it)| it.kind != Kind::Good);
+    }
+    if said.is_empty() {
+        said.push((Rank::Last, batching::fine(whole)));
+    }
+    said.extend(load::lines_dropped(whole).map(|it| (Rank::Last, it)));
+    said.sort_by_key(|(rank, it)| (it.kind, *rank));
+    said.into_iter().map(|(_, advice)| advice).collect()
+}
+
+/// Which of two sentences goes first that are as pressing.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    /// It leaves nothing else to say.
+    Only,
+    Callers,
+    Store,
+    Later,
+    Last,
+}
+
+fn of_route(figures: &Figures, limits: &Limits) -> Vec<(Rank, Advice)> {
+    let callers = match only(figures, limits) {
+        Some(only) => vec![(Rank::Only, only)],
+        // Nothing is to be said of batches where there are none.
+        None if load::is_quiet(figures) => Vec::new(),
+        None => ranked(Rank::Callers, all(figures, limits)),
+    };
+    let later = ranked(Rank::Later, later::of_jobs(figures, limits));
+    callers.into_iter().chain(later).collect()
+}
+
+fn ranked(rank: Rank, advice: Vec<Advice>) -> Vec<(Rank, Advice)> {
+    advice.into_iter().map(|it| (rank, it)).collect()
+}
+
+/// What leaves nothing else to say of a route: where nothing gets through, batches are as
+/// they are for that reason.
 fn only(figures: &Figures, limits: &Limits) -> Option<Advice> {
     failing::circuit_open(figures, limits)
         .or_else(|| failing::outage(figures, limits))
         .or_else(|| failing::exodus(figures, limits))
-        .or_else(|| load::no_jobs(figures))
+        .or_else(|| load::all_refused(figures))
 }
 
 fn all(figures: &Figures, limits: &Limits) -> Vec<Advice> {

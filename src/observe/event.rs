@@ -35,7 +35,9 @@ pub enum Event {
     BatchLeft {
         /// How many jobs are in it.
         jobs: usize,
-        /// The bytes of its array.
+        /// How many items those have together.
+        items: usize,
+        /// The bytes of its body.
         bytes: usize,
         /// Why it leaves.
         reason: FlushReason,
@@ -80,6 +82,11 @@ pub enum Event {
     BudgetExhausted,
     /// A batch is sent again in halves.
     Split(SplitCause),
+    /// A call is forwarded by itself, as it came.
+    Alone {
+        /// Why it is not merged: one of [`ALONE`].
+        why: &'static str,
+    },
     /// Results belonged to no job.
     Unmatched(Unmatched),
     /// A batch has failed as a whole.
@@ -105,7 +112,14 @@ pub enum Event {
         /// What.
         step: StoreStep,
     },
+    /// A request to a path of no route was passed through.
+    PassedThrough,
 }
+
+/// Every reason there is for a call to be forwarded by itself.
+pub const ALONE: [&str; 9] = [
+    "method", "type", "encoding", "form", "size", "upgrade", "stream", "key", "header",
+];
 
 /// Why a batch was split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,13 +128,15 @@ pub enum SplitCause {
     TooLarge,
     /// It was answered a status of `upstream.split_on`.
     Status,
+    /// It was answered by one error for all.
+    Refused,
 }
 
 impl SplitCause {
     /// Every cause there is.
-    pub const ALL: [Self; 2] = [Self::TooLarge, Self::Status];
+    pub const ALL: [Self; 3] = [Self::TooLarge, Self::Status, Self::Refused];
 
-    /// That of a batch which was answered this status.
+    /// That of a batch which was refused by this status.
     pub fn of(status: Option<u16>) -> Self {
         match status {
             Some(413) => Self::TooLarge,
@@ -133,6 +149,7 @@ impl SplitCause {
         match self {
             Self::TooLarge => "too-large",
             Self::Status => "status",
+            Self::Refused => "refused",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The log lines of failed batches: one by one up to ten in ten seconds, then as a
-//! count by outcome, which is told when the ten seconds are over or with the next
-//! line, so that an outage does not flood the log.
+//! count by outcome and by route, which is told when the ten seconds are over or with the
+//! next line, so that an outage does not flood the log, however many routes it is of.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,9 +20,12 @@ const LINES: u32 = 10;
 /// … within this time.
 const SPAN: Duration = Duration::from_secs(10);
 
-/// Tells of failed batches.
+/// Tells of failed batches, those of all routes.
 #[derive(Clone, Debug)]
-pub struct FailureLog(Arc<Mutex<Throttle<Code>>>);
+pub struct FailureLog(Arc<Mutex<Throttle<Kind>>>);
+
+/// The route of a failed batch, and what it came to.
+type Kind = (Arc<str>, Code);
 
 impl Default for FailureLog {
     fn default() -> Self {
@@ -32,15 +35,16 @@ impl Default for FailureLog {
 
 impl FailureLog {
     /// One more has failed.
-    pub fn tell(&self, failed: &FailedJobs, attempts: u32) {
-        let admission = self.lock().admit(failed.outcome, Instant::now());
+    pub fn tell(&self, route: &Arc<str>, failed: &FailedJobs, attempts: u32) {
+        let kind = (Arc::clone(route), failed.outcome);
+        let admission = self.lock().admit(kind, Instant::now());
         match admission {
             Admission::Told(untold) => {
                 summary(&untold);
-                line(failed, attempts);
+                line(route, failed, attempts);
             }
             Admission::Counted(ends) => {
-                detail(failed, attempts);
+                detail(route, failed, attempts);
                 if let Some(ends) = ends {
                     self.tell_rest_at(ends);
                 }
@@ -67,17 +71,18 @@ impl FailureLog {
         });
     }
 
-    fn lock(&self) -> MutexGuard<'_, Throttle<Code>> {
+    fn lock(&self) -> MutexGuard<'_, Throttle<Kind>> {
         // Nothing panics while it is held.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn summary(untold: &Counts<Code>) {
+fn summary(untold: &Counts<Kind>) {
     if !untold.is_empty() {
         warn!(
             batches = untold.total(),
-            outcomes = %untold,
+            routes = %untold.by(|(route, _)| Arc::clone(route)),
+            outcomes = %untold.by(|&(_, outcome)| outcome),
             "more batches failed"
         );
     }
@@ -85,11 +90,12 @@ fn summary(untold: &Counts<Code>) {
 
 /// What is known of a failed batch, at a level.
 macro_rules! tell {
-    ($level:ident, $failed:expr, $attempts:expr, $message:literal) => {{
+    ($level:ident, $route:expr, $failed:expr, $attempts:expr, $message:literal) => {{
         let failed: &FailedJobs = $failed;
         let answer = failed.answer.as_ref();
         let text = |field: fn(&FailedAnswer) -> &Option<String>| field(answer?).as_deref();
         $level!(
+            route = $route,
             batch_id = %failed.batch_id,
             size = failed.size,
             outcome = failed.outcome.as_str(),
@@ -106,11 +112,11 @@ macro_rules! tell {
     }};
 }
 
-fn line(failed: &FailedJobs, attempts: u32) {
-    tell!(warn, failed, attempts, "batch failed");
+fn line(route: &str, failed: &FailedJobs, attempts: u32) {
+    tell!(warn, route, failed, attempts, "batch failed");
 }
 
 /// One that is only counted so far: at level debug each is seen.
-fn detail(failed: &FailedJobs, attempts: u32) {
-    tell!(debug, failed, attempts, "one more batch failed");
+fn detail(route: &str, failed: &FailedJobs, attempts: u32) {
+    tell!(debug, route, failed, attempts, "one more batch failed");
 }

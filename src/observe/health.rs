@@ -9,7 +9,7 @@ use crate::batcher::Snapshot;
 use crate::code::Code;
 use crate::observe::advice::Kind;
 use crate::observe::live::{Recent, Second};
-use crate::observe::words::{percent, share, things};
+use crate::observe::words::{percent, share, things, things_are};
 
 /// How many seconds are "now", beside the one that is not over.
 const NOW: u64 = 10;
@@ -29,7 +29,23 @@ pub struct Health {
     pub kind: Kind,
     /// It in words.
     pub text: String,
+    /// The route of which it is true, where there are several, and nothing that is true of
+    /// all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
 }
+
+/// What is wrong with a route, the worst first.
+const WORST: [&str; 8] = [
+    "circuit-open",
+    "outage",
+    "departures",
+    "queue-full",
+    "failing",
+    "no-answer",
+    "circuit-probing",
+    "store-failing",
+];
 
 /// What is not counted but looked up.
 #[derive(Clone, Copy, Debug)]
@@ -65,7 +81,40 @@ impl Health {
 
     fn new(state: &'static str, kind: Kind, text: impl Into<String>) -> Self {
         let text = text.into();
-        Self { state, kind, text }
+        let route = None;
+        Self {
+            state,
+            kind,
+            text,
+            route,
+        }
+    }
+
+    /// That of a process with these routes by their names: the worst of them, of which it is
+    /// said which one it is of, and how many others are no better off.
+    pub fn worst<'a>(routes: impl IntoIterator<Item = (&'a str, Self)>) -> Option<Self> {
+        let mut routes: Vec<_> = routes.into_iter().collect();
+        routes.sort_by_key(|(_, it)| (it.kind, WORST.iter().position(|state| *state == it.state)));
+        let others = routes
+            .iter()
+            .skip(1)
+            .filter(|(_, it)| it.kind == routes[0].1.kind);
+        let (others, several) = (others.count() as u64, routes.len() > 1);
+        let (route, mut worst) = routes.into_iter().next()?;
+        if several && worst.is_a_route_s() {
+            let more = match others {
+                0 => String::new(),
+                others => format!(", and {} in trouble", things_are(others, "other route")),
+            };
+            worst.text = format!("{route}: {}{more}", worst.text);
+            worst.route = Some(route.to_owned());
+        }
+        Some(worst)
+    }
+
+    /// Whether it is not as true of any other route.
+    fn is_a_route_s(&self) -> bool {
+        WORST.contains(&self.state) && self.state != "store-failing"
     }
 }
 

@@ -205,3 +205,45 @@ fn now_is_ten_seconds_and_the_running_one() {
         assert_eq!(health.state, state, "{t}");
     }
 }
+
+#[test]
+fn of_several_routes_the_worst_is_told_by_its_name() {
+    let of = |seconds: Vec<Second>, circuit| {
+        let present = Present { circuit, ..PRESENT };
+        Health::of(&recent(seconds), &present)
+    };
+    let well = || of(vec![second(1_000, &[(Ok, 9)], 0)], "closed");
+    let some = || of(vec![second(1_000, &[(Ok, 9), (Timeout, 9)], 0)], "closed");
+    let dead = || of(vec![second(1_000, &[(Timeout, 9)], 0)], "closed");
+    let open = || of(Vec::new(), "open");
+    let table = [
+        (vec![("a", dead())], "every job fails", None),
+        (vec![("a", well()), ("b", well())], "ready", None),
+        (
+            vec![("a", well()), ("b", dead())],
+            "b: every job fails",
+            Some("b"),
+        ),
+        (
+            vec![("a", some()), ("b", dead()), ("c", open()), ("d", well())],
+            "c: circuit open, jobs are refused, and 2 other routes are in trouble",
+            Some("c"),
+        ),
+    ];
+    for (routes, text, route) in table {
+        let worst = Health::worst(routes).unwrap();
+        assert_eq!((&*worst.text, worst.route.as_deref()), (text, route));
+    }
+    // It is the process that drains.
+    let draining = || {
+        Health::of(
+            &recent([]),
+            &Present {
+                ready: false,
+                ..PRESENT
+            },
+        )
+    };
+    let worst = Health::worst([("a", draining()), ("b", draining())]).unwrap();
+    assert_eq!((&*worst.text, worst.route), ("draining", None));
+}

@@ -10,6 +10,7 @@ mod note;
 mod recent;
 mod ring;
 mod second;
+mod together;
 
 pub use failures::{FAILURES, Failures};
 pub use for_later::ForLater;

@@ -14,4 +14,4 @@ mod samples;
 
 pub use counts::Metrics;
 pub use exposition::{Format, exposition};
-pub use families::{FAMILIES, Family, Kind, Process, Route};
+pub use families::{FAMILIES, Family, Kind, Process, Route, Store};

@@ -16,6 +16,12 @@ pub(super) fn things_were(number: u64, thing: &str) -> String {
     format!("{} {were}", things(number, thing))
 }
 
+/// `1 route is`, `12 routes are`.
+pub(super) fn things_are(number: u64, thing: &str) -> String {
+    let are = if number == 1 { "is" } else { "are" };
+    format!("{} {are}", things(number, thing))
+}
+
 /// The part of a whole, 0 of nothing.
 pub(super) fn share(part: f64, whole: f64) -> f64 {
     if whole > 0.0 { part / whole } else { 0.0 }
@@ -85,6 +91,8 @@ mod tests {
         assert_eq!(things(0, "batch"), "0 batches");
         assert_eq!(things_were(1, "batch"), "1 batch was");
         assert_eq!(things_were(3, "line"), "3 lines were");
+        assert_eq!(things_are(1, "route"), "1 route is");
+        assert_eq!(things_are(2, "route"), "2 routes are");
     }
 
     #[test]

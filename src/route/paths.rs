@@ -6,6 +6,8 @@
 use matchit::{InsertError, Router};
 use thiserror::Error;
 
+use crate::upstream;
+
 /// Patterns, each with its route's number.
 #[derive(Clone, Debug, Default)]
 pub struct Paths {
@@ -42,6 +44,13 @@ pub struct Found<'a> {
     /// What the pattern's placeholders stand for, percent-encoded as it came, in their
     /// order.
     pub captures: Vec<&'a str>,
+}
+
+impl Found<'_> {
+    /// Whether something captured would walk up the paths of whoever it is filled in for.
+    pub fn walks(&self) -> bool {
+        self.captures.iter().any(|it| upstream::walks(it))
+    }
 }
 
 impl Paths {

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use axum::BoxError;
 use axum::http::header::{CONNECTION, EXPECT, HeaderValue};
-use axum::http::{Request, Response};
+use axum::http::{Request, Response, StatusCode};
 use bytes::Bytes;
 use http_body::Body;
 use hyper::body::Incoming;
@@ -125,7 +125,9 @@ fn finish<B: Body>(
 ) -> Response<AnswerBody<B>> {
     progress.answered();
     let close = close || progress.broken.is_set() || progress.life.is_closing();
-    if close && !multiplexed {
+    // After a change of protocols nothing is left to close.
+    let changes = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    if close && !multiplexed && !changes {
         let headers = response.headers_mut();
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }

@@ -30,9 +30,11 @@ pub fn raise_limit() -> usize {
 
 /// How many connections callers may have where the process may have so many files
 /// and so many batches in flight, each of which takes a connection and, when that
-/// is replaced, another: but no more than half of what there is.
-pub fn for_callers(limit: usize, slots: usize) -> usize {
-    let upstream = slots.saturating_mul(2).min(limit / 2);
+/// is replaced, another; and so many calls that go alone, each with a connection of its
+/// own: but no more than half of what there is.
+pub fn for_callers(limit: usize, slots: usize, alone: usize) -> usize {
+    let upstream = slots.saturating_mul(2).saturating_add(alone);
+    let upstream = upstream.min(limit / 2);
     limit.saturating_sub(OWN.saturating_add(upstream)).max(1)
 }
 
@@ -42,14 +44,17 @@ mod tests {
 
     #[test]
     fn callers_get_what_is_left() {
-        for (limit, slots, callers) in [
-            (1_024, 10, 940),
-            (100, 10, 16),
-            (64, 10, 1),
-            (1_024, 1_000, 448),
-            (usize::MAX, 10, usize::MAX - 84),
+        for (limit, slots, alone, callers) in [
+            (1_024, 10, 0, 940),
+            (1_024, 20, 100, 820),
+            (100, 10, 0, 16),
+            (64, 10, 0, 1),
+            (1_024, 1_000, 0, 448),
+            (1_024, 0, 1_000, 448),
+            (usize::MAX, 10, 0, usize::MAX - 84),
         ] {
-            assert_eq!(for_callers(limit, slots), callers, "{limit} {slots}");
+            let found = for_callers(limit, slots, alone);
+            assert_eq!(found, callers, "{limit} {slots} {alone}");
         }
     }
 }

@@ -69,6 +69,16 @@ impl Kind {
 }
 
 impl Kinds {
+    /// A number that stands for the set.
+    pub fn bits(self) -> u16 {
+        self.0
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of_value(value: &[u8]) -> Self {
+        Self::just(Kind::of(value))
+    }
+
     /// The set of one.
     pub(super) fn just(kind: Kind) -> Self {
         Self(1 << kind as u16)

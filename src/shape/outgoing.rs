@@ -61,13 +61,16 @@ impl Shape {
         self.bytes(call, usize::MAX)
     }
 
-    /// The most bytes that a batch has for its frame, which is that of this call.
+    /// The most bytes that a batch has besides what its calls add, whose frame is that of
+    /// this one.
     pub fn batch_bytes(&self, call: &Call) -> usize {
         let frame = call.frame();
-        match &self.batch {
+        let around = match &self.batch {
             Some(batch) => template_bytes(batch, call),
             None => frame.before.len() + frame.after.len() + "[]".len(),
-        }
+        };
+        // Nothing follows the last item.
+        around.saturating_sub(self.join.len())
     }
 
     /// Of what a call adds to a batch, that which is copied.

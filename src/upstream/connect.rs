@@ -105,6 +105,18 @@ impl Connector {
         })
     }
 
+    /// The same, for what HTTP/2 has not: an upgrade.
+    #[must_use]
+    pub fn only_http1(mut self) -> Self {
+        self.plain = Version::Http1;
+        self.tls = self.tls.map(|(tls, name)| {
+            let mut config = ClientConfig::clone(tls.config());
+            config.alpn_protocols = vec![b"http/1.1".to_vec()];
+            (TlsConnector::from(Arc::new(config)), name)
+        });
+        self
+    }
+
     /// Whether HTTP/2 is spoken whatever the upstream says.
     pub fn speaks_http2(&self) -> bool {
         self.tls.is_none() && self.plain == Version::Http2

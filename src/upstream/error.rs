@@ -56,7 +56,7 @@ impl CallError {
 
 /// An error with all its causes, which say what really happened, as far as there is
 /// room: part of it may be the upstream's own words.
-pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = Text(String::new());
     for (n, cause) in std::iter::successors(Some(error), |error| error.source()).enumerate() {
         let separator = if n > 0 { ": " } else { "" };

@@ -33,7 +33,7 @@ pub(super) fn of_every_request(url: &Url, given: HeaderMap) -> HeaderMap {
 }
 
 /// The URL's user information as a header (RFC 7617).
-fn credentials(url: &Url) -> Option<HeaderValue> {
+pub fn credentials(url: &Url) -> Option<HeaderValue> {
     let (user, password) = (url.username(), url.password());
     if user.is_empty() && password.is_none() {
         return None;
@@ -51,6 +51,13 @@ fn credentials(url: &Url) -> Option<HeaderValue> {
 pub(super) fn add_batch(headers: &mut HeaderMap, batch: &Outgoing<'_>) {
     headers.insert(BATCH_ID, batch.batch_id.clone());
     headers.insert(BATCH_SIZE, batch.batch_size.clone());
+    if let Some(content_type) = batch.content_type {
+        headers.insert(CONTENT_TYPE, content_type.clone());
+    }
+    for (name, value) in batch.headers {
+        // What the settings say is not for callers to change.
+        headers.entry(name).or_insert_with(|| value.clone());
+    }
     if let Some(trace) = batch.trace {
         let parent = HeaderValue::try_from(trace.to_string());
         headers.extend(parent.map(|parent| (TRACEPARENT, parent)));

@@ -82,6 +82,7 @@ fn problems() -> Vec<Problem> {
         Failure::Timeout,
         Failure::Malformed(200),
         Failure::ResponseTooLarge(200),
+        Failure::ResultCount(200),
         Failure::ResultMissing {
             status: 200,
             other_type: false,

@@ -15,7 +15,7 @@ fn the_tables_of_settings_are_the_program_s() {
         };
         assert!(!meaning.is_empty(), "{key}");
         let default = match &default[..] {
-            "required" => None,
+            "none" => None,
             default => Some(code(default)[0]),
         };
         let flag = code(flag).first().copied();

@@ -8,8 +8,8 @@ use std::time::Duration;
 use microbatch::batcher::{Batcher, OnFull, Settings, Wait};
 use microbatch::engine::circuit::Circuit;
 use microbatch::engine::outcome::JobResult;
-use microbatch::engine::{Engine, Phase, Policy, Results, encode};
-use microbatch::http::{self, Buffered, Caller, HostNames, Jobs, JobsInner, Lane, jobs_router};
+use microbatch::engine::{Engine, Phase, Policy};
+use microbatch::http::{Batchers, Buffered, Caller, HostNames, Jobs, JobsInner, Lane, jobs_router};
 use microbatch::job::{Job, RouteName};
 use microbatch::json::MAX_DEPTH;
 use microbatch::later::record::StreamName;
@@ -20,7 +20,8 @@ use microbatch::resilience::backoff::Backoff;
 use microbatch::resilience::budget::Budget;
 use microbatch::resilience::limit;
 use microbatch::resilience::size::Size;
-use microbatch::route::Route;
+use microbatch::route::paths::Paths;
+use microbatch::route::{JOBS, Route, Routes};
 use microbatch::shape::{Limits, Shape};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -171,8 +172,8 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> Proxy {
     let settings = Settings {
         detached_max_wait: Duration::from_millis([1, 20, 300][rng.random_range(0..3)]),
         max_size: bounds.max_size,
-        max_bytes: bounds.max_bytes - encode::BYTES_PER_ARRAY,
-        item_overhead: encode::BYTES_PER_JOB,
+        max_bytes: bounds.max_bytes - 1,
+        item_overhead: 1,
         max_wait: Duration::from_millis(rng.random_range(0..12)),
         wait: match rng.random() {
             true => Wait::Fixed,
@@ -188,8 +189,6 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> Proxy {
         },
     };
     let policy = Policy {
-        results: Results::ById,
-        error_status: 422,
         idempotent,
         split_on: bounds.split_on.clone(),
         max_attempts: rng.random_range(1..5),
@@ -221,6 +220,7 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> Proxy {
     let (phase, current) = watch::channel(Phase::Running);
     let engine = Engine::new(
         upstream,
+        Arc::clone(Shape::jobs()),
         policy,
         budget,
         Arc::clone(&circuit),
@@ -240,32 +240,33 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> Proxy {
         false => engine,
     });
     let batcher = Batcher::with_batches(settings, move |batch| Arc::clone(&engine).process(batch));
-    let answers = http::Answers {
-        timing: true,
+    let mut paths = Paths::default();
+    paths.add(JOBS, 0).expect("the only one");
+    let route = Route {
+        name: RouteName::jobs(),
+        shape: Arc::clone(Shape::jobs()),
+        limits,
+        forward_headers: Box::default(),
+        batcher: batcher.clone(),
+        circuit,
+        observer: Arc::clone(&observer),
         idempotent,
+        alone: None,
     };
-    let lane = Lane::new(batcher.clone(), records.later.clone(), answers);
+    let routes = Routes::new([route], paths);
+    let lane = Lane::new(routes.clone(), records.later.clone(), true);
     records.later.start(Arc::new(lane));
     let jobs = JobsInner {
-        route: Arc::new(Route {
-            name: RouteName::jobs(),
-            shape: Arc::clone(Shape::jobs()),
-            limits,
-            forward_headers: Box::default(),
-            batcher: batcher.clone(),
-            circuit,
-            observer: Arc::clone(&observer),
-            idempotent,
-        }),
+        routes,
         hosts: HostNames::default(),
         buffered: Buffered::new(600, 140),
         max_body: 140,
-        max_depth: MAX_DEPTH,
         request_timeout: Duration::from_millis([150, 700, 3000][rng.random_range(0..3)]),
         read_timeout: Duration::from_secs(1),
-        answers,
+        timing: true,
         phase: current,
         later: Some(records.later.clone()),
+        passthrough: None,
     };
     Proxy {
         batcher,
@@ -288,7 +289,8 @@ async fn schedule(seed: u64) -> Outcome {
         records,
     } = build(&mut rng, &oracle, idempotent);
     let jobs = Jobs::from(jobs);
-    let router = jobs_router(jobs.clone());
+    let batchers: Batchers = [batcher.clone()].into();
+    let router = jobs_router(&jobs);
     let callers_count = rng.random_range(1..24);
     let manners = Manners {
         jobs: rng.random_range(1..12),
@@ -300,7 +302,7 @@ async fn schedule(seed: u64) -> Outcome {
     let (exodus, _) = watch::channel(());
     let mut callers = JoinSet::new();
     for _ in 0..callers_count {
-        let caller = Arc::new(Caller::new(jobs.clone(), &batcher, router.clone(), None));
+        let caller = Arc::new(Caller::new(jobs.clone(), &batchers, router.clone(), None));
         let (oracle, all_leave) = (oracle.clone(), exodus.subscribe());
         let calls = callers::call(caller, oracle, manners, all_leave, rng.random());
         callers.spawn(calls);
@@ -313,7 +315,7 @@ async fn schedule(seed: u64) -> Outcome {
     };
     let mut senders = JoinSet::new();
     for _ in 0..rng.random_range(0..8_u32).saturating_sub(2) {
-        let caller = Caller::new(jobs.clone(), &batcher, router.clone(), None);
+        let caller = Caller::new(jobs.clone(), &batchers, router.clone(), None);
         let (oracle, ledger) = (oracle.clone(), records.ledger.clone());
         let sender = Sender::new(caller, oracle, ledger, habits, rng.random());
         senders.spawn(sender.run());

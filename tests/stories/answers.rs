@@ -50,7 +50,7 @@ async fn a_name_spelled_with_escapes_is_the_same_name() {
 
 #[tokio::test]
 async fn job_error_status_is_configured() {
-    let mut setup = Setup::of(1, &[("MICROBATCH_UPSTREAM__JOB_ERROR_STATUS", "400")]).await;
+    let mut setup = Setup::of(1, &[("MICROBATCH_SHAPE__ERROR_STATUS", "400")]).await;
     let element = r#"{"id":"a","error":"no"}"#;
     let [answer] = setup.batch([r#""a""#], &format!("[{element}]")).await;
     assert_eq!((answer.status, answer.text()), (400, element));
@@ -105,7 +105,7 @@ async fn any_2xx_carries_results() {
 
 #[tokio::test]
 async fn without_results_any_2xx_is_204() {
-    let mut setup = Setup::of(2, &[("MICROBATCH_UPSTREAM__RESULTS", "none")]).await;
+    let mut setup = Setup::of(2, &[("MICROBATCH_SHAPE__RESULTS", "none")]).await;
     for (status, body) in [
         (200, "[]"),
         (200, r#"[{"id":"a","error":"no"}]"#),

@@ -56,7 +56,7 @@ async fn a_job_without_a_host_is_refused_and_counted() {
     let answer = client.answer().await;
     answer.problem(400, "invalid-request", "no").lacks("id");
     let metrics = setup.proxy.admin("GET", "/metrics").await;
-    let counted = "microbatch_jobs_refused_total{code=\"invalid-request\"} 1\n";
+    let counted = "microbatch_jobs_refused_total{route=\"jobs\",code=\"invalid-request\"} 1\n";
     assert!(metrics.text().contains(counted), "{}", metrics.text());
 }
 

@@ -70,7 +70,7 @@ impl Upstream {
         let env = [
             ("SSL_CERT_FILE", ROOTS),
             ("MICROBATCH_SERVER__THREADS", "1"),
-            ("MICROBATCH_UPSTREAM__RESULTS", "none"),
+            ("MICROBATCH_SHAPE__RESULTS", "none"),
             ("MICROBATCH_RETRY__BASE", "1ms"),
         ];
         let flags = [&["--max-wait", "0"], flags].concat();

@@ -138,7 +138,7 @@ async fn for_every_kind_of_outcome() {
 
 #[tokio::test]
 async fn for_an_upstream_that_gives_no_results() {
-    let env = [("MICROBATCH_UPSTREAM__RESULTS", "none")];
+    let env = [("MICROBATCH_SHAPE__RESULTS", "none")];
     let mut setup = Setup::start(&[], &env).await;
     let both = setup.both(|call| call.answer(202, &[], "thanks")).await;
     assert_eq!(both[1].header("content-length"), "");
@@ -149,7 +149,7 @@ async fn for_an_upstream_that_gives_no_results() {
 async fn with_other_settings_of_answers() {
     let env = [
         ("MICROBATCH_SERVER__TIMING", "false"),
-        ("MICROBATCH_UPSTREAM__JOB_ERROR_STATUS", "599"),
+        ("MICROBATCH_SHAPE__ERROR_STATUS", "599"),
         ("MICROBATCH_UPSTREAM__IDEMPOTENT", "true"),
     ];
     let mut setup = Setup::start(&[], &env).await;

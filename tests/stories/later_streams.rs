@@ -240,7 +240,7 @@ async fn an_answer_is_told_on_one_line_whatever_it_is() {
 
 #[tokio::test]
 async fn a_job_without_a_result_has_no_body() {
-    let (proxy, mut upstream) = start(&[("MICROBATCH_UPSTREAM__RESULTS", "none")]).await;
+    let (proxy, mut upstream) = start(&[("MICROBATCH_SHAPE__RESULTS", "none")]).await;
     let handed = proxy.hand_in_to("/jobs?stream=s", r#"{"id":"a"}"#).await;
     upstream.next().await.answer(200, &[], "");
     let mut listening = Listening::to_stream(&proxy, "s").await;

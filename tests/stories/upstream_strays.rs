@@ -158,7 +158,7 @@ async fn a_whole_answer_before_a_whole_batch_is_that_of_a_call_before() {
 
 #[tokio::test]
 async fn nor_is_it_taken_before_it_is_sent_where_no_results_are_read() {
-    let mut setup = Setup::open(&[("MICROBATCH_UPSTREAM__RESULTS", "none")]).await;
+    let mut setup = Setup::open(&[("MICROBATCH_SHAPE__RESULTS", "none")]).await;
     let caller = setup.ask(job("a"));
     let mut before = setup.upstream.call().await;
     before.batch().await;
@@ -178,7 +178,7 @@ async fn nor_is_it_taken_before_it_is_sent_where_no_results_are_read() {
 /// What is not read for results can still be named.
 #[tokio::test]
 async fn without_results_the_name_of_the_batch_counts() {
-    let mut setup = Setup::open(&[("MICROBATCH_UPSTREAM__RESULTS", "none")]).await;
+    let mut setup = Setup::open(&[("MICROBATCH_SHAPE__RESULTS", "none")]).await;
     let caller = setup.ask(job("a"));
     let mut wire = setup.upstream.call().await;
     wire.batch().await;

@@ -14,10 +14,10 @@ use tokio::time::{sleep, timeout};
 
 use super::super::answer_body::AnswerBody;
 use super::super::buffered::Buffered;
+use super::super::sender::Occupied;
 use super::format::Format;
 use super::last_event_id::LastEventId;
 use crate::aside::{LARGE, aside};
-use crate::batcher::Occupied;
 use crate::later::record::StreamName;
 use crate::later::{Heard, Later, Listener};
 

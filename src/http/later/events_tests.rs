@@ -79,7 +79,7 @@ async fn done(later: &Later, bytes: usize) {
 fn listen(later: &Later, format: Format, account: &Arc<Buffered>) -> EventsBody {
     let events = Events::new(later, name(), format, LastEventId::None);
     let batcher = Batcher::<(), ()>::with_batches(batcher::Settings::default(), async |_| ());
-    EventsBody::new(events, account, batcher.source().occupied())
+    EventsBody::new(events, account, vec![batcher.source().occupied()])
 }
 
 async fn frame(body: &mut EventsBody) -> Bytes {

@@ -4,22 +4,27 @@
 use std::time::Duration;
 
 use axum::http::header::HeaderName;
-use axum::http::{HeaderMap, Request, Response};
-use tokio::time::Instant;
+use axum::http::{HeaderMap, Response, Uri};
 use tracing::trace;
 use url::form_urlencoded;
 
 use super::super::answer_body::AnswerBody;
+use super::super::arriving::Stay;
 use super::super::context::Jobs;
 use super::super::problem::Problem;
+use super::super::refusal::refuse;
+use super::super::sender::Occupied;
 use super::record;
-use crate::batcher::{self, Source};
-use crate::engine::outcome::JobResult;
+use crate::batcher;
 use crate::job::Job;
 use crate::later::record::{IdempotencyKey, StreamName};
 use crate::later::{FetchError, HandIn, Later, Look, clock};
+use crate::route::Route;
 
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// The parameter of the query that names a stream.
+const STREAM: &str = "stream";
+
+pub(in super::super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// What such a request says but for the job.
 pub(in super::super) struct ForLater {
@@ -35,16 +40,17 @@ impl ForLater {
     ///
     /// # Errors
     /// What is wrong with them.
-    pub fn of<B>(
-        request: &Request<B>,
+    pub fn of(
+        uri: &Uri,
+        headers: &HeaderMap,
         later: Later,
         wait: Option<Duration>,
     ) -> Result<Self, Problem> {
         Ok(Self {
             later,
             wait: wait.unwrap_or_default(),
-            stream: stream(request.uri().query().unwrap_or_default())?,
-            key: key(request.headers())?,
+            stream: stream(uri.query().unwrap_or_default())?,
+            key: key(headers)?,
         })
     }
 
@@ -53,9 +59,10 @@ impl ForLater {
     pub async fn hand_in(
         self,
         jobs: &Jobs,
-        source: &Source<Job, JobResult>,
+        route: &Route,
+        occupied: impl FnOnce() -> Occupied,
         job: Job,
-        arrived: Instant,
+        stay: Stay,
     ) -> Response<AnswerBody> {
         let Self {
             later,
@@ -64,12 +71,12 @@ impl ForLater {
             key,
         } = self;
         let (id, has_key) = (job.id().cloned(), key.is_some());
-        if jobs.route.batcher.is_closed() {
-            return jobs.refuse(Problem::from(batcher::Error::Closed).of(id.as_ref()));
+        if route.batcher.is_closed() {
+            return refuse(route, Problem::from(batcher::Error::Closed).of(id.as_ref()));
         }
         let record = match later
             .hand_in(HandIn {
-                route: jobs.route.name.clone(),
+                route: route.name.clone(),
                 job,
                 stream,
                 key,
@@ -79,7 +86,7 @@ impl ForLater {
             Ok(record) => record,
             Err(error) => {
                 let problem = Problem::not_handed_in(&error, has_key, clock::now());
-                return jobs.refuse(problem.of(id.as_ref()));
+                return refuse(route, problem.of(id.as_ref()));
             }
         };
         let handle = record.handle;
@@ -93,20 +100,20 @@ impl ForLater {
         if wait.is_zero() || record.state.is_finished() {
             return record::posted(&record, jobs);
         }
-        let until = arrived + wait.min(jobs.request_timeout);
-        let _occupied = source.occupied();
+        let until = stay.arrived + wait.min(jobs.request_timeout);
+        let _occupied = occupied();
         match later.fetch_finished(handle, Look::ForAnswer, until).await {
             Ok(record) => record::posted(&record, jobs),
             // It is kept all the same.
             Err(FetchError::Store(_)) => record::posted(&record, jobs),
-            Err(unknown) => jobs.refuse(Problem::from(unknown).of(id.as_ref())),
+            Err(unknown) => refuse(route, Problem::from(unknown).of(id.as_ref())),
         }
     }
 }
 
 fn stream(query: &str) -> Result<Option<StreamName>, Problem> {
     let parameters = form_urlencoded::parse(query.as_bytes());
-    let mut streams = parameters.filter(|(name, _)| name == "stream");
+    let mut streams = parameters.filter(|(name, _)| name == STREAM);
     let Some((_, name)) = streams.next() else {
         return Ok(None);
     };
@@ -116,6 +123,16 @@ fn stream(query: &str) -> Result<Option<StreamName>, Problem> {
         )),
         None => Ok(Some(StreamName::new(&name)?)),
     }
+}
+
+/// The query without the stream, which is the proxy's own word, byte for byte.
+pub(in super::super) fn without_stream(query: &str) -> String {
+    let names_it = |parameter: &&str| {
+        let mut pairs = form_urlencoded::parse(parameter.as_bytes());
+        pairs.any(|(name, _)| name == STREAM)
+    };
+    let others = query.split('&').filter(|it| !names_it(it));
+    others.collect::<Vec<_>>().join("&")
 }
 
 fn key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
@@ -160,6 +177,19 @@ mod tests {
             });
             let found = found.as_ref().map(|it| it.as_ref().map(StreamName::as_str));
             assert_eq!(found, expected.as_ref().copied(), "{query}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_of_the_query_is_as_it_came() {
+        for (query, left) in [
+            ("", ""),
+            ("stream=a", ""),
+            ("a=%20&stream=a&b+c", "a=%20&b+c"),
+            ("%73tream=a&&streams=b", "&streams=b"),
+            ("a=stream&Stream=x", "a=stream&Stream=x"),
+        ] {
+            assert_eq!(without_stream(query), left, "{query}");
         }
     }
 

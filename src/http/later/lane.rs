@@ -1,47 +1,64 @@
-//! Where jobs for later wait: the batcher, in a lane of its own. What becomes of one is
-//! rendered as for a caller that waits, and kept.
+//! Where jobs for later wait: their route's batcher, in a lane of its own. What becomes of
+//! one is rendered as for a caller that waits, and kept.
+
+use std::sync::Arc;
 
 use tokio::time::Instant;
 use tracing::trace;
 
-use super::super::reply::{Answers, Rendered};
-use crate::batcher::{self, Batcher, Detached, OnAnswer};
+use super::super::reply::Rendered;
+use crate::batcher::{self, Detached, OnAnswer};
 use crate::engine;
 use crate::engine::outcome::JobResult;
 use crate::job::{Handle, Job, RouteName};
 use crate::job_id::JobId;
 use crate::later::{self, Later, Withdraw};
+use crate::route::{Route, Routes};
 
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct Lane {
-    batcher: Batcher<Job, JobResult>,
+    routes: Routes,
     later: Later,
-    answers: Answers,
+    timing: bool,
 }
 
 impl Lane {
-    /// A lane of this batcher, whose answers are kept there.
-    pub fn new(batcher: Batcher<Job, JobResult>, later: Later, answers: Answers) -> Self {
+    /// A lane of each of these routes' batchers, whose answers are kept there, and which
+    /// tell where their time went or not.
+    pub fn new(routes: Routes, later: Later, timing: bool) -> Self {
         Self {
-            batcher,
+            routes,
             later,
-            answers,
+            timing,
         }
     }
 }
 
 impl later::Lane for Lane {
-    fn submit(&self, _route: &RouteName, job: Job, deadline: Instant) -> Box<dyn Withdraw> {
+    fn submit(&self, route: &RouteName, job: Job, deadline: Instant) -> Box<dyn Withdraw> {
         let Some(handle) = job.handle() else {
             // Nobody could come for its answer.
             return Box::new(NotQueued);
         };
-        let owed = || Owed::new(self.later.clone(), self.answers, handle, job.id().cloned());
+        let found = self.routes.get(route.as_str());
+        let owed = || Owed {
+            later: self.later.clone(),
+            route: Arc::clone(found.unwrap_or(self.routes.first())),
+            timing: self.timing,
+            handle,
+            id: job.id().cloned(),
+            is_given: false,
+        };
+        let Some(route) = found else {
+            // No route of that name is left that could do it.
+            drop(owed());
+            return Box::new(NotQueued);
+        };
         // Whatever becomes of queueing it, one of both answers.
         let (here, queued) = (owed(), owed().when_asked());
-        let options = engine::options(&job, deadline);
-        match self.batcher.submit_detached(job, options, queued) {
+        let options = engine::options(&route.shape, &job, deadline);
+        match route.batcher.submit_detached(job, options, queued) {
             Ok(detached) => {
                 here.given_elsewhere();
                 Box::new(detached)
@@ -58,23 +75,14 @@ impl later::Lane for Lane {
 /// between a result and its being kept, its record is answered.
 struct Owed {
     later: Later,
-    answers: Answers,
+    route: Arc<Route>,
+    timing: bool,
     handle: Handle,
     id: Option<JobId>,
     is_given: bool,
 }
 
 impl Owed {
-    fn new(later: Later, answers: Answers, handle: Handle, id: Option<JobId>) -> Self {
-        Self {
-            later,
-            answers,
-            handle,
-            id,
-            is_given: false,
-        }
-    }
-
     /// What the batcher calls. It is owed from that call on: one that is never made is
     /// that of a job whose record is gone.
     fn when_asked(mut self) -> OnAnswer<JobResult> {
@@ -91,8 +99,8 @@ impl Owed {
     }
 
     fn answer(self, answer: Result<JobResult, batcher::Error>) {
-        let (answers, id) = (self.answers, self.id.clone());
-        self.rendered(|| Rendered::of(answers, id.as_ref(), answer));
+        let (route, timing, id) = (Arc::clone(&self.route), self.timing, self.id.clone());
+        self.rendered(|| Rendered::of(&route, timing, id.as_ref(), answer));
     }
 
     fn rendered(mut self, render: impl FnOnce() -> Rendered) {
@@ -112,7 +120,8 @@ impl Drop for Owed {
     fn drop(&mut self) {
         if !self.is_given {
             let internal = Err(batcher::Error::Dropped);
-            self.keep(Rendered::of(self.answers, self.id.as_ref(), internal));
+            let (route, id) = (&self.route, self.id.as_ref());
+            self.keep(Rendered::of(route, self.timing, id, internal));
         }
     }
 }
@@ -133,7 +142,6 @@ impl Withdraw for NotQueued {
 #[cfg(test)]
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
-    use std::sync::Arc;
     use std::time::Duration;
 
     use bytes::Bytes;
@@ -143,6 +151,7 @@ mod tests {
     use crate::later::memory::Memory;
     use crate::later::{HandIn, Look, Settings};
     use crate::observe::{Bounds, Observer};
+    use crate::route;
 
     type Case = (&'static str, fn(Owed));
 
@@ -175,25 +184,27 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn whatever_panics_a_record_is_answered_once() {
-        let (later, answers) = (
-            later(),
-            Answers {
-                timing: false,
-                idempotent: false,
-            },
-        );
+        let (later, routes) = (later(), route::tests::jobs());
+        let owed = |handle, id| Owed {
+            later: later.clone(),
+            route: Arc::clone(routes.first()),
+            timing: false,
+            handle,
+            id,
+            is_given: false,
+        };
         let panics: [Case; 4] = [
             ("an answer", |owed| owed.answer(Err(batcher::Error::Closed))),
             ("rendering", |owed| owed.rendered(|| panic!("on purpose"))),
             ("before", |_owed| panic!("on purpose")),
             ("elsewhere", |owed| {
-                let asked = Owed::new(
-                    owed.later.clone(),
-                    owed.answers,
-                    owed.handle,
-                    owed.id.clone(),
-                )
-                .when_asked();
+                let again = Owed {
+                    later: owed.later.clone(),
+                    route: Arc::clone(&owed.route),
+                    id: owed.id.clone(),
+                    ..owed
+                };
+                let asked = again.when_asked();
                 owed.given_elsewhere();
                 asked(Err(batcher::Error::Dropped));
             }),
@@ -211,7 +222,7 @@ mod tests {
                 })
                 .await
                 .unwrap();
-            let owed = Owed::new(later.clone(), answers, record.handle, id);
+            let owed = owed(record.handle, id);
             let panicked = catch_unwind(AssertUnwindSafe(|| panics(owed)));
             let soon = Instant::now() + Duration::from_secs(1);
             let record = later

@@ -69,17 +69,18 @@ fn told(record: &Record, jobs: &Jobs) -> Response<AnswerBody> {
     let body = serde_json::to_vec(&document).unwrap_or_default();
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(RETRY_AFTER, HeaderValue::from(ask_again(jobs)));
+    headers.insert(RETRY_AFTER, HeaderValue::from(ask_again(record, jobs)));
     nosniff(&mut headers);
     respond(StatusCode::ACCEPTED, headers, body.into(), &jobs.buffered)
 }
 
 /// When it is worth asking again, in seconds. A long poll hears of it at once.
-fn ask_again(jobs: &Jobs) -> u64 {
+fn ask_again(record: &Record, jobs: &Jobs) -> u64 {
     let now = Instant::now();
-    let held = match jobs.route.circuit.is_closed() {
-        true => Duration::ZERO,
-        false => jobs.route.circuit.next_probe(now) - now,
+    let route = jobs.routes.get(record.route.as_str());
+    let held = match route.filter(|it| !it.circuit.is_closed()) {
+        Some(route) => route.circuit.next_probe(now) - now,
+        None => Duration::ZERO,
     };
     let later = jobs.later.as_ref();
     let company = later.map_or(Duration::ZERO, |it| it.settings().max_wait);

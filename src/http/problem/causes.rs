@@ -1,14 +1,17 @@
 //! Which problem each error comes to.
 
+use axum::http::StatusCode;
+
 use super::{Problem, status};
 use crate::batcher;
 use crate::code::Code;
 use crate::engine::outcome::{self, Dispatched, Failure};
+use crate::forward::ForwardError;
 use crate::http::authority::HostError;
 use crate::later::record::{InvalidName, Millis};
 use crate::later::store::{Refused, StoreError};
 use crate::later::{FetchError, HandInError};
-use crate::shape::JobError;
+use crate::shape::{JobError, NotMerged};
 
 /// `Retry-After` of a proxy that is shutting down: the process that takes its
 /// place is there soon, and another replica is there now.
@@ -92,6 +95,15 @@ impl From<FetchError> for Problem {
 }
 
 impl Problem {
+    /// For a body that is to be a job, and is none.
+    pub fn no_job(why: NotMerged) -> Self {
+        Self::from(match why {
+            NotMerged::NoJob(error) => error,
+            // Jobs are never let alone.
+            NotMerged::Alone(_) => JobError::NotAnObject,
+        })
+    }
+
     /// For a job that was not handed in at this time, with an `Idempotency-Key` or not.
     pub fn not_handed_in(error: &HandInError, has_key: bool, now: Millis) -> Self {
         match error {
@@ -171,6 +183,11 @@ impl From<&Failure> for Problem {
                 new("the upstream's answer is over the limit (upstream.max_response)")
                     .upstream_status(*status)
             }
+            Failure::ResultCount(status) => new(
+                "the upstream's answer does not have one result for each item of the batch, in \
+                 their places",
+            )
+            .upstream_status(*status),
             Failure::ResultMissing { status, other_type } => new(match other_type {
                 false => "the upstream's answer has no result with this job's id",
                 true => {
@@ -188,6 +205,38 @@ impl From<&Failure> for Problem {
                     .upstream_status(*status)
             }
         }
+    }
+}
+
+impl From<&ForwardError> for Problem {
+    fn from(error: &ForwardError) -> Self {
+        let failure = match error {
+            ForwardError::NoPlace => {
+                return Self::new(
+                    Code::Overloaded,
+                    "as many requests are passed on by themselves as may be \
+                     (upstream.max_alone); nothing was sent, try again after the time in \
+                     Retry-After",
+                )
+                .retry_after(super::OVERLOADED_RETRY_AFTER);
+            }
+            ForwardError::NoSuchPath(_) => return Self::dot_segment(),
+            ForwardError::CallerSilent => return Self::read_timeout(),
+            ForwardError::CallerBroke => return Self::unreadable_body(),
+            ForwardError::Closed => Failure::GivenUp { sent: false },
+            ForwardError::GivenUp { sent } => Failure::GivenUp { sent: *sent },
+            ForwardError::Unreachable(_) => Failure::Unreachable,
+            ForwardError::ConnectTimeout => Failure::ConnectTimeout,
+            ForwardError::Disconnected(_) => Failure::Disconnected,
+            ForwardError::Timeout => Failure::Timeout,
+            ForwardError::Unasked => Failure::from(outcome::Refusal {
+                status: StatusCode::SWITCHING_PROTOCOLS.as_u16(),
+                code: Code::UpstreamError,
+                retry_after: None,
+                body: None,
+            }),
+        };
+        Self::from(&failure)
     }
 }
 

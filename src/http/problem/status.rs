@@ -65,6 +65,7 @@ pub(in crate::http) fn of(code: Code) -> StatusCode {
         | Code::UpstreamError
         | Code::UpstreamMalformed
         | Code::UpstreamResponseTooLarge
+        | Code::ResultCount
         | Code::ResultMissing
         | Code::ResultAmbiguous
         | Code::ResultMalformed => StatusCode::BAD_GATEWAY,
@@ -109,6 +110,7 @@ pub(super) fn title(code: Code) -> &'static str {
         Code::UpstreamError => "Upstream error",
         Code::UpstreamMalformed => "Upstream answer malformed",
         Code::UpstreamResponseTooLarge => "Upstream answer too large",
+        Code::ResultCount => "Wrong number of results",
         Code::ResultMissing => "Result missing",
         Code::ResultAmbiguous => "Result ambiguous",
         Code::ResultMalformed => "Result malformed",

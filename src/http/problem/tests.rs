@@ -226,6 +226,13 @@ async fn the_table_of_errors() {
             "yes",
             false,
         ),
+        (
+            of(Failure::ResultCount(200)),
+            502,
+            "result-count",
+            "yes",
+            false,
+        ),
         (of(missing(false)), 502, "result-missing", "yes", false),
         (of(missing(true)), 502, "result-missing", "yes", false),
         (

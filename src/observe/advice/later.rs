@@ -16,14 +16,21 @@ const LATE: f64 = 0.5;
 /// From this share of its bounds on a store counts as full.
 const FULL: f64 = 0.8;
 
+/// All there is to say of their store.
+pub(super) fn of_store(figures: &Figures, limits: &Limits) -> Vec<Advice> {
+    let (Some(backlog), Some(bounds)) = (&figures.later, &limits.later) else {
+        return Vec::new();
+    };
+    let rules = [failing_store(backlog), full_store(backlog, bounds)];
+    rules.into_iter().flatten().collect()
+}
+
 /// All there is to say of them.
-pub(super) fn all(figures: &Figures, limits: &Limits) -> Vec<Advice> {
+pub(super) fn of_jobs(figures: &Figures, limits: &Limits) -> Vec<Advice> {
     let (Some(backlog), Some(bounds)) = (&figures.later, &limits.later) else {
         return Vec::new();
     };
     let rules = [
-        failing_store(backlog),
-        full_store(backlog, bounds),
         overdue(backlog, bounds),
         old(backlog, bounds, figures, limits),
         unread(backlog, bounds),

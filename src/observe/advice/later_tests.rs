@@ -1,7 +1,7 @@
 //! What is said of jobs for later, beside callers who are well.
 
-use super::tests::{figures, full, limits, old, reasons};
-use super::*;
+use super::tests::{advise, figures, full, limits, old, reasons};
+use super::{Backlog, Figures, Kind};
 use crate::batcher::FlushReason;
 use crate::code::Code;
 use crate::observe::live::ForLater;

@@ -9,22 +9,33 @@ use crate::observe::words::{ms, percent, share, things, things_were};
 /// From this share of `queue.max_jobs` on a queue counts as full.
 const FULL: f64 = 0.8;
 
-pub(super) fn no_jobs(figures: &Figures) -> Option<Advice> {
+/// Whether there is nothing to do, and was not.
+pub(super) fn is_quiet(figures: &Figures) -> bool {
     let nothing = figures.jobs == 0 && figures.batches == 0 && figures.answered() == 0;
     let quiet = figures.later.as_ref().is_none_or(Backlog::is_quiet);
-    (nothing && quiet && figures.queue_full == 0).then(|| {
-        let text = match figures.refused {
-            0 => {
-                "No job came in the last minute. Send one: `POST /jobs` on `server.listen`, with a \
-                  body such as `{\"id\":\"1\"}`."
-                    .to_owned()
-            }
-            refused => format!(
-                "No job was taken in the last minute, and {} refused: each answer says why, and \
-                 `jobs_refused_total` counts them by code.",
-                things_were(refused, "request")
-            ),
+    nothing && quiet && figures.queue_full == 0
+}
+
+/// Nobody hands anything in. `jobs` is whether there is a route of that name.
+pub(super) fn no_jobs(figures: &Figures, jobs: bool) -> Option<Advice> {
+    (is_quiet(figures) && figures.refused == 0).then(|| {
+        let send = match jobs {
+            true => ": `POST /jobs` on `server.listen`, with a body such as `{\"id\":\"1\"}`",
+            false => " to the `path` of a route, on `server.listen`",
         };
+        let text = format!("No job came in the last minute. Send one{send}.");
+        say(Kind::Hint, "server.listen", text)
+    })
+}
+
+/// What is handed in is no job, or for nobody.
+pub(super) fn all_refused(figures: &Figures) -> Option<Advice> {
+    (is_quiet(figures) && figures.refused > 0).then(|| {
+        let text = format!(
+            "No job was taken in the last minute, and {} refused: each answer says why, and \
+             `jobs_refused_total` counts them by code.",
+            things_were(figures.refused, "request")
+        );
         say(Kind::Hint, "server.listen", text)
     })
 }

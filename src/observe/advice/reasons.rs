@@ -80,6 +80,14 @@ pub(super) fn reason(
         ),
         Code::UpstreamOverloaded => overloaded(status, limits),
         Code::UpstreamMalformed => malformed(last),
+        Code::ResultCount => Reason::new(
+            None,
+            format!(
+                "results find their jobs by their places, and {}; have the upstream answer with one \
+                 for each item",
+                quoted(cause)
+            ),
+        ),
         Code::ResultMissing | Code::ResultAmbiguous | Code::ResultMalformed => unsound(code, cause),
         _ if answer.is_some() => refused(code, status, last, figures),
         _ => Reason::new(None, "look at what failed last"),
@@ -197,7 +205,7 @@ fn instead_of_results(cause: &str) -> Reason {
     } else {
         let then = "have it answer with an array of objects, each with the `id` of its job, or set \
                     `upstream.results = \"none\"` if it gives no results";
-        (Some("upstream.results"), then)
+        (Some("shape.results"), then)
     };
     let text = format!("the upstream's answer is {}; {then}", quoted(cause));
     Reason::new(setting, text)

@@ -23,6 +23,20 @@ pub struct Advice {
     pub text: String,
     /// The setting it speaks of.
     pub setting: Option<&'static str>,
+    /// The route it speaks of, where there are several and it is not of all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
+}
+
+impl Advice {
+    /// The same of this route among several.
+    pub(super) fn on(self, route: &str) -> Self {
+        Self {
+            text: format!("`{route}`: {}", self.text),
+            route: Some(route.to_owned()),
+            ..self
+        }
+    }
 }
 
 /// Puts a sentence together.
@@ -31,5 +45,6 @@ pub(super) fn say(kind: Kind, setting: impl Into<Option<&'static str>>, text: St
         kind,
         text,
         setting: setting.into(),
+        route: None,
     }
 }

@@ -10,6 +10,16 @@ use crate::fault::Unsound;
 use crate::observe::live::Failures;
 use crate::observe::{FailedAnswer, RecordBounds};
 
+/// What is said of a process with the route `jobs` alone.
+pub(super) fn advise(figures: &Figures, limits: &Limits) -> Vec<Advice> {
+    let jobs = Subject {
+        route: "jobs",
+        figures,
+        limits,
+    };
+    super::advise(&[jobs], figures)
+}
+
 pub(super) fn limits() -> Limits {
     Limits {
         max_size: 100,
@@ -90,6 +100,7 @@ pub(super) fn reasons(reason: FlushReason, batches: u64) -> [u64; FlushReason::A
 
 fn failure(outcome: Code, cause: &str, answer: Option<FailedAnswer>) -> Failures {
     Failures {
+        route: None,
         outcome,
         answer,
         cause: cause.to_owned(),
@@ -235,7 +246,7 @@ fn failing() -> Vec<(Figures, String, Option<&'static str>)> {
             )),
             NOTHING,
             "`upstream-malformed`: the upstream's answer is not an array but an object; have it answer with an array of objects, each with the `id` of its job, or set `upstream.results = \"none\"` if it gives no results.",
-            Some("upstream.results"),
+            Some("shape.results"),
         ),
         (
             all(other_type()),
@@ -253,6 +264,16 @@ fn failing() -> Vec<(Figures, String, Option<&'static str>)> {
             some(failure(ResultAmbiguous, "", answer(200, ""))),
             "12 % of jobs fail with",
             "`result-ambiguous`: the upstream's answers have different results under one `id`; have it give one for each job.",
+            None,
+        ),
+        (
+            all(failure(
+                ResultCount,
+                "3 results for 4 items",
+                answer(200, ""),
+            )),
+            NOTHING,
+            "`result-count`: results find their jobs by their places, and 3 results for 4 items; have the upstream answer with one for each item.",
             None,
         ),
         (
@@ -678,6 +699,7 @@ fn the_table_of_situations_in_which_jobs_fail() {
             kind,
             text,
             setting,
+            route: None,
         };
         assert_eq!(advice[0], expected);
     }
@@ -691,6 +713,7 @@ fn the_table_of_situations_in_which_they_do_not() {
             kind,
             text: text.to_owned(),
             setting,
+            route: None,
         };
         assert_eq!(advice, [expected]);
     }
@@ -849,4 +872,90 @@ fn what_contradicts_is_not_said_at_once() {
             }
         }
     }
+}
+
+/// Two routes with these figures, and both of them in all.
+fn of_two(one: &Figures, two: &Figures, whole: &Figures) -> Vec<Advice> {
+    let (limits, routes) = (&limits(), [("one", one), ("two", two)]);
+    let routes = routes.map(|(route, figures)| Subject {
+        route,
+        figures,
+        limits,
+    });
+    super::advise(&routes, whole)
+}
+
+#[test]
+fn a_dead_route_is_told_before_a_busy_one_that_limps() {
+    let limps = some(failure(Code::UpstreamTimeout, "", None));
+    let mut dead = all(failure(Code::UpstreamError, "status 500", answer(500, "")));
+    dead.outcomes = vec![(Code::UpstreamError, 6)];
+    dead.jobs = 6;
+    let whole = Figures {
+        log_lines_dropped: 3,
+        ..figures()
+    };
+    let said = of_two(&limps, &dead, &whole);
+    assert!(
+        said[0]
+            .text
+            .starts_with("`two`: Nothing gets through: 6 of 6 jobs"),
+        "{said:?}"
+    );
+    assert!(
+        said[1].text.starts_with("`one`: 12 % of jobs fail"),
+        "{said:?}"
+    );
+    let routes: Vec<_> = said.iter().map(|it| it.route.as_deref()).collect();
+    assert_eq!(routes[..2], [Some("two"), Some("one")]);
+    // The log is the process's, and nobody's fault alone.
+    let lines = said
+        .iter()
+        .filter(|it| it.text.contains("log lines were dropped"));
+    assert!(lines.map(|it| &it.route).eq([&None]), "{said:?}");
+}
+
+#[test]
+fn of_two_routes_that_are_as_bad_the_busier_is_told_first() {
+    let dead = |jobs| Figures {
+        jobs,
+        ..all(failure(Code::UpstreamError, "status 500", answer(500, "")))
+    };
+    for (one, two, first) in [(9, 1, "one"), (1, 9, "two")] {
+        let said = of_two(&dead(one), &dead(two), &figures());
+        assert_eq!(said[0].route.as_deref(), Some(first), "{said:?}");
+    }
+}
+
+#[test]
+fn of_a_route_that_nobody_calls_nothing_is_said_unless_nobody_calls_any() {
+    let quiet = Figures {
+        jobs: 0,
+        batches: 0,
+        batch_jobs: 0,
+        outcomes: Vec::new(),
+        ..figures()
+    };
+    let said = of_two(&figures(), &quiet, &figures());
+    assert!(
+        said.iter().all(|it| it.route.as_deref() != Some("two")),
+        "{said:?}"
+    );
+    let said = of_two(&quiet, &quiet, &quiet);
+    let [only] = &said[..] else {
+        panic!("{said:?}")
+    };
+    let text =
+        "No job came in the last minute. Send one to the `path` of a route, on `server.listen`.";
+    assert_eq!((&*only.text, &only.route), (text, &None));
+    let refused = Figures {
+        refused: 7,
+        ..quiet.clone()
+    };
+    let said = of_two(&figures(), &refused, &figures());
+    assert!(
+        said.iter()
+            .any(|it| it.text.starts_with("`two`: No job was taken")),
+        "{said:?}"
+    );
 }

@@ -20,6 +20,9 @@ const CAUSE: usize = 300;
 /// Failures of one cause: outcome, words and the head of the answer are the same.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Failures {
+    /// The route, where those of several stand beside each other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<Box<str>>,
     /// What they came to.
     #[serde(serialize_with = "name")]
     pub outcome: Code,
@@ -53,6 +56,7 @@ impl Failures {
     /// Some that failed at that date.
     pub(super) fn of(failed: &FailedJobs, t: f64) -> Self {
         Self {
+            route: None,
             outcome: failed.outcome,
             answer: failed.answer.clone(),
             cause: excerpt(&failed.cause, CAUSE),

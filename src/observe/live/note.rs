@@ -57,11 +57,12 @@ impl Live {
             Event::Refused { batcher, .. } => self.in_second(&moment(batcher), |_| {}),
             Event::BatchLeft {
                 jobs,
+                items,
                 bytes,
                 reason,
                 batcher,
             } => {
-                let fill = self.bounds.fill(jobs, bytes);
+                let fill = self.bounds.fill(items, bytes);
                 self.in_second(&moment(batcher), |second| second.left(jobs, fill, reason));
             }
             Event::BatchEnded {
@@ -88,7 +89,9 @@ impl Live {
             | Event::Retried
             | Event::BudgetExhausted
             | Event::Split(_)
-            | Event::Unmatched(_) => {}
+            | Event::Unmatched(_)
+            | Event::Alone { .. }
+            | Event::PassedThrough => {}
         }
     }
 

@@ -57,6 +57,7 @@ impl Proxy {
         let (reason, outcome) = (FlushReason::Wait, Code::Ok);
         self.tell(&Event::BatchLeft {
             jobs,
+            items: jobs,
             bytes: 100,
             reason,
             batcher,

@@ -158,6 +158,29 @@ impl Second {
         self.backlog = self.backlog.max(Some(jobs));
     }
 
+    /// The same second of another route as well, whose slots are such a share of all there
+    /// are. The most that each held was not held at once: their sum is a bound.
+    pub(super) fn add(&mut self, other: &Self, share: f64) {
+        let add = |one, two| one + two;
+        self.counts = self.counts.with(&other.counts, add);
+        self.batches += other.batches;
+        self.batch_jobs += other.batch_jobs;
+        self.fill += other.fill;
+        self.queue_jobs += other.queue_jobs;
+        self.waiting_for_room += other.waiting_for_room;
+        self.in_flight += other.in_flight;
+        self.saturated += other.saturated.mul_f64(share);
+        self.wait.merge(&other.wait);
+        self.upstream.merge(&other.upstream);
+        self.job.merge(&other.job);
+        let pairs = self.reasons.iter_mut().zip(other.reasons);
+        pairs.for_each(|(sum, count)| *sum += count);
+        let pairs = self.sizes.iter_mut().zip(other.sizes);
+        pairs.for_each(|(sum, count)| *sum += count);
+        self.outcomes = self.outcomes.with(&other.outcomes, add);
+        self.later = self.later.with(&other.later, add);
+    }
+
     /// Batches that left, by why.
     pub fn reasons(&self) -> impl Iterator<Item = (FlushReason, u64)> + Clone + '_ {
         FlushReason::ALL.iter().copied().zip(self.reasons)

@@ -8,7 +8,7 @@ use crate::batcher::FlushReason;
 use crate::code::Code;
 use crate::fault::Unmatched;
 use crate::observe::by_code::ByCode;
-use crate::observe::event::{Bounds, Event, SplitCause};
+use crate::observe::event::{ALONE, Bounds, Event, SplitCause};
 use crate::observe::moment::Totals;
 use crate::observe::records::StoreStep;
 
@@ -45,6 +45,8 @@ pub struct Metrics {
     retries: AtomicU64,
     budget_exhausted: AtomicU64,
     splits: [AtomicU64; SplitCause::ALL.len()],
+    alone: [AtomicU64; ALONE.len()],
+    passed_through: AtomicU64,
     unmatched: [AtomicU64; Unmatched::KINDS.len()],
     pub(super) commit_duration: Histogram,
     pub(super) commit_records: Histogram,
@@ -100,6 +102,8 @@ impl Metrics {
             retries: AtomicU64::new(0),
             budget_exhausted: AtomicU64::new(0),
             splits: Default::default(),
+            alone: Default::default(),
+            passed_through: AtomicU64::new(0),
             unmatched: Default::default(),
             commit_duration: times(),
             commit_records: Histogram::new((0..=LARGEST_COMMIT).map(|power| 1 << power), 1.0),
@@ -117,10 +121,10 @@ impl Metrics {
                 add(&self.answered[outcome], 1);
                 self.job_duration.observe(nanos(after));
             }
-            Event::BatchLeft { jobs, bytes, .. } => {
-                self.batch_jobs.observe(jobs as u64);
+            Event::BatchLeft { items, bytes, .. } => {
+                self.batch_jobs.observe(items as u64);
                 self.batch_bytes.observe(bytes as u64);
-                let fill = self.bounds.fill(jobs, bytes);
+                let fill = self.bounds.fill(items, bytes);
                 self.batch_fill.observe((fill * FILL) as u64);
             }
             Event::JobLeft { waited } => self.queue_wait.observe(nanos(waited)),
@@ -141,6 +145,11 @@ impl Metrics {
             Event::Retried => add(&self.retries, 1),
             Event::BudgetExhausted => add(&self.budget_exhausted, 1),
             Event::Split(cause) => add(&self.splits[cause as usize], 1),
+            Event::Alone { why } => {
+                if let Some(known) = ALONE.iter().position(|it| *it == why) {
+                    add(&self.alone[known], 1);
+                }
+            }
             Event::Unmatched(ref unmatched) => {
                 for (total, count) in self.unmatched.iter().zip(unmatched.by_kind()) {
                     if count > 0 {
@@ -153,6 +162,7 @@ impl Metrics {
                 self.commit_records.observe(records as u64);
             }
             Event::StoreFailed { step } => add(&self.store_errors[step as usize], 1),
+            Event::PassedThrough => add(&self.passed_through, 1),
             Event::BatchFailed { .. } | Event::JobsFailed(_) => {}
         }
     }
@@ -226,8 +236,18 @@ impl Metrics {
     }
 
     /// How many batches were split, by why.
-    pub(super) fn splits(&self) -> impl Iterator<Item = (SplitCause, u64)> {
+    pub fn splits(&self) -> impl Iterator<Item = (SplitCause, u64)> {
         SplitCause::ALL.into_iter().zip(self.splits.iter().map(get))
+    }
+
+    /// Calls that were forwarded by themselves, by why.
+    pub(super) fn alone(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        ALONE.into_iter().zip(self.alone.iter().map(get))
+    }
+
+    /// Requests to paths of no route that were passed through.
+    pub fn passed_through(&self) -> u64 {
+        get(&self.passed_through)
     }
 
     /// What a store failed to do, and how often.

@@ -43,10 +43,11 @@ impl Format {
 }
 
 /// Everything that is counted or looked up, as text.
-pub fn exposition(process: &Process, route: &Route<'_>, format: Format) -> String {
-    let mut text = String::with_capacity(32 * 1024);
+pub fn exposition(process: &Process<'_>, routes: &[Route<'_>], format: Format) -> String {
+    let mut text = String::with_capacity(32 * 1024 * routes.len());
     for family in FAMILIES {
-        if matches!(family.maker, Maker::Later(_)) && route.records.is_none() {
+        let is_of_later = matches!(family.maker, Maker::Store(_) | Maker::Later(_));
+        if is_of_later && process.store.is_none() {
             continue;
         }
         let (name, kind) = format.described(family.name, family.kind);
@@ -55,14 +56,20 @@ pub fn exposition(process: &Process, route: &Route<'_>, format: Format) -> Strin
         let mut samples = Samples {
             name: family.name,
             labels: family.labels,
+            route: None,
             text: &mut text,
         };
         match family.maker {
             Maker::Process(write) => write(process, &mut samples),
-            Maker::Route(write) => write(route, &mut samples),
-            Maker::Later(write) => {
-                let records = route.records.into_iter();
-                records.for_each(|records| write(route, records, &mut samples));
+            Maker::Store(write) => {
+                let store = process.store.iter();
+                store.for_each(|store| write(store, &mut samples));
+            }
+            Maker::Route(write) | Maker::Later(write) => {
+                for route in routes {
+                    samples.route = Some(route.name);
+                    write(route, &mut samples);
+                }
             }
         }
     }
@@ -80,6 +87,7 @@ mod tests {
     use crate::code::Code;
     use crate::observe::event::{Bounds, Event};
     use crate::observe::metrics::counts::Metrics;
+    use crate::observe::metrics::families::Store;
     use crate::observe::moment::Moment;
     use crate::observe::records::{RecordBounds, RecordCounts, Records, StoreStep};
 
@@ -113,12 +121,58 @@ mod tests {
         }
     }
 
-    #[test]
-    fn families_of_jobs_for_later_are_there_where_such_are_taken() {
-        let metrics = Metrics::new(Bounds {
+    const PROCESS: Process<'static> = Process {
+        buffered: 0,
+        log_lines_dropped: 0,
+        passed_through: 0,
+        store: None,
+    };
+
+    fn metrics() -> Metrics {
+        Metrics::new(Bounds {
             max_size: 1,
             max_bytes: 1,
-        });
+        })
+    }
+
+    fn route<'a>(name: &'a str, metrics: &'a Metrics, moment: &'a Moment) -> Route<'a> {
+        Route {
+            name,
+            metrics,
+            moment,
+            queue_capacity: 0,
+            circuit_open: false,
+        }
+    }
+
+    #[test]
+    fn each_route_has_samples_of_its_own_and_a_family_stays_together() {
+        let [one, other] = [(); 2].map(|()| metrics());
+        other.count(&Event::Alone { why: "stream" });
+        let moment = Moment::default();
+        let routes = [route("jobs", &one, &moment), route("two", &other, &moment)];
+        let text = exposition(&PROCESS, &routes, Format::Text);
+        let alone =
+            |route, count| format!("alone_total{{route=\"{route}\",why=\"stream\"}} {count}\n");
+        for sample in [alone("jobs", 0), alone("two", 1)] {
+            assert!(text.contains(&sample), "no {sample} in {text}");
+        }
+        let names: Vec<_> = text
+            .lines()
+            .filter(|line| line.starts_with("# TYPE "))
+            .collect();
+        let once: std::collections::BTreeSet<_> = names.iter().collect();
+        assert_eq!(names.len(), once.len());
+        for family in FAMILIES {
+            let of_a_route = matches!(family.maker, Maker::Route(_) | Maker::Later(_));
+            let labelled = family.labels.first() == Some(&"route");
+            assert_eq!(labelled, of_a_route, "{}", family.name);
+        }
+    }
+
+    #[test]
+    fn families_of_jobs_for_later_are_there_where_such_are_taken() {
+        let (metrics, moment) = (metrics(), Moment::default());
         metrics.count(&Event::StoreFailed {
             step: StoreStep::Fetch,
         });
@@ -139,23 +193,17 @@ mod tests {
                 bytes: 1_000,
             },
         };
-        let exposed = |records| {
-            let process = Process {
-                buffered: 0,
-                log_lines_dropped: 0,
-            };
-            let route = Route {
-                metrics: &metrics,
-                moment: &Moment::default(),
-                queue_capacity: 0,
-                circuit_open: false,
-                records,
-            };
-            exposition(&process, &route, Format::Text)
+        let store = Store {
+            metrics: &metrics,
+            records: &records,
+        };
+        let exposed = |store| {
+            let process = Process { store, ..PROCESS };
+            exposition(&process, &[route("jobs", &metrics, &moment)], Format::Text)
         };
         let without = exposed(None);
         assert!(!without.contains("_later_") && !without.contains("_store_"));
-        let with = exposed(Some(&records));
+        let with = exposed(Some(store));
         for sample in [
             "later_jobs{state=\"sent\"} 3",
             "later_accepted_total 20",
@@ -169,6 +217,7 @@ mod tests {
             "store_errors_total{op=\"fetch\"} 1",
             "store_errors_total{op=\"accept\"} 0",
             "store_commit_seconds_count 0",
+            "later_free_seats_total{route=\"jobs\"} 0",
         ] {
             let line = format!("\nmicrobatch_{sample}\n");
             assert!(with.contains(&line), "no {sample} in {with}");

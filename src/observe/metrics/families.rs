@@ -11,16 +11,31 @@ use crate::observe::records::{RecordCounts, Records};
 
 /// What is looked up of the process.
 #[derive(Clone, Copy, Debug)]
-pub struct Process {
+pub struct Process<'a> {
     /// Bytes of bodies that are being received and of answers that are not taken.
     pub buffered: usize,
     /// Lines of the log that nobody took in time.
     pub log_lines_dropped: u64,
+    /// Requests to paths of no route that were passed through.
+    pub passed_through: u64,
+    /// The store of jobs for later, unless none are taken.
+    pub store: Option<Store<'a>>,
+}
+
+/// What is counted and looked up of the store of jobs for later.
+#[derive(Clone, Copy, Debug)]
+pub struct Store<'a> {
+    /// What is counted by whom the store tells.
+    pub metrics: &'a Metrics,
+    /// What is in it.
+    pub records: &'a Records,
 }
 
 /// What is counted and looked up of one route.
 #[derive(Clone, Copy, Debug)]
 pub struct Route<'a> {
+    /// Its name.
+    pub name: &'a str,
     /// What is counted.
     pub metrics: &'a Metrics,
     /// What the batcher holds, and the answered jobs at the same moment.
@@ -29,8 +44,6 @@ pub struct Route<'a> {
     pub queue_capacity: usize,
     /// Whether jobs are refused because the upstream has failed too often.
     pub circuit_open: bool,
-    /// The jobs for later, unless none are taken.
-    pub records: Option<&'a Records>,
 }
 
 /// Metrics of one name.
@@ -41,7 +54,7 @@ pub struct Family {
     pub name: &'static str,
     /// Its type.
     pub kind: Kind,
-    /// Its labels; `le` apart.
+    /// Its labels, `route` first where each route has samples of its own; `le` apart.
     pub labels: &'static [&'static str],
     /// What it means.
     pub help: &'static str,
@@ -76,11 +89,13 @@ impl Kind {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Maker {
     /// The process.
-    Process(fn(&Process, &mut Samples<'_>)),
+    Process(fn(&Process<'_>, &mut Samples<'_>)),
     /// Each route.
     Route(fn(&Route<'_>, &mut Samples<'_>)),
-    /// Each route that takes jobs for later; others have no such family.
-    Later(fn(&Route<'_>, &Records, &mut Samples<'_>)),
+    /// The store of jobs for later; without one there is no such family.
+    Store(fn(&Store<'_>, &mut Samples<'_>)),
+    /// Each route, where there is such a store.
+    Later(fn(&Route<'_>, &mut Samples<'_>)),
 }
 
 /// Makes the table: name, type, labels and help of each family, and who makes its samples
@@ -101,102 +116,108 @@ macro_rules! families {
 families! {
     "microbatch_build_info" Info ["version"] "The running version"
         Process(|_, out| out.labelled([env!("CARGO_PKG_VERSION")], 1));
-    "microbatch_jobs_accepted_total" Counter [] "Jobs that entered the queue"
+    "microbatch_jobs_accepted_total" Counter ["route"] "Jobs that entered the queue"
         Route(|it, out| out.number(it.moment.batcher.accepted));
-    "microbatch_jobs_total" Counter ["outcome"]
+    "microbatch_jobs_total" Counter ["route", "outcome"]
         "Accepted jobs that were answered, by what they came to"
         Route(|it, out| by_code(&it.moment.totals.answered, Code::ends_jobs, out));
-    "microbatch_jobs_cancelled_total" Counter ["when"]
+    "microbatch_jobs_cancelled_total" Counter ["route", "when"]
         "Accepted jobs whose caller left, while queued or later"
         Route(departures);
-    "microbatch_jobs_refused_total" Counter ["code"]
+    "microbatch_jobs_refused_total" Counter ["route", "code"]
         "Requests that never entered the queue, by problem"
         Route(|it, out| by_code(&it.metrics.refusals(), Code::refuses, out));
-    "microbatch_jobs_kept_apart_total" Counter []
+    "microbatch_jobs_kept_apart_total" Counter ["route"]
         "Jobs that a batch left without because it had another of the same id, once each"
         Route(|it, out| out.number(it.moment.batcher.kept_apart));
-    "microbatch_job_duration_seconds" Histogram [] "Time of accepted jobs from arrival to answer"
+    "microbatch_job_duration_seconds" Histogram ["route"] "Time of accepted jobs from arrival to answer"
         Route(|it, out| out.histogram(&it.metrics.job_duration.read()));
-    "microbatch_queue_wait_seconds" Histogram []
+    "microbatch_queue_wait_seconds" Histogram ["route"]
         "Time of jobs from arrival to their batch leaving for the first time"
         Route(|it, out| out.histogram(&it.metrics.queue_wait.read()));
-    "microbatch_queue_jobs" Gauge [] "Jobs that wait, in the queue or for a retry"
+    "microbatch_queue_jobs" Gauge ["route"] "Jobs that wait, in the queue or for a retry"
         Route(|it, out| out.number(it.moment.batcher.queued));
-    "microbatch_queue_bytes" Gauge [] "Their bytes"
+    "microbatch_queue_bytes" Gauge ["route"] "Their bytes"
         Route(|it, out| out.number(it.moment.batcher.queued_bytes));
-    "microbatch_queue_waiting_for_room_jobs" Gauge []
+    "microbatch_queue_waiting_for_room_jobs" Gauge ["route"]
         "Jobs that found the queue full and wait for room (queue.on_full = \"wait\")"
         Route(|it, out| out.number(it.moment.batcher.waiting_for_room));
     "microbatch_buffered_bytes" Gauge []
         "Bytes of bodies being received and of answers not taken yet (server.max_buffered)"
         Process(|it, out| out.number(it.buffered));
-    "microbatch_queue_capacity_jobs" Gauge [] "Most jobs that may wait (queue.max_jobs)"
+    "microbatch_queue_capacity_jobs" Gauge ["route"] "Most jobs that may wait (queue.max_jobs)"
         Route(|it, out| out.number(it.queue_capacity));
-    "microbatch_batches_total" Counter ["reason", "outcome"]
+    "microbatch_batches_total" Counter ["route", "reason", "outcome"]
         "Batches that ended, by why they left and what they came to"
         Route(batches);
-    "microbatch_batch_size_jobs" Histogram [] "Jobs in a batch when it leaves"
+    "microbatch_batch_size_jobs" Histogram ["route"] "Jobs in a batch when it leaves"
         Route(|it, out| out.histogram(&it.metrics.batch_jobs.read()));
-    "microbatch_batch_size_bytes" Histogram [] "Bytes of a batch's array when it leaves"
+    "microbatch_batch_size_bytes" Histogram ["route"] "Bytes of a batch's array when it leaves"
         Route(|it, out| out.histogram(&it.metrics.batch_bytes.read()));
-    "microbatch_batch_fill_ratio" Histogram []
+    "microbatch_batch_fill_ratio" Histogram ["route"]
         "How full a batch is when it leaves, of batch.max_size or batch.max_bytes, whichever is more"
         Route(|it, out| out.histogram(&it.metrics.batch_fill.read()));
-    "microbatch_batches_in_flight" Gauge [] "Batches that occupy a slot"
+    "microbatch_batches_in_flight" Gauge ["route"] "Batches that occupy a slot"
         Route(|it, out| out.number(it.moment.batcher.in_flight));
-    "microbatch_in_flight_limit" Gauge [] "Slots there are (upstream.max_in_flight)"
+    "microbatch_in_flight_limit" Gauge ["route"] "Slots there are (upstream.max_in_flight)"
         Route(|it, out| out.number(it.moment.batcher.max_in_flight));
-    "microbatch_upstream_duration_seconds" Histogram ["outcome"]
+    "microbatch_upstream_duration_seconds" Histogram ["route", "outcome"]
         "Time of calls to the upstream, by what they came to"
         Route(calls);
-    "microbatch_upstream_requests_total" Counter ["status"]
+    "microbatch_upstream_requests_total" Counter ["route", "status"]
         "Calls to the upstream, by the status of its answer or none"
         Route(statuses);
-    "microbatch_retries_total" Counter [] "Batches sent again"
+    "microbatch_retries_total" Counter ["route"] "Batches sent again"
         Route(|it, out| out.number(it.metrics.total_retries()));
-    "microbatch_retry_budget_exhausted_total" Counter []
+    "microbatch_retry_budget_exhausted_total" Counter ["route"]
         "Batches not sent again for want of retry.budget"
         Route(|it, out| out.number(it.metrics.budget_exhausted()));
-    "microbatch_splits_total" Counter ["cause"] "Batches sent again in halves, by why"
+    "microbatch_splits_total" Counter ["route", "cause"] "Batches sent again in halves, by why"
         Route(splits);
-    "microbatch_results_unmatched_total" Counter ["kind"]
+    "microbatch_alone_total" Counter ["route", "why"]
+        "Calls that were forwarded by themselves, as they came, by why they were not merged"
+        Route(alone);
+    "microbatch_passthrough_total" Counter []
+        "Requests to paths of no route that were passed through (passthrough.url)"
+        Process(|it, out| out.number(it.passed_through));
+    "microbatch_results_unmatched_total" Counter ["route", "kind"]
         "Results that no job of their batch has asked for, by what is wrong with them"
         Route(unmatched);
-    "microbatch_circuit_open" Gauge []
+    "microbatch_circuit_open" Gauge ["route"]
         "1 while jobs are refused because the upstream has failed too often"
         Route(|it, out| out.number(u64::from(it.circuit_open)));
     "microbatch_later_jobs" Gauge ["state"] "Jobs for later that are kept, by how far they have come"
-        Later(|_, it, out| by_state(&it.counts.present, out));
+        Store(|it, out| by_state(&it.records.counts.present, out));
     "microbatch_later_accepted_total" Counter [] "Jobs for later that were taken"
-        Later(|_, it, out| out.number(it.counts.accepted));
+        Store(|it, out| out.number(it.records.counts.accepted));
     "microbatch_later_finished_total" Counter ["outcome"]
         "Jobs for later that were finished, by what they came to"
-        Later(finished);
+        Store(finished);
     "microbatch_later_deleted_total" Counter ["state"]
         "Jobs for later that were deleted, by how far they had come"
-        Later(|_, it, out| by_state(&it.counts.deleted, out));
+        Store(|it, out| by_state(&it.records.counts.deleted, out));
     "microbatch_later_expired_total" Counter ["read"]
         "Jobs for later whose later.keep was over, by whether anybody had read the result"
-        Later(expired);
+        Store(expired);
     "microbatch_later_oldest_queued_seconds" Gauge []
         "How long the oldest job for later has waited of those that wait, 0 without any"
-        Later(|_, it, out| {
-            let oldest = it.counts.oldest_queued.unwrap_or_default();
+        Store(|it, out| {
+            let oldest = it.records.counts.oldest_queued.unwrap_or_default();
             out.decimal(oldest.as_secs_f64());
         });
-    "microbatch_later_free_seats_total" Counter []
+    "microbatch_later_free_seats_total" Counter ["route"]
         "Jobs for later that left in free places of callers' batches"
-        Later(|it, _, out| out.number(it.moment.batcher.detached_rode));
+        Later(|it, out| out.number(it.moment.batcher.detached_rode));
     "microbatch_store_fill_ratio" Gauge []
         "How full the store of jobs for later is, of later.max_jobs or later.max_bytes, whichever is more"
-        Later(|_, it, out| out.decimal(it.fill()));
+        Store(|it, out| out.decimal(it.records.fill()));
     "microbatch_store_commit_seconds" Histogram [] "Time of commits to the store of jobs for later"
-        Later(|it, _, out| out.histogram(&it.metrics.commit_duration.read()));
+        Store(|it, out| out.histogram(&it.metrics.commit_duration.read()));
     "microbatch_store_commit_records" Histogram [] "Jobs for later in a commit"
-        Later(|it, _, out| out.histogram(&it.metrics.commit_records.read()));
+        Store(|it, out| out.histogram(&it.metrics.commit_records.read()));
     "microbatch_store_errors_total" Counter ["op"]
         "What the store of jobs for later failed to do, by what that was"
-        Later(store_errors);
+        Store(store_errors);
     "microbatch_log_lines_dropped_total" Counter []
         "Lines of the log that were dropped, since stderr did not take them"
         Process(|it, out| out.number(it.log_lines_dropped));
@@ -237,6 +258,12 @@ fn splits(it: &Route<'_>, out: &mut Samples<'_>) {
     }
 }
 
+fn alone(it: &Route<'_>, out: &mut Samples<'_>) {
+    for (why, count) in it.metrics.alone() {
+        out.labelled([why], count);
+    }
+}
+
 fn unmatched(it: &Route<'_>, out: &mut Samples<'_>) {
     for (kind, count) in it.metrics.unmatched() {
         out.labelled([kind], count);
@@ -249,20 +276,20 @@ fn by_state(counts: &[u64; 4], out: &mut Samples<'_>) {
     }
 }
 
-fn finished(_: &Route<'_>, it: &Records, out: &mut Samples<'_>) {
+fn finished(it: &Store<'_>, out: &mut Samples<'_>) {
     let mut counts = ByCode::default();
-    for &(code, count) in &it.counts.finished {
+    for &(code, count) in &it.records.counts.finished {
         counts[code] += count;
     }
     by_code(&counts, Code::ends_jobs, out);
 }
 
-fn expired(_: &Route<'_>, it: &Records, out: &mut Samples<'_>) {
-    out.labelled(["true"], it.counts.expired_read);
-    out.labelled(["false"], it.counts.expired_unread);
+fn expired(it: &Store<'_>, out: &mut Samples<'_>) {
+    out.labelled(["true"], it.records.counts.expired_read);
+    out.labelled(["false"], it.records.counts.expired_unread);
 }
 
-fn store_errors(it: &Route<'_>, _: &Records, out: &mut Samples<'_>) {
+fn store_errors(it: &Store<'_>, out: &mut Samples<'_>) {
     for (step, count) in it.metrics.store_errors() {
         out.labelled([step.as_str()], count);
     }

@@ -5,40 +5,43 @@ use super::histogram::Reading;
 
 /// Where the samples of one family are written.
 ///
-/// A label's values come from a list of ours (a code, a flush reason, a status), never
-/// from a caller, and hold nothing that would have to be escaped.
+/// A label's values come from a list of ours (a code, a flush reason, a status) or from the
+/// settings (a route's name), never from a caller, and hold nothing that would have to be
+/// escaped.
 #[derive(Debug)]
 pub struct Samples<'a> {
     /// The name that all of them begin with.
     pub name: &'a str,
     /// The labels that the family has.
     pub labels: &'a [&'a str],
+    /// The value of the first of them, `route`, where the samples are a route's.
+    pub route: Option<&'a str>,
     /// What they are appended to.
     pub text: &'a mut String,
 }
 
 impl Samples<'_> {
-    /// A number without labels.
+    /// A number without labels of its own.
     pub fn number(&mut self, number: impl TryInto<u64>) {
         self.labelled([], number.try_into().unwrap_or(u64::MAX));
     }
 
-    /// A number that need not be whole, without labels.
+    /// A number that need not be whole, without labels of its own.
     pub fn decimal(&mut self, number: f64) {
         self.sample("", None, &[], &decimal(number));
     }
 
-    /// A number with these values of the family's labels.
+    /// A number with these values of the family's labels, `route` apart.
     pub fn labelled<const N: usize>(&mut self, values: [&str; N], number: u64) {
         self.sample("", None, &values, itoa::Buffer::new().format(number));
     }
 
-    /// A histogram without labels.
+    /// A histogram without labels of its own.
     pub fn histogram(&mut self, reading: &Reading) {
         self.histogram_of([], reading);
     }
 
-    /// A histogram with these values of the family's labels.
+    /// A histogram with these values of the family's labels, `route` apart.
     pub fn histogram_of<const N: usize>(&mut self, values: [&str; N], reading: &Reading) {
         self.sample("_sum", None, &values, &decimal(reading.sum));
         let mut number = itoa::Buffer::new();
@@ -53,8 +56,9 @@ impl Samples<'_> {
 
     /// `name_suffix{le="bound",label="value"} number`.
     fn sample(&mut self, suffix: &str, bound: Option<&str>, values: &[&str], number: &str) {
-        debug_assert_eq!(self.labels.len(), values.len(), "{}", self.name);
-        let labels = self.labels.iter().copied().zip(values.iter().copied());
+        let values = self.route.into_iter().chain(values.iter().copied());
+        debug_assert_eq!(self.labels.len(), values.clone().count(), "{}", self.name);
+        let labels = self.labels.iter().copied().zip(values);
         let labels = bound.map(|bound| ("le", bound)).into_iter().chain(labels);
         let mut open = '{';
         self.text.push_str(self.name);
@@ -91,13 +95,25 @@ mod tests {
     #[test]
     fn samples_have_the_labels_of_their_family() {
         let mut text = String::new();
-        let mut samples = |labels: &[&str], write: fn(&mut Samples<'_>)| {
-            let (name, text) = ("a_total", &mut text);
-            write(&mut Samples { name, labels, text });
+        let mut samples = |labels: &[&str], route, write: fn(&mut Samples<'_>)| {
+            write(&mut Samples {
+                name: "a_total",
+                labels,
+                route,
+                text: &mut text,
+            });
         };
-        samples(&[], |it| it.number(7_usize));
-        samples(&["x", "y"], |it| it.labelled(["one", "two"], 0));
-        assert_eq!(text, "a_total 7\na_total{x=\"one\",y=\"two\"} 0\n");
+        samples(&[], None, |it| it.number(7_usize));
+        samples(&["x", "y"], None, |it| it.labelled(["one", "two"], 0));
+        samples(&["route"], Some("r"), |it| it.number(7_usize));
+        samples(&["route", "x"], Some("r"), |it| it.labelled(["one"], 1));
+        let expected = "\
+a_total 7
+a_total{x=\"one\",y=\"two\"} 0
+a_total{route=\"r\"} 7
+a_total{route=\"r\",x=\"one\"} 1
+";
+        assert_eq!(text, expected);
     }
 
     #[test]
@@ -106,6 +122,7 @@ mod tests {
         let mut samples = Samples {
             name: "a_seconds",
             labels: &["x"],
+            route: None,
             text: &mut text,
         };
         samples.histogram_of(

@@ -196,12 +196,15 @@ impl Scrape {
     }
 }
 
-/// A name as we say it, without the prefix that all have.
+/// A name as we say it: without the prefix that all have, and without the route where that
+/// is `jobs`, which most proxies have alone.
 fn sample(name: &str, suffix: &str, labels: &Labels) -> String {
     let name = name.strip_prefix("microbatch_");
     let name = name.expect("every name has the prefix");
+    let told = |(label, value): &&(String, String)| (&**label, &**value) != ("route", "jobs");
     let labels: Vec<_> = labels
         .iter()
+        .filter(told)
         .map(|(label, value)| format!("{label}={value:?}"))
         .collect();
     match labels.is_empty() {

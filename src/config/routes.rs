@@ -1,0 +1,117 @@
+//! The routes that the options come to, and what is wrong with them as a set.
+
+use super::mistake::{Mistake, Origin, full};
+use super::options::Options;
+use crate::job::RouteName;
+use crate::route::paths::Paths;
+use crate::upstream::Target;
+
+/// The most routes that there may be.
+const MOST: usize = 64;
+
+/// The path of the route of the top level.
+pub(crate) const JOBS_PATH: &str = "/jobs";
+
+/// A route as it is set.
+pub(crate) struct RouteOf {
+    pub name: RouteName,
+    /// All options as the route has them, inherited ones included.
+    pub options: Options,
+    /// Its own part of them, unless it is the top level's.
+    pub own: Option<Options>,
+}
+
+/// Every route: that of the top level, if that says where to call, and the others by name. One whose
+/// name is none is left out, since that is told where it is read.
+pub(crate) fn all(options: &Options) -> Vec<RouteOf> {
+    let jobs = options.route.upstream.url.origin();
+    let jobs = jobs.map(|_| RouteOf::jobs(options));
+    let others = options.routes.iter().filter_map(|(name, own)| {
+        let name: RouteName = name.parse().ok()?;
+        (name != RouteName::jobs()).then(|| RouteOf {
+            name,
+            options: options.of_route(own),
+            own: Some(own.clone()),
+        })
+    });
+    jobs.into_iter().chain(others).collect()
+}
+
+impl RouteOf {
+    /// That of the top level.
+    pub(crate) fn jobs(options: &Options) -> Self {
+        Self {
+            name: RouteName::jobs(),
+            options: options.clone(),
+            own: None,
+        }
+    }
+
+    /// What it is called in keys; nothing for the top level's.
+    pub(crate) fn key(&self) -> Option<&str> {
+        self.own.as_ref().map(|_| self.name.as_str())
+    }
+
+    /// The path that it answers to.
+    pub(crate) fn path(&self) -> Option<String> {
+        match self.own {
+            None => Some(JOBS_PATH.to_owned()),
+            Some(_) => self.options.route.own.path.get(),
+        }
+    }
+}
+
+/// What is wrong with each route and between them. Where a part of the file is `lost`, what seems to
+/// be missing may stand there.
+pub(crate) fn refused(routes: &[RouteOf], lost: bool) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
+    let mut wrong = |origin: Option<&Origin>, key: String, what: String| {
+        let origin = origin.cloned();
+        mistakes.push(Mistake { origin, key, what });
+    };
+    if routes.len() > MOST {
+        let what = format!("there are {}, and at most {MOST} may be", routes.len());
+        wrong(None, "routes".to_owned(), what);
+    }
+    let mut paths = Paths::default();
+    for (number, route) in routes.iter().enumerate() {
+        let (key, place) = (route.key(), route.options.route.place.as_ref());
+        let (own, upstream) = (&route.options.route.own, &route.options.route.upstream);
+        if route.own.is_some() && !lost {
+            if own.path.origin().is_none() {
+                let what = "is required: the path that callers post to, such as \
+                            \"/v1/models/{model}\"";
+                wrong(place, full(key, "path"), what.to_owned());
+            }
+            if upstream.url.origin().is_none() {
+                let what = "is required: no route inherits where another one calls";
+                wrong(place, full(key, "upstream.url"), what.to_owned());
+            }
+        }
+        let Some(path) = route.path() else {
+            continue;
+        };
+        let captures = match paths.add(&path, number) {
+            Ok(captures) => captures,
+            Err(error) => {
+                wrong(own.path.origin(), full(key, "path"), error.to_string());
+                continue;
+            }
+        };
+        let captures: Vec<&str> = captures.iter().map(String::as_str).collect();
+        for (name, url) in [("url", &upstream.url), ("alone_url", &upstream.alone_url)] {
+            let target = url.get().map(|it| Target::compile(it, &captures));
+            if let Some(Err(error)) = target {
+                let key = full(key, &format!("upstream.{name}"));
+                wrong(url.origin(), key, error.to_string());
+            }
+        }
+        if let Err(unfit) = route.options.route.shape.compile(&captures) {
+            for (origin, part, what) in unfit {
+                let part = full(key, &format!("shape.{part}"));
+                wrong(origin.as_ref(), part, what);
+            }
+        }
+    }
+    mistakes
+}

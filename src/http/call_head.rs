@@ -1,0 +1,206 @@
+//! What the head of a call says, on any route: whether it may be merged, and what of it
+//! travels with its batch.
+
+use std::sync::Arc;
+
+use axum::http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, ORIGIN};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, Method};
+use tokio::time::Instant;
+
+use super::arriving::Stay;
+use super::context::Jobs;
+use super::headers::Headers;
+use super::later::{ForLater, IDEMPOTENCY_KEY, without_stream};
+use super::problem::Problem;
+use super::routes::POST;
+use crate::forward::upgrade;
+use crate::job::Carried;
+use crate::route::Route;
+use crate::shape::Why;
+use crate::trace_context::TraceContext;
+
+/// What a call says besides its body that may be merged.
+pub(super) struct Told {
+    pub stay: Stay,
+    pub trace: Option<Box<TraceContext>>,
+    /// What is said of its answer where that is fetched later; or what is wrong with that,
+    /// which is nobody's business where the call is not merged after all.
+    pub for_later: Option<Result<Box<ForLater>, Problem>>,
+    /// What travels with its batch.
+    pub carried: Option<Arc<Carried>>,
+}
+
+/// What becomes of a call that is not merged.
+pub(super) enum Turned {
+    /// It goes by itself, as it came.
+    Alone(Why),
+    /// It goes nowhere.
+    Refused(Problem),
+}
+
+impl From<Why> for Turned {
+    fn from(why: Why) -> Self {
+        Self::Alone(why)
+    }
+}
+
+impl From<Problem> for Turned {
+    fn from(problem: Problem) -> Self {
+        Self::Refused(problem)
+    }
+}
+
+impl Told {
+    /// Reads the head of a call whose path has captured so much.
+    ///
+    /// # Errors
+    /// What becomes of it where it is not merged.
+    pub fn of(
+        jobs: &Jobs,
+        route: &Route,
+        head: &Parts,
+        has_body: bool,
+        captures: &[Box<str>],
+    ) -> Result<Self, Turned> {
+        let arrived = Instant::now();
+        let headers = Headers::of(&head.headers);
+        let preferences = headers.preferences;
+        let later = jobs.later.as_ref().filter(|_| preferences.respond_async);
+        let lets_alone = route.shape.lets_alone();
+        match lets_alone {
+            true => go_together(jobs, route, head, &headers, has_body, later.is_some())?,
+            false => is_job(jobs, head, &headers)?,
+        }
+        let forwarded = forwarded(&route.forward_headers, &head.headers);
+        let forwarded = forwarded.map_err(|twice| match lets_alone {
+            true => Turned::Alone(Why::Header),
+            false => Turned::Refused(Problem::header_twice(&twice)),
+        })?;
+        let for_later = later.map(|later| {
+            let (uri, headers) = (&head.uri, &head.headers);
+            ForLater::of(uri, headers, later.clone(), preferences.wait).map(Box::new)
+        });
+        let for_later = match for_later {
+            Some(Err(problem)) if !lets_alone => return Err(problem.into()),
+            other => other,
+        };
+        // That an answer is not waited for leaves its body the usual time.
+        let wait = preferences.wait.filter(|_| for_later.is_none());
+        Ok(Self {
+            stay: Stay::new(jobs, arrived, wait),
+            trace: headers.trace,
+            carried: carried(Carried {
+                captures: captures.into(),
+                query: query(route, head, for_later.is_some()),
+                headers: forwarded,
+            }),
+            for_later,
+        })
+    }
+}
+
+/// Whether a call may be merged as far as its head tells, where it may go by itself too.
+fn go_together(
+    jobs: &Jobs,
+    route: &Route,
+    head: &Parts,
+    headers: &Headers,
+    has_body: bool,
+    is_for_later: bool,
+) -> Result<(), Turned> {
+    // Wherever it would go: what a page of another origin may send without asking first
+    // is not to reach a service that trusts whoever is on its machine.
+    if has_body && head.headers.contains_key(ORIGIN) {
+        headers
+            .content_type
+            .map_err(Problem::unsupported_media_type)?;
+    }
+    if head.method != Method::POST {
+        return Err(Why::Method.into());
+    }
+    if upgrade(head.version, &head.headers).is_some() {
+        return Err(Why::Upgrade.into());
+    }
+    let content_type = content_type(&head.headers);
+    if !content_type.is_ok_and(|it| route.shape.accepts(it)) {
+        return Err(Why::Type.into());
+    }
+    if headers.encoding.is_some() {
+        return Err(Why::Encoding.into());
+    }
+    if !is_for_later && head.headers.contains_key(IDEMPOTENCY_KEY) {
+        return Err(Why::Key.into());
+    }
+    if headers.length.is_some_and(|it| it > jobs.max_body as u64) {
+        return Err(Why::Size.into());
+    }
+    Ok(())
+}
+
+/// Whether it may be a job, in the order of the contract: method, Content-Type, size.
+fn is_job(jobs: &Jobs, head: &Parts, headers: &Headers) -> Result<(), Problem> {
+    if head.method != Method::POST {
+        return Err(Problem::method_not_allowed(POST));
+    }
+    headers
+        .content_type
+        .map_err(Problem::unsupported_media_type)?;
+    if let Some(encoding) = &headers.encoding {
+        return Err(Problem::unsupported_encoding(encoding));
+    }
+    match headers.length {
+        Some(length) if length > jobs.max_body as u64 => Err(Problem::job_too_large(jobs.max_body)),
+        _ => Ok(()),
+    }
+}
+
+/// Its `Content-Type`, if it has one.
+///
+/// # Errors
+/// Where it has several, or one that is no text.
+pub(super) fn content_type(headers: &HeaderMap) -> Result<Option<&str>, ()> {
+    let mut types = headers.get_all(CONTENT_TYPE).iter();
+    match (types.next(), types.next()) {
+        (None, _) => Ok(None),
+        (Some(only), None) => only.to_str().map(Some).map_err(drop),
+        (Some(_), Some(_)) => Err(()),
+    }
+}
+
+fn query(route: &Route, head: &Parts, is_for_later: bool) -> Option<Box<str>> {
+    let query = head.uri.query().filter(|_| route.carries_query())?;
+    let query = match is_for_later {
+        true => without_stream(query),
+        false => query.to_owned(),
+    };
+    (!query.is_empty()).then(|| query.into())
+}
+
+/// Nothing where nothing is carried: most calls of most routes need no frame.
+fn carried(carried: Carried) -> Option<Arc<Carried>> {
+    (carried != Carried::default()).then(|| Arc::new(carried))
+}
+
+/// Those of the headers that travel with the batch, in copies, since a job in the queue is
+/// not to hold the buffer that its connection read into.
+///
+/// # Errors
+/// One that is there twice.
+fn forwarded(
+    names: &[HeaderName],
+    headers: &HeaderMap,
+) -> Result<Box<[(HeaderName, HeaderValue)]>, HeaderName> {
+    let mut all = Vec::new();
+    for name in names {
+        let mut values = headers.get_all(name).iter();
+        if let Some(value) = values.next() {
+            let copied = HeaderValue::from_bytes(value.as_bytes());
+            all.push((name.clone(), copied.unwrap_or_else(|_| value.clone())));
+        }
+        if values.next().is_some() {
+            return Err(name.clone());
+        }
+    }
+    Ok(all.into())
+}

@@ -1,0 +1,97 @@
+//! Requests that are passed on as they came, and what their callers get where they can't be.
+
+use axum::BoxError;
+use axum::body::Body;
+use axum::http::header::ORIGIN;
+use axum::http::request::Parts;
+use axum::http::{Method, Request, Response};
+use bytes::Bytes;
+
+use super::answer_body::AnswerBody;
+use super::headers::Headers;
+use super::problem::Problem;
+use super::refusal::refuse_elsewhere;
+use super::reply::Rendered;
+use crate::forward::{ForwardError, ForwardedBody, Forwarder};
+use crate::observe::Event;
+use crate::route::{Route, Routes};
+use crate::shape::Why;
+
+/// `Allow` of a path that takes whatever the upstream takes.
+const ANY: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
+/// Passes a call of this route on by itself, since it is not merged; the route's path has
+/// captured so much. Of the body the beginning may have been read, see
+/// [`Prefixed`](crate::forward::Prefixed).
+pub(super) async fn go_alone<B>(
+    route: &Route,
+    to: &Forwarder,
+    why: Why,
+    (head, body): (Parts, B),
+    captures: &[Box<str>],
+) -> Response<AnswerBody>
+where
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    let why = why.as_str();
+    route.observer.tell(Event::Alone { why });
+    match to.forward(head, body, captures).await {
+        Ok(answer) => handed_back(answer),
+        Err(error) => {
+            let problem = counted(&error, route);
+            Rendered::problem(route, problem).into_uncharged()
+        }
+    }
+}
+
+/// Passes a request on whose path is none of a route, nor the proxy's own.
+pub(super) async fn pass_through<B>(
+    to: &Forwarder,
+    routes: &Routes,
+    request: Request<B>,
+) -> Response<AnswerBody>
+where
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    if let Err(problem) = check(&request) {
+        return refuse_elsewhere(routes, problem);
+    }
+    let route = routes.first();
+    route.observer.tell(Event::PassedThrough);
+    let (head, body) = request.into_parts();
+    match to.forward(head, body, &[]).await {
+        Ok(answer) => handed_back(answer),
+        Err(error) => Rendered::from(counted(&error, route)).into_uncharged(),
+    }
+}
+
+/// What is not passed on, whatever its path.
+fn check<B: http_body::Body>(request: &Request<B>) -> Result<(), Problem> {
+    if request.method() == Method::CONNECT {
+        return Err(Problem::method_not_allowed(ANY));
+    }
+    if !request.uri().path().starts_with('/') {
+        return Err(Problem::not_found("no such path"));
+    }
+    // As on a route: what a page of another origin may send without asking first is not
+    // to reach a service that trusts whoever is on its machine.
+    if request.headers().contains_key(ORIGIN) && !request.body().is_end_stream() {
+        let content_type = Headers::of(request.headers()).content_type;
+        content_type.map_err(Problem::unsupported_media_type)?;
+    }
+    Ok(())
+}
+
+fn handed_back(answer: Response<ForwardedBody>) -> Response<AnswerBody> {
+    answer.map(|body| AnswerBody::from(Body::new(body)))
+}
+
+/// The problem of a request that was not passed on. That one failed at the upstream is no
+/// refusal of ours.
+fn counted(error: &ForwardError, route: &Route) -> Problem {
+    let problem = Problem::from(error);
+    if problem.code().refuses() {
+        route.refused(problem.code());
+    }
+    problem
+}
