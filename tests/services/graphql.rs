@@ -37,6 +37,8 @@ async fn graphql() {
             "BAD_USER_INPUT"
         ]
     );
+    let refused = all["refused"].as_array().expect("a list");
+    assert!(refused.iter().all(|it| it["status"] == 400), "{all}");
     let alone = all["alone"].as_array().expect("a list");
     let statuses = alone.iter().map(|it| &it["status"]);
     assert_eq!(statuses.collect::<Vec<_>>(), [400, 403, 200]);

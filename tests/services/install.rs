@@ -57,10 +57,10 @@ impl Peers {
             return Ok(());
         }
         if self.folder.join("package-lock.json").exists() {
-            self.run(
-                "npm",
-                &["ci", "--ignore-scripts", "--no-audit", "--no-fund"],
-            )?;
+            // With a Node.js that they are not made for, they would fail later and say less.
+            let install = ["ci", "--engine-strict"];
+            let quietly = ["--ignore-scripts", "--no-audit", "--no-fund"];
+            self.run("npm", &[&install[..], &quietly].concat()).await?;
         }
         if self.folder.join("requirements.txt").exists() {
             self.run("python3", &["-m", "venv", "--clear", "venv"])

@@ -16,4 +16,5 @@ async fn kserve() {
     assert_eq!(all[23]["predictions"][0][0], 46, "{all}");
     assert_eq!(all[36]["status"], 404, "{all}");
     assert_eq!(all[37]["status"], 400, "{all}");
+    assert_eq!(all[39]["status"], 500, "{all}");
 }

@@ -13,9 +13,9 @@ await ask(`CREATE TABLE ${turn} (id UInt64, text String) ENGINE = MergeTree ORDE
 const insert = `${url}/?query=${encodeURIComponent(`INSERT INTO ${turn} FORMAT JSONEachRow`)}`;
 const row = (id) => JSON.stringify({ id, text: `row ${id} Ä\n"` });
 const write = (body) => fetch(insert, { method: "POST", headers: { "content-type": "application/json" }, body });
+// A row that can't be read is nobody else's, and two rows are no single value.
+const odd = write('{"id":"none"}');
 const written = await Promise.all(Array.from({ length: 64 }, (_, id) => write(row(id))));
-// Two rows are no single value, and a row that can't be read is nobody else's.
 const two = await write(`${row(100)}\n${row(101)}\n`);
-const odd = await write('{"id":"none"}');
 const rows = await ask(`SELECT count(), sum(id), sum(cityHash64(text)) FROM ${turn} FORMAT TabSeparated`);
-console.log(JSON.stringify({ written: written.map((it) => it.ok), two: two.ok, odd: odd.ok, rows }));
+console.log(JSON.stringify({ written: written.map((it) => it.ok), two: two.ok, odd: (await odd).ok, rows }));

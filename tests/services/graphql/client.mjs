@@ -21,7 +21,15 @@ const calls = [];
 for (let n = 0; n < 24; n++) calls.push([greeting, { name: `caller ${n}` }]);
 for (let n = 0; n < 8; n++) calls.push([add, { counter: `${turn} ${n}` }]);
 calls.push(["{ broken }"], ["{ forbidden }"], ["{ nothing }"], ["{"], [greeting, {}]);
+
+// What Apollo refuses a whole array for.
+async function post(body) {
+  const answer = await fetch(`${url}/`, { method: "POST", headers: { "content-type": "application/json" }, body });
+  return { status: answer.status, body: await answer.text() };
+}
+const spoilt = ["{}", '{"query":3}', "3"].map(post);
 const together = await Promise.all(calls.map((call) => ask(...call)));
+const refused = await Promise.all(spoilt);
 
 // Alone, the status too.
 const alone = [];
@@ -29,4 +37,4 @@ for (const query of ["{ nothing }", "{ forbidden }", "{ broken }"]) {
   const answer = await client.rawRequest(query).catch((error) => error.response);
   alone.push({ status: answer.status, data: answer.data, errors: answer.errors });
 }
-console.log(JSON.stringify({ together, alone }));
+console.log(JSON.stringify({ together, refused, alone }));

@@ -23,6 +23,8 @@ async def main():
     calls += [("one", {"instances": [[n]], "factor": 3}) for n in range(4)]
     calls += [("two", {"instances": [[n]]}) for n in range(4)]
     calls += [("none", {"instances": [[1]]}), ("one", {"instances": "none"}), ("one", {"instances": []})]
+    # What the model can't read fails its whole batch, and nobody else.
+    calls += [("one", {"instances": [7]})]
     print(json.dumps(await asyncio.gather(*(predict(*call) for call in calls))))
 
 
