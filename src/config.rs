@@ -137,7 +137,9 @@ pub fn load(
     // What is said of the top level is of interest even where nothing goes by it yet.
     let alone = routes.is_empty().then(|| RouteOf::jobs(&whole.options));
     let each = || routes.iter().chain(&alone);
-    warnings.splice(0..0, once_each(each().flat_map(rules::doubtful_of)));
+    let doubtful = each().flat_map(|it| [rules::doubtful_of(it), routes::doubtful(it)].concat());
+    let doubtful = doubtful.chain(routes::unused(&whole.options));
+    warnings.splice(0..0, once_each(doubtful));
     // Where a part of the file was lost, a default may stand for a value that was in it.
     if !whole.lost {
         let of_routes = once_each(each().flat_map(rules::refused_of));
@@ -158,7 +160,7 @@ pub fn load(
             None => whole.wrong(None, "", "a value is missing"),
         }
     }
-    Err(Mistakes(whole.mistakes))
+    Err(Mistakes::in_order(whole.mistakes))
 }
 
 /// What several routes have from the top level is said once.

@@ -93,6 +93,16 @@ impl fmt::Display for Mistake {
 pub struct Mistakes(pub(crate) Vec<Mistake>);
 
 impl Mistakes {
+    /// These mistakes, in the order of their layers and lines.
+    pub(crate) fn in_order(mut mistakes: Vec<Mistake>) -> Self {
+        mistakes.sort_by_key(|mistake| match &mistake.origin {
+            Some(Origin::File { line, .. }) => (0, *line),
+            Some(Origin::Env(_)) => (1, None),
+            _ => (2, None),
+        });
+        Self(mistakes)
+    }
+
     /// The mistakes in the order of their layers and lines: file, environment, the rest.
     pub fn iter(&self) -> impl Iterator<Item = &Mistake> {
         self.0.iter()

@@ -3,7 +3,7 @@
 use super::mistake::{Mistake, Origin, full};
 use super::options::Options;
 use crate::job::RouteName;
-use crate::route::paths::Paths;
+use crate::route::paths::{PathError, Paths};
 use crate::upstream::Target;
 
 /// The most routes that there may be.
@@ -94,7 +94,8 @@ pub(crate) fn refused(routes: &[RouteOf], lost: bool) -> Vec<Mistake> {
         let captures = match paths.add(&path, number) {
             Ok(captures) => captures,
             Err(error) => {
-                wrong(own.path.origin(), full(key, "path"), error.to_string());
+                let what = told(&error, &routes[..number]);
+                wrong(own.path.origin(), full(key, "path"), what);
                 continue;
             }
         };
@@ -114,4 +115,65 @@ pub(crate) fn refused(routes: &[RouteOf], lost: bool) -> Vec<Mistake> {
         }
     }
     mistakes
+}
+
+/// What is wrong with a path, beside those of the routes before it.
+fn told(error: &PathError, before: &[RouteOf]) -> String {
+    let PathError::Conflict { with } = error else {
+        return error.to_string();
+    };
+    let other = before.iter().find(|it| it.path().as_ref() == Some(with));
+    let name = other.map_or("another", |it| it.name.as_str());
+    format!("would match what {with} does, the path of the route {name}")
+}
+
+/// What works, but cannot be what was meant, of a route.
+pub(crate) fn doubtful(route: &RouteOf) -> Vec<String> {
+    let key = |name| full(route.key(), name);
+    let (own, upstream) = (&route.options.route.own, &route.options.route.upstream);
+    let mut told = Vec::new();
+    if let (Some(from), Some(true)) = (
+        upstream.alone_url.origin(),
+        route.options.route.shape.takes_jobs(),
+    ) {
+        let key = key("upstream.alone_url");
+        told.push(format!(
+            "{key} ({from}) is not used: jobs are refused rather than sent alone"
+        ));
+    }
+    let headers = upstream.headers.get().unwrap_or_default();
+    let names = own.forward_headers.get().unwrap_or_default();
+    if let Some((name, from)) = names
+        .iter()
+        .find(|name| headers.contains_key(*name))
+        .zip(own.forward_headers.origin())
+    {
+        let (key, wins) = (key("forward_headers"), key("upstream.headers"));
+        told.push(format!(
+            "{key} ({from}) has {name}, which {wins} has too: that is sent in place of a caller's"
+        ));
+    }
+    told
+}
+
+/// What the top level says of the route `jobs` alone, where there is no such route.
+pub(crate) fn unused(options: &Options) -> Vec<String> {
+    let route = &options.route;
+    if route.upstream.url.origin().is_some() || options.routes.is_empty() {
+        return Vec::new();
+    }
+    let given = [
+        ("shape", route.shape.place()),
+        ("forward_headers", route.own.forward_headers.origin()),
+        ("upstream.alone_url", route.upstream.alone_url.origin()),
+        ("upstream.headers", route.upstream.headers.origin()),
+    ];
+    let given = given.into_iter().filter_map(|(key, from)| {
+        let from = from.filter(|it| **it != Origin::Default)?;
+        Some(format!(
+            "{key} ({from}) is not used: without upstream.url there is no route jobs, and no other \
+             inherits it"
+        ))
+    });
+    given.collect()
 }

@@ -105,8 +105,7 @@ impl ShapeOptions {
             let placed = mistakes.into_iter().map(|it| {
                 // What a preset says stands in no line of ours, but its name does.
                 let at = self.origin(it.key).or_else(|| self.origin(LIKE));
-                let at = at.or_else(|| self.keys.values().find_map(Given::origin));
-                (at.cloned(), it.key, it.what)
+                (at.or_else(|| self.place()).cloned(), it.key, it.what)
             });
             placed.collect()
         })
@@ -114,14 +113,19 @@ impl ShapeOptions {
 
     /// The name, if that is all there is, and else the keys of a table; values as TOML.
     pub(crate) fn printed(&self) -> Result<String, Vec<(&'static str, String)>> {
-        let given = self.keys.iter();
-        let given = given.filter_map(|(key, given)| Some((*key, printed(&given.get()?))));
+        let given = Keys::names();
+        let given = given.filter_map(|key| Some((key, printed(&self.keys.get(key)?.get()?))));
         let given: Vec<_> = given.collect();
         match &given[..] {
             [(LIKE, name)] => Ok(name.clone()),
             [] => Ok(quoted(DEFAULT)),
             _ => Err(given),
         }
+    }
+
+    /// Where something is said, if anything is.
+    pub(crate) fn place(&self) -> Option<&Origin> {
+        self.keys.values().find_map(Given::origin)
     }
 
     /// Whether anything is said.

@@ -393,3 +393,119 @@ fn a_value_that_is_not_unicode_is_a_mistake() {
     let expected = "MICROBATCH_BATCH__MAX_SIZE: batch.max_size: the value is not UTF-8";
     assert_eq!(mistakes.to_string(), expected);
 }
+
+/// A value as its key prints it.
+fn as_printed(key: &KeyInfo, toml: &str) -> Option<String> {
+    let value = toml::de::DeValue::parse(toml).unwrap();
+    let mut options = Options::default();
+    (key.read)(
+        &mut options,
+        kind::Raw::Toml(value.get_ref()),
+        Origin::Default,
+    )
+    .unwrap();
+    (key.printed)(&options)
+}
+
+/// What a route has of each key, as it is printed.
+fn had_by_route(loaded: &Loaded) -> Vec<Option<String>> {
+    let routes = routes::all(&loaded.options);
+    let route = routes.iter().find(|it| it.name.as_str() == "r").unwrap();
+    let all = keys().iter().filter(|key| key.of_routes);
+    all.map(|key| (key.printed)(&route.options)).collect()
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(64))]
+
+    /// Whatever the top level says and whatever a route does, each key is the route's own, or
+    /// the top level's where it is inherited, or the default. Printed, it reads back so.
+    #[test]
+    fn a_route_has_its_own_keys_over_those_that_it_inherits(
+        own in proptest::collection::vec(proptest::bool::ANY, VALUES.len()),
+        top in proptest::collection::vec(proptest::bool::ANY, VALUES.len()),
+    ) {
+        const NOT_INHERITED: [&str; 4] = [
+            "forward_headers", "upstream.url", "upstream.alone_url", "upstream.headers",
+        ];
+        let (mut above, mut below) = (String::new(), String::new());
+        let mut expected = Vec::new();
+        for key in keys().iter().filter(|key| key.of_routes) {
+            let number = VALUES.iter().position(|(name, _)| *name == key.key);
+            let Some(number) = number else {
+                // Those are said of every route here.
+                expected.push(match key.key {
+                    "path" => Some("\"/r\"".to_owned()),
+                    _ => key.default.map(str::to_owned),
+                });
+                continue;
+            };
+            let (name, [of_top, of_own, _]) = VALUES[number];
+            let (own, top) = (own[number] || name == "upstream.url", top[number]);
+            if top {
+                above.push_str(&format!("{name} = {of_top}\n"));
+            }
+            if own {
+                below.push_str(&format!("{name} = {of_own}\n"));
+            }
+            expected.push(match (own, top && !NOT_INHERITED.contains(&name)) {
+                (true, _) => as_printed(key, of_own),
+                (false, true) => as_printed(key, of_top),
+                (false, false) => (key.printed)(&Options::defaults()),
+            });
+        }
+        let file = format!("{above}[routes.r]\npath = \"/r\"\n{below}");
+        let loaded = Layers::default().file(&file).load(NeedUpstream::Yes).unwrap();
+        proptest::prop_assert_eq!(had_by_route(&loaded), expected);
+        let printed = loaded.options.to_toml();
+        let again = Layers::default().file(&printed).load(NeedUpstream::Yes).unwrap();
+        proptest::prop_assert_eq!(had_by_route(&again), had_by_route(&loaded));
+        proptest::prop_assert_eq!(again.options.to_toml(), printed);
+    }
+}
+
+#[test]
+fn a_command_s_own_upstream_is_that_of_the_top_level() {
+    let own = Url::parse("http://own/").unwrap();
+    let file = "[routes.r]\npath = \"/r\"\nupstream.url = \"http://r/{{\"";
+    let loaded = Layers::default().file(file);
+    let mut loaded = loaded.load(NeedUpstream::Supplied(own)).unwrap();
+    loaded.supply(Url::parse("http://later/").unwrap());
+    let routes = loaded.settings.routes.iter();
+    let routes = routes.map(|it| (it.name.as_str(), &it.path[..], it.upstream.url.to_string()));
+    let routes: Vec<_> = routes.collect();
+    let expected = [
+        ("jobs", "/jobs", "http://later/".to_owned()),
+        ("r", "/r", "http://r/%7B%7B".to_owned()),
+    ];
+    assert_eq!(routes, expected);
+}
+
+#[test]
+fn a_route_s_settings_are_its_own() {
+    let file = "[routes.r]\npath = \"/r/{m}\"\nshape = \"kserve-v1\"\nforward_headers = [\"A\"]\n\
+                upstream.url = \"http://r/{m}\"\nupstream.headers = { b = \"c\" }\n\
+                upstream.max_alone = 7\nupstream.max_in_flight = 3\nbatch.max_size = 5\n\
+                [upstream]\nurl = \"http://top/\"\ntimeout = \"3s\"\n\
+                [passthrough]\nurl = \"http://p/\"";
+    let settings = Layers::default().file(file).settings();
+    let [jobs, route] = &settings.routes[..] else {
+        panic!("two routes");
+    };
+    assert!(!jobs.shape.lets_alone() && jobs.alone.is_none());
+    assert_eq!(jobs.bounds.max_size, 100);
+    assert!(route.shape.lets_alone());
+    assert_eq!((route.name.as_str(), &route.path[..]), ("r", "/r/{m}"));
+    assert_eq!(route.forward_headers, ["a"]);
+    assert_eq!((route.bounds.max_size, route.limits.max_items), (5, 5));
+    assert_eq!(route.upstream.timeout, Duration::from_secs(3));
+    let alone = route.alone.as_ref().unwrap();
+    assert!(matches!(&alone.to, Destination::At(target) if *target == route.upstream.url));
+    assert_eq!(
+        (alone.max_alone, &alone.headers["b"]),
+        (7, &"c".parse().unwrap())
+    );
+    assert_eq!(alone.timeout, Duration::from_secs(3));
+    // The passthrough has as many as the top level says.
+    assert_eq!((settings.slots(), settings.alone()), (10 + 3, 7 + 100));
+}

@@ -24,7 +24,7 @@ pub enum PathError {
     #[error("{0} is a path of the proxy itself")]
     Ours(&'static str),
     /// It would match what another one matches.
-    #[error("conflicts with the path {with} of another route")]
+    #[error("would match what the path {with} of another route does")]
     Conflict {
         /// The other one.
         with: String,

@@ -8,86 +8,16 @@
     reason = "a test fails by panicking"
 )]
 
+mod check;
+mod routes;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use microbatch::config::keys;
 use microbatch::shape::Keys;
-use tempfile::TempDir;
 
-/// What `microbatch check` answered.
-struct Answer {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-impl Answer {
-    /// The mistakes, without the line above them and without the directory of the file.
-    #[track_caller]
-    fn mistakes(&self) -> Vec<&str> {
-        assert_eq!(self.code, Some(78), "{}{}", self.stdout, self.stderr);
-        assert_eq!(self.stdout, "");
-        let mut lines = self.stderr.lines();
-        assert_eq!(
-            lines.next(),
-            Some("microbatch: the configuration has mistakes:")
-        );
-        lines.collect()
-    }
-
-    #[track_caller]
-    fn fine(self) -> Self {
-        assert_eq!(self.code, Some(0), "{}", self.stderr);
-        self
-    }
-}
-
-/// `microbatch check` in a directory of its own and an environment that is empty.
-struct Check {
-    dir: TempDir,
-    command: Command,
-}
-
-impl Check {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_microbatch"));
-        command.arg("check").current_dir(dir.path()).env_clear();
-        Check { dir, command }
-    }
-
-    /// With a file `m.toml`.
-    fn file(mut self, text: impl AsRef<[u8]>) -> Self {
-        std::fs::write(self.dir.path().join("m.toml"), text).unwrap();
-        self.command.args(["--config", "m.toml"]);
-        self
-    }
-
-    /// With an upstream and a file, so that nothing is missing.
-    fn with_upstream(text: &str) -> Self {
-        Check::new().file(text).args(&["--upstream", "http://h/"])
-    }
-
-    fn env(mut self, name: &str, value: &str) -> Self {
-        self.command.env(name, value);
-        self
-    }
-
-    fn args(mut self, args: &[&str]) -> Self {
-        self.command.args(args);
-        self
-    }
-
-    fn run(mut self) -> Answer {
-        let output = self.command.output().unwrap();
-        Answer {
-            code: output.status.code(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
-    }
-}
+use crate::check::Check;
 
 fn shipped() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("config/microbatch.toml")
@@ -444,11 +374,7 @@ fn the_flag_names_the_file_before_the_environment_does() {
     assert!(answer.stdout.contains("max_size = 7"));
 
     let check = Check::new().env("MICROBATCH_CONFIG", "e.toml");
-    std::fs::write(
-        check.dir.path().join("e.toml"),
-        "upstream.url = \"http://e/\"",
-    )
-    .unwrap();
+    std::fs::write(check.dir().join("e.toml"), "upstream.url = \"http://e/\"").unwrap();
     assert!(check.run().fine().stdout.contains("url = \"http://e/\""));
 }
 
