@@ -29,6 +29,7 @@ mod turns;
 mod clickhouse;
 mod cloudevents;
 mod couchdb;
+mod elasticsearch;
 mod ethereum;
 mod graphql;
 mod kserve;

@@ -22,8 +22,8 @@ pub struct Turns<'a> {
 }
 
 impl Turns<'_> {
-    /// Gives `client` both turns, and asserts that its answers are the same and the calls fewer.
-    /// Returns the answers.
+    /// Gives `client` both turns, and asserts that its answers are the same and the calls at most
+    /// half as many. Returns the answers.
     pub async fn of(&self, client: &str) -> Value {
         let relay = Relay::before(self.service.addr).await;
         let straight = self.run(client, &relay.url(), "straight").await;
@@ -37,7 +37,7 @@ impl Turns<'_> {
 
         let what = format!("{client}: {calls} calls straight, {fewer} through microbatch");
         assert_eq!(straight, through, "{what}");
-        assert!(fewer < calls, "{what}");
+        assert!(fewer * 2 <= calls, "{what}");
         self.peers.say(&what);
         through
     }
