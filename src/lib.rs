@@ -66,7 +66,7 @@
 //! | `cli` | `config`, `printable`, `sample_upstream` |
 //! | `code` |  |
 //! | `config` | `address`, `batcher`, `engine`, `forward`, `http`, `job`, `later`, `observe`, `printable`, `resilience`, `route`, `server`, `shape`, `telemetry`, `upstream` |
-//! | `engine` | `aside`, `batcher`, `code`, `fault`, `job`, `job_id`, `json`, `later`, `observe`, `resilience`, `shape`, `throttle`, `trace_context`, `upstream` |
+//! | `engine` | `aside`, `batcher`, `code`, `fault`, `job`, `later`, `observe`, `resilience`, `shape`, `throttle`, `trace_context`, `upstream` |
 //! | `fault` | `code`, `json` |
 //! | `forward` | `throttle`, `upstream` |
 //! | `http` | `aside`, `batcher`, `code`, `engine`, `forward`, `job_id`, `job`, `later`, `observe`, `route`, `server`, `shape`, `trace_context` |
@@ -108,7 +108,7 @@
 //! | every scrape of `later_*` adds up | `stories::later_counts::every_scrape_adds_up`, `later::suite_tests::it_does_as_the_model` |
 //! | what was accepted for later is drained as all are | `app::drain::tests::what_is_accepted_is_queued_before_the_queue_closes`, `stories::later_drain` |
 //! | nobody can guess a handle | `job::handle::tests::handles_are_random` |
-//! | no result reaches another job's caller | `shape::tests::answers`, `simulation`, `stories::accounting`, `stories::upstream_strays` |
+//! | no result reaches another job's caller | `shape::tests::jobs::each_job_gets_its_own_result_or_none`, `engine::shapes_tests`, `simulation`, `stories::accounting`, `stories::upstream_strays` |
 //! | what a caller sends and what comes back for it travel byte for byte, whatever the shape | `shape::tests::round_trip` |
 //! | no caller adds to a batch what is not an item of its own, in the frame that it wrote | `shape::tests::smuggling` |
 //! | nothing is sent twice that may have been done, unless that does no harm | `simulation`, `stories::retries` |

@@ -299,12 +299,12 @@ impl Route {
         };
         let largest = Size {
             jobs: bounds.max_size,
-            bytes: bounds.max_bytes - 1,
+            bytes: bounds.max_bytes,
         };
         let batcher = batcher::Settings {
             max_size: largest.jobs,
             max_bytes: largest.bytes,
-            item_overhead: 1,
+            batch_overhead: shape.batch_overhead(),
             max_wait: batch.max_wait.get()?,
             detached_max_wait: options.later.max_wait.get()?,
             wait: batch.wait.get()?,

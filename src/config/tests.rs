@@ -298,9 +298,9 @@ fn every_option_comes_out_where_it_is_for() {
         (seconds(11), seconds(60))
     );
     let batcher = &route.batcher;
-    assert_eq!((batcher.max_size, batcher.max_bytes), (1, (2 << 20) - 1));
+    assert_eq!((batcher.max_size, batcher.max_bytes), (1, 2 << 20));
     assert_eq!(
-        (batcher.max_wait, batcher.item_overhead),
+        (batcher.max_wait, batcher.batch_overhead),
         (Duration::ZERO, 1)
     );
     assert_eq!(
@@ -316,10 +316,7 @@ fn every_option_comes_out_where_it_is_for() {
     let Backoff { base, cap } = policy.backoff;
     assert_eq!((base, cap), (Duration::from_millis(1), seconds(2)));
     assert_eq!((policy.longest_wait, policy.excerpts), (seconds(1), false));
-    assert_eq!(
-        (policy.largest.jobs, policy.largest.bytes),
-        (1, (2 << 20) - 1)
-    );
+    assert_eq!((policy.largest.jobs, policy.largest.bytes), (1, 2 << 20));
     assert_eq!((route.budget, route.budget_min), (0.0, 0));
     assert_eq!(
         (route.circuit_failures, route.circuit_open_for),

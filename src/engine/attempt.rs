@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::answer::Answered;
-use super::batch::{Batch, Batcher};
+use super::batch::{Batch, Batcher, size};
 use super::budget::Reservation;
 use super::call::Failed;
 use super::circuit::Permit;
@@ -47,11 +47,11 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    /// A call begins with this batch of that size; as a retry, if one was reserved.
+    /// A call begins with this batch; as a retry, if one was reserved.
     pub fn begin(
         learning: &Arc<Learning>,
         journal: &Arc<Journal>,
-        (batch, size): (&Batch, Size),
+        batch: &Batch,
         permit: Permit,
         retry: Option<Reservation<'_>>,
     ) -> Self {
@@ -64,7 +64,7 @@ impl Attempt {
             learning: Arc::clone(learning),
             journal: Arc::clone(journal),
             batcher: batch.batcher(),
-            size,
+            size: size(batch),
             started,
             permit: Some(permit),
         }

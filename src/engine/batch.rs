@@ -19,13 +19,17 @@ pub(super) type Slot = batcher::Slot<Job, JobResult>;
 /// What the batcher is told of a job in this shape that stays until `deadline`.
 pub fn options(shape: &Shape, job: &Job, deadline: Instant) -> batcher::Options {
     let call = job.call();
-    let key = call.keys().next().filter(|_| shape.keeps_apart());
-    let options = batcher::Options {
-        key,
-        frame: frame::of(job),
-        ..batcher::Options::default()
-    };
-    options.bytes(job.raw().len()).deadline(deadline)
+    let (mut options, mut bytes) = (batcher::Options::default(), job.raw().len());
+    if shape.keeps_apart() {
+        options = options.keys(call.keys());
+    }
+    if let Some(frame) = frame::of(shape, job) {
+        bytes += frame.as_bytes().len();
+        options = options.frame(frame);
+    }
+    let options = options.weight(call.count()).bytes(bytes);
+    let options = options.bytes_in_batch(shape.call_bytes(call));
+    options.deadline(deadline)
 }
 
 /// The jobs of a batch.
@@ -38,15 +42,15 @@ pub(super) fn calls(batch: &Batch) -> impl ExactSizeIterator<Item = &Call> + Clo
     jobs(batch).map(Job::call)
 }
 
-/// How many items they have together.
-pub(super) fn items(batch: &Batch) -> usize {
-    calls(batch).map(Call::count).sum()
-}
-
-/// How large a batch is, as the batcher counts it.
-pub(super) fn size(shape: &Shape, batch: &Batch) -> Size {
+/// How large a batch is, as the batcher counts it. One call alone counts as one, whatever it
+/// weighs: it can't be divided, so that it always may leave, and its refusal says nothing
+/// about batches.
+pub(super) fn size(batch: &Batch) -> Size {
     Size {
-        jobs: items(batch),
-        bytes: calls(batch).map(|it| shape.call_bytes(it)).sum(),
+        jobs: match batch.len() {
+            1 => 1,
+            _ => batch.weight(),
+        },
+        bytes: batch.bytes(),
     }
 }

@@ -7,12 +7,16 @@
 
 use crate::batcher;
 use crate::job::{Carried, Job};
-use crate::shape::{Frame, Kinds};
+use crate::shape::{Frame, Kinds, Shape};
 
-/// The frame of a job; none where nothing of it is its own.
-pub(super) fn of(job: &Job) -> Option<batcher::Frame> {
-    let bytes = written(job.call().frame(), job.carried().map(|it| &**it))?;
-    Some(batcher::Frame::new(bytes))
+/// The frame of a job in this shape; none where nothing of it is its own.
+pub(super) fn of(shape: &Shape, job: &Job) -> Option<batcher::Frame> {
+    let call = job.call();
+    let bytes = written(call.frame(), job.carried().map(|it| &**it))?;
+    Some(batcher::Frame::with_overhead(
+        bytes,
+        shape.batch_bytes(call),
+    ))
 }
 
 fn written(frame: Frame<'_>, carried: Option<&Carried>) -> Option<Vec<u8>> {
@@ -120,14 +124,14 @@ mod tests {
     #[test]
     fn a_job_without_anything_of_its_own_has_no_frame() {
         let job = Job::parse(bytes::Bytes::from_static(b"{\"id\":1}"), MAX_DEPTH).unwrap();
-        assert_eq!(of(&job), None);
+        assert_eq!(of(Shape::jobs(), &job), None);
         let job = job.with_carried(Some(Carried::default().into()));
-        assert_eq!(of(&job), None);
+        assert_eq!(of(Shape::jobs(), &job), None);
         let query = Some("".into());
         let carried = Carried {
             query,
             ..Carried::default()
         };
-        assert!(of(&job.with_carried(Some(carried.into()))).is_some());
+        assert!(of(Shape::jobs(), &job.with_carried(Some(carried.into()))).is_some());
     }
 }

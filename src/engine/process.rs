@@ -165,7 +165,7 @@ impl<C: Call> Engine<C> {
 
     /// Whether a batch of several is larger than the upstream takes.
     fn is_too_large(&self, run: &Run) -> bool {
-        run.batch.len() > 1 && !self.learning.allows(size(&self.shape, &run.batch))
+        !self.learning.allows(size(&run.batch))
     }
 
     fn is_draining(&self) -> bool {
@@ -278,13 +278,7 @@ impl<C: Call> Engine<C> {
         let written = self.shape.write(calls(&run.batch), run.first_number);
         let dispatch = run.begin_call(written.body.len());
         let context = Arc::clone(&run.context);
-        let attempt = Attempt::begin(
-            &self.learning,
-            &self.journal,
-            (&run.batch, size(&self.shape, &run.batch)),
-            permit,
-            retry,
-        );
+        let attempt = Attempt::begin(&self.learning, &self.journal, &run.batch, permit, retry);
         let sent = Sent {
             shape: &self.shape,
             members: context.members,

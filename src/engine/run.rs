@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::Span;
 
-use super::batch::{Batch, Member, Slot, items, jobs};
+use super::batch::{Batch, Member, Slot, jobs};
 use super::context::BatchContext;
 use super::gone::Gone;
 use super::history::History;
@@ -96,7 +96,7 @@ impl Run {
     }
 
     fn context_of_attempt(&self, is_first: bool) -> Arc<BatchContext> {
-        let (members, size) = (self.batch.len(), items(&self.batch));
+        let (members, size) = (self.batch.len(), self.batch.weight());
         Arc::new(self.context.for_attempt(members, size, is_first))
     }
 
@@ -254,7 +254,7 @@ fn context(batch: &Batch, half_of: Option<uuid::Uuid>) -> Arc<BatchContext> {
     let traces = jobs(batch).map(Job::trace);
     let (reason, left) = (batch.reason(), batch.left());
     Arc::new(BatchContext::new(
-        items(batch),
+        batch.weight(),
         traces,
         reason,
         left,

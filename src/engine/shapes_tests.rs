@@ -35,11 +35,13 @@ struct Seen {
 /// The head and the body of an answer.
 type Says = http::Response<String>;
 
+type Script = dyn Fn(usize, &str) -> (Duration, Says) + Send + Sync;
+
 #[derive(Clone)]
 struct Upstream {
     seen: Arc<Mutex<Vec<Seen>>>,
     /// What it says to the nth call, from 0, with this body, and after how long.
-    says: Arc<dyn Fn(usize, &str) -> (Duration, Says) + Send + Sync>,
+    says: Arc<Script>,
 }
 
 impl Call for Upstream {
@@ -594,9 +596,11 @@ async fn the_answer_to_a_lone_call_that_went_as_it_came_is_its_callers_as_it_is(
         (503, Code::UpstreamOverloaded, 3),
         (500, Code::UpstreamError, 1),
     ] {
-        let mut setup = Setup::default();
-        setup.failures = 0;
-        setup.split_on = vec![422];
+        let setup = Setup {
+            failures: 0,
+            split_on: vec![422],
+            ..Setup::default()
+        };
         let large = "x".repeat(100_000);
         let says = move |_: usize, _: &str| (Duration::ZERO, dressed(status, &large));
         let route = with(setup, GRAPHQL, says);

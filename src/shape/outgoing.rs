@@ -73,6 +73,15 @@ impl Shape {
         around.saturating_sub(self.join.len())
     }
 
+    /// The same of batches that have no frame.
+    pub fn batch_overhead(&self) -> usize {
+        let around = match &self.batch {
+            Some(batch) => fixed_bytes(batch, |_| NULL.len()),
+            None => "[]".len(),
+        };
+        around.saturating_sub(self.join.len())
+    }
+
     /// Of what a call adds to a batch, that which is copied.
     fn copied_bytes(&self, call: &Call) -> usize {
         self.bytes(call, super::pieces::COPIED_BELOW)
@@ -104,9 +113,14 @@ const NULL: &[u8] = b"null";
 
 /// The most bytes of a template without what is a call's own.
 fn template_bytes(template: &Template, call: &Call) -> usize {
+    fixed_bytes(template, |at| call.path(at).map_or(NULL.len(), Bytes::len))
+}
+
+/// The same where what the path captured is so long.
+fn fixed_bytes(template: &Template, path: impl Fn(usize) -> usize) -> usize {
     let names = template.names().map(|name| match name {
         Name::N | Name::Count => DIGITS,
-        Name::Path(at) => call.path(at).map_or(NULL.len(), Bytes::len),
+        Name::Path(at) => path(at),
         _ => 0,
     });
     template.literal_len() + names.sum::<usize>()

@@ -29,7 +29,6 @@ pub const ANSWERS: &[&str] = &[
     "queue-full",
     "queue-timeout",
     "result-ambiguous",
-    "result-count",
     "result-malformed",
     "result-missing",
     "shutting-down",

@@ -14,7 +14,8 @@
 //! `upstream` is the oracle: it knows which job it saw and which it did.
 //! `callers` hold every answer against that, and so does `ledger` for the jobs that
 //! `senders` hand in for later: it is told whatever the `store` of their records commits,
-//! and listens to their streams (`listeners`). `proxy` is the proxy between them.
+//! and listens to their streams (`listeners`). `proxy` is the proxy between them. `shapes` does
+//! the same for batches of every shape, from the batcher on.
 
 #![allow(
     clippy::expect_used,
@@ -28,6 +29,7 @@ mod ledger;
 mod listeners;
 mod proxy;
 mod senders;
+mod shapes;
 mod store;
 mod upstream;
 
@@ -103,6 +105,41 @@ fn every_caller_gets_its_own_answer_once_and_the_books_balance() {
             (&all.ends, ledger::ENDS),
             (&all.events, proxy::EVENTS),
         ] {
+            for name in expected {
+                assert!(what.contains_key(name), "{name} never happened");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_call_gets_its_own_results_whatever_its_shape() {
+    let seeds = match number("SEED") {
+        Some(seed) => seed..seed + 1,
+        None => {
+            let first = number("FIRST_SEED").unwrap_or(1);
+            first..first + number("SCHEDULES").unwrap_or(SCHEDULES)
+        }
+    };
+    let (mut deeds, mut answers) = (shapes::Counts::new(), shapes::Counts::new());
+    for seed in seeds.clone() {
+        match catch_unwind(|| shapes::run(seed)) {
+            Ok((done, told)) => {
+                for (all, more) in [(&mut deeds, done), (&mut answers, told)] {
+                    more.into_iter()
+                        .for_each(|(name, n)| *all.entry(name).or_default() += n);
+                }
+            }
+            Err(panic) => {
+                eprintln!("again with: SEED={seed} cargo test --test simulation -- --nocapture");
+                std::panic::resume_unwind(panic);
+            }
+        }
+    }
+    print("the upstream", &deeds);
+    print("the callers", &answers);
+    if seeds.end - seeds.start >= 100 {
+        for (what, expected) in [(&deeds, shapes::DEEDS), (&answers, shapes::ANSWERS)] {
             for name in expected {
                 assert!(what.contains_key(name), "{name} never happened");
             }

@@ -172,8 +172,8 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> Proxy {
     let settings = Settings {
         detached_max_wait: Duration::from_millis([1, 20, 300][rng.random_range(0..3)]),
         max_size: bounds.max_size,
-        max_bytes: bounds.max_bytes - 1,
-        item_overhead: 1,
+        max_bytes: bounds.max_bytes,
+        batch_overhead: Shape::jobs().batch_overhead(),
         max_wait: Duration::from_millis(rng.random_range(0..12)),
         wait: match rng.random() {
             true => Wait::Fixed,

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::contain::contain;
 use crate::error::Error;
+use crate::extent::Extent;
 use crate::frame::Frame;
 use crate::handle::{Dispatch, Handle, Slot};
 use crate::liveness::Liveness;
@@ -96,6 +97,24 @@ impl<J: Send + 'static, R: Send + 'static, I> Batch<J, R, I> {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
+    }
+
+    /// How many units of `max_size` the members take up: as many as there are, where each
+    /// weighs 1.
+    pub fn weight(&self) -> usize {
+        self.extent().weight
+    }
+
+    /// How large the batch is as `max_bytes` counts it: what the members add to it, as
+    /// [`Options::bytes_in_batch`](crate::Options::bytes_in_batch) has told, and what it
+    /// has besides.
+    pub fn bytes(&self) -> usize {
+        let overhead = self.handle.shared.settings.overhead_of(self.frame());
+        self.extent().bytes + overhead
+    }
+
+    fn extent(&self) -> Extent {
+        self.members.iter().map(|it| it.extent).sum()
     }
 
     /// What all members have as their frame.
@@ -254,10 +273,12 @@ impl<J: Send + 'static, R: Send + 'static, I> Batch<J, R, I> {
     }
 
     /// Takes the later half of the members away into a batch of their own, which
-    /// is parked. The other half is the larger one, if one is.
+    /// is parked: what follows the member in which half of the weight is reached, or the
+    /// last, so that of several members each batch has some. Where all weigh the same, the
+    /// earlier half is the larger one, if one is.
     #[must_use = "dropped, its members are answered as forgotten"]
     pub fn split(&mut self) -> Self {
-        let members = self.members.split_off(self.members.len().div_ceil(2));
+        let members = self.members.split_off(self.half());
         self.half = true;
         let half = Self {
             members,
@@ -282,6 +303,18 @@ impl<J: Send + 'static, R: Send + 'static, I> Batch<J, R, I> {
         drop(state);
         drop(before);
         half
+    }
+
+    /// How many members are its earlier half.
+    fn half(&self) -> usize {
+        let half = self.weight().div_ceil(2);
+        let mut weight = 0;
+        let light = self.members.iter().take_while(|it| {
+            weight += it.extent.weight;
+            weight < half
+        });
+        let most = self.members.len().saturating_sub(1).max(1);
+        (light.count() + 1).min(most).min(self.members.len())
     }
 
     /// The members that are waited for. Under the batcher's lock this is what

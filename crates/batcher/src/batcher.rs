@@ -9,6 +9,7 @@ use crate::batch::Batch;
 use crate::cap::Cap;
 use crate::error::Error;
 use crate::handle::{Handle, KeyOf, Processing, Shared};
+use crate::keys::Keys;
 use crate::member::Pending;
 use crate::options::Options;
 use crate::queue::Entry;
@@ -111,11 +112,9 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
         let handle = &self.0;
         let settings = &handle.shared.settings;
         if let Some(key_of) = &handle.shared.key_of {
-            options.key = Some(key_of(&item));
+            options.keys = Keys::one(key_of(&item));
         }
-        let bytes = options.bytes;
-        let in_batch = bytes.checked_add(settings.item_overhead);
-        if in_batch.is_none_or(|it| it > settings.max_bytes) || bytes > settings.queue_bytes {
+        if options.is_too_large(settings) || options.bytes > settings.queue_bytes {
             return Err((item, Error::TooLarge));
         }
         let now = Instant::now();
@@ -125,19 +124,13 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
             drop(state);
             return Err((item, refused));
         }
-        let entry = Entry {
-            item: Pending {
-                item,
-                answerer,
-                runtime: handle.index,
-                detached: None,
-            },
-            key: options.key,
-            bytes,
-            frame: options.frame,
-            arrived: now,
-            deadline: options.deadline,
+        let pending = Pending {
+            item,
+            answerer,
+            runtime: handle.index,
+            detached: None,
         };
+        let entry = Entry::new(pending, options, now);
         let source = in_flight.as_ref().and_then(InFlight::source);
         let place = state.push(entry, source);
         handle.proceed_full(state, now);

@@ -9,7 +9,8 @@ use tokio::time::Instant;
 /// What batches are kept to, below the configured bounds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cap {
-    /// The most items of a batch.
+    /// The most items of a batch of several, as
+    /// [`Settings::max_size`](crate::Settings::max_size) counts them.
     pub items: Option<Ceiling>,
     /// The most bytes of a batch of several, as
     /// [`Settings::max_bytes`](crate::Settings::max_bytes) counts them.
@@ -35,10 +36,12 @@ impl Cap {
         (capped(self.items, size).max(1), capped(self.bytes, bytes))
     }
 
-    /// Whether so many items of so many bytes may leave together.
-    pub fn allows(&self, items: usize, bytes: usize, now: Instant) -> bool {
-        let (most_items, most_bytes) = self.bounds(usize::MAX, usize::MAX, now);
-        items <= 1 || items <= most_items && bytes <= most_bytes
+    /// Whether a batch of this [weight](crate::Batch::weight) and so many
+    /// [bytes](crate::Batch::bytes) may leave. One item alone always may: it counts as 1,
+    /// whatever it weighs.
+    pub fn allows(&self, weight: usize, bytes: usize, now: Instant) -> bool {
+        let (most_weight, most_bytes) = self.bounds(usize::MAX, usize::MAX, now);
+        weight <= 1 || weight <= most_weight && bytes <= most_bytes
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::batcher::Batcher;
 use crate::error::Error;
 use crate::handle::Handle;
+use crate::keys::Keys;
 use crate::member::{Pending, Standing};
 use crate::options::Options;
 use crate::queue::{Entry, Loads};
@@ -76,17 +77,14 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
         let handle = &self.0;
         let settings = &handle.shared.settings;
         if let Some(key_of) = &handle.shared.key_of {
-            options.key = Some(key_of(&item));
+            options.keys = Keys::one(key_of(&item));
         }
-        let bytes = options.bytes;
-        let in_batch = bytes.checked_add(settings.item_overhead);
-        if in_batch.is_none_or(|it| it > settings.max_bytes) {
+        if options.is_too_large(settings) {
             return Err((item, Error::TooLarge));
         }
         let arrived = Instant::now();
         let (answerer, slot) = reply_slot::pair(Recipient::Detached(on_answer));
-        let key = options.key;
-        let mut standing = Box::new(Standing { number: 0, key });
+        let mut standing = Box::new(Standing::default());
         let mut state = handle.lock();
         if state.is_closed() {
             drop(state);
@@ -95,19 +93,13 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
             return Err((item, Error::Closed));
         }
         standing.number = state.next_detached();
-        let entry = Entry {
-            item: Pending {
-                item,
-                answerer,
-                runtime: handle.index,
-                detached: Some(standing),
-            },
-            key: options.key,
-            bytes,
-            frame: options.frame,
-            arrived,
-            deadline: options.deadline,
+        let pending = Pending {
+            item,
+            answerer,
+            runtime: handle.index,
+            detached: Some(standing),
         };
+        let entry = Entry::new(pending, options, arrived);
         slot.set_ticket(state.push_detached(entry));
         // Left to the clock, so that nothing of callers leaves earlier for it.
         handle.set_clock(state);

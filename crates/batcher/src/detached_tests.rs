@@ -123,12 +123,12 @@ async fn detached_items_take_free_places_and_no_more() {
 async fn bytes_bound_what_rides() {
     let (batcher, mut batches) = by_hand(Settings {
         max_bytes: 10,
-        item_overhead: 1,
+        batch_overhead: 2,
         ..settings()
     });
     let answers = Answers::default();
     let deadline = Instant::now() + FAR;
-    for (key, bytes) in [(1, 7), (2, 6)] {
+    for (key, bytes) in [(1, 7), (2, 7)] {
         drop(answers.submit_with(&batcher, Job(key, bytes), deadline));
         batcher.hold_detached(Some(Instant::now() + 2 * MS));
     }
@@ -143,7 +143,7 @@ async fn bytes_bound_what_rides() {
     let _reply = submit(&batcher, 3);
     answer(batch);
     let batch = batches.recv().await.unwrap();
-    assert_eq!(keys(&batch), [3, 2], "2 and 1, 6 and 1");
+    assert_eq!(keys(&batch), [3, 2], "2, 1 and 7");
     answer(batch);
 }
 

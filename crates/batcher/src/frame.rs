@@ -15,20 +15,36 @@ pub struct Frame(Arc<Hashed>);
 struct Hashed {
     hash: u64,
     bytes: Arc<[u8]>,
+    overhead: usize,
 }
 
 impl Frame {
-    /// The frame of these bytes.
+    /// The frame of these bytes, which takes up nothing of a batch.
     pub fn new(bytes: impl Into<Arc<[u8]>>) -> Self {
+        Self::with_overhead(bytes, 0)
+    }
+
+    /// The frame of these bytes, whose batches have `overhead` bytes besides their items,
+    /// such as what surrounds those. The bytes say how many: equal frames have as many.
+    pub fn with_overhead(bytes: impl Into<Arc<[u8]>>, overhead: usize) -> Self {
         static KEYED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
         let bytes = bytes.into();
         let hash = KEYED.hash_one(&bytes);
-        Self(Arc::new(Hashed { hash, bytes }))
+        Self(Arc::new(Hashed {
+            hash,
+            bytes,
+            overhead,
+        }))
     }
 
     /// The bytes it was made of.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0.bytes
+    }
+
+    /// The bytes that a batch of it has besides its items.
+    pub fn overhead(&self) -> usize {
+        self.0.overhead
     }
 }
 
@@ -60,6 +76,7 @@ mod tests {
         let collides = Frame(Arc::new(Hashed {
             hash: one.0.hash,
             bytes: Arc::clone(&other.0.bytes),
+            overhead: 0,
         }));
         assert_ne!(one, collides, "by the hash alone they would be one");
     }

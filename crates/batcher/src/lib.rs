@@ -29,9 +29,11 @@ mod cap;
 mod contain;
 mod detached;
 mod error;
+mod extent;
 mod frame;
 mod front;
 mod handle;
+mod keys;
 mod liveness;
 mod member;
 mod options;
@@ -73,6 +75,8 @@ mod reentry_tests;
 #[cfg(test)]
 mod runtimes_tests;
 #[cfg(test)]
+mod sharing_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod waiting_tests;
@@ -85,6 +89,7 @@ pub use error::{Error, Failure};
 pub use frame::Frame;
 pub use front::{LoadKey, LoadValue, Loader};
 pub use handle::Slot;
+pub use keys::Keys;
 pub use member::Member;
 pub use options::Options;
 pub use policy::FlushReason;

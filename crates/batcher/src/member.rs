@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::extent::Extent;
 use crate::frame::Frame;
+use crate::keys::Keys;
 use crate::queue::{Entry, Loads, Number};
 use crate::reply_slot::Answerer;
 
@@ -20,10 +22,11 @@ pub(crate) struct Pending<J, R> {
 
 /// Where a detached item is in line, or was. Boxed, so that callers' items are no larger
 /// for it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Standing {
     pub number: Number,
-    pub key: Option<u64>,
+    /// Those of a member; while it waits its entry has them.
+    pub keys: Keys,
 }
 
 /// One item of a batch, and the duty to answer it.
@@ -34,6 +37,9 @@ pub struct Member<J, R> {
     pub(crate) runtime: usize,
     /// None where a caller waits for its answer.
     pub(crate) detached: Option<Box<Standing>>,
+    /// What it takes up of a batch.
+    pub(crate) extent: Extent,
+    /// What it takes up while it waits.
     pub(crate) bytes: usize,
     pub(crate) arrived: Instant,
     pub(crate) deadline: Option<Instant>,
@@ -46,13 +52,17 @@ impl<J, R> Member<J, R> {
             item,
             answerer,
             runtime,
-            detached,
+            mut detached,
         } = entry.item;
+        if let Some(standing) = &mut detached {
+            standing.keys = entry.keys;
+        }
         Self {
             item,
             answerer,
             runtime,
             detached,
+            extent: entry.extent,
             bytes: entry.bytes,
             arrived: entry.arrived,
             deadline: entry.deadline,
@@ -66,6 +76,7 @@ impl<J, R> Member<J, R> {
             answerer: self.answerer,
             runtime: self.runtime,
             detached: self.detached,
+            extent: self.extent,
             bytes: self.bytes,
             arrived: self.arrived,
             deadline: self.deadline,
@@ -78,8 +89,8 @@ impl<J, R> Member<J, R> {
         self,
         frame: Option<&Frame>,
     ) -> Option<(Number, Entry<Pending<J, R>>)> {
-        let standing = self.detached?;
-        let Standing { number, key } = *standing;
+        let mut standing = self.detached?;
+        let (number, keys) = (standing.number, std::mem::take(&mut standing.keys));
         let entry = Entry {
             item: Pending {
                 item: self.item,
@@ -87,7 +98,8 @@ impl<J, R> Member<J, R> {
                 runtime: self.runtime,
                 detached: Some(standing),
             },
-            key,
+            keys,
+            extent: self.extent,
             bytes: self.bytes,
             frame: frame.cloned(),
             arrived: self.arrived,
@@ -104,6 +116,12 @@ impl<J, R> Member<J, R> {
     /// The item.
     pub fn item(&self) -> &J {
         &self.item
+    }
+
+    /// How many units of `max_size` it takes up, see
+    /// [`Options::weight`](crate::Options::weight).
+    pub fn weight(&self) -> usize {
+        self.extent.weight
     }
 
     /// Whether it is detached: no caller awaits it.
@@ -135,13 +153,13 @@ mod tests {
 
     use super::*;
 
-    /// What a caller's item is moved as: a word more than its own, for what is detached.
+    /// What a caller's item is moved as.
     #[test]
     fn what_is_moved_for_a_caller_is_small() {
         const WORD: usize = size_of::<usize>();
         type Large = [u64; 32];
         assert_eq!(size_of::<Pending<u64, Large>>(), 4 * WORD);
-        assert_eq!(size_of::<Member<u64, Large>>(), 9 * WORD);
+        assert_eq!(size_of::<Member<u64, Large>>(), 11 * WORD);
         assert_eq!(size_of::<Delivery<Large>>(), 5 * WORD);
     }
 }

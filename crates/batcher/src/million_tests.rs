@@ -12,14 +12,8 @@ const MANY: u64 = 1_000_000;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn entry(item: u64, arrived: Instant) -> Entry<u64> {
-    Entry {
-        item,
-        key: Some(item),
-        bytes: 100,
-        frame: None,
-        arrived,
-        deadline: Some(arrived + 3600 * SECOND),
-    }
+    let options = Options::default().key(item).bytes(100);
+    Entry::new(item, options.deadline(arrived + 3600 * SECOND), arrived)
 }
 
 fn settings() -> Settings {

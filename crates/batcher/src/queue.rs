@@ -1,14 +1,14 @@
 //! What waits, in order: a pure value, told the time by its caller.
 //!
 //! Each frame has a [`FrameQueue`](frame_queue::FrameQueue) of its own, from whose front its batches are taken:
-//! the oldest waiting item of each key is *ready*; those whose key is already ready are
-//! *held*, and each becomes ready when the one before it has gone. Items that found the
-//! queue full are in the *overflow* and wait for room, first come first in, whatever
+//! an item is *ready* if it is the oldest of each of its keys, else it is *held*, and
+//! becomes ready when all before it have gone that have a key of its own. Items that found
+//! the queue full are in the *overflow* and wait for room, first come first in, whatever
 //! their frames. Everything is ordered by number, and numbers only grow.
 //!
-//! All frames share the bounds. What all followers, those that wait for another of
-//! their key, may take up is bounded too, so that one key can fill neither the queue nor
-//! the overflow.
+//! All frames share the bounds. What all followers, those that wait for another that has a
+//! key of theirs, may take up is bounded too, so that one key can fill neither the queue
+//! nor the overflow.
 //!
 //! Batches that are parked before they are sent again take up room like the items
 //! they are made of, and are known here by their [`Load`] alone.
@@ -30,14 +30,16 @@ use std::time::Duration;
 use slab::Slab;
 use tokio::time::Instant;
 
+use crate::extent::Extent;
 use crate::frame::Frame;
+use crate::keys::Keys as ItemKeys;
 use crate::policy::longest_wait;
 use crate::settings::Settings;
 use deadlines::Deadlines;
 use entry::{Position, Waiting};
 use frame_queue::FrameQueue;
 use frames::Frames;
-use keys::{Keys, Rank};
+use keys::Keys;
 use line::Line;
 use load::Bounds;
 
@@ -52,8 +54,6 @@ const SPARE: usize = 16_384;
 #[derive(Debug)]
 pub(crate) struct Queue<T> {
     bounds: Bounds,
-    /// What a batch adds to the bytes of each of its entries.
-    overhead: usize,
     max_wait: Duration,
     next: Number,
     /// All that wait. All else names them by their places here.
@@ -107,7 +107,6 @@ impl<T> Queue<T> {
     ) -> Self {
         Self {
             bounds,
-            overhead: settings.item_overhead,
             max_wait: settings.max_wait,
             next: 0,
             waiting: Slab::new(),
@@ -179,20 +178,20 @@ impl<T> Queue<T> {
         self.entered
     }
 
-    /// How many were ever kept apart from a batch by their keys: it left without
+    /// How many were ever kept apart from a batch that had keys of theirs: it left without
     /// them though there was room, or took younger ones.
     pub fn kept_apart(&self) -> u64 {
         self.kept_apart.unwrap_or_default()
     }
 
-    /// What is known of the next batch of a frame, which these bounds hold for.
-    pub fn front(&self, frame: Option<&Frame>, max_size: usize, max_bytes: usize) -> Option<Front> {
+    /// What is known of the next batch of a frame, whose entries may take up so much.
+    pub fn front(&self, frame: Option<&Frame>, bounds: Extent) -> Option<Front> {
         let queue = self.frames.get(frame)?;
         let oldest = queue.ready.first();
         Some(Front {
             oldest: oldest.map(|(number, at)| (number, self.at(at).entry.arrived)),
             hurried: queue.hurried(),
-            full: queue.is_full(max_size, max_bytes, self.overhead),
+            full: queue.is_full(bounds),
             gap: queue.arrivals.gap(),
             last_arrival: queue.arrivals.last(),
         })
@@ -223,14 +222,15 @@ impl<T> Queue<T> {
         self.overflow.is_empty() && self.fits(bytes)
     }
 
-    /// Whether one more item of this key may wait, the others of its key
+    /// Whether one more item of these keys may wait, the others that have one of them
     /// considered.
-    pub fn may_follow(&self, frame: Option<&Frame>, key: Option<u64>, bytes: usize) -> bool {
-        let leads = |key| {
-            let queue = self.frames.get(frame);
-            !queue.is_some_and(|queue| queue.keys.contains(key))
-        };
-        self.followers.has_room_for(bytes, self.bounds.followers) || key.is_none_or(leads)
+    pub fn may_follow(&self, frame: Option<&Frame>, keys: &ItemKeys, bytes: usize) -> bool {
+        if self.followers.has_room_for(bytes, self.bounds.followers) {
+            return true;
+        }
+        let queue = self.frames.get(frame);
+        let waits = |key| queue.is_some_and(|queue| queue.keys.contains(key));
+        !keys.into_iter().any(waits)
     }
 
     fn fits(&self, bytes: usize) -> bool {
@@ -254,14 +254,15 @@ impl<T> Queue<T> {
         let early = deadline.is_some_and(|deadline| self.deadlines.join(deadline, ticket));
         let queue = self.frames.get_or_make(entry.frame.as_ref());
         queue.arrivals.record(entry.arrived, source);
-        let rank = queue.join(ticket, entry.key, hurried);
-        if rank == Rank::Follower {
+        let behind = queue.join(ticket, &entry.keys, hurried);
+        if behind > 0 {
             self.followers += Load::one(bytes);
         }
         self.waiting.insert(Waiting {
             number,
             position: Position::Overflow,
-            rank,
+            behind,
+            kept_apart: false,
             early,
             hurried,
             entry,
@@ -285,17 +286,15 @@ impl<T> Queue<T> {
 
     fn enter(&mut self, ticket: Ticket) {
         let waiting = &mut self.waiting[ticket.at];
-        let bytes = waiting.entry.bytes;
         self.entered += 1;
-        self.bytes += bytes;
-        waiting.position = match waiting.rank {
-            Rank::Follower => Position::Held,
-            Rank::Leader => Position::Ready,
-        };
-        if waiting.position == Position::Ready
-            && let Some(queue) = self.frames.get_mut(waiting.entry.frame.as_ref())
-        {
-            queue.make_ready(ticket, bytes);
+        self.bytes += waiting.entry.bytes;
+        if waiting.behind > 0 {
+            waiting.position = Position::Held;
+            return;
+        }
+        waiting.position = Position::Ready;
+        if let Some(queue) = self.frames.get_mut(waiting.entry.frame.as_ref()) {
+            queue.make_ready(ticket, waiting.entry.extent);
         }
     }
 
@@ -333,15 +332,15 @@ impl<T> Queue<T> {
         queue.leave(number, removed.hurried);
         if removed.position == Position::Ready {
             queue.ready.leave(number);
-            queue.ready_bytes -= bytes;
+            queue.ready_extent -= entry.extent;
         }
-        match (entry.key, removed.rank) {
-            (Some(key), Rank::Leader) => self.followers -= queue.succeed(key, &mut self.waiting),
-            (Some(key), Rank::Follower) => {
-                queue.keys.leave(key, number);
-                self.followers -= Load::one(bytes);
+        if removed.behind > 0 {
+            self.followers -= Load::one(bytes);
+        }
+        for key in &entry.keys {
+            if let Some(next) = queue.keys.leave(key, ticket) {
+                self.followers -= queue.follow_up(next, &mut self.waiting);
             }
-            (None, _) => {}
         }
         self.frames.forget_if_empty(frame);
         let room = match removed.position {
@@ -359,37 +358,34 @@ impl<T> Queue<T> {
         Some((entry, room))
     }
 
-    /// Takes a batch of a frame: from the oldest on, one of each key, until `max_size`
-    /// are taken or the next would exceed `max_bytes`; the first leaves whatever its
-    /// size. Tells which of the two it was, if one was.
-    pub fn take(
-        &mut self,
-        frame: Option<&Frame>,
-        max_size: usize,
-        max_bytes: usize,
-    ) -> (Vec<Entry<T>>, Option<Full>) {
+    /// Takes a batch of a frame: from the oldest on, one of each key, until they take up
+    /// what is allowed or the next would exceed it; the first leaves whatever it takes up.
+    /// Tells by what it was full, if it was.
+    pub fn take(&mut self, frame: Option<&Frame>, bounds: Extent) -> (Vec<Entry<T>>, Option<Full>) {
         let Some(queue) = self.frames.get_mut(frame) else {
             return (Vec::new(), None);
         };
-        let mut taken = Vec::with_capacity(max_size.min(queue.ready.len()));
-        let (mut bytes, mut last) = (0, 0);
+        let mut taken = Vec::with_capacity(bounds.weight.min(queue.ready.len()));
+        let (mut extent, mut bytes, mut last) = (Extent::default(), 0, 0);
         let full = loop {
-            if taken.len() == max_size {
+            if extent.weight >= bounds.weight {
                 break Some(Full::Size);
             }
             let Some((number, at)) = queue.ready.first() else {
                 break None;
             };
-            let overhead = (taken.len() + 1) * self.overhead;
-            let next = self.waiting[at].entry.bytes;
-            if bytes + next + overhead > max_bytes && !taken.is_empty() {
+            let with_next = extent.with(self.waiting[at].entry.extent);
+            if !taken.is_empty() && with_next.weight > bounds.weight {
+                break Some(Full::Size);
+            }
+            if !taken.is_empty() && with_next.bytes > bounds.bytes {
                 break Some(Full::Bytes);
             }
             queue.ready.pop();
             let ticket = Ticket { number, at };
             let entry = take_out(&mut self.waiting, &mut self.deadlines, queue, ticket);
-            bytes += next;
-            last = number;
+            (extent, last) = (with_next, number);
+            bytes += entry.bytes;
             taken.push(entry);
         };
         self.bytes -= bytes;
@@ -401,11 +397,16 @@ impl<T> Queue<T> {
         };
         // Only once the batch is complete: promoted earlier, a later item of a
         // key would be taken into the batch of the earlier one.
-        for key in taken.iter().filter_map(|entry| entry.key) {
+        for key in taken.iter().flat_map(|entry| &entry.keys) {
             if let Some(kept_apart) = &mut self.kept_apart {
-                *kept_apart += queue.keys.pass(key, passed_below);
+                for at in queue.keys.pass(key, passed_below) {
+                    let before = std::mem::replace(&mut self.waiting[at].kept_apart, true);
+                    *kept_apart += u64::from(!before);
+                }
             }
-            self.followers -= queue.succeed(key, &mut self.waiting);
+            if let Some(next) = queue.keys.succeed(key) {
+                self.followers -= queue.follow_up(next, &mut self.waiting);
+            }
         }
         self.frames.forget_if_empty(frame);
         self.admit();
@@ -467,7 +468,7 @@ fn take_out<T>(
 ) -> Entry<T> {
     let removed = waiting.remove(ticket.at);
     queue.leave(ticket.number, removed.hurried);
-    queue.ready_bytes -= removed.entry.bytes;
+    queue.ready_extent -= removed.entry.extent;
     if let Some(deadline) = removed.entry.deadline {
         deadlines.leave(deadline, ticket, removed.early);
     }

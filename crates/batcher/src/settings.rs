@@ -2,17 +2,22 @@
 
 use std::time::Duration;
 
+use crate::frame::Frame;
+
 /// The limits and times of a [`Batcher`](crate::Batcher).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// The most items of a batch, at least 1. Default 100.
+    /// The most items of a batch, at least 1, where each weighs 1: the most that they weigh
+    /// together, as [`Options::weight`](crate::Options::weight) tells. Default 100.
     pub max_size: usize,
     /// The most bytes of a batch: of its items, as
-    /// [`Options::bytes`](crate::Options::bytes) tells them, with `item_overhead` for
-    /// each. An item larger than this is refused. Default 1 MiB.
+    /// [`Options::bytes_in_batch`](crate::Options::bytes_in_batch) tells them, and what it
+    /// has besides. An item that is larger even alone is refused. Default 1 MiB.
     pub max_bytes: usize,
-    /// What a batch adds to each item, such as a separator. Default 0.
-    pub item_overhead: usize,
+    /// The bytes that a batch has besides its items, such as brackets, where these have no
+    /// frame; each frame [says](crate::Frame::with_overhead) how many that is with it.
+    /// Default 0.
+    pub batch_overhead: usize,
     /// The longest an item waits for company while a slot is free; half of the time
     /// until its deadline where that is less. Zero sends after one turn of the event
     /// loop. A day at most. Default 5 ms.
@@ -31,13 +36,13 @@ pub struct Settings {
     /// The most items that wait, at least 1; detached ones do not count, here and in all
     /// that follows. Default 10,000.
     ///
-    /// Of those that wait while another of their key does, the overflow included, a
-    /// tenth of this, or one full batch if that is more: with one key, or a few,
+    /// Of those that wait while an earlier one that has a key of theirs does, the overflow
+    /// included, a tenth of this, or `max_size` if that is more: with one key, or a few,
     /// nobody can fill the queue for all. One more is refused at once, with
     /// [`OnFull::Wait`] too.
     pub queue_items: usize,
-    /// The most bytes that wait; of those that wait for another of their key a
-    /// tenth, or one full batch. Default 64 MiB.
+    /// The most bytes that wait, as [`Options::bytes`](crate::Options::bytes) tells them; of
+    /// those that wait for another of their key a tenth, or `max_bytes`. Default 64 MiB.
     pub queue_bytes: usize,
     /// What happens to an item that finds the queue full.
     pub on_full: OnFull,
@@ -53,6 +58,11 @@ impl Settings {
         self.min_interval = self.min_interval.min(Self::LONGEST);
         self
     }
+
+    /// The bytes that a batch has besides its items.
+    pub(crate) fn overhead_of(&self, frame: Option<&Frame>) -> usize {
+        frame.map_or(self.batch_overhead, Frame::overhead)
+    }
 }
 
 impl Default for Settings {
@@ -60,7 +70,7 @@ impl Default for Settings {
         Self {
             max_size: 100,
             max_bytes: 1 << 20,
-            item_overhead: 0,
+            batch_overhead: 0,
             max_wait: Duration::from_millis(5),
             detached_max_wait: Duration::from_secs(1),
             wait: Wait::Fixed,

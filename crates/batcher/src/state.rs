@@ -136,14 +136,15 @@ impl<T, P> State<T, P> {
     /// Whether an item may be pushed of which this is known.
     pub fn may_enter(&mut self, item: &Options, now: Instant) -> Result<(), Error> {
         let waits = self.on_full == OnFull::Wait;
-        let Options { key, bytes, .. } = *item;
+        let Options { keys, bytes, .. } = item;
+        let bytes = *bytes;
         let queue = &self.callers.queue;
         if self.callers.is_closed() {
             Err(Error::Closed)
         } else if !(queue.has_room(bytes) || waits && queue.overflow_has_room(bytes)) {
             let room_in = self.room_in(now);
             Err(Error::Full { room_in })
-        } else if !queue.may_follow(item.frame.as_ref(), key, bytes) {
+        } else if !queue.may_follow(item.frame.as_ref(), keys, bytes) {
             let room_in = self.room_in(now);
             Err(Error::KeyFull { room_in })
         } else {

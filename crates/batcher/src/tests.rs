@@ -558,10 +558,10 @@ async fn the_clock_comes_for_the_earliest_of_all() {
 
 #[tokio::test(start_paused = true)]
 async fn an_item_is_too_large_for_a_batch_or_for_the_queue() {
-    for (max_bytes, item_overhead, queue_bytes) in [(10, 2, 100), (100, 2, 8)] {
+    for (max_bytes, batch_overhead, queue_bytes) in [(10, 2, 100), (100, 2, 8)] {
         let settings = Settings {
             max_bytes,
-            item_overhead,
+            batch_overhead,
             queue_bytes,
             ..Settings::default()
         };

@@ -2,15 +2,21 @@
 
 use tokio::time::Instant;
 
-use super::keys::{Number, Rank};
+use super::keys::Number;
+use crate::extent::Extent;
 use crate::frame::Frame;
+use crate::keys::Keys;
+use crate::options::Options;
 
 /// One item that waits.
 #[derive(Debug)]
 pub(crate) struct Entry<T> {
     pub item: T,
-    /// Entries with equal keys never share a batch.
-    pub key: Option<u64>,
+    /// Entries with a key in common never share a batch.
+    pub keys: Keys,
+    /// What it takes up of a batch.
+    pub extent: Extent,
+    /// What it takes up while it waits.
     pub bytes: usize,
     /// Entries of different frames never share a batch.
     pub frame: Option<Frame>,
@@ -18,12 +24,31 @@ pub(crate) struct Entry<T> {
     pub deadline: Option<Instant>,
 }
 
+impl<T> Entry<T> {
+    /// An item that comes, with what is said of it.
+    #[inline]
+    pub fn new(item: T, options: Options, arrived: Instant) -> Self {
+        Self {
+            item,
+            extent: options.extent(),
+            keys: options.keys,
+            bytes: options.bytes,
+            frame: options.frame,
+            arrived,
+            deadline: options.deadline,
+        }
+    }
+}
+
 /// An entry with where it waits.
 #[derive(Debug)]
 pub(crate) struct Waiting<T> {
     pub number: Number,
     pub position: Position,
-    pub rank: Rank,
+    /// How many of its keys older items have, which it follows.
+    pub behind: u32,
+    /// Whether it was counted as kept apart from a batch.
+    pub kept_apart: bool,
     /// Its deadline comes before one of an earlier item.
     pub early: bool,
     /// Until when it waits for company, if not as long as any may.
@@ -34,9 +59,9 @@ pub(crate) struct Waiting<T> {
 /// Where an entry waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Position {
-    /// The oldest of its key: the next batch of its frame may take it.
+    /// The oldest of each of its keys: the next batch of its frame may take it.
     Ready,
-    /// One of its key is ready.
+    /// An older one that has a key of its own waits.
     Held,
     /// For room in the queue.
     Overflow,

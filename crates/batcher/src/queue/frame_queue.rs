@@ -2,7 +2,8 @@
 //! its last.
 //!
 //! It names items by their places in the slab that all frames share. Of each key the
-//! oldest is its *leader*, all others are *followers*: they wait for one another.
+//! oldest is its *leader*, all others are *followers*: they wait for one another. What
+//! leads all its keys is ready; no two that are have a key in common.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,17 +12,20 @@ use slab::Slab;
 use tokio::time::Instant;
 
 use super::entry::{Position, Waiting};
-use super::keys::{Keys, Number, Rank, Rejoined, Ticket};
+use super::keys::{self, Number, Rejoined, Ticket};
 use super::line::Line;
 use super::load::Load;
+use crate::extent::Extent;
+use crate::keys::Keys;
 use crate::rate::Arrivals;
 
 #[derive(Debug)]
 pub(crate) struct FrameQueue {
-    /// The oldest of each key, which the next batch may take.
+    /// The oldest of all their keys, which the next batch may take.
     pub ready: Line<Number>,
-    pub ready_bytes: usize,
-    pub keys: Keys,
+    /// What they take up of batches.
+    pub ready_extent: Extent,
+    pub keys: keys::Keys,
     /// Until when those wait for company at most whose time is too short for
     /// `max_wait`.
     hurried: BTreeSet<(Instant, Number)>,
@@ -40,10 +44,10 @@ pub(crate) type Turn = (Instant, u64);
 
 impl FrameQueue {
     /// Nothing waits. Gaps between arrivals count as no longer than `longest_gap`.
-    pub fn new(longest_gap: Duration, keys: Keys) -> Self {
+    pub fn new(longest_gap: Duration, keys: keys::Keys) -> Self {
         Self {
             ready: Line::default(),
-            ready_bytes: 0,
+            ready_extent: Extent::default(),
             keys,
             hurried: BTreeSet::new(),
             arrivals: Arrivals::new(longest_gap),
@@ -53,43 +57,50 @@ impl FrameQueue {
         }
     }
 
-    /// An item comes, to the queue or for room in it.
-    pub fn join(&mut self, ticket: Ticket, key: Option<u64>, hurried: Option<Instant>) -> Rank {
+    /// An item comes, to the queue or for room in it: at how many of its keys it follows.
+    #[inline]
+    pub fn join(&mut self, ticket: Ticket, keys: &Keys, hurried: Option<Instant>) -> u32 {
         self.count(ticket, hurried);
-        key.map_or(Rank::Leader, |key| {
-            self.keys.join(key, ticket.number, ticket.at)
-        })
+        let follows = |key| u32::from(self.keys.join(key, ticket));
+        keys.into_iter().map(follows).sum()
     }
 
-    /// An item comes back to its place in the queue, which it has left with a batch. What
-    /// has become a follower by that.
+    /// An item comes back to its place in the queue, which it has left with a batch: at how
+    /// many of its keys it follows, and what others have become followers by that.
     pub fn rejoin<T>(
         &mut self,
         ticket: Ticket,
-        (key, bytes): (Option<u64>, usize),
+        keys: &Keys,
         hurried: Option<Instant>,
         waiting: &mut Slab<Waiting<T>>,
-    ) -> (Rank, Load) {
+    ) -> (u32, Load) {
         self.count(ticket, hurried);
-        let number_of = |at: usize| waiting[at].number;
-        let rejoined = key.map(|key| self.keys.rejoin(key, ticket, number_of));
-        let instead_of = match rejoined {
-            Some(Rejoined::Follows) => return (Rank::Follower, Load::one(bytes)),
-            Some(Rejoined::Leads { instead_of }) => instead_of,
-            None => None,
-        };
-        self.make_ready(ticket, bytes);
-        let held = instead_of.map(|at| {
-            let led = &mut waiting[at];
-            led.rank = Rank::Follower;
-            if led.position == Position::Ready {
-                led.position = Position::Held;
-                self.ready.leave(led.number);
-                self.ready_bytes -= led.entry.bytes;
+        let (mut behind, mut held) = (0, Load::default());
+        for key in keys {
+            let number_of = |at: usize| waiting[at].number;
+            match self.keys.rejoin(key, ticket, number_of) {
+                Rejoined::Follows => behind += 1,
+                Rejoined::Leads { instead_of } => {
+                    let led = instead_of.map(|at| self.hold(&mut waiting[at]));
+                    held += led.unwrap_or_default();
+                }
             }
-            Load::one(led.entry.bytes)
-        });
-        (Rank::Leader, held.unwrap_or_default())
+        }
+        (behind, held)
+    }
+
+    /// One leads no longer at one of its keys: what it has become as a follower.
+    fn hold<T>(&mut self, led: &mut Waiting<T>) -> Load {
+        led.behind += 1;
+        if led.position == Position::Ready {
+            led.position = Position::Held;
+            self.ready.leave(led.number);
+            self.ready_extent -= led.entry.extent;
+        }
+        match led.behind {
+            1 => Load::one(led.entry.bytes),
+            _ => Load::default(),
+        }
     }
 
     fn count(&mut self, ticket: Ticket, hurried: Option<Instant>) {
@@ -108,23 +119,24 @@ impl FrameQueue {
     }
 
     /// The next batch may take it.
-    pub fn make_ready(&mut self, Ticket { number, at }: Ticket, bytes: usize) {
-        self.ready_bytes += bytes;
+    #[inline]
+    pub fn make_ready(&mut self, Ticket { number, at }: Ticket, extent: Extent) {
+        self.ready_extent += extent;
         self.ready.join(number, at);
     }
 
-    /// After the leader of `key` has gone: the next of that key leads, and is ready
-    /// if it was held. What ceases to be a follower.
-    pub fn succeed<T>(&mut self, key: u64, waiting: &mut Slab<Waiting<T>>) -> Load {
-        let Some((number, at)) = self.keys.succeed(key) else {
-            return Load::default();
-        };
+    /// One leads in the place of what has left, at one of its keys: it is ready if it leads
+    /// at all of them and was held. What ceases to be a follower.
+    pub fn follow_up<T>(&mut self, at: usize, waiting: &mut Slab<Waiting<T>>) -> Load {
         let next = &mut waiting[at];
-        let bytes = next.entry.bytes;
-        next.rank = Rank::Leader;
+        next.behind -= 1;
+        if next.behind > 0 {
+            return Load::default();
+        }
+        let (number, extent, bytes) = (next.number, next.entry.extent, next.entry.bytes);
         if next.position == Position::Held {
             next.position = Position::Ready;
-            self.make_ready(Ticket { number, at }, bytes);
+            self.make_ready(Ticket { number, at }, extent);
         }
         Load::one(bytes)
     }
@@ -135,11 +147,13 @@ impl FrameQueue {
         self.hurried.first().map(|&(time, _)| time)
     }
 
-    /// Whether the batch at the front can't grow, where each item adds `overhead`.
-    pub fn is_full(&self, max_size: usize, max_bytes: usize, overhead: usize) -> bool {
-        let ready_bytes = self.ready_bytes + self.ready.len() * overhead;
-        self.ready.len() >= max_size || ready_bytes > max_bytes
+    /// Whether the batch at the front, which may take up so much, can't grow.
+    #[inline]
+    pub fn is_full(&self, bounds: Extent) -> bool {
+        let ready = self.ready_extent;
+        ready.weight >= bounds.weight || ready.bytes > bounds.bytes
     }
+
     /// For how many items there is room without asking for more.
     #[cfg(test)]
     pub fn capacity(&self) -> usize {

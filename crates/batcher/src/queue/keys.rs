@@ -1,20 +1,11 @@
 //! Which waiting items have the same key: one leads, the others follow it in the
-//! order of their numbers.
+//! order of their numbers. An item with several keys has a place at each of them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// How many items came before.
 pub(crate) type Number = u64;
-
-/// Whether an item waits for another of its key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Rank {
-    /// It is the oldest of its key.
-    Leader,
-    /// An older one of its key waits.
-    Follower,
-}
 
 /// An item's place in line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,18 +34,18 @@ enum Index {
 struct Followers {
     /// Where the leader is kept.
     leader: usize,
-    /// The place of each.
+    /// The place of each of the others.
     places: BTreeMap<Number, usize>,
     /// Those with a number below this were counted as passed over.
     passed_below: Number,
 }
 
-/// How an item has come back.
+/// How an item has come back to a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rejoined {
-    /// It is the oldest of its key, in the place of what is kept there.
+    /// It is the oldest of it, in the place of what is kept there.
     Leads { instead_of: Option<usize> },
-    /// An older one of its key waits.
+    /// An older one waits.
     Follows,
 }
 
@@ -104,14 +95,14 @@ impl Keys {
         };
     }
 
-    /// An item comes that is younger than all others.
-    pub fn join(&mut self, key: u64, number: Number, at: usize) -> Rank {
+    /// An item comes that is younger than all others; whether it follows one.
+    pub fn join(&mut self, key: u64, Ticket { number, at }: Ticket) -> bool {
         let Some(followers) = self.get_mut(key) else {
             self.lead(key, at);
-            return Rank::Leader;
+            return false;
         };
         followers.places.insert(number, at);
-        Rank::Follower
+        true
     }
 
     /// An item comes back that may be older than those of its key. `number_of` tells the
@@ -138,36 +129,37 @@ impl Keys {
         }
     }
 
-    /// A follower leaves.
-    pub fn leave(&mut self, key: u64, number: Number) {
-        if let Some(followers) = self.get_mut(key) {
-            followers.places.remove(&number);
+    /// An item leaves that was its leader or a follower; the one that leads in its place,
+    /// if it was that.
+    pub fn leave(&mut self, key: u64, Ticket { number, at }: Ticket) -> Option<usize> {
+        let followers = self.get_mut(key)?;
+        if followers.leader == at {
+            return self.succeed(key);
         }
+        followers.places.remove(&number);
+        None
     }
 
     /// The leader has left; the one that leads in its place.
-    pub fn succeed(&mut self, key: u64) -> Option<(Number, usize)> {
+    pub fn succeed(&mut self, key: u64) -> Option<usize> {
         let followers = self.get_mut(key)?;
         let next = followers.places.pop_first();
         match next {
             Some((_, at)) => followers.leader = at,
             None => self.forget(key),
         }
-        next
+        next.map(|(_, at)| at)
     }
 
-    /// Followers with a number below `below` are passed over; how many of them
-    /// are so for the first time.
-    pub fn pass(&mut self, key: u64, below: Number) -> u64 {
-        let Some(followers) = self.get_mut(key) else {
-            return 0;
-        };
-        let from = followers.passed_below;
-        if from >= below {
-            return 0;
-        }
-        followers.passed_below = below;
-        followers.places.range(from..below).count() as u64
+    /// Followers with a number below `below` are passed over: those of them that were not
+    /// before.
+    pub fn pass(&mut self, key: u64, below: Number) -> impl Iterator<Item = usize> {
+        let passed = self.get_mut(key).and_then(|followers| {
+            let from = followers.passed_below;
+            followers.passed_below = from.max(below);
+            (from < below).then(|| followers.places.range(from..below))
+        });
+        passed.into_iter().flatten().map(|(_, &at)| at)
     }
 
     /// Without the room that more of them had.

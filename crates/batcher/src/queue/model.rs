@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::entry::{Full, Room};
+use super::entry::{Entry, Full, Room};
 use super::keys::Number;
 use super::load::Load;
+use crate::extent::Extent;
 use crate::frame::Frame;
+use crate::keys::Keys;
 use crate::settings::Settings;
 
 pub(crate) const ITEMS: usize = 6;
 pub(crate) const BYTES: usize = 60;
-pub(crate) const OVERHEAD: usize = 2;
 pub(crate) const MAX_WAIT: Duration = Duration::from_millis(12);
 /// What followers may take up: one full batch, which is more than a tenth.
 pub(crate) const FOLLOWERS: Load = Load {
@@ -24,7 +25,6 @@ pub(crate) fn settings() -> Settings {
     Settings {
         queue_items: ITEMS,
         queue_bytes: BYTES,
-        item_overhead: OVERHEAD,
         max_wait: MAX_WAIT,
         max_size: FOLLOWERS.items,
         max_bytes: FOLLOWERS.bytes,
@@ -36,12 +36,13 @@ pub(crate) fn settings() -> Settings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Waits {
     pub number: Number,
-    pub key: Option<u64>,
+    pub keys: Keys,
+    pub extent: Extent,
     pub frame: Option<Frame>,
     pub bytes: usize,
     pub arrived: Instant,
     pub deadline: Option<Instant>,
-    /// A batch has left without it on account of its key.
+    /// A batch has left without it that had a key of its own.
     pub kept_apart: bool,
 }
 
@@ -58,7 +59,35 @@ impl Waits {
     }
 
     pub fn shares_key(&self, other: &Self) -> bool {
-        self.key.is_some() && self.key == other.key && self.frame == other.frame
+        let mut keys = self.keys.into_iter();
+        self.frame == other.frame && keys.any(|it| other.keys.as_slice().contains(&it))
+    }
+
+    /// What is known of an entry whose item is this number.
+    pub fn of<T>(entry: &Entry<T>, number: Number) -> Self {
+        Self {
+            number,
+            keys: entry.keys.clone(),
+            extent: entry.extent,
+            frame: entry.frame.clone(),
+            bytes: entry.bytes,
+            arrived: entry.arrived,
+            deadline: entry.deadline,
+            kept_apart: false,
+        }
+    }
+
+    /// The entry of this item.
+    pub fn entry<T>(&self, item: T) -> Entry<T> {
+        Entry {
+            item,
+            keys: self.keys.clone(),
+            extent: self.extent,
+            bytes: self.bytes,
+            frame: self.frame.clone(),
+            arrived: self.arrived,
+            deadline: self.deadline,
+        }
     }
 
     pub fn is_due(&self, now: Instant) -> bool {
@@ -99,13 +128,14 @@ impl Model {
         }
     }
 
-    /// The oldest of each key of a frame.
+    /// Those of a frame that have no key of an older one.
     pub fn ready(&self, frame: &Option<Frame>) -> Vec<Waits> {
-        let mut ready: Vec<Waits> = Vec::new();
+        let (mut ready, mut older) = (Vec::new(), Vec::new());
         for it in self.queue.iter().filter(|it| it.frame == *frame) {
-            if !ready.iter().any(|other| other.shares_key(it)) {
+            if !older.iter().any(|other: &&Waits| other.shares_key(it)) {
                 ready.push(it.clone());
             }
+            older.push(it);
         }
         ready
     }
@@ -114,32 +144,33 @@ impl Model {
         self.queue.iter().chain(&self.overflow)
     }
 
-    /// All but the oldest of each key.
-    pub fn may_follow(&self, frame: &Option<Frame>, key: Option<u64>, bytes: usize) -> bool {
-        let (mut keys, mut load) = (Vec::new(), Load::one(bytes));
-        for it in self.all().filter(|it| it.key.is_some()) {
-            let key = (it.frame.clone(), it.key);
-            match keys.contains(&key) {
-                true => load += Load::one(it.bytes),
-                false => keys.push(key),
+    /// All that have a key of an older one.
+    pub fn may_follow(&self, frame: &Option<Frame>, keys: &Keys, bytes: usize) -> bool {
+        let (mut older, mut load) = (Vec::<&Waits>::new(), Load::one(bytes));
+        for it in self.all() {
+            if older.iter().any(|other| other.shares_key(it)) {
+                load += Load::one(it.bytes);
             }
+            older.push(it);
         }
-        !keys.contains(&(frame.clone(), key))
-            || load.items <= FOLLOWERS.items && load.bytes <= FOLLOWERS.bytes
+        let follows = older.iter().any(|it| {
+            let mut keys = keys.into_iter();
+            it.frame == *frame && keys.any(|key| it.keys.as_slice().contains(&key))
+        });
+        !follows || load.items <= FOLLOWERS.items && load.bytes <= FOLLOWERS.bytes
     }
 
-    pub fn take(&mut self, frame: &Option<Frame>, max_size: usize, max_bytes: usize) -> Vec<Waits> {
+    pub fn take(&mut self, frame: &Option<Frame>, bounds: Extent) -> Vec<Waits> {
         let mut taken: Vec<Waits> = Vec::new();
         for it in self.ready(frame) {
-            let bytes: usize = taken.iter().map(|it| it.bytes + OVERHEAD).sum();
-            let exceeds = bytes + it.bytes + OVERHEAD > max_bytes;
-            if taken.len() == max_size || exceeds && !taken.is_empty() {
+            let all = extent(taken.iter().chain([&it]));
+            if !taken.is_empty() && exceeds(all, bounds).is_some() {
                 break;
             }
             taken.push(it);
         }
         self.queue.retain(|it| !taken.contains(it));
-        let full = self.was_full(frame, &taken, max_size, max_bytes);
+        let full = self.was_full(frame, &taken, bounds);
         for it in &mut self.queue {
             let passed = taken.last().is_some_and(|last| it.number < last.number) || !full;
             let mate = taken.iter().any(|other| other.shares_key(it));
@@ -154,34 +185,37 @@ impl Model {
 
     /// Whether a batch had room for no more, as far as one can tell by what would
     /// have been the next.
-    pub fn was_full(
-        &self,
-        frame: &Option<Frame>,
-        taken: &[Waits],
-        max_size: usize,
-        max_bytes: usize,
-    ) -> bool {
-        let apart = |it: &Waits| taken.iter().any(|other| other.shares_key(it));
-        let next = self
-            .queue
-            .iter()
-            .find(|it| it.frame == *frame && !apart(it));
-        let bytes: usize = taken.iter().map(|it| it.bytes + OVERHEAD).sum();
-        taken.len() == max_size || next.is_some_and(|it| bytes + it.bytes + OVERHEAD > max_bytes)
+    pub fn was_full(&self, frame: &Option<Frame>, taken: &[Waits], bounds: Extent) -> bool {
+        let queue = self.queue.iter().filter(|it| it.frame == *frame);
+        let before = |it: &Waits| {
+            let mut before = taken.iter().chain(queue.clone());
+            before.any(|other| other.number < it.number && other.shares_key(it))
+        };
+        let mut ready = queue.clone().filter(|it| !before(it));
+        let next = ready.next();
+        let exceeds = |it| exceeds(extent(taken.iter().chain([it])), bounds).is_some();
+        extent(taken).weight >= bounds.weight || next.is_some_and(exceeds)
     }
 
-    pub fn full(&self, frame: &Option<Frame>, max_size: usize, max_bytes: usize) -> Option<Full> {
-        let mut bytes = 0;
-        for (at, it) in self.ready(frame).iter().enumerate() {
-            bytes += it.bytes + OVERHEAD;
-            if bytes > max_bytes {
-                return Some(Full::Bytes);
-            }
-            if at + 1 == max_size {
+    pub fn full(&self, frame: &Option<Frame>, bounds: Extent) -> Option<Full> {
+        let ready = self.ready(frame);
+        for many in 1..=ready.len() {
+            let (before, all) = (extent(&ready[..many - 1]), extent(&ready[..many]));
+            if before.weight >= bounds.weight {
                 return Some(Full::Size);
             }
+            if let Some(full) = exceeds(all, bounds)
+                && many > 1
+            {
+                return Some(full);
+            }
         }
-        None
+        let all = extent(&ready);
+        match all.weight >= bounds.weight {
+            true => Some(Full::Size),
+            // One alone.
+            false => (all.bytes > bounds.bytes).then_some(Full::Bytes),
+        }
     }
 
     /// Those that fit beside `others`, naively: each in its turn, or passed over.
@@ -189,14 +223,12 @@ impl Model {
         &mut self,
         frame: &Option<Frame>,
         others: &[Waits],
-        max_size: usize,
-        max_bytes: usize,
+        bounds: Extent,
     ) -> Vec<Waits> {
         let mut riders: Vec<Waits> = Vec::new();
         for it in self.ready(frame) {
             let aboard = || others.iter().chain(&riders);
-            let bytes: usize = aboard().map(|it| it.bytes + OVERHEAD).sum();
-            let fits = bytes + it.bytes + OVERHEAD <= max_bytes && aboard().count() < max_size;
+            let fits = exceeds(extent(aboard().chain([&it])), bounds).is_none();
             if fits && !aboard().any(|other| other.shares_key(&it)) {
                 riders.push(it);
             }
@@ -225,5 +257,18 @@ impl Model {
         }
         self.admit();
         removed
+    }
+}
+
+/// What they take up of a batch together.
+fn extent<'a>(waits: impl IntoIterator<Item = &'a Waits>) -> Extent {
+    waits.into_iter().map(|it| it.extent).sum()
+}
+
+/// By what a batch of this extent exceeds its bounds, the first of the two.
+fn exceeds(all: Extent, bounds: Extent) -> Option<Full> {
+    match all.weight > bounds.weight {
+        true => Some(Full::Size),
+        false => (all.bytes > bounds.bytes).then_some(Full::Bytes),
     }
 }

@@ -2,48 +2,52 @@
 
 use super::keys::{KeySet, Ticket};
 use super::{Entry, Queue, take_out};
+use crate::extent::Extent;
 use crate::frame::Frame;
 
-/// So many are passed over at most, since their keys are in the batch or their bytes
-/// exceed it: what is behind them does not ride.
+/// So many are passed over at most, since keys of theirs are in the batch or they exceed
+/// it: what is behind them does not ride.
 const PASSED_OVER: usize = 64;
 
 impl<T> Queue<T> {
     /// Takes those that fit beside the `others` of a batch of this frame, the oldest first:
-    /// none whose key one of those has, and no more than these bounds allow in all.
+    /// none that has a key in common with one of those, and no more than the batch may
+    /// take up in all.
     pub fn take_riders(
         &mut self,
         frame: Option<&Frame>,
         others: &[Entry<T>],
-        max_size: usize,
-        max_bytes: usize,
+        bounds: Extent,
     ) -> Vec<Entry<T>> {
-        let used: usize = others.iter().map(|it| it.bytes + self.overhead).sum();
-        let seats = max_size.saturating_sub(others.len());
-        let mut free = max_bytes.saturating_sub(used);
+        let used: Extent = others.iter().map(|it| it.extent).sum();
+        let Some(mut free) = bounds.checked_without(used) else {
+            return Vec::new();
+        };
         let waits = |queue: &super::FrameQueue| !queue.ready.is_empty();
-        if seats == 0 || free < self.overhead || !self.frames.get(frame).is_some_and(waits) {
+        if free.weight == 0 || !self.frames.get(frame).is_some_and(waits) {
             return Vec::new();
         }
         let Some(queue) = self.frames.get_mut(frame) else {
             return Vec::new();
         };
-        let keys: KeySet = others.iter().filter_map(|it| it.key).collect();
+        let keys: KeySet = others.iter().flat_map(|it| &it.keys).collect();
         let (mut taken, mut passed_over) = (Vec::new(), Vec::new());
-        while taken.len() < seats && passed_over.len() < PASSED_OVER {
+        while free.weight > 0 && passed_over.len() < PASSED_OVER {
             let Some((number, at)) = queue.ready.pop() else {
                 break;
             };
             #[cfg(test)]
             self.visits.set(self.visits.get() + 1);
-            let Entry { key, bytes, .. } = self.waiting[at].entry;
-            if bytes + self.overhead > free || key.is_some_and(|it| keys.contains(&it)) {
+            let entry = &self.waiting[at].entry;
+            let left = free.checked_without(entry.extent);
+            let Some(left) = left.filter(|_| entry.keys.into_iter().all(|it| !keys.contains(&it)))
+            else {
                 passed_over.push((number, at));
                 continue;
-            }
+            };
+            free = left;
+            self.bytes -= entry.bytes;
             let ticket = Ticket { number, at };
-            free -= bytes + self.overhead;
-            self.bytes -= bytes;
             taken.push(take_out(
                 &mut self.waiting,
                 &mut self.deadlines,
@@ -53,8 +57,10 @@ impl<T> Queue<T> {
         }
         queue.ready.put_back(passed_over);
         // Once all are taken, as when a batch is.
-        for key in taken.iter().filter_map(|entry| entry.key) {
-            self.followers -= queue.succeed(key, &mut self.waiting);
+        for key in taken.iter().flat_map(|entry| &entry.keys) {
+            if let Some(next) = queue.keys.succeed(key) {
+                self.followers -= queue.follow_up(next, &mut self.waiting);
+            }
         }
         self.frames.forget_if_empty(frame);
         self.admit();

@@ -8,13 +8,13 @@ use super::entry::*;
 use super::load::{OVERFLOW_BYTES, OVERFLOW_ITEMS};
 use super::model::*;
 use super::*;
+use crate::options::Options;
 
 #[derive(Clone, Debug)]
 enum Step {
     Push {
         frame: Option<u8>,
-        key: Option<u64>,
-        bytes: usize,
+        options: Options,
         lives: Option<u64>,
     },
     Remove {
@@ -22,8 +22,7 @@ enum Step {
     },
     Take {
         frame: Option<u8>,
-        max_size: usize,
-        max_bytes: usize,
+        bounds: Extent,
     },
     Pass {
         ms: u64,
@@ -48,17 +47,36 @@ fn frames() -> impl Strategy<Value = Option<u8>> {
     prop::option::weighted(0.6, 0..2_u8)
 }
 
+/// Keys, weight and sizes.
+pub(super) fn options() -> impl Strategy<Value = Options> {
+    let keys = prop_oneof![
+        1 => Just(vec![]),
+        3 => prop::collection::vec(0..4_u64, 1),
+        2 => prop::collection::vec(0..5_u64, 2..4),
+    ];
+    let weight = prop_oneof![3 => Just(1), 1 => 2..6_usize];
+    let options = (keys, weight, 1..30_usize, 1..32_usize);
+    options.prop_map(|(keys, weight, bytes, in_batch)| {
+        let options = Options::default().keys(keys).weight(weight);
+        options.bytes(bytes).bytes_in_batch(in_batch)
+    })
+}
+
+/// Of a batch, which an item may exceed alone by its weight.
+pub(super) fn bounds() -> impl Strategy<Value = Extent> {
+    (1..5_usize, 32..60_usize).prop_map(|(weight, bytes)| Extent { weight, bytes })
+}
+
 fn of(frame: Option<u8>) -> Option<Frame> {
     frame.map(|it| Frame::new([it]))
 }
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        6 => (frames(), sometimes(0..4_u64), 1..30_usize, sometimes(0..40_u64))
-            .prop_map(|(frame, key, bytes, lives)| Step::Push { frame, key, bytes, lives }),
+        6 => (frames(), options(), sometimes(0..40_u64))
+            .prop_map(|(frame, options, lives)| Step::Push { frame, options, lives }),
         2 => (0..8_usize).prop_map(|one_in| Step::Remove { one_in }),
-        2 => (frames(), 1..5_usize, 32..60_usize)
-            .prop_map(|(frame, max_size, max_bytes)| Step::Take { frame, max_size, max_bytes }),
+        2 => (frames(), bounds()).prop_map(|(frame, bounds)| Step::Take { frame, bounds }),
         1 => (0..30_u64).prop_map(|ms| Step::Pass { ms }),
         1 => (1..4_usize, 1..30_usize).prop_map(|(items, bytes)| Step::Park { items, bytes }),
         2 => (1..4_usize).prop_map(|items| Step::Unpark { items }),
@@ -81,24 +99,21 @@ proptest! {
         let mut tickets = Vec::new();
         for step in steps {
             match step {
-                Step::Push { frame, key, bytes, lives } => {
-                    let frame = of(frame);
+                Step::Push { frame, options, lives } => {
                     let number = queue.next_number();
-                    let deadline = lives.map(|ms| now + Duration::from_millis(ms));
-                    let may_follow = model.may_follow(&frame, key, bytes);
-                    prop_assert_eq!(queue.may_follow(frame.as_ref(), key, bytes), may_follow);
+                    let mut entry = Entry::new(number, options, now);
+                    entry.frame = of(frame);
+                    entry.deadline = lives.map(|ms| now + Duration::from_millis(ms));
+                    let (frame, bytes) = (entry.frame.clone(), entry.bytes);
+                    let may_follow = model.may_follow(&frame, &entry.keys, bytes);
+                    prop_assert_eq!(queue.may_follow(frame.as_ref(), &entry.keys, bytes), may_follow);
                     if !may_follow {
                         continue;
                     }
-                    let arrived = now;
-                    let waits = Waits {
-                        number, key, frame: frame.clone(), bytes, arrived, deadline, kept_apart: false,
-                    };
                     let room = model.overflow.is_empty() && model.fits(bytes);
                     prop_assert_eq!(queue.has_room(bytes), room);
-                    model.overflow.push(waits);
+                    model.overflow.push(Waits::of(&entry, number));
                     model.admit();
-                    let entry = Entry { item: number, key, bytes, frame, arrived, deadline };
                     let at = if room { Room::Queue } else { Room::Overflow };
                     let (ticket, entered) = queue.push(entry, None);
                     prop_assert_eq!((ticket.number, entered), (number, at));
@@ -112,15 +127,15 @@ proptest! {
                     let removed: Vec<_> = ticket.and_then(|&it| queue.remove(it)).into_iter().collect();
                     prop_assert_eq!(numbers(&removed), model.remove(|it| it.number == number));
                 }
-                Step::Take { frame, max_size, max_bytes } => {
+                Step::Take { frame, bounds } => {
                     let frame = of(frame);
-                    let full = model.full(&frame, max_size, max_bytes);
-                    let front = queue.front(frame.as_ref(), max_size, max_bytes);
+                    let full = model.full(&frame, bounds);
+                    let front = queue.front(frame.as_ref(), bounds);
                     prop_assert_eq!(front.is_some_and(|it| it.full), full.is_some());
-                    let (taken, found) = queue.take(frame.as_ref(), max_size, max_bytes);
+                    let (taken, found) = queue.take(frame.as_ref(), bounds);
                     prop_assert_eq!(found, full);
                     let taken: Vec<_> = taken.iter().map(|it| it.item).collect();
-                    let expected = model.take(&frame, max_size, max_bytes);
+                    let expected = model.take(&frame, bounds);
                     let expected: Vec<_> = expected.iter().map(|it| it.number).collect();
                     prop_assert_eq!(taken, expected);
                 }
@@ -153,7 +168,7 @@ proptest! {
             prop_assert_eq!(queue.entered(), model.entered);
             for frame in [None, Some(0), Some(1)].map(of) {
                 let mut queued = model.queue.iter().filter(|it| it.frame == frame);
-                let front = queue.front(frame.as_ref(), 1, 1);
+                let front = queue.front(frame.as_ref(), Extent::default());
                 prop_assert_eq!(
                     front.and_then(|it| it.oldest).map(|(number, _)| number),
                     queued.next().map(|it| it.number)
@@ -172,6 +187,10 @@ proptest! {
     }
 }
 
+fn extent(weight: usize, bytes: usize) -> Extent {
+    Extent { weight, bytes }
+}
+
 #[test]
 fn the_overflow_is_bounded_too() {
     let mut queue = Queue::new(&Settings {
@@ -180,14 +199,8 @@ fn the_overflow_is_bounded_too() {
         ..Settings::default()
     });
     let now = Instant::now();
-    let entry = |item: u64| Entry {
-        item,
-        key: Some(item),
-        bytes: 10,
-        frame: None,
-        arrived: now,
-        deadline: Some(now),
-    };
+    let options = |item| Options::default().key(item).bytes(10).deadline(now);
+    let entry = |item: u64| Entry::new(item, options(item), now);
     let mut tickets = Vec::new();
     for item in 0..=OVERFLOW_ITEMS as u64 {
         assert!(queue.overflow_has_room(10));
@@ -198,7 +211,7 @@ fn the_overflow_is_bounded_too() {
     assert!(queue.overflow_has_room(OVERFLOW_BYTES - 10 * (OVERFLOW_ITEMS - 1)));
     assert!(!queue.overflow_has_room(OVERFLOW_BYTES - 10 * (OVERFLOW_ITEMS - 1) + 1));
     // Who enters the queue is no longer in the overflow.
-    queue.take(None, 1, 10);
+    queue.take(None, extent(1, 10));
     assert!(queue.overflow_has_room(OVERFLOW_BYTES - 10 * (OVERFLOW_ITEMS - 2)));
 }
 
@@ -212,17 +225,9 @@ fn whether_a_batch_is_full_is_known_without_looking_at_what_waits() {
     });
     let now = Instant::now();
     for item in 0..MANY {
-        queue.push(
-            Entry {
-                item,
-                key: Some(item),
-                bytes: 10,
-                frame: None,
-                arrived: now,
-                deadline: Some(now + MAX_WAIT),
-            },
-            None,
-        );
+        let options = Options::default().key(item).bytes(10);
+        let options = options.deadline(now + MAX_WAIT);
+        queue.push(Entry::new(item, options, now), None);
     }
     let visits = queue.visits();
     for (max_size, max_bytes, full) in [
@@ -232,10 +237,8 @@ fn whether_a_batch_is_full_is_known_without_looking_at_what_waits() {
         (MANY as usize + 1, 10 * MANY as usize, false),
     ] {
         let front = queue.frames.get(None);
-        assert_eq!(
-            front.map(|it| it.is_full(max_size, max_bytes, 0)),
-            Some(full)
-        );
+        let bounds = extent(max_size, max_bytes);
+        assert_eq!(front.map(|it| it.is_full(bounds)), Some(full));
     }
     assert_eq!(queue.visits(), visits);
     assert!(visits <= MANY, "each looked at once when it came, at most");
@@ -251,14 +254,9 @@ fn frames_that_are_gone_leave_nothing_behind() {
     });
     let now = Instant::now();
     let push = |queue: &mut Queue<usize>, item: usize| {
-        let entry = Entry {
-            item,
-            key: Some(item as u64),
-            bytes: 10,
-            frame: Some(Frame::new(item.to_le_bytes())),
-            arrived: now,
-            deadline: Some(now),
-        };
+        let options = Options::default().keys([item as u64, MANY as u64 + item as u64]);
+        let options = options.frame(Frame::new(item.to_le_bytes())).bytes(10);
+        let entry = Entry::new(item, options.deadline(now), now);
         queue.push(entry, None).0
     };
     for together in [1_000, MANY] {
@@ -271,7 +269,7 @@ fn frames_that_are_gone_leave_nothing_behind() {
                     0 => queue.remove(ticket).map(|(entry, _)| entry),
                     1 => {
                         let frame = Frame::new(item.to_le_bytes());
-                        queue.take(Some(&frame), 10, 1_000).0.pop()
+                        queue.take(Some(&frame), extent(10, 1_000)).0.pop()
                     }
                     _ => continue,
                 };
@@ -297,18 +295,12 @@ fn a_burst_leaves_no_room_behind() {
     });
     let now = Instant::now();
     for item in 0..MANY {
-        let entry = Entry {
-            item,
-            key: Some(item as u64),
-            bytes: 1,
-            frame: None,
-            arrived: now,
-            deadline: Some(now + MAX_WAIT),
-        };
-        queue.push(entry, None);
+        let options = Options::default().key(item as u64).bytes(1);
+        let options = options.deadline(now + MAX_WAIT);
+        queue.push(Entry::new(item, options, now), None);
     }
     assert!(queue.capacity() >= MANY);
-    assert_eq!(queue.take(None, MANY, MANY).0.len(), MANY);
+    assert_eq!(queue.take(None, extent(MANY, MANY)).0.len(), MANY);
     let room = queue.capacity();
     assert!(room <= SPARE, "room for {room} items is kept");
 }
@@ -319,13 +311,9 @@ fn the_search_for_riders_is_bounded() {
     for (passed_over, rides) in [(0, 1), (63, 1), (64, 0), (50_000, 0)] {
         let mut queue = Queue::unbounded(&Settings::default());
         let now = Instant::now();
-        let entry = |item: u64, bytes: usize| Entry {
-            item,
-            key: Some(item),
-            bytes,
-            frame: None,
-            arrived: now,
-            deadline: None,
+        let entry = |item: u64, bytes: usize| {
+            let options = Options::default().key(item).bytes(bytes);
+            Entry::new(item, options, now)
         };
         for item in 0..passed_over {
             queue.push(entry(item, 1_000), None);
@@ -333,11 +321,11 @@ fn the_search_for_riders_is_bounded() {
         queue.push(entry(passed_over, 1), None);
         let visits = queue.visits();
         let others = [entry(100_000, 1)];
-        let riders = queue.take_riders(None, &others, 100, 500);
+        let riders = queue.take_riders(None, &others, extent(100, 500));
         assert_eq!(riders.len(), rides, "{passed_over}");
         assert!(queue.visits() - visits <= 65);
         // Those that were passed over are where they were.
-        let (next, _) = queue.take(None, 1, 1_000);
+        let (next, _) = queue.take(None, extent(1, 1_000));
         let first = if passed_over > 0 { vec![0] } else { vec![] };
         assert_eq!(next.iter().map(|it| it.item).collect::<Vec<_>>(), first);
     }

@@ -7,14 +7,15 @@ use proptest::prelude::*;
 
 use super::entry::*;
 use super::model::*;
+use super::tests::{bounds, options};
 use super::*;
+use crate::options::Options;
 
 #[derive(Clone, Debug)]
 enum Step {
     Push {
         frame: Option<u8>,
-        key: Option<u64>,
-        bytes: usize,
+        options: Options,
         lives: Option<u64>,
     },
     Remove {
@@ -22,14 +23,12 @@ enum Step {
     },
     Take {
         frame: Option<u8>,
-        max_size: usize,
-        max_bytes: usize,
+        bounds: Extent,
     },
     Ride {
         frame: Option<u8>,
-        others: Vec<(Option<u64>, usize)>,
-        max_size: usize,
-        max_bytes: usize,
+        others: Vec<Options>,
+        bounds: Extent,
     },
     PutBack {
         one_in: usize,
@@ -44,23 +43,16 @@ fn frame() -> impl Strategy<Value = Option<u8>> {
     prop::option::weighted(0.6, 0..2_u8)
 }
 
-fn key() -> impl Strategy<Value = Option<u64>> {
-    prop::option::weighted(0.8, 0..4_u64)
-}
-
 fn step() -> impl Strategy<Value = Step> {
-    let others = prop::collection::vec((key(), 1..30_usize), 0..3);
+    let others = prop::collection::vec(options(), 0..3);
+    let wide = (1..8_usize, 20..100_usize).prop_map(|(weight, bytes)| Extent { weight, bytes });
     prop_oneof![
-        6 => (frame(), key(), 1..30_usize, prop::option::weighted(0.8, 0..40_u64))
-            .prop_map(|(frame, key, bytes, lives)| Step::Push { frame, key, bytes, lives }),
+        6 => (frame(), options(), prop::option::weighted(0.8, 0..40_u64))
+            .prop_map(|(frame, options, lives)| Step::Push { frame, options, lives }),
         2 => (0..8_usize).prop_map(|one_in| Step::Remove { one_in }),
-        2 => (frame(), 1..5_usize, 32..60_usize)
-            .prop_map(|(frame, max_size, max_bytes)| Step::Take { frame, max_size, max_bytes }),
-        2 => (frame(), others, 1..6_usize, 20..100_usize).prop_map(
-            |(frame, others, max_size, max_bytes)| {
-                Step::Ride { frame, others, max_size, max_bytes }
-            }
-        ),
+        2 => (frame(), bounds()).prop_map(|(frame, bounds)| Step::Take { frame, bounds }),
+        2 => (frame(), others, wide)
+            .prop_map(|(frame, others, bounds)| Step::Ride { frame, others, bounds }),
         4 => (0..8_usize).prop_map(|one_in| Step::PutBack { one_in }),
         1 => (0..30_u64).prop_map(|ms| Step::Pass { ms }),
         1 => Just(Step::Clear),
@@ -72,14 +64,7 @@ fn of(frame: Option<u8>) -> Option<Frame> {
 }
 
 fn entry(waits: &Waits) -> Entry<Number> {
-    Entry {
-        item: waits.number,
-        key: waits.key,
-        bytes: waits.bytes,
-        frame: waits.frame.clone(),
-        arrived: waits.arrived,
-        deadline: waits.deadline,
-    }
+    waits.entry(waits.number)
 }
 
 fn numbers<'a>(entries: impl IntoIterator<Item = &'a Entry<Number>>) -> Vec<Number> {
@@ -97,15 +82,14 @@ proptest! {
         let (mut tickets, mut away) = (Vec::new(), Vec::<Waits>::new());
         for step in steps {
             match step {
-                Step::Push { frame, key, bytes, lives } => {
+                Step::Push { frame, options, lives } => {
                     let number = queue.next_number();
-                    let deadline = lives.map(|ms| now + Duration::from_millis(ms));
-                    let waits = Waits {
-                        number, key, frame: of(frame), bytes, arrived: now, deadline, kept_apart: false,
-                    };
-                    let (ticket, room) = queue.push(entry(&waits), None);
+                    let mut entry = Entry::new(number, options, now);
+                    entry.frame = of(frame);
+                    entry.deadline = lives.map(|ms| now + Duration::from_millis(ms));
+                    model.put_back(Waits::of(&entry, number));
+                    let (ticket, room) = queue.push(entry, None);
                     prop_assert_eq!((ticket.number, room), (number, Room::Queue));
-                    model.put_back(waits);
                     tickets.push(ticket);
                 }
                 Step::Remove { one_in } => {
@@ -117,22 +101,24 @@ proptest! {
                     let removed: Vec<_> = removed.map(|(it, room)| (it.item, room)).into_iter().collect();
                     prop_assert_eq!(removed, model.remove(|it| it.number == number));
                 }
-                Step::Take { frame, max_size, max_bytes } => {
+                Step::Take { frame, bounds } => {
                     let frame = of(frame);
-                    let (taken, _) = queue.take(frame.as_ref(), max_size, max_bytes);
-                    let expected = model.take(&frame, max_size, max_bytes);
+                    let (taken, _) = queue.take(frame.as_ref(), bounds);
+                    let expected = model.take(&frame, bounds);
                     prop_assert_eq!(numbers(&taken), expected.iter().map(|it| it.number).collect::<Vec<_>>());
                     away.extend(expected);
                 }
-                Step::Ride { frame, others, max_size, max_bytes } => {
+                Step::Ride { frame, others, bounds } => {
                     let frame = of(frame);
-                    let others = others.into_iter().map(|(key, bytes)| Waits {
-                        number: Number::MAX, key, frame: frame.clone(), bytes, arrived: now, deadline: None, kept_apart: false,
+                    let beside = others.into_iter().map(|it| {
+                        let mut entry = Entry::new(Number::MAX, it, now);
+                        entry.frame = frame.clone();
+                        entry
                     });
-                    let others: Vec<_> = others.collect();
-                    let beside: Vec<_> = others.iter().map(entry).collect();
-                    let riders = queue.take_riders(frame.as_ref(), &beside, max_size, max_bytes);
-                    let expected = model.take_riders(&frame, &others, max_size, max_bytes);
+                    let beside: Vec<_> = beside.collect();
+                    let others: Vec<_> = beside.iter().map(|it| Waits::of(it, Number::MAX)).collect();
+                    let riders = queue.take_riders(frame.as_ref(), &beside, bounds);
+                    let expected = model.take_riders(&frame, &others, bounds);
                     prop_assert_eq!(numbers(&riders), expected.iter().map(|it| it.number).collect::<Vec<_>>());
                     away.extend(expected);
                 }
@@ -163,14 +149,15 @@ proptest! {
             prop_assert_eq!(queue.earliest_deadline(), deadlines.min());
             for frame in [None, Some(0), Some(1)].map(of) {
                 let waiting = model.queue.iter().filter(|it| it.frame == frame);
-                let front = queue.front(frame.as_ref(), 3, 40);
+                let bounds = Extent { weight: 3, bytes: 40 };
+                let front = queue.front(frame.as_ref(), bounds);
                 prop_assert_eq!(front.is_some(), frame.is_none() || waiting.clone().count() > 0);
                 let oldest = front.and_then(|it| it.oldest);
                 let first = waiting.clone().next().map(|it| (it.number, it.arrived));
                 prop_assert_eq!(oldest, first);
                 let hurried = waiting.filter_map(Waits::hurried).min();
                 prop_assert_eq!(front.and_then(|it| it.hurried), hurried);
-                let full = model.full(&frame, 3, 40).is_some();
+                let full = model.full(&frame, bounds).is_some();
                 prop_assert_eq!(front.is_some_and(|it| it.full), full);
             }
         }

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use super::moment::Moment;
 use super::turns::Turns;
 use crate::cap::Cap;
+use crate::extent::Extent;
 use crate::frame::Frame;
 use crate::policy::{Action, Company, FlushReason, View, decide};
 use crate::queue::{Entry, Full, Number, Queue};
@@ -105,7 +106,7 @@ impl<T> Backlog<T> {
 
     /// When the oldest item of a frame arrived.
     pub fn oldest_of(&self, frame: Option<&Frame>) -> Option<Instant> {
-        Some(self.queue.front(frame, 0, 0)?.oldest?.1)
+        Some(self.queue.front(frame, Extent::default())?.oldest?.1)
     }
 
     /// Which frame's turn it is, and what is to be done about it.
@@ -147,8 +148,8 @@ impl<T> Backlog<T> {
         reason: Option<FlushReason>,
         now: Instant,
     ) -> Departure<T> {
-        let (max_size, max_bytes) = self.bounds(now);
-        let (entries, full) = self.queue.take(frame.as_ref(), max_size, max_bytes);
+        let bounds = self.bounds(frame.as_ref(), now);
+        let (entries, full) = self.queue.take(frame.as_ref(), bounds);
         match &frame {
             None => self.turns.unframed_leaves(now),
             Some(frame) => {
@@ -172,10 +173,9 @@ impl<T> Backlog<T> {
 
     /// Takes those that fit into the free places of another lane's batch.
     pub fn take_riders(&mut self, batch: &Departure<T>, now: Instant) -> Vec<Entry<T>> {
-        let (max_size, max_bytes) = self.bounds(now);
         let frame = batch.frame.as_ref();
-        self.queue
-            .take_riders(frame, &batch.entries, max_size, max_bytes)
+        let bounds = self.bounds(frame, now);
+        self.queue.take_riders(frame, &batch.entries, bounds)
     }
 
     /// Lines up the frames anew that have changed. To be called before anything is asked.
@@ -217,8 +217,8 @@ impl<T> Backlog<T> {
 
     /// What the policy says about a frame.
     fn decide(&self, frame: Option<&Frame>, moment: Moment) -> Action {
-        let (max_size, max_bytes) = self.bounds(moment.now);
-        let Some(front) = self.queue.front(frame, max_size, max_bytes) else {
+        let bounds = self.bounds(frame, moment.now);
+        let Some(front) = self.queue.front(frame, bounds) else {
             return Action::Nothing;
         };
         let flush_below = self.flush_below;
@@ -239,14 +239,18 @@ impl<T> Backlog<T> {
         decide(&view, moment.now)
     }
 
-    /// The most items and bytes of a batch.
-    fn bounds(&self, now: Instant) -> (usize, usize) {
+    /// The most that the items of a batch may take up.
+    fn bounds(&self, frame: Option<&Frame>, now: Instant) -> Extent {
         let Settings {
             max_size,
             max_bytes,
             ..
         } = self.settings;
-        self.cap.bounds(max_size, max_bytes, now)
+        let (weight, bytes) = self.cap.bounds(max_size, max_bytes, now);
+        Extent {
+            weight,
+            bytes: bytes.saturating_sub(self.settings.overhead_of(frame)),
+        }
     }
 
     /// How many frames are lined up.

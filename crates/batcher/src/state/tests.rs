@@ -10,15 +10,24 @@ use crate::settings::Wait;
 
 fn item() -> impl Strategy<Value = Item> {
     let frame = prop::option::weighted(0.7, 0..3_u8);
-    let key = prop::option::weighted(0.5, 0..3_u64);
+    let keys = prop_oneof![
+        3 => Just(vec![]),
+        2 => prop::collection::vec(0..3_u64, 1),
+        1 => prop::collection::vec(0..4_u64, 2..4),
+    ];
+    let weight = prop_oneof![5 => Just(1), 1 => 2..5_usize];
     let stays = prop::option::weighted(0.5, 0..60_u64);
-    let item = (frame, key, 1..12_usize, stays);
-    item.prop_map(|(frame, key, bytes, stays)| Item {
-        frame,
-        key,
-        bytes,
-        stays,
-    })
+    let item = (frame, keys, weight, (1..12_usize, 1..14_usize), stays);
+    item.prop_map(
+        |(frame, keys, weight, (bytes, bytes_in_batch), stays)| Item {
+            frame,
+            keys,
+            weight,
+            bytes,
+            bytes_in_batch,
+            stays,
+        },
+    )
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {

@@ -5,11 +5,12 @@
 //! What is detached is compared with a naive model of its lane.
 
 use super::lanes::Choices;
-use super::world::{Item, MS};
+use super::world::{self, Item, MS};
 use super::*;
 use crate::cap::Ceiling;
+use crate::extent::Extent;
 use crate::queue::Number;
-use crate::queue::model::{FOLLOWERS, Model, Waits, settings};
+use crate::queue::model::{Model, Waits};
 use crate::settings::Wait;
 
 #[derive(Clone, Debug)]
@@ -127,11 +128,10 @@ impl TwoLanes {
         let now = Instant::now();
         let settings = Settings {
             max_in_flight: slots,
-            on_full: OnFull::Wait,
             wait,
             min_interval: interval,
             detached_max_wait,
-            ..settings()
+            ..world::settings()
         };
         let mut with = State::new(&settings, now);
         // However little that is.
@@ -169,8 +169,8 @@ impl TwoLanes {
         }
     }
 
-    fn bounds(&self) -> (usize, usize) {
-        self.cap.bounds(FOLLOWERS.items, FOLLOWERS.bytes, self.now)
+    fn bounds(&self, frame: &Option<Frame>) -> Extent {
+        world::bounds(self.cap, frame, self.now)
     }
 
     /// The interval or the hold is not over.
@@ -183,8 +183,7 @@ impl TwoLanes {
     /// When the detached batch of a frame leaves, if a slot is free.
     fn due(&self, frame: &Option<Frame>) -> Option<Instant> {
         let oldest = self.model.queue.iter().find(|it| it.frame == *frame)?;
-        let (max_size, max_bytes) = self.bounds();
-        let full = self.model.full(frame, max_size, max_bytes).is_some();
+        let full = self.model.full(frame, self.bounds(frame)).is_some();
         if full || self.closing || oldest.number < self.flush_below {
             return Some(self.now);
         }
@@ -358,7 +357,7 @@ impl TwoLanes {
                 .all(|it| it.item.0 == (lane == Lane::Detached))
         );
         assert!(riders.iter().all(|it| it.item.0));
-        let (max_size, max_bytes) = self.bounds();
+        let bounds = self.bounds(frame);
         let held = self
             .held_until
             .is_some_and(|it| self.now < it && !self.closing);
@@ -368,12 +367,12 @@ impl TwoLanes {
                 if let Some(without) = &mut self.without {
                     without.slots.occupy(false, self.now);
                 }
-                self.model.take(frame, max_size, max_bytes)
+                self.model.take(frame, bounds)
             }
             Lane::Callers if held => Vec::new(),
             Lane::Callers => {
                 let others: Vec<_> = entries.iter().map(waits).collect();
-                self.model.take_riders(frame, &others, max_size, max_bytes)
+                self.model.take_riders(frame, &others, bounds)
             }
         };
         let left: Vec<_> = entries
@@ -457,7 +456,7 @@ impl TwoLanes {
     }
 
     fn push(&mut self, item: Item) {
-        let options = self.options(&item);
+        let options = item.options(self.now);
         let entered = self.with.may_enter(&options, self.now);
         if let Some(without) = &mut self.without {
             assert_eq!(entered, without.may_enter(&options, self.now));
@@ -466,7 +465,7 @@ impl TwoLanes {
             return;
         }
         let number = self.tickets.len() as Number;
-        let entry = |options: Options| entry((false, number), options, self.now);
+        let entry = |options: Options| Entry::new((false, number), options, self.now);
         let place = self.with.push(entry(options.clone()), None);
         if let Some(without) = &mut self.without {
             assert_eq!(without.push(entry(options), None), place);
@@ -480,19 +479,10 @@ impl TwoLanes {
         }
         let number = self.with.next_detached();
         assert_eq!(number as usize, self.outcomes.len());
-        let entry = entry((true, number), self.options(&item), self.now);
+        let entry = Entry::new((true, number), item.options(self.now), self.now);
         self.model.put_back(waits(&entry));
         self.detached_tickets.push(self.with.push_detached(entry));
         self.outcomes.push(0);
-    }
-
-    fn options(&self, item: &Item) -> Options {
-        Options {
-            key: item.key,
-            bytes: item.bytes,
-            frame: item.frame.map(|it| Frame::new([it])),
-            deadline: item.stays.map(|ms| self.now + ms as u32 * MS),
-        }
     }
 
     fn withdraw(&mut self, which: usize) {
@@ -656,36 +646,10 @@ fn items(entries: &[Entry<Waiting>]) -> Vec<Waiting> {
     entries.iter().map(|it| it.item).collect()
 }
 
-fn entry(item: Waiting, options: Options, arrived: Instant) -> Entry<Waiting> {
-    Entry {
-        item,
-        key: options.key,
-        bytes: options.bytes,
-        frame: options.frame,
-        arrived,
-        deadline: options.deadline,
-    }
-}
-
 fn waits(entry: &Entry<Waiting>) -> Waits {
-    Waits {
-        number: entry.item.1,
-        key: entry.key,
-        frame: entry.frame.clone(),
-        bytes: entry.bytes,
-        arrived: entry.arrived,
-        deadline: entry.deadline,
-        kept_apart: false,
-    }
+    Waits::of(entry, entry.item.1)
 }
 
 fn back(waits: &Waits) -> Entry<Waiting> {
-    Entry {
-        item: (true, waits.number),
-        key: waits.key,
-        bytes: waits.bytes,
-        frame: waits.frame.clone(),
-        arrived: waits.arrived,
-        deadline: waits.deadline,
-    }
+    waits.entry((true, waits.number))
 }

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use super::*;
 use crate::cap::Ceiling;
+use crate::extent::Extent;
 use crate::policy::FlushReason;
-use crate::queue::Loads;
-use crate::queue::model::{FOLLOWERS, MAX_WAIT, Model, Waits, settings};
+use crate::queue::model::{self, FOLLOWERS, MAX_WAIT, Model, Waits};
+use crate::queue::{Full, Loads};
 use crate::rate::Arrivals;
 use crate::settings::Wait;
 
@@ -16,9 +17,52 @@ pub(super) const MS: Duration = Duration::from_millis(1);
 #[derive(Clone, Debug)]
 pub(super) struct Item {
     pub frame: Option<u8>,
-    pub key: Option<u64>,
+    pub keys: Vec<u64>,
+    pub weight: usize,
     pub bytes: usize,
+    pub bytes_in_batch: usize,
     pub stays: Option<u64>,
+}
+
+impl Item {
+    /// The same, as the batcher is told.
+    pub fn options(&self, now: Instant) -> Options {
+        let options = Options::default().keys(self.keys.iter().copied());
+        let options = options.weight(self.weight).bytes(self.bytes);
+        Options {
+            bytes_in_batch: Some(self.bytes_in_batch),
+            frame: self.frame.map(frame),
+            deadline: self.stays.map(|ms| now + ms as u32 * MS),
+            ..options
+        }
+    }
+}
+
+/// What a batch has besides its items where they have no frame.
+const OVERHEAD: usize = 3;
+
+/// One that has its own such bytes.
+fn frame(it: u8) -> Frame {
+    Frame::with_overhead([it], 2 * usize::from(it))
+}
+
+/// As a batcher is set up, with what is the queue's.
+pub(super) fn settings() -> Settings {
+    Settings {
+        batch_overhead: OVERHEAD,
+        on_full: OnFull::Wait,
+        ..model::settings()
+    }
+}
+
+/// The most that items of this frame take up of a batch.
+pub(super) fn bounds(cap: Cap, frame: &Option<Frame>, now: Instant) -> Extent {
+    let (weight, bytes) = cap.bounds(FOLLOWERS.items, FOLLOWERS.bytes, now);
+    let overhead = frame.as_ref().map_or(OVERHEAD, Frame::overhead);
+    Extent {
+        weight,
+        bytes: bytes.saturating_sub(overhead),
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -84,7 +128,6 @@ impl World {
         let now = Instant::now();
         let settings = Settings {
             max_in_flight: 2,
-            on_full: OnFull::Wait,
             wait,
             min_interval: interval,
             ..settings()
@@ -125,8 +168,8 @@ impl World {
         }
     }
 
-    fn bounds(&self) -> (usize, usize) {
-        self.cap.bounds(FOLLOWERS.items, FOLLOWERS.bytes, self.now)
+    fn bounds(&self, frame: &Option<Frame>) -> Extent {
+        bounds(self.cap, frame, self.now)
     }
 
     fn frames(&self) -> Vec<Option<Frame>> {
@@ -146,8 +189,7 @@ impl World {
 
     fn due_while(&self, anybody_left: bool, frame: &Option<Frame>) -> Option<Instant> {
         let oldest = self.model.queue.iter().find(|it| it.frame == *frame)?;
-        let (max_size, max_bytes) = self.bounds();
-        let full = self.model.full(frame, max_size, max_bytes).is_some();
+        let full = self.model.full(frame, self.bounds(frame)).is_some();
         if full || self.closing || oldest.number < self.flush_below {
             return Some(self.now);
         }
@@ -165,6 +207,10 @@ impl World {
             latest.min(latest - gap).min(silent)
         });
         Some(leaves.max(self.now))
+    }
+
+    fn full(&self, frame: &Option<Frame>) -> Option<Full> {
+        self.model.full(frame, self.bounds(frame))
     }
 
     fn is_ready(&self, frame: &Option<Frame>) -> bool {
@@ -243,10 +289,8 @@ impl World {
                 FlushReason::Drain => self.closing,
                 FlushReason::Flush => oldest.number < self.flush_below,
                 FlushReason::Wait => !self.closing,
-                FlushReason::Size | FlushReason::Bytes => {
-                    let (max_size, max_bytes) = self.bounds();
-                    self.model.full(&frame, max_size, max_bytes).is_some()
-                }
+                FlushReason::Size => self.full(&frame) == Some(Full::Size),
+                FlushReason::Bytes => self.full(&frame) == Some(Full::Bytes),
                 FlushReason::Idle => self.wait == Wait::Adaptive,
             };
             assert!(why, "{reason:?}");
@@ -261,9 +305,9 @@ impl World {
                     others.push(frame.clone());
                 }
             }
-            let (max_size, max_bytes) = self.bounds();
+            let bounds = self.bounds(&frame);
             let taken: Vec<_> = entries.iter().map(|it| it.item).collect();
-            let expected = self.model.take(&frame, max_size, max_bytes);
+            let expected = self.model.take(&frame, bounds);
             let expected: Vec<_> = expected.iter().map(|it| it.number).collect();
             assert_eq!(taken, expected);
             self.slot_taken(false);
@@ -309,49 +353,25 @@ impl World {
     }
 
     fn push(&mut self, item: Item) {
-        let Item {
-            frame,
-            key,
-            bytes,
-            stays,
-        } = item;
-        let options = Options {
-            key,
-            bytes,
-            frame: frame.map(|it| Frame::new([it])),
-            deadline: stays.map(|ms| self.now + ms as u32 * MS),
-        };
-        let may_follow = self.model.may_follow(&options.frame, key, bytes);
+        let options = item.options(self.now);
+        let Options {
+            frame, keys, bytes, ..
+        } = &options;
+        let may_follow = self.model.may_follow(frame, keys, *bytes);
         let entered = self.state.may_enter(&options, self.now);
         assert_eq!(entered.is_ok(), may_follow && !self.closing);
         if entered.is_err() {
             return;
         }
         let number = self.tickets.len() as u64;
-        let waits = Waits {
-            number,
-            key,
-            frame: options.frame.clone(),
-            bytes,
-            arrived: self.now,
-            deadline: options.deadline,
-            kept_apart: false,
-        };
+        let entry = Entry::new(number, options, self.now);
         let longest = MAX_WAIT * 4;
-        let arrivals = self.arrivals.entry(options.frame.clone());
+        let arrivals = self.arrivals.entry(entry.frame.clone());
         arrivals
             .or_insert_with(|| Arrivals::new(longest))
             .record(self.now, None);
-        self.model.overflow.push(waits);
+        self.model.overflow.push(Waits::of(&entry, number));
         self.model.admit();
-        let entry = Entry {
-            item: number,
-            key,
-            bytes,
-            frame: options.frame,
-            arrived: self.now,
-            deadline: options.deadline,
-        };
         self.tickets.push(self.state.push(entry, None).0);
     }
 
