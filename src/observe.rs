@@ -26,7 +26,7 @@ pub use by_code::ByCode;
 pub use event::{Bounds, Event, FailedJobs, SplitCause};
 pub use failed_answer::FailedAnswer;
 pub use moment::{Moment, Totals};
-pub use records::{RecordBounds, RecordCounts, Records, StoreStep};
+pub use records::{CountsByRoute, RecordBounds, RecordCounts, Records, StoreStep};
 
 /// What has happened in this process.
 #[derive(Debug)]

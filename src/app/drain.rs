@@ -135,7 +135,7 @@ impl Report {
         observer.tell_rest();
         let metrics = &observer.metrics;
         let counts = batcher.snapshot();
-        let records = later.as_ref().map(Later::counts);
+        let records = later.as_ref().map(|it| it.counts().total());
         let records = records.filter(|records| records.accepted > 0);
         info!(
             accepted = counts.accepted,

@@ -200,7 +200,7 @@ impl Admin {
         let later = self.later.as_ref()?;
         let settings = later.settings();
         Some(Records {
-            counts: later.counts(),
+            counts: later.counts().total(),
             bounds: RecordBounds {
                 records: settings.max_jobs,
                 bytes: settings.max_bytes,
