@@ -133,6 +133,7 @@ impl Reading<'_> {
             needs_id: is_job || by_id || rewrite,
             keeps_apart: by_id && !rewrite,
             single: self.single(),
+            require: self.require(),
             has_plain_items: item.is(Name::Item) && !rewrite && !flat,
             needs_body: item.has(Name::Body),
             needs_path,
@@ -272,6 +273,13 @@ impl Reading<'_> {
             }
         }
         single
+    }
+
+    fn require(&mut self) -> Option<Vec<Pointer>> {
+        let given = self.keys.require.as_ref()?;
+        let allowed = "it names where in an item a string stands, each a JSON Pointer";
+        let pointers = given.iter().map(|it| self.pointer("require", it, allowed));
+        Some(pointers.collect())
     }
 
     fn part(&mut self) -> PartForm {

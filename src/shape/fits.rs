@@ -52,6 +52,12 @@ fn calls(shape: &Shape, keys: &Keys, wrong: &mut Mistakes) {
             "a job is one item; this goes with call = \"item\" or a pointer",
         );
     }
+    if shape.require.is_some() {
+        wrong.add(
+            "require",
+            "a job needs an id alone; this goes with call = \"item\" or a pointer",
+        );
+    }
     if shape.lone_as_is {
         wrong.add(
             "lone",

@@ -21,6 +21,8 @@ pub struct Shape {
     pub(super) needs_id: bool,
     /// Whether two items of one id can't.
     pub(super) keeps_apart: bool,
+    /// Where an item that may be merged, which is an object then, has strings.
+    pub(super) require: Option<Vec<Pointer>>,
     pub(super) item: Template,
     /// Whether an item stands in the batch as it came.
     pub(super) has_plain_items: bool,

@@ -216,7 +216,7 @@ impl Shape {
             let written = str::from_utf8(&body[at.clone()]).ok()?;
             Some((JobId::parse(written).ok()?, Span::new(at)))
         });
-        match id.is_none() && self.needs_id {
+        match id.is_none() && self.needs_id || !self.is_as_required(&body[range.clone()]) {
             true => Err(Why::Form.into()),
             false => Ok(Item {
                 span: Span::new(range),
@@ -224,6 +224,19 @@ impl Shape {
                 body: None,
             }),
         }
+    }
+
+    /// Whether an item is what an upstream takes that would refuse a whole batch for one
+    /// that is not.
+    fn is_as_required(&self, item: &[u8]) -> bool {
+        let Some(pointers) = &self.require else {
+            return true;
+        };
+        let has_string = |it: &Pointer| {
+            let found = only(item, it.tokens());
+            found.is_some_and(|at| item[at].first() == Some(&b'"'))
+        };
+        item.first() == Some(&b'{') && pointers.iter().all(has_string)
     }
 
     fn extra(&self, request: Request<'_>) -> Option<Box<Extra>> {

@@ -38,6 +38,9 @@ keys! {
     call: String,
     /// What is one item and no list of them: `value`, `integers`, `objects`.
     single: Vec<String>,
+    /// What an item must be, not to spoil its mates: an object with a string at each of
+    /// these JSON Pointers.
+    require: Vec<String>,
     /// How an item stands in the batch: a template.
     item: String,
     /// The body of the batch: a template.

@@ -219,6 +219,7 @@ fn what_is_too_large_or_too_deep_goes_alone() {
 fn types_that_are_not_accepted_go_alone() {
     let events = shape("like = 'cloudevents'");
     let any = shape("like = 'ndjson'");
+    const EVENT: &[u8] = br#"{"specversion":"1.0","id":"1","source":"/s","type":"t"}"#;
     for (content_type, event, value) in [
         (Some("application/cloudevents+json"), true, true),
         (
@@ -236,7 +237,7 @@ fn types_that_are_not_accepted_go_alone() {
                 content_type,
                 captures: &[],
             };
-            let read = shape.read(Bytes::from_static(b"{}"), request, LIMITS);
+            let read = shape.read(Bytes::from_static(EVENT), request, LIMITS);
             let expected = (!accepted).then_some(NotMerged::Alone(Why::Type));
             assert_eq!(read.err(), expected, "{content_type:?}");
         }

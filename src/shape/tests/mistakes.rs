@@ -79,6 +79,12 @@ fn each_mistake_is_told_at_its_key() {
             "without parameters",
         ),
         ("accept = ['text/csv']", "accept", "jobs are JSON"),
+        ("require = []", "require", "a job needs an id alone"),
+        (
+            "call = 'item'\nrequire = ['query']",
+            "require",
+            "where in an item",
+        ),
         ("lone = 'as-is'", "lone", "would come back as no job"),
         ("lone = 'alone'", "lone", "none of \"as-is\", \"batch\""),
         ("results = 'data'", "results", "JSON Pointer"),
@@ -208,7 +214,7 @@ fn all_mistakes_are_told_at_once() {
 fn an_unknown_key_is_none() {
     assert!(toml::from_str::<Keys>("cal = 'job'").is_err());
     let names: Vec<&str> = Keys::names().collect();
-    assert_eq!(names.len(), 25);
+    assert_eq!(names.len(), 26);
     let table: String = names.iter().map(|it| format!("{it} = 0\n")).collect();
     let table: toml::Table = toml::from_str(&table).unwrap();
     let known = |name: &&&str| {

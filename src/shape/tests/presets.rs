@@ -136,7 +136,18 @@ fn graphql() {
     let with = r#"[{"data":{"a":1}},{"errors":[{"message":"m"}]}]"#;
     let expected = [r#"{"data":{"a":1}}"#, r#"{"errors":[{"message":"m"}]}"#];
     assert_eq!(bodies(&shape, &calls, with), expected);
-    assert!(shape.holds_results(400) && shape.holds_results(500) && !shape.holds_results(401));
+    assert!(shape.holds_results(400) && shape.holds_results(500) && !shape.holds_results(302));
+    for alone in [
+        "{}",
+        "3",
+        r#"{"query":3}"#,
+        r#"[{"query":"{a}"}]"#,
+        r#"{"query":"{a}","Query":"{b}"}"#,
+        r#"{"query":"{a}","query":"{b}"}"#,
+    ] {
+        let found = read(&shape, alone).unwrap_err();
+        assert_eq!(found, NotMerged::Alone(Why::Form), "{alone}");
+    }
     assert!(shape.write(calls[..1].iter(), FIRST).as_is);
     let error = serde_json::json!({"message": "a \"b\"", "extensions": {"code": "queue-full"}});
     assert_eq!(
@@ -168,6 +179,10 @@ fn elasticsearch_index() {
         Ok((400, r#"{"status":400,"error":{"type":"t"}}"#.to_owned())),
     ];
     assert_eq!(replies(&shape, &calls, with), expected);
+    for no_document in [&b"3"[..], b"[{\"a\":1}]", b"\"a\""] {
+        let found = shape.read(Bytes::from_static(no_document), request, LIMITS);
+        assert_eq!(found.unwrap_err(), NotMerged::Alone(Why::Form));
+    }
     assert_eq!(shape.reply_headers(), ["x-elastic-product"]);
     assert_eq!(shape.content_type(), "application/x-ndjson");
     let error = serde_json::json!({"type": "queue-full", "reason": "a \"b\""});
@@ -184,11 +199,14 @@ fn cloudevents_and_ndjson() {
         content_type: Some("application/cloudevents+json"),
         captures: &[],
     };
-    let event = Bytes::from_static(br#"{"specversion":"1.0","id":"1"}"#);
+    let half = Bytes::from_static(br#"{"specversion":"1.0","id":"1"}"#);
+    let found = events.read(half, request, LIMITS);
+    assert_eq!(found.unwrap_err(), NotMerged::Alone(Why::Form));
+    let sent = r#"{"specversion":"1.0","id":"1","source":"/s","type":"t"}"#;
+    let event = Bytes::from_static(sent.as_bytes());
     let event = events.read(event, request, LIMITS).unwrap();
     let calls = [event.clone(), event];
-    let sent = r#"[{"specversion":"1.0","id":"1"},{"specversion":"1.0","id":"1"}]"#;
-    assert_eq!(batch(&events, &calls), sent);
+    assert_eq!(batch(&events, &calls), format!("[{sent},{sent}]"));
     assert_eq!(events.content_type(), "application/cloudevents-batch+json");
     assert!(events.has_no_results() && !events.keeps_apart());
     let lines = shape("like = 'ndjson'");
