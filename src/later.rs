@@ -20,6 +20,7 @@
 //! | [`store`] | what every store promises |
 //! | [`memory`] | the store in memory |
 //! | [`clock`] | the time of records |
+//! | `digest` | what a request is compared by when its key comes again |
 //! | `reported` | a store whose commits and failures are told |
 //! | `intake`, `finisher`, `expiry` | the tasks: jobs into the store, answers into it, records out of it |
 //! | `withdrawals` | how a job is withdrawn whose record is deleted |
@@ -28,6 +29,7 @@
 
 pub mod answer;
 pub mod clock;
+mod digest;
 mod error;
 mod expiry;
 #[cfg(test)]
@@ -51,12 +53,12 @@ mod withdrawals;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sha2::{Digest, Sha256};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use self::answer::Answer;
+use self::digest::digest;
 use self::finisher::Finisher;
 use self::intake::Intake;
 use self::record::{Idempotency, IdempotencyKey, NewRecord, Record, StreamName};
@@ -67,7 +69,7 @@ use self::watchers::{Told, Watchers};
 use self::withdrawals::Withdrawals;
 use crate::aside::{LARGE, aside};
 use crate::job::{Handle, Job, RouteName, State};
-use crate::observe::{Observer, RecordCounts};
+use crate::observe::{CountsByRoute, Observer};
 
 pub use self::error::{FetchError, HandInError};
 pub use self::lane::{Lane, Withdraw};
@@ -317,8 +319,8 @@ impl Later {
         self.0.finisher.all_committed().await;
     }
 
-    /// What was counted, and what there is, at one moment.
-    pub fn counts(&self) -> RecordCounts {
+    /// What was counted, and what there is, at one moment, of each route.
+    pub fn counts(&self) -> CountsByRoute {
         self.0.store.counts()
     }
 
@@ -353,14 +355,4 @@ impl Drop for Ends<'_> {
     fn drop(&mut self) {
         self.0.send_replace(true);
     }
-}
-
-/// What a request with an idempotency key is compared by when it comes again.
-fn digest(job: &Job, stream: Option<&StreamName>) -> [u8; 32] {
-    let mut digest = Sha256::new();
-    // No name has a line break, and so it ends where it ends.
-    digest.update(stream.map_or("", StreamName::as_str));
-    digest.update(b"\n");
-    digest.update(job.raw());
-    digest.finalize().into()
 }

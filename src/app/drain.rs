@@ -150,7 +150,7 @@ impl Report {
             outcomes = outcomes.with(&metrics.outcomes(), u64::add);
             refusals = refusals.with(&metrics.refusals(), u64::add);
         }
-        let records = self.later.as_ref().map(Later::counts);
+        let records = self.later.as_ref().map(|it| it.counts().total());
         let records = records.filter(|records| records.accepted > 0);
         let several = self.routes.all().len() > 1;
         info!(

@@ -210,7 +210,7 @@ async fn whose_records_are_gone_are_not_sent() {
     }
     it.expect_no_call().await;
     assert_eq!(it.proxy.batcher.snapshot().in_flight, 0);
-    assert_eq!(it.later.counts().finished, [(Code::Ok, 1)]);
+    assert_eq!(it.later.counts().total().finished, [(Code::Ok, 1)]);
     assert_eq!(it.later.withdrawals(), 0);
 }
 
@@ -474,7 +474,7 @@ async fn deleting_the_last_job_of_a_call_aborts_it() {
     assert_eq!(it.later.delete(handle).await, Ok(State::Sent));
     it.settle().await;
     assert_eq!(it.proxy.batcher.snapshot().in_flight, 0);
-    assert_eq!(it.later.counts().finished, []);
+    assert_eq!(it.later.counts().total().finished, []);
 }
 
 #[tokio::test(start_paused = true)]

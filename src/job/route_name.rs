@@ -33,6 +33,11 @@ impl RouteName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The same, for those that know no routes.
+    pub fn text(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
 }
 
 impl FromStr for RouteName {

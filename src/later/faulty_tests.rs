@@ -14,7 +14,7 @@ use super::memory::Memory;
 use super::record::{Millis, NewRecord, Record, StreamName};
 use super::store::{Accepted, Expired, Look, Page, Pending, Position, Refused, Store, StoreError};
 use crate::job::{Handle, State};
-use crate::observe::{RecordCounts, StoreStep};
+use crate::observe::{CountsByRoute, StoreStep};
 
 /// What a step does instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,7 +170,7 @@ impl Store for Faulty {
         )
     }
 
-    fn counts(&self) -> RecordCounts {
+    fn counts(&self) -> CountsByRoute {
         self.memory.counts()
     }
 }

@@ -4,6 +4,7 @@
 //! the logarithm. It does not keep the jobs, which are where they wait to be sent.
 
 mod records;
+mod routes;
 mod streams;
 
 use std::future::ready;
@@ -16,7 +17,7 @@ use super::record::{Millis, NewRecord, Record, StreamName};
 use super::settings::Settings;
 use super::store::{Accepted, Expired, Look, Page, Pending, Position, Refused, Store, StoreError};
 use crate::job::{Handle, State};
-use crate::observe::RecordCounts;
+use crate::observe::CountsByRoute;
 
 /// Records in memory.
 #[derive(Debug)]
@@ -105,7 +106,7 @@ impl Store for Memory {
         Box::pin(ready(Ok(page)))
     }
 
-    fn counts(&self) -> RecordCounts {
+    fn counts(&self) -> CountsByRoute {
         let now = clock::now();
         self.with(|it| it.counts(now))
     }

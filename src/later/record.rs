@@ -29,12 +29,12 @@ pub struct NewRecord {
     pub deadline: Millis,
 }
 
-/// The key of a request, and what it is compared by when it comes again.
+/// The key of a request, and what it is compared by when it comes again to its route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Idempotency {
     /// The key.
     pub key: IdempotencyKey,
-    /// SHA-256 of the request's body and stream.
+    /// SHA-256 of the request: its body, its stream, and what else travels with its job.
     pub digest: [u8; 32],
 }
 

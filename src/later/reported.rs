@@ -10,7 +10,7 @@ use super::answer::Answer;
 use super::record::{Millis, NewRecord, Record, StreamName};
 use super::store::{Accepted, Expired, Look, Page, Position, Refused, Store, StoreError};
 use crate::job::{Handle, State};
-use crate::observe::{Event, Observer, RecordCounts, StoreStep};
+use crate::observe::{CountsByRoute, Event, Observer, StoreStep};
 use crate::throttle::LogThrottle;
 
 /// A store, and who is told what it does.
@@ -105,7 +105,7 @@ impl Reported {
         self.told(StoreStep::Fetch, page)
     }
 
-    pub fn counts(&self) -> RecordCounts {
+    pub fn counts(&self) -> CountsByRoute {
         self.store.counts()
     }
 

@@ -13,7 +13,8 @@
 //! A store knows nothing of batches, connections or statuses, and decides the one thing
 //! that has to be decided in one place: which of several came first. A record that was
 //! deleted or expired is not finished, one that is finished is not finished again, and of
-//! several deletions one succeeds.
+//! several deletions one succeeds. Idempotency keys are each route's own; the bounds, the
+//! streams and their positions are those of all routes together.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -23,7 +24,7 @@ use thiserror::Error;
 use super::answer::Answer;
 use super::record::{Millis, NewRecord, Record, StreamName};
 use crate::job::{Handle, State};
-use crate::observe::RecordCounts;
+use crate::observe::CountsByRoute;
 
 /// A call to a store. Dropped, it may have been done or not.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -77,8 +78,9 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
         limit: usize,
     ) -> Pending<'_, Result<Page, StoreError>>;
 
-    /// What was counted, and what there is, at one moment.
-    fn counts(&self) -> RecordCounts;
+    /// What was counted, and what there is, at one moment: of each route that records were
+    /// ever made of.
+    fn counts(&self) -> CountsByRoute;
 }
 
 /// What a record is read for.
@@ -95,7 +97,7 @@ pub enum Look {
 pub enum Accepted {
     /// It is made.
     New(Record),
-    /// There is one with its key and its digest: this.
+    /// There is one of its route with its key and its digest: this.
     Existing(Record),
 }
 
@@ -108,7 +110,7 @@ pub enum Refused {
         /// When the next record expires, in milliseconds since the epoch, if one is to.
         next_expiry: Option<Millis>,
     },
-    /// There is one with its key and another digest.
+    /// There is one of its route with its key and another digest.
     #[error("the idempotency key is another request's")]
     KeyReused,
     /// The store is away.

@@ -43,6 +43,8 @@ macro_rules! every_store {
             an_answer_is_written_once,
             a_record_is_deleted_once,
             a_key_lives_as_long_as_its_record,
+            a_key_is_its_routes_own,
+            each_route_is_counted_by_itself,
             a_full_store_refuses_jobs_and_takes_answers,
             a_stream_has_answers_in_the_order_of_finishing,
             a_gap_tells_of_what_expired_and_not_of_what_was_deleted,
@@ -93,6 +95,17 @@ fn new(id: u64, bytes: usize) -> NewRecord {
         idempotency: None,
         deadline: clock::now() + SETTINGS.job_timeout.as_millis() as u64,
     }
+}
+
+/// The name of a route.
+fn route(name: &str) -> RouteName {
+    name.parse().unwrap()
+}
+
+/// The same, to another route.
+fn to(name: &str, record: NewRecord) -> NewRecord {
+    let route = route(name);
+    NewRecord { route, ..record }
 }
 
 fn stream(name: &str) -> StreamName {

@@ -152,7 +152,7 @@ async fn a_job_is_handed_in_answered_and_fetched_until_it_expires() {
     sleep(2 * SECOND).await;
     let gone = later.fetch(made.handle, Look::ForAnswer).await.unwrap_err();
     assert_eq!(gone, FetchError::Unknown);
-    assert_eq!(later.counts().expired_read, 1);
+    assert_eq!(later.counts().total().expired_read, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -184,7 +184,7 @@ async fn deleting_withdraws_the_job_and_ends_long_polls() {
     // Its answer is nobody's.
     later.answered(handle, answer(200, ""));
     later.end().await;
-    assert_eq!(later.counts().finished, []);
+    assert_eq!(later.counts().total().finished, []);
     assert_eq!(later.0.withdrawals.len(), 0);
     assert_eq!(later.0.records.keys(), 0);
 }
@@ -228,7 +228,7 @@ async fn a_caller_that_departs_while_handing_in_changes_nothing() {
         () = std::future::ready(()) => {}
     }
     drop(handing_in);
-    while later.counts().accepted == 0 {
+    while later.counts().total().accepted == 0 {
         tokio::task::yield_now().await;
     }
     assert_eq!(waiting.len(), 1);
@@ -324,7 +324,7 @@ async fn a_commit_that_nobody_told_of_has_its_job_queued_all_the_same() {
     assert_eq!(waiting.len(), 1);
     let again = later.hand_in(with_key(1, "k")).await.unwrap();
     assert!(!waiting.is_withdrawn(again.handle));
-    assert_eq!(later.counts().accepted, 1);
+    assert_eq!(later.counts().total().accepted, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -351,7 +351,7 @@ async fn an_answer_is_committed_as_soon_as_the_store_is_there() {
         ending.await.unwrap();
         let heard = listening.await.unwrap().unwrap().unwrap();
         assert!(matches!(heard, Heard::Finished(_, record) if record.handle == handle));
-        assert_eq!(later.counts().present, [0, 0, 1, 0]);
+        assert_eq!(later.counts().total().present, [0, 0, 1, 0]);
     }
 }
 
@@ -473,7 +473,7 @@ async fn what_expires_in_other_streams_is_no_gap_to_a_listener() {
     let other = later.hand_in(on_stream(1, "other")).await.unwrap().handle;
     later.answered(other, answer(200, ""));
     sleep(SETTINGS.keep + SECOND).await;
-    assert_eq!(later.counts().expired_unread, 1);
+    assert_eq!(later.counts().total().expired_unread, 1);
     let own = later.hand_in(on_stream(2, "s")).await.unwrap().handle;
     later.answered(own, answer(200, ""));
     let heard = listening.await.unwrap().unwrap().unwrap();
@@ -506,7 +506,7 @@ async fn a_listener_holds_no_answers() {
     assert_eq!(hear().await, Some(handles[3]));
     // What expires before it is told was not read, and is a gap, once.
     sleep(SETTINGS.keep + SECOND).await;
-    let counts = later.counts();
+    let counts = later.counts().total();
     assert_eq!((counts.expired_read, counts.expired_unread), (2, 2));
     let last = later.hand_in(on_stream(6, "s")).await.unwrap().handle;
     later.answered(last, answer(200, ""));
@@ -537,7 +537,7 @@ async fn what_panics_in_the_store_stops_nobody() {
     // What is due expires all the same.
     store.set(StoreStep::Expire, Some(Fault::Panics));
     sleep(SETTINGS.keep + 2 * SECOND).await;
-    assert_eq!(later.counts().expired_read, 1);
+    assert_eq!(later.counts().total().expired_read, 1);
     later.end().await;
 }
 
@@ -564,7 +564,7 @@ async fn what_panics_in_the_lane_costs_no_other_its_place() {
     for handed_in in handing_in {
         handed_in.await.unwrap().unwrap();
     }
-    assert_eq!((waiting.len(), later.counts().accepted), (2, 3));
+    assert_eq!((waiting.len(), later.counts().total().accepted), (2, 3));
 }
 
 /// A store may take its time, and what is kept for a moment is gone by then.

@@ -12,7 +12,7 @@ use crate::batcher::{FlushReason, Snapshot};
 use crate::code::Code;
 use crate::fault::Unmatched;
 use crate::observe::failed_answer::FailedAnswer;
-use crate::observe::records::{RecordCounts, StoreStep};
+use crate::observe::records::{CountsByRoute, StoreStep};
 
 /// Something that has happened.
 #[derive(Debug)]
@@ -105,7 +105,7 @@ pub enum Event {
         /// How long it took.
         took: Duration,
         /// What it has counted until then.
-        counts: RecordCounts,
+        counts: CountsByRoute,
     },
     /// The store of jobs for later has failed to do something.
     StoreFailed {

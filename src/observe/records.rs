@@ -1,5 +1,7 @@
 //! Counts of the jobs whose answers are fetched later, as their store has them.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::code::Code;
@@ -34,6 +36,56 @@ impl RecordCounts {
     /// How many records there are.
     pub fn records(&self) -> u64 {
         self.present.iter().sum()
+    }
+
+    fn add(&mut self, other: &Self) {
+        let add = |all: &mut [u64; 4], more: &[u64; 4]| {
+            all.iter_mut()
+                .zip(more)
+                .for_each(|(all, more)| *all += more);
+        };
+        add(&mut self.present, &other.present);
+        add(&mut self.deleted, &other.deleted);
+        self.bytes += other.bytes;
+        self.oldest_queued = self.oldest_queued.max(other.oldest_queued);
+        self.accepted += other.accepted;
+        self.expired_read += other.expired_read;
+        self.expired_unread += other.expired_unread;
+        let mut finished: BTreeMap<_, _> = self.finished.drain(..).collect();
+        for &(code, count) in &other.finished {
+            *finished.entry(code).or_default() += count;
+        }
+        self.finished.extend(finished);
+    }
+}
+
+/// Counts of records by the names of their routes, all of one moment: of every route that
+/// had one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CountsByRoute(BTreeMap<Arc<str>, RecordCounts>);
+
+impl CountsByRoute {
+    /// Those of a route; none where it never had a record.
+    pub fn of(&self, route: &str) -> RecordCounts {
+        self.0.get(route).cloned().unwrap_or_default()
+    }
+
+    /// Those of all routes together.
+    pub fn total(&self) -> RecordCounts {
+        let mut total = RecordCounts::default();
+        self.0.values().for_each(|it| total.add(it));
+        total
+    }
+
+    /// Each route with its own, in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &RecordCounts)> {
+        self.0.iter().map(|(route, counts)| (&**route, counts))
+    }
+}
+
+impl FromIterator<(Arc<str>, RecordCounts)> for CountsByRoute {
+    fn from_iter<I: IntoIterator<Item = (Arc<str>, RecordCounts)>>(counts: I) -> Self {
+        Self(counts.into_iter().collect())
     }
 }
 
@@ -109,6 +161,47 @@ impl StoreStep {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_counted_of_all_routes_is_the_sum() {
+        let one = RecordCounts {
+            present: [1, 2, 3, 4],
+            bytes: 5,
+            oldest_queued: Some(Duration::from_secs(1)),
+            accepted: 20,
+            finished: vec![(Code::Ok, 6), (Code::JobError, 1)],
+            deleted: [1, 1, 2, 2],
+            expired_read: 3,
+            expired_unread: 1,
+        };
+        let other = RecordCounts {
+            oldest_queued: Some(Duration::from_secs(2)),
+            finished: vec![(Code::Ok, 1), (Code::UpstreamError, 2)],
+            ..one.clone()
+        };
+        let third = RecordCounts::default();
+        let all = [("b", one.clone()), ("a", other), ("c", third)];
+        let all: CountsByRoute = all
+            .map(|(name, it)| (name.into(), it))
+            .into_iter()
+            .collect();
+        let mut finished = vec![(Code::Ok, 7), (Code::JobError, 1), (Code::UpstreamError, 2)];
+        finished.sort();
+        let total = RecordCounts {
+            present: [2, 4, 6, 8],
+            bytes: 10,
+            oldest_queued: Some(Duration::from_secs(2)),
+            accepted: 40,
+            finished,
+            deleted: [2, 2, 4, 4],
+            expired_read: 6,
+            expired_unread: 2,
+        };
+        assert_eq!(all.total(), total);
+        assert_eq!((all.of("b"), all.of("d")), (one, RecordCounts::default()));
+        let names: Vec<_> = all.iter().map(|it| it.0).collect();
+        assert_eq!(names, ["a", "b", "c"]);
+    }
 
     #[test]
     fn a_store_is_as_full_as_the_fuller_of_its_bounds() {

@@ -146,7 +146,7 @@ impl Records {
         let gaps = told.iter().filter(|told| told.judge(&self.ledger)).count();
         // Longer than a store is away.
         sleep(self.later.settings().keep + Duration::from_secs(60)).await;
-        (self.ledger.close(&self.later.counts()), gaps > 0)
+        (self.ledger.close(&self.later.counts().total()), gaps > 0)
     }
 }
 

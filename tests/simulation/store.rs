@@ -12,7 +12,7 @@ use microbatch::later::record::{Millis, NewRecord, Record, StreamName};
 use microbatch::later::store::{
     Accepted, Expired, Look, Page, Pending, Position, Refused, Store, StoreError,
 };
-use microbatch::observe::RecordCounts;
+use microbatch::observe::CountsByRoute;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::time::sleep;
@@ -208,7 +208,7 @@ impl Store for SimulatedStore {
         Box::pin(async move {
             step.begins().await?;
             let expired = self.memory.expire(now).await?;
-            self.ledger.expired(&self.memory.counts());
+            self.ledger.expired(&self.memory.counts().total());
             step.ends().await?;
             Ok(expired)
         })
@@ -232,9 +232,9 @@ impl Store for SimulatedStore {
         })
     }
 
-    fn counts(&self) -> RecordCounts {
+    fn counts(&self) -> CountsByRoute {
         let counts = self.memory.counts();
-        Ledger::balance(&counts);
+        Ledger::balance(&counts.total());
         counts
     }
 }

@@ -26,8 +26,9 @@ fn each_frame_leaves_by_itself() {
         });
         let callers = (0..6).map(|key| {
             let frame = (key % 3 > 0).then(|| Frame::new([key as u8 % 3]));
+            let also = |it| Options { frame, ..it };
             let stay = if key == 4 { MS } else { NEVER };
-            spawn(call_framed(batcher.clone(), frame, key, stay))
+            spawn(call_with(batcher.clone(), also, key, stay))
         });
         let seen = join(callers.collect()).await;
         settled(batcher, seen).await;

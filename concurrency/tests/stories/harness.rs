@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use microbatch_batcher::{Batch, Batcher, Error, Frame, Options, Reply, Settings, Slot};
+pub use microbatch_batcher::Options;
+use microbatch_batcher::{Batch, Batcher, Error, Reply, Settings, Slot};
 use shuttle::future::{JoinHandle, yield_now};
 use shuttle::rand::{Rng, thread_rng};
 use tokio::select;
@@ -133,21 +134,18 @@ impl std::iter::Sum for Seen {
 /// Submits an item at some moment, and waits for the answer, or leaves at some
 /// moment, or before that.
 pub async fn call(batcher: TestBatcher, key: u64, stay: Duration) -> Seen {
-    call_framed(batcher, None, key, stay).await
+    call_with(batcher, |it| it, key, stay).await
 }
 
-/// As [`call`], in a frame.
-pub async fn call_framed(
+/// As [`call`], where more is said of the item.
+pub async fn call_with(
     batcher: TestBatcher,
-    frame: Option<Frame>,
+    also: impl FnOnce(Options) -> Options,
     key: u64,
     stay: Duration,
 ) -> Seen {
     dawdle(2).await;
-    let options = Options {
-        frame,
-        ..options(key, stay)
-    };
+    let options = also(options(key, stay));
     let Ok(mut reply) = batcher.submit_with(key, options) else {
         return Seen::outside();
     };

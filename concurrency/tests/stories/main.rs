@@ -9,4 +9,5 @@ mod harness;
 mod loading;
 mod parked;
 mod runtimes;
+mod sharing;
 mod waking;

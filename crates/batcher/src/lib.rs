@@ -77,6 +77,8 @@ mod runtimes_tests;
 #[cfg(test)]
 mod sharing_tests;
 #[cfg(test)]
+mod tenants_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod waiting_tests;

@@ -436,6 +436,12 @@ impl<T, P> State<T, P> {
         self.callers.queue.visits() + self.detached.queue.visits()
     }
 
+    /// What there is of frames, in both lanes.
+    #[cfg(test)]
+    pub fn frames(&self) -> [backlog::FrameCounts; 2] {
+        [self.callers.frames(), self.detached.frames()]
+    }
+
     /// When a runtime's clock will look by itself.
     #[cfg(test)]
     pub fn armed(&self, runtime: usize) -> Option<Instant> {

@@ -246,7 +246,13 @@ mod tests {
         }
         // A job whose record is gone is owed nothing.
         assert_eq!(
-            later.counts().finished.iter().map(|it| it.1).sum::<u64>(),
+            later
+                .counts()
+                .total()
+                .finished
+                .iter()
+                .map(|it| it.1)
+                .sum::<u64>(),
             4
         );
     }

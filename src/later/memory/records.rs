@@ -1,18 +1,17 @@
 //! The records, and everything that is counted of them: a value, told the time.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::collections::BTreeMap;
 
+use super::routes::{RouteNumber, Routes};
 use super::streams::{Leaving, Streams};
-use crate::code::Code;
 use crate::job::{Handle, RouteName, State};
 use crate::job_id::JobId;
 use crate::later::answer::Answer;
 use crate::later::clock;
-use crate::later::record::{Idempotency, IdempotencyKey, Millis, NewRecord, Record, StreamName};
+use crate::later::record::{Idempotency, Millis, NewRecord, Record, StreamName};
 use crate::later::settings::Settings;
 use crate::later::store::{Accepted, Expired, Look, Page, Position, Refused};
-use crate::observe::RecordCounts;
+use crate::observe::CountsByRoute;
 
 /// Most records that expire in one step: nobody is to wait for many.
 const MOST_AT_ONCE: usize = 256;
@@ -24,20 +23,19 @@ pub(super) struct Records {
     keep: Millis,
     /// Boxed: in a node of the tree almost half of the places are empty.
     present: BTreeMap<Handle, Box<Entry>>,
-    /// Those of them that are queued, the oldest first.
-    queued: BTreeSet<Handle>,
     /// Those of them that are finished, in the order of finishing, which is that of
     /// expiring.
     finished: BTreeMap<Position, Handle>,
-    keys: BTreeMap<IdempotencyKey, Handle>,
+    /// The bytes of all that are present.
+    bytes: usize,
+    routes: Routes,
     streams: Streams,
-    counts: Counts,
 }
 
 /// A record.
 #[derive(Debug)]
 struct Entry {
-    route: RouteName,
+    route: RouteNumber,
     id: Option<JobId>,
     state: State,
     /// Whether somebody has read its answer.
@@ -58,18 +56,6 @@ struct Given {
     idempotency: Option<Idempotency>,
 }
 
-/// What there is and what there was.
-#[derive(Debug, Default)]
-struct Counts {
-    present: [u64; State::ALL.len()],
-    bytes: usize,
-    accepted: u64,
-    finished: BTreeMap<Code, u64>,
-    deleted: [u64; State::ALL.len()],
-    expired_read: u64,
-    expired_unread: u64,
-}
-
 impl Entry {
     fn given(&self) -> Option<&Given> {
         self.given.as_deref()
@@ -79,11 +65,11 @@ impl Entry {
         self.given().and_then(|it| it.stream.as_ref())
     }
 
-    fn read(&mut self, handle: Handle, look: Look) -> Record {
+    fn read(&mut self, handle: Handle, look: Look, route: &RouteName) -> Record {
         self.read |= self.answer.is_some() && look == Look::ForAnswer;
         Record {
             handle,
-            route: self.route.clone(),
+            route: route.clone(),
             id: self.id.clone(),
             state: self.state,
             expires_at: self.expires_at,
@@ -100,36 +86,39 @@ impl Records {
             max_bytes: settings.max_bytes,
             keep: clock::millis(settings.keep),
             present: BTreeMap::new(),
-            queued: BTreeSet::new(),
             finished: BTreeMap::new(),
-            keys: BTreeMap::new(),
+            bytes: 0,
+            routes: Routes::default(),
             streams: Streams::after(position),
-            counts: Counts::default(),
         }
     }
 
-    /// Makes a record, unless there is one by its key, or no room.
+    /// Makes a record, unless there is one of its route by its key, or no room.
     pub fn accept(&mut self, new: NewRecord) -> Result<Accepted, Refused> {
+        let Some(number) = self.routes.number_of(&new.route) else {
+            return Err(self.full());
+        };
+        let route = self.routes.of_mut(number);
         if let Some(idempotency) = &new.idempotency
-            && let Some(handle) = self.keys.get(&idempotency.key)
+            && let Some(handle) = route.keys.get(&idempotency.key)
             && let Some(entry) = self.present.get_mut(handle)
         {
             let before = entry.given().and_then(|it| it.idempotency.as_ref());
-            return match before.is_some_and(|it| it.digest == idempotency.digest) {
-                true => Ok(Accepted::Existing(entry.read(*handle, Look::ForAnswer))),
-                false => Err(Refused::KeyReused),
-            };
+            if before.is_none_or(|it| it.digest != idempotency.digest) {
+                return Err(Refused::KeyReused);
+            }
+            let record = entry.read(*handle, Look::ForAnswer, &route.name);
+            return Ok(Accepted::Existing(record));
         }
         let bytes = new.job.raw().len();
-        let filled = self.counts.bytes.saturating_add(bytes);
+        let filled = self.bytes.saturating_add(bytes);
         if self.present.len() >= self.max_jobs || filled > self.max_bytes {
-            let next_expiry = self.next_expiry();
-            return Err(Refused::Full { next_expiry });
+            return Err(self.full());
         }
         let handle = new.handle;
         let stream = new.stream.map(|name| self.streams.enter(name));
         if let Some(idempotency) = &new.idempotency {
-            self.keys.insert(idempotency.key.clone(), handle);
+            route.keys.insert(idempotency.key.clone(), handle);
         }
         let given = Given {
             stream,
@@ -137,7 +126,7 @@ impl Records {
         };
         let is_given = given.stream.is_some() || given.idempotency.is_some();
         let mut entry = Box::new(Entry {
-            route: new.route,
+            route: number,
             id: new.job.id().cloned(),
             state: State::Queued,
             read: false,
@@ -146,13 +135,19 @@ impl Records {
             answer: None,
             given: is_given.then(|| Box::new(given)),
         });
-        let record = entry.read(handle, Look::ForState);
-        self.counts.present[State::Queued as usize] += 1;
-        self.counts.bytes = filled;
-        self.counts.accepted += 1;
+        let record = entry.read(handle, Look::ForState, &route.name);
+        route.counts.present[State::Queued as usize] += 1;
+        route.counts.bytes += bytes;
+        route.counts.accepted += 1;
+        route.queued.insert(handle);
+        self.bytes = filled;
         self.present.insert(handle, entry);
-        self.queued.insert(handle);
         Ok(Accepted::New(record))
+    }
+
+    fn full(&self) -> Refused {
+        let next_expiry = self.next_expiry();
+        Refused::Full { next_expiry }
     }
 
     /// Whether its job may be sent.
@@ -171,12 +166,12 @@ impl Records {
         let Some(entry) = entry.filter(|it| it.answer.is_none()) else {
             return false;
         };
-        self.counts.present[entry.state as usize] -= 1;
-        self.counts.present[state as usize] += 1;
+        let route = self.routes.of_mut(entry.route);
+        route.goes_on(entry.state, state);
         entry.state = state;
         match state {
-            State::Queued => self.queued.insert(*handle),
-            _ => self.queued.remove(handle),
+            State::Queued => route.queued.insert(*handle),
+            _ => route.queued.remove(handle),
         };
         true
     }
@@ -186,16 +181,17 @@ impl Records {
         let entry = self.present.get_mut(&handle)?;
         if entry.answer.is_none() {
             let (position, state) = (self.streams.next_position(), answer.state());
-            let counts = &mut self.counts;
-            counts.present[entry.state as usize] -= 1;
-            counts.present[state as usize] += 1;
+            let route = self.routes.of_mut(entry.route);
+            route.goes_on(entry.state, state);
+            route.queued.remove(&handle);
+            let counts = &mut route.counts;
             counts.bytes = counts.bytes - entry.bytes + answer.bytes();
+            self.bytes = self.bytes - entry.bytes + answer.bytes();
             *counts.finished.entry(answer.code()).or_default() += 1;
             entry.state = state;
             entry.bytes = answer.bytes();
             entry.expires_at = now.saturating_add(self.keep);
             entry.answer = Some((position, answer));
-            self.queued.remove(&handle);
             self.finished.insert(position, handle);
             if let Some(stream) = entry.stream() {
                 self.streams.finish(stream, position, handle);
@@ -206,12 +202,14 @@ impl Records {
 
     pub fn fetch(&mut self, handle: Handle, look: Look) -> Option<Record> {
         let entry = self.present.get_mut(&handle)?;
-        Some(entry.read(handle, look))
+        let route = self.routes.of(entry.route);
+        Some(entry.read(handle, look, &route.name))
     }
 
     pub fn delete(&mut self, handle: &Handle) -> Option<State> {
         let entry = self.remove(handle, Leaving::Deleted)?;
-        self.counts.deleted[entry.state as usize] += 1;
+        let route = self.routes.of_mut(entry.route);
+        route.counts.deleted[entry.state as usize] += 1;
         Some(entry.state)
     }
 
@@ -224,9 +222,10 @@ impl Records {
                 return expired;
             }
             if let Some(entry) = self.remove(&handle, Leaving::Expired) {
+                let counts = &mut self.routes.of_mut(entry.route).counts;
                 match entry.read {
-                    true => self.counts.expired_read += 1,
-                    false => self.counts.expired_unread += 1,
+                    true => counts.expired_read += 1,
+                    false => counts.expired_unread += 1,
                 }
                 expired.records += 1;
             }
@@ -239,21 +238,10 @@ impl Records {
         self.streams.read(stream, after, limit)
     }
 
-    pub fn counts(&self, now: Millis) -> RecordCounts {
-        let counts = &self.counts;
-        RecordCounts {
-            present: counts.present,
-            bytes: counts.bytes as u64,
-            oldest_queued: self.queued.first().map(|oldest| {
-                let waited = now.saturating_sub(oldest.millis());
-                Duration::from_millis(waited)
-            }),
-            accepted: counts.accepted,
-            finished: counts.finished.iter().map(|it| (*it.0, *it.1)).collect(),
-            deleted: counts.deleted,
-            expired_read: counts.expired_read,
-            expired_unread: counts.expired_unread,
-        }
+    pub fn counts(&self, now: Millis) -> CountsByRoute {
+        let routes = self.routes.iter();
+        let counted = routes.filter(|it| it.counts.accepted > 0);
+        counted.map(|it| (it.name.text(), it.counts(now))).collect()
     }
 
     fn next_expiry(&self) -> Option<Millis> {
@@ -264,20 +252,42 @@ impl Records {
     fn remove(&mut self, handle: &Handle, why: Leaving) -> Option<Box<Entry>> {
         let entry = self.present.remove(handle)?;
         let position = entry.answer.as_ref().map(|it| it.0);
+        let route = self.routes.of_mut(entry.route);
         match &position {
             Some(position) => drop(self.finished.remove(position)),
-            None => drop(self.queued.remove(handle)),
+            None => drop(route.queued.remove(handle)),
         }
         if let Some(given) = entry.given() {
             if let Some(idempotency) = &given.idempotency {
-                self.keys.remove(&idempotency.key);
+                route.keys.remove(&idempotency.key);
             }
             if let Some(stream) = &given.stream {
                 self.streams.leave(stream, position, why);
             }
         }
-        self.counts.present[entry.state as usize] -= 1;
-        self.counts.bytes -= entry.bytes;
+        route.counts.present[entry.state as usize] -= 1;
+        route.counts.bytes -= entry.bytes;
+        self.bytes -= entry.bytes;
         Some(entry)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// There may be a million.
+    #[test]
+    fn a_record_is_no_larger_for_its_route() {
+        struct Unrouted {
+            _id: Option<JobId>,
+            _state: State,
+            _read: bool,
+            _bytes: usize,
+            _expires_at: Millis,
+            _answer: Option<(Position, Answer)>,
+            _given: Option<Box<Given>>,
+        }
+        assert_eq!(size_of::<Entry>(), size_of::<Unrouted>());
     }
 }

@@ -11,7 +11,7 @@ use super::*;
 use crate::job::State;
 use crate::later::record::Millis;
 use crate::later::store::{Expired, Position};
-use crate::observe::RecordCounts;
+use crate::observe::{CountsByRoute, RecordCounts};
 
 /// Few and small, so that all bounds are met.
 const SMALL: Settings = Settings {
@@ -24,6 +24,7 @@ const SMALL: Settings = Settings {
 
 #[derive(Clone, Debug)]
 struct Job {
+    route: u8,
     bytes: usize,
     key: Option<u8>,
     digest: u8,
@@ -47,12 +48,14 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let job = (
+        0..2_u8,
         10..80_usize,
         option::of(0..3_u8),
         0..2_u8,
         option::of(0..3_u8),
     );
-    let job = job.prop_map(|(bytes, key, digest, stream)| Job {
+    let job = job.prop_map(|(route, bytes, key, digest, stream)| Job {
+        route,
         bytes,
         key,
         digest,
@@ -89,6 +92,7 @@ struct Kept {
 impl Kept {
     fn is_read_as(&self, record: &Record) {
         assert_eq!(record.handle, self.new.handle);
+        assert_eq!(record.route, self.new.route);
         assert_eq!(record.id.as_ref(), self.new.job.id());
         assert_eq!(
             (record.state, record.expires_at),
@@ -98,11 +102,18 @@ impl Kept {
     }
 }
 
+/// What there was of a route.
+#[derive(Default)]
+struct Past {
+    counts: RecordCounts,
+    finished: BTreeMap<Code, u64>,
+}
+
 #[derive(Default)]
 struct Model {
     records: BTreeMap<Handle, Kept>,
-    counts: RecordCounts,
-    finished: BTreeMap<Code, u64>,
+    /// What there was of each route.
+    past: BTreeMap<RouteName, Past>,
     order: u64,
     /// The positions at which answers were seen and have expired, in which stream.
     expired: Vec<(StreamName, Position)>,
@@ -113,17 +124,28 @@ struct Model {
 }
 
 impl Model {
-    fn counts(&self) -> RecordCounts {
-        let mut counts = self.counts.clone();
-        counts.finished = self.finished.iter().map(|it| (*it.0, *it.1)).collect();
-        for kept in self.records.values() {
+    fn counts(&self) -> CountsByRoute {
+        let routes = self.past.iter();
+        let counts = routes.map(|(route, past)| (route.text(), self.counts_of(route, past)));
+        counts.collect()
+    }
+
+    fn counts_of(&self, route: &RouteName, past: &Past) -> RecordCounts {
+        let mut counts = past.counts.clone();
+        counts.finished = past.finished.iter().map(|it| (*it.0, *it.1)).collect();
+        let records = self.records.values().filter(|it| it.new.route == *route);
+        for kept in records.clone() {
             counts.present[kept.state as usize] += 1;
             counts.bytes += kept.bytes as u64;
         }
-        let queued = self.records.values().filter(|it| it.state == State::Queued);
+        let queued = records.filter(|it| it.state == State::Queued);
         let oldest = queued.map(|it| it.new.handle.millis()).min();
         counts.oldest_queued = oldest.map(|it| Duration::from_millis(clock::now() - it));
         counts
+    }
+
+    fn past(&mut self, route: &RouteName) -> &mut Past {
+        self.past.entry(route.clone()).or_default()
     }
 
     fn next_expiry(&self) -> Option<Millis> {
@@ -135,7 +157,7 @@ impl Model {
         if let Some(given) = &new.idempotency {
             let same_key = |kept: &&mut Kept| {
                 let key = kept.new.idempotency.as_ref().map(|it| &it.key);
-                key == Some(&given.key)
+                kept.new.route == new.route && key == Some(&given.key)
             };
             if let Some(kept) = self.records.values_mut().find(same_key) {
                 let same = kept.new.idempotency.as_ref() == Some(given);
@@ -144,13 +166,13 @@ impl Model {
                 return same.then_some((false, handle)).ok_or(Refused::KeyReused);
             }
         }
-        let (bytes, counts) = (new.job.raw().len(), self.counts());
-        let filled = counts.bytes as usize + bytes;
+        let bytes = new.job.raw().len();
+        let filled = self.records.values().map(|it| it.bytes).sum::<usize>() + bytes;
         if self.records.len() >= SMALL.max_jobs || filled > SMALL.max_bytes {
             let next_expiry = self.next_expiry();
             return Err(Refused::Full { next_expiry });
         }
-        self.counts.accepted += 1;
+        self.past(&new.route).counts.accepted += 1;
         let kept = Kept {
             new: new.clone(),
             state: State::Queued,
@@ -178,7 +200,8 @@ impl Model {
             kept.state = answer.state();
             kept.bytes = answer.bytes();
             kept.expires_at = clock::now() + 1000;
-            *self.finished.entry(answer.code()).or_default() += 1;
+            let past = self.past.entry(kept.new.route.clone()).or_default();
+            *past.finished.entry(answer.code()).or_default() += 1;
         }
         kept.new.stream.clone()
     }
@@ -189,9 +212,10 @@ impl Model {
         let due = self.records.extract_if(.., |_, kept| due(kept));
         let due: Vec<_> = due.map(|it| it.1).collect();
         for kept in &due {
+            let counts = &mut self.past(&kept.new.route).counts;
             match kept.read {
-                true => self.counts.expired_read += 1,
-                false => self.counts.expired_unread += 1,
+                true => counts.expired_read += 1,
+                false => counts.expired_unread += 1,
             }
             if let Some(stream) = kept.new.stream.clone() {
                 match (kept.position, &kept.finished) {
@@ -279,9 +303,10 @@ impl<S: Store> Both<S> {
                 };
                 let deleted = self.store.delete(handle).await.unwrap();
                 let kept = self.model.records.remove(&handle);
-                assert_eq!(deleted, kept.map(|it| it.state));
-                if let Some(state) = deleted {
-                    self.model.counts.deleted[state as usize] += 1;
+                assert_eq!(deleted, kept.as_ref().map(|it| it.state));
+                if let Some((state, kept)) = deleted.zip(kept) {
+                    let counts = &mut self.model.past(&kept.new.route).counts;
+                    counts.deleted[state as usize] += 1;
                 }
             }
             Step::Pass(millis) => {
@@ -301,6 +326,7 @@ impl<S: Store> Both<S> {
         let records: Vec<_> = jobs
             .iter()
             .map(|job| NewRecord {
+                route: route(&format!("r{}", job.route)),
                 stream: job.stream.map(|it| stream(&format!("s{it}"))),
                 idempotency: job.key.map(|key| Idempotency {
                     key: IdempotencyKey::new(&format!("k{key}")).unwrap(),
@@ -404,7 +430,9 @@ pub(in crate::later) fn does_as_the_model<U: Under>() {
             for step in &steps {
                 both.step::<U>(step).await;
                 assert_eq!(both.store.counts(), both.model.counts());
-                conserves(&both.store.counts());
+                for (_, counts) in both.store.counts().iter() {
+                    conserves(counts);
+                }
             }
         });
     });

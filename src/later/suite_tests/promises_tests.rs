@@ -31,7 +31,7 @@ pub(in crate::later) async fn a_record_goes_its_way<U: Under>() {
         record.state
     };
     assert_eq!(state().await, State::Queued);
-    assert_eq!(store.counts().bytes, 100);
+    assert_eq!(store.counts().total().bytes, 100);
     store.sent(vec![handle]).await.unwrap();
     assert_eq!(state().await, State::Sent);
     store.queued_again(vec![handle]).await.unwrap();
@@ -43,7 +43,7 @@ pub(in crate::later) async fn a_record_goes_its_way<U: Under>() {
     let record = fetch(&store, handle).await.unwrap();
     assert_eq!((record.state, record.expires_at), (State::Done, now + keep));
     assert_eq!(record.answer, Some(answer(200, 10)));
-    assert_eq!(store.counts().bytes, 10);
+    assert_eq!(store.counts().total().bytes, 10);
     // Reading removes nothing.
     assert!(fetch(&store, handle).await.is_some());
     U::pass(SETTINGS.keep - SECOND).await;
@@ -58,7 +58,7 @@ pub(in crate::later) async fn a_record_goes_its_way<U: Under>() {
         expired_read: 1,
         ..RecordCounts::default()
     };
-    assert_eq!(store.counts(), counts);
+    assert_eq!(store.counts().total(), counts);
 }
 
 pub(in crate::later) async fn only_what_is_there_and_unfinished_is_sent<U: Under>() {
@@ -86,7 +86,7 @@ pub(in crate::later) async fn only_what_is_there_and_unfinished_is_sent<U: Under
         .queued_again(vec![unknown, expired, finished, deleted])
         .await
         .unwrap();
-    assert_eq!(store.counts().present, [0, 2, 1, 0]);
+    assert_eq!(store.counts().total().present, [0, 2, 1, 0]);
 }
 
 pub(in crate::later) async fn an_answer_is_written_once<U: Under>() {
@@ -100,7 +100,7 @@ pub(in crate::later) async fn an_answer_is_written_once<U: Under>() {
     assert_eq!(streams, [stream("s")]);
     let counts = || RecordCounts {
         oldest_queued: None,
-        ..store.counts()
+        ..store.counts().total()
     };
     let (counted, first) = (counts(), fetch(&store, handle).await.unwrap());
     assert_eq!(first.state, State::Failed);
@@ -118,7 +118,7 @@ pub(in crate::later) async fn an_answer_is_written_once<U: Under>() {
     assert_eq!(page(&store, "s", None).await.answers.len(), 1);
     // One that was never sent has an answer too: its time was over.
     finish(&store, other, 200).await;
-    assert_eq!(store.counts().present, [0, 0, 1, 1]);
+    assert_eq!(store.counts().total().present, [0, 0, 1, 1]);
 }
 
 pub(in crate::later) async fn a_record_is_deleted_once<U: Under>() {
@@ -136,7 +136,7 @@ pub(in crate::later) async fn a_record_is_deleted_once<U: Under>() {
         assert_eq!(store.delete(handle).await, Ok(Some(state)));
         assert_eq!(store.delete(handle).await, Ok(None));
         assert!(fetch(&store, handle).await.is_none());
-        assert_eq!(store.counts().deleted[index], 1);
+        assert_eq!(store.counts().total().deleted[index], 1);
     }
     let counts = RecordCounts {
         accepted: 4,
@@ -144,7 +144,7 @@ pub(in crate::later) async fn a_record_is_deleted_once<U: Under>() {
         deleted: [1; 4],
         ..RecordCounts::default()
     };
-    assert_eq!(store.counts(), counts);
+    assert_eq!(store.counts().total(), counts);
 }
 
 pub(in crate::later) async fn a_key_lives_as_long_as_its_record<U: Under>() {
@@ -187,7 +187,107 @@ pub(in crate::later) async fn a_key_lives_as_long_as_its_record<U: Under>() {
     let second = made(&store, with_key(1, "k", 2)).await;
     store.delete(second).await.unwrap();
     made(&store, with_key(1, "k", 3)).await;
-    assert_eq!(store.counts().accepted, 5);
+    assert_eq!(store.counts().total().accepted, 5);
+}
+
+pub(in crate::later) async fn a_key_is_its_routes_own<U: Under>() {
+    let store = U::make(&SETTINGS).await;
+    let keyed = |route: &str, digest| to(route, with_key(1, "k", digest));
+    // Those of one commit too.
+    let both = vec![keyed("a", 1), keyed("b", 2), keyed("a", 1)];
+    let accepted = store.accept(both).await;
+    let Ok(
+        [
+            Ok(Accepted::New(first)),
+            Ok(Accepted::New(second)),
+            Ok(Accepted::Existing(same)),
+        ],
+    ) = <[_; 3]>::try_from(accepted)
+    else {
+        panic!("two are new");
+    };
+    assert_eq!((same.handle, &same.route), (first.handle, &route("a")));
+    assert_ne!(second.handle, first.handle);
+    for (record, name) in [(&first, "a"), (&second, "b")] {
+        assert_eq!(record.route, route(name));
+        let fetched = fetch(&store, record.handle).await.unwrap();
+        assert_eq!(fetched.route, route(name));
+        let again = accept(&store, keyed(name, 3)).await;
+        assert_eq!(again.unwrap_err(), Refused::KeyReused, "{name}");
+    }
+    // It goes with its own record alone.
+    store.delete(first.handle).await.unwrap();
+    assert!(matches!(
+        accept(&store, keyed("b", 2)).await,
+        Ok(Accepted::Existing(record)) if record.handle == second.handle
+    ));
+    made(&store, keyed("a", 4)).await;
+    finish(&store, second.handle, 200).await;
+    U::pass(SETTINGS.keep).await;
+    expire(&store).await;
+    let again = accept(&store, keyed("a", 5)).await;
+    assert_eq!(again.unwrap_err(), Refused::KeyReused);
+    made(&store, keyed("b", 5)).await;
+}
+
+pub(in crate::later) async fn each_route_is_counted_by_itself<U: Under>() {
+    let (max_jobs, max_bytes) = (3, 100);
+    let store = U::make(&Settings {
+        max_jobs,
+        max_bytes,
+        ..SETTINGS
+    })
+    .await;
+    assert_eq!(store.counts().iter().count(), 0);
+    let oldest = made(&store, to("a", new(1, 30))).await;
+    U::pass(SECOND).await;
+    let failed = made(&store, to("b", new(2, 20))).await;
+    let younger = made(&store, to("a", new(3, 10))).await;
+    // The bounds are those of all together.
+    let refused = accept(&store, to("c", new(4, 10))).await.unwrap_err();
+    assert_eq!(refused, Refused::Full { next_expiry: None });
+    store.sent(vec![oldest]).await.unwrap();
+    finish(&store, failed, 503).await;
+    let counts = store.counts();
+    let of_a = RecordCounts {
+        present: [1, 1, 0, 0],
+        bytes: 40,
+        oldest_queued: Some(Duration::ZERO),
+        accepted: 2,
+        ..RecordCounts::default()
+    };
+    assert_eq!(counts.of("a"), of_a);
+    let of_b = RecordCounts {
+        present: [0, 0, 0, 1],
+        bytes: 10,
+        accepted: 1,
+        finished: vec![(Code::UpstreamError, 1)],
+        ..RecordCounts::default()
+    };
+    assert_eq!(counts.of("b"), of_b);
+    let routes: Vec<_> = counts.iter().map(|it| it.0.to_owned()).collect();
+    assert_eq!(routes, ["a", "b"], "of the third there is none");
+    store.queued_again(vec![oldest]).await.unwrap();
+    store.delete(younger).await.unwrap();
+    U::pass(SETTINGS.keep).await;
+    assert_eq!(expire(&store).await, (1, None));
+    let counts = store.counts();
+    let of_a = RecordCounts {
+        present: [1, 0, 0, 0],
+        bytes: 30,
+        oldest_queued: Some(SETTINGS.keep + SECOND),
+        deleted: [1, 0, 0, 0],
+        ..of_a
+    };
+    assert_eq!(counts.of("a"), of_a);
+    let of_b = RecordCounts {
+        present: [0; 4],
+        bytes: 0,
+        expired_unread: 1,
+        ..of_b
+    };
+    assert_eq!(counts.of("b"), of_b);
+    assert_eq!(counts.total().accepted, 3);
 }
 
 pub(in crate::later) async fn a_full_store_refuses_jobs_and_takes_answers<U: Under>() {
@@ -228,11 +328,11 @@ pub(in crate::later) async fn a_full_store_refuses_jobs_and_takes_answers<U: Und
         .finish(vec![(first, answer(200, 1000))])
         .await
         .unwrap();
-    assert_eq!(store.counts().bytes, 1040);
+    assert_eq!(store.counts().total().bytes, 1040);
     refused(&store, 10).await;
     store.delete(first).await.unwrap();
     made(&store, new(3, 60)).await;
-    assert_eq!(store.counts().bytes, 100);
+    assert_eq!(store.counts().total().bytes, 100);
 }
 
 pub(in crate::later) async fn a_stream_has_answers_in_the_order_of_finishing<U: Under>() {
@@ -403,13 +503,13 @@ pub(in crate::later) async fn reading_is_remembered_from_the_answer_on<U: Under>
     accept(&store, with_key(9, "k", 1)).await.unwrap();
     U::pass(SETTINGS.keep).await;
     expire(&store).await;
-    let counts = store.counts();
+    let counts = store.counts().total();
     assert_eq!((counts.expired_read, counts.expired_unread), (2, 3));
 }
 
 pub(in crate::later) async fn the_oldest_that_is_queued_is_known<U: Under>() {
     let store = U::make(&SETTINGS).await;
-    let oldest = || store.counts().oldest_queued;
+    let oldest = || store.counts().total().oldest_queued;
     assert_eq!(oldest(), None);
     let mut made_now = Vec::new();
     for id in 0..3 {
@@ -439,7 +539,7 @@ pub(in crate::later) async fn many_that_are_due_all_expire<U: Under>() {
     store.finish(answers).await.unwrap();
     U::pass(SETTINGS.keep).await;
     assert_eq!(expire(&store).await, (1000, None));
-    assert_eq!(store.counts().expired_unread, 1000);
+    assert_eq!(store.counts().total().expired_unread, 1000);
 }
 
 pub(in crate::later) async fn of_several_at_once_one_comes_first<U: Under>() {
@@ -467,7 +567,7 @@ pub(in crate::later) async fn of_several_at_once_one_comes_first<U: Under>() {
         })
     });
     let deleted: u64 = tasks.into_iter().map(|it| it.join().unwrap()).sum();
-    let counts = store.counts();
+    let counts = store.counts().total();
     assert_eq!(deleted, JOBS);
     assert_eq!((counts.accepted, counts.deleted.iter().sum()), (JOBS, JOBS));
     let finished: u64 = counts.finished.iter().map(|it| it.1).sum();

@@ -81,7 +81,7 @@ impl Live {
                 let moment = moment(Snapshot::default());
                 let mut ring = self.lock();
                 ring.second(self.date() as u64, &moment, &self.times);
-                ring.put_down_records(counts);
+                ring.put_down_records(&counts.total());
             }
             Event::StoreFailed { .. } => self.in_second(&moment(Snapshot::default()), |_| {}),
             Event::BatchAbandoned { .. }

@@ -220,7 +220,7 @@ async fn jobs_for_later_stand_in_the_second_of_their_commit() {
         proxy.tell(&Event::StoreCommitted {
             records: 1,
             took: SECOND,
-            counts,
+            counts: [("jobs".into(), counts)].into_iter().collect(),
         });
     };
     commit(counts(9, 0, 0));

@@ -145,15 +145,22 @@ impl Model {
     }
 
     /// All that have a key of an older one.
-    pub fn may_follow(&self, frame: &Option<Frame>, keys: &Keys, bytes: usize) -> bool {
-        let (mut older, mut load) = (Vec::<&Waits>::new(), Load::one(bytes));
+    pub fn followers(&self) -> Load {
+        let (mut older, mut load) = (Vec::<&Waits>::new(), Load::default());
         for it in self.all() {
             if older.iter().any(|other| other.shares_key(it)) {
                 load += Load::one(it.bytes);
             }
             older.push(it);
         }
-        let follows = older.iter().any(|it| {
+        load
+    }
+
+    /// Whether one more of these keys may be among them, or need not.
+    pub fn may_follow(&self, frame: &Option<Frame>, keys: &Keys, bytes: usize) -> bool {
+        let mut load = self.followers();
+        load += Load::one(bytes);
+        let follows = self.all().any(|it| {
             let mut keys = keys.into_iter();
             it.frame == *frame && keys.any(|key| it.keys.as_slice().contains(&key))
         });

@@ -164,6 +164,7 @@ proptest! {
             }
             prop_assert_eq!(queue.items(), model.queue.len());
             prop_assert_eq!(queue.load(), model.load());
+            prop_assert_eq!(queue.followers, model.followers());
             prop_assert_eq!(queue.overflow(), model.overflow.len());
             prop_assert_eq!(queue.entered(), model.entered);
             for frame in [None, Some(0), Some(1)].map(of) {

@@ -145,6 +145,7 @@ proptest! {
             }
             prop_assert_eq!((queue.items(), queue.overflow()), (model.queue.len(), 0));
             prop_assert_eq!(queue.load(), model.load());
+            prop_assert_eq!(queue.followers, model.followers());
             let deadlines = model.queue.iter().filter_map(|it| it.deadline);
             prop_assert_eq!(queue.earliest_deadline(), deadlines.min());
             for frame in [None, Some(0), Some(1)].map(of) {

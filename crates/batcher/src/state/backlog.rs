@@ -258,4 +258,24 @@ impl<T> Backlog<T> {
     pub fn turns(&self) -> usize {
         self.turns.len()
     }
+
+    #[cfg(test)]
+    pub fn frames(&self) -> FrameCounts {
+        let (frames, room) = self.queue.frames.sizes();
+        FrameCounts {
+            frames,
+            turns: self.turns(),
+            room,
+        }
+    }
+}
+
+/// How many frames something waits of, how many are lined up, and for how many there is
+/// room.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FrameCounts {
+    pub frames: usize,
+    pub turns: usize,
+    pub room: usize,
 }
