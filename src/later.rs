@@ -112,10 +112,14 @@ pub struct HandIn {
 impl Later {
     /// Records in this store. Jobs that are handed in wait in what
     /// [`start`](Self::start) is given.
-    pub fn new(store: Arc<dyn Store>, settings: Settings, observer: Arc<Observer>) -> Self {
+    pub fn new(
+        store: Arc<dyn Store>,
+        settings: Settings,
+        observers: impl Into<Vec<Arc<Observer>>>,
+    ) -> Self {
         Self(Arc::new(Inner {
             settings,
-            store: Arc::new(Reported::new(store, observer)),
+            store: Arc::new(Reported::new(store, observers.into())),
             intake: Intake::new(),
             finisher: Arc::new(Finisher::new()),
             withdrawals: Arc::default(),

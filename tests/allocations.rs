@@ -97,7 +97,7 @@ fn bytes_per_record() {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let store = Arc::new(Memory::new(&settings));
-        let later = Later::new(store, settings, Arc::new(Observer::new(bounds)));
+        let later = Later::new(store, settings, [Arc::new(Observer::new(bounds))]);
         let process = |batch| async move { drop::<microbatch::engine::Batch>(batch) };
         let batcher = Batcher::with_batches(batcher::Settings::default(), process);
         batcher.hold_detached(Some(Instant::now() + Duration::from_secs(3600)));

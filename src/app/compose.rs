@@ -89,7 +89,7 @@ impl Proxy {
         let observer = Arc::clone(&observers[0]);
         let later = later.map(|settings| {
             let store = Arc::new(Memory::new(&settings));
-            Later::new(store, settings, Arc::clone(&observer))
+            Later::new(store, settings, observers.clone())
         });
         let shown = of_routes.iter().map(|it| (it.drawn.clone(), it.advice));
         let shown: Vec<_> = shown.collect();

@@ -267,7 +267,7 @@ mod tests {
             max_size: 1,
             max_bytes: 1,
         };
-        let later = Later::new(store, settings, Arc::new(Observer::new(bounds)));
+        let later = Later::new(store, settings, [Arc::new(Observer::new(bounds))]);
         let queue = Queue::with_batches(batcher::Settings::default(), async |_| ());
         let open = Arc::new(AtomicBool::new(false));
         later.start(Arc::new(Seen(queue.clone(), Arc::clone(&open))));

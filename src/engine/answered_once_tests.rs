@@ -144,7 +144,7 @@ impl World {
             max_bytes: 1,
         }));
         let store = Arc::new(Faulty::new(&RECORDS));
-        let later = Later::new(store.clone(), RECORDS, observer);
+        let later = Later::new(store.clone(), RECORDS, [observer]);
         let kept = Arc::clone(&store);
         // Each that is sent is told to be sent, by an id that its handle is known by.
         let handles: Arc<Mutex<BTreeMap<String, Handle>>> = Arc::default();

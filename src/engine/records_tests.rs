@@ -89,7 +89,7 @@ impl WithLater {
             max_bytes: 1,
         }));
         let kept: Arc<dyn Store> = store.clone();
-        let later = Later::new(kept, settings, observer);
+        let later = Later::new(kept, settings, [observer]);
         let proxy = Rules {
             later: Some(later.clone()),
             ..rules

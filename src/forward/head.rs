@@ -146,11 +146,11 @@ mod tests {
                 &["content-length: 5"],
             ),
             (&[], false, exact(5), &["content-length: 5"]),
-            (&[], false, unknown.clone(), &["transfer-encoding: chunked"]),
+            (&[], false, unknown, &["transfer-encoding: chunked"]),
             (
                 &["content-length: 5", "transfer-encoding: chunked"],
                 false,
-                unknown.clone(),
+                unknown,
                 &["transfer-encoding: chunked"],
             ),
             (

@@ -58,7 +58,8 @@ impl<'a> Chosen<'a> {
     pub fn read(self) -> Reading<'a> {
         let records = self.admin.records();
         let each = self.routes.iter();
-        let mut each: Vec<_> = each.map(|it| it.recent(records.clone())).collect();
+        let of = |route: &str| records.as_ref().map(|it| it.of(route));
+        let mut each: Vec<_> = each.map(|it| it.recent(of(it.name()))).collect();
         let names = self.routes.iter().map(Watched::name);
         let whole = match each.len() {
             1 => each.pop().unwrap_or_default(),

@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::operator::{Admin, NO_STORE, Watched};
+use super::operator::{Admin, NO_STORE, RecordsByRoute, Watched};
 use super::problem::Problem;
 use crate::observe::metrics::{Format, Process, Route, Store, exposition};
 
@@ -57,20 +57,27 @@ pub(super) async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> R
     let records = admin.records();
     // Routes have nothing in common: each has its moment, one after the other.
     let moments: Vec<_> = admin.routes.iter().map(Watched::moment).collect();
+    let total = records.as_ref().map(RecordsByRoute::total);
     let process = Process {
         buffered: admin.buffered.bytes(),
         log_lines_dropped: admin.observer.log_lines_dropped(),
         passed_through: admin.observer.metrics.passed_through(),
-        store: records.as_ref().map(|records| Store {
+        store: total.as_ref().map(|records| Store {
             metrics: &admin.observer.metrics,
             records,
         }),
     };
-    let routes = admin.routes.iter().zip(&moments);
-    let routes = routes.map(|(it, moment)| Route {
+    let counts = admin.routes.iter().map(|it| {
+        let records = records.as_ref();
+        records.map(|records| records.counts.of(it.name()))
+    });
+    let counts: Vec<_> = counts.map(Option::unwrap_or_default).collect();
+    let routes = admin.routes.iter().zip(&moments).zip(&counts);
+    let routes = routes.map(|((it, moment), records)| Route {
         name: it.route.name.as_str(),
         metrics: &it.route.observer.metrics,
         moment,
+        records,
         queue_capacity: it.limits.queue_jobs,
         circuit_open: !it.route.circuit.is_closed(),
     });

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::buffered::Buffered;
 use crate::later::Later;
 use crate::observe::live::Recent;
-use crate::observe::{Moment, Observer, RecordBounds, Records, advice};
+use crate::observe::{CountsByRoute, Moment, Observer, RecordBounds, Records, advice};
 use crate::route::Route;
 
 /// `Cache-Control` of what an operator is told: it is of the moment, and nobody
@@ -36,11 +36,11 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// The jobs for later, if such are taken.
-    pub(super) fn records(&self) -> Option<Records> {
+    /// The jobs for later at one moment, if such are taken.
+    pub(super) fn records(&self) -> Option<RecordsByRoute> {
         let later = self.later.as_ref()?;
         let settings = later.settings();
-        Some(Records {
+        Some(RecordsByRoute {
             counts: later.counts(),
             bounds: RecordBounds {
                 records: settings.max_jobs,
@@ -52,6 +52,31 @@ impl Admin {
     /// Whether to send traffic here.
     pub fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Relaxed)
+    }
+}
+
+/// The jobs for later of all routes, and what their store may hold.
+pub(super) struct RecordsByRoute {
+    /// What is counted.
+    pub counts: CountsByRoute,
+    bounds: RecordBounds,
+}
+
+impl RecordsByRoute {
+    /// Those of one route.
+    pub fn of(&self, route: &str) -> Records {
+        Records {
+            counts: self.counts.of(route),
+            bounds: self.bounds,
+        }
+    }
+
+    /// Those of all.
+    pub fn total(&self) -> Records {
+        Records {
+            counts: self.counts.total(),
+            bounds: self.bounds,
+        }
     }
 }
 

@@ -17,15 +17,16 @@ use crate::throttle::LogThrottle;
 #[derive(Debug)]
 pub(super) struct Reported {
     store: Arc<dyn Store>,
-    observer: Arc<Observer>,
+    /// One for each route; what is the store's itself is told to the first.
+    observers: Vec<Arc<Observer>>,
     failures: LogThrottle,
 }
 
 impl Reported {
-    pub fn new(store: Arc<dyn Store>, observer: Arc<Observer>) -> Self {
+    pub fn new(store: Arc<dyn Store>, observers: Vec<Arc<Observer>>) -> Self {
         Self {
             store,
-            observer,
+            observers,
             failures: LogThrottle::default(),
         }
     }
@@ -112,12 +113,19 @@ impl Reported {
     fn committed(&self, records: usize, begun: Instant) {
         if records > 0 {
             let took = begun.elapsed();
+            self.tell(Event::StoreCommitted { records, took });
             let counts = self.store.counts();
-            self.observer.tell(Event::StoreCommitted {
-                records,
-                took,
-                counts,
-            });
+            for observer in &self.observers {
+                if let Some(counts) = counts.get(observer.route()) {
+                    observer.tell(Event::Recorded(counts.clone()));
+                }
+            }
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        if let Some(observer) = self.observers.first() {
+            observer.tell(event);
         }
     }
 
@@ -126,7 +134,7 @@ impl Reported {
     }
 
     fn failed(&self, step: StoreStep, error: StoreError) {
-        self.observer.tell(Event::StoreFailed { step });
+        self.tell(Event::StoreFailed { step });
         if let Some(untold) = self.failures.admit() {
             let step = step.as_str();
             warn!(step, %error, failures_not_warned_of = untold, "the store of jobs for later failed");

@@ -71,7 +71,7 @@ fn observer() -> Arc<Observer> {
 }
 
 fn later(store: Arc<dyn Store>) -> (Later, Waiting) {
-    let later = Later::new(store, SETTINGS, observer());
+    let later = Later::new(store, SETTINGS, [observer()]);
     let waiting = Waiting::default();
     later.start(Arc::new(waiting.clone()));
     (later, waiting)
@@ -554,7 +554,7 @@ impl Lane for Refusing {
 
 #[tokio::test(start_paused = true)]
 async fn what_panics_in_the_lane_costs_no_other_its_place() {
-    let later = Later::new(Arc::new(Memory::new(&SETTINGS)), SETTINGS, observer());
+    let later = Later::new(Arc::new(Memory::new(&SETTINGS)), SETTINGS, [observer()]);
     let waiting = Waiting::default();
     later.start(Arc::new(Refusing(waiting.clone())));
     let handing_in = [0, 1, 2].map(|id| {

@@ -12,7 +12,7 @@ use crate::batcher::{FlushReason, Snapshot};
 use crate::code::Code;
 use crate::fault::Unmatched;
 use crate::observe::failed_answer::FailedAnswer;
-use crate::observe::records::{CountsByRoute, StoreStep};
+use crate::observe::records::{RecordCounts, StoreStep};
 
 /// Something that has happened.
 #[derive(Debug)]
@@ -104,9 +104,9 @@ pub enum Event {
         records: usize,
         /// How long it took.
         took: Duration,
-        /// What it has counted until then.
-        counts: CountsByRoute,
     },
+    /// The store of jobs for later has counted these on the route until a commit.
+    Recorded(RecordCounts),
     /// The store of jobs for later has failed to do something.
     StoreFailed {
         /// What.

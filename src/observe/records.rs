@@ -38,7 +38,7 @@ impl RecordCounts {
         self.present.iter().sum()
     }
 
-    fn add(&mut self, other: &Self) {
+    pub(super) fn add(&mut self, other: &Self) {
         let add = |all: &mut [u64; 4], more: &[u64; 4]| {
             all.iter_mut()
                 .zip(more)
@@ -67,7 +67,12 @@ pub struct CountsByRoute(BTreeMap<Arc<str>, RecordCounts>);
 impl CountsByRoute {
     /// Those of a route; none where it never had a record.
     pub fn of(&self, route: &str) -> RecordCounts {
-        self.0.get(route).cloned().unwrap_or_default()
+        self.get(route).cloned().unwrap_or_default()
+    }
+
+    /// Those of a route that ever had a record.
+    pub fn get(&self, route: &str) -> Option<&RecordCounts> {
+        self.0.get(route)
     }
 
     /// Those of all routes together.

@@ -135,7 +135,7 @@ impl Records {
         };
         let ledger = Ledger::new(oracle.clone(), terms);
         let store = SimulatedStore::new(&settings, ledger.clone(), mood, rng.random());
-        let later = Later::new(Arc::new(store), settings, Arc::clone(observer));
+        let later = Later::new(Arc::new(store), settings, [Arc::clone(observer)]);
         Self { later, ledger }
     }
 

@@ -43,7 +43,7 @@ fn later() -> Later {
         max_bytes: 1,
     };
     let observer = Arc::new(Observer::new(bounds));
-    let later = Later::new(Arc::new(Memory::new(&settings)), settings, observer);
+    let later = Later::new(Arc::new(Memory::new(&settings)), settings, [observer]);
     later.start(Arc::new(Nowhere));
     later
 }

@@ -177,7 +177,7 @@ mod tests {
             max_bytes: 1,
         };
         let observer = Arc::new(Observer::new(bounds));
-        let later = Later::new(Arc::new(Memory::new(&settings)), settings, observer);
+        let later = Later::new(Arc::new(Memory::new(&settings)), settings, [observer]);
         later.start(Arc::new(Nowhere));
         later
     }

@@ -77,14 +77,15 @@ impl Live {
                 let failed = Failures::of(failed, self.date());
                 self.lock().failed(failed);
             }
-            Event::StoreCommitted { ref counts, .. } => {
+            Event::Recorded(ref counts) => {
                 let moment = moment(Snapshot::default());
                 let mut ring = self.lock();
                 ring.second(self.date() as u64, &moment, &self.times);
-                ring.put_down_records(&counts.total());
+                ring.put_down_records(counts);
             }
             Event::StoreFailed { .. } => self.in_second(&moment(Snapshot::default()), |_| {}),
             Event::BatchAbandoned { .. }
+            | Event::StoreCommitted { .. }
             | Event::AttemptEnded { .. }
             | Event::Retried
             | Event::BudgetExhausted

@@ -217,11 +217,7 @@ async fn jobs_for_later_stand_in_the_second_of_their_commit() {
         ..RecordCounts::default()
     };
     let commit = |counts| {
-        proxy.tell(&Event::StoreCommitted {
-            records: 1,
-            took: SECOND,
-            counts: [("jobs".into(), counts)].into_iter().collect(),
-        });
+        proxy.tell(&Event::Recorded(counts));
     };
     commit(counts(9, 0, 0));
     commit(counts(7, 2, 0));

@@ -15,31 +15,47 @@ impl Recent {
         let all_slots: f64 = routes.clone().map(|(_, it)| slots(it)).sum();
         let mut together = Self::default();
         let mut seconds: BTreeMap<u64, Second> = BTreeMap::new();
-        for (route, recent) in routes {
+        for (route, recent) in routes.clone() {
             let share = slots(recent) / all_slots.max(1.0);
             for second in &recent.seconds {
                 let of_all = seconds.entry(second.t);
                 let of_all = of_all.or_insert_with(|| Second::new(second.t));
                 of_all.add(second, share);
-                if second.backlog.is_some() {
-                    of_all.backlog = second.backlog;
-                }
             }
             together.date = together.date.max(recent.date);
             together.moment = together.moment.with(&recent.moment);
-            together.records = together.records.or_else(|| recent.records.clone());
+            match (&mut together.records, &recent.records) {
+                (Some(all), Some(more)) => all.counts.add(&more.counts),
+                (all, more) => *all = all.take().or_else(|| more.clone()),
+            }
             let failures = recent.failures.iter().map(|it| Failures {
                 route: Some(route.into()),
                 ..it.clone()
             });
             together.failures.extend(failures);
         }
+        routes.for_each(|(_, recent)| add_backlog(&mut seconds, recent));
         together.seconds = seconds.into_values().collect();
         together
             .failures
             .sort_by(|one, two| two.t.total_cmp(&one.t));
         together.failures.truncate(FAILURES);
         together
+    }
+}
+
+/// Adds a route's backlog to the seconds of all. One in which nothing happened on the route
+/// has that of the last in which something did.
+fn add_backlog(seconds: &mut BTreeMap<u64, Second>, recent: &Recent) {
+    let mut own = recent.seconds.iter().peekable();
+    let mut backlog = None;
+    for (t, of_all) in seconds {
+        while let Some(second) = own.next_if(|it| it.t <= *t) {
+            backlog = second.backlog.or(backlog);
+        }
+        if let Some(backlog) = backlog {
+            *of_all.backlog.get_or_insert_default() += backlog;
+        }
     }
 }
 

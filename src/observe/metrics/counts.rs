@@ -157,13 +157,13 @@ impl Metrics {
                     }
                 }
             }
-            Event::StoreCommitted { records, took, .. } => {
+            Event::StoreCommitted { records, took } => {
                 self.commit_duration.observe(nanos(took));
                 self.commit_records.observe(records as u64);
             }
             Event::StoreFailed { step } => add(&self.store_errors[step as usize], 1),
             Event::PassedThrough => add(&self.passed_through, 1),
-            Event::BatchFailed { .. } | Event::JobsFailed(_) => {}
+            Event::BatchFailed { .. } | Event::JobsFailed(_) | Event::Recorded(_) => {}
         }
     }
 

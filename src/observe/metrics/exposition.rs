@@ -128,6 +128,17 @@ mod tests {
         store: None,
     };
 
+    static NONE: RecordCounts = RecordCounts {
+        present: [0; 4],
+        bytes: 0,
+        oldest_queued: None,
+        accepted: 0,
+        finished: Vec::new(),
+        deleted: [0; 4],
+        expired_read: 0,
+        expired_unread: 0,
+    };
+
     fn metrics() -> Metrics {
         Metrics::new(Bounds {
             max_size: 1,
@@ -137,6 +148,7 @@ mod tests {
 
     fn route<'a>(name: &'a str, metrics: &'a Metrics, moment: &'a Moment) -> Route<'a> {
         Route {
+            records: &NONE,
             name,
             metrics,
             moment,
@@ -187,7 +199,7 @@ mod tests {
             expired_unread: 1,
         };
         let records = Records {
-            counts,
+            counts: counts.clone(),
             bounds: RecordBounds {
                 records: 100,
                 bytes: 1_000,
@@ -199,20 +211,24 @@ mod tests {
         };
         let exposed = |store| {
             let process = Process { store, ..PROCESS };
-            exposition(&process, &[route("jobs", &metrics, &moment)], Format::Text)
+            let route = Route {
+                records: &counts,
+                ..route("jobs", &metrics, &moment)
+            };
+            exposition(&process, &[route], Format::Text)
         };
         let without = exposed(None);
         assert!(!without.contains("_later_") && !without.contains("_store_"));
         let with = exposed(Some(store));
         for sample in [
-            "later_jobs{state=\"sent\"} 3",
-            "later_accepted_total 20",
-            "later_finished_total{outcome=\"upstream-timeout\"} 3",
-            "later_finished_total{outcome=\"job-error\"} 0",
-            "later_deleted_total{state=\"done\"} 3",
-            "later_expired_total{read=\"true\"} 4",
-            "later_expired_total{read=\"false\"} 1",
-            "later_oldest_queued_seconds 2.5",
+            "later_jobs{route=\"jobs\",state=\"sent\"} 3",
+            "later_accepted_total{route=\"jobs\"} 20",
+            "later_finished_total{route=\"jobs\",outcome=\"upstream-timeout\"} 3",
+            "later_finished_total{route=\"jobs\",outcome=\"job-error\"} 0",
+            "later_deleted_total{route=\"jobs\",state=\"done\"} 3",
+            "later_expired_total{route=\"jobs\",read=\"true\"} 4",
+            "later_expired_total{route=\"jobs\",read=\"false\"} 1",
+            "later_oldest_queued_seconds{route=\"jobs\"} 2.5",
             "store_fill_ratio 0.6",
             "store_errors_total{op=\"fetch\"} 1",
             "store_errors_total{op=\"accept\"} 0",
@@ -222,6 +238,6 @@ mod tests {
             let line = format!("\nmicrobatch_{sample}\n");
             assert!(with.contains(&line), "no {sample} in {with}");
         }
-        assert!(!with.contains("later_finished_total{outcome=\"store-full\"}"));
+        assert!(!with.contains("later_finished_total{route=\"jobs\",outcome=\"store-full\"}"));
     }
 }

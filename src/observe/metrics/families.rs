@@ -40,6 +40,8 @@ pub struct Route<'a> {
     pub metrics: &'a Metrics,
     /// What the batcher holds, and the answered jobs at the same moment.
     pub moment: &'a Moment,
+    /// What the store of jobs for later has counted of it.
+    pub records: &'a RecordCounts,
     /// `queue.max_jobs`.
     pub queue_capacity: usize,
     /// Whether jobs are refused because the upstream has failed too often.
@@ -186,23 +188,24 @@ families! {
     "microbatch_circuit_open" Gauge ["route"]
         "1 while jobs are refused because the upstream has failed too often"
         Route(|it, out| out.number(u64::from(it.circuit_open)));
-    "microbatch_later_jobs" Gauge ["state"] "Jobs for later that are kept, by how far they have come"
-        Store(|it, out| by_state(&it.records.counts.present, out));
-    "microbatch_later_accepted_total" Counter [] "Jobs for later that were taken"
-        Store(|it, out| out.number(it.records.counts.accepted));
-    "microbatch_later_finished_total" Counter ["outcome"]
+    "microbatch_later_jobs" Gauge ["route", "state"]
+        "Jobs for later that are kept, by how far they have come"
+        Later(|it, out| by_state(&it.records.present, out));
+    "microbatch_later_accepted_total" Counter ["route"] "Jobs for later that were taken"
+        Later(|it, out| out.number(it.records.accepted));
+    "microbatch_later_finished_total" Counter ["route", "outcome"]
         "Jobs for later that were finished, by what they came to"
-        Store(finished);
-    "microbatch_later_deleted_total" Counter ["state"]
+        Later(finished);
+    "microbatch_later_deleted_total" Counter ["route", "state"]
         "Jobs for later that were deleted, by how far they had come"
-        Store(|it, out| by_state(&it.records.counts.deleted, out));
-    "microbatch_later_expired_total" Counter ["read"]
+        Later(|it, out| by_state(&it.records.deleted, out));
+    "microbatch_later_expired_total" Counter ["route", "read"]
         "Jobs for later whose later.keep was over, by whether anybody had read the result"
-        Store(expired);
-    "microbatch_later_oldest_queued_seconds" Gauge []
+        Later(expired);
+    "microbatch_later_oldest_queued_seconds" Gauge ["route"]
         "How long the oldest job for later has waited of those that wait, 0 without any"
-        Store(|it, out| {
-            let oldest = it.records.counts.oldest_queued.unwrap_or_default();
+        Later(|it, out| {
+            let oldest = it.records.oldest_queued.unwrap_or_default();
             out.decimal(oldest.as_secs_f64());
         });
     "microbatch_later_free_seats_total" Counter ["route"]
@@ -276,17 +279,17 @@ fn by_state(counts: &[u64; 4], out: &mut Samples<'_>) {
     }
 }
 
-fn finished(it: &Store<'_>, out: &mut Samples<'_>) {
+fn finished(it: &Route<'_>, out: &mut Samples<'_>) {
     let mut counts = ByCode::default();
-    for &(code, count) in &it.records.counts.finished {
+    for &(code, count) in &it.records.finished {
         counts[code] += count;
     }
     by_code(&counts, Code::ends_jobs, out);
 }
 
-fn expired(it: &Store<'_>, out: &mut Samples<'_>) {
-    out.labelled(["true"], it.records.counts.expired_read);
-    out.labelled(["false"], it.records.counts.expired_unread);
+fn expired(it: &Route<'_>, out: &mut Samples<'_>) {
+    out.labelled(["true"], it.records.expired_read);
+    out.labelled(["false"], it.records.expired_unread);
 }
 
 fn store_errors(it: &Store<'_>, out: &mut Samples<'_>) {
