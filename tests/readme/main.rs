@@ -13,6 +13,7 @@ mod links;
 mod operations;
 mod page;
 mod process;
+mod routes;
 mod settings;
 mod shapes;
 mod shell;

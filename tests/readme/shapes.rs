@@ -1,5 +1,4 @@
-//! docs/shapes.md and docs/routes.md: what they show is run, line by line, and their tables are held
-//! to the program.
+//! docs/shapes.md: what it shows is run, line by line, and its tables are held to the program.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,7 +12,7 @@ use crate::page::{Fence, Page, code};
 use crate::process::Running;
 use crate::shell::{self, with_curl};
 
-/// Where the pages have the sample upstream.
+/// Where the page has the sample upstream.
 const SAMPLE: &str = "127.0.0.1:9000";
 
 fn page() -> Page {
