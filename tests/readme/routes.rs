@@ -1,11 +1,11 @@
-//! docs/routes.md against the program.
+//! docs/routes.md, and the settings that other pages show of routes, against the program.
 
 use std::fs;
 
 use microbatch::shape::Why;
 
 use crate::check;
-use crate::page::{Page, code};
+use crate::page::{Page, code, readme};
 
 fn page() -> Page {
     Page::of("docs/routes.md")
@@ -17,7 +17,8 @@ fn the_settings_that_are_shown_load() {
     let file = folder.path().join("shown.toml");
     let mut fences = page().fences_in("toml");
     fences.extend(Page::of("docs/settings.md").fences_in("toml"));
-    assert_eq!(fences.len(), 3);
+    fences.extend(readme().fences_in("toml"));
+    assert_eq!(fences.len(), 4);
     for settings in fences {
         fs::write(&file, settings).unwrap();
         check(&file);

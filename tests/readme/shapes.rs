@@ -1,6 +1,6 @@
 //! docs/shapes.md: what it shows is run, line by line, and its tables are held to the program.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -8,7 +8,7 @@ use std::process::Command;
 use microbatch::shape::{Keys, Shape, presets};
 
 use crate::SHOWN;
-use crate::page::{Fence, Page, code};
+use crate::page::{Fence, Page, code, readme};
 use crate::process::Running;
 use crate::shell::{self, with_curl};
 
@@ -58,6 +58,11 @@ fn the_tables_of_presets_are_the_program_s() {
     let rows = page().table("| preset | one call | the batch | the answer | what to know |");
     let shown: Vec<_> = rows.iter().map(|row| code(&row[0])[0]).collect();
     assert_eq!(shown, names);
+    // What has no preset has a link there.
+    let rows = readme().table("| stands before | preset | tried with |");
+    let shown = rows.iter().filter_map(|row| code(&row[1]).first().copied());
+    let shown: BTreeSet<_> = shown.chain(["jobs"]).collect();
+    assert_eq!(shown, names.into_iter().collect());
 }
 
 #[test]
