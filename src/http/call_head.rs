@@ -8,6 +8,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderName, Method};
 use tokio::time::Instant;
 
+use super::accept::takes_json;
 use super::arriving::Stay;
 use super::context::Jobs;
 use super::headers::Headers;
@@ -125,6 +126,10 @@ fn go_together(
     }
     let content_type = content_type(&head.headers);
     if !content_type.is_ok_and(|it| route.shape.accepts(it)) {
+        return Err(Why::Type.into());
+    }
+    let batched = route.shape.content_type().to_str().unwrap_or_default();
+    if !route.shape.has_no_results() && !takes_json(&head.headers, batched) {
         return Err(Why::Type.into());
     }
     if headers.encoding.is_some() {

@@ -39,6 +39,7 @@ async fn what_can_not_be_merged_goes_alone() {
             "type",
             typed("application/json").header("content-type", "application/json"),
         ),
+        ("type", call(PATH, CALL).header("accept", "text/event-stream")),
         (
             "encoding",
             call(PATH, "\u{1f}\u{8b}").header("content-encoding", "gzip"),
@@ -70,6 +71,30 @@ async fn what_can_not_be_merged_goes_alone() {
         assert_eq!(answer.header("set-cookie"), "c=d");
         assert_eq!(answer.header("x-batch-id"), "");
     }
+}
+
+#[tokio::test]
+async fn what_takes_json_among_others_is_merged_and_a_sink_asks_nobody() {
+    let sink = crate::harness::route("b", "/events", "ndjson", "/sink");
+    let mut routes = kserve(&sink).await;
+    let taken = [
+        "application/json, text/event-stream",
+        "application/vnd.x+json",
+        "text/html, */*;q=0.1",
+    ];
+    let mut callers = Vec::new();
+    for accept in taken {
+        let request = call(PATH, CALL).header("accept", accept);
+        callers.push(routes.queue_one(request).await);
+    }
+    routes.flushed().await.ok(r#"{"predictions":[1,2,3]}"#);
+    for answer in answers(callers).await {
+        assert_eq!(answer.header("x-batch-size"), "3", "{answer:?}");
+    }
+    let request = call("/events", "{}").header("accept", "text/event-stream");
+    let caller = routes.queue_one(request).await;
+    routes.flushed().await.ok("");
+    assert_eq!(caller.answer().await.status, 204);
 }
 
 #[tokio::test]
