@@ -20,6 +20,7 @@ use crate::job::Carried;
 use crate::route::Route;
 use crate::shape::Why;
 use crate::trace_context::TraceContext;
+use crate::upstream::NoSuchPath;
 
 /// What a call says besides its body that may be merged.
 pub(super) struct Told {
@@ -88,12 +89,18 @@ impl Told {
         };
         // That an answer is not waited for leaves its body the usual time.
         let wait = preferences.wait.filter(|_| for_later.is_none());
+        let query = query(route, head, for_later.is_some());
+        let path = route.target.check(captures, query.as_deref());
+        path.map_err(|why| match why {
+            NoSuchPath::TooLong if lets_alone => Turned::Alone(Why::Size),
+            why => Turned::Refused(Problem::no_such_path(why)),
+        })?;
         Ok(Self {
             stay: Stay::new(jobs, arrived, wait),
             trace: headers.trace,
             carried: carried(Carried {
                 captures: captures.into(),
-                query: query(route, head, for_later.is_some()),
+                query,
                 headers: forwarded,
             }),
             for_later,
