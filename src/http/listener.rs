@@ -133,9 +133,10 @@ impl Caller {
         }
         if let Some(target) = &jobs.passthrough {
             let (target, routes, uncounted) = (target.clone(), routes.clone(), uncounted());
+            let occupied = self.senders.occupied();
             return Answer::boxed(async move {
                 let _uncounted = uncounted;
-                pass_through(&target, &routes, request).await
+                pass_through(&target, &routes, request, occupied).await
             });
         }
         Answer::routed(self.others.clone(), request.map(Body::new), uncounted())
