@@ -2,9 +2,10 @@
 //!
 //! The body is one JSON document or it is not merged: then its parts can be told apart by
 //! strings and brackets alone, each item is a JSON value by itself, and no parser sees more
-//! items, or others, than are counted here. A name on the way to the items, or to an id,
-//! that stands there twice is not merged either, nor is one that stands beside another in
-//! other letters, capital or small: parsers disagree about which counts.
+//! items, or others, than are counted here. What strict parsers refuse, and a whole text for
+//! it, is not merged either, unless it is a job; nor is a name on the way to the items, or
+//! to an id, that stands there twice or beside another in other letters, capital or small:
+//! parsers disagree about which counts.
 
 use std::ops::Range;
 
@@ -295,7 +296,7 @@ fn document(
         _ => times += 1,
     });
     let shape = shape.map_err(|_| Why::Form)?;
-    if json::deeper_than(limits.max_depth, body) {
+    if json::deeper_than(limits.max_depth, body) || !json::strict::takes(body) {
         return Err(Why::Form);
     }
     if streams {
