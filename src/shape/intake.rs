@@ -8,6 +8,7 @@
 //! parsers disagree about which counts.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -208,7 +209,7 @@ impl Shape {
             return Err(Why::Form.into());
         }
         let place = Span::new(place);
-        Ok((Items::List(Box::new(List { place, items })), kinds))
+        Ok((Items::List(Arc::new(List { place, items })), kinds))
     }
 
     /// The item that stands there in `body`, and what it may be known by.
