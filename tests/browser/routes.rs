@@ -76,6 +76,11 @@ async fn one_of_several_routes_is_chosen_and_kept() {
         page.wait_for("its route", &says("failures", "a_route_whose_name")).await;
         pictures(page, "all").await;
 
+        // A job for later of one of them.
+        proxy.hand_in(r#"{"id":"for later"}"#).await;
+        page.wait_for("it to be told", "!document.getElementById('later').hidden")
+            .await;
+
         // One of them, by its own limits and settings.
         assert_eq!(page.eval(&choose("predict")).await, "?route=predict");
         page.wait_for("the route", &told("predict")).await;
@@ -87,6 +92,11 @@ async fn one_of_several_routes_is_chosen_and_kept() {
         let advised = "[...document.querySelectorAll('[data-testid=advice] li[data-setting=\"batch.max_size\"] .note')]\
             .some(it => it.textContent === 'in force: routes.predict.batch.max_size = 4')";
         page.wait_for("its own setting", advised).await;
+        page.wait_for(
+            "no job for later",
+            "document.getElementById('later').hidden",
+        )
+        .await;
         pictures(page, "one").await;
 
         // A reload and a way back change nothing but the figures.
