@@ -130,8 +130,9 @@ impl Alone<'_> {
             // It is there wherever the shape lets alone.
             return refuse(route, Problem::internal());
         };
-        let _occupied = senders.occupied();
-        Box::pin(go_alone(route, to, why, (head, body), &captures)).await
+        let occupied = senders.occupied();
+        let call = (head, body);
+        Box::pin(go_alone(route, to, why, call, &captures, occupied)).await
     }
 }
 

@@ -22,6 +22,8 @@ pub struct Call {
 /// What few calls have.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Extra {
+    /// Where the body of a job stands, if anybody asks.
+    pub inner: Option<Span>,
     /// What the path captured, each as a JSON string; empty where no template asks.
     pub path: Vec<Bytes>,
     /// Where the call may go as it came, and the type of a batch is another one.
@@ -53,8 +55,6 @@ pub(super) struct Item {
     pub span: Span,
     /// What it is known by, and where that stands in the call's body.
     pub id: Option<(JobId, Span)>,
-    /// Where the body of a job stands, if anybody asks.
-    pub body: Option<Span>,
 }
 
 /// What surrounds the items of a call, and what kinds they are of, where that counts.
@@ -132,6 +132,11 @@ impl Call {
             Items::Whole(item) => item.id.as_ref(),
             Items::List(_) => None,
         }
+    }
+
+    /// Where the body of a job stands, if anybody asks and there is one.
+    pub(super) fn inner(&self) -> Option<Span> {
+        self.extra.as_ref()?.inner
     }
 
     /// What the path captured there, as a JSON string.

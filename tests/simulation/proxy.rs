@@ -253,6 +253,7 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> Proxy {
         circuit,
         observer: Arc::clone(&observer),
         idempotent,
+        target: "http://127.0.0.1/batch".parse().expect("a URL"),
         alone: None,
     };
     let routes = Routes::new([route], paths);
