@@ -83,6 +83,7 @@ mod later_keys;
 mod later_listeners;
 mod later_same_answer;
 mod later_streams;
+mod routes_later;
 
 // Section 8: what an operator sees.
 mod admin;
@@ -91,6 +92,7 @@ mod live;
 mod logging;
 mod metrics;
 mod process;
+mod routes_told;
 mod situations;
 mod top;
 
