@@ -50,7 +50,7 @@ mod tests;
 mod tunnel;
 mod turns;
 
-pub use answer::ForwardedBody;
+pub use answer::{BrokenOff, ForwardedBody};
 pub use destination::Destination;
 pub use error::ForwardError;
 pub use forwarder::{Forwarder, Settings};

@@ -14,6 +14,7 @@
 //! [`problem`] alone decides a status. `app` makes [`Jobs`] and [`Admin`], and hands
 //! connections to [`serve_jobs`] and [`serve_admin`].
 
+mod accept;
 mod admin;
 mod answer;
 mod answer_body;

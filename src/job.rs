@@ -25,21 +25,22 @@ use crate::trace_context::TraceContext;
 #[derive(Clone, Debug)]
 pub struct Job {
     call: Call,
+    /// Boxed, since most jobs have none of it and every job is moved.
+    more: Option<Box<More>>,
+}
+
+/// What few jobs have.
+#[derive(Clone, Debug, Default)]
+struct More {
     trace: Option<Box<TraceContext>>,
-    /// Boxed, since most jobs have none and every job is moved.
-    handle: Option<Box<Handle>>,
+    handle: Option<Handle>,
     carried: Option<Arc<Carried>>,
 }
 
 impl Job {
     /// The job of this call.
     pub fn new(call: Call) -> Self {
-        Self {
-            call,
-            trace: None,
-            handle: None,
-            carried: None,
-        }
+        Self { call, more: None }
     }
 
     /// Reads a body in the form of section 1, as the route `jobs` does without settings: an
@@ -66,14 +67,18 @@ impl Job {
     /// The same job, with the trace its caller belongs to.
     #[must_use]
     pub fn with_trace(mut self, trace: Option<Box<TraceContext>>) -> Self {
-        self.trace = trace;
+        if trace.is_some() {
+            self.more().trace = trace;
+        }
         self
     }
 
     /// The same job, with what travels with its batch.
     #[must_use]
     pub fn with_carried(mut self, carried: Option<Arc<Carried>>) -> Self {
-        self.carried = carried;
+        if carried.is_some() {
+            self.more().carried = carried;
+        }
         self
     }
 
@@ -82,13 +87,17 @@ impl Job {
     #[must_use]
     pub fn for_later(mut self, handle: Handle) -> Self {
         self.call = self.call.detached();
-        self.handle = Some(Box::new(handle));
+        self.more().handle = Some(handle);
         self
+    }
+
+    fn more(&mut self) -> &mut More {
+        self.more.get_or_insert_default()
     }
 
     /// Where its answer is fetched later, if it is.
     pub fn handle(&self) -> Option<Handle> {
-        self.handle.as_deref().copied()
+        self.more.as_ref()?.handle
     }
 
     /// The call, as its shape has read it.
@@ -108,12 +117,12 @@ impl Job {
 
     /// What of its request travels with its batch, if anything does.
     pub fn carried(&self) -> Option<&Arc<Carried>> {
-        self.carried.as_ref()
+        self.more.as_ref()?.carried.as_ref()
     }
 
     /// The caller's trace, where it sent a valid one.
     pub fn trace(&self) -> Option<&TraceContext> {
-        self.trace.as_deref()
+        self.more.as_ref()?.trace.as_deref()
     }
 }
 

@@ -3,11 +3,12 @@
 //! Job intake and result correlation both read a few top-level members and
 //! carry the rest along untouched. The grammar is `serde_json`'s; what is ours
 //! is only which members are looked at, and the limit on nesting. [`scan`] tells
-//! the parts of a text apart before anybody asks whether they are JSON, and [`mod@pointer`]
-//! finds those that stand deeper.
+//! the parts of a text apart before anybody asks whether they are JSON, [`mod@pointer`]
+//! finds those that stand deeper, and [`strict`] knows what others refuse.
 
 pub mod pointer;
 pub mod scan;
+pub mod strict;
 
 use std::fmt;
 

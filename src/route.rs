@@ -26,6 +26,7 @@ use crate::forward::Forwarder;
 use crate::job::{Job, RouteName};
 use crate::observe::{Event, Observer};
 use crate::shape::{Limits, Shape};
+use crate::upstream::Target;
 
 /// Where jobs are posted, unless a route has a path of its own.
 pub const JOBS: &str = "/jobs";
@@ -39,6 +40,8 @@ pub struct Route {
     pub shape: Arc<Shape>,
     /// What may be merged.
     pub limits: Limits,
+    /// Where its batches go.
+    pub target: Target,
     /// The headers of callers that travel with a batch.
     pub forward_headers: Box<[HeaderName]>,
     /// Where its jobs wait.

@@ -36,5 +36,5 @@ pub use error::{CallError, chain};
 pub use headers::credentials;
 pub use hop_by_hop::{strip_hop_by_hop, tokens};
 pub use response::{Ended, Origin, Response};
-pub use target::{DotSegment, Target, TargetError, walks};
+pub use target::{LONGEST, NoSuchPath, Target, TargetError, walks};
 pub use tracked::DispatchFlag;

@@ -71,6 +71,7 @@ pub(super) fn route(
         name: settings.name,
         shape: settings.shape,
         limits: settings.limits,
+        target: settings.upstream.url,
         forward_headers: settings.forward_headers.into(),
         batcher,
         circuit,

@@ -51,8 +51,8 @@ pub enum JobOutcome {
     AsItCame {
         /// The answer's status.
         status: u16,
-        /// What to hand on.
-        passthrough: Passthrough,
+        /// What to hand on. Boxed, since few are so and each result is moved.
+        passthrough: Box<Passthrough>,
     },
     /// The upstream took it and gives no results.
     Taken,

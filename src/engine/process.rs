@@ -354,7 +354,7 @@ impl<C: Call> Engine<C> {
             }
             Results::AsItCame(passthrough) => run.answer_all(|| {
                 // There is only one.
-                let passthrough = passthrough.clone();
+                let passthrough = Box::new(passthrough.clone());
                 JobOutcome::AsItCame {
                     status,
                     passthrough,

@@ -7,7 +7,7 @@ use http::Uri;
 use http::uri::{Authority, InvalidUri, PathAndQuery, Scheme};
 use url::{Position, Url};
 
-use crate::upstream::Target;
+use crate::upstream::{LONGEST, NoSuchPath, Target};
 
 /// Where requests go.
 #[derive(Clone, Debug)]
@@ -26,10 +26,6 @@ pub(super) struct Compiled {
     authority: Authority,
     destination: Destination,
 }
-
-/// A request that has nowhere to go, and why.
-#[derive(Debug)]
-pub(super) struct Nowhere(pub String);
 
 impl Destination {
     /// The URL, with its placeholders.
@@ -52,20 +48,23 @@ impl Compiled {
     }
 
     /// Where a request to this goes, of which the route's path has captured so much.
-    pub fn of(&self, requested: &Uri, captures: &[Box<str>]) -> Result<Uri, Nowhere> {
+    ///
+    /// # Errors
+    /// [`NoSuchPath`], where it has nowhere to go.
+    pub fn of(&self, requested: &Uri, captures: &[Box<str>]) -> Result<Uri, NoSuchPath> {
         let path = match &self.destination {
-            Destination::At(target) => {
-                let path = target.path_for(captures, requested.query());
-                path.map_err(|error| Nowhere(error.to_string()))?
-            }
+            Destination::At(target) => target.path_for(captures, requested.query())?,
             Destination::Below(url) => below(url, requested),
         };
-        let path = PathAndQuery::try_from(path).map_err(|error| Nowhere(error.to_string()))?;
+        if path.len() > LONGEST {
+            return Err(NoSuchPath::TooLong);
+        }
+        let path = PathAndQuery::try_from(path).map_err(|_| NoSuchPath::Malformed)?;
         let mut parts = http::uri::Parts::default();
         parts.scheme = Some(self.scheme.clone());
         parts.authority = Some(self.authority.clone());
         parts.path_and_query = Some(path);
-        Uri::from_parts(parts).map_err(|error| Nowhere(error.to_string()))
+        Uri::from_parts(parts).map_err(|_| NoSuchPath::Malformed)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::upstream::NoSuchPath;
+
 /// See the module. The texts are for the operator's log.
 #[derive(Debug, Error)]
 pub enum ForwardError {
@@ -17,9 +19,9 @@ pub enum ForwardError {
         /// Whether the upstream may have seen the request.
         sent: bool,
     },
-    /// There is no such path at the upstream: a capture walks up its paths.
+    /// There is no such path at the upstream.
     #[error("no such path: {0}")]
-    NoSuchPath(String),
+    NoSuchPath(#[from] NoSuchPath),
     /// Refused, unreachable, unknown to DNS, TLS failed, or a connection that ended before
     /// the request was on it: nothing was sent.
     #[error("no connection: {0}")]

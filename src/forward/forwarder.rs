@@ -149,8 +149,7 @@ impl Inner {
     where
         B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
-        let uri = self.destination.of(&head.uri, captures);
-        let uri = uri.map_err(|nowhere| ForwardError::NoSuchPath(nowhere.0))?;
+        let uri = self.destination.of(&head.uri, captures)?;
         let caller = head.extensions.remove::<OnUpgrade>();
         let protocols = head::upgrade(head.version, &head.headers);
         let upgrade = caller.zip(protocols);

@@ -8,6 +8,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderName, Method};
 use tokio::time::Instant;
 
+use super::accept::takes_json;
 use super::arriving::Stay;
 use super::context::Jobs;
 use super::headers::Headers;
@@ -19,6 +20,7 @@ use crate::job::Carried;
 use crate::route::Route;
 use crate::shape::Why;
 use crate::trace_context::TraceContext;
+use crate::upstream::NoSuchPath;
 
 /// What a call says besides its body that may be merged.
 pub(super) struct Told {
@@ -87,12 +89,18 @@ impl Told {
         };
         // That an answer is not waited for leaves its body the usual time.
         let wait = preferences.wait.filter(|_| for_later.is_none());
+        let query = query(route, head, for_later.is_some());
+        let path = route.target.check(captures, query.as_deref());
+        path.map_err(|why| match why {
+            NoSuchPath::TooLong if lets_alone => Turned::Alone(Why::Size),
+            why => Turned::Refused(Problem::no_such_path(why)),
+        })?;
         Ok(Self {
             stay: Stay::new(jobs, arrived, wait),
             trace: headers.trace,
             carried: carried(Carried {
                 captures: captures.into(),
-                query: query(route, head, for_later.is_some()),
+                query,
                 headers: forwarded,
             }),
             for_later,
@@ -125,6 +133,10 @@ fn go_together(
     }
     let content_type = content_type(&head.headers);
     if !content_type.is_ok_and(|it| route.shape.accepts(it)) {
+        return Err(Why::Type.into());
+    }
+    let batched = route.shape.content_type().to_str().unwrap_or_default();
+    if !route.shape.has_no_results() && !takes_json(&head.headers, batched) {
         return Err(Why::Type.into());
     }
     if headers.encoding.is_some() {
@@ -197,7 +209,10 @@ fn forwarded(
         let mut values = headers.get_all(name).iter();
         if let Some(value) = values.next() {
             let copied = HeaderValue::from_bytes(value.as_bytes());
-            all.push((name.clone(), copied.unwrap_or_else(|_| value.clone())));
+            let mut copied = copied.unwrap_or_else(|_| value.clone());
+            // Most that are forwarded are credentials.
+            copied.set_sensitive(true);
+            all.push((name.clone(), copied));
         }
         if values.next().is_some() {
             return Err(name.clone());

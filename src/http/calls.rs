@@ -67,7 +67,7 @@ where
     let call = match merge(route, body.clone(), &head, &captures).await {
         Ok(call) => call,
         Err(NotMerged::Alone(why)) => {
-            let _charged = reading;
+            let (_, _, _charge) = reading.into_parts();
             return alone(why, head, captures).goes(Full::new(body)).await;
         }
         Err(no_job) => return refuse(route, Problem::no_job(no_job)),
@@ -130,8 +130,9 @@ impl Alone<'_> {
             // It is there wherever the shape lets alone.
             return refuse(route, Problem::internal());
         };
-        let _occupied = senders.occupied();
-        Box::pin(go_alone(route, to, why, (head, body), &captures)).await
+        let occupied = senders.occupied();
+        let call = (head, body);
+        Box::pin(go_alone(route, to, why, call, &captures, occupied)).await
     }
 }
 

@@ -1,18 +1,23 @@
 //! Requests that are passed on as they came, and what their callers get where they can't be.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use axum::BoxError;
 use axum::body::Body;
 use axum::http::header::ORIGIN;
 use axum::http::request::Parts;
 use axum::http::{Method, Request, Response};
 use bytes::Bytes;
+use http_body::Frame;
 
 use super::answer_body::AnswerBody;
 use super::headers::Headers;
 use super::problem::Problem;
 use super::refusal::refuse_elsewhere;
 use super::reply::Rendered;
-use crate::forward::{ForwardError, ForwardedBody, Forwarder};
+use super::sender::Occupied;
+use crate::forward::{BrokenOff, ForwardError, ForwardedBody, Forwarder};
 use crate::observe::Event;
 use crate::route::{Route, Routes};
 use crate::shape::Why;
@@ -21,7 +26,8 @@ use crate::shape::Why;
 const ANY: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// Passes a call of this route on by itself, since it is not merged; the route's path has
-/// captured so much. Of the body the beginning may have been read, see
+/// captured so much, and its connection is occupied until all of the answer is there. Of
+/// the body the beginning may have been read, see
 /// [`Prefixed`](crate::forward::Prefixed).
 pub(super) async fn go_alone<B>(
     route: &Route,
@@ -29,6 +35,7 @@ pub(super) async fn go_alone<B>(
     why: Why,
     (head, body): (Parts, B),
     captures: &[Box<str>],
+    occupied: Occupied,
 ) -> Response<AnswerBody>
 where
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
@@ -36,7 +43,7 @@ where
     let why = why.as_str();
     route.observer.tell(Event::Alone { why });
     match to.forward(head, body, captures).await {
-        Ok(answer) => handed_back(answer),
+        Ok(answer) => handed_back(answer, occupied),
         Err(error) => {
             let problem = counted(&error, route);
             Rendered::problem(route, problem).into_uncharged()
@@ -49,6 +56,7 @@ pub(super) async fn pass_through<B>(
     to: &Forwarder,
     routes: &Routes,
     request: Request<B>,
+    occupied: Occupied,
 ) -> Response<AnswerBody>
 where
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
@@ -60,7 +68,7 @@ where
     route.observer.tell(Event::PassedThrough);
     let (head, body) = request.into_parts();
     match to.forward(head, body, &[]).await {
-        Ok(answer) => handed_back(answer),
+        Ok(answer) => handed_back(answer, occupied),
         Err(error) => Rendered::from(counted(&error, route)).into_uncharged(),
     }
 }
@@ -82,8 +90,31 @@ fn check<B: http_body::Body>(request: &Request<B>) -> Result<(), Problem> {
     Ok(())
 }
 
-fn handed_back(answer: Response<ForwardedBody>) -> Response<AnswerBody> {
-    answer.map(|body| AnswerBody::from(Body::new(body)))
+fn handed_back(answer: Response<ForwardedBody>, occupied: Occupied) -> Response<AnswerBody> {
+    answer.map(|body| AnswerBody::from(Body::new(Occupying { body, occupied })))
+}
+
+/// An answer whose connection waits for the rest of it, and for no job.
+struct Occupying {
+    body: ForwardedBody,
+    #[expect(dead_code, reason = "it is there to be dropped")]
+    occupied: Occupied,
+}
+
+impl http_body::Body for Occupying {
+    type Data = Bytes;
+    type Error = BrokenOff;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
 }
 
 /// The problem of a request that was not passed on. That one failed at the upstream is no

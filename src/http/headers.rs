@@ -30,6 +30,8 @@ pub(super) struct Headers {
 }
 
 impl Headers {
+    // Where a job is posted what is read is used at once, and need not be put down.
+    #[inline(always)]
     pub fn of(all: &HeaderMap) -> Self {
         let (mut content_type, mut types, mut from_browser) = (None, 0, false);
         let (mut length, mut encoded, mut prefers, mut traced) = (None, false, false, false);

@@ -30,6 +30,7 @@ use super::uncounted::Uncounted;
 use crate::route::JOBS;
 use crate::server::connections::Permit;
 use crate::server::{self, Limits};
+use crate::upstream::NoSuchPath;
 
 /// A connection of the jobs listener.
 pub struct Caller {
@@ -123,7 +124,8 @@ impl Caller {
         if let Some(found) = routes.at(path) {
             let route = found.route;
             if found.walks() {
-                return Answer::ready(refuse(&routes.all()[route], Problem::dot_segment()));
+                let problem = Problem::no_such_path(NoSuchPath::DotSegment);
+                return Answer::ready(refuse(&routes.all()[route], problem));
             }
             let captures = found.captures.into_iter().map(Box::from).collect();
             let senders = Arc::clone(&self.senders);
@@ -131,9 +133,10 @@ impl Caller {
         }
         if let Some(target) = &jobs.passthrough {
             let (target, routes, uncounted) = (target.clone(), routes.clone(), uncounted());
+            let occupied = self.senders.occupied();
             return Answer::boxed(async move {
                 let _uncounted = uncounted;
-                pass_through(&target, &routes, request).await
+                pass_through(&target, &routes, request, occupied).await
             });
         }
         Answer::routed(self.others.clone(), request.map(Body::new), uncounted())

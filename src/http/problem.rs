@@ -22,6 +22,7 @@ use crate::code::Code;
 use crate::engine::outcome::Dispatched;
 use crate::job_id::JobId;
 use crate::shape::{self, Shape};
+use crate::upstream::NoSuchPath;
 
 /// `Retry-After` of a proxy that holds as much in memory as it may: what callers
 /// send and take keeps it moving.
@@ -128,9 +129,17 @@ impl Problem {
         Self::new(Code::NotFound, detail)
     }
 
-    /// For a path that would walk up the upstream's.
-    pub fn dot_segment() -> Self {
-        Self::not_found("the path has a segment that is . or ..")
+    /// For a path that no upstream is asked for.
+    pub fn no_such_path(why: NoSuchPath) -> Self {
+        match why {
+            NoSuchPath::DotSegment => Self::not_found("the path has a segment that is . or .."),
+            NoSuchPath::TooLong => Self::invalid_request(
+                "the path and the query are longer than any upstream is asked for",
+            ),
+            NoSuchPath::Malformed => {
+                Self::invalid_request("the path or the query has what can't stand in one")
+            }
+        }
     }
 
     /// For a method that a path does not have; `allow` lists those it has.

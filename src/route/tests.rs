@@ -25,6 +25,7 @@ pub(crate) fn route(name: &str) -> Route {
             max_items: 1,
             max_bytes: 1,
         },
+        target: "http://localhost/".parse().unwrap(),
         forward_headers: Box::default(),
         batcher: Batcher::with_batches(Settings::default(), async |_| ()),
         circuit: Arc::new(Circuit::new(0, Duration::ZERO)),

@@ -7,7 +7,7 @@ use std::fmt;
 pub enum Why {
     /// A method other than POST.
     Method,
-    /// A content type that the shape does not accept.
+    /// A content type that the shape does not accept, or an answer wanted that is no JSON.
     Type,
     /// A `Content-Encoding`.
     Encoding,

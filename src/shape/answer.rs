@@ -179,7 +179,7 @@ impl Shape {
         let Seen::At(id) = element.id else {
             return false;
         };
-        let id = std::str::from_utf8(&element.raw[id.range()]).unwrap_or_default();
+        let id = element.written(id);
         element.failed && ids.find(id) == Ok(0)
     }
 }

@@ -1,5 +1,7 @@
 //! A call that was read: its body as it came, and where in it the items stand.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::kinds::Kinds;
@@ -22,6 +24,8 @@ pub struct Call {
 /// What few calls have.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Extra {
+    /// Where the body of a job stands, if anybody asks.
+    pub inner: Option<Span>,
     /// What the path captured, each as a JSON string; empty where no template asks.
     pub path: Vec<Bytes>,
     /// Where the call may go as it came, and the type of a batch is another one.
@@ -33,8 +37,8 @@ pub(super) struct Extra {
 pub(super) enum Items {
     /// The whole body.
     Whole(Item),
-    /// In a list, or in the place of one.
-    List(Box<List>),
+    /// In a list, or in the place of one. Clones share it.
+    List(Arc<List>),
 }
 
 /// A list of items, and what surrounds it.
@@ -53,8 +57,6 @@ pub(super) struct Item {
     pub span: Span,
     /// What it is known by, and where that stands in the call's body.
     pub id: Option<(JobId, Span)>,
-    /// Where the body of a job stands, if anybody asks.
-    pub body: Option<Span>,
 }
 
 /// What surrounds the items of a call, and what kinds they are of, where that counts.
@@ -132,6 +134,11 @@ impl Call {
             Items::Whole(item) => item.id.as_ref(),
             Items::List(_) => None,
         }
+    }
+
+    /// Where the body of a job stands, if anybody asks and there is one.
+    pub(super) fn inner(&self) -> Option<Span> {
+        self.extra.as_ref()?.inner
     }
 
     /// What the path captured there, as a JSON string.

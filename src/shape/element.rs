@@ -33,7 +33,7 @@ impl Seen {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Element<'a> {
     /// All of it, as it is written.
-    pub raw: &'a [u8],
+    pub raw: &'a str,
     pub is_object: bool,
     pub id: Seen,
     pub index: Seen,
@@ -43,6 +43,13 @@ pub(super) struct Element<'a> {
     pub failed: bool,
     /// Its own status, if it has one that counts.
     pub status: Option<u16>,
+}
+
+impl<'a> Element<'a> {
+    /// What stands there.
+    pub fn written(&self, at: Span) -> &'a str {
+        self.raw.get(at.range()).unwrap_or_default()
+    }
 }
 
 /// What an answer has where a result should be.
@@ -55,20 +62,19 @@ pub(super) enum Read<'a> {
 
 /// Reads one result.
 pub(super) fn read<'a>(form: &ElementForm, part: Part<'a>) -> Read<'a> {
-    let raw = part.raw;
-    let text = match std::str::from_utf8(raw) {
-        Ok(text) if part.depth <= MAX_DEPTH && raw.len() <= Span::LONGEST => text,
-        _ => return Read::Malformed(raw),
+    let raw = match std::str::from_utf8(part.raw) {
+        Ok(text) if part.depth <= MAX_DEPTH && text.len() <= Span::LONGEST => text,
+        _ => return Read::Malformed(part.raw),
     };
-    let sound = look(form, raw, text).or_else(|| {
-        let covered = nan::covered(text).filter(|_| form.nan)?;
+    let sound = look(form, raw, raw).or_else(|| {
+        let covered = nan::covered(raw).filter(|_| form.nan)?;
         look(form, raw, &covered)
     });
-    sound.map_or(Read::Malformed(raw), Read::Sound)
+    sound.map_or(Read::Malformed(part.raw), Read::Sound)
 }
 
 /// Reads `text`, in which everything stands as it does in `raw`.
-fn look<'a>(form: &ElementForm, raw: &'a [u8], text: &str) -> Option<Element<'a>> {
+fn look<'a>(form: &ElementForm, raw: &'a str, text: &str) -> Option<Element<'a>> {
     let mut element = Element {
         raw,
         is_object: false,

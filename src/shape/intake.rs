@@ -2,11 +2,13 @@
 //!
 //! The body is one JSON document or it is not merged: then its parts can be told apart by
 //! strings and brackets alone, each item is a JSON value by itself, and no parser sees more
-//! items, or others, than are counted here. A name on the way to the items, or to an id,
-//! that stands there twice is not merged either, nor is one that stands beside another in
-//! other letters, capital or small: parsers disagree about which counts.
+//! items, or others, than are counted here. What strict parsers refuse, and a whole text for
+//! it, is not merged either, unless it is a job; nor is a name on the way to the items, or
+//! to an id, that stands there twice or beside another in other letters, capital or small:
+//! parsers disagree about which counts.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -88,12 +90,13 @@ impl Shape {
                 _ => Why::Size.into(),
             });
         }
+        let mut inner = None;
         let (items, kinds) = match &self.call {
-            CallForm::Job => (self.job(&body, limits)?, Kinds::default()),
+            CallForm::Job => (self.job(&body, limits, &mut inner)?, Kinds::default()),
             CallForm::Item => self.item(&body, limits)?,
             CallForm::List(pointer) => self.list(&body, pointer, limits)?,
         };
-        let extra = self.extra(request);
+        let extra = self.extra(request, inner);
         let call = Call {
             body,
             items,
@@ -112,10 +115,15 @@ impl Shape {
         batch.max(call.body.len())
     }
 
-    /// A job, by the rules of `POST /jobs`.
-    fn job(&self, body: &[u8], limits: Limits) -> Result<Items, NotMerged> {
+    /// A job, by the rules of `POST /jobs`; `inner` is where its body stands, if that counts.
+    fn job(
+        &self,
+        body: &[u8],
+        limits: Limits,
+        inner: &mut Option<Span>,
+    ) -> Result<Items, NotMerged> {
         let text = str::from_utf8(body).map_err(|it| malformed(format!("not UTF-8: {it}")))?;
-        let (mut id, mut ids, mut inner) = (None, 0_usize, None);
+        let (mut id, mut ids) = (None, 0_usize);
         let names: &[&str] = if self.needs_body {
             &["id", "body"]
         } else {
@@ -127,7 +135,7 @@ impl Shape {
                 ids += 1;
             }
             // The last of several counts, as with most parsers.
-            _ => inner = Some(Span::new(within(body, value.as_bytes()))),
+            _ => *inner = Some(Span::new(within(body, value.as_bytes()))),
         });
         let shape = shape.map_err(|error| malformed(error.to_string()))?;
         if json::deeper_than(limits.max_depth, body) {
@@ -145,7 +153,6 @@ impl Shape {
         Ok(Items::Whole(Item {
             span: Span::new(0..body.len()),
             id: Some(id.map_err(NotMerged::NoJob)?),
-            body: inner,
         }))
     }
 
@@ -202,7 +209,7 @@ impl Shape {
             return Err(Why::Form.into());
         }
         let place = Span::new(place);
-        Ok((Items::List(Box::new(List { place, items })), kinds))
+        Ok((Items::List(Arc::new(List { place, items })), kinds))
     }
 
     /// The item that stands there in `body`, and what it may be known by.
@@ -221,7 +228,6 @@ impl Shape {
             false => Ok(Item {
                 span: Span::new(range),
                 id,
-                body: None,
             }),
         }
     }
@@ -239,15 +245,16 @@ impl Shape {
         item.first() == Some(&b'{') && pointers.iter().all(has_string)
     }
 
-    fn extra(&self, request: Request<'_>) -> Option<Box<Extra>> {
+    fn extra(&self, request: Request<'_>, inner: Option<Span>) -> Option<Box<Extra>> {
         let own = request.content_type;
         let own = own.filter(|it| self.lone_as_is && self.content_type != *it);
-        if own.is_none() && !self.needs_path {
+        if own.is_none() && inner.is_none() && !self.needs_path {
             return None;
         }
         let quoted = |it: &&str| serde_json::to_vec(it).unwrap_or_default().into();
         let captures = request.captures.iter().filter(|_| self.needs_path);
         Some(Box::new(Extra {
+            inner,
             path: captures.map(quoted).collect(),
             content_type: own.map(Into::into),
         }))
@@ -290,7 +297,7 @@ fn document(
         _ => times += 1,
     });
     let shape = shape.map_err(|_| Why::Form)?;
-    if json::deeper_than(limits.max_depth, body) {
+    if json::deeper_than(limits.max_depth, body) || !json::strict::takes(body) {
         return Err(Why::Form);
     }
     if streams {

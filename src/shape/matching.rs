@@ -4,7 +4,6 @@ use super::element::{self, Element, Read, Seen};
 use super::form::{ElementForm, Matching};
 use super::ids::WireIds;
 use super::no_results::Count;
-use super::span::Span;
 use crate::fault::Unmatched;
 use crate::json::scan::Part;
 
@@ -36,7 +35,7 @@ impl<'a> Slot<'a> {
     fn add(&mut self, raw: &[u8], other: Self) {
         let same = match self {
             Self::Missing { .. } => return *self = other,
-            Self::Found(one) => one.raw == raw,
+            Self::Found(one) => one.raw.as_bytes() == raw,
             Self::Malformed(one) => *one == raw,
             Self::Ambiguous => false,
         };
@@ -59,7 +58,7 @@ pub(super) fn by_id<'a>(
         let read = element::read(form, part);
         let id = match &read {
             Read::Sound(element) => match element.id {
-                Seen::At(at) => written(part.raw, at),
+                Seen::At(at) => element.written(at),
                 Seen::Nowhere => {
                     match element.is_object {
                         true => unmatched.no_id += 1,
@@ -135,7 +134,7 @@ pub(super) fn by_place<'a>(
 fn index(form: &ElementForm, read: &Read<'_>, items: usize) -> Option<usize> {
     let digits = match read {
         Read::Sound(element) => match element.index {
-            Seen::At(at) => written(element.raw, at),
+            Seen::At(at) => element.written(at),
             _ => return None,
         },
         Read::Malformed(raw) => element::odd(raw, form.index.as_ref())?,
@@ -149,16 +148,11 @@ fn agrees(form: &ElementForm, ids: &WireIds<'_>, place: usize, read: &Read<'_>) 
     match read {
         Read::Sound(element) => match element.id {
             Seen::Nowhere => true,
-            Seen::At(at) => ids.agree(place, written(element.raw, at)),
+            Seen::At(at) => ids.agree(place, element.written(at)),
             Seen::Twice => false,
         },
         Read::Malformed(raw) => {
             element::odd_id(raw, form.id.as_ref()).is_none_or(|id| ids.agree(place, id))
         }
     }
-}
-
-/// What stands there in a result that is JSON.
-fn written(raw: &[u8], at: Span) -> &str {
-    std::str::from_utf8(&raw[at.range()]).unwrap_or_default()
 }

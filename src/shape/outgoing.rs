@@ -99,7 +99,7 @@ impl Shape {
         let items = call.items().iter().map(|item| {
             let own = self.item.names().map(|name| match name {
                 Name::Item => part(item.span.len()) + rewritten,
-                Name::Body => item.body.as_ref().map_or(NULL.len(), |it| part(it.len())),
+                Name::Body => call.inner().map_or(NULL.len(), |it| part(it.len())),
                 Name::Id => item.id.as_ref().map_or(0, |(_, at)| part(at.len())) + rewritten,
                 _ => 0,
             });
@@ -189,7 +189,7 @@ impl Writer<'_> {
                     Some((_, at)) => self.out.part(&call.body, at.range(), false),
                     None => self.out.copy(NULL),
                 },
-                Piece::Name(Name::Body) => match &item.body {
+                Piece::Name(Name::Body) => match call.inner() {
                     Some(at) => self.out.part(&call.body, at.range(), shape.flat),
                     None => self.out.copy(NULL),
                 },

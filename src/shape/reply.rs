@@ -89,7 +89,7 @@ impl Replies<'_> {
             && let [only] = results
             && let Some(own) = Own::of(only)
         {
-            let part = &own.element.raw[own.part.range()];
+            let part = &own.element.raw.as_bytes()[own.part.range()];
             return Spliced::One(self.answer.slice_ref(part));
         }
         let mine = results.iter().filter_map(Own::of);
@@ -136,7 +136,7 @@ impl Replies<'_> {
     }
 
     fn result(&self, call: &Call, own: &Own<'_>, n: usize, out: &mut Splicer) {
-        let start = within(self.answer, own.element.raw).start;
+        let start = within(self.answer, own.element.raw.as_bytes()).start;
         let part = own.part.range();
         let mut from = part.start;
         for (at, with) in self.edits(call, own, n).into_iter().flatten() {
@@ -165,8 +165,7 @@ impl Replies<'_> {
         });
         let is_indexed = shape.matching == Matching::Index;
         let index = Some(element.index).filter(|_| is_indexed).and_then(inside);
-        let differs =
-            |at: &Span| element.raw[at.range()] != *itoa::Buffer::new().format(n).as_bytes();
+        let differs = |at: &Span| element.written(*at) != itoa::Buffer::new().format(n);
         let index = index.filter(differs).map(|at| (at, With::Number(n)));
         match (&id, &index) {
             (Some((id_at, _)), Some((index_at, _))) if index_at.is_before(*id_at) => [index, id],

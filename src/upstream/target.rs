@@ -55,10 +55,23 @@ pub enum TargetError {
     Host,
 }
 
-/// A capture has a segment that is `.` or `..`.
+/// What nobody is asked for, whatever its route.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[error("a path with the segment . or ..")]
-pub struct DotSegment;
+pub enum NoSuchPath {
+    /// A capture has a segment that is `.` or `..`.
+    #[error("a path with the segment . or ..")]
+    DotSegment,
+    /// Path and query are longer than [`LONGEST`].
+    #[error("a path and a query of more than {LONGEST} bytes")]
+    TooLong,
+    /// It has what can't stand in a path.
+    #[error("no path that a request can have")]
+    Malformed,
+}
+
+/// The longest path with its query that a request can have, in bytes: what [`http::Uri`]
+/// takes.
+pub const LONGEST: usize = u16::MAX as usize - 1;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
@@ -132,14 +145,14 @@ impl Target {
     /// with its callers' query.
     ///
     /// # Errors
-    /// [`DotSegment`]: nobody walks up the upstream's paths.
+    /// [`NoSuchPath`]: nobody walks up the upstream's paths, or asks for more than fits.
     pub fn path_for(
         &self,
         captures: &[Box<str>],
         query: Option<&str>,
-    ) -> Result<String, DotSegment> {
+    ) -> Result<String, NoSuchPath> {
         if !self.is_fixed() && captures.iter().any(|it| walks(it)) {
-            return Err(DotSegment);
+            return Err(NoSuchPath::DotSegment);
         }
         let mut path = match &self.parts {
             None => self.url[Position::BeforePath..Position::AfterQuery].to_owned(),
@@ -153,7 +166,26 @@ impl Target {
             }
             path.extend(utf8_percent_encode(query, QUERY));
         }
-        Ok(path)
+        match path.len() {
+            ..=LONGEST => Ok(path),
+            _ => Err(NoSuchPath::TooLong),
+        }
+    }
+
+    /// Whether a batch with these captures and this query can be sent.
+    ///
+    /// # Errors
+    /// As [`path_for`](Self::path_for).
+    pub fn check(&self, captures: &[Box<str>], query: Option<&str>) -> Result<(), NoSuchPath> {
+        // Whatever is written is at most three times as long when it is encoded.
+        let captured = captures.iter().map(|it| it.len()).sum::<usize>();
+        let places = self.parts.as_ref().map_or(0, |parts| parts.len());
+        let theirs = captured.saturating_mul(places) + query.map_or(0, |it| it.len() + 1);
+        let fits = theirs.saturating_mul(3) + self.as_str().len() <= LONGEST;
+        if fits && !captures.iter().any(|it| walks(it)) {
+            return Ok(());
+        }
+        self.path_for(captures, query).map(drop)
     }
 }
 
@@ -288,11 +320,43 @@ mod tests {
             "a/.",
         ] {
             let path = target.path_for(&[capture.into()], None);
-            assert_eq!(path, Err(DotSegment), "{capture}");
+            assert_eq!(path, Err(NoSuchPath::DotSegment), "{capture}");
+            let checked = target.check(&[capture.into()], None);
+            assert_eq!(checked, Err(NoSuchPath::DotSegment), "{capture}");
         }
         for capture in ["...", "a.b", "..a", "%2ea", ""] {
             let path = target.path_for(&[capture.into()], None);
             assert_eq!(path, Ok(format!("/a/{capture}/b")));
+        }
+    }
+
+    #[test]
+    fn whatever_is_written_makes_a_path_that_can_be_asked_for_while_it_fits() {
+        let target = compile("http://h/{x}/{x}?y={x}", &["x"]).unwrap();
+        for odd in (0..0x3000).filter_map(char::from_u32) {
+            let odd = odd.to_string();
+            let path = target.path_for(&[format!("a{odd}").into()], Some(&odd));
+            let path = http::uri::PathAndQuery::try_from(path.unwrap());
+            assert!(path.is_ok(), "{odd:?}: {path:?}");
+        }
+        // What is fixed is "//?y=" and "&".
+        for (captured, query, taken) in [
+            ("a".repeat(20_000), "q".repeat(LONGEST - 60_006), true),
+            ("a".repeat(20_000), "q".repeat(LONGEST - 60_005), false),
+            ("a".repeat(21_843), "q".to_owned(), false),
+            ("\u{e4}".repeat(3_600), String::new(), true),
+            ("\u{e4}".repeat(3_700), String::new(), false),
+        ] {
+            let captures = [captured.into_boxed_str()];
+            let path = target.path_for(&captures, Some(&query));
+            let uri = path.map(|it| it.parse::<http::Uri>().is_ok());
+            let expected = match taken {
+                true => Ok(true),
+                false => Err(NoSuchPath::TooLong),
+            };
+            assert_eq!(uri, expected);
+            let checked = target.check(&captures, Some(&query));
+            assert_eq!(checked.map(|()| true), expected);
         }
     }
 

@@ -246,11 +246,13 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> Proxy {
         name: RouteName::jobs(),
         shape: Arc::clone(Shape::jobs()),
         limits,
+        target: "http://localhost/".parse().expect("a URL"),
         forward_headers: Box::default(),
         batcher: batcher.clone(),
         circuit,
         observer: Arc::clone(&observer),
         idempotent,
+        target: "http://127.0.0.1/batch".parse().expect("a URL"),
         alone: None,
     };
     let routes = Routes::new([route], paths);

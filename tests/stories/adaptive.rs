@@ -1,7 +1,9 @@
 //! Section 2 of the contract: `batch.wait = "adaptive"`, which never waits for
 //! somebody who cannot come.
 
-use crate::harness::{KeepAlive, LONG_WAIT, Proxy, Request, ScriptedUpstream};
+use crate::harness::{
+    KeepAlive, LONG_WAIT, Peer, PeerUpstream, Proxy, Request, Routes, ScriptedUpstream, call, route,
+};
 
 async fn start() -> (Proxy, ScriptedUpstream) {
     let upstream = ScriptedUpstream::start().await;
@@ -120,4 +122,62 @@ async fn size_still_lets_a_batch_leave() {
     left(&proxy, 1, "size", 2).await;
     one.done().await;
     other.done().await;
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_connection_that_takes_what_is_passed_through() {
+    let elsewhere = PeerUpstream::start().await;
+    let url = elsewhere.url("/");
+    let mut upstream = ScriptedUpstream::start().await;
+    let flags = [&LONG_WAIT[..], &["--wait", "adaptive"]].concat();
+    let passthrough = [("MICROBATCH_PASSTHROUGH__URL", &*url)];
+    let proxy = Proxy::start(&upstream.url(), &flags, &passthrough).await;
+    let mut one = Peer::connect(proxy.jobs_addr).await;
+    one.write("GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await;
+    let mut wire = elsewhere.accept().await;
+    wire.head().await;
+    wire.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
+        .await;
+    one.until("a\r\n").await;
+    let asking = Asking::post(proxy.keep_alive().await, "a");
+    upstream.next().await.echo();
+    asking.done().await;
+    drop((one, wire));
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_connection_that_takes_an_answer_to_a_call_alone() {
+    const CALL: &str = r#"{"instances":[1]}"#;
+    let elsewhere = PeerUpstream::start().await;
+    let settings = route("a", "/a", "kserve-v1", "/a");
+    let alone = format!("alone_url = \"{}\"\n", elsewhere.url("/"));
+    let settings = format!("[batch]\nwait = \"adaptive\"\n{settings}{alone}");
+    let mut routes = Routes::start(&settings).await;
+    let post = async |connection: &mut KeepAlive| {
+        let answer = connection.send(call("/a", CALL)).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    };
+    // Both use the route.
+    let mut one = Peer::connect(routes.proxy.jobs_addr).await;
+    let length = CALL.len();
+    one.write(format!(
+        "POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{CALL}"
+    ))
+    .await;
+    routes.upstream.next().await.ok(r#"{"predictions":[1]}"#);
+    one.until("}").await;
+    one.write("GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await;
+    let mut wire = elsewhere.accept().await;
+    wire.head().await;
+    wire.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
+        .await;
+    one.until("a\r\n").await;
+    let mut other = routes.proxy.keep_alive().await;
+    let (upstream, asking) = (&mut routes.upstream, post(&mut other));
+    tokio::join!(asking, async {
+        upstream.next().await.ok(r#"{"predictions":[1]}"#);
+    });
+    drop((one, wire));
 }

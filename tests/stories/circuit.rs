@@ -1,6 +1,8 @@
 //! Section 5 of the contract: an upstream that fails and fails is left alone.
 
-use crate::harness::{Answer, Call, Line, Proxy, ScriptedUpstream, Signal, eventually};
+use crate::harness::{
+    Answer, Call, Line, Proxy, Routes, ScriptedUpstream, Signal, answers, call, eventually, route,
+};
 
 const JOB: &str = r#"{"id":"a"}"#;
 
@@ -274,4 +276,38 @@ async fn a_proxy_that_shuts_down_says_that_and_not_that_it_is_open() {
     call.echo();
     assert_eq!(held.answer().await.status, 200);
     assert_eq!(setup.proxy.exit_code().await, Some(0));
+}
+
+#[tokio::test]
+async fn no_caller_opens_it_by_a_path_that_is_too_long_to_ask_for() {
+    let settings = [
+        "[circuit]\nfailures = 1\n[retry]\nmax_attempts = 1\n",
+        &route("a", "/v1/{model}", "kserve-v1", &"/{model}".repeat(7)),
+        &route("b", "/b/{x}", "jobs", &"/{x}".repeat(3)),
+    ];
+    let mut routes = Routes::start(&settings.concat()).await;
+    for (path, body, told) in [
+        // A head has 16 KB.
+        (
+            format!("/v1/{}", "m".repeat(12_000)),
+            r#"{"instances":[1]}"#,
+            "/error",
+        ),
+        // As it is encoded.
+        (format!("/b/{}", "^".repeat(12_000)), JOB, "/detail"),
+    ] {
+        let answer = routes.proxy.send(call(&path, body)).await;
+        assert_eq!(answer.status, 400, "{answer:?}");
+        let told = answer.json().pointer(told).cloned();
+        let told = told.unwrap_or_default().to_string();
+        assert!(told.contains("longer than"), "{answer:?}");
+    }
+    for (path, body, answer) in [
+        ("/v1/m", r#"{"instances":[1]}"#, r#"{"predictions":[1]}"#),
+        ("/b/m", JOB, r#"[{"id":"a"}]"#),
+    ] {
+        let callers = routes.queue(path, &[body]).await;
+        routes.flushed().await.ok(answer);
+        assert_eq!(answers(callers).await[0].status, 200);
+    }
 }

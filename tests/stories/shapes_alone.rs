@@ -11,7 +11,7 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use serde_json::value::RawValue;
+use serde_json::Value;
 
 use crate::harness::{Caller, RawClient, Request, Routes, answers, call};
 
@@ -38,6 +38,10 @@ async fn what_can_not_be_merged_goes_alone() {
         (
             "type",
             typed("application/json").header("content-type", "application/json"),
+        ),
+        (
+            "type",
+            call(PATH, CALL).header("accept", "text/event-stream"),
         ),
         (
             "encoding",
@@ -70,6 +74,30 @@ async fn what_can_not_be_merged_goes_alone() {
         assert_eq!(answer.header("set-cookie"), "c=d");
         assert_eq!(answer.header("x-batch-id"), "");
     }
+}
+
+#[tokio::test]
+async fn what_takes_json_among_others_is_merged_and_a_sink_asks_nobody() {
+    let sink = crate::harness::route("b", "/events", "ndjson", "/sink");
+    let mut routes = kserve(&sink).await;
+    let taken = [
+        "application/json, text/event-stream",
+        "application/vnd.x+json",
+        "text/html, */*;q=0.1",
+    ];
+    let mut callers = Vec::new();
+    for accept in taken {
+        let request = call(PATH, CALL).header("accept", accept);
+        callers.push(routes.queue_one(request).await);
+    }
+    routes.flushed().await.ok(r#"{"predictions":[1,2,3]}"#);
+    for answer in answers(callers).await {
+        assert_eq!(answer.header("x-batch-size"), "3", "{answer:?}");
+    }
+    let request = call("/events", "{}").header("accept", "text/event-stream");
+    let caller = routes.queue_one(request).await;
+    routes.flushed().await.ok("");
+    assert_eq!(caller.answer().await.status, 204);
 }
 
 #[tokio::test]
@@ -121,11 +149,11 @@ async fn a_page_of_another_origin_reaches_no_route() {
     assert!(routes.upstream.arrived().is_none());
 }
 
-/// What an upstream of that form answers: the instances, where the body is JSON by the
-/// grammar (RFC 8259), which has lone surrogates.
+/// What an upstream of that form answers: the instances, where the body is what a strict
+/// parser takes.
 fn predicted(body: &Bytes) -> Option<String> {
-    let body: HashMap<String, Box<RawValue>> = serde_json::from_slice(body).ok()?;
-    let instances = body.get("instances")?.get();
+    let body: HashMap<String, Value> = serde_json::from_slice(body).ok()?;
+    let instances = body.get("instances")?;
     Some(format!(r#"{{"predictions":{instances}}}"#))
 }
 
@@ -137,7 +165,7 @@ async fn what_one_caller_writes_reaches_no_other() {
         "[".repeat(200),
         "]".repeat(200)
     );
-    let nasty: [&[u8]; 14] = [
+    let nasty: [&[u8]; 15] = [
         br#"{"instances":[1],"instances":[2]}"#,
         br#"{"instances":[1],"Instances":[2]}"#,
         br#"{"instances":[1],"inst\u0061nces":[2]}"#,
@@ -145,6 +173,7 @@ async fn what_one_caller_writes_reaches_no_other() {
         br#"{"instances":[1,]}"#,
         br#"{"instances":[1]}{"instances":[2]}"#,
         br#"{"instances":["\ud800"]}"#,
+        br#"{"instances":[1e999]}"#,
         br#"{"instances":["\u0000","\"],[\""]}"#,
         b"\xef\xbb\xbf{\"instances\":[1]}",
         b"{\"instances\":[\"\xff\"]}",

@@ -147,7 +147,7 @@ async fn a_store_without_room_is_waited_for() {
         assert!(flags.is_empty() || results(&submitted.stdout).is_sorted());
         echo.had_each_once(40);
         let metrics = proxy.admin("GET", "/metrics").await;
-        let none = "microbatch_later_jobs{state=\"done\"} 0";
+        let none = "microbatch_later_jobs{route=\"jobs\",state=\"done\"} 0";
         assert!(metrics.text().contains(none), "each result is acknowledged");
     }
 }

@@ -220,7 +220,7 @@ impl From<&ForwardError> for Problem {
                 )
                 .retry_after(super::OVERLOADED_RETRY_AFTER);
             }
-            ForwardError::NoSuchPath(_) => return Self::dot_segment(),
+            ForwardError::NoSuchPath(why) => return Self::no_such_path(*why),
             ForwardError::CallerSilent => return Self::read_timeout(),
             ForwardError::CallerBroke => return Self::unreadable_body(),
             ForwardError::Closed => Failure::GivenUp { sent: false },

@@ -197,17 +197,24 @@ fn malformed(last: Option<&Failures>) -> Reason {
 
 fn instead_of_results(cause: &str) -> Reason {
     let is = |instead| cause == NotResults::NotAnArray(instead).to_string();
-    let (setting, then) = if is(Instead::Wrapped) {
-        (None, "have it answer with that array alone")
-    } else if is(Instead::Markup) {
+    // Where the shape has results elsewhere.
+    let elsewhere = cause.starts_with("no array at ");
+    let (setting, then) = if cause.ends_with(&Instead::Markup.to_string()) {
         let then = "check that `upstream.url` is where batches are taken, and not a page";
         (Some("upstream.url"), then)
+    } else if elsewhere {
+        let then = "set `shape.results` to where its results are";
+        (Some("shape.results"), then)
+    } else if is(Instead::Wrapped) {
+        let then = "have it answer with that array alone, or set `shape.results` to where it is";
+        (Some("shape.results"), then)
     } else {
         let then = "have it answer with an array of objects, each with the `id` of its job, or set \
-                    `upstream.results = \"none\"` if it gives no results";
+                    `shape.results = \"none\"` if it gives no results";
         (Some("shape.results"), then)
     };
-    let text = format!("the upstream's answer is {}; {then}", quoted(cause));
+    let has = if elsewhere { "has" } else { "is" };
+    let text = format!("the upstream's answer {has} {}; {then}", quoted(cause));
     Reason::new(setting, text)
 }
 

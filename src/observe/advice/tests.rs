@@ -235,8 +235,28 @@ fn failing() -> Vec<(Figures, String, Option<&'static str>)> {
                 answer(200, ""),
             )),
             NOTHING,
-            "`upstream-malformed`: the upstream's answer is not an array but an object with an array in it: the results must be the whole answer; have it answer with that array alone.",
-            None,
+            "`upstream-malformed`: the upstream's answer is not an array but an object with an array in it: the results must be the whole answer; have it answer with that array alone, or set `shape.results` to where it is.",
+            Some("shape.results"),
+        ),
+        (
+            all(failure(
+                UpstreamMalformed,
+                "no array at /predictions: the answer is an object",
+                answer(200, ""),
+            )),
+            NOTHING,
+            "`upstream-malformed`: the upstream's answer has no array at /predictions: the answer is an object; set `shape.results` to where its results are.",
+            Some("shape.results"),
+        ),
+        (
+            all(failure(
+                UpstreamMalformed,
+                "no array at /predictions: the answer is HTML or XML",
+                answer(200, ""),
+            )),
+            NOTHING,
+            "`upstream-malformed`: the upstream's answer has no array at /predictions: the answer is HTML or XML; check that `upstream.url` is where batches are taken, and not a page.",
+            Some("upstream.url"),
         ),
         (
             all(failure(
@@ -245,7 +265,7 @@ fn failing() -> Vec<(Figures, String, Option<&'static str>)> {
                 answer(200, ""),
             )),
             NOTHING,
-            "`upstream-malformed`: the upstream's answer is not an array but an object; have it answer with an array of objects, each with the `id` of its job, or set `upstream.results = \"none\"` if it gives no results.",
+            "`upstream-malformed`: the upstream's answer is not an array but an object; have it answer with an array of objects, each with the `id` of its job, or set `shape.results = \"none\"` if it gives no results.",
             Some("shape.results"),
         ),
         (

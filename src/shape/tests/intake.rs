@@ -216,6 +216,22 @@ fn what_is_too_large_or_too_deep_goes_alone() {
 }
 
 #[test]
+fn what_strict_parsers_refuse_goes_alone_but_for_jobs() {
+    for value in ["\"\\ud800\"", "{\"\\udc00\":1}", "1e999"] {
+        let odd = Err(NotMerged::Alone(Why::Form));
+        assert_eq!(items(&shape("call = 'item'"), value), odd, "{value}");
+        for body in [
+            format!(r#"{{"a":{{"b":[1,{value}]}}}}"#),
+            format!(r#"{{"a":{{"b":[1]}},"c":{value}}}"#),
+        ] {
+            assert_eq!(items(&shape(LIST), &body), odd, "{body}");
+        }
+        let job = format!(r#"{{"id":1,"body":{value}}}"#);
+        assert_eq!(items(Shape::jobs(), &job), Ok(vec![job.clone()]));
+    }
+}
+
+#[test]
 fn types_that_are_not_accepted_go_alone() {
     let events = shape("like = 'cloudevents'");
     let any = shape("like = 'ndjson'");
