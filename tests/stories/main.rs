@@ -61,6 +61,7 @@ mod splits;
 
 // Sections 9 and 10: routes and shapes.
 mod routes;
+mod set_ups;
 mod shapes;
 mod shapes_alone;
 mod shapes_later;
