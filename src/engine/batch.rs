@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::frame;
 use super::outcome::JobResult;
-use crate::batcher;
+use crate::batcher::{self, Keys};
 use crate::job::Job;
 use crate::resilience::size::Size;
 use crate::shape::{Call, Shape};
@@ -18,18 +18,22 @@ pub(super) type Slot = batcher::Slot<Job, JobResult>;
 
 /// What the batcher is told of a job in this shape that stays until `deadline`.
 pub fn options(shape: &Shape, job: &Job, deadline: Instant) -> batcher::Options {
-    let call = job.call();
-    let (mut options, mut bytes) = (batcher::Options::default(), job.raw().len());
-    if shape.keeps_apart() {
-        options = options.keys(call.keys());
-    }
-    if let Some(frame) = frame::of(shape, job) {
-        bytes += frame.as_bytes().len();
-        options = options.frame(frame);
-    }
-    let options = options.weight(call.count()).bytes(bytes);
-    let options = options.bytes_in_batch(shape.call_bytes(call));
-    options.deadline(deadline)
+    let (call, frame) = (job.call(), frame::of(shape, job));
+    let bytes = frame.as_ref().map_or(0, |frame| frame.as_bytes().len());
+    let options = batcher::Options {
+        keys: match (shape.keeps_apart(), call.id()) {
+            (false, _) => Keys::NONE,
+            // Most calls have one item.
+            (true, Some(id)) => Keys::one(id.fingerprint()),
+            (true, None) => call.keys().collect(),
+        },
+        bytes: job.raw().len() + bytes,
+        bytes_in_batch: Some(shape.call_bytes(call)),
+        frame,
+        deadline: Some(deadline),
+        ..batcher::Options::default()
+    };
+    options.weight(call.count())
 }
 
 /// The jobs of a batch.

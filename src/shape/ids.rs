@@ -22,10 +22,13 @@ pub(super) enum WireIds<'a> {
 impl<'a> WireIds<'a> {
     /// The items' own, where those are `shown` to the upstream.
     pub fn own(calls: impl Iterator<Item = &'a Call>, shown: bool) -> Self {
-        let items = calls.flat_map(Call::items);
-        let ids = items.map(|item| item.id.as_ref().map(|(id, _)| id).filter(|_| shown));
+        let mut ids = Vec::with_capacity(calls.size_hint().0);
+        for call in calls {
+            let items = call.items().iter();
+            ids.extend(items.map(|item| item.id.as_ref().map(|(id, _)| id).filter(|_| shown)));
+        }
         Self::Own(Index {
-            ids: ids.collect(),
+            ids,
             next: 0,
             by_id: None,
         })

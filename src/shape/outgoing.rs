@@ -58,7 +58,10 @@ impl Shape {
 
     /// The most bytes that a call adds to a batch.
     pub fn call_bytes(&self, call: &Call) -> usize {
-        self.bytes(call, usize::MAX)
+        match &call.items {
+            Items::Whole(item) if self.has_plain_items => item.span.len() + self.join.len(),
+            _ => self.bytes(call, usize::MAX),
+        }
     }
 
     /// The most bytes that a batch has besides what its calls add, whose frame is that of
