@@ -30,8 +30,8 @@ pub enum BrokenOff {
 }
 
 /// See the module.
-pub struct ForwardedBody {
-    body: Incoming,
+pub struct ForwardedBody<B = Incoming> {
+    body: B,
     /// The longest the upstream may be waited for.
     silence: Duration,
     /// Runs while it is waited for.
@@ -41,8 +41,8 @@ pub struct ForwardedBody {
     _place: Option<Place>,
 }
 
-impl ForwardedBody {
-    pub(super) fn new(body: Incoming, silence: Duration, place: Place) -> Self {
+impl<B> ForwardedBody<B> {
+    pub(super) fn new(body: B, silence: Duration, place: Place) -> Self {
         Self {
             body,
             silence,
@@ -54,7 +54,7 @@ impl ForwardedBody {
     }
 
     /// The body of 101, whose place the tunnel has.
-    pub(super) fn before_tunnel(body: Incoming) -> Self {
+    pub(super) fn before_tunnel(body: B) -> Self {
         Self {
             body,
             silence: Duration::MAX,
@@ -77,7 +77,7 @@ impl ForwardedBody {
     }
 }
 
-impl Body for ForwardedBody {
+impl<B: Body<Data = Bytes, Error = hyper::Error> + Unpin> Body for ForwardedBody<B> {
     type Data = Bytes;
     type Error = BrokenOff;
 
@@ -104,8 +104,57 @@ impl Body for ForwardedBody {
     }
 }
 
-impl std::fmt::Debug for ForwardedBody {
+impl<B> std::fmt::Debug for ForwardedBody<B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ForwardedBody").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use tokio::sync::mpsc;
+    use tokio::time::sleep;
+
+    use super::super::places::Places;
+    use super::*;
+
+    /// A body of what is sent into it.
+    struct Sent(mpsc::Receiver<Bytes>);
+
+    impl Body for Sent {
+        type Data = Bytes;
+        type Error = hyper::Error;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+            let piece = self.0.poll_recv(context);
+            piece.map(|piece| piece.map(|it| Ok(Frame::data(it))))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_may_be_silent_for_its_time_again_and_again_while_it_is_waited_for() {
+        const SILENCE: Duration = Duration::from_secs(4);
+        let almost = SILENCE - Duration::from_millis(10);
+        let place = Places::new(1).take(SILENCE).await.unwrap();
+        let (pieces, sent) = mpsc::channel(1);
+        let mut body = ForwardedBody::new(Sent(sent), SILENCE, place);
+        for _ in 0..3 {
+            let saying = async {
+                sleep(almost).await;
+                pieces.send(Bytes::from_static(b"a")).await.unwrap();
+            };
+            let (frame, ()) = tokio::join!(body.frame(), saying);
+            assert!(frame.unwrap().is_ok());
+            // How long its caller takes is no silence of the upstream.
+            sleep(3 * SILENCE).await;
+        }
+        let start = Instant::now();
+        let error = body.frame().await.unwrap().unwrap_err();
+        assert!(matches!(error, BrokenOff::Silent), "{error}");
+        assert_eq!(start.elapsed(), SILENCE);
     }
 }

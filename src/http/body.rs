@@ -96,8 +96,9 @@ impl<B: Body<Data = Bytes> + Unpin> Reading<B> {
     }
 
     /// What was read, with what is too much of it; what is still to come; and the charge
-    /// for the first.
-    pub fn into_parts(self) -> (Bytes, B, Charge) {
+    /// for the first. Of those that wait for room it is none any more.
+    pub fn into_parts(mut self) -> (Bytes, B, Charge) {
+        self.charge.settle();
         let begun = self.whole.unwrap_or_else(|| self.come.freeze());
         (begun, self.body, self.charge)
     }

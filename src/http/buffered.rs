@@ -234,6 +234,29 @@ impl Charge {
         self.release(less);
     }
 
+    /// Nothing of the body is to come any more, though it stays in memory: what is kept for
+    /// the first in line is for the next.
+    pub fn settle(&mut self) {
+        if self.leave() {
+            self.account.used.fetch_add(self.kept, SeqCst);
+            self.account.kept.fetch_sub(self.kept, SeqCst);
+            self.kept = 0;
+            self.account.wake_next();
+        }
+    }
+
+    /// Leaves the line; whether it was in it.
+    fn leave(&mut self) -> bool {
+        let Some(place) = self.place.take() else {
+            return false;
+        };
+        let mut line = self.account.line();
+        drop(line.wake(place));
+        line.places.remove(&place);
+        self.account.in_line.fetch_sub(1, SeqCst);
+        true
+    }
+
     /// Whether its body found no room for the piece that it has still not received.
     pub fn is_held_up(&self) -> bool {
         self.held_up
@@ -258,17 +281,12 @@ impl Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        let Some(place) = self.place else {
-            return self.release(self.bytes);
-        };
-        let mut line = self.account.line();
-        drop(line.wake(place));
-        line.places.remove(&place);
-        self.account.in_line.fetch_sub(1, SeqCst);
-        drop(line);
+        let was_in_line = self.leave();
         self.release(self.bytes);
-        // It may have been woken for room that it does not take.
-        self.account.wake_next();
+        if was_in_line {
+            // It may have been woken for room that it does not take.
+            self.account.wake_next();
+        }
     }
 }
 

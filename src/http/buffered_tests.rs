@@ -144,6 +144,35 @@ fn a_body_that_was_woken_and_given_up_wakes_the_next() {
 }
 
 #[test]
+fn what_is_all_there_and_stays_holds_up_no_other() {
+    let account = Buffered::new(300, BODY);
+    let mut bodies: Vec<_> = (0..4).map(|_| Body::of(&account)).collect();
+    let go_on = |bodies: &mut [Body]| {
+        let held = |it: &Body| it.charge.bytes;
+        let mut go_on = |it: &mut Body| held(it) < BODY && it.goes_on();
+        while bodies
+            .iter_mut()
+            .map(&mut go_on)
+            .fold(false, |any, it| any | it)
+        {}
+        let whole = |it: &&Body| held(it) == BODY;
+        bodies.iter().filter(whole).count()
+    };
+    assert_eq!(go_on(&mut bodies), 1);
+    bodies[0].charge.settle();
+    assert!(bodies[1].was_woken());
+    assert_eq!(go_on(&mut bodies[1..]), 1);
+    assert!(account.bytes() <= 300, "{}", account.bytes());
+    // There is no more room, until one is gone.
+    bodies[1].charge.settle();
+    assert_eq!(go_on(&mut bodies[2..]), 0);
+    drop(bodies.remove(0));
+    assert_eq!(go_on(&mut bodies[1..]), 1);
+    drop(bodies);
+    assert!(is_empty(&account));
+}
+
+#[test]
 fn one_body_always_comes_in_where_many_are_half_there() {
     let account = Buffered::new(500, BODY);
     let mut bodies: Vec<_> = (0..50).map(|_| Body::of(&account)).collect();

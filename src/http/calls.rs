@@ -67,7 +67,7 @@ where
     let call = match merge(route, body.clone(), &head, &captures).await {
         Ok(call) => call,
         Err(NotMerged::Alone(why)) => {
-            let _charged = reading;
+            let (_, _, _charge) = reading.into_parts();
             return alone(why, head, captures).goes(Full::new(body)).await;
         }
         Err(no_job) => return refuse(route, Problem::no_job(no_job)),

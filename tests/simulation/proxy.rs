@@ -246,6 +246,7 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> Proxy {
         name: RouteName::jobs(),
         shape: Arc::clone(Shape::jobs()),
         limits,
+        target: "http://localhost/".parse().expect("a URL"),
         forward_headers: Box::default(),
         batcher: batcher.clone(),
         circuit,

@@ -219,37 +219,148 @@ async fn what_an_upstream_fails_to_answer_is_told_in_the_routes_form() {
     assert_eq!(line.text("level"), "WARN");
 }
 
+/// A tunnel that is open, both of its ends.
+async fn tunnel(proxy: &Proxy, upstream: &PeerUpstream) -> (Peer, Peer) {
+    let mut caller = Peer::connect(proxy.jobs_addr).await;
+    caller.write(UPGRADE).await;
+    let mut wire = upstream.accept().await;
+    wire.head().await;
+    wire.write(SWITCHED).await;
+    let head = caller.head().await.to_lowercase();
+    assert!(head.contains("connection: upgrade\r\n"), "{head}");
+    (caller, wire)
+}
+
+async fn carries(caller: &mut Peer, wire: &mut Peer) {
+    caller.write("up").await;
+    wire.until("up").await;
+    wire.write("down").await;
+    caller.until("down").await;
+}
+
 #[tokio::test]
-async fn a_tunnel_has_until_the_end_of_the_drain_and_is_cut_then() {
+async fn within_the_delay_of_a_drain_all_goes_on_and_protocols_change() {
     let upstream = PeerUpstream::start().await;
-    let delay = [("MICROBATCH_SHUTDOWN__DELAY", "4s")];
-    let mut proxy = proxy(&upstream, &["--shutdown-timeout", "1s"], &delay).await;
-    let mut callers = [
-        Peer::connect(proxy.jobs_addr).await,
-        Peer::connect(proxy.jobs_addr).await,
-    ];
-    callers[0].write(UPGRADE).await;
-    let mut wires = vec![upstream.accept().await];
-    wires[0].head().await;
-    wires[0].write(SWITCHED).await;
-    callers[0].head().await;
+    let delay = [("MICROBATCH_SHUTDOWN__DELAY", "60s")];
+    let proxy = proxy(&upstream, &[], &delay).await;
+    let (mut caller, mut wire) = tunnel(&proxy, &upstream).await;
     proxy.signal(Signal::TERM);
     proxy.log.nth("draining", 1).await;
-    // Within the delay all goes on, changes of protocols too.
-    callers[1].write(UPGRADE).await;
-    wires.push(upstream.accept().await);
-    wires[1].head().await;
-    wires[1].write(SWITCHED).await;
-    let head = callers[1].head().await.to_lowercase();
-    assert!(head.contains("connection: upgrade\r\n"), "{head}");
-    for (caller, wire) in callers.iter_mut().zip(&mut wires) {
-        caller.write("up").await;
-        wire.until("up").await;
-        wire.write("down").await;
-        caller.until("down").await;
-    }
-    for end in callers.into_iter().chain(wires) {
-        end.end().await;
-    }
+    let (mut later, mut later_wire) = tunnel(&proxy, &upstream).await;
+    carries(&mut caller, &mut wire).await;
+    carries(&mut later, &mut later_wire).await;
+}
+
+#[tokio::test]
+async fn a_drain_waits_for_tunnels() {
+    let upstream = PeerUpstream::start().await;
+    let mut proxy = proxy(&upstream, &[], &[]).await;
+    let (mut caller, mut wire) = tunnel(&proxy, &upstream).await;
+    proxy.signal(Signal::TERM);
+    let addr = proxy.jobs_addr;
+    eventually("the listener to close", || async move {
+        tokio::net::TcpStream::connect(addr).await.err()
+    })
+    .await;
+    carries(&mut caller, &mut wire).await;
+    drop(wire);
+    caller.end().await;
     assert_eq!(proxy.exit_code().await, Some(0));
+}
+
+#[tokio::test]
+async fn at_the_end_of_a_drain_tunnels_are_cut() {
+    let upstream = PeerUpstream::start().await;
+    let mut proxy = proxy(&upstream, &["--shutdown-timeout", "100ms"], &[]).await;
+    let (caller, wire) = tunnel(&proxy, &upstream).await;
+    proxy.signal(Signal::TERM);
+    caller.end().await;
+    wire.end().await;
+    assert_eq!(proxy.exit_code().await, Some(0));
+}
+
+#[tokio::test]
+async fn callers_over_http2_go_alone_side_by_side() {
+    let upstream = PeerUpstream::start().await;
+    let proxy = proxy(&upstream, &[], &[]).await;
+    let connection = H2c::connect(proxy.jobs_addr).await;
+    let put = |n: &str| Request::job(n.to_owned()).to("PUT", &format!("/v1/{n}"));
+    let asking = ["a", "b"].map(|n| tokio::spawn(connection.clone().send(put(n))));
+    let mut wires = [upstream.accept().await, upstream.accept().await];
+    // The one that came last is answered first.
+    for wire in wires.iter_mut().rev() {
+        let head = wire.head().await.to_lowercase();
+        assert!(head.starts_with("put /own/"), "{head}");
+        assert!(head.contains("x-key: ours\r\n"), "{head}");
+        let name = head["put /own/".len()..][..1].to_owned();
+        wire.until(&name).await;
+        wire.write(format!(
+            "HTTP/1.1 201 Made\r\nX-Mine: {name}\r\nConnection: keep-alive\r\n\
+             Keep-Alive: timeout=9\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{name}\r\n0\r\n\r\n"
+        ))
+        .await;
+    }
+    for (asking, name) in asking.into_iter().zip(["a", "b"]) {
+        let answer = asking.await.unwrap();
+        assert_eq!((answer.status, answer.text()), (201, name));
+        assert_eq!(answer.header("x-mine"), name);
+        assert_eq!(answer.header("keep-alive"), "");
+    }
+}
+
+#[tokio::test]
+async fn what_waits_for_a_place_is_in_the_account_of_what_is_in_memory() {
+    const BODY: usize = 100_000;
+    const LIMIT: f64 = 450_000.0;
+    let upstream = PeerUpstream::start().await;
+    let env = [
+        ("MICROBATCH_ROUTES__PREDICT__UPSTREAM__MAX_ALONE", "1"),
+        ("MICROBATCH_SERVER__MAX_BUFFERED", "450000"),
+        ("MICROBATCH_UPSTREAM__MAX_RESPONSE", "100000"),
+    ];
+    let proxy = proxy(&upstream, &["--max-body", "150000"], &env).await;
+    let (caller, wire) = tunnel(&proxy, &upstream).await;
+    // No JSON, which is known when it is all there.
+    let body = "x".repeat(BODY);
+    let json = "Content-Type: application/json\r\n";
+    let mut waiting = Vec::new();
+    for _ in 0..8 {
+        let mut peer = Peer::connect(proxy.jobs_addr).await;
+        let request = request("POST /v1/a", json, &body);
+        waiting.push(tokio::spawn(async move {
+            peer.write(request).await;
+            peer
+        }));
+    }
+    let buffered = || async { Scrape::of(&proxy).await.get("buffered_bytes") };
+    eventually("as much as may be in memory", || async {
+        (buffered().await > LIMIT / 2.0).then_some(())
+    })
+    .await;
+    assert!(buffered().await <= LIMIT);
+    let scrape = Scrape::of(&proxy).await;
+    let form = "alone_total{route=\"predict\",why=\"form\"}";
+    eventually("calls that wait for a place", || async {
+        (Scrape::of(&proxy).await.get(form) >= 2.0).then_some(())
+    })
+    .await;
+    assert!(scrape.get(form) < 5.0, "{}", scrape.text);
+    // One by one they all go on.
+    drop((caller, wire));
+    for n in 0..8 {
+        let mut wire = upstream.accept().await;
+        let head = wire.head().await;
+        assert!(head.starts_with("POST /own/a"), "{n}: {head}");
+        wire.skip(BODY).await;
+        wire.write("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
+            .await;
+        wire.end().await;
+    }
+    for peer in waiting {
+        peer.await.unwrap().until("ok").await;
+    }
+    eventually("an empty account", || async {
+        (buffered().await == 0.0).then_some(())
+    })
+    .await;
 }

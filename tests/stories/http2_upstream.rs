@@ -9,12 +9,13 @@ mod frames;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{TlsAcceptor, rustls};
 
-use crate::harness::{Proxy, within};
+use crate::harness::{Caller, Proxy, Request, within};
 use frames::{CANCEL, Connection, INTERNAL_ERROR, NO_ERROR, REFUSED_STREAM};
 
 const CERTIFICATE: &[u8] = include_bytes!("../../src/upstream/unsent_tests/localhost.crt.der");
@@ -34,6 +35,10 @@ struct Upstream {
 
 impl Upstream {
     async fn start() -> Self {
+        Self::speaking(b"h2").await
+    }
+
+    async fn speaking(protocol: &[u8]) -> Self {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut config = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -44,7 +49,7 @@ impl Upstream {
                 PrivateKeyDer::try_from(KEY).unwrap(),
             )
             .unwrap();
-        config.alpn_protocols = vec![b"h2".to_vec()];
+        config.alpn_protocols = vec![protocol.to_vec()];
         let any: SocketAddr = (Ipv4Addr::LOCALHOST, 0).into();
         Self {
             listener: TcpListener::bind(any).await.unwrap(),
@@ -53,9 +58,14 @@ impl Upstream {
     }
 
     async fn accept(&self) -> Connection<TlsStream<TcpStream>> {
-        within("an HTTP/2 connection", async {
+        let connection = Connection::accept(self.accept_tls().await);
+        within("an HTTP/2 connection", connection).await
+    }
+
+    async fn accept_tls(&self) -> TlsStream<TcpStream> {
+        within("a TLS connection", async {
             let (socket, _) = self.listener.accept().await.unwrap();
-            Connection::accept(self.tls.accept(socket).await.unwrap()).await
+            self.tls.accept(socket).await.unwrap()
         })
         .await
     }
@@ -66,8 +76,10 @@ impl Upstream {
     }
 
     async fn proxy_with(&self, flags: &[&str]) -> Proxy {
-        let url = format!("https://{}/batch", self.listener.local_addr().unwrap());
+        let origin = format!("https://{}", self.listener.local_addr().unwrap());
+        let url = format!("{origin}/batch");
         let env = [
+            ("MICROBATCH_PASSTHROUGH__URL", &*origin),
             ("SSL_CERT_FILE", ROOTS),
             ("MICROBATCH_SERVER__THREADS", "1"),
             ("MICROBATCH_SHAPE__RESULTS", "none"),
@@ -198,4 +210,47 @@ async fn after_an_answer_to_another_batch_the_next_one_has_a_new_connection() {
         assert_eq!(caller.answer().await.status, 204);
         stray.closed().await;
     }
+}
+
+#[tokio::test]
+async fn what_is_passed_through_shares_a_connection() {
+    let upstream = Upstream::start().await;
+    let proxy = upstream.proxy().await;
+    let put = || Request::job("hi").to("PUT", "/other");
+    let first = Caller::spawn(proxy.jobs_addr, put());
+    let mut connection = upstream.accept().await;
+    let (one, body) = within("a request", connection.request()).await;
+    assert_eq!(body, b"hi");
+    let second = Caller::spawn(proxy.jobs_addr, put());
+    let (other, body) = within("another request", connection.request()).await;
+    assert_eq!(body, b"hi");
+    connection.answer(other).await;
+    assert_eq!(second.answer().await.text(), "[]");
+    connection.answer(one).await;
+    assert_eq!(first.answer().await.text(), "[]");
+    // What is reset was not answered.
+    let third = Caller::spawn(proxy.jobs_addr, put());
+    let (stream, _) = within("a request", connection.request()).await;
+    connection.reset(stream, CANCEL).await;
+    let answer = third.answer().await;
+    answer.problem(502, "upstream-disconnected", "unknown");
+}
+
+#[tokio::test]
+async fn what_is_passed_through_goes_over_tls_by_http1_where_nothing_else_is_spoken() {
+    let upstream = Upstream::speaking(b"http/1.1").await;
+    let proxy = upstream.proxy().await;
+    let caller = Caller::spawn(proxy.jobs_addr, Request::job("hi").to("PUT", "/other"));
+    let mut wire = upstream.accept_tls().await;
+    let mut read = Vec::new();
+    while !read.ends_with(b"\r\n\r\nhi") {
+        let more = within("a request", wire.read_buf(&mut read)).await;
+        assert!(more.unwrap() > 0, "{}", read.escape_ascii());
+    }
+    assert!(read.starts_with(b"PUT /other HTTP/1.1\r\n"));
+    wire.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        .await
+        .unwrap();
+    wire.flush().await.unwrap();
+    assert_eq!(caller.answer().await.text(), "ok");
 }

@@ -6,11 +6,15 @@
 //! | a header of `forward_headers` twice | `a_header_that_travels_is_sent_once` |
 //! | one route's outage costs another nothing | `a_route_that_is_stuck_holds_up_no_other` |
 //! | our own paths, then routes, then nothing | `the_proxys_own_paths_come_before_what_a_route_captures` |
+//! | without `upstream.url` no route `jobs` | `without_a_route_jobs_nobody_posts_jobs` |
+//! | a drain is of all routes | `a_drain_is_of_every_route_and_told_in_its_form` |
 //! | what a path captures | `nobody_walks_up_the_paths_of_an_upstream` |
 
 use std::collections::BTreeSet;
 
-use crate::harness::{Caller, Request, Routes, answers, call, route};
+use crate::harness::{
+    Caller, KeepAlive, Request, Routes, Scrape, Signal, answers, call, eventually, route,
+};
 
 const PREDICT: &str = "/v1/models/{model}";
 
@@ -198,4 +202,75 @@ async fn nobody_walks_up_the_paths_of_an_upstream() {
         sent.ok(r#"{"predictions":[1]}"#);
         assert_eq!(caller.answer().await.status, 200);
     }
+}
+
+#[tokio::test]
+async fn without_a_route_jobs_nobody_posts_jobs() {
+    let settings = route("a", "/a", "kserve-v1", "/up");
+    let mut routes = Routes::without_jobs(&settings).await;
+    let answer = routes.proxy.post(r#"{"id":1}"#).await;
+    answer.problem(404, "not-found", "no");
+    assert!(answer.text().contains("none of a route"), "{answer:?}");
+    let callers = routes.queue("/a", &[r#"{"instances":[1]}"#]).await;
+    routes.flushed().await.ok(r#"{"predictions":[1]}"#);
+    assert_eq!(answers(callers).await[0].status, 200);
+    let scrape = Scrape::of(&routes.proxy).await;
+    let (mine, others) = ("route=\"a\"", "route=\"jobs\"");
+    assert!(scrape.text.contains(mine) && !scrape.text.contains(others));
+    for path in ["/readyz", "/live", "/advice", "/config", "/"] {
+        let answer = routes.proxy.admin("GET", path).await;
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_drain_is_of_every_route_and_told_in_its_form() {
+    let settings = [
+        route("predict", "/predict", "kserve-v1", "/predict"),
+        route("rpc", "/rpc", "json-rpc", "/rpc"),
+    ];
+    let mut routes = Routes::start(&settings.concat()).await;
+    let predict = |n: u8| call("/predict", &format!(r#"{{"instances":[{n}]}}"#));
+    let rpc = call("/rpc", r#"{"jsonrpc":"2.0","id":7,"method":"m"}"#);
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        open.push(routes.proxy.keep_alive().await);
+    }
+    let waiting = [
+        routes.queue_one(predict(1)).await,
+        routes.queue_one(predict(2)).await,
+        routes.queue_one(rpc.clone()).await,
+        routes.queue_one(Request::job(r#"{"id":"a"}"#)).await,
+    ];
+    routes.proxy.signal(Signal::TERM);
+    let addr = routes.proxy.jobs_addr;
+    eventually("the listener to close", || async move {
+        tokio::net::TcpStream::connect(addr).await.err()
+    })
+    .await;
+    // What comes now is refused, by each route in the words of its callers.
+    for (connection, request, status, place) in [
+        (open.pop(), predict(3), 503, "/error"),
+        (open.pop(), rpc, 200, "/error/data/detail"),
+    ] {
+        let mut connection: KeepAlive = connection.unwrap();
+        let answer = connection.send(request).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+        let told = answer.json().pointer(place).cloned();
+        let told = told.unwrap_or_default().to_string();
+        assert!(told.contains("shutting down"), "{answer:?}");
+        assert_eq!(answer.header("connection"), "close");
+    }
+    for _ in 0..3 {
+        let call = routes.upstream.next().await;
+        match &*call.path {
+            "/predict" => call.ok(r#"{"predictions":[1,2]}"#),
+            "/rpc" => call.ok(r#"{"jsonrpc":"2.0","id":7,"result":1}"#),
+            _ => call.ok(r#"[{"id":"a"}]"#),
+        }
+    }
+    for answer in answers(waiting.into()).await {
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    assert_eq!(routes.proxy.exit_code().await, Some(0));
 }

@@ -126,3 +126,28 @@ async fn so_are_a_broken_wait_and_a_body_that_never_came() {
     assert!(answer.json()["error"].is_string());
     assert!(routes.upstream.arrived().is_none());
 }
+
+#[tokio::test]
+async fn so_is_an_open_circuit() {
+    let settings = [
+        "[circuit]\nfailures = 1\nopen_for = \"1h\"\n[retry]\nmax_attempts = 1\n",
+        &route("rpc", "/rpc", "json-rpc", "/rpc"),
+        &route("predict", "/predict", "kserve-v1", "/predict"),
+    ];
+    let mut routes = Routes::start(&settings.concat()).await;
+    for (path, body, status, place) in [
+        ("/rpc", RPC, 200, "/error/message"),
+        ("/predict", CALL, 503, "/error"),
+    ] {
+        let callers = routes.queue(path, &[body, body]).await;
+        routes.flushed().await.answer(500, &[], "");
+        answers(callers).await;
+        let refused = routes.proxy.send(call(path, body)).await;
+        assert_eq!(refused.status, status, "{refused:?}");
+        assert!(!refused.header("retry-after").is_empty());
+        let told = refused.json().pointer(place).cloned();
+        let told = told.unwrap_or_default().to_string();
+        assert!(told.contains("is left alone"), "{refused:?}");
+    }
+    assert!(routes.upstream.arrived().is_none());
+}

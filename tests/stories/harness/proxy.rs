@@ -41,8 +41,8 @@ pub fn command() -> Command {
 }
 
 impl Proxy {
-    /// Starts the proxy before `upstream_url`, with more flags and environment
-    /// variables, on ports of its own, and waits until it is ready.
+    /// Starts the proxy before `upstream_url`, if that is any, with more flags and
+    /// environment variables, on ports of its own, and waits until it is ready.
     pub async fn start(upstream_url: &str, flags: &[&str], env: &[(&str, &str)]) -> Self {
         Self::start_by(command(), upstream_url, flags, env).await
     }
@@ -65,7 +65,10 @@ impl Proxy {
         flags: &[&str],
         env: &[(&str, &str)],
     ) -> Self {
-        command.args(["serve", "--upstream", upstream_url]);
+        command.arg("serve");
+        if !upstream_url.is_empty() {
+            command.args(["--upstream", upstream_url]);
+        }
         command.args(["--log-format", "json"]);
         for (flag, value) in DEFAULTS {
             if !flags.contains(&flag) {

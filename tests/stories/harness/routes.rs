@@ -20,13 +20,29 @@ impl Routes {
     /// The same with more flags.
     pub async fn start_with(settings: &str, flags: &[&str]) -> Self {
         let upstream = ScriptedUpstream::start().await;
+        let jobs = upstream.url();
+        Self::before(upstream, &jobs, settings, flags).await
+    }
+
+    /// The same without a route `jobs`.
+    pub async fn without_jobs(settings: &str) -> Self {
+        let upstream = ScriptedUpstream::start().await;
+        Self::before(upstream, "", settings, &[]).await
+    }
+
+    async fn before(
+        upstream: ScriptedUpstream,
+        jobs: &str,
+        settings: &str,
+        flags: &[&str],
+    ) -> Self {
         let origin = format!("http://{}", upstream.addr());
         let mut file = tempfile::NamedTempFile::new().expect("a file");
         let settings = settings.replace("URL", &origin);
         file.write_all(settings.as_bytes()).expect("the settings");
         let path = file.path().to_str().expect("a path in UTF-8");
         let flags = [&["--config", path, "--max-wait", "50s"], flags].concat();
-        let proxy = Proxy::start(&upstream.url(), &flags, &[]).await;
+        let proxy = Proxy::start(jobs, &flags, &[]).await;
         Self { proxy, upstream }
     }
 
