@@ -6,6 +6,7 @@
 //! [`LONGEST`] of memory, and that no proxy of the environment stands between.
 
 pub mod advice;
+mod question;
 
 use std::error::Error;
 use std::time::Duration;
@@ -13,6 +14,9 @@ use std::time::Duration;
 use reqwest::{Client, Response, StatusCode};
 
 use crate::address::connectable;
+use crate::printable::printable;
+
+pub use question::Question;
 
 /// The longest answer that is read, in bytes; some ten times `GET /live` at its
 /// fullest.
@@ -23,6 +27,12 @@ pub const LONGEST: usize = 4 << 20;
 pub struct Asker {
     client: Client,
     base: String,
+}
+
+/// What a proxy says of a question that it has no answer to.
+#[derive(serde::Deserialize)]
+struct Problem {
+    detail: String,
 }
 
 /// Why there is no answer, and what to do.
@@ -52,6 +62,14 @@ pub enum AskError {
         url: String,
         /// The answer.
         status: StatusCode,
+    },
+    /// There is no route of that name.
+    #[error("{url}: {told}")]
+    NoRoute {
+        /// What was asked for.
+        url: String,
+        /// The proxy's own words, which name those that there are.
+        told: String,
     },
     /// Somebody answered something else.
     #[error("{url}: {cause}; is admin.listen the address of a microbatch proxy of this version?")]
@@ -98,18 +116,34 @@ impl Asker {
     /// # Errors
     ///
     /// Nobody answers in time, the status is another, or the body exceeds [`LONGEST`].
-    pub async fn body(&self, path: &str) -> Result<Vec<u8>, AskError> {
+    pub async fn body(&self, question: &Question<'_>) -> Result<Vec<u8>, AskError> {
+        let target = question.target();
         let unreachable = |error: reqwest::Error| AskError::Unreachable {
-            url: self.url(path),
+            url: self.url(&target),
             cause: root_cause(&error),
         };
-        let answer = self.get(path).await.map_err(unreachable)?;
-        if !answer.status().is_success() {
-            let (url, status) = (self.url(path), answer.status());
-            return Err(AskError::Status { url, status });
-        }
+        let answer = self.get(&target).await.map_err(unreachable)?;
+        let status = answer.status();
         let body = body_up_to(LONGEST, answer).await.map_err(unreachable)?;
-        body.ok_or_else(|| self.unknown(path, format!("more than {LONGEST} bytes")))
+        match body {
+            Some(body) if status.is_success() => Ok(body),
+            None if status.is_success() => {
+                Err(self.unknown(&target, format!("more than {LONGEST} bytes")))
+            }
+            body => Err(self.refused(question, status, &body.unwrap_or_default())),
+        }
+    }
+
+    fn refused(&self, question: &Question<'_>, status: StatusCode, body: &[u8]) -> AskError {
+        let url = self.url(&question.target());
+        let asked = question.route.is_some() && status == StatusCode::NOT_FOUND;
+        match serde_json::from_slice(body) {
+            Ok(Problem { detail }) if asked => AskError::NoRoute {
+                url,
+                told: printable(&detail).into_owned(),
+            },
+            _ => AskError::Status { url, status },
+        }
     }
 
     /// The body as JSON of that shape.
@@ -117,14 +151,17 @@ impl Asker {
     /// # Errors
     ///
     /// Those of [`Asker::body`], or it is none.
-    pub async fn json<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, AskError> {
-        let body = self.body(path).await?;
-        serde_json::from_slice(&body)
-            .map_err(|error| self.unknown(path, format!("not understood: {error}")))
+    pub async fn json<T: serde::de::DeserializeOwned>(
+        &self,
+        question: &Question<'_>,
+    ) -> Result<T, AskError> {
+        let body = self.body(question).await?;
+        let unknown = |error| self.unknown(&question.target(), format!("not understood: {error}"));
+        serde_json::from_slice(&body).map_err(unknown)
     }
 
-    fn unknown(&self, path: &str, cause: String) -> AskError {
-        let url = self.url(path);
+    fn unknown(&self, target: &str, cause: String) -> AskError {
+        let url = self.url(target);
         AskError::Unknown { url, cause }
     }
 }

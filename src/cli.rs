@@ -133,6 +133,9 @@ pub struct Advice {
     /// Print the JSON as it came
     #[arg(long)]
     pub json: bool,
+    /// Route to tell of; all of them by default
+    #[arg(long, value_name = "NAME")]
+    pub route: Option<String>,
     /// Whom to ask.
     #[command(flatten)]
     pub ask: Ask,
@@ -144,6 +147,9 @@ pub struct Top {
     /// Print one frame as text, as where the output is no terminal
     #[arg(long)]
     pub once: bool,
+    /// Route to show first; all of them together by default
+    #[arg(long, value_name = "NAME")]
+    pub route: Option<String>,
     /// Whom to ask.
     #[command(flatten)]
     pub ask: Ask,
@@ -305,7 +311,7 @@ mod tests {
                 .get_arguments()
                 .filter_map(clap::Arg::get_long)
                 .collect();
-            let own = |flag: &&str| !["json", "once"].contains(flag);
+            let own = |flag: &&str| !["json", "once", "route"].contains(flag);
             let flags: Vec<_> = flags.into_iter().filter(own).collect();
             assert_eq!(flags, ["timeout", "config", "admin-listen"], "{words}");
         }

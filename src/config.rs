@@ -58,6 +58,7 @@ pub use flags::{ADMIN, EVERY, Flags, JOBS, Locator};
 pub use mistake::{Mistake, Mistakes, Origin};
 pub use options::{KeyInfo, Options, keys};
 pub use settings::Settings;
+pub(crate) use target::redacted;
 
 use given::Given;
 use layer::Layer;
@@ -135,6 +136,8 @@ pub fn load(
     }
     let routes = routes::all(&whole.options);
     whole.mistakes.extend(routes::refused(&routes, whole.lost));
+    let passthrough = routes::refused_passthrough(&whole.options);
+    whole.mistakes.extend(passthrough);
     // What is said of the top level is of interest even where nothing goes by it yet.
     let alone = routes.is_empty().then(|| RouteOf::jobs(&whole.options));
     let each = || routes.iter().chain(&alone);

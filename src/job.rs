@@ -120,6 +120,11 @@ impl Job {
         self.more.as_ref()?.carried.as_ref()
     }
 
+    /// The bytes of its body and of what it carries.
+    pub fn bytes(&self) -> usize {
+        self.raw().len() + self.carried().map_or(0, |it| it.bytes())
+    }
+
     /// The caller's trace, where it sent a valid one.
     pub fn trace(&self) -> Option<&TraceContext> {
         self.more.as_ref()?.trace.as_deref()

@@ -80,6 +80,23 @@ pub fn deeper_than(levels: usize, json: &[u8]) -> bool {
     false
 }
 
+/// How many brackets and braces are open at the end of the beginning of a JSON text.
+pub fn open_brackets(beginning: impl Iterator<Item = u8>) -> usize {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in beginning {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    depth
+}
+
 /// The part of `body` between its outer JSON whitespace.
 pub fn trim(mut body: Bytes) -> Bytes {
     let space = |byte: &&u8| is_space(char::from(**byte));

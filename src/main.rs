@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::{CommandFactory, Parser};
 use microbatch::address::connectable;
 use microbatch::app::{App, Report, Trial, try_out};
-use microbatch::ask::{Asker, advice};
+use microbatch::ask::{Asker, Question, advice};
 use microbatch::cli::{self, Ask, Cli, Command, Submit, Top, Try};
 use microbatch::config::{self, Flags, Loaded, Mistakes, NeedUpstream, Options};
 use microbatch::printable::printable_json;
@@ -101,9 +101,10 @@ async fn run(command: Command) -> anyhow::Result<End> {
         Command::Advice(given) => {
             let asker = asker(&given.ask)?;
             let said = if given.json {
-                printable_json(&asker.body(advice::ADVICE).await?)
+                let question = Question::of(advice::ADVICE, given.route.as_deref());
+                printable_json(&asker.body(&question).await?)
             } else {
-                advice::advice(&asker).await?
+                advice::advice(&asker, given.route.as_deref()).await?
             };
             io::stdout().write_all(said.as_bytes())?;
         }
@@ -125,9 +126,10 @@ async fn top(given: &Top) -> anyhow::Result<()> {
 
     let asker = asker(&given.ask)?;
     if given.once || !io::stdout().is_terminal() {
-        io::stdout().write_all(once(&asker).await?.as_bytes())?;
+        let frame = once(&asker, given.route.as_deref()).await?;
+        io::stdout().write_all(frame.as_bytes())?;
     } else {
-        watch(&asker).await?;
+        watch(&asker, given.route.clone()).await?;
     }
     Ok(())
 }

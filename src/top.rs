@@ -43,13 +43,13 @@ pub use screen::watch;
 /// Columns of a frame that is printed as text, and more rows than any frame has.
 const PRINTED: Rect = Rect::new(0, 0, 100, 120);
 
-/// One frame as plain text.
+/// One frame as plain text, of all routes or of one.
 ///
 /// # Errors
 ///
 /// The proxy cannot be asked.
-pub async fn once(asker: &Asker) -> Result<String, AskError> {
-    let history = History::new(Live::ask(asker, None).await?);
+pub async fn once(asker: &Asker, route: Option<&str>) -> Result<String, AskError> {
+    let history = History::new(Live::ask(asker, route, None).await?);
     let mut cells = ratatui::buffer::Buffer::empty(PRINTED);
     draw(&View::of(&history), Look::printed(), PRINTED, &mut cells);
     Ok(plain(&cells))

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 use crate::callers::Callers;
+use crate::contender::{Contender, over};
 use crate::median;
 use crate::process::Server;
 use crate::wrk::{Load, drive};
@@ -43,35 +44,6 @@ fn at_most(measure: &str, figure: f64, unit: &str, most: f64) {
     );
 }
 
-/// One of those that are compared: µs of CPU per request, and requests per second.
-struct Contender {
-    name: &'static str,
-    server: Server,
-    cpu: Vec<f64>,
-    rate: Vec<f64>,
-}
-
-impl Contender {
-    fn new(name: &'static str, server: Server) -> Self {
-        let (cpu, rate) = (Vec::new(), Vec::new());
-        Self {
-            name,
-            server,
-            cpu,
-            rate,
-        }
-    }
-
-    fn round(&mut self, load: Load) -> Result<()> {
-        let before = self.server.cpu()?;
-        let run = drive(&self.server.address, load)?;
-        let took = self.server.cpu()? - before;
-        self.cpu.push(took.as_secs_f64() * 1e6 / run.requests);
-        self.rate.push(run.rate());
-        Ok(())
-    }
-}
-
 fn compare(callers: usize, rounds: usize, seconds: u32) -> Result<()> {
     let upstream = Server::of_ours("upstream")?;
     let folder = tempfile::tempdir()?;
@@ -97,11 +69,6 @@ fn compare(callers: usize, rounds: usize, seconds: u32) -> Result<()> {
             it.name
         );
     }
-    // Of each round, so that what slows the machine for a while slows both.
-    let over = |of: &Contender, to: &Contender, figure: fn(&Contender) -> &[f64]| {
-        let pairs = figure(of).iter().zip(figure(to));
-        median(pairs.map(|(a, b)| a / b).collect())
-    };
     let [floor, proxy, single, nginx @ ..] = &contenders[..] else {
         unreachable!("three at least");
     };

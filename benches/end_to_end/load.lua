@@ -1,6 +1,7 @@
 -- The load, for wrk: jobs with ids of their own, made before the clock starts.
 -- Arguments: the bytes of a job's body, how many different jobs, the path, the
--- longest pause of a caller between two jobs in milliseconds.
+-- longest pause of a caller between two jobs in milliseconds, the job with #n for its
+-- number and #x for its bytes.
 
 local jobs = {}
 local last = 0
@@ -16,7 +17,7 @@ function init(args)
    local headers = { ["Content-Type"] = "application/json" }
    local body = string.rep("x", bytes)
    for i = 1, count do
-      local job = '{"id":"' .. i .. '","body":"' .. body .. '"}'
+      local job = args[5]:gsub("#n", i):gsub("#x", body)
       jobs[i] = wrk.format("POST", path, headers, job)
    end
    longest_pause = tonumber(args[4])

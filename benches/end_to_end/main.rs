@@ -17,8 +17,15 @@
 //!
 //! counts instructions instead of time, which repeats to a percent on any machine:
 //! see [`instructions`]. It takes valgrind too.
+//!
+//! ```sh
+//! cargo bench --bench end_to_end -- --shape kserve-v1 --shape openai-embeddings
+//! ```
+//!
+//! measures routes of these shapes beside nginx: see [`shapes`].
 
 mod callers;
+mod contender;
 mod costs;
 mod counter;
 mod goals;
@@ -27,6 +34,8 @@ mod later;
 mod plot;
 mod process;
 mod servers;
+mod service;
+mod shapes;
 mod wrk;
 
 use std::path::PathBuf;
@@ -58,6 +67,9 @@ struct Options {
     /// How many jobs wait then.
     #[arg(long, default_value_t = 1_000_000)]
     backlog: usize,
+    /// Measures a route of this shape beside nginx, and nothing else; any number of times.
+    #[arg(long, value_name = "NAME")]
+    shape: Vec<service::Service>,
     /// Said by cargo.
     #[arg(long, hide = true)]
     bench: bool,
@@ -67,6 +79,7 @@ fn main() -> Result<()> {
     match std::env::args().nth(1).as_deref() {
         Some("floor") => match servers::floor()? {},
         Some("upstream") => match servers::upstream()? {},
+        Some("service") => match service::serve()? {},
         _ => {}
     }
     let options = Options::parse();
@@ -76,6 +89,9 @@ fn main() -> Result<()> {
     callers::allow_many_files()?;
     if options.later {
         return later::measure(options.backlog, options.seconds);
+    }
+    if !options.shape.is_empty() {
+        return shapes::measure(&options.shape, options.rounds, options.seconds);
     }
     goals::measure(options.rounds, options.seconds)?;
     if !options.goals_only {

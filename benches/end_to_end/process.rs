@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use crate::counter::Counter;
+use crate::service::Service;
 
 /// The release binary.
 const PRODUCT: &str = env!("CARGO_BIN_EXE_microbatch");
@@ -36,6 +37,13 @@ impl Server {
     /// This executable, as the floor or as the upstream: it prints its address.
     pub fn of_ours(role: &str) -> Result<Self> {
         Self::that_prints(Command::new(std::env::current_exe()?).arg(role))
+    }
+
+    /// This executable, as a service that answers with results of so many numbers.
+    pub fn service(service: Service, numbers: usize) -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        let command = command.args(["service", service.name()]);
+        Self::that_prints(command.arg(numbers.to_string()))
     }
 
     /// The floor with one thread, its instructions to be counted.

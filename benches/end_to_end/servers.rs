@@ -42,12 +42,12 @@ async fn echo(body: Bytes) -> Response {
     json(body)
 }
 
-fn json(body: Bytes) -> Response {
+pub fn json(body: Bytes) -> Response {
     ([(CONTENT_TYPE, "application/json")], body).into_response()
 }
 
 /// Serves with what `axum::serve` and `tokio::main` give everybody, and says where.
-fn serve(router: Router) -> anyhow::Result<Infallible> {
+pub fn serve(router: Router) -> anyhow::Result<Infallible> {
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;

@@ -14,6 +14,8 @@ pub struct Load {
     /// The bytes of a job's body.
     pub bytes: usize,
     pub path: &'static str,
+    /// What is posted: `#n` stands for a number of its own, `#x` for the bytes.
+    pub call: &'static str,
     /// The longest pause of a caller between two jobs, in milliseconds.
     pub pause: u32,
 }
@@ -25,6 +27,7 @@ impl Load {
             seconds,
             bytes: 60,
             path: "/jobs",
+            call: r##"{"id":"#n","body":"#x"}"##,
             pause: 0,
         }
     }
@@ -66,7 +69,7 @@ pub fn drive(address: &str, load: Load) -> Result<Run> {
         .arg(script.path())
         .arg(format!("http://{address}"))
         .args(["--", &load.bytes.to_string(), &jobs.to_string(), load.path])
-        .arg(load.pause.to_string())
+        .args([&load.pause.to_string(), load.call])
         .output()
         .context("wrk can't be run; Debian has it in the package wrk")?;
     let text = String::from_utf8_lossy(&output.stdout);

@@ -17,8 +17,8 @@ use crate::config::Settings;
 use crate::engine::Phase;
 use crate::forward::Forwarder;
 use crate::http::{
-    Admin, Batchers, Buffered, Caller, HostNames, Jobs, JobsInner, Lane, Operator, Watched,
-    admin_router, jobs_router,
+    Admin, Batchers, Buffered, Caller, Connected, HostNames, Jobs, JobsInner, Lane, Operator,
+    Watched, admin_router, jobs_router,
 };
 use crate::later::Later;
 use crate::later::memory::Memory;
@@ -115,19 +115,23 @@ impl Proxy {
             let lane = Lane::new(routes.clone(), later.clone(), jobs.timing);
             later.start(Arc::new(lane));
         }
+        let passthrough = clients.passthrough;
+        let passthrough =
+            passthrough.map(|it| it.told_in(observer.throttle(Forwarder::LINES), None));
         let of_routes = routes.all().iter().filter_map(|route| route.alone.clone());
-        let forwarders = of_routes.chain(clients.passthrough.clone()).collect();
+        let forwarders = of_routes.chain(passthrough.clone()).collect();
         let jobs = Jobs::from(JobsInner {
             routes: routes.clone(),
             hosts: jobs.hosts,
             buffered: Buffered::new(jobs.max_buffered, jobs.max_body),
+            connected: Connected::default(),
             max_body: jobs.max_body,
             request_timeout: jobs.request_timeout,
             read_timeout: jobs.read_timeout,
             timing: jobs.timing,
             phase: current,
             later: later.clone(),
-            passthrough: clients.passthrough,
+            passthrough,
         });
         let watched = routes.all().iter().zip(shown);
         let watched = watched.map(|(route, (limits, advice))| Watched {
@@ -146,6 +150,7 @@ impl Proxy {
                 settings: admin.settings,
                 later: later.clone(),
                 buffered: Arc::clone(&jobs.buffered),
+                connected: jobs.connected.clone(),
             }),
             hosts: admin.hosts,
         });

@@ -67,6 +67,11 @@ pub(super) fn route(
         let engine = Arc::clone(&engine);
         engine.process(batch)
     });
+    let told = |it: Forwarder| {
+        let lines = observer.throttle(Forwarder::LINES);
+        it.told_in(lines, Some(observer.route()))
+    };
+    let alone = clients.alone.map(told);
     Route {
         name: settings.name,
         shape: settings.shape,
@@ -77,6 +82,6 @@ pub(super) fn route(
         circuit,
         observer,
         idempotent,
-        alone: clients.alone,
+        alone,
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Deserializer};
 
-use super::{AskError, Asker};
+use super::{AskError, Asker, Question};
 use crate::printable::printable;
 
 /// The path of the advice.
@@ -46,13 +46,13 @@ fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> 
     Ok(printable(&text).into_owned())
 }
 
-/// What limits the proxy, a sentence a line, each after its kind.
+/// What limits the proxy, or one of its routes, a sentence a line, each after its kind.
 ///
 /// # Errors
 ///
 /// The proxy cannot be asked.
-pub async fn advice(asker: &Asker) -> Result<String, AskError> {
-    let advice: Vec<Advice> = asker.json(ADVICE).await?;
+pub async fn advice(asker: &Asker, route: Option<&str>) -> Result<String, AskError> {
+    let advice: Vec<Advice> = asker.json(&Question::of(ADVICE, route)).await?;
     Ok(lines(&advice))
 }
 

@@ -73,7 +73,13 @@ const REFUSED: &[(&[&str], &str)] = &[
         "it frames the message, which the proxy does",
     ),
     (
-        &["connection", "keep-alive", "proxy-connection", "upgrade"],
+        &[
+            "connection",
+            "http2-settings",
+            "keep-alive",
+            "proxy-connection",
+            "upgrade",
+        ],
         "it is about one connection, which the proxy keeps",
     ),
     (

@@ -117,6 +117,17 @@ pub(crate) fn refused(routes: &[RouteOf], lost: bool) -> Vec<Mistake> {
     mistakes
 }
 
+/// What is wrong with where requests go that are no route's: nothing is captured there.
+pub(crate) fn refused_passthrough(options: &Options) -> Option<Mistake> {
+    let url = &options.passthrough.url;
+    let error = Target::compile(url.get()?, &[""; 0]).err()?;
+    Some(Mistake {
+        origin: url.origin().cloned(),
+        key: "passthrough.url".to_owned(),
+        what: error.to_string(),
+    })
+}
+
 /// What is wrong with a path, beside those of the routes before it.
 fn told(error: &PathError, before: &[RouteOf]) -> String {
     let PathError::Conflict { with } = error else {

@@ -65,11 +65,21 @@ pub(super) async fn call(
             Ok(body) => Ok((response, Body::Results(body))),
             Err(error) if is_success => Err(Failed::within(&response, error)),
             // What can't be read says nothing against the status.
-            Err(_) => Err(refusal(response, sent, Some(Bytes::new())).await),
+            Err(_) => Err(refusal(response, sent, Read::Broken).await),
+        };
+    }
+    if sent.as_is && !is_success && sent.shape.holds_results(status) {
+        return match response.body().await {
+            // Its own answer, as it would be one of several.
+            Ok(body) if matches!(body.trim_ascii_start().first(), Some(b'{' | b'[')) => {
+                Ok((response, Body::AsItCame(body)))
+            }
+            Ok(body) => Err(refusal(response, sent, Read::Whole(body)).await),
+            Err(_) => Err(refusal(response, sent, Read::Broken).await),
         };
     }
     match is_success {
-        false => Err(refusal(response, sent, None).await),
+        false => Err(refusal(response, sent, Read::NotYet).await),
         true if sent.as_is => match response.body().await {
             Ok(body) => Ok((response, Body::AsItCame(body))),
             Err(error) => Err(Failed::within(&response, error)),
@@ -80,6 +90,14 @@ pub(super) async fn call(
             Ok((response, Body::Unwanted))
         }
     }
+}
+
+/// How much of a refusal's body was read before it was known for one.
+enum Read {
+    NotYet,
+    Whole(Bytes),
+    /// It can't be read.
+    Broken,
 }
 
 /// Reads what is left of an answer, so that its connection serves again.
@@ -155,7 +173,7 @@ impl Failed {
                 body: None,
             }),
             _ if (200..=299).contains(&status) => Failure::Malformed(status),
-            _ => return refusal(response, sent, Some(body)).await,
+            _ => return refusal(response, sent, Read::Whole(body)).await,
         };
         Self {
             answer: Some(answer.with_body(&body)),
@@ -191,7 +209,7 @@ fn seen(response: &Response) -> FailedAnswer {
 
 /// What an answer that is no success means; reads its body where the one caller may see
 /// it, unless it was `read` already.
-async fn refusal(mut response: Response, sent: Sent<'_>, read: Option<Bytes>) -> Failed {
+async fn refusal(mut response: Response, sent: Sent<'_>, read: Read) -> Failed {
     let status = response.status();
     let code = code_of_status(status, sent.members);
     let mut answer = seen(&response);
@@ -200,12 +218,12 @@ async fn refusal(mut response: Response, sent: Sent<'_>, read: Option<Bytes>) ->
         true => usize::MAX,
         false => MAX_PASSTHROUGH,
     };
-    let is_read = read.is_some();
+    let is_read = !matches!(read, Read::NotYet);
     let body = match read {
-        Some(body) => Some(body).filter(|it| it.len() <= most),
+        Read::Whole(body) => Some(body).filter(|it| it.len() <= most),
         // Without a readable body the caller gets a problem with the status.
-        None if headers.is_some() => response.body_up_to(most).await.ok(),
-        None => None,
+        Read::NotYet if headers.is_some() => response.body_up_to(most).await.ok(),
+        Read::NotYet | Read::Broken => None,
     };
     if let Some(body) = &body {
         answer = answer.with_body(body);

@@ -30,7 +30,7 @@ fn written(frame: Frame<'_>, carried: Option<&Carried>) -> Option<Vec<u8>> {
     if surrounds == 0 && kinds == Kinds::default() && carried.is_none() {
         return None;
     }
-    let mut bytes = Vec::with_capacity(surrounds + 4 * size_of::<u64>());
+    let mut bytes = Vec::with_capacity(length(surrounds, carried));
     bytes.extend_from_slice(&kinds.bits().to_le_bytes());
     part(&mut bytes, before);
     part(&mut bytes, after);
@@ -54,6 +54,19 @@ fn written(frame: Frame<'_>, carried: Option<&Carried>) -> Option<Vec<u8>> {
         }
     }
     Some(bytes)
+}
+
+/// How long it gets, so that nothing is copied twice.
+fn length(surrounds: usize, carried: Option<&Carried>) -> usize {
+    const NUMBER: usize = size_of::<u64>();
+    let carried = carried.map_or(0, |it| {
+        let captures = it.captures.iter().map(|it| NUMBER + it.len());
+        let query = it.query.as_ref().map_or(0, |it| NUMBER + it.len());
+        let headers = it.headers.iter();
+        let headers = headers.map(|(name, value)| 2 * NUMBER + name.as_str().len() + value.len());
+        2 * NUMBER + captures.sum::<usize>() + query + headers.sum::<usize>()
+    });
+    size_of_val(&Kinds::default().bits()) + 2 * NUMBER + surrounds + carried
 }
 
 fn part(bytes: &mut Vec<u8>, part: &[u8]) {
@@ -112,7 +125,11 @@ mod tests {
                     after: after.as_bytes(),
                     kinds: *kinds,
                 };
-                written(frame, carried.as_ref())
+                let written = written(frame, carried.as_ref());
+                if let Some(written) = &written {
+                    assert_eq!(written.len(), written.capacity());
+                }
+                written
             };
             let told = |(before, after, kinds, carried): &(String, String, Kinds, Option<Carried>)| {
                 (before.clone(), after.clone(), *kinds, carried.clone().unwrap_or_default())

@@ -752,3 +752,20 @@ async fn the_id_of_any_item_keeps_its_call_apart() {
     }
     assert_eq!(route.seen().len(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_lone_call_is_answered_in_the_shapes_words_says_nothing_against_the_upstream() {
+    let setup = Setup {
+        failures: 1,
+        ..Setup::default()
+    };
+    let errors = r#" {"errors":[{"message":"m"}]}"#;
+    let route = with(setup, GRAPHQL, move |_: usize, _: &str| {
+        (Duration::ZERO, says(500, errors))
+    });
+    for _ in 0..2 {
+        let result = route.send(r#"{"query":"a"}"#).await.unwrap();
+        assert_eq!(told(&result.outcome), format!("500 as it came: {errors}"));
+    }
+    assert_eq!(route.proxy.circuit.state(), "closed");
+}

@@ -27,9 +27,6 @@ use super::turns::{Party, Times};
 use crate::throttle::LogThrottle;
 use crate::upstream::{DialError, Dialer, SetupError, chain, credentials};
 
-/// The most failures that are logged one by one in ten seconds.
-const MOST_LINES: u32 = 5;
-
 /// Where requests go, and what bounds them.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -53,7 +50,10 @@ pub struct Settings {
 
 /// See the module. Clones are the same one.
 #[derive(Clone, Debug)]
-pub struct Forwarder(Arc<Inner>);
+pub struct Forwarder {
+    inner: Arc<Inner>,
+    failures: Arc<Failures>,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -63,10 +63,19 @@ struct Inner {
     places: Places,
     wait: Duration,
     times: Times,
-    failures: LogThrottle,
+}
+
+/// How failures are told.
+#[derive(Debug)]
+struct Failures {
+    route: Option<Box<str>>,
+    lines: LogThrottle,
 }
 
 impl Forwarder {
+    /// The most failures that are logged one by one in [`LogThrottle::SPAN`].
+    pub const LINES: u32 = 5;
+
     /// Prepares; nothing is connected yet.
     ///
     /// # Errors
@@ -88,7 +97,7 @@ impl Forwarder {
             most: settings.max_alone,
         };
         let destination = Compiled::new(settings.to);
-        Ok(Self(Arc::new(Inner {
+        let inner = Inner {
             destination: destination.map_err(|error| SetupError::Url(error.to_string()))?,
             headers,
             clients: Clients::new(dialer, kept),
@@ -98,8 +107,25 @@ impl Forwarder {
                 caller: settings.read_timeout,
                 upstream: settings.timeout,
             },
-            failures: LogThrottle::new(MOST_LINES),
-        })))
+        };
+        let failures = Failures {
+            route: None,
+            lines: LogThrottle::new(Self::LINES),
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+            failures: Arc::new(failures),
+        })
+    }
+
+    /// The same, whose failures are told in so many lines, with the route that they are of.
+    #[must_use]
+    pub fn told_in(self, lines: LogThrottle, route: Option<&str>) -> Self {
+        let route = route.map(Box::from);
+        Self {
+            failures: Arc::new(Failures { route, lines }),
+            ..self
+        }
     }
 
     /// Passes a request on, whose path has captured so much, as its route names it; returns
@@ -116,26 +142,26 @@ impl Forwarder {
     where
         B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
-        let answer = self.0.forward(head, body, captures).await;
+        let answer = self.inner.forward(head, body, captures).await;
         if let Err(error) = &answer {
-            self.0.log(error);
+            self.failures.log(error);
         }
         answer
     }
 
     /// No more requests are passed on; those under way are.
     pub fn close(&self) {
-        self.0.places.close();
+        self.inner.places.close();
     }
 
     /// Gives up what is under way: answers break off, tunnels close.
     pub fn cut(&self) {
-        self.0.places.cut();
+        self.inner.places.cut();
     }
 
     /// Resolves when nothing is under way.
     pub async fn vacated(&self) {
-        self.0.places.vacated().await;
+        self.inner.places.vacated().await;
     }
 }
 
@@ -226,7 +252,9 @@ impl Inner {
         };
         Ok(head::of_answer(head, &length).map(|()| body))
     }
+}
 
+impl Failures {
     /// Tells the operator what the caller's problem does not.
     fn log(&self, error: &ForwardError) {
         let tells = matches!(
@@ -238,9 +266,10 @@ impl Inner {
                 | ForwardError::Timeout
                 | ForwardError::Unasked
         );
-        if tells && let Some(untold) = self.failures.admit() {
+        if tells && let Some(untold) = self.lines.admit() {
             let untold = (untold > 0).then_some(untold);
-            warn!(untold, "request not passed on: {error}");
+            let route = self.route.as_deref();
+            warn!(route, untold, "request not passed on: {error}");
         }
     }
 }

@@ -209,7 +209,10 @@ fn forwarded(
         let mut values = headers.get_all(name).iter();
         if let Some(value) = values.next() {
             let copied = HeaderValue::from_bytes(value.as_bytes());
-            all.push((name.clone(), copied.unwrap_or_else(|_| value.clone())));
+            let mut copied = copied.unwrap_or_else(|_| value.clone());
+            // Most that are forwarded are credentials.
+            copied.set_sensitive(true);
+            all.push((name.clone(), copied));
         }
         if values.next().is_some() {
             return Err(name.clone());

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use super::authority::HostNames;
 use super::buffered::Buffered;
+use super::connected::Connected;
 use crate::engine::Phase;
 use crate::forward::Forwarder;
 use crate::later::Later;
@@ -25,6 +26,8 @@ pub struct JobsInner {
     pub hosts: HostNames,
     /// What is in memory before a job is queued and after it is answered.
     pub buffered: Arc<Buffered>,
+    /// How many callers there are.
+    pub connected: Connected,
     /// The largest body, in bytes.
     pub max_body: usize,
     /// The longest a job may stay.

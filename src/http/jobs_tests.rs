@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use tokio::time::Instant;
 
-use super::super::{Buffered, Caller, HostNames, JobsInner, jobs_router};
+use super::super::{Buffered, Caller, Connected, HostNames, JobsInner, jobs_router};
 use super::*;
 use crate::engine::Phase;
 use crate::route;
@@ -18,6 +18,7 @@ fn jobs() -> Jobs {
         routes: route::tests::jobs(),
         hosts: HostNames::default(),
         buffered: Buffered::new(1_000, 100),
+        connected: Connected::default(),
         max_body: 100,
         request_timeout: Duration::from_secs(1),
         read_timeout: Duration::from_secs(1),

@@ -17,6 +17,7 @@ use super::answer::{Answer, internal};
 use super::answer_body::AnswerBody;
 use super::authority::HostNames;
 use super::calls;
+use super::connected::Connection;
 use super::context::Jobs;
 use super::forward::pass_through;
 use super::gate::Gate;
@@ -39,6 +40,7 @@ pub struct Caller {
     /// The number of the route whose calls are found without a look at the table.
     jobs: Option<usize>,
     others: Router,
+    _connected: Connection,
 }
 
 impl Caller {
@@ -49,6 +51,7 @@ impl Caller {
         Self {
             gate: Gate::of_caller(&jobs.hosts, local),
             jobs: jobs.routes.plain_jobs(),
+            _connected: jobs.connected.join(),
             senders: Arc::new(Senders::new(jobs, Arc::clone(batchers))),
             others,
         }

@@ -116,7 +116,11 @@ fn document(reading: &Reading<'_>, since: u64) -> Response {
             queue_bytes: batcher.queued_bytes,
             in_flight: batcher.in_flight,
             waiting_for_room: batcher.waiting_for_room,
-            connections: batcher.sources,
+            // Who calls several routes is a source of each.
+            connections: match one {
+                Some(_) => batcher.sources,
+                None => admin.connected.count(),
+            },
         },
         later: whole.records.as_ref().map(ForLater::of),
         seconds: whole.after(since),

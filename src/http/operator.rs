@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::Serialize;
 
 use super::buffered::Buffered;
+use super::connected::Connected;
 use crate::later::Later;
 use crate::observe::live::Recent;
 use crate::observe::{CountsByRoute, Moment, Observer, RecordBounds, Records, advice};
@@ -33,6 +34,8 @@ pub struct Admin {
     pub later: Option<Later>,
     /// What is in memory before a job is queued and after it is answered.
     pub buffered: Arc<Buffered>,
+    /// How many callers are connected.
+    pub connected: Connected,
 }
 
 impl Admin {

@@ -14,3 +14,14 @@ pub struct Carried {
     /// The headers of `forward_headers` that the caller sent, in the order of the settings.
     pub headers: Box<[(HeaderName, HeaderValue)]>,
 }
+
+impl Carried {
+    /// How many bytes it is.
+    pub fn bytes(&self) -> usize {
+        let captures = self.captures.iter().map(|it| it.len());
+        let query = self.query.as_ref().map_or(0, |it| it.len());
+        let headers = self.headers.iter();
+        let headers = headers.map(|(name, value)| name.as_str().len() + value.len());
+        captures.sum::<usize>() + query + headers.sum::<usize>()
+    }
+}

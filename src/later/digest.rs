@@ -16,6 +16,7 @@ pub(super) fn digest(job: &Job, stream: Option<&StreamName>) -> [u8; 32] {
     } = job.carried().map_or(&nothing, |it| it);
     let mut parts = Parts(Sha256::new());
     parts.part(job.raw());
+    parts.optional(job.call().content_type());
     parts.optional(stream.map(StreamName::as_str));
     parts.optional(query.as_deref());
     parts.count(captures.len());

@@ -1,5 +1,7 @@
 //! A call that was read: its body as it came, and where in it the items stand.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::kinds::Kinds;
@@ -35,8 +37,8 @@ pub(super) struct Extra {
 pub(super) enum Items {
     /// The whole body.
     Whole(Item),
-    /// In a list, or in the place of one.
-    List(Box<List>),
+    /// In a list, or in the place of one. Clones share it.
+    List(Arc<List>),
 }
 
 /// A list of items, and what surrounds it.

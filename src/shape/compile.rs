@@ -123,7 +123,12 @@ impl Reading<'_> {
         let reply = self.template("reply", &keys.reply, "$result", Place::Reply);
         let templates = [&item, &batch, &reply];
         let needs_path = templates.iter().any(|it| it.has_path());
-        let flat = has_line_break(join.as_bytes()) || item.has_line_break();
+        let content_type = self.content_type();
+        let is_of_lines = content_type.to_str().is_ok_and(|it| it.contains("ndjson"));
+        let flat = is_of_lines
+            || has_line_break(join.as_bytes())
+            || item.has_line_break()
+            || !framed && batch.has_line_break();
         let error_status = self.status("error_status", keys.error_status.unwrap_or(422));
         Shape {
             item_id: match is_job {
@@ -139,9 +144,13 @@ impl Reading<'_> {
             needs_path,
             has_plain_replies: reply.is(Name::Result) && !rewrite && matching != Matching::Index,
             flat,
+            levels: match framed {
+                true => 0,
+                false => batch.levels_around(Name::Items) + item.levels_around(Name::Item),
+            },
             batch: (!framed).then_some(batch),
             join: Bytes::from(join.to_owned()),
-            content_type: self.content_type(),
+            content_type,
             accept: self.accept(),
             lone_as_is,
             matching,

@@ -118,6 +118,11 @@ fn results(shape: &Shape, wrong: &mut Mistakes) {
             "results are matched by index: set it to a JSON Pointer",
         );
     }
+    if let (true, Some(id), Some(index)) = (shape.rewrite, &shape.element.id, &shape.element.index)
+        && id.overlaps(index)
+    {
+        wrong.add("index", "it is in what id points to, or around it");
+    }
     if shape.refusal_one && !has_several(shape) {
         wrong.add(
             "refusal",

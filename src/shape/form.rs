@@ -32,6 +32,8 @@ pub struct Shape {
     pub(super) needs_path: bool,
     /// Whether line breaks in items would end something.
     pub(super) flat: bool,
+    /// How many levels deeper an item stands in the batch than by itself.
+    pub(super) levels: usize,
     /// None where the calls' own frame surrounds the items.
     pub(super) batch: Option<Template>,
     pub(super) join: Bytes,

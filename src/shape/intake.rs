@@ -8,6 +8,7 @@
 //! parsers disagree about which counts.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -90,10 +91,15 @@ impl Shape {
             });
         }
         let mut inner = None;
+        // What fits by itself is not to be too deep for an upstream in a batch.
+        let within = Limits {
+            max_depth: limits.max_depth.saturating_sub(self.levels).max(1),
+            ..limits
+        };
         let (items, kinds) = match &self.call {
             CallForm::Job => (self.job(&body, limits, &mut inner)?, Kinds::default()),
-            CallForm::Item => self.item(&body, limits)?,
-            CallForm::List(pointer) => self.list(&body, pointer, limits)?,
+            CallForm::Item => self.item(&body, within)?,
+            CallForm::List(pointer) => self.list(&body, pointer, within)?,
         };
         let extra = self.extra(request, inner);
         let call = Call {
@@ -140,6 +146,10 @@ impl Shape {
         if json::deeper_than(limits.max_depth, body) {
             let levels = limits.max_depth;
             return Err(malformed(format!("nested deeper than {levels} levels")));
+        }
+        if self.needs_body && !json::strict::takes(body) {
+            let what = "half of a surrogate pair, or a number beyond all that others can read";
+            return Err(malformed(format!("it has {what}")));
         }
         let id = match (shape, id, ids) {
             (json::Shape::Other, ..) => Err(JobError::NotAnObject),
@@ -208,7 +218,7 @@ impl Shape {
             return Err(Why::Form.into());
         }
         let place = Span::new(place);
-        Ok((Items::List(Box::new(List { place, items })), kinds))
+        Ok((Items::List(Arc::new(List { place, items })), kinds))
     }
 
     /// The item that stands there in `body`, and what it may be known by.
@@ -239,7 +249,9 @@ impl Shape {
         };
         let has_string = |it: &Pointer| {
             let found = only(item, it.tokens());
-            found.is_some_and(|at| item[at].first() == Some(&b'"'))
+            found.is_some_and(|at| {
+                item[at.clone()].first() == Some(&b'"') && at.len() > "\"\"".len()
+            })
         };
         item.first() == Some(&b'{') && pointers.iter().all(has_string)
     }

@@ -141,6 +141,9 @@ impl Replies<'_> {
         let mut from = part.start;
         for (at, with) in self.edits(call, own, n).into_iter().flatten() {
             let at = at.range();
+            if at.start < from {
+                continue;
+            }
             out.part(self.answer, start + from..start + at.start, false);
             match with {
                 With::Number(number) => out.number(number),

@@ -152,6 +152,17 @@ impl Template {
         self.pieces == [Piece::Name(name)]
     }
 
+    /// How many brackets are open where that name stands first.
+    pub fn levels_around(&self, name: Name) -> usize {
+        let before = self.pieces.iter();
+        let before = before.take_while(|it| **it != Piece::Name(name));
+        let texts = before.filter_map(|it| match it {
+            Piece::Text(text) => Some(&text[..]),
+            Piece::Name(_) => None,
+        });
+        crate::json::open_brackets(texts.flatten().copied())
+    }
+
     /// Whether it has what the path captured.
     pub fn has_path(&self) -> bool {
         self.names().any(|it| matches!(it, Name::Path(_)))

@@ -6,7 +6,7 @@ use ratatui::style::Color;
 
 use super::*;
 use crate::top::history::History;
-use crate::top::scenarios::{backlog, failing, fixed_waits, no_jobs_yet, saturated};
+use crate::top::scenarios::{backlog, failing, fixed_waits, no_jobs_yet, saturated, two_routes};
 
 const SIZES: [(u16, u16); 4] = [(60, 20), (80, 24), (120, 40), (200, 60)];
 
@@ -171,6 +171,46 @@ fn failures_are_named_and_those_that_fit_are_listed() {
             "  {\"results 0",
         ],
     );
+}
+
+#[test]
+fn of_several_routes_it_is_told_which_are_shown() {
+    for size in SIZES {
+        let frame = text(&two_routes(None), size);
+        has(
+            &frame,
+            &["microbatch 0.1.0  all 2 routes", "r next route  q quits"],
+        );
+        has(
+            &frame,
+            &["10 of up to 100", "predict: upstream-malformed  9 b"],
+        );
+        // One of them has a circuit.
+        has(&frame, &["circuit closed"]);
+        let frame = text(&two_routes(Some("predict")), size);
+        has(
+            &frame,
+            &["microbatch 0.1.0  route predict", "r next route  q quits"],
+        );
+        has(&frame, &["10 of 100", "circuit closed"]);
+        assert!(!frame.contains("predict:"), "{frame}");
+        let frame = text(&two_routes(Some("jobs")), size);
+        has(&frame, &["microbatch 0.1.0  route jobs"]);
+        assert!(!frame.contains("circuit"), "{frame}");
+        // Of a proxy with one route nothing of it is seen.
+        let mut one = two_routes(None);
+        one.live.routes.truncate(1);
+        let frame = text(&one, size);
+        assert!(!frame.contains("route"), "{frame}");
+    }
+    // The name goes before the time, and that before the keys.
+    let frame = text(&two_routes(Some("predict")), (60, 20));
+    assert!(!frame.contains("up 16 min"), "{frame}");
+    let frame = text(&two_routes(Some("predict")), (40, 20));
+    has(&frame, &["route predict"]);
+    let frame = plain(&cells(&two_routes(None), Look::printed(), (100, 120)));
+    has(&frame, &["all 2 routes  up 16 min"]);
+    assert!(!frame.contains("next"), "{frame}");
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub(super) fn failures(view: &View, look: Look, width: u16) -> Lines {
     for it in &view.failures {
         let when = ago(view.now - it.t);
         rows.push(Line::from(vec![
-            styled(look, Tone::Problem, it.outcome.clone()),
+            styled(look, Tone::Problem, of_route(it) + &it.outcome),
             format!("  {}  last {when}", how_many(it)).into(),
         ]));
         let (why, which) = (why(it), which(it));
@@ -52,6 +52,12 @@ pub(super) fn failures(view: &View, look: Look, width: u16) -> Lines {
 
 fn things(n: u64, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
+}
+
+/// Before what is said of a route beside others.
+fn of_route(it: &Failure) -> String {
+    let route = it.route.as_ref();
+    route.map(|it| format!("{it}: ")).unwrap_or_default()
 }
 
 fn how_many(it: &Failure) -> String {

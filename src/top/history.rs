@@ -38,9 +38,10 @@ impl History {
 
     /// Takes a later answer in.
     pub(super) fn take(&mut self, mut live: Live) {
-        // A restart, or a clock set back, makes what is known another story.
+        // A restart, a clock set back, or another route makes what is known another story.
         let restarted = (live.started - self.live.started).abs() > 1.0;
-        if restarted || live.now < self.live.now - AGAIN as f64 {
+        let is_set_back = live.now < self.live.now - AGAIN as f64;
+        if restarted || is_set_back || live.route != self.live.route {
             *self = Self::new(live);
             return;
         }
@@ -118,6 +119,15 @@ mod tests {
         other.started += 900.0;
         history.take(other);
         assert_eq!(history.between(0, 2000).count(), 1);
+    }
+
+    #[test]
+    fn another_route_is_another_story() {
+        let mut history = History::new(live(1000, vec![second(998, 5)]));
+        let mut other = live(1001, vec![second(1000, 1), second(1001, 1)]);
+        other.route = Some("predict".to_owned());
+        history.take(other);
+        assert_eq!(history.between(0, 2000).count(), 2);
     }
 
     #[test]

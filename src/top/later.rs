@@ -46,6 +46,9 @@ pub(super) fn later(view: &View, look: Look, width: u16) -> Lines {
         kept += &format!(", {} failed", number(there.failed));
     }
     let mut store = percent(full, 1.0);
+    if view.route.is_some() {
+        store += " by this route";
+    }
     if later.expired_unread > 0 {
         store += &format!(", {} expired unread", number(later.expired_unread));
     }

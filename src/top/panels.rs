@@ -29,11 +29,26 @@ const HALF: usize = 48;
 
 /// Two rows: who it is, and how it is.
 pub(super) fn header(view: &View, look: Look, width: u16) -> Lines {
-    let who = format!("microbatch {}", view.version);
-    let up = format!("  up {}", span(view.uptime));
+    let mut who = format!("microbatch {}", view.version);
+    let mut up = format!("  up {}", span(view.uptime));
+    let mut keys = "q quits";
+    let room = |used: &[&str]| {
+        let used = used.iter().map(|it| it.chars().count()).sum::<usize>();
+        usize::from(width).saturating_sub(used)
+    };
+    if view.routes > 1 {
+        who += &match &view.route {
+            Some(route) => format!("  route {route}"),
+            None => format!("  all {} routes", view.routes),
+        };
+        keys = "r next route  q quits";
+        let is_narrow = room(&[&who, &up, keys]) == 0;
+        if is_narrow && look.keys && room(&[&who, keys]) > 0 {
+            up.clear();
+        }
+    }
     let used = who.chars().count() + up.chars().count();
     let mut first = vec![styled(look, Tone::Title, who), up.into()];
-    let keys = "q quits";
     if look.keys && used + keys.len() < usize::from(width) {
         let blank = usize::from(width) - used - keys.len();
         first.push(" ".repeat(blank).into());
@@ -75,7 +90,12 @@ fn tone(kind: Kind) -> Tone {
 /// Eight rows: how jobs fare, then how batches do.
 pub(super) fn figures(view: &View, look: Look, width: u16) -> Lines {
     let of = |part: u64, whole: u64| format!("{part} of {whole}");
-    let size = format!("{} of {}", maybe(view.mean_size), view.limits.max_size);
+    let most = if view.is_of_several() { "up to " } else { "" };
+    let size = format!(
+        "{} of {most}{}",
+        maybe(view.mean_size),
+        view.limits.max_size
+    );
     let mut fill = view.fill.map_or(NONE.to_owned(), |fill| percent(fill, 1.0));
     let mut slots = of(view.slots, view.limits.max_in_flight);
     if view.limits.adaptive_in_flight {
@@ -218,11 +238,12 @@ pub(super) fn advice(view: &View, look: Look, width: u16, rows: Option<usize>) -
         lines.resize(rows, Line::default());
     }
     match cut {
-        true => titled(
-            look,
-            &format!("{TITLE} (all of it: microbatch advice)"),
-            lines,
-        ),
+        true => {
+            let route = view.route.iter().map(|it| format!(" --route {it}"));
+            let route: String = route.collect();
+            let title = format!("{TITLE} (all of it: microbatch advice{route})");
+            titled(look, &title, lines)
+        }
         false => titled(look, TITLE, lines),
     }
 }

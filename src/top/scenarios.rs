@@ -133,6 +133,26 @@ pub(super) fn saturated() -> History {
     History::new(live)
 }
 
+/// Two routes, of which one fails: both together, or one of them.
+pub(super) fn two_routes(route: Option<&str>) -> History {
+    let History { mut live, .. } = failing();
+    live.seconds = (980..=1000).map(|t| second(t, 40)).collect();
+    live.routes = ["jobs", "predict"].map(str::to_owned).into();
+    live.route = route.map(str::to_owned);
+    for failure in &mut live.failures {
+        failure.route = route.is_none().then(|| "predict".to_owned());
+    }
+    let settings = [
+        ("circuit.failures", "0"),
+        ("routes.predict.circuit.failures", "5"),
+    ];
+    let settings = settings.map(|(key, value)| json!({"key": key, "value": value}));
+    live.settings = serde_json::from_value(settings.into()).unwrap();
+    (live.circuit, live.ready) = ("closed".to_owned(), true);
+    (live.health, live.advice) = Default::default();
+    History::new(live)
+}
+
 /// The upstream is gone, and then the proxy too.
 pub(super) fn failing() -> History {
     let seconds = (980..=1000).map(|t| {

@@ -27,7 +27,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// More keys than anybody presses between two frames.
 const KEYS: usize = 16;
 
-/// Shows the proxy until somebody has seen enough: q, Esc, Ctrl-C, or a signal.
+/// Shows the proxy, all of its routes or one, until somebody has seen enough: q, Esc,
+/// Ctrl-C, or a signal. r goes on to the next route.
 ///
 /// An answer that fails to come is asked for again and again, but for the first:
 /// then the address is likely to be wrong.
@@ -36,18 +37,23 @@ const KEYS: usize = 16;
 ///
 /// There was no first answer, or the terminal cannot be used. It is restored in
 /// every case, a panic too.
-pub async fn watch(asker: &Asker) -> Result<(), TopError> {
-    let mut history = History::new(Live::ask(asker, None).await?);
+pub async fn watch(asker: &Asker, mut route: Option<String>) -> Result<(), TopError> {
+    let first = Live::ask(asker, route.as_deref(), None).await?;
+    let mut history = History::new(first);
     let look = Look::terminal(!no_color(std::env::var_os("NO_COLOR").as_deref()));
     let mut ends = Ends::new().map_err(TopError::Terminal)?;
     let mut screen = Screen::open().map_err(TopError::Terminal)?;
     let mut keys = keys();
-    let mut answer = pin!(next(asker, history.since()));
+    let mut answer = pin!(next(asker, PAUSE, route.clone(), history.since()));
     loop {
         screen.show(&View::of(&history), look)?;
         tokio::select! {
             key = keys.recv() => match key {
                 Some(Ok(event)) if is_end(&event) => return Ok(()),
+                Some(Ok(event)) if is_turn(&event) && history.live.routes.len() > 1 => {
+                    route = after(route.as_deref(), &history.live.routes);
+                    answer.set(next(asker, Duration::ZERO, route.clone(), None));
+                }
                 // A resize: the next frame has the new size.
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Err(TopError::Terminal(error)),
@@ -62,15 +68,34 @@ pub async fn watch(asker: &Asker) -> Result<(), TopError> {
                     }
                     Err(error) => history.lose(error.to_string()),
                 }
-                answer.set(next(asker, history.since()));
+                // What is not known yet of another route is asked for whole.
+                let is_known = history.live.routes.len() < 2 || history.live.route == route;
+                let since = history.since().filter(|_| is_known);
+                answer.set(next(asker, PAUSE, route.clone(), since));
             }
         }
     }
 }
 
-async fn next(asker: &Asker, since: Option<u64>) -> Result<Live, AskError> {
-    sleep(PAUSE).await;
-    Live::ask(asker, since).await
+async fn next(
+    asker: &Asker,
+    pause: Duration,
+    route: Option<String>,
+    since: Option<u64>,
+) -> Result<Live, AskError> {
+    sleep(pause).await;
+    Live::ask(asker, route.as_deref(), since).await
+}
+
+/// The route to show after this one: first all of them together, then each by itself.
+fn after(route: Option<&str>, routes: &[String]) -> Option<String> {
+    let at = route.and_then(|route| routes.iter().position(|it| it == route));
+    match (route, at) {
+        (None, _) => routes.first().cloned(),
+        (Some(_), Some(at)) => routes.get(at + 1).cloned(),
+        // It is gone.
+        (Some(_), None) => None,
+    }
 }
 
 /// The terminal, restored when this is dropped; `ratatui` does so on a panic.
@@ -114,6 +139,20 @@ fn keys() -> mpsc::Receiver<io::Result<Event>> {
         }
     });
     keys
+}
+
+/// Whether somebody wants to see the next route.
+fn is_turn(event: &Event) -> bool {
+    let Event::Key(KeyEvent {
+        code: KeyCode::Char('r' | 'R'),
+        modifiers,
+        kind: KeyEventKind::Press,
+        ..
+    }) = event
+    else {
+        return false;
+    };
+    !modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT)
 }
 
 fn is_end(event: &Event) -> bool {
@@ -175,6 +214,22 @@ mod tests {
         assert!(key(KeyCode::Char('c'), control));
         assert!(!key(KeyCode::Char('c'), none) && !key(KeyCode::Enter, none));
         assert!(!is_end(&Event::Resize(80, 24)));
+    }
+
+    #[test]
+    fn r_goes_from_all_routes_to_each_and_back() {
+        let turns = |modifiers| is_turn(&Event::Key(KeyEvent::new(KeyCode::Char('r'), modifiers)));
+        assert!(turns(KeyModifiers::NONE) && !turns(KeyModifiers::CONTROL));
+        assert!(!is_turn(&Event::Resize(80, 24)));
+        let routes = ["jobs".to_owned(), "predict".to_owned()];
+        let mut shown = vec![None];
+        for _ in 0..3 {
+            let next = after(shown.last().unwrap().as_deref(), &routes);
+            shown.push(next);
+        }
+        let names: Vec<_> = shown.iter().map(Option::as_deref).collect();
+        assert_eq!(names, [None, Some("jobs"), Some("predict"), None]);
+        assert_eq!(after(Some("gone"), &routes), None);
     }
 
     #[test]

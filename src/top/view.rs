@@ -24,6 +24,10 @@ pub(super) struct View {
     /// Unix time at the proxy.
     pub now: f64,
     pub ready: bool,
+    /// How many routes there are.
+    pub routes: usize,
+    /// The one of several that this is of.
+    pub route: Option<String>,
     /// The circuit's state, where there is a circuit.
     pub circuit: Option<String>,
     /// The worst that is true.
@@ -102,12 +106,14 @@ impl View {
         let fill = recent.iter().map(|it| it.fill * it.batches as f64).sum();
         let shares = Shares::of(recent.iter().copied());
         let per_second = |count: u64| count as f64 / rate_over as f64;
-        let circuit_is_off = live.setting("circuit.failures") == Some("0");
+        let circuit_is_off = live.is_set("circuit.failures", "0");
         Self {
             version: live.version.clone(),
             uptime: live.now - live.started,
             now: live.now,
             ready: live.ready,
+            routes: live.routes.len(),
+            route: live.route.clone(),
             circuit: (!circuit_is_off || live.circuit != "closed").then(|| live.circuit.clone()),
             health: live.health.clone(),
             lost: history.lost().map(str::to_owned),
@@ -160,6 +166,13 @@ impl View {
             failures: live.failures.clone(),
             advice: live.advice.clone(),
         }
+    }
+}
+
+impl View {
+    /// Whether it is of several routes, whose limits differ.
+    pub(super) fn is_of_several(&self) -> bool {
+        self.routes > 1 && self.route.is_none()
     }
 }
 

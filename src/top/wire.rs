@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer};
 
 use crate::ask::advice::{Advice, Kind};
-use crate::ask::{AskError, Asker};
+use crate::ask::{AskError, Asker, Question};
 use crate::printable::printable;
 
 /// A text of the process at that address, which does not get to move the cursor.
@@ -21,6 +21,12 @@ fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> 
 fn maybe_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
     Ok(text.map(|text| printable(&text).into_owned()))
+}
+
+/// Such texts.
+fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?.into_iter();
+    Ok(texts.map(|it| printable(&it).into_owned()).collect())
 }
 
 /// Counts by such texts.
@@ -40,6 +46,12 @@ pub(super) struct Live {
     pub now: f64,
     pub started: f64,
     pub ready: bool,
+    /// The routes that there are, where they are told.
+    #[serde(default, deserialize_with = "texts")]
+    pub routes: Vec<String>,
+    /// The one of several that this is of.
+    #[serde(default, deserialize_with = "maybe_text")]
+    pub route: Option<String>,
     #[serde(deserialize_with = "text")]
     pub circuit: String,
     #[serde(default)]
@@ -61,18 +73,39 @@ pub(super) struct Live {
 }
 
 impl Live {
-    /// Asks for everything, or for the seconds after one.
-    pub(super) async fn ask(asker: &Asker, since: Option<u64>) -> Result<Self, AskError> {
-        match since {
-            None => asker.json("/live").await,
-            Some(since) => asker.json(&format!("/live?since={since}")).await,
+    /// Asks for everything, or for the seconds after one; of all routes, or of one.
+    pub(super) async fn ask(
+        asker: &Asker,
+        route: Option<&str>,
+        since: Option<u64>,
+    ) -> Result<Self, AskError> {
+        let question = Question {
+            since,
+            ..Question::of("/live", route)
+        };
+        asker.json(&question).await
+    }
+
+    /// The routes that it tells of.
+    pub(super) fn shown(&self) -> &[String] {
+        match &self.route {
+            Some(one) => std::slice::from_ref(one),
+            None => &self.routes,
         }
     }
 
-    /// What a setting is, as TOML.
-    pub(super) fn setting(&self, key: &str) -> Option<&str> {
-        let setting = self.settings.iter().find(|it| it.key == key)?;
-        Some(&setting.value)
+    /// Whether a setting is this, as TOML, on all routes that it tells of: a route's own, or
+    /// that of the top level.
+    pub(super) fn is_set(&self, key: &str, value: &str) -> bool {
+        let find = |key: &str| self.settings.iter().find(|it| it.key == key);
+        let is = |setting: Option<&Setting>| setting.is_some_and(|it| it.value == value);
+        match self.shown() {
+            [] => is(find(key)),
+            routes => routes.iter().all(|route| {
+                let own = find(&format!("routes.{route}.{key}"));
+                is(own.or_else(|| find(key)))
+            }),
+        }
     }
 }
 
@@ -172,6 +205,9 @@ pub(super) struct Size {
 /// Batches that failed of one cause, or jobs that did so singly; the last of them.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub(super) struct Failure {
+    /// The route, where those of several stand beside each other.
+    #[serde(default, deserialize_with = "maybe_text")]
+    pub route: Option<String>,
     pub t: f64,
     #[serde(deserialize_with = "text")]
     pub outcome: String,

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::browser::{Page, has_browser};
+use crate::browser::{Page, has_browser, keep};
 use crate::harness::{Proxy, Request};
 use crate::load::{Load, SampleUpstream};
 use crate::value;
@@ -67,10 +67,7 @@ async fn jobs_for_later_are_seen_once_there_are_some() {
         page.wait_for("what holds them up", said).await;
         for width in WIDTHS {
             let png = page.picture(width).await;
-            if let Some(folder) = std::env::var_os("PICTURES") {
-                let file = std::path::Path::new(&folder).join(format!("backlog-{width}.png"));
-                std::fs::write(file, png).expect("a file");
-            }
+            keep(&format!("backlog-{width}.png"), &png);
             assert_eq!(page.eval(FITS).await, true, "{width}");
         }
         assert_eq!(page.console().await, Vec::<String>::new());

@@ -142,6 +142,13 @@ impl Page {
     }
 }
 
+/// Puts a picture into the folder that `PICTURES` names, if it is set.
+pub fn keep(name: &str, png: &[u8]) {
+    if let Some(folder) = std::env::var_os("PICTURES") {
+        std::fs::write(Path::new(&folder).join(name), png).expect("a file");
+    }
+}
+
 /// A chromedriver on a port of its own.
 async fn chromedriver() -> (Child, u16) {
     let mut command = Command::new("chromedriver");

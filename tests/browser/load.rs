@@ -35,13 +35,23 @@ impl SampleUpstream {
 /// Callers, each with a connection and a job at a time. Dropped, they leave.
 pub struct Load {
     proxy: SocketAddr,
+    path: &'static str,
     callers: JoinSet<()>,
 }
 
 impl Load {
     pub fn new(proxy: SocketAddr) -> Self {
+        Self::at(proxy, "/jobs")
+    }
+
+    /// Whose jobs are posted to another route's path.
+    pub fn at(proxy: SocketAddr, path: &'static str) -> Self {
         let callers = JoinSet::new();
-        Self { proxy, callers }
+        Self {
+            proxy,
+            path,
+            callers,
+        }
     }
 
     /// So many more, who ask without a pause.
@@ -52,14 +62,18 @@ impl Load {
     /// So many more, who rest for so long after each answer.
     pub fn paced(&mut self, count: usize, rest: impl Fn() -> Duration + Copy + Send + 'static) {
         for _ in 0..count {
-            let (proxy, caller) = (self.proxy, self.callers.len());
+            let (proxy, path, caller) = (self.proxy, self.path, self.callers.len());
             self.callers.spawn(async move {
                 let mut connection = KeepAlive::connect(proxy).await;
                 for n in 0.. {
                     let id = format!("{caller}-{n}");
                     let job = format!(r#"{{"id":"{id}","body":{{"text":"hello from {id}"}}}}"#);
                     // The proxy may be stopped meanwhile.
-                    if connection.try_send(Request::job(job)).await.is_err() {
+                    if connection
+                        .try_send(Request::job(job).to("POST", path))
+                        .await
+                        .is_err()
+                    {
                         return;
                     }
                     tokio::time::sleep(rest()).await;

@@ -23,6 +23,7 @@ mod backlog;
 mod browser;
 mod load;
 mod picture;
+mod routes;
 
 use std::time::Duration;
 

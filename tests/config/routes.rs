@@ -169,6 +169,10 @@ fn each_mistake_of_a_route_is_named_with_its_line_and_key() {
             "m.toml:5: passthrough.url: must start with http:// or https://",
         ),
         (
+            "[passthrough]\nurl = \"http://h/{x}\"",
+            "m.toml:5: passthrough.url: the route's path has no {x}",
+        ),
+        (
             "batch.max_bytes = \"1KiB\"",
             "server.max_body = 256KiB (default) + 2 is more than routes.a.batch.max_bytes = 1KiB (m.toml:4): the largest job alone must fit a batch with its brackets; lower server.max_body or raise batch.max_bytes",
         ),

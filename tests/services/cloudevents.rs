@@ -2,7 +2,7 @@
 
 use crate::install::Peers;
 use crate::service::Service;
-use crate::turns::Turns;
+use crate::turns::{PATIENT, Turns};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cloudevents() {
@@ -11,6 +11,13 @@ async fn cloudevents() {
     };
     let service = Service::start(&peers, "/", |port| peers.serve("serve.mjs", port)).await;
     let (peers, service) = (&peers, &service);
-    let stored = Turns { peers, service }.of("client.mjs").await;
+    let stored = Turns {
+        peers,
+        service,
+        set_up: "cloudevents",
+        settings: PATIENT,
+    }
+    .of("client.mjs")
+    .await;
     assert_eq!(stored.as_array().map(Vec::len), Some(36), "{stored}");
 }

@@ -2,7 +2,7 @@
 
 use crate::install::Peers;
 use crate::service::Service;
-use crate::turns::Turns;
+use crate::turns::{PATIENT, Turns};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn couchdb() {
@@ -11,7 +11,14 @@ async fn couchdb() {
     };
     let service = Service::start(&peers, "/", |port| peers.serve("serve.cjs", port)).await;
     let (peers, service) = (&peers, &service);
-    let all = Turns { peers, service }.of("client.cjs").await;
+    let all = Turns {
+        peers,
+        service,
+        set_up: "couchdb",
+        settings: PATIENT,
+    }
+    .of("client.cjs")
+    .await;
     assert_eq!(all["written"][16][1]["id"], "second 0", "{all}");
     assert_eq!(all["refused"][0]["name"], "conflict", "{all}");
     assert_eq!(all["refused"][16]["status"], 400, "{all}");

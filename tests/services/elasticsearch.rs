@@ -2,7 +2,7 @@
 
 use crate::install::Peers;
 use crate::service::Service;
-use crate::turns::Turns;
+use crate::turns::{PATIENT, Turns};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn elasticsearch() {
@@ -12,7 +12,14 @@ async fn elasticsearch() {
     let ready = "/any/_mget";
     let service = Service::start(&peers, ready, |port| peers.serve("serve.mjs", port)).await;
     let (peers, service) = (&peers, &service);
-    let all = Turns { peers, service }.of("client.mjs").await;
+    let all = Turns {
+        peers,
+        service,
+        set_up: "elasticsearch",
+        settings: PATIENT,
+    }
+    .of("client.mjs")
+    .await;
     // Each has the id of its own document, and its own status.
     assert_eq!(all["documents"][23]["n"], 23, "{all}");
     assert_eq!(all["answers"][23]["statusCode"], 201, "{all}");

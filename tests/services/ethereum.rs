@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::install::Peers;
 use crate::service::Service;
-use crate::turns::Turns;
+use crate::turns::{PATIENT, Turns};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ethereum() {
@@ -13,7 +13,12 @@ async fn ethereum() {
     };
     let service = Service::start(&peers, "/", |port| peers.serve("serve.mjs", port)).await;
     let (peers, service) = (&peers, &service);
-    let turns = Turns { peers, service };
+    let turns = Turns {
+        peers,
+        service,
+        set_up: "json-rpc",
+        settings: PATIENT,
+    };
 
     let ethers = turns.of("ethers.mjs").await;
     for callers in ethers.as_array().expect("one for each way of ethers") {

@@ -2,7 +2,7 @@
 
 use crate::install::Peers;
 use crate::service::Service;
-use crate::turns::Turns;
+use crate::turns::{PATIENT, Turns};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn graphql() {
@@ -12,7 +12,14 @@ async fn graphql() {
     let ready = "/?query=%7B__typename%7D";
     let service = Service::start(&peers, ready, |port| peers.serve("serve.mjs", port)).await;
     let (peers, service) = (&peers, &service);
-    let all = Turns { peers, service }.of("client.mjs").await;
+    let all = Turns {
+        peers,
+        service,
+        set_up: "graphql",
+        settings: PATIENT,
+    }
+    .of("client.mjs")
+    .await;
     let together = all["together"].as_array().expect("a list");
     assert_eq!(
         together[23]["data"]["greeting"], "Hello, caller 23",

@@ -2,7 +2,7 @@
 
 use crate::install::Peers;
 use crate::service::Service;
-use crate::turns::Turns;
+use crate::turns::{PATIENT, Turns};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn openai() {
@@ -12,7 +12,14 @@ async fn openai() {
     let service = Service::start(&peers, "/health", |port| peers.serve("serve.py", port)).await;
     let (peers, service) = (&peers, &service);
     for client in ["client.py", "client.mjs"] {
-        let all = Turns { peers, service }.of(client).await;
+        let all = Turns {
+            peers,
+            service,
+            set_up: "openai-embeddings",
+            settings: PATIENT,
+        }
+        .of(client)
+        .await;
         let answers = all["answers"].as_array().expect("a list");
         assert_eq!(answers.len(), 37, "{all}");
         // Texts, one of them alone and two together, keep their places; a refusal is its own caller's.

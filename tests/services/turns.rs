@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::Proxy;
+use crate::harness::{Proxy, SetUp};
 use crate::install::Peers;
 use crate::relay::Relay;
 use crate::service::Service;
@@ -12,14 +12,18 @@ use crate::service::Service;
 /// How long a client may take: a bound for a hang.
 const LONGEST: Duration = Duration::from_secs(120);
 
-/// What stands in `microbatch.toml` for the service.
-const PLACE: &str = "http://127.0.0.1:9000";
-
 /// The last line in a client's output is its answers, as JSON.
 pub struct Turns<'a> {
     pub peers: &'a Peers,
     pub service: &'a Service,
+    /// The file of `config/` that it is set up by, without its ending.
+    pub set_up: &'static str,
+    /// What its route has in place of the file's own.
+    pub settings: &'a [(&'static str, &'static str)],
 }
+
+/// A wait in which all of a client's callers at once come together on a busy machine.
+pub const PATIENT: &[(&str, &str)] = &[("BATCH__MAX_WAIT", "250ms"), ("BATCH__WAIT", "fixed")];
 
 impl Turns<'_> {
     /// Gives `client` both turns, and asserts that its answers are the same and the calls at most
@@ -42,15 +46,9 @@ impl Turns<'_> {
         through
     }
 
-    /// A proxy with the folder's configuration, before the relay.
     async fn proxy(&self, relay: &Relay) -> Proxy {
-        let folder = self.peers.folder();
-        let config = std::fs::read_to_string(folder.join("microbatch.toml")).expect("a file");
-        assert!(config.contains(PLACE), "{config}");
-        let own = folder.join("through.toml");
-        std::fs::write(&own, config.replace(PLACE, &relay.url())).expect("a folder of its own");
-        let own = own.to_str().expect("a path in UTF-8");
-        Proxy::start(&relay.url(), &["--config", own], &[]).await
+        let set_up = SetUp::before(&relay.url(), self.set_up);
+        set_up.start(self.settings).await
     }
 
     async fn run(&self, client: &str, url: &str, turn: &str) -> Value {

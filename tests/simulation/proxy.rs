@@ -9,7 +9,9 @@ use microbatch::batcher::{Batcher, OnFull, Settings, Wait};
 use microbatch::engine::circuit::Circuit;
 use microbatch::engine::outcome::JobResult;
 use microbatch::engine::{Engine, Phase, Policy};
-use microbatch::http::{Batchers, Buffered, Caller, HostNames, Jobs, JobsInner, Lane, jobs_router};
+use microbatch::http::{
+    Batchers, Buffered, Caller, Connected, HostNames, Jobs, JobsInner, Lane, jobs_router,
+};
 use microbatch::job::{Job, RouteName};
 use microbatch::json::MAX_DEPTH;
 use microbatch::later::record::StreamName;
@@ -246,12 +248,12 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> Proxy {
         name: RouteName::jobs(),
         shape: Arc::clone(Shape::jobs()),
         limits,
-        target: "http://localhost/".parse().expect("a URL"),
         forward_headers: Box::default(),
         batcher: batcher.clone(),
         circuit,
         observer: Arc::clone(&observer),
         idempotent,
+        target: "http://127.0.0.1/batch".parse().expect("a URL"),
         alone: None,
     };
     let routes = Routes::new([route], paths);
@@ -261,6 +263,7 @@ fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> Proxy {
         routes,
         hosts: HostNames::default(),
         buffered: Buffered::new(600, 140),
+        connected: Connected::default(),
         max_body: 140,
         request_timeout: Duration::from_millis([150, 700, 3000][rng.random_range(0..3)]),
         read_timeout: Duration::from_secs(1),

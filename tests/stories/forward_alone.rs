@@ -216,7 +216,10 @@ async fn what_an_upstream_fails_to_answer_is_told_in_the_routes_form() {
         .log
         .nth("request not passed on: no head of an answer in time", 1)
         .await;
-    assert_eq!(line.text("level"), "WARN");
+    assert_eq!(
+        (line.text("level"), line.text("route")),
+        ("WARN", "predict")
+    );
 }
 
 /// A tunnel that is open, both of its ends.

@@ -61,6 +61,7 @@ mod splits;
 
 // Sections 9 and 10: routes and shapes.
 mod routes;
+mod set_ups;
 mod shapes;
 mod shapes_alone;
 mod shapes_later;
@@ -83,6 +84,7 @@ mod later_keys;
 mod later_listeners;
 mod later_same_answer;
 mod later_streams;
+mod routes_later;
 
 // Section 8: what an operator sees.
 mod admin;
@@ -91,6 +93,7 @@ mod live;
 mod logging;
 mod metrics;
 mod process;
+mod routes_told;
 mod situations;
 mod top;
 

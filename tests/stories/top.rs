@@ -5,7 +5,9 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use crate::harness::{Proxy, Reserved, ScriptedUpstream, command, eventually, within};
+use crate::harness::{
+    Proxy, Reserved, Routes, ScriptedUpstream, call, command, eventually, within,
+};
 
 /// A command that finds the proxy by its flags.
 async fn ask(words: &[&str], admin: &str) -> Output {
@@ -129,6 +131,90 @@ async fn advice_says_what_the_admin_listener_says() {
     assert_eq!(text.lines().collect::<Vec<_>>(), sentences);
     let json = said(ask(&["advice", "--json"], &admin).await);
     assert_eq!(serde_json::from_str::<Value>(&json).expect("JSON"), answer);
+}
+
+#[tokio::test]
+async fn of_several_routes_one_can_be_asked_for() {
+    let settings =
+        "[routes.work]\npath = \"/work\"\nbatch.max_size = 7\nupstream.url = \"URL/w\"\n";
+    let mut routes = Routes::start(settings).await;
+    let caller = routes.queue_one(call("/work", r#"{"id":1}"#)).await;
+    routes.flushed().await.answer(500, &[], "");
+    caller.answer().await;
+    let proxy = &routes.proxy;
+    let admin = proxy.admin_addr.expect("an admin listener").to_string();
+    eventually("the failure", async || {
+        let health = proxy.admin("GET", "/live").await.json()["health"].clone();
+        (health["state"] == "outage").then_some(())
+    })
+    .await;
+    let top = async |words: &[&str]| said(ask(&[&["top", "--once"], words].concat(), &admin).await);
+    let advice = async |words: &[&str]| said(ask(&[&["advice"], words].concat(), &admin).await);
+
+    let all = top(&[]).await;
+    has(
+        &all,
+        &[
+            "  all 2 routes  up ",
+            "1 of up to 100",
+            "work: upstream-error  1 batch",
+        ],
+    );
+    let work = top(&["--route", "work"]).await;
+    has(
+        &work,
+        &[
+            "  route work  up ",
+            "1 of 7",
+            "success      0 %",
+            "\nupstream-error  1 batch",
+        ],
+    );
+    let jobs = top(&["--route=jobs"]).await;
+    has(&jobs, &["  route jobs  up ", "– of 100", "success      –"]);
+    assert!(!jobs.contains("upstream-error"), "{jobs}");
+
+    let (all, work) = (advice(&[]).await, advice(&["--route", "work"]).await);
+    has(&all, &["problem: `work`: Nothing gets through"]);
+    has(&work, &["problem: Nothing gets through"]);
+    has(
+        &advice(&["--route", "jobs"]).await,
+        &["No job came in the last minute."],
+    );
+    let json = advice(&["--json", "--route", "work"]).await;
+    has(&json, &["\"text\":\"Nothing gets through"]);
+
+    for words in [
+        &["top", "--once"][..],
+        &["top"],
+        &["advice"],
+        &["advice", "--json"],
+    ] {
+        let failed = ask(&[words, &["--route", "wörk"]].concat(), &admin).await;
+        assert_eq!(
+            (failed.status.code(), &failed.stdout[..]),
+            (Some(1), &b""[..])
+        );
+        let told = String::from_utf8(failed.stderr).expect("text in UTF-8");
+        has(
+            &told,
+            &["?route=w%C3%B6rk: no such route; there are these: jobs, work\n"],
+        );
+    }
+}
+
+/// Where there is one route, it is named to nobody who does not ask for it.
+#[tokio::test]
+async fn of_one_route_nothing_is_said() {
+    let (_proxy, admin) = start().await;
+    for words in [
+        &["top", "--once"][..],
+        &["top", "--once", "--route", "jobs"],
+    ] {
+        let frame = said(ask(words, &admin).await);
+        assert!(!frame.contains("route"), "{frame}");
+        has(&frame, &["mean size    2 of 3"]);
+    }
 }
 
 #[tokio::test]

@@ -190,7 +190,15 @@ const STORIES: [Story; 8] = [
 #[tokio::test]
 async fn what_would_be_sent_is_shown_byte_for_byte() {
     for story in STORIES {
-        let upstream = format!("http://user:s3cret@h:1{}", story.upstream);
+        let upstream = format!(
+            "http://user:s3cret@h:1{}{}key=s3cret",
+            story.upstream,
+            if story.upstream.contains('?') {
+                "&"
+            } else {
+                "?"
+            }
+        );
         let trial = Trial::of(story.shape, story.path, &upstream);
         let files = trial.calls(&story.calls);
         let content_type = format!("Content-Type: {}", story.content_type);

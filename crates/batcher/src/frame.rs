@@ -14,19 +14,19 @@ pub struct Frame(Arc<Hashed>);
 #[derive(Debug)]
 struct Hashed {
     hash: u64,
-    bytes: Arc<[u8]>,
+    bytes: Box<[u8]>,
     overhead: usize,
 }
 
 impl Frame {
     /// The frame of these bytes, which takes up nothing of a batch.
-    pub fn new(bytes: impl Into<Arc<[u8]>>) -> Self {
+    pub fn new(bytes: impl Into<Box<[u8]>>) -> Self {
         Self::with_overhead(bytes, 0)
     }
 
     /// The frame of these bytes, whose batches have `overhead` bytes besides their items,
     /// such as what surrounds those. The bytes say how many: equal frames have as many.
-    pub fn with_overhead(bytes: impl Into<Arc<[u8]>>, overhead: usize) -> Self {
+    pub fn with_overhead(bytes: impl Into<Box<[u8]>>, overhead: usize) -> Self {
         static KEYED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
         let bytes = bytes.into();
         let hash = KEYED.hash_one(&bytes);
@@ -75,7 +75,7 @@ mod tests {
         assert_eq!(one.as_bytes(), b"one");
         let collides = Frame(Arc::new(Hashed {
             hash: one.0.hash,
-            bytes: Arc::clone(&other.0.bytes),
+            bytes: other.0.bytes.clone(),
             overhead: 0,
         }));
         assert_ne!(one, collides, "by the hash alone they would be one");

@@ -13,7 +13,9 @@ pub(super) struct Chosen {
     pub number: usize,
     /// The path with its query.
     pub uri: Uri,
-    /// What the path captures, percent-encoded as it came.
+    /// The names of what the path captures.
+    pub names: Vec<String>,
+    /// What they stand for, percent-encoded as it came.
     pub captures: Box<[Box<str>]>,
 }
 
@@ -94,16 +96,17 @@ impl Chosen {
         };
         let uri: Uri = path.parse().map_err(|_| elsewhere())?;
         let mut paths = Paths::default();
-        for (number, route) in routes.iter().enumerate() {
-            // The settings have found no fault with it.
-            let _captures = paths.add(&route.path, number);
-        }
+        // The settings have found no fault with any.
+        let names = routes.iter().enumerate();
+        let names = names.map(|(at, route)| paths.add(&route.path, at).unwrap_or_default());
+        let names = names.collect::<Vec<_>>().swap_remove(number);
         let found = paths.at(uri.path());
         let found = found.filter(|it| it.route == number && !it.walks());
         let found = found.ok_or_else(elsewhere)?;
         let captures = found.captures.into_iter().map(Box::from).collect();
         Ok(Self {
             number,
+            names,
             captures,
             uri,
         })

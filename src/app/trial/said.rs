@@ -12,6 +12,7 @@ use url::Position;
 use super::batches::Named;
 use super::route::Chosen;
 use crate::batcher;
+use crate::config::redacted;
 use crate::config::settings::Route;
 use crate::forward::Destination;
 use crate::job::Job;
@@ -131,11 +132,13 @@ impl Said {
     }
 }
 
-/// Where it goes, without what the URL may have of credentials.
+/// Where it goes, without what of the URL may be a secret.
 fn address(target: &Target, chosen: &Chosen, query: Option<&str>) -> io::Result<String> {
-    let path = target.path_for(&chosen.captures, query);
+    let url = redacted(target.url());
+    let shown = Target::compile(url, &chosen.names).map_err(io::Error::other)?;
+    let path = shown.path_for(&chosen.captures, query);
     let path = path.map_err(io::Error::other)?;
-    let url = target.url();
+    let url = shown.url();
     let origin = &url[Position::BeforeHost..Position::AfterPort];
     Ok(format!("{}://{origin}{path}", url.scheme()))
 }

@@ -110,7 +110,7 @@ impl Records {
             let record = entry.read(*handle, Look::ForAnswer, &route.name);
             return Ok(Accepted::Existing(record));
         }
-        let bytes = new.job.raw().len();
+        let bytes = new.job.bytes();
         let filled = self.bytes.saturating_add(bytes);
         if self.present.len() >= self.max_jobs || filled > self.max_bytes {
             return Err(self.full());

@@ -166,7 +166,7 @@ impl Model {
                 return same.then_some((false, handle)).ok_or(Refused::KeyReused);
             }
         }
-        let bytes = new.job.raw().len();
+        let bytes = new.job.bytes();
         let filled = self.records.values().map(|it| it.bytes).sum::<usize>() + bytes;
         if self.records.len() >= SMALL.max_jobs || filled > SMALL.max_bytes {
             let next_expiry = self.next_expiry();

@@ -162,7 +162,10 @@ impl Second {
     /// are. The most that each held was not held at once: their sum is a bound.
     pub(super) fn add(&mut self, other: &Self, share: f64) {
         let add = |one, two| one + two;
+        let dropped = self.counts.log_lines_dropped;
         self.counts = self.counts.with(&other.counts, add);
+        // The log is the process's, and each route has seen it.
+        self.counts.log_lines_dropped = dropped.max(other.counts.log_lines_dropped);
         self.batches += other.batches;
         self.batch_jobs += other.batch_jobs;
         self.fill += other.fill;

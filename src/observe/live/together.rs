@@ -77,6 +77,7 @@ mod tests {
     fn recent(slots: usize, t: u64, jobs: usize) -> Recent {
         let mut second = Second::new(t);
         second.counts.jobs = jobs as u64;
+        second.counts.log_lines_dropped = 3;
         second.left(jobs, 0.5, FlushReason::Size);
         second.saturated = SECOND;
         second.outcomes[Code::Ok] = jobs as u64;
@@ -129,6 +130,8 @@ mod tests {
         let middle = new.wait.quantile_ms(0.5).unwrap();
         assert!((5_400.0..6_600.0).contains(&middle), "{middle}");
         assert_eq!((all.date, all.moment.batcher.accepted), (10.0, 9));
+        let dropped = all.seconds.iter().map(|it| it.counts.log_lines_dropped);
+        assert_eq!(dropped.collect::<Vec<_>>(), [3, 3]);
         assert_eq!(all.moment.log_lines_dropped, 3);
     }
 

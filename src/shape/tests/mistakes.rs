@@ -86,6 +86,11 @@ fn each_mistake_is_told_at_its_key() {
             "where in an item",
         ),
         ("lone = 'as-is'", "lone", "would come back as no job"),
+        (
+            "call = 'item'\nids = 'rewrite'\nmatch = 'index'\nid = '/m'\nindex = '/m/i'",
+            "index",
+            "in what id points to",
+        ),
         ("lone = 'alone'", "lone", "none of \"as-is\", \"batch\""),
         ("results = 'data'", "results", "JSON Pointer"),
         (

@@ -141,6 +141,7 @@ fn graphql() {
         "{}",
         "3",
         r#"{"query":3}"#,
+        r#"{"query":""}"#,
         r#"[{"query":"{a}"}]"#,
         r#"{"query":"{a}","Query":"{b}"}"#,
         r#"{"query":"{a}","query":"{b}"}"#,

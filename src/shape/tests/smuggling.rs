@@ -245,3 +245,51 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_item_is_no_deeper_in_a_batch_than_an_upstream_may_read() {
+    let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+    for (table, deepest) in [
+        ("call = 'item'\nmatch = 'position'", 127),
+        (
+            "call = 'item'\nmatch = 'position'\nbatch = '{\"a\":{\"b]\":[$items]}}'",
+            125,
+        ),
+        (
+            "call = 'item'\nmatch = 'position'\nitem = '{\"a\":$item}'",
+            126,
+        ),
+        (
+            "call = 'item'\nresults = 'none'\nbatch = \"$items\\n\"\njoin = \"\\n\"\ncontent_type = 'application/x-ndjson'",
+            128,
+        ),
+    ] {
+        let shape = shape(table);
+        assert!(read(&shape, &nested(deepest)).is_ok(), "{table}");
+        let deeper = read(&shape, &nested(deepest + 1));
+        assert_eq!(deeper.unwrap_err(), NotMerged::Alone(Why::Form), "{table}");
+    }
+}
+
+#[test]
+fn an_item_makes_no_line_of_its_own_where_lines_count() {
+    let table = "call = 'item'\nresults = 'none'\ncontent_type = 'application/x-ndjson'\n\
+        batch = \"{\\\"items\\\":[$items]}\\n\"";
+    let shape = shape(table);
+    let calls = calls(&shape, &["[\n{\"evil\":1}\n]", "2"]);
+    let sent = batch(&shape, &calls);
+    assert_eq!(sent, "{\"items\":[[ {\"evil\":1} ],2]}\n");
+}
+
+#[test]
+fn a_job_spoils_no_batch_of_what_is_taken_out_of_it() {
+    let shape = shape("item = '$body'\nmatch = 'position'\nid = ''");
+    for body in [r#"{"id":1,"body":"\ud800"}"#, r#"{"id":1,"body":1e999}"#] {
+        let refused = read(&shape, body).unwrap_err();
+        assert!(
+            matches!(refused, NotMerged::NoJob(JobError::Malformed(_))),
+            "{refused:?}"
+        );
+        assert!(read(Shape::jobs(), body).is_ok());
+    }
+}

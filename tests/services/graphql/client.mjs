@@ -3,7 +3,7 @@
 import { ClientError, GraphQLClient } from "graphql-request";
 
 const [, , url, turn] = process.argv;
-const client = new GraphQLClient(`${url}/`);
+const client = new GraphQLClient(`${url}/graphql`);
 
 // Without the status: a call that was merged is 200, and its errors are in its body.
 async function ask(query, variables) {
@@ -24,7 +24,7 @@ calls.push(["{ broken }"], ["{ forbidden }"], ["{ nothing }"], ["{"], [greeting,
 
 // What Apollo refuses a whole array for.
 async function post(body) {
-  const answer = await fetch(`${url}/`, { method: "POST", headers: { "content-type": "application/json" }, body });
+  const answer = await fetch(`${url}/graphql`, { method: "POST", headers: { "content-type": "application/json" }, body });
   return { status: answer.status, body: await answer.text() };
 }
 const spoilt = ["{}", '{"query":3}', "3"].map(post);

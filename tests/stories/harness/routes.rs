@@ -12,7 +12,7 @@ pub struct Routes {
 
 impl Routes {
     /// Starts a proxy by these settings, where `URL` stands for the upstream's `scheme://host:port`.
-    /// Nothing waits for less than the story's own flush, unless the settings say so.
+    /// Nothing waits for less than the story's own flush, unless settings or flags say so.
     pub async fn start(settings: &str) -> Self {
         Self::start_with(settings, &[]).await
     }
@@ -41,7 +41,10 @@ impl Routes {
         let settings = settings.replace("URL", &origin);
         file.write_all(settings.as_bytes()).expect("the settings");
         let path = file.path().to_str().expect("a path in UTF-8");
-        let flags = [&["--config", path, "--max-wait", "50s"], flags].concat();
+        let mut flags = [&["--config", path], flags].concat();
+        if !flags.contains(&"--max-wait") {
+            flags.extend(["--max-wait", "50s"]);
+        }
         let proxy = Proxy::start(jobs, &flags, &[]).await;
         Self { proxy, upstream }
     }
