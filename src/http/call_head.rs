@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::accept::takes_json;
 use super::arriving::Stay;
+use super::authority::of_own_origin;
 use super::context::Jobs;
 use super::headers::Headers;
 use super::later::{ForLater, IDEMPOTENCY_KEY, without_stream};
@@ -126,6 +127,8 @@ fn go_together(
     }
     // An upgrade is a GET, and is counted as what it is.
     if upgrade(head.version, &head.headers).is_some() {
+        // Which pages of any origin may ask for, and that their browser asks nobody about.
+        of_own_origin(&head.uri, &head.headers, head.version).map_err(Problem::from)?;
         return Err(Why::Upgrade.into());
     }
     if head.method != Method::POST {

@@ -12,12 +12,13 @@ use bytes::Bytes;
 use http_body::Frame;
 
 use super::answer_body::AnswerBody;
+use super::authority::of_own_origin;
 use super::headers::Headers;
 use super::problem::Problem;
 use super::refusal::refuse_elsewhere;
 use super::reply::Rendered;
 use super::sender::Occupied;
-use crate::forward::{BrokenOff, ForwardError, ForwardedBody, Forwarder};
+use crate::forward::{BrokenOff, ForwardError, ForwardedBody, Forwarder, upgrade};
 use crate::observe::Event;
 use crate::route::{Route, Routes};
 use crate::shape::Why;
@@ -86,6 +87,9 @@ fn check<B: http_body::Body>(request: &Request<B>) -> Result<(), Problem> {
     if request.headers().contains_key(ORIGIN) && !request.body().is_end_stream() {
         let content_type = Headers::of(request.headers()).content_type;
         content_type.map_err(Problem::unsupported_media_type)?;
+    }
+    if upgrade(request.version(), request.headers()).is_some() {
+        of_own_origin(request.uri(), request.headers(), request.version())?;
     }
     Ok(())
 }

@@ -120,7 +120,7 @@ impl Problem {
     pub fn foreign_origin() -> Self {
         Self::new(
             Code::ForeignOrigin,
-            "the Origin of the request is not its Host; pages of other origins may not post here",
+            "the Origin of the request is not its Host; pages of other origins may not ask for this",
         )
     }
 

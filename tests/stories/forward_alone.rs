@@ -187,6 +187,42 @@ async fn one_more_than_may_be_waits_and_is_refused_in_the_routes_form() {
 }
 
 #[tokio::test]
+async fn a_page_of_another_origin_opens_no_tunnel() {
+    let upstream = PeerUpstream::start().await;
+    let below = upstream.url("/");
+    let proxy = proxy(&upstream, &[], &[("MICROBATCH_PASSTHROUGH__URL", &below)]).await;
+    let asks = |path: &str, origin: &str| {
+        format!(
+            "GET {path} HTTP/1.1\r\nHost: localhost:80\r\nConnection: Upgrade\r\n\
+             Upgrade: websocket\r\nOrigin: {origin}\r\n\r\n"
+        )
+    };
+    for path in ["/v1/a", "/elsewhere"] {
+        for foreign in [
+            "http://evil.example",
+            "http://localhost:81",
+            "null",
+            "http://localhost:80\r\nOrigin: http://evil.example",
+        ] {
+            let mut page = Peer::connect(proxy.jobs_addr).await;
+            page.write(asks(path, foreign)).await;
+            let answer = page.head().await;
+            assert!(answer.starts_with("HTTP/1.1 403 "), "{foreign}: {answer}");
+        }
+        let mut page = Peer::connect(proxy.jobs_addr).await;
+        page.write(asks(path, "https://LocalHost:80")).await;
+        let mut wire = upstream.accept().await;
+        wire.head().await;
+        wire.write(SWITCHED).await;
+        page.head().await;
+        carries(&mut page, &mut wire).await;
+    }
+    let scrape = Scrape::of(&proxy).await;
+    assert_eq!(scrape.sum("alone_total"), 1.0);
+    assert_eq!(scrape.sum("passthrough_total"), 1.0);
+}
+
+#[tokio::test]
 async fn what_an_upstream_fails_to_answer_is_told_in_the_routes_form() {
     let upstream = PeerUpstream::start().await;
     let soon = [("MICROBATCH_ROUTES__PREDICT__UPSTREAM__TIMEOUT", "200ms")];
