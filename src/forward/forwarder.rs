@@ -40,7 +40,7 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// How long a connection is kept without a call.
     pub idle_timeout: Duration,
-    /// For each piece of the caller's body, until there is an answer.
+    /// For the caller's body, until there is an answer; what comes of it gives some back.
     pub read_timeout: Duration,
     /// How many there are at once, at most.
     pub max_alone: usize,
