@@ -14,6 +14,7 @@ use http_body::Frame;
 use super::answer_body::AnswerBody;
 use super::authority::of_own_origin;
 use super::headers::Headers;
+use super::nosniff::nosniff;
 use super::problem::Problem;
 use super::refusal::refuse_elsewhere;
 use super::reply::Rendered;
@@ -94,7 +95,8 @@ fn check<B: http_body::Body>(request: &Request<B>) -> Result<(), Problem> {
     Ok(())
 }
 
-fn handed_back(answer: Response<ForwardedBody>, occupied: Occupied) -> Response<AnswerBody> {
+fn handed_back(mut answer: Response<ForwardedBody>, occupied: Occupied) -> Response<AnswerBody> {
+    nosniff(answer.headers_mut());
     answer.map(|body| AnswerBody::from(Body::new(Occupying { body, occupied })))
 }
 

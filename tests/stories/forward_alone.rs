@@ -109,6 +109,8 @@ async fn what_can_not_be_merged_goes_alone_with_all_its_headers() {
         let answer = caller.until("\r\n\r\nok").await.to_lowercase();
         assert!(answer.starts_with("http/1.1 222 yes\r\n"), "{answer}");
         assert!(answer.contains("set-cookie: s=1\r\n"), "{answer}");
+        let nosniff = "x-content-type-options: nosniff\r\n";
+        assert!(answer.contains(nosniff), "{answer}");
         let counted = format!("alone_total{{route=\"predict\",why=\"{why}\"}}");
         let after = Scrape::of(&proxy).await;
         assert_eq!(after.get(&counted) - before.get(&counted), 1.0, "{counted}");

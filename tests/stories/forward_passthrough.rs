@@ -59,6 +59,8 @@ async fn every_path_that_is_no_route_goes_below_the_url() {
             .await;
         let answer = caller.until("\r\n\r\nok").await.to_lowercase();
         assert!(answer.contains("set-cookie: s=1\r\n"), "{answer}");
+        let nosniff = "x-content-type-options: nosniff\r\n";
+        assert!(answer.contains(nosniff), "{answer}");
     }
     // Its own paths are the proxy's.
     assert_eq!(
