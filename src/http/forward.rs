@@ -43,8 +43,8 @@ where
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     let why = why.as_str();
-    route.observer.tell(Event::Alone { why });
-    match to.forward(head, body, captures).await {
+    let goes = || route.observer.tell(Event::Alone { why });
+    match to.forward(head, body, captures, goes).await {
         Ok(answer) => handed_back(answer, occupied),
         Err(error) => {
             let problem = counted(&error, route);
@@ -67,9 +67,9 @@ where
         return refuse_elsewhere(routes, problem);
     }
     let route = routes.first();
-    route.observer.tell(Event::PassedThrough);
+    let goes = || route.observer.tell(Event::PassedThrough);
     let (head, body) = request.into_parts();
-    match to.forward(head, body, &[]).await {
+    match to.forward(head, body, &[], goes).await {
         Ok(answer) => handed_back(answer, occupied),
         Err(error) => Rendered::from(counted(&error, route)).into_uncharged(),
     }
