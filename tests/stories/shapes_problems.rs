@@ -153,6 +153,21 @@ async fn so_is_an_open_circuit() {
 }
 
 #[tokio::test]
+async fn the_id_in_a_problem_is_the_one_that_was_sent_byte_for_byte() {
+    let mut routes = Routes::of("/rpc", "json-rpc", "/rpc").await;
+    for id in [r#""\u00e9\/""#, r#""\u0061""#, r#""a""#, "-7"] {
+        let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"m"}}"#);
+        let other = r#"{"jsonrpc":"2.0","id":"other","method":"m"}"#;
+        let callers = routes.queue("/rpc", &[&body, other]).await;
+        routes.flushed().await.answer(500, &[], "<html>");
+        let answers = answers(callers).await;
+        let form = format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32603,"#);
+        let told = answers[0].text();
+        assert!(told.starts_with(&form), "{told}");
+    }
+}
+
+#[tokio::test]
 async fn an_upstream_that_changes_protocols_unasked_has_failed() {
     let upstream = PeerUpstream::start().await;
     let url = upstream.url("/predict");
