@@ -222,7 +222,7 @@ mod tests {
             assert!(!wrong.contains("s3cret"));
             names += 1;
         }
-        assert_eq!(names, 14);
+        assert_eq!(names, 15);
         for name in [
             "accept",
             "user-agent",

@@ -225,7 +225,7 @@ fn the_gate_runs_the_readme_s_test_command() {
 fn every_configuration_in_the_repository_loads() {
     let files = files("config").into_iter();
     let files: Vec<_> = files.filter(|path| path.ends_with(".toml")).collect();
-    assert_eq!(files.len(), 3);
+    assert_eq!(files.len(), 12);
     for file in files {
         check(&repository(&file));
     }
