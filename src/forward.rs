@@ -20,7 +20,8 @@
 //!   slow reader slows its writer, and what is in memory is a few pieces.
 //! - The answer's head has `timeout` from when the upstream had all that there was of the
 //!   request; each further wait for a piece of the answer has it again. The caller has
-//!   `read_timeout` for each piece of its body until then.
+//!   `read_timeout` for its body until then, and a second more, up to that again, for each
+//!   500 bytes that came.
 //! - There are at most `max_alone` at once, tunnels included; one more waits.
 //! - A caller that leaves ends the call, and an answer that breaks off breaks off for its
 //!   caller too.

@@ -1,7 +1,8 @@
 //! The id of a job, by which its result is known.
 
+use std::borrow::Cow;
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::LazyLock;
 
 use compact_str::{CompactString, format_compact};
@@ -15,12 +16,52 @@ pub const MAX_ID_CHARS: usize = 256;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct JobId(Repr);
 
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone)]
 enum Repr {
-    /// Unescaped. A short one stands here itself: to share the request's memory
-    /// would cost more than to copy it.
+    /// One that is written as it is. A short one stands here itself: to share the request's
+    /// memory would cost more than to copy it.
     String(CompactString),
+    /// One that is written with escapes; boxed, since few are.
+    Escaped(Box<Escaped>),
     Integer(i128),
+}
+
+#[derive(Clone)]
+struct Escaped {
+    text: CompactString,
+    /// In JSON, by whoever sent it.
+    written: Box<str>,
+}
+
+/// What an id is, however it is written.
+#[derive(PartialEq, Eq, Hash)]
+enum Value<'a> {
+    String(&'a str),
+    Integer(i128),
+}
+
+impl Repr {
+    fn value(&self) -> Value<'_> {
+        match self {
+            Self::String(text) => Value::String(text),
+            Self::Escaped(escaped) => Value::String(&escaped.text),
+            Self::Integer(n) => Value::Integer(*n),
+        }
+    }
+}
+
+impl PartialEq for Repr {
+    fn eq(&self, other: &Self) -> bool {
+        self.value() == other.value()
+    }
+}
+
+impl Eq for Repr {}
+
+impl Hash for Repr {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.value().hash(state);
+    }
 }
 
 impl JobId {
@@ -31,22 +72,26 @@ impl JobId {
     pub fn parse(written: &str) -> Result<Self, IdError> {
         match written.as_bytes() {
             [b'"', inner @ .., b'"'] if !inner.contains(&b'\\') => {
-                Self::string(&written[1..=inner.len()])
+                let text = Self::string(&written[1..=inner.len()])?;
+                Ok(Self(Repr::String(text)))
             }
             [b'"', ..] => {
                 let text: String =
                     serde_json::from_str(written).map_err(|_| IdError::LoneSurrogate)?;
-                Self::string(&text)
+                Ok(Self(Repr::Escaped(Box::new(Escaped {
+                    text: Self::string(&text)?,
+                    written: written.into(),
+                }))))
             }
             [b'-' | b'0'..=b'9', ..] => Self::integer(written).map(Self),
             _ => Err(IdError::Type),
         }
     }
 
-    fn string(text: &str) -> Result<Self, IdError> {
+    fn string(text: &str) -> Result<CompactString, IdError> {
         match text.chars().count() {
             0 => Err(IdError::Empty),
-            1..=MAX_ID_CHARS => Ok(Self(Repr::String(text.into()))),
+            1..=MAX_ID_CHARS => Ok(text.into()),
             _ => Err(IdError::TooLong),
         }
     }
@@ -66,27 +111,35 @@ impl JobId {
     /// Whether `written` is this id in JSON. Tells without making an id of it where it
     /// has nothing escaped.
     pub fn is_written_as(&self, written: &str) -> bool {
-        match (&self.0, written.as_bytes()) {
-            (Repr::String(text), [b'"', inner @ .., b'"']) if !inner.contains(&b'\\') => {
+        match (self.0.value(), written.as_bytes()) {
+            (Value::String(text), [b'"', inner @ .., b'"']) if !inner.contains(&b'\\') => {
                 inner == text.as_bytes()
             }
-            (Repr::Integer(n), digits @ [b'-' | b'0'..=b'9', ..]) => match u64::try_from(*n) {
+            (Value::Integer(n), digits @ [b'-' | b'0'..=b'9', ..]) => match u64::try_from(n) {
                 Ok(n) => digits == itoa::Buffer::new().format(n).as_bytes(),
-                Err(_) => digits == itoa::Buffer::new().format(*n).as_bytes(),
+                Err(_) => digits == itoa::Buffer::new().format(n).as_bytes(),
             },
             _ => Self::parse(written).is_ok_and(|id| id == *self),
+        }
+    }
+
+    /// In JSON, as it was written.
+    pub fn written(&self) -> Cow<'_, str> {
+        match &self.0 {
+            Repr::Escaped(escaped) => Cow::Borrowed(&escaped.written),
+            _ => Cow::Owned(self.to_string()),
         }
     }
 
     /// The id that looks the same but is of the other JSON type: `"7"` for 7, and 7
     /// for `"7"`. Most strings have none.
     pub fn of_other_type(&self) -> Option<Self> {
-        match &self.0 {
-            Repr::Integer(n) => Some(Self(Repr::String(format_compact!("{n}")))),
-            Repr::String(text) => {
+        match self.0.value() {
+            Value::Integer(n) => Some(Self(Repr::String(format_compact!("{n}")))),
+            Value::String(text) => {
                 let integer = Self(Self::integer(text).ok()?);
                 // `"007"` and `"+7"` are no integers as they are written.
-                (integer.to_string() == text.as_str()).then_some(integer)
+                (integer.to_string() == text).then_some(integer)
             }
         }
     }
@@ -101,9 +154,9 @@ impl JobId {
 
 impl Serialize for JobId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match &self.0 {
-            Repr::String(text) => serializer.serialize_str(text),
-            Repr::Integer(n) => serializer.serialize_i128(*n),
+        match self.0.value() {
+            Value::String(text) => serializer.serialize_str(text),
+            Value::Integer(n) => serializer.serialize_i128(n),
         }
     }
 }
@@ -228,6 +281,20 @@ mod tests {
         ] {
             let found = JobId::parse(id).unwrap().is_written_as(written);
             assert_eq!(found, same, "{id} as {written}");
+        }
+    }
+
+    #[test]
+    fn an_id_keeps_how_it_was_written() {
+        for written in [
+            r#""a""#,
+            r#""\u0061""#,
+            r#""\/\u00E9\n""#,
+            "\"\u{e9}\u{7f}\"",
+            "-7",
+            "18446744073709551615",
+        ] {
+            assert_eq!(JobId::parse(written).unwrap().written(), written);
         }
     }
 

@@ -248,7 +248,9 @@ async fn refusal(mut response: Response, sent: Sent<'_>, read: Read) -> Failed {
 /// The headers that a caller gets with the body of a refusal, if it gets that.
 fn handed_on(response: &Response, sent: Sent<'_>, code: Code) -> Option<HeaderMap> {
     if sent.as_is {
-        return Some(end_to_end(response.headers().clone()));
+        // Another protocol is no answer that a caller could have.
+        let is_final = response.status() >= 200;
+        return is_final.then(|| end_to_end(response.headers().clone()));
     }
     let content_type = response.content_type().filter(|it| is_readable(it));
     let is_told = code == Code::UpstreamRejectedJob && response.is_plain();

@@ -7,7 +7,7 @@ use http::Uri;
 use http::uri::{Authority, InvalidUri, PathAndQuery, Scheme};
 use url::{Position, Url};
 
-use crate::upstream::{LONGEST, NoSuchPath, Target};
+use crate::upstream::{LONGEST, NoSuchPath, Target, walks};
 
 /// Where requests go.
 #[derive(Clone, Debug)]
@@ -54,6 +54,7 @@ impl Compiled {
     pub fn of(&self, requested: &Uri, captures: &[Box<str>]) -> Result<Uri, NoSuchPath> {
         let path = match &self.destination {
             Destination::At(target) => target.path_for(captures, requested.query())?,
+            Destination::Below(_) if walks(requested.path()) => return Err(NoSuchPath::DotSegment),
             Destination::Below(url) => below(url, requested),
         };
         if path.len() > LONGEST {
@@ -68,7 +69,8 @@ impl Compiled {
     }
 }
 
-/// The path as it came, byte for byte: what it means is for the upstream to say.
+/// The path as it came, byte for byte: what it means is for the upstream to say, as long as
+/// it does not walk out of what is above it.
 fn below(url: &Url, requested: &Uri) -> String {
     let prefix = url.path();
     let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
@@ -113,12 +115,31 @@ mod tests {
             // Byte for byte.
             (
                 "http://h/base/",
-                "/../a/./%2e%2E/b//c",
-                "/base/../a/./%2e%2E/b//c",
+                "/a/.../%2ea/b//c?d=/../",
+                "/base/a/.../%2ea/b//c?d=/../",
             ),
             ("http://h", "/a%2Fb%00;x|y\"z{}", "/a%2Fb%00;x|y\"z{}"),
         ] {
             assert_eq!(of(url, requested), expected, "{url} {requested}");
+        }
+    }
+
+    #[test]
+    fn nobody_walks_out_of_the_urls_own_path() {
+        for requested in [
+            "/../admin",
+            "/a/..",
+            "/%2e%2E/admin",
+            "/a%2f../b",
+            "/.",
+            "/..;x/admin",
+            "/a/..\\b",
+        ] {
+            for url in ["http://h", "http://h/base/"] {
+                let compiled = Compiled::new(Destination::Below(url.parse().unwrap()));
+                let found = compiled.unwrap().of(&requested.parse().unwrap(), &[]);
+                assert_eq!(found, Err(NoSuchPath::DotSegment), "{url} {requested}");
+            }
         }
     }
 

@@ -40,7 +40,7 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// How long a connection is kept without a call.
     pub idle_timeout: Duration,
-    /// For each piece of the caller's body, until there is an answer.
+    /// For the caller's body, until there is an answer; what comes of it gives some back.
     pub read_timeout: Duration,
     /// How many there are at once, at most.
     pub max_alone: usize,
@@ -129,7 +129,8 @@ impl Forwarder {
     }
 
     /// Passes a request on, whose path has captured so much, as its route names it; returns
-    /// with the head of the answer. Dropped, it ends the call, and so does its answer.
+    /// with the head of the answer. Dropped, it ends the call, and so does its answer. `goes` is
+    /// told when it has its place, and is on its way.
     ///
     /// # Errors
     /// [`ForwardError`].
@@ -138,11 +139,12 @@ impl Forwarder {
         head: Parts,
         body: B,
         captures: &[Box<str>],
+        goes: impl FnOnce() + Send,
     ) -> Result<Response<ForwardedBody>, ForwardError>
     where
         B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
-        let answer = self.inner.forward(head, body, captures).await;
+        let answer = self.inner.forward(head, body, captures, goes).await;
         if let Err(error) = &answer {
             self.failures.log(error);
         }
@@ -171,6 +173,7 @@ impl Inner {
         mut head: Parts,
         body: B,
         captures: &[Box<str>],
+        goes: impl FnOnce() + Send,
     ) -> Result<Response<ForwardedBody>, ForwardError>
     where
         B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
@@ -180,6 +183,7 @@ impl Inner {
         let protocols = head::upgrade(head.version, &head.headers);
         let upgrade = caller.zip(protocols);
         let place = self.places.take(self.wait).await?;
+        goes();
         let notes = Notes::new();
         let body = Outgoing::new(&head.headers, body, &notes);
         let protocols = upgrade.as_ref().map(|(_, protocols)| protocols);

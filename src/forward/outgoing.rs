@@ -116,6 +116,12 @@ impl Outgoing {
     }
 }
 
+/// Of a piece, or of what is none.
+fn length(given: Option<&Result<Frame<Bytes>, BoxError>>) -> usize {
+    let piece = given.and_then(|it| it.as_ref().ok()?.data_ref());
+    piece.map_or(0, Bytes::len)
+}
+
 fn expects(headers: &HeaderMap) -> bool {
     let expected = headers.get(EXPECT).map(|it| it.as_bytes());
     expected.is_some_and(|it| it.eq_ignore_ascii_case(b"100-continue"))
@@ -146,7 +152,7 @@ impl Body for Outgoing {
         match &polled {
             Poll::Pending => this.notes.turns.awaits_caller(),
             Poll::Ready(Some(Err(_))) => this.notes.broke.store(true, Ordering::Relaxed),
-            Poll::Ready(_) => this.notes.turns.gave(),
+            Poll::Ready(given) => this.notes.turns.gave(length(given.as_ref())),
         }
         polled
     }

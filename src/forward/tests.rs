@@ -155,7 +155,7 @@ async fn listen(forwarder: Forwarder) -> SocketAddr {
 /// What a caller gets; an error by its name.
 async fn answer(forwarder: Forwarder, request: Request<RequestBody>) -> Response<Body> {
     let (head, body) = request.into_parts();
-    match forwarder.forward(head, body, &[]).await {
+    match forwarder.forward(head, body, &[], || ()).await {
         Ok(answer) => answer.map(Body::new),
         Err(error) => {
             let mut answer = Response::new(Body::from(format!("{error:?}")));

@@ -23,18 +23,27 @@ pub(super) fn open(caller: OnUpgrade, upstream: OnUpgrade, silence: Duration, pl
         let cut = place.cut();
         tokio::select! {
             // However it went, it is over.
-            _ = pass_on(caller, upstream, silence) => {}
+            _ = both(caller, upstream, silence) => {}
             () = cut => {}
         }
         drop(place);
     });
 }
 
-async fn pass_on(caller: OnUpgrade, upstream: OnUpgrade, silence: Duration) -> Option<()> {
+async fn both(caller: OnUpgrade, upstream: OnUpgrade, silence: Duration) -> Option<()> {
     let (caller, upstream) = tokio::try_join!(caller, upstream).ok()?;
+    pass_on(TokioIo::new(caller), TokioIo::new(upstream), silence).await;
+    Some(())
+}
+
+async fn pass_on<C, U>(caller: C, upstream: U, silence: Duration)
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    U: AsyncRead + AsyncWrite + Unpin,
+{
     let moved = Moved(Mutex::new(Instant::now()));
-    let (mut from_caller, mut to_caller) = split(Noted::new(TokioIo::new(caller), &moved));
-    let (mut from_upstream, mut to_upstream) = split(Noted::new(TokioIo::new(upstream), &moved));
+    let (mut from_caller, mut to_caller) = split(Noted::new(caller, &moved));
+    let (mut from_upstream, mut to_upstream) = split(Noted::new(upstream, &moved));
     let up = async {
         if copy(&mut from_caller, &mut to_upstream).await.is_ok()
             && to_upstream.shutdown().await.is_ok()
@@ -54,7 +63,6 @@ async fn pass_on(caller: OnUpgrade, upstream: OnUpgrade, silence: Duration) -> O
         () = down => {}
         () = moved.is_long_ago(silence) => {}
     }
-    Some(())
 }
 
 /// When a byte last moved.
@@ -123,5 +131,35 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Noted<'_, S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, duplex};
+    use tokio::time::sleep;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn it_lasts_while_an_end_says_something_within_the_time_of_silence() {
+        const SILENCE: Duration = Duration::from_secs(4);
+        let almost = SILENCE - Duration::from_millis(10);
+        let start = Instant::now();
+        let (mut caller, callers) = duplex(10);
+        let (mut upstream, upstreams) = duplex(10);
+        let speaking = async {
+            for n in 0..6 {
+                sleep(almost).await;
+                let (from, to) = match n % 2 {
+                    0 => (&mut caller, &mut upstream),
+                    _ => (&mut upstream, &mut caller),
+                };
+                from.write_u8(n).await.unwrap();
+                assert_eq!(to.read_u8().await.unwrap(), n);
+            }
+        };
+        tokio::join!(pass_on(callers, upstreams, SILENCE), speaking);
+        assert_eq!(start.elapsed(), 6 * almost + SILENCE);
     }
 }

@@ -1,13 +1,20 @@
 //! Whose turn it is until the head of an answer is there, and since when: the upstream's,
 //! which has all that there is of the request; or the caller's, whose body is awaited.
 //!
-//! Each has a time of its own for each turn. The body that is on its way notes the turns,
-//! wherever it is polled; the call waits by them.
+//! The upstream has a time of its own for each turn. The caller has one for all of its turns,
+//! which what it sends gives back to it, a second for each [`RATE`] bytes: a body of any
+//! length may be on its way for as long as it flows, and one that trickles is given up.
+//!
+//! The body that is on its way notes the turns, wherever it is polled; the call waits by them.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
+
+/// Slower than so many bytes a second no body comes for long: what Apache's
+/// `RequestReadTimeout` has by default.
+const RATE: u64 = 500;
 
 /// The turns of one call.
 #[derive(Debug)]
@@ -17,6 +24,8 @@ pub(super) struct Turns(Mutex<Turn>);
 struct Turn {
     of: Party,
     since: Instant,
+    /// What of its time the caller had used up then.
+    used: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,18 +34,21 @@ pub(super) enum Party {
     Upstream,
 }
 
-/// The longest that a turn may take.
+/// The longest that a turn of the upstream may take, and the most that the caller has at any
+/// time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
     pub caller: Duration,
     pub upstream: Duration,
 }
 
-impl Times {
-    fn of(self, party: Party) -> Duration {
-        match party {
-            Party::Caller => self.caller,
-            Party::Upstream => self.upstream,
+impl Turn {
+    /// When the turn has taken too long, and the earliest that any may have after it.
+    fn due(self, times: Times, now: Instant) -> (Instant, Instant) {
+        let left = times.caller.saturating_sub(self.used);
+        match self.of {
+            Party::Caller => (self.since + left, now + times.upstream),
+            Party::Upstream => (self.since + times.upstream, now + left),
         }
     }
 }
@@ -47,6 +59,7 @@ impl Turns {
         Self(Mutex::new(Turn {
             of: Party::Upstream,
             since: Instant::now(),
+            used: Duration::ZERO,
         }))
     }
 
@@ -57,29 +70,38 @@ impl Turns {
             *turn = Turn {
                 of: Party::Caller,
                 since: Instant::now(),
+                ..*turn
             };
         }
     }
 
-    /// The upstream was given a piece, or the end.
-    pub fn gave(&self) {
-        *self.turn() = Turn {
+    /// The upstream was given a piece of so many bytes, or the end.
+    pub fn gave(&self, bytes: usize) {
+        let now = Instant::now();
+        let mut turn = self.turn();
+        let waited = match turn.of {
+            Party::Caller => now - turn.since,
+            Party::Upstream => Duration::ZERO,
+        };
+        let given_back = Duration::from_millis(bytes as u64 * 1_000 / RATE);
+        *turn = Turn {
             of: Party::Upstream,
-            since: Instant::now(),
+            since: now,
+            used: (turn.used + waited).saturating_sub(given_back),
         };
     }
 
     /// Resolves when a turn has taken too long, with whose it was.
     pub async fn overdue(&self, times: Times) -> Party {
         loop {
-            let Turn { of, since } = *self.turn();
-            let (now, due) = (Instant::now(), since + times.of(of));
+            let turn = *self.turn();
+            let now = Instant::now();
+            let (due, next) = turn.due(times, now);
             if now >= due {
-                return of;
+                return turn.of;
             }
-            // A turn that begins while this sleeps is due no earlier than that.
-            let shortest = now + times.caller.min(times.upstream);
-            sleep_until(due.min(shortest)).await;
+            // Turns may change while this sleeps.
+            sleep_until(due.min(next)).await;
         }
     }
 
@@ -97,16 +119,16 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     /// When it is overdue, and whose turn it is, after a body did that: each a time and
-    /// whether a piece was given then.
-    async fn overdue(caller: u32, upstream: u32, steps: &[(u32, bool)]) -> (u64, Party) {
+    /// how many bytes were given then, if any were.
+    async fn overdue(caller: u32, upstream: u32, steps: &[(u32, Option<usize>)]) -> (u64, Party) {
         let turns = Turns::new();
         let start = Instant::now();
         let body = async {
             for &(at, gave) in steps {
                 sleep((start + at * SECOND) - Instant::now()).await;
                 match gave {
-                    true => turns.gave(),
-                    false => turns.awaits_caller(),
+                    Some(bytes) => turns.gave(bytes),
+                    None => turns.awaits_caller(),
                 }
             }
             std::future::pending().await
@@ -124,21 +146,22 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn each_turn_has_a_time_of_its_own() {
         use Party::*;
+        const MUCH: Option<usize> = Some(1_000_000);
         for (caller, upstream, steps, expected) in [
             (7, 10, &[][..], (10, Upstream)),
-            (7, 10, &[(0, false)], (7, Caller)),
-            (7, 10, &[(0, false), (6, false)], (7, Caller)),
-            (7, 10, &[(5, false)], (12, Caller)),
-            (7, 10, &[(0, false), (6, true)], (16, Upstream)),
+            (7, 10, &[(0, None)], (7, Caller)),
+            (7, 10, &[(0, None), (6, None)], (7, Caller)),
+            (7, 10, &[(5, None)], (12, Caller)),
+            (7, 10, &[(0, None), (6, MUCH)], (16, Upstream)),
             (
                 7,
                 10,
-                &[(0, false), (6, true), (6, false), (12, true)],
+                &[(0, None), (6, MUCH), (6, None), (12, MUCH)],
                 (22, Upstream),
             ),
             // One that begins while a longer one would still last.
-            (30, 2, &[(0, false), (5, true)], (7, Upstream)),
-            (2, 30, &[(5, false)], (7, Caller)),
+            (30, 2, &[(0, None), (5, MUCH)], (7, Upstream)),
+            (2, 30, &[(5, None)], (7, Caller)),
         ] {
             assert_eq!(
                 overdue(caller, upstream, steps).await,
@@ -146,5 +169,30 @@ mod tests {
                 "{steps:?}"
             );
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_has_the_time_that_its_bytes_give_back() {
+        use Party::*;
+        let pieces = |bytes: usize| {
+            let piece = |n: u32| [(n * 4, Some(bytes)), (n * 4, None)];
+            let all = (1..=100).flat_map(piece);
+            [(0, None)].into_iter().chain(all).collect::<Vec<_>>()
+        };
+        for (bytes, expected) in [
+            // A trickle gives nothing back worth speaking of.
+            (1, (10, Caller)),
+            // Of four seconds two.
+            (1_000, (16, Caller)),
+            // As much as it takes, and more than that gives no more.
+            (2_000, (410, Caller)),
+            (1_000_000, (410, Caller)),
+        ] {
+            let found = overdue(10, 60, &pieces(bytes)).await;
+            assert_eq!(found, expected, "{bytes} bytes every four seconds");
+        }
+        // While the upstream takes a piece the caller's time stands still.
+        let steps = [(0, None), (6, Some(0)), (20, None)];
+        assert_eq!(overdue(10, 60, &steps).await, (24, Caller));
     }
 }

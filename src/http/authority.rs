@@ -3,7 +3,7 @@
 //! The gate of each listener asks here before anything else. A web page can point a
 //! name of its own at 127.0.0.1 (DNS rebinding): its browser then takes the proxy for
 //! the page's own server, and only the `Host` tells. And a page may send a plain form
-//! anywhere, which only the `Origin` tells.
+//! anywhere, and open a WebSocket, which only the `Origin` tells.
 //!
 //! A sound request costs no allocation here.
 
@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use axum::http::header::{HOST, ORIGIN};
-use axum::http::{HeaderMap, Method, Request, Version};
+use axum::http::{HeaderMap, Method, Request, Uri, Version};
 use thiserror::Error;
 
 /// The names that a listener answers to on loopback, besides `localhost` and IP
@@ -84,7 +84,7 @@ impl Rules {
     /// # Errors
     /// Why not.
     pub fn check<B>(&self, request: &Request<B>) -> Result<(), HostError> {
-        let host = host_of(request)?;
+        let host = host_of(request.uri(), request.headers(), request.version())?;
         if let (Some(names), Some(host)) = (&self.names, host)
             && !host.is_address()
             && !host.name.eq_ignore_ascii_case("localhost")
@@ -92,14 +92,31 @@ impl Rules {
         {
             return Err(HostError::Misdirected);
         }
-        if self.look_at_origin_of(request.method()) {
-            let mut origins = request.headers().get_all(ORIGIN).iter();
-            let own = |origin: &[u8]| host.is_some_and(|host| host.is_origin(origin));
-            if !origins.all(|origin| own(origin.as_bytes())) {
-                return Err(HostError::ForeignOrigin);
-            }
+        match self.look_at_origin_of(request.method()) {
+            true => is_own_origin(host, request.headers()),
+            false => Ok(()),
         }
-        Ok(())
+    }
+}
+
+/// Whether a request with this head is of no page, or of one that its host serves.
+///
+/// # Errors
+/// [`HostError::ForeignOrigin`] where it is of another, and what else is wrong with its host.
+pub(super) fn of_own_origin(
+    uri: &Uri,
+    headers: &HeaderMap,
+    version: Version,
+) -> Result<(), HostError> {
+    is_own_origin(host_of(uri, headers, version)?, headers)
+}
+
+fn is_own_origin(host: Option<Host<'_>>, headers: &HeaderMap) -> Result<(), HostError> {
+    let mut origins = headers.get_all(ORIGIN).iter();
+    let own = |origin: &[u8]| host.is_some_and(|host| host.is_origin(origin));
+    match origins.all(|origin| own(origin.as_bytes())) {
+        true => Ok(()),
+        false => Err(HostError::ForeignOrigin),
     }
 }
 
@@ -108,19 +125,23 @@ impl Rules {
 /// RFC 9112, section 3.2: exactly one valid `Host` in HTTP/1.1, which counts for
 /// nothing where the target names the host itself. RFC 9113, section 8.3.1: in HTTP/2
 /// `:authority`, and a `Host` beside it must say the same.
-fn host_of<B>(request: &Request<B>) -> Result<Option<Host<'_>>, HostError> {
-    let header = one_host(request.headers(), request.version())?;
-    let target = request.uri().authority().map(|it| it.as_str().as_bytes());
+fn host_of<'a>(
+    uri: &'a Uri,
+    headers: &'a HeaderMap,
+    version: Version,
+) -> Result<Option<Host<'a>>, HostError> {
+    let header = one_host(headers, version)?;
+    let target = uri.authority().map(|it| it.as_str().as_bytes());
     let target = target.map(read).transpose()?;
     match (target, header) {
-        (Some(target), Some(header)) if request.version() == Version::HTTP_2 => {
+        (Some(target), Some(header)) if version == Version::HTTP_2 => {
             let same = target.whole.eq_ignore_ascii_case(header.whole);
             match same {
                 true => Ok(Some(target)),
                 false => Err(HostError::Invalid("Host and :authority differ")),
             }
         }
-        (None, None) if request.version() == Version::HTTP_2 => Err(HostError::Invalid(
+        (None, None) if version == Version::HTTP_2 => Err(HostError::Invalid(
             "the request has no :authority; name the host that it is for",
         )),
         (target, header) => Ok(target.or(header)),

@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
-use axum::http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, ORIGIN};
+use axum::http::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, ORIGIN};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, Method};
 use tokio::time::Instant;
 
 use super::accept::takes_json;
 use super::arriving::Stay;
+use super::authority::of_own_origin;
 use super::context::Jobs;
 use super::headers::Headers;
 use super::later::{ForLater, IDEMPOTENCY_KEY, without_stream};
@@ -20,7 +21,7 @@ use crate::job::Carried;
 use crate::route::Route;
 use crate::shape::Why;
 use crate::trace_context::TraceContext;
-use crate::upstream::NoSuchPath;
+use crate::upstream::{NoSuchPath, tokens};
 
 /// What a call says besides its body that may be merged.
 pub(super) struct Told {
@@ -126,6 +127,8 @@ fn go_together(
     }
     // An upgrade is a GET, and is counted as what it is.
     if upgrade(head.version, &head.headers).is_some() {
+        // Which pages of any origin may ask for, and that their browser asks nobody about.
+        of_own_origin(&head.uri, &head.headers, head.version).map_err(Problem::from)?;
         return Err(Why::Upgrade.into());
     }
     if head.method != Method::POST {
@@ -196,7 +199,8 @@ fn carried(carried: Carried) -> Option<Arc<Carried>> {
 }
 
 /// Those of the headers that travel with the batch, in copies, since a job in the queue is
-/// not to hold the buffer that its connection read into.
+/// not to hold the buffer that its connection read into. What `Connection` names is about the
+/// connection, and travels no further however its call goes (RFC 9110, section 7.6.1).
 ///
 /// # Errors
 /// One that is there twice.
@@ -205,7 +209,7 @@ fn forwarded(
     headers: &HeaderMap,
 ) -> Result<Box<[(HeaderName, HeaderValue)]>, HeaderName> {
     let mut all = Vec::new();
-    for name in names {
+    for name in names.iter().filter(|name| !is_of_connection(headers, name)) {
         let mut values = headers.get_all(name).iter();
         if let Some(value) = values.next() {
             let copied = HeaderValue::from_bytes(value.as_bytes());
@@ -219,4 +223,52 @@ fn forwarded(
         }
     }
     Ok(all.into())
+}
+
+fn is_of_connection(headers: &HeaderMap, name: &HeaderName) -> bool {
+    tokens(headers, &CONNECTION).any(|it| it.eq_ignore_ascii_case(name.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_about_the_connection_travels_with_no_batch() {
+        let names = ["x-a", "x-b"].map(HeaderName::from_static);
+        for (sent, expected) in [
+            (&[("x-a", "1")][..], Some(&[("x-a", "1")][..])),
+            (
+                &[("x-a", "1"), ("x-b", "2")],
+                Some(&[("x-a", "1"), ("x-b", "2")]),
+            ),
+            (
+                &[("x-a", "1"), ("connection", "keep-alive, X-A")],
+                Some(&[]),
+            ),
+            (
+                &[("x-a", "1"), ("x-b", "2"), ("connection", "x-a")],
+                Some(&[("x-b", "2")]),
+            ),
+            (&[("x-a", "1"), ("x-a", "2")], None),
+            (
+                &[("x-a", "1"), ("x-a", "2"), ("connection", "x-a")],
+                Some(&[]),
+            ),
+        ] {
+            let mut headers = HeaderMap::new();
+            for (name, value) in sent {
+                let name = HeaderName::from_static(name);
+                headers.append(name, HeaderValue::from_static(value));
+            }
+            let found = forwarded(&names, &headers).ok();
+            let told = |it: &(HeaderName, HeaderValue)| {
+                (it.0.to_string(), it.1.to_str().unwrap().to_owned())
+            };
+            let found = found.map(|it| it.iter().map(told).collect::<Vec<_>>());
+            let owned = |it: &(&str, &str)| (it.0.to_owned(), it.1.to_owned());
+            let expected = expected.map(|it| it.iter().map(owned).collect::<Vec<_>>());
+            assert_eq!(found, expected, "{sent:?}");
+        }
+    }
 }

@@ -12,12 +12,14 @@ use bytes::Bytes;
 use http_body::Frame;
 
 use super::answer_body::AnswerBody;
+use super::authority::of_own_origin;
 use super::headers::Headers;
+use super::nosniff::nosniff;
 use super::problem::Problem;
 use super::refusal::refuse_elsewhere;
 use super::reply::Rendered;
 use super::sender::Occupied;
-use crate::forward::{BrokenOff, ForwardError, ForwardedBody, Forwarder};
+use crate::forward::{BrokenOff, ForwardError, ForwardedBody, Forwarder, upgrade};
 use crate::observe::Event;
 use crate::route::{Route, Routes};
 use crate::shape::Why;
@@ -41,8 +43,8 @@ where
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     let why = why.as_str();
-    route.observer.tell(Event::Alone { why });
-    match to.forward(head, body, captures).await {
+    let goes = || route.observer.tell(Event::Alone { why });
+    match to.forward(head, body, captures, goes).await {
         Ok(answer) => handed_back(answer, occupied),
         Err(error) => {
             let problem = counted(&error, route);
@@ -65,9 +67,9 @@ where
         return refuse_elsewhere(routes, problem);
     }
     let route = routes.first();
-    route.observer.tell(Event::PassedThrough);
+    let goes = || route.observer.tell(Event::PassedThrough);
     let (head, body) = request.into_parts();
-    match to.forward(head, body, &[]).await {
+    match to.forward(head, body, &[], goes).await {
         Ok(answer) => handed_back(answer, occupied),
         Err(error) => Rendered::from(counted(&error, route)).into_uncharged(),
     }
@@ -87,10 +89,14 @@ fn check<B: http_body::Body>(request: &Request<B>) -> Result<(), Problem> {
         let content_type = Headers::of(request.headers()).content_type;
         content_type.map_err(Problem::unsupported_media_type)?;
     }
+    if upgrade(request.version(), request.headers()).is_some() {
+        of_own_origin(request.uri(), request.headers(), request.version())?;
+    }
     Ok(())
 }
 
-fn handed_back(answer: Response<ForwardedBody>, occupied: Occupied) -> Response<AnswerBody> {
+fn handed_back(mut answer: Response<ForwardedBody>, occupied: Occupied) -> Response<AnswerBody> {
+    nosniff(answer.headers_mut());
     answer.map(|body| AnswerBody::from(Body::new(Occupying { body, occupied })))
 }
 

@@ -120,7 +120,7 @@ impl Problem {
     pub fn foreign_origin() -> Self {
         Self::new(
             Code::ForeignOrigin,
-            "the Origin of the request is not its Host; pages of other origins may not post here",
+            "the Origin of the request is not its Host; pages of other origins may not ask for this",
         )
     }
 
@@ -333,13 +333,12 @@ impl Problem {
     /// The same, in the form that the callers of a shape understand.
     pub fn into_form(self, shape: &Shape) -> (StatusCode, HeaderMap, Bytes) {
         let document = self.document();
-        let id = self.0.id.as_ref();
-        let id = id.and_then(|id| serde_json::to_vec(id).ok());
+        let id = self.0.id.as_ref().map(JobId::written);
         let body = shape.problem(shape::Problem {
             detail: &self.0.detail,
             code: self.0.code.as_str(),
             status: self.0.status.as_u16(),
-            id: id.as_deref(),
+            id: id.as_deref().map(str::as_bytes),
             document: &document,
         });
         let status = shape.problem_status();

@@ -99,8 +99,7 @@ impl Rendered {
                 passthrough,
             } => {
                 let body = Spliced::One(passthrough.bytes);
-                headers.remove(CONTENT_TYPE);
-                headers.extend(passthrough.headers);
+                headers = over(passthrough.headers, headers);
                 (Code::Ok, status::of_success(status), body)
             }
             JobOutcome::Taken => {
@@ -109,8 +108,7 @@ impl Rendered {
             }
             JobOutcome::Failed(failure) => match own_words(&failure) {
                 Some((status, own, body)) => {
-                    headers.remove(CONTENT_TYPE);
-                    headers.extend(own);
+                    headers = over(own, headers);
                     (failure.code(), status, Spliced::One(body))
                 }
                 None => {
@@ -207,6 +205,14 @@ fn headers(timing: bool, batch: &BatchContext) -> HeaderMap {
         headers
     });
     headers.clone()
+}
+
+/// What the proxy says of an answer, over the upstream's own headers; what that is of, the
+/// upstream alone says.
+fn over(mut theirs: HeaderMap, mut ours: HeaderMap) -> HeaderMap {
+    ours.remove(CONTENT_TYPE);
+    theirs.extend(ours);
+    theirs
 }
 
 /// What the upstream itself has said of the only job of a batch that it refused.

@@ -200,12 +200,15 @@ impl Part {
     }
 }
 
-/// Whether one of the segments of what a path captured, however encoded, is `.` or `..`.
+/// Whether one of the segments of what a path captured, however encoded, is `.` or `..`, as it
+/// is or without its parameters (RFC 3986, section 3.3): some servers take them off before
+/// they walk.
 pub fn walks(capture: &str) -> bool {
     capture.contains(['.', '%'])
         && percent_decode_str(capture)
             .decode_utf8_lossy()
             .split(['/', '\\'])
+            .filter_map(|it| it.split(';').next())
             .any(|it| matches!(it, "." | ".."))
 }
 
@@ -318,13 +321,18 @@ mod tests {
             "..%5Cb",
             "..\\b",
             "a/.",
+            // What servers cut off before they look (servlet containers do).
+            "..;x",
+            "a/..;/b",
+            "%2e%2E%3bx=1",
+            ".;",
         ] {
             let path = target.path_for(&[capture.into()], None);
             assert_eq!(path, Err(NoSuchPath::DotSegment), "{capture}");
             let checked = target.check(&[capture.into()], None);
             assert_eq!(checked, Err(NoSuchPath::DotSegment), "{capture}");
         }
-        for capture in ["...", "a.b", "..a", "%2ea", ""] {
+        for capture in ["...", "a.b", "..a", "%2ea", "", "a;..", "...;", ";a"] {
             let path = target.path_for(&[capture.into()], None);
             assert_eq!(path, Ok(format!("/a/{capture}/b")));
         }

@@ -284,3 +284,30 @@ async fn requests_on_one_connection_stay_apart() {
         assert_eq!(client.answer().await.text(), body);
     }
 }
+
+#[tokio::test]
+async fn what_the_proxy_says_of_an_answer_no_upstream_says_instead() {
+    let mut routes = kserve("").await;
+    for status in [200, 400] {
+        let mut callers = routes.queue(PATH, &[CALL]).await;
+        let batch = routes.flushed().await;
+        let id = batch.header("x-batch-id").to_owned();
+        let theirs = [
+            ("x-batch-id", id.as_str()),
+            ("x-batch-size", "99"),
+            ("server-timing", "theirs;dur=1"),
+            ("x-content-type-options", "theirs"),
+            ("content-type", "text/plain"),
+            ("x-theirs", "theirs"),
+        ];
+        batch.answer(status, &theirs, "as it is");
+        let answer = callers.remove(0).answer().await;
+        assert_eq!((answer.status, answer.text()), (status, "as it is"));
+        assert_eq!(answer.header("x-batch-id"), id);
+        assert_eq!(answer.header("x-batch-size"), "1");
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        assert!(answer.header("server-timing").starts_with("queue;dur="));
+        assert_eq!(answer.header("content-type"), "text/plain");
+        assert_eq!(answer.header("x-theirs"), "theirs");
+    }
+}

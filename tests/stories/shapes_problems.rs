@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use crate::harness::{Routes, answers, call, route};
+use crate::harness::{Peer, PeerUpstream, Proxy, Routes, answers, call, route};
 
 const RPC: &str = r#"{"jsonrpc":"2.0","id":"a","method":"m"}"#;
 const CALL: &str = r#"{"instances":[1]}"#;
@@ -150,4 +150,49 @@ async fn so_is_an_open_circuit() {
         assert!(told.contains("is left alone"), "{refused:?}");
     }
     assert!(routes.upstream.arrived().is_none());
+}
+
+#[tokio::test]
+async fn the_id_in_a_problem_is_the_one_that_was_sent_byte_for_byte() {
+    let mut routes = Routes::of("/rpc", "json-rpc", "/rpc").await;
+    for id in [r#""\u00e9\/""#, r#""\u0061""#, r#""a""#, "-7"] {
+        let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"m"}}"#);
+        let other = r#"{"jsonrpc":"2.0","id":"other","method":"m"}"#;
+        let callers = routes.queue("/rpc", &[&body, other]).await;
+        routes.flushed().await.answer(500, &[], "<html>");
+        let answers = answers(callers).await;
+        let form = format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32603,"#);
+        let told = answers[0].text();
+        assert!(told.starts_with(&form), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_changes_protocols_unasked_has_failed() {
+    let upstream = PeerUpstream::start().await;
+    let url = upstream.url("/predict");
+    let env = [
+        ("MICROBATCH_ROUTES__PREDICT__PATH", "/predict"),
+        ("MICROBATCH_ROUTES__PREDICT__SHAPE", "kserve-v1"),
+        ("MICROBATCH_ROUTES__PREDICT__UPSTREAM__URL", &url),
+    ];
+    let proxy = Proxy::start(&url, &["--max-wait", "0"], &env).await;
+    let mut caller = Peer::connect(proxy.jobs_addr).await;
+    let length = CALL.len();
+    caller
+        .write(format!(
+            "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\n\r\n{CALL}"
+        ))
+        .await;
+    let mut wire = upstream.accept().await;
+    wire.until(CALL).await;
+    wire.write("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")
+        .await;
+    let answer = caller.until("\"}").await;
+    assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
+    assert!(
+        answer.contains(r#"{"error":"the upstream failed"#),
+        "{answer}"
+    );
 }

@@ -107,6 +107,27 @@ async fn what_fails_before_an_answer_is_told_apart() {
     is_told("Unreachable(", |it| it.to = elsewhere(), GET, lost).await;
 }
 
+#[tokio::test]
+async fn a_body_that_trickles_is_given_up() {
+    const SIZE: usize = 400;
+    let scene = Scene::new(|it| it.read_timeout = millis(500)).await;
+    let mut caller = scene.caller().await;
+    let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {SIZE}\r\n\r\n");
+    caller.write(head).await;
+    let mut upstream = scene.accept().await;
+    upstream.head().await;
+    let trickling = async {
+        for _ in 0..SIZE {
+            caller.socket.write_all(b"x").await?;
+            tokio::time::sleep(millis(10)).await;
+        }
+        Ok::<_, std::io::Error>(())
+    };
+    let (_, answer) = tokio::join!(trickling, upstream.end());
+    assert!(answer.len() < SIZE, "all of it has come");
+    caller.until("CallerSilent").await;
+}
+
 /// Where nobody listens.
 fn elsewhere() -> Destination {
     let bound = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

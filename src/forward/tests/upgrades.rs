@@ -114,11 +114,7 @@ async fn a_tunnel_has_a_place() {
 }
 
 #[tokio::test]
-async fn a_tunnel_ends_in_silence_and_with_the_process() {
-    let scene = Scene::new(|it| it.timeout = Duration::from_millis(300)).await;
-    let (caller, upstream) = tunnel(&scene).await;
-    caller.end().await;
-    upstream.end().await;
+async fn a_tunnel_ends_with_the_process() {
     let scene = Scene::usual().await;
     let (caller, upstream) = tunnel(&scene).await;
     scene.forwarder.close();
