@@ -181,14 +181,14 @@ mod tests {
         };
         for (bytes, expected) in [
             // A trickle gives nothing back worth speaking of.
-            (1, (10, Caller)),
+            (1, (11, Caller)),
             // Of four seconds two.
-            (1_000, (16, Caller)),
+            (1_000, (19, Caller)),
             // As much as it takes, and more than that gives no more.
-            (2_000, (410, Caller)),
-            (1_000_000, (410, Caller)),
+            (2_000, (411, Caller)),
+            (1_000_000, (411, Caller)),
         ] {
-            let found = overdue(10, 60, &pieces(bytes)).await;
+            let found = overdue(11, 60, &pieces(bytes)).await;
             assert_eq!(found, expected, "{bytes} bytes every four seconds");
         }
         // While the upstream takes a piece the caller's time stands still.
