@@ -104,6 +104,10 @@ codes! {
     ResultAmbiguous = "result-ambiguous",
     /// The result for this job is not JSON.
     ResultMalformed = "result-malformed",
+    /// The process that had sent the job ended before its answer was kept.
+    Interrupted = "interrupted",
+    /// That has happened as often as it may.
+    AttemptsExhausted = "attempts-exhausted",
     /// The upstream has failed so often that it is left alone for a while.
     CircuitOpen = "circuit-open",
     /// The proxy is shutting down.

@@ -17,7 +17,8 @@
 //! |---|---|
 //! | `settings`, `error`, `lane` | what is set; why there is no record; where accepted jobs wait |
 //! | [`record`], [`answer`] | a record and what it is made of; an answer as it is kept |
-//! | [`store`] | what every store promises |
+//! | [`store`], `step` | what every store promises; how a step of it fails |
+//! | [`backlog`], [`kept`] | how jobs are claimed from a store that lasts; a job as bytes |
 //! | [`memory`] | the store in memory |
 //! | [`clock`] | the time of records |
 //! | `digest` | what a request is compared by when its key comes again |
@@ -28,6 +29,7 @@
 //! | `watchers`, `listener` | who waits for a record or a stream |
 
 pub mod answer;
+pub mod backlog;
 pub mod clock;
 mod digest;
 mod error;
@@ -36,12 +38,14 @@ mod expiry;
 pub(crate) mod faulty_tests;
 mod finisher;
 mod intake;
+pub mod kept;
 mod lane;
 mod listener;
 pub mod memory;
 pub mod record;
 mod reported;
 mod settings;
+mod step;
 pub mod store;
 #[cfg(test)]
 mod suite_tests;
@@ -61,7 +65,7 @@ use self::answer::Answer;
 use self::digest::digest;
 use self::finisher::Finisher;
 use self::intake::Intake;
-use self::record::{Idempotency, IdempotencyKey, NewRecord, Record, StreamName};
+use self::record::{FrameKey, Idempotency, IdempotencyKey, NewRecord, Record, StreamName};
 use self::reported::Reported;
 use self::store::{Position, Store, StoreError};
 use self::supervised::supervised;
@@ -72,7 +76,7 @@ use crate::job::{Handle, Job, RouteName, State};
 use crate::observe::{CountsByRoute, Observer};
 
 pub use self::error::{FetchError, HandInError};
-pub use self::lane::{Lane, Withdraw};
+pub use self::lane::{BatchSize, ClaimingLane, Lane, Wanted, Withdraw};
 pub use self::listener::{Heard, Listener};
 pub use self::settings::{Settings, StoreKind};
 pub use self::store::Look;
@@ -107,6 +111,8 @@ pub struct HandIn {
     pub stream: Option<StreamName>,
     /// What makes handing it in again harmless.
     pub key: Option<IdempotencyKey>,
+    /// What it has in common with those that it may share a batch with.
+    pub frame: FrameKey,
 }
 
 impl Later {
@@ -170,6 +176,7 @@ impl Later {
             job,
             stream,
             key,
+            frame,
         } = new;
         let now = clock::now();
         let handle = Handle::new(now)?;
@@ -186,6 +193,7 @@ impl Later {
                 idempotency: key.map(digest),
                 stream,
                 job: job.for_later(handle),
+                frame,
                 deadline,
             }
         };

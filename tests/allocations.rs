@@ -115,6 +115,7 @@ fn bytes_per_record() {
                     job,
                     stream,
                     key,
+                    frame: microbatch::later::backlog::NO_FRAME,
                 })
                 .await
                 .unwrap();

@@ -248,6 +248,7 @@ mod tests {
             job,
             stream,
             key,
+            frame: crate::later::backlog::NO_FRAME,
         }
     }
 

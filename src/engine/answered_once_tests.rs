@@ -202,6 +202,7 @@ impl World {
                     job: Job::parse(body, crate::json::MAX_DEPTH).unwrap(),
                     stream: None,
                     key: None,
+                    frame: crate::later::backlog::NO_FRAME,
                 };
                 let record = self.later.hand_in(hand_in).await.unwrap();
                 self.made.push(record.handle);

@@ -110,6 +110,7 @@ impl WithLater {
             job: Job::parse(body, crate::json::MAX_DEPTH).unwrap(),
             stream: None,
             key: None,
+            frame: crate::later::backlog::NO_FRAME,
         };
         self.later.hand_in(hand_in).await.unwrap().handle
     }

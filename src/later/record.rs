@@ -12,6 +12,10 @@ use crate::job_id::JobId;
 /// A time, in milliseconds since the epoch.
 pub type Millis = u64;
 
+/// What the jobs of a route have in common that may share a batch: equal for equal frames,
+/// and for no others that anybody can find; zeros where there is no frame.
+pub type FrameKey = [u8; 16];
+
 /// A record about to be made.
 #[derive(Clone, Debug)]
 pub struct NewRecord {
@@ -21,6 +25,8 @@ pub struct NewRecord {
     pub route: RouteName,
     /// The job, which knows the handle too.
     pub job: Job,
+    /// What it has in common with those that it may share a batch with.
+    pub frame: FrameKey,
     /// The stream that its answer is told on.
     pub stream: Option<StreamName>,
     /// What makes handing it in again harmless.

@@ -16,18 +16,15 @@
 //! several deletions one succeeds. Idempotency keys are each route's own; the bounds, the
 //! streams and their positions are those of all routes together.
 
-use std::future::Future;
-use std::pin::Pin;
-
 use thiserror::Error;
 
 use super::answer::Answer;
+use super::backlog::Backlog;
 use super::record::{Millis, NewRecord, Record, StreamName};
 use crate::job::{Handle, State};
 use crate::observe::CountsByRoute;
 
-/// A call to a store. Dropped, it may have been done or not.
-pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub use super::step::{Pending, StoreError};
 
 /// Where records are kept. Its methods may be called from any task.
 pub trait Store: std::fmt::Debug + Send + Sync + 'static {
@@ -81,6 +78,12 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
     /// What was counted, and what there is, at one moment: of each route that records were
     /// ever made of.
     fn counts(&self) -> CountsByRoute;
+
+    /// Where jobs wait in the store and are claimed from it, since it lasts; `None` where
+    /// each is submitted to its lane as soon as it is accepted.
+    fn backlog(&self) -> Option<&dyn Backlog> {
+        None
+    }
 }
 
 /// What a record is read for.
@@ -116,17 +119,6 @@ pub enum Refused {
     /// The store is away.
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-/// The store is away, or does not work.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-pub enum StoreError {
-    /// Nothing was committed.
-    #[error("the store is not available; nothing was committed")]
-    NotCommitted,
-    /// Nobody knows whether it was committed.
-    #[error("the store did not answer; it may have been committed")]
-    Unanswered,
 }
 
 /// Where in a stream: the number of an answer. Numbers grow, and are never used twice, by a

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::Settings;
 use super::answer::Answer;
+use super::backlog::NO_FRAME;
 use super::clock;
 use super::record::{Idempotency, IdempotencyKey, NewRecord, Record, StreamName};
 use super::store::{Accepted, Look, Refused, Store};
@@ -91,6 +92,7 @@ fn new(id: u64, bytes: usize) -> NewRecord {
         job: Job::parse(Bytes::from(body), json::MAX_DEPTH)
             .unwrap()
             .for_later(handle),
+        frame: NO_FRAME,
         stream: None,
         idempotency: None,
         deadline: clock::now() + SETTINGS.job_timeout.as_millis() as u64,

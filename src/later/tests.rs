@@ -94,6 +94,7 @@ fn job(id: u64) -> HandIn {
         job: Job::parse(body, json::MAX_DEPTH).unwrap(),
         stream: None,
         key: None,
+        frame: crate::later::backlog::NO_FRAME,
     }
 }
 

@@ -62,6 +62,7 @@ async fn done(later: &Later, bytes: usize) {
             job,
             stream,
             key,
+            frame: crate::later::backlog::NO_FRAME,
         })
         .await
         .unwrap();

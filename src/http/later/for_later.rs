@@ -80,6 +80,7 @@ impl ForLater {
                 job,
                 stream,
                 key,
+                frame: crate::later::backlog::NO_FRAME,
             })
             .await
         {

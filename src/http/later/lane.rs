@@ -219,6 +219,7 @@ mod tests {
                     job,
                     stream,
                     key,
+                    frame: crate::later::backlog::NO_FRAME,
                 })
                 .await
                 .unwrap();

@@ -68,7 +68,9 @@ pub(in crate::http) fn of(code: Code) -> StatusCode {
         | Code::ResultCount
         | Code::ResultMissing
         | Code::ResultAmbiguous
-        | Code::ResultMalformed => StatusCode::BAD_GATEWAY,
+        | Code::ResultMalformed
+        | Code::Interrupted
+        | Code::AttemptsExhausted => StatusCode::BAD_GATEWAY,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -97,6 +99,8 @@ pub(super) fn title(code: Code) -> &'static str {
         Code::QueueFull => "Queue full",
         Code::QueueTimeout => "Timed out in the queue",
         Code::DeadlineExceeded => "Deadline exceeded",
+        Code::Interrupted => "Interrupted",
+        Code::AttemptsExhausted => "Attempts exhausted",
         Code::UpstreamUnreachable => "Upstream unreachable",
         Code::UpstreamConnectTimeout => "Upstream connect timeout",
         Code::UpstreamDisconnected => "Upstream disconnected",
