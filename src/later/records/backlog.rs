@@ -18,7 +18,7 @@ pub(in crate::later) struct Backlog {
 
 /// A job that waits.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Waits {
+pub(in crate::later) struct Waits {
     pub handle: Handle,
     pub frame: FrameKey,
     pub items: u64,
@@ -29,7 +29,7 @@ pub(super) struct Waits {
 
 /// What fills a batch.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Full {
+pub(in crate::later) struct Full {
     pub items: u64,
     pub bytes: u64,
 }
@@ -52,7 +52,7 @@ impl Backlog {
 
     /// Which jobs may be claimed, in their order; all but the first only as far as they
     /// fill no more than is asked for.
-    pub(super) fn choose(&self, which: Which, full: Full) -> Box<dyn Iterator<Item = Handle> + '_> {
+    pub fn choose(&self, which: Which, full: Full) -> Box<dyn Iterator<Item = Handle> + '_> {
         let one = match which {
             Which::Overdue { now } => self.interrupted.overdue(now).next(),
             Which::Batch { .. } | Which::Any => self.interrupted.oldest(),

@@ -85,8 +85,25 @@ impl<J: Job, A: Clone> Records<J, A> {
     /// A job that was claimed waits to be claimed again.
     pub fn release(&mut self, handle: &Handle) {
         self.unfinished(handle, |entry| {
-            if let Some(claimable) = entry.job.claimable_mut() {
+            if let Some(claimable) = entry.job.claimable_mut()
+                && claimable.claim > 0
+            {
                 claimable.claim = 0;
+                entry.state = State::Queued;
+            }
+        });
+    }
+
+    /// Whoever had claimed a job is gone: it waits again, and counts as interrupted if it
+    /// may have been sent.
+    pub fn abandon(&mut self, handle: &Handle) {
+        self.unfinished(handle, |entry| {
+            let was_sent = entry.state == State::Sent;
+            if let Some(claimable) = entry.job.claimable_mut()
+                && claimable.claim > 0
+            {
+                claimable.claim = 0;
+                claimable.interrupted += u32::from(was_sent);
                 entry.state = State::Queued;
             }
         });
