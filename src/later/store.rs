@@ -79,6 +79,12 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
     /// ever made of.
     fn counts(&self) -> CountsByRoute;
 
+    /// Lets go of what it lasts in, once everything is there that was committed: the
+    /// process ends. Steps after that fail, and nothing is committed by them.
+    fn close(&self) -> Pending<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
     /// Where jobs wait in the store and are claimed from it, since it lasts; `None` where
     /// each is submitted to its lane as soon as it is accepted.
     fn backlog(&self) -> Option<&dyn Backlog> {
