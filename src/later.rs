@@ -20,6 +20,7 @@
 //! | [`store`], `step` | what every store promises; how a step of it fails |
 //! | [`backlog`], [`kept`], `answer_bytes` | how jobs are claimed from a store that lasts; a job and an answer as bytes |
 //! | [`memory`] | the store in memory |
+//! | [`redis`] | the store in Redis, which replicas share |
 //! | [`clock`] | the time of records |
 //! | `digest` | what a request is compared by when its key comes again |
 //! | `reported` | a store whose commits and failures are told |
@@ -44,6 +45,7 @@ mod lane;
 mod listener;
 pub mod memory;
 pub mod record;
+pub mod redis;
 mod reported;
 mod settings;
 mod step;
