@@ -19,6 +19,7 @@
 //! | [`record`], [`answer`] | a record and what it is made of; an answer as it is kept |
 //! | [`store`], `step` | what every store promises; how a step of it fails |
 //! | [`backlog`], [`kept`], `answer_bytes` | how jobs are claimed from a store that lasts; a job and an answer as bytes |
+//! | `records` | the records as values: what every store has that decides by itself |
 //! | [`memory`] | the store in memory |
 //! | [`redis`] | the store in Redis, which replicas share |
 //! | [`clock`] | the time of records |
@@ -45,6 +46,8 @@ mod lane;
 mod listener;
 pub mod memory;
 pub mod record;
+#[allow(dead_code, reason = "no store claims yet")]
+mod records;
 pub mod redis;
 mod reported;
 mod settings;

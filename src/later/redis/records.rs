@@ -217,6 +217,6 @@ fn write(new: &NewRecord, command: &mut Cmd) {
     };
     command.arg(new.deadline);
     command.arg(new.job.bytes());
-    command.arg(new.job.call().count());
+    command.arg(new.job.call().count().max(1));
     command.arg(Kept::of(&new.job).to_bytes());
 }

@@ -26,6 +26,7 @@ end
 
 local function take(handle, deadline, interrupted, state)
   call('HSET', P .. 'r:' .. handle, 'state', 1, 'token', token, 'interrupted', interrupted)
+  unlease(handle, route)
   call('ZADD', P .. 'l:' .. route, int(now + lease), handle)
   if state == '0' then
     goes_on(route, 0, 1)
@@ -75,19 +76,21 @@ if before then
   end
 end
 
--- A process is gone: what it had sent comes by itself; what it had not, waits again.
+-- A process is gone: what it had sent comes by itself, also once it was given back; what it
+-- had not, waits again with all others.
 local lapsed = call('ZRANGEBYSCORE', P .. 'l:' .. route, '-inf', int(now), 'LIMIT', 0, MOST_LAPSED)
 for _, handle in ipairs(lapsed) do
   local r = call('HMGET', P .. 'r:' .. handle, 'state', 'frame', 'items', 'bytes', 'deadline',
     'interrupted')
-  if not r[1] then
+  local state, interrupted = r[1], num(r[6])
+  if not state then
     vanished(handle)
-  elseif r[1] == '0' then
+  elseif state == '0' and interrupted == 0 then
     unlease(handle, route)
     call('HDEL', P .. 'r:' .. handle, 'token')
     wait(handle, route, r[2], num(r[3]), num(r[4]), r[5])
-  else
-    take(handle, r[5], num(r[6]) + 1, r[1])
+  elseif which ~= 'overdue' or tonumber(r[5]) <= time then
+    take(handle, r[5], interrupted + tonumber(state), state)
     return answer()
   end
 end

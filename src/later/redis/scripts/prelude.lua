@@ -11,8 +11,8 @@
 --   q:ROUTE:FRAME jobs that wait, the oldest first
 --   d:ROUTE       those of all frames, by when they are answered at the latest
 --   fi: fb: fo:   frames of a route, by items, bytes, and the time of their oldest job
---   l:ROUTE       claimed jobs, by when their leases run out
---   p:ROUTE       those of them that count as queued, since they wait for another attempt
+--   l:ROUTE       claimed jobs, by when their leases run out; jobs that wait apart, by nothing
+--   p:ROUTE       those of them that count as queued
 --   s:STREAM      answers of a stream, by position
 --   sn sx sv      streams: how many records, where the last answer expired, and which of
 --                 those without records are remembered
@@ -116,7 +116,14 @@ local function wait(handle, route, frame, items, size, deadline)
   found.items, found.bytes = found.items + items, found.bytes + size
 end
 
--- Whether it was one that waits.
+-- It waits apart from all others, since it comes before them and by itself.
+local function wait_apart(handle, route, deadline)
+  call('ZADD', P .. 'l:' .. route, 0, handle)
+  call('ZADD', P .. 'p:' .. route, millis(handle), handle)
+  call('ZADD', P .. 'd:' .. route, deadline, handle)
+end
+
+-- Whether it was one that waits with others.
 local function unwait(handle, route, frame, items, size)
   if call('ZREM', P .. 'q:' .. route .. ':' .. frame, handle) == 0 then
     return false
@@ -128,8 +135,9 @@ local function unwait(handle, route, frame, items, size)
 end
 
 local function unlease(handle, route)
-  call('ZREM', P .. 'l:' .. route, handle)
-  call('ZREM', P .. 'p:' .. route, handle)
+  for _, by in ipairs({ 'l:', 'p:', 'd:' }) do
+    call('ZREM', P .. by .. route, handle)
+  end
 end
 
 local function first(key) return call('ZRANGE', key, 0, 0, 'WITHSCORES') end
