@@ -59,7 +59,13 @@ impl Server {
         command.args(["--bind", "127.0.0.1", "--save", ""]);
         command.args(&self.arguments);
         command.current_dir(self.files.path());
-        self.process = Some(command.stdin(Stdio::piped()).spawn().unwrap());
+        self.process = Some(
+            command
+                .stdin(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap(),
+        );
         let begun = Instant::now();
         while !self.answers() {
             let log = std::fs::read_to_string(self.files.path().join("redis.log"));
