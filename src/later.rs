@@ -84,7 +84,7 @@ use crate::observe::{CountsByRoute, Observer};
 pub use self::error::{FetchError, HandInError};
 pub use self::lane::{BatchSize, ClaimingLane, Lane, Wanted, Withdraw};
 pub use self::listener::{Heard, Listener};
-pub use self::settings::{Settings, StoreKind};
+pub use self::settings::{RedisUrl, Settings, StoreKind};
 pub use self::store::Look;
 
 /// Answers fetched later. A handle: clones are the same.
