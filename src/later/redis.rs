@@ -48,7 +48,7 @@ use tokio::runtime::Handle as Runtime;
 use tokio::task::JoinSet;
 
 use self::claims::Hold;
-use self::core::{Bounds, Claims, Core, Time};
+use self::core::{Bounds, Claims, Core, Late, Time};
 use self::held::Held;
 use self::link::Link;
 use self::message::Message;
@@ -140,7 +140,7 @@ impl Redis {
         let now = clock::now();
         let (told, lasting) = ((time.told)(now), !options.allow_volatile);
         let (session, message) = opening.open(&told, lasting).await?;
-        views.began(message, (time.compared)(now));
+        views.began(message, (time.compared)(clock::now()));
         let core = Arc::new(Core {
             link: Link::new(opening, &session),
             views,
@@ -155,6 +155,7 @@ impl Redis {
                 upstream_timeout: clock::millis(options.upstream_timeout),
             },
             claims: Claims::default(),
+            late: Late::default(),
         });
         let mut tasks = JoinSet::new();
         let keeping = Arc::clone(&core);
@@ -175,12 +176,6 @@ impl Redis {
             runtime: Runtime::current(),
             _tasks: tasks,
         })
-    }
-
-    /// Answers that were dropped since another process had claimed the job by then, of each
-    /// route.
-    pub fn fenced(&self) -> Vec<(RouteName, u64)> {
-        self.core.views.fenced()
     }
 
     /// Takes a step, at the time that it is here.
@@ -262,6 +257,10 @@ impl Store for Redis {
 
     fn counts(&self) -> CountsByRoute {
         self.core.views.counts(clock::now())
+    }
+
+    fn fenced(&self) -> Vec<(RouteName, usize)> {
+        self.core.late.take()
     }
 
     fn backlog(&self) -> Option<&dyn Backlog> {

@@ -1,6 +1,6 @@
 //! What all steps share: the way to Redis, what is known here, and what was claimed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use redis::{Cmd, Value};
@@ -13,6 +13,7 @@ use super::reply;
 use super::script::Script;
 use super::views::Views;
 use crate::job::RouteName;
+use crate::later::clock;
 use crate::later::record::Millis;
 use crate::later::step::StoreError;
 
@@ -54,6 +55,7 @@ pub(super) struct Core {
     pub time: Time,
     pub bounds: Bounds,
     pub claims: Claims,
+    pub late: Late,
 }
 
 /// What is set, as scripts are told.
@@ -82,9 +84,27 @@ impl Core {
         let [message, answer] = reply::parts(answer.await?).ok_or(StoreError::Unanswered)?;
         let message = reply::bytes(message).and_then(|it| Message::read(&it));
         if let Some(message) = message {
-            self.views.told(message, (self.time.compared)(now));
+            // Not before it: what is said to be over here is over there too.
+            self.views.told(message, (self.time.compared)(clock::now()));
         }
         Ok(answer)
+    }
+}
+
+/// Answers that were dropped since others had the job by then, of each route.
+#[derive(Debug, Default)]
+pub(super) struct Late(Mutex<BTreeMap<RouteName, usize>>);
+
+impl Late {
+    pub fn add(&self, routes: impl Iterator<Item = RouteName>) {
+        let mut late = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        routes.for_each(|route| *late.entry(route).or_default() += 1);
+    }
+
+    /// Those since this was last asked.
+    pub fn take(&self) -> Vec<(RouteName, usize)> {
+        let mut late = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *late).into_iter().collect()
     }
 }
 

@@ -59,8 +59,6 @@ pub(super) struct View {
     pub waiting: Waiting,
     /// Whose the oldest job is that waits.
     pub owner: String,
-    /// Answers that came too late.
-    pub fenced: u64,
 }
 
 impl Message {
@@ -124,7 +122,6 @@ impl View {
                 lapses: time("lapses"),
             },
             owner: fields.get("owner").cloned().unwrap_or_default(),
-            fenced: number("fenced"),
         }
     }
 }
@@ -141,7 +138,7 @@ mod tests {
             "views":[{{"route":"jobs","p0":"3","p1":"2","p2":"1","d1":"4","accepted":"10",
             "bytes":"70","f:ok":"1","f:of-a-later-version":"2","read":"5","unread":"6",
             "jobs":"2","most_items":"9","most_bytes":"60","oldest":"12","paused":"11",
-            "owner":"you","deadline":"40","lapses":"50","fenced":"8"}}]}}"#
+            "owner":"you","deadline":"40","lapses":"50"}}]}}"#
         );
         let message = Message::read(text.as_bytes()).unwrap();
         let view = View {
@@ -165,7 +162,6 @@ mod tests {
                 lapses: Some(50),
             },
             owner: "you".to_owned(),
-            fenced: 8,
         };
         let expected = Message {
             by: "me".to_owned(),

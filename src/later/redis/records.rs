@@ -125,8 +125,12 @@ impl Core {
                     .arg(answer_bytes::to_bytes(answer));
             }
         });
-        let streams = reply::list(answer.await?).ok_or(StoreError::Unanswered)?;
+        let both = reply::parts(answer.await?).map(|it: [_; 2]| it.map(reply::list));
+        let Some([Some(streams), Some(late)]) = both else {
+            return Err(StoreError::Unanswered);
+        };
         self.held.done(handles.into_iter());
+        self.late.add(late.into_iter().filter_map(reply::parsed));
         let name = |it| StreamName::new(&reply::read::<String>(it)?).ok();
         Ok(streams.into_iter().filter_map(name).collect())
     }

@@ -178,15 +178,6 @@ impl Views {
         counts.collect()
     }
 
-    /// Answers that came too late, of each route.
-    pub fn fenced(&self) -> Vec<(RouteName, u64)> {
-        let inner = self.lock();
-        let routes = inner.routes.iter();
-        routes
-            .map(|(route, (_, view))| (route.clone(), view.fenced))
-            .collect()
-    }
-
     /// A time by Redis' clock, by this one.
     pub fn here(&self, time: Millis) -> Millis {
         self.lock().here(time)

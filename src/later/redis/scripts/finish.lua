@@ -1,8 +1,9 @@
 -- Keeps answers. ARGV: keep, and of each its handle, the token of its claim, its state, code,
--- bytes, and the answer. Returns the streams of those that are finished.
+-- bytes, and the answer. Returns the streams of those that are finished, and the routes of
+-- those whose answers came too late.
 begin()
 local keep = tonumber(ARGV[3])
-local streams = {}
+local streams, late = {}, {}
 
 local function finish(handle, token, state, code, size, answer)
   local key = P .. 'r:' .. handle
@@ -15,7 +16,7 @@ local function finish(handle, token, state, code, size, answer)
   -- Another process has it by now, or had: this answer comes too late.
   local is_late = (r[2] or '') ~= token and not (is_finished and token == '')
   if is_late then
-    count(route, 'fenced', 1)
+    table.insert(late, route)
   elseif not is_finished then
     call('HDEL', key, 'job')
     if not unwait(handle, route, r[4], num(r[5]), num(r[6])) then
@@ -46,4 +47,4 @@ local told = {}
 for stream in pairs(streams) do
   table.insert(told, stream)
 end
-return finish_up(told)
+return finish_up({ told, late })
