@@ -125,6 +125,7 @@ impl Settings {
                 keep: options.later.keep.get()?,
                 job_timeout: options.later.job_timeout.get()?,
                 max_wait: options.later.max_wait.get()?,
+                max_attempts: 3,
             }),
             StoreKind::Off => None,
         };

@@ -25,4 +25,7 @@ pub struct Settings {
     pub job_timeout: Duration,
     /// The longest that a job waits for company.
     pub max_wait: Duration,
+    /// How often a job is sent that may be sent twice, where processes end that have sent
+    /// it.
+    pub max_attempts: u32,
 }
