@@ -26,9 +26,10 @@
 //! | `settings`, `error`, `lane` | what is set; why there is no record; where accepted jobs wait |
 //! | [`record`], [`answer`] | a record and what it is made of; an answer as it is kept |
 //! | [`store`], `step` | what every store promises; how a step of it fails |
-//! | [`backlog`], [`kept`] | how jobs are claimed from a store that lasts; a job as bytes |
+//! | [`backlog`], [`kept`], `answer_bytes` | how jobs are claimed from a store that lasts; a job and an answer as bytes |
 //! | `records` | the records as values: what every store has that decides by itself |
 //! | [`memory`], [`lasting`] | the store in memory; one that jobs are claimed from, to try that on |
+//! | [`redis`] | the store in Redis, which replicas share |
 //! | [`clock`] | the time of records |
 //! | `digest` | what a request is compared by when its key comes again |
 //! | `reported` | a store whose commits and failures are told |
@@ -40,6 +41,7 @@
 //! | `watchers`, `listener` | who waits for a record or a stream |
 
 pub mod answer;
+pub(crate) mod answer_bytes;
 pub mod backlog;
 mod claimer;
 pub mod clock;
@@ -62,6 +64,7 @@ mod outbox;
 pub mod record;
 #[allow(dead_code, reason = "no store claims yet")]
 mod records;
+pub mod redis;
 mod releaser;
 mod reported;
 mod settings;
