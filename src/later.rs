@@ -19,6 +19,7 @@
 //! | [`record`], [`answer`] | a record and what it is made of; an answer as it is kept |
 //! | [`store`], `step` | what every store promises; how a step of it fails |
 //! | [`backlog`], [`kept`] | how jobs are claimed from a store that lasts; a job as bytes |
+//! | `records` | the records as values: what every store has that decides by itself |
 //! | [`memory`] | the store in memory |
 //! | [`clock`] | the time of records |
 //! | `digest` | what a request is compared by when its key comes again |
@@ -43,6 +44,8 @@ mod lane;
 mod listener;
 pub mod memory;
 pub mod record;
+#[allow(dead_code, reason = "no store claims yet")]
+mod records;
 mod reported;
 mod settings;
 mod step;
@@ -78,7 +81,7 @@ use crate::observe::{CountsByRoute, Observer};
 pub use self::error::{FetchError, HandInError};
 pub use self::lane::{BatchSize, ClaimingLane, Lane, Wanted, Withdraw};
 pub use self::listener::{Heard, Listener};
-pub use self::settings::{Settings, StoreKind};
+pub use self::settings::{RedisUrl, Settings, StoreKind};
 pub use self::store::Look;
 
 /// Answers fetched later. A handle: clones are the same.

@@ -261,6 +261,7 @@ mod tests {
             keep: Duration::from_secs(60),
             job_timeout: Duration::from_secs(60),
             max_wait: Duration::ZERO,
+            max_attempts: 3,
         };
         let store = Arc::new(Faulty::new(&settings));
         store.set(StoreStep::Accept, Some(fault));

@@ -26,6 +26,7 @@ const SETTINGS: Settings = Settings {
     keep: FAR,
     job_timeout: FAR,
     max_wait: SECOND,
+    max_attempts: 3,
 };
 
 /// The batcher's lane, of which the answers are kept.

@@ -3,21 +3,19 @@
 //! One lock, and no step under it that takes longer the more records there are, but for
 //! the logarithm. It does not keep the jobs, which are where they wait to be sent.
 
-mod records;
-mod routes;
-mod streams;
-
 use std::future::ready;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use self::records::Records;
 use super::answer::Answer;
 use super::clock;
 use super::record::{Millis, NewRecord, Record, StreamName};
+use super::records::{Made, Outcome, Read, Records as RecordsOf};
 use super::settings::Settings;
 use super::store::{Accepted, Expired, Look, Page, Pending, Position, Refused, Store, StoreError};
 use crate::job::{Handle, State};
 use crate::observe::CountsByRoute;
+
+type Records = RecordsOf<(), Answer>;
 
 /// Records in memory.
 #[derive(Debug)]
@@ -45,7 +43,11 @@ impl Memory {
 /// Each step is done when it is called, and has never failed.
 impl Store for Memory {
     fn accept(&self, records: Vec<NewRecord>) -> Pending<'_, Vec<Result<Accepted, Refused>>> {
-        let accepted = self.with(|it| records.into_iter().map(|new| it.accept(new)).collect());
+        let accept = |it: &mut Records, new| match it.accept(new, ())? {
+            Made::New(record) => Ok(Accepted::New(record)),
+            Made::Existing(read) => Ok(Accepted::Existing(whole(read))),
+        };
+        let accepted = self.with(|it| records.into_iter().map(|new| accept(it, new)).collect());
         Box::pin(ready(accepted))
     }
 
@@ -54,13 +56,7 @@ impl Store for Memory {
     }
 
     fn sent(&self, handles: Vec<Handle>) -> Pending<'_, Result<Vec<Handle>, StoreError>> {
-        let is_gone = |records: &mut Records, handle: &Handle| !records.sent(handle);
-        let gone = self.with(|it| {
-            let mut gone = handles;
-            gone.retain(|handle| is_gone(it, handle));
-            gone
-        });
-        Box::pin(ready(Ok(gone)))
+        Box::pin(ready(Ok(self.with(|it| it.sent(handles)))))
     }
 
     fn queued_again(&self, handles: Vec<Handle>) -> Pending<'_, Result<(), StoreError>> {
@@ -75,8 +71,10 @@ impl Store for Memory {
         let now = clock::now();
         let streams = self.with(|it| {
             let answers = answers.into_iter();
-            let streams = answers.filter_map(|(handle, answer)| it.finish(handle, answer, now));
-            let mut streams: Vec<_> = streams.collect();
+            let finish = |(handle, answer): (Handle, Answer)| {
+                it.finish(&handle, Outcome::from(&answer), answer, now)
+            };
+            let mut streams: Vec<_> = answers.filter_map(finish).collect();
             streams.sort_unstable();
             streams.dedup();
             streams
@@ -85,7 +83,8 @@ impl Store for Memory {
     }
 
     fn fetch(&self, handle: Handle, look: Look) -> Pending<'_, Result<Option<Record>, StoreError>> {
-        Box::pin(ready(Ok(self.with(|it| it.fetch(handle, look)))))
+        let record = self.with(|it| it.fetch(handle, look)).map(whole);
+        Box::pin(ready(Ok(record)))
     }
 
     fn delete(&self, handle: Handle) -> Pending<'_, Result<Option<State>, StoreError>> {
@@ -110,6 +109,11 @@ impl Store for Memory {
         let now = clock::now();
         self.with(|it| it.counts(now))
     }
+}
+
+/// A record with its answer.
+fn whole((record, answer): Read<Answer>) -> Record {
+    Record { answer, ..record }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::answer::Answer;
 use super::record::{Millis, NewRecord, Record, StreamName};
 use super::store::{Accepted, Expired, Look, Page, Position, Refused, Store, StoreError};
 use crate::job::{Handle, State};
-use crate::observe::{CountsByRoute, Event, Observer, StoreStep};
+use crate::observe::{CountsByRoute, Event, Observer, RecordCounts, StoreStep};
 use crate::throttle::LogThrottle;
 
 /// A store, and who is told what it does.
@@ -24,11 +24,13 @@ pub(super) struct Reported {
 
 impl Reported {
     pub fn new(store: Arc<dyn Store>, observers: Vec<Arc<Observer>>) -> Self {
-        Self {
+        let reported = Self {
             store,
             observers,
             failures: LogThrottle::default(),
-        }
+        };
+        reported.tell_counts(Event::Found);
+        reported
     }
 
     pub async fn accept(&self, records: Vec<NewRecord>) -> Vec<Result<Accepted, Refused>> {
@@ -114,11 +116,15 @@ impl Reported {
         if records > 0 {
             let took = begun.elapsed();
             self.tell(Event::StoreCommitted { records, took });
-            let counts = self.store.counts();
-            for observer in &self.observers {
-                if let Some(counts) = counts.get(observer.route()) {
-                    observer.tell(Event::Recorded(counts.clone()));
-                }
+            self.tell_counts(Event::Recorded);
+        }
+    }
+
+    fn tell_counts(&self, event: fn(RecordCounts) -> Event) {
+        let counts = self.store.counts();
+        for observer in &self.observers {
+            if let Some(counts) = counts.get(observer.route()) {
+                observer.tell(event(counts.clone()));
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::backlog::Backlog;
 use crate::code::Code;
 use crate::job::{Handle, RouteName, State};
 use crate::later::record::{IdempotencyKey, Millis};
@@ -13,24 +14,32 @@ use crate::observe::RecordCounts;
 pub(super) struct Routes(Vec<Route>);
 
 /// Which one, in less room than its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct RouteNumber(u16);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::later) struct RouteNumber(u16);
 
 /// One of them.
 #[derive(Debug)]
-pub(super) struct Route {
+pub(in crate::later) struct Route {
     pub name: RouteName,
     pub keys: BTreeMap<IdempotencyKey, Handle>,
-    /// Its records that are queued, the oldest first.
+    /// Its records that are queued and can't be claimed, the oldest first.
     pub queued: BTreeSet<Handle>,
+    /// Its jobs that can be claimed.
+    pub backlog: Backlog,
     pub counts: Counts,
 }
 
 /// What there is and what there was.
-#[derive(Debug, Default)]
-pub(super) struct Counts {
+#[derive(Clone, Debug, Default)]
+pub(in crate::later) struct Counts {
     pub present: [u64; State::ALL.len()],
     pub bytes: usize,
+    pub ever: Ever,
+}
+
+/// What there was.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::later) struct Ever {
     pub accepted: u64,
     pub finished: BTreeMap<Code, u64>,
     pub deleted: [u64; State::ALL.len()],
@@ -49,6 +58,7 @@ impl Routes {
                 name: name.clone(),
                 keys: BTreeMap::new(),
                 queued: BTreeSet::new(),
+                backlog: Backlog::default(),
                 counts: Counts::default(),
             });
         }
@@ -65,32 +75,45 @@ impl Routes {
         &mut self.0[usize::from(number.0)]
     }
 
+    /// The route of this name, if there ever was a record of it.
+    pub fn named(&self, name: &RouteName) -> Option<&Route> {
+        self.0.iter().find(|it| it.name == *name)
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &Route> {
         self.0.iter()
     }
 }
 
 impl Route {
-    /// One of its records goes on from a state to another.
-    pub fn goes_on(&mut self, from: State, to: State) {
-        self.counts.present[from as usize] -= 1;
-        self.counts.present[to as usize] += 1;
+    /// The oldest of those that are queued.
+    pub fn oldest_queued(&self) -> Option<Handle> {
+        let both = [self.queued.first().copied(), self.backlog.oldest()];
+        both.into_iter().flatten().min()
     }
 
     pub fn counts(&self, now: Millis) -> RecordCounts {
-        let counts = &self.counts;
+        let oldest = self.oldest_queued().map(|it| it.millis());
+        self.counts.at(oldest, now)
+    }
+}
+
+impl Counts {
+    /// As they are told, where the oldest that is queued is of this time.
+    pub fn at(&self, oldest_queued: Option<Millis>, now: Millis) -> RecordCounts {
+        let ever = &self.ever;
         RecordCounts {
-            present: counts.present,
-            bytes: counts.bytes as u64,
-            oldest_queued: self.queued.first().map(|oldest| {
-                let waited = now.saturating_sub(oldest.millis());
+            present: self.present,
+            bytes: self.bytes as u64,
+            oldest_queued: oldest_queued.map(|it| {
+                let waited = now.saturating_sub(it);
                 Duration::from_millis(waited)
             }),
-            accepted: counts.accepted,
-            finished: counts.finished.iter().map(|it| (*it.0, *it.1)).collect(),
-            deleted: counts.deleted,
-            expired_read: counts.expired_read,
-            expired_unread: counts.expired_unread,
+            accepted: ever.accepted,
+            finished: ever.finished.iter().map(|it| (*it.0, *it.1)).collect(),
+            deleted: ever.deleted,
+            expired_read: ever.expired_read,
+            expired_unread: ever.expired_unread,
         }
     }
 }

@@ -5,15 +5,16 @@
 //! records, finished or not. What those have lost that are gone is remembered of a bounded
 //! number, the last ones; all others share a mark.
 
+mod undo;
+
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
+use super::marks::TouchedMarks;
+use super::vanished::Vanished;
 use crate::job::Handle;
 use crate::later::record::StreamName;
 use crate::later::store::{Page, Position};
-
-/// Most streams without records that are remembered.
-const REMEMBERED: usize = 1024;
 
 /// All streams.
 #[derive(Debug)]
@@ -22,20 +23,8 @@ pub(super) struct Streams {
     /// The last position that was given.
     last: Position,
     vanished: Vanished,
-}
-
-/// Streams that have no records any more.
-#[derive(Debug)]
-struct Vanished {
-    /// The last position at which an answer has expired of those that are remembered, and
-    /// when they vanished.
-    streams: BTreeMap<StreamName, (Position, u64)>,
-    /// Those, the first that vanished first.
-    order: BTreeMap<u64, StreamName>,
-    /// How many have ever vanished.
-    times: u64,
-    /// The last position at which any other stream may have lost an answer.
-    others: Position,
+    /// What has changed since the last commit, where a commit may fail.
+    touched: Option<TouchedMarks>,
 }
 
 #[derive(Debug)]
@@ -54,46 +43,14 @@ pub(super) enum Leaving {
     Expired,
 }
 
-impl Vanished {
-    /// Where a stream may have lost its last answer; it is forgotten.
-    fn take(&mut self, name: &StreamName) -> Position {
-        let Some((expired, time)) = self.streams.remove(name) else {
-            return self.others;
-        };
-        self.order.remove(&time);
-        expired
-    }
-
-    fn of(&self, name: &StreamName) -> Position {
-        self.streams.get(name).map_or(self.others, |it| it.0)
-    }
-
-    /// A stream has vanished whose last answer to expire was there.
-    fn remember(&mut self, name: StreamName, expired: Position) {
-        if self.streams.len() == REMEMBERED
-            && let Some((_, first)) = self.order.pop_first()
-            && let Some((lost, _)) = self.streams.remove(&first)
-        {
-            self.others = self.others.max(lost);
-        }
-        self.times += 1;
-        self.order.insert(self.times, name.clone());
-        self.streams.insert(name, (expired, self.times));
-    }
-}
-
 impl Streams {
     /// Positions are larger than this, which is as if all before had expired.
     pub fn after(position: Position) -> Self {
         Self {
             streams: BTreeMap::new(),
             last: position,
-            vanished: Vanished {
-                streams: BTreeMap::new(),
-                order: BTreeMap::new(),
-                times: 0,
-                others: position,
-            },
+            vanished: Vanished::new(position),
+            touched: None,
         }
     }
 
@@ -112,6 +69,7 @@ impl Streams {
             }
             return shared;
         }
+        self.touch(&name);
         let stream = Stream {
             records: 1,
             answers: BTreeMap::new(),
@@ -130,6 +88,9 @@ impl Streams {
 
     /// A record is gone; where its answer was, if it had one.
     pub fn leave(&mut self, name: &StreamName, position: Option<Position>, why: Leaving) {
+        if why == Leaving::Expired {
+            self.touch(name);
+        }
         let Some(stream) = self.streams.get_mut(name) else {
             return;
         };
@@ -140,9 +101,17 @@ impl Streams {
                 stream.expired = stream.expired.max(position);
             }
         }
-        if stream.records == 0
-            && let Some((name, stream)) = self.streams.remove_entry(name)
-        {
+        if stream.records == 0 {
+            self.vanish(name);
+        }
+    }
+
+    fn vanish(&mut self, name: &StreamName) {
+        self.touch(name);
+        if let Some(forgotten) = self.vanished.next_forgotten().cloned() {
+            self.touch(&forgotten);
+        }
+        if let Some((name, stream)) = self.streams.remove_entry(name) {
             self.vanished.remember(name, stream.expired);
         }
     }
