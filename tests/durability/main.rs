@@ -23,9 +23,19 @@ mod harness;
 
 mod callers;
 mod ledger;
+mod moment;
+mod network;
 mod process;
+mod redis;
+mod replicas;
 mod report;
+mod scene;
 mod settle;
+mod started;
 mod upstream;
 
+mod away;
+mod clock;
+mod disk;
+mod lasting;
 mod memory;
