@@ -18,7 +18,7 @@
 //! | `settings`, `error`, `lane` | what is set; why there is no record; where accepted jobs wait |
 //! | [`record`], [`answer`] | a record and what it is made of; an answer as it is kept |
 //! | [`store`], `step` | what every store promises; how a step of it fails |
-//! | [`backlog`], [`kept`] | how jobs are claimed from a store that lasts; a job as bytes |
+//! | [`backlog`], [`kept`], `answer_bytes` | how jobs are claimed from a store that lasts; a job and an answer as bytes |
 //! | `records` | the records as values: what every store has that decides by itself |
 //! | [`memory`] | the store in memory |
 //! | [`clock`] | the time of records |
@@ -30,6 +30,7 @@
 //! | `watchers`, `listener` | who waits for a record or a stream |
 
 pub mod answer;
+pub(crate) mod answer_bytes;
 pub mod backlog;
 pub mod clock;
 mod digest;
