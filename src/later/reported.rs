@@ -7,10 +7,11 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::answer::Answer;
+use super::backlog::{Claim, Claimed, News, Waiting};
 use super::record::{Millis, NewRecord, Record, StreamName};
 use super::store::{Accepted, Expired, Look, Page, Position, Refused, Store, StoreError};
-use crate::job::{Handle, State};
-use crate::observe::{CountsByRoute, Event, Observer, RecordCounts, StoreStep};
+use crate::job::{Handle, RouteName, State};
+use crate::observe::{CountsByRoute, Event, Observer, RecordCounts, Recovered, StoreStep};
 use crate::throttle::LogThrottle;
 
 /// A store, and who is told what it does.
@@ -52,6 +53,55 @@ impl Reported {
         accepted
     }
 
+    /// Whether jobs wait in it and are claimed from it.
+    pub fn lasts(&self) -> bool {
+        self.store.backlog().is_some()
+    }
+
+    /// As [`Backlog::claim`](super::backlog::Backlog::claim); nothing where it has none.
+    pub async fn claim(&self, claim: Claim) -> Result<Vec<Claimed>, StoreError> {
+        let Some(backlog) = self.store.backlog() else {
+            return Ok(Vec::new());
+        };
+        let begun = Instant::now();
+        let claimed = self.told(StoreStep::Sent, backlog.claim(claim).await)?;
+        self.committed(claimed.len(), begun);
+        Ok(claimed)
+    }
+
+    pub async fn release(&self, handles: Vec<Handle>) -> Result<(), StoreError> {
+        let Some(backlog) = self.store.backlog() else {
+            return Ok(());
+        };
+        let (begun, records) = (Instant::now(), handles.len());
+        self.told(StoreStep::Sent, backlog.release(handles).await)?;
+        self.committed(records, begun);
+        Ok(())
+    }
+
+    pub fn waiting(&self, route: &RouteName) -> Waiting {
+        let backlog = self.store.backlog();
+        backlog.map_or_else(Waiting::default, |it| it.waiting(route))
+    }
+
+    pub fn routes(&self) -> Vec<RouteName> {
+        let backlog = self.store.backlog();
+        backlog.map_or_else(Vec::new, |it| it.routes())
+    }
+
+    /// `None` where there is never any.
+    pub async fn news(&self) -> Option<News> {
+        Some(self.store.backlog()?.news().await)
+    }
+
+    /// A job was claimed that a process had sent which is gone.
+    pub fn recovered(&self, route: &RouteName, how: Recovered) {
+        let mut observers = self.observers.iter();
+        if let Some(observer) = observers.find(|it| it.route() == route.as_str()) {
+            observer.tell(Event::Recovered { how, records: 1 });
+        }
+    }
+
     pub fn commits_at_once(&self) -> bool {
         self.store.commits_at_once()
     }
@@ -59,7 +109,10 @@ impl Reported {
     pub async fn sent(&self, handles: Vec<Handle>) -> Result<Vec<Handle>, StoreError> {
         let (begun, records) = (Instant::now(), handles.len());
         let gone = self.told(StoreStep::Sent, self.store.sent(handles).await)?;
-        self.committed(records.saturating_sub(gone.len()), begun);
+        // Of what was claimed that was committed by the claim.
+        if !self.lasts() {
+            self.committed(records.saturating_sub(gone.len()), begun);
+        }
         Ok(gone)
     }
 
