@@ -16,6 +16,7 @@ use crate::network::{Network, Weather};
 use crate::redis::Redis;
 use crate::settle::{all_finished, check_counts, check_presence, fetch_all, resolve_doubts};
 use crate::started::{check_log, start};
+use crate::streams::{Listeners, hear_all};
 use crate::upstream::Upstream;
 
 const REPLICAS: usize = 3;
@@ -69,6 +70,7 @@ pub async fn run(terms: Terms, rounds: u64, redis: Redis, seed: u64) -> Arc<Ledg
     let ledger = Arc::new(Ledger::new(terms));
     let upstream = Upstream::start(Arc::clone(&ledger), seed).await;
     let callers = Callers::start(&ledger, CALLERS, seed + 1);
+    let _listeners = Listeners::start(&ledger, &callers.places());
     let mut replicas = Vec::new();
     for _ in 0..REPLICAS {
         let network = Network::to(&redis.socket()).await;
@@ -201,9 +203,9 @@ impl Course {
     }
 
     /// Nothing happens any more, and all comes to its end.
-    async fn end(self) {
-        let (ledger, replicas) = (self.ledger, self.replicas);
+    async fn end(mut self) {
         self.callers.end().await;
+        let (ledger, replicas) = (self.ledger, self.replicas);
         self.upstream.behave();
         let proxies: Vec<_> = replicas.iter().map(|it| it.proxy.jobs_addr).collect();
         for replica in &replicas {
@@ -214,6 +216,7 @@ impl Course {
             all_finished(&ledger, &replica.proxy).await;
         }
         fetch_all(&ledger, &proxies).await;
+        hear_all(&ledger, proxies[1]).await;
         for replica in &replicas {
             check_presence(&ledger, &replica.proxy).await;
             check_log(&ledger, &replica.proxy.log);
