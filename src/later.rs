@@ -29,6 +29,7 @@
 //! | [`backlog`], [`kept`], `answer_bytes` | how jobs are claimed from a store that lasts; a job and an answer as bytes |
 //! | `records` | the records as values: what every store has that decides by itself |
 //! | [`memory`], [`lasting`] | the store in memory; one that jobs are claimed from, to try that on |
+//! | [`redis`] | the store in Redis, which replicas share |
 //! | [`clock`] | the time of records |
 //! | `digest` | what a request is compared by when its key comes again |
 //! | `reported` | a store whose commits and failures are told |
@@ -63,6 +64,7 @@ mod outbox;
 pub mod record;
 #[allow(dead_code, reason = "no store claims yet")]
 mod records;
+pub mod redis;
 mod releaser;
 mod reported;
 mod settings;
