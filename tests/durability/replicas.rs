@@ -15,7 +15,7 @@ use crate::moment::{Moment, micros};
 use crate::network::{Network, Weather};
 use crate::redis::Redis;
 use crate::settle::{all_finished, check_counts, check_presence, fetch_all, resolve_doubts};
-use crate::started::{check_log, start};
+use crate::started::{check_log, started};
 use crate::streams::{Listeners, hear_all};
 use crate::upstream::Upstream;
 
@@ -74,11 +74,8 @@ pub async fn run(terms: Terms, rounds: u64, redis: Redis, seed: u64) -> Arc<Ledg
     let mut replicas = Vec::new();
     for _ in 0..REPLICAS {
         let network = Network::to(&redis.socket()).await;
-        let proxy = start(&ledger, &upstream.url(), &network.url(), &ENV);
-        replicas.push(Replica {
-            proxy: proxy.ready().await,
-            network,
-        });
+        let proxy = started(&ledger, &upstream.url(), &network.url(), &ENV).await;
+        replicas.push(Replica { proxy, network });
     }
     let mut course = Course {
         ledger: Arc::clone(&ledger),
@@ -175,9 +172,9 @@ impl Course {
         self.callers.go_to(&left.collect::<Vec<_>>());
         sleep(micros(&mut self.rng, 300_000)).await;
         for it in ended {
-            let url = self.replicas[it].network.url();
-            let starting = start(&self.ledger, &self.upstream.url(), &url, &ENV);
-            self.replicas[it].proxy = starting.ready().await;
+            let (upstream, store) = (self.upstream.url(), self.replicas[it].network.url());
+            let proxy = started(&self.ledger, &upstream, &store, &ENV).await;
+            self.replicas[it].proxy = proxy;
         }
         self.tell_callers();
     }
