@@ -20,7 +20,7 @@
 //! | [`store`], `step` | what every store promises; how a step of it fails |
 //! | [`backlog`], [`kept`], `answer_bytes` | how jobs are claimed from a store that lasts; a job and an answer as bytes |
 //! | `records` | the records as values: what every store has that decides by itself |
-//! | [`memory`] | the store in memory |
+//! | [`memory`], [`sqlite`] | the store in memory; the store in a file |
 //! | [`clock`] | the time of records |
 //! | `digest` | what a request is compared by when its key comes again |
 //! | `reported` | a store whose commits and failures are told |
@@ -45,10 +45,10 @@ mod lane;
 mod listener;
 pub mod memory;
 pub mod record;
-#[allow(dead_code, reason = "no store claims yet")]
 mod records;
 mod reported;
 mod settings;
+pub mod sqlite;
 mod step;
 pub mod store;
 #[cfg(test)]
