@@ -13,6 +13,14 @@
 //!              lane ──▶ engine ──sent            long polls, listeners
 //! ```
 //!
+//! From a store that lasts jobs are claimed for the lanes, as those have use for them:
+//!
+//! ```text
+//! hand_in ──▶ intake ──accept──▶ store ──claim──▶ claimer ──▶ lane ──▶ engine
+//!                                  ▲                            │
+//!                                  └───────── releaser ◀────────┘ what was not sent
+//! ```
+//!
 //! | file | what it is |
 //! |---|---|
 //! | `settings`, `error`, `lane` | what is set; why there is no record; where accepted jobs wait |
@@ -21,10 +29,13 @@
 //! | [`backlog`], [`kept`], `answer_bytes` | how jobs are claimed from a store that lasts; a job and an answer as bytes |
 //! | `records` | the records as values: what every store has that decides by itself |
 //! | [`memory`], [`sqlite`] | the store in memory; the store in a file |
+//! | [`lasting`] | a store in memory that jobs are claimed from, to try that on |
 //! | [`clock`] | the time of records |
 //! | `digest` | what a request is compared by when its key comes again |
 //! | `reported` | a store whose commits and failures are told |
 //! | `intake`, `finisher`, `expiry` | the tasks: jobs into the store, answers into it, records out of it |
+//! | `claimer`, `releaser`, `news` | those of a store that lasts: jobs out of it, and back; what is new in it |
+//! | `outbox` | what one task commits of what many hand in |
 //! | `withdrawals` | how a job is withdrawn whose record is deleted |
 //! | `supervised` | that a task which panics goes on |
 //! | `watchers`, `listener` | who waits for a record or a stream |
@@ -32,6 +43,7 @@
 pub mod answer;
 pub(crate) mod answer_bytes;
 pub mod backlog;
+mod claimer;
 pub mod clock;
 mod digest;
 mod error;
@@ -42,10 +54,16 @@ mod finisher;
 mod intake;
 pub mod kept;
 mod lane;
+pub mod lasting;
+#[cfg(test)]
+mod lasting_tests;
 mod listener;
 pub mod memory;
+mod news;
+mod outbox;
 pub mod record;
 mod records;
+mod releaser;
 mod reported;
 mod settings;
 pub mod sqlite;
@@ -64,11 +82,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
+use tracing::warn;
 
 use self::answer::Answer;
+use self::claimer::{Claimer, Signals};
 use self::digest::digest;
-use self::finisher::Finisher;
 use self::intake::Intake;
+use self::outbox::Outbox;
 use self::record::{FrameKey, Idempotency, IdempotencyKey, NewRecord, Record, StreamName};
 use self::reported::Reported;
 use self::store::{Position, Store, StoreError};
@@ -80,9 +100,9 @@ use crate::job::{Handle, Job, RouteName, State};
 use crate::observe::{CountsByRoute, Observer};
 
 pub use self::error::{FetchError, HandInError};
-pub use self::lane::{BatchSize, ClaimingLane, Lane, Wanted, Withdraw};
+pub use self::lane::{BatchSize, ClaimingLane, Lane, Leaves, NotSent, Wanted, Withdraw};
 pub use self::listener::{Heard, Listener};
-pub use self::settings::{Settings, StoreKind};
+pub use self::settings::{RedisUrl, Settings, StoreKind};
 pub use self::store::Look;
 
 /// Answers fetched later. A handle: clones are the same.
@@ -94,7 +114,10 @@ struct Inner {
     settings: Settings,
     store: Arc<Reported>,
     intake: Intake,
-    finisher: Arc<Finisher>,
+    answers: Arc<Outbox<(Handle, Answer)>>,
+    /// Claimed jobs that are to wait again.
+    released: Arc<Outbox<Handle>>,
+    claimers: Arc<Signals>,
     withdrawals: Arc<Withdrawals>,
     records: Watchers<Handle, Told>,
     streams: Watchers<StreamName>,
@@ -131,7 +154,9 @@ impl Later {
             settings,
             store: Arc::new(Reported::new(store, observers.into())),
             intake: Intake::new(),
-            finisher: Arc::new(Finisher::new()),
+            answers: Arc::new(Outbox::new()),
+            released: Arc::new(Outbox::new()),
+            claimers: Arc::new(Signals::new()),
             withdrawals: Arc::default(),
             records: Watchers::new(),
             streams: Watchers::new(),
@@ -140,32 +165,39 @@ impl Later {
         }))
     }
 
-    /// Takes jobs from here on: those that were handed in wait in `lane`. What is handed
-    /// in before waits for this. Called again it does nothing.
+    /// Takes jobs from here on: those that were handed in wait in `lane`, or where the
+    /// store lasts are claimed for it. What is handed in before waits for this. Called
+    /// again it does nothing.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn start(&self, lane: Arc<dyn Lane>) {
         let inner = &*self.0;
         let (store, withdrawals) = (Arc::clone(&inner.store), Arc::clone(&inner.withdrawals));
-        let Some(intake) = inner.intake.task(store, lane, withdrawals) else {
+        let claimers = Arc::clone(&inner.claimers);
+        let intake = (inner.intake).task(store, Arc::clone(&lane), withdrawals, claimers);
+        let Some(intake) = intake else {
             return;
         };
         let mut tasks = inner.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         tasks.spawn(supervised("intake", intake, async |it| it.run().await));
         let finished = Arc::new(Notify::new());
-        let (store, finisher) = (Arc::clone(&inner.store), Arc::clone(&inner.finisher));
-        let (records, streams) = (inner.records.clone(), inner.streams.clone());
-        let expiry = Arc::clone(&finished);
+        let (store, answers) = (Arc::clone(&inner.store), Arc::clone(&inner.answers));
+        let waiting = finisher::Waiting {
+            records: inner.records.clone(),
+            streams: inner.streams.clone(),
+            expiry: Arc::clone(&finished),
+        };
         tasks.spawn(supervised("finisher", Vec::new(), async move |taken| {
-            finisher
-                .run(taken, &store, &records, &streams, &expiry)
-                .await;
+            finisher::run(taken, &answers, &store, &waiting).await;
         }));
         let store = Arc::clone(&inner.store);
         tasks.spawn(supervised("expiry", (), async move |()| {
             expiry::run(&store, &finished).await;
         }));
+        if inner.store.lasts() {
+            inner.start_claiming(&*lane, &mut tasks);
+        }
     }
 
     /// Commits a job and has it queued, whether or not this is awaited to its end, once
@@ -311,28 +343,59 @@ impl Later {
     /// What became of a job. It is committed soon, and visible from then on.
     pub fn answered(&self, handle: Handle, answer: Answer) {
         self.0.withdrawals.answered(handle);
-        self.0.finisher.finish(handle, answer);
+        self.0.answers.push([(handle, answer)]);
+    }
+
+    /// These were claimed and are not sent, since the process ends: they wait in the store
+    /// again.
+    pub fn release(&self, handles: Vec<Handle>) {
+        let withdrawals = &self.0.withdrawals;
+        handles.iter().for_each(|&it| withdrawals.answered(it));
+        self.0.released.push(handles);
+    }
+
+    /// Has what waits in the store of a route sent, as soon as there are slots: how many
+    /// jobs that is. None of a store that does not last, where they wait in the lane.
+    pub fn flush(&self, route: &RouteName) -> u64 {
+        let waiting = self.0.store.waiting(route).jobs;
+        if waiting > 0 {
+            self.0.claimers.flush(route, clock::now());
+        }
+        waiting
+    }
+
+    /// Whether jobs outlive the process, and wait in the store.
+    pub fn lasts(&self) -> bool {
+        self.0.store.lasts()
     }
 
     /// Takes no more jobs: [`HandInError::Closed`]. Those that were handed in before are
-    /// still queued.
+    /// still queued, but none are claimed any more.
     pub fn close(&self) {
         self.0.intake.close();
+        self.0.claimers.stop();
     }
 
     /// Waits until every job that was accepted before this was [closed](Self::close) is
-    /// queued.
+    /// where it stays: in its lane; or where the store lasts in the store, but for those
+    /// that were sent.
     pub async fn all_queued(&self) {
-        self.0.intake.emptied().await;
+        let inner = &*self.0;
+        inner.intake.emptied().await;
+        inner.claimers.stopped().await;
+        if inner.store.lasts() {
+            inner.released.push(inner.withdrawals.take_back());
+            inner.released.all_committed().await;
+        }
     }
 
-    /// Takes no more jobs, waits until every answer is committed that there is, and ends
-    /// what listens or polls. Dropped before, it ends that with what there is by then.
+    /// Takes no more jobs, waits until everything is committed that there is, and ends what
+    /// listens or polls. Dropped before, it ends that with what there is by then.
     pub async fn end(&self) {
         let _ends = Ends(&self.0.ended);
         self.close();
         self.all_queued().await;
-        self.0.finisher.all_committed().await;
+        self.0.answers.all_committed().await;
     }
 
     /// What was counted, and what there is, at one moment, of each route.
@@ -349,6 +412,54 @@ impl Later {
     /// The bounds and times.
     pub fn settings(&self) -> &Settings {
         &self.0.settings
+    }
+}
+
+impl Inner {
+    /// Has jobs claimed from the store, and hears what is new there.
+    fn start_claiming(&self, lane: &dyn Lane, tasks: &mut JoinSet<()>) {
+        let mut lanes = lane.claiming();
+        for route in self.store.routes() {
+            let is_served = lanes.iter().any(|it| *it.route() == route);
+            let jobs = self.store.waiting(&route).jobs;
+            if is_served || jobs == 0 {
+                continue;
+            }
+            warn!(
+                route = route.as_str(),
+                jobs,
+                "jobs for later wait of a route that is not in the settings; they stay until \
+                 later.job_timeout is over and fail then, unless the route is there again"
+            );
+            lanes.extend(lane.unserved(route));
+        }
+        let store = &self.store;
+        let claimers = Claimer::of(
+            lanes,
+            self.settings.max_attempts,
+            store,
+            &self.withdrawals,
+            &self.released,
+            &self.claimers,
+        );
+        for claimer in claimers {
+            tasks.spawn(supervised("claimer", claimer, async |it| it.run().await));
+        }
+        let (store, claimers) = (Arc::clone(store), Arc::clone(&self.claimers));
+        let released = Arc::clone(&self.released);
+        tasks.spawn(supervised("releaser", Vec::new(), async move |taken| {
+            releaser::run(taken, &released, &store, &claimers).await;
+        }));
+        let store = Arc::clone(&self.store);
+        let concerned = news::Concerned {
+            claimers: Arc::clone(&self.claimers),
+            withdrawals: Arc::clone(&self.withdrawals),
+            records: self.records.clone(),
+            streams: self.streams.clone(),
+        };
+        tasks.spawn(supervised("news", (), async move |()| {
+            news::run(&store, &concerned).await;
+        }));
     }
 }
 

@@ -29,7 +29,7 @@ pub use by_code::ByCode;
 pub use event::{ALONE, Bounds, Event, FailedJobs, SplitCause};
 pub use failed_answer::FailedAnswer;
 pub use moment::{Moment, Totals};
-pub use records::{CountsByRoute, RecordBounds, RecordCounts, Records, StoreStep};
+pub use records::{CountsByRoute, RecordBounds, RecordCounts, Records, Recovered, StoreStep};
 
 /// What has happened on one route.
 #[derive(Debug)]

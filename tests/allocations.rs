@@ -89,6 +89,7 @@ fn bytes_per_record() {
         keep: Duration::from_secs(3600),
         job_timeout: Duration::from_secs(3600),
         max_wait: Duration::ZERO,
+        max_attempts: 3,
     };
     let bounds = Bounds {
         max_size: 1,

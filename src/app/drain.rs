@@ -113,7 +113,8 @@ pub(super) async fn drain(
 
 /// Nothing is accepted any more. What was accepted for later is queued before the queue
 /// is closed, so that it is drained as all are: a job that was told a handle is not
-/// answered that the process ends.
+/// answered that the process ends. Where it outlives the process it goes back into its
+/// store instead, unless it was sent.
 async fn close<J: Send + 'static, R: Send + 'static>(
     batchers: impl Iterator<Item = &Batcher<J, R>>,
     later: Option<&Later>,
@@ -194,17 +195,22 @@ impl fmt::Display for InWords {
             accepted,
             finished,
             deleted,
+            present,
             ..
         } = &self.0;
-        let [queued, sent, ..] = deleted;
+        let [deleted_queued, deleted_sent, ..] = deleted;
+        let [queued, sent, ..] = present;
         write!(f, "accepted={accepted}")?;
         for (code, count) in finished {
             write!(f, " {code}={count}")?;
         }
-        match queued + sent {
-            0 => Ok(()),
-            unfinished => write!(f, " deleted={unfinished}"),
-        }
+        let unfinished = [
+            ("deleted", deleted_queued + deleted_sent),
+            ("queued", *queued),
+            ("sent", *sent),
+        ];
+        let mut some = unfinished.iter().filter(|it| it.1 > 0);
+        some.try_for_each(|(what, count)| write!(f, " {what}={count}"))
     }
 }
 
@@ -261,6 +267,7 @@ mod tests {
             keep: Duration::from_secs(60),
             job_timeout: Duration::from_secs(60),
             max_wait: Duration::ZERO,
+            max_attempts: 3,
         };
         let store = Arc::new(Faulty::new(&settings));
         store.set(StoreStep::Accept, Some(fault));

@@ -27,6 +27,7 @@ const RECORDS: later::Settings = later::Settings {
     keep: Duration::from_secs(3600),
     job_timeout: Duration::from_millis(400),
     max_wait: Duration::ZERO,
+    max_attempts: 3,
 };
 
 #[derive(Clone, Debug)]

@@ -26,6 +26,7 @@ const SETTINGS: Settings = Settings {
     keep: FAR,
     job_timeout: FAR,
     max_wait: SECOND,
+    max_attempts: 3,
 };
 
 /// The batcher's lane, of which the answers are kept.
@@ -446,6 +447,7 @@ async fn a_store_that_hangs_does_not_outlast_a_deadline() {
     let settings = Settings {
         job_timeout: SECOND,
         max_wait: SECOND,
+        max_attempts: 3,
         ..SETTINGS
     };
     let it = WithLater::with(Faulty::new(&SETTINGS), settings, Rules::default());

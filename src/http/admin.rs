@@ -4,7 +4,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 
-use super::operator::{Admin, NO_STORE};
+use super::operator::{Admin, NO_STORE, Watched};
 use super::problem::status;
 use crate::code::Code;
 
@@ -31,15 +31,19 @@ pub(super) async fn config(State(admin): State<Admin>) -> Response {
     (headers, admin.config.to_string()).into_response()
 }
 
-/// `POST /flush`: sends what waits, on all routes or with `?route=NAME` on that one, and
-/// answers before it has gone.
+/// `POST /flush`: sends what waits, on all routes or with `?route=NAME` on that one, for
+/// callers and for later, and answers before it has gone.
 pub(super) async fn flush(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Response {
     let chosen = match admin.chosen(query.as_deref()) {
         Ok(chosen) => chosen,
         Err(unknown) => return unknown.into_response(),
     };
     let routes = chosen.routes.iter();
-    let jobs: usize = routes.map(|it| it.route.batcher.flush()).sum();
+    let flushed = routes.map(|Watched { route, .. }| {
+        let kept = admin.later.as_ref().map_or(0, |it| it.flush(&route.name));
+        kept + route.batcher.flush() as u64
+    });
+    let jobs: u64 = flushed.sum();
     let headers = [
         (CONTENT_TYPE, "application/json"),
         (CACHE_CONTROL, NO_STORE),

@@ -7,14 +7,20 @@
 //! | `events` | a stream as the body of an answer |
 //! | `format`, `line` | one event as text |
 //! | `last_event_id` | where a listener was |
-//! | `lane` | where those jobs wait, and what becomes of their answers |
+//! | `lane`, `claiming` | where those jobs wait: as they are submitted, and as they are claimed |
+//! | `owed`, `queued` | an answer that such a job is to be given; how it is withdrawn |
+//! | `frame_key` | what tells which of them may share a batch |
 
+mod claiming;
 mod events;
 mod for_later;
 mod format;
+mod frame_key;
 mod lane;
 mod last_event_id;
 mod line;
+mod owed;
+mod queued;
 mod record;
 
 pub(super) use for_later::{ForLater, IDEMPOTENCY_KEY, without_stream};

@@ -248,6 +248,38 @@ impl Problem {
         problem.retry_after(STORE_RETRY_AFTER)
     }
 
+    /// For a job that a process had sent which ended before its answer was kept, and that
+    /// must not be sent twice.
+    pub fn interrupted() -> Self {
+        Self::new(
+            Code::Interrupted,
+            "the proxy ended while the upstream had the job, and it is not sent again since that \
+             may do harm: it may have been done, look there before handing it in again (where \
+             jobs may be done twice, set upstream.idempotent)",
+        )
+        .dispatched(Dispatched::Unknown)
+    }
+
+    /// For a job that several processes had sent which ended before its answer was kept.
+    pub fn attempts_exhausted() -> Self {
+        Self::new(
+            Code::AttemptsExhausted,
+            "the proxy ended while the upstream had the job, as often as it is sent again \
+             (later.max_attempts): it may have been done, and it may be what ends the proxy",
+        )
+        .dispatched(Dispatched::Unknown)
+    }
+
+    /// For a kept job that is none by the settings that its route has since.
+    pub fn no_job_any_more(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Code::InvalidJob, detail)
+    }
+
+    /// For a kept job that can't be read.
+    pub fn unreadable_kept(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Code::Internal, detail)
+    }
+
     /// For what the proxy got wrong itself.
     pub fn internal() -> Self {
         let detail = "the proxy made a mistake; its log says more";

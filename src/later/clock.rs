@@ -30,7 +30,7 @@ pub fn now() -> Millis {
 }
 
 /// The same moment by the clock that tasks sleep by.
-pub(super) fn instant_at(time: Millis) -> Instant {
+pub fn instant_at(time: Millis) -> Instant {
     let (anchor, between) = (
         &*ANCHOR,
         Duration::from_millis(time.abs_diff(ANCHOR.millis)),

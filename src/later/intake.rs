@@ -1,5 +1,6 @@
 //! Jobs on their way into the store: one task commits what has come meanwhile, many at
-//! once, and then has it queued.
+//! once, and then has it queued: in its lane, or where the store lasts in the store, which
+//! it is claimed from.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep;
 
+use super::claimer::Signals;
 use super::clock;
 use super::error::HandInError;
 use super::lane::Lane;
@@ -77,6 +79,7 @@ impl Intake {
         store: Arc<Reported>,
         lane: Arc<dyn Lane>,
         withdrawals: Arc<Withdrawals>,
+        claimers: Arc<Signals>,
     ) -> Option<Task> {
         Some(Task {
             receiver: self.receiver()?,
@@ -84,6 +87,7 @@ impl Intake {
             store,
             lane,
             withdrawals,
+            claimers,
             handed_in: Vec::new(),
             accepted: Vec::new().into_iter(),
             doubtful: Vec::new(),
@@ -113,11 +117,13 @@ pub(super) struct Task {
     store: Arc<Reported>,
     lane: Arc<dyn Lane>,
     withdrawals: Arc<Withdrawals>,
+    claimers: Arc<Signals>,
     /// Jobs that the store is asked to take.
     handed_in: Vec<HandedIn>,
     /// Those of which it has told what became of them.
     accepted: std::vec::IntoIter<(HandedIn, Result<Accepted, Refused>)>,
-    /// Records of which nobody knows whether they were made, since the store did not say.
+    /// Records of which nobody knows whether they were made, since the store did not say;
+    /// where it lasts they are there if they were.
     doubtful: Vec<NewRecord>,
 }
 
@@ -188,7 +194,10 @@ impl Task {
                 Ok(Accepted::Existing(record)) => tell(caller, Ok(record)),
                 Err(refused) => {
                     if refused == Refused::Store(StoreError::Unanswered) {
-                        self.doubtful.push(record);
+                        match self.store.lasts() {
+                            true => self.claimers.wake(&record.route),
+                            false => self.doubtful.push(record),
+                        }
                     }
                     tell(caller, Err(refused.into()));
                 }
@@ -212,6 +221,9 @@ impl Task {
     }
 
     fn queue(&self, record: NewRecord) {
+        if self.store.lasts() {
+            return self.claimers.wake(&record.route);
+        }
         let (handle, deadline) = (record.handle, clock::instant_at(record.deadline));
         let submit = || self.lane.submit(&record.route, record.job, deadline);
         self.withdrawals.queue(handle, submit);

@@ -1,10 +1,12 @@
 //! Where accepted jobs wait to be sent: what `later` asks of it.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::backlog::Claimed;
 use super::step::Pending;
-use crate::code::Code;
 use crate::job::{Job, RouteName};
 
 /// Where jobs wait that were accepted.
@@ -13,6 +15,18 @@ pub trait Lane: Send + Sync + 'static {
     /// [`Later::answered`](super::Later::answered), once and whatever happens; also where
     /// it can't be queued, and possibly before this returns.
     fn submit(&self, route: &RouteName, job: Job, deadline: Instant) -> Box<dyn Withdraw>;
+
+    /// The lane of each route, as jobs are claimed for it from a store that lasts. None
+    /// where jobs are never claimed.
+    fn claiming(&self) -> Vec<Arc<dyn ClaimingLane>> {
+        Vec::new()
+    }
+
+    /// That of a route which is not served: it never wants a job. None where jobs are never
+    /// claimed.
+    fn unserved(&self, _route: RouteName) -> Option<Arc<dyn ClaimingLane>> {
+        None
+    }
 }
 
 /// The lane of one route, as jobs are claimed for it from a store that lasts.
@@ -27,16 +41,41 @@ pub trait ClaimingLane: Send + Sync + 'static {
     fn is_idempotent(&self) -> bool;
 
     /// Returns as soon as jobs are to be claimed: a batch, where one waits that is `ready`
-    /// and the lane is empty, or so many that callers' batches had free places for.
+    /// and the lane has none, or so many that callers' batches had free places for.
     fn wanted(&self, ready: bool) -> Pending<'_, Wanted>;
 
-    /// Has a claimed job queued, which has waited since its handle's time; `alone` in a
-    /// batch of its own. It is answered as one that was submitted, also where its route
-    /// can't read it.
-    fn take(&self, job: Claimed, alone: bool) -> Box<dyn Withdraw>;
+    /// Has a claimed job queued, which has waited since its handle's time. It is answered
+    /// as one that was submitted, also where its route can't read it; or, where it was not
+    /// sent since the process ends, [released](super::Later::release).
+    fn take(&self, job: Claimed, leaves: Leaves) -> Box<dyn Withdraw>;
 
     /// Answers a claimed job that is not sent.
-    fn fail(&self, job: Claimed, why: Code);
+    fn fail(&self, job: Claimed, why: NotSent);
+}
+
+/// Why a claimed job is not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotSent {
+    /// Its time was over before it was sent.
+    Overdue,
+    /// It was sent by a process that ended meanwhile, and its time was over before it could
+    /// be sent again.
+    OverdueOnceSent,
+    /// It was sent by a process that ended meanwhile, and must not be sent twice.
+    Interrupted,
+    /// It was sent by as many processes that ended meanwhile as may be.
+    AttemptsExhausted,
+}
+
+/// When a claimed job leaves its lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaves {
+    /// With a batch that is full or due, or beside callers.
+    InTime,
+    /// As if it had waited for company long enough.
+    AtOnce,
+    /// In a batch of its own.
+    Alone,
 }
 
 /// What fills a batch.
@@ -47,7 +86,7 @@ pub struct BatchSize {
     /// Bytes of jobs.
     pub bytes: usize,
     /// The longest that a job waits until it does.
-    pub max_wait: std::time::Duration,
+    pub max_wait: Duration,
 }
 
 /// What a lane wants.

@@ -7,10 +7,11 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::answer::Answer;
+use super::backlog::{Claim, Claimed, News, Waiting};
 use super::record::{Millis, NewRecord, Record, StreamName};
 use super::store::{Accepted, Expired, Look, Page, Position, Refused, Store, StoreError};
-use crate::job::{Handle, State};
-use crate::observe::{CountsByRoute, Event, Observer, StoreStep};
+use crate::job::{Handle, RouteName, State};
+use crate::observe::{CountsByRoute, Event, Observer, RecordCounts, Recovered, StoreStep};
 use crate::throttle::LogThrottle;
 
 /// A store, and who is told what it does.
@@ -24,11 +25,13 @@ pub(super) struct Reported {
 
 impl Reported {
     pub fn new(store: Arc<dyn Store>, observers: Vec<Arc<Observer>>) -> Self {
-        Self {
+        let reported = Self {
             store,
             observers,
             failures: LogThrottle::default(),
-        }
+        };
+        reported.tell_counts(Event::Found);
+        reported
     }
 
     pub async fn accept(&self, records: Vec<NewRecord>) -> Vec<Result<Accepted, Refused>> {
@@ -50,6 +53,55 @@ impl Reported {
         accepted
     }
 
+    /// Whether jobs wait in it and are claimed from it.
+    pub fn lasts(&self) -> bool {
+        self.store.backlog().is_some()
+    }
+
+    /// As [`Backlog::claim`](super::backlog::Backlog::claim); nothing where it has none.
+    pub async fn claim(&self, claim: Claim) -> Result<Vec<Claimed>, StoreError> {
+        let Some(backlog) = self.store.backlog() else {
+            return Ok(Vec::new());
+        };
+        let begun = Instant::now();
+        let claimed = self.told(StoreStep::Sent, backlog.claim(claim).await)?;
+        self.committed(claimed.len(), begun);
+        Ok(claimed)
+    }
+
+    pub async fn release(&self, handles: Vec<Handle>) -> Result<(), StoreError> {
+        let Some(backlog) = self.store.backlog() else {
+            return Ok(());
+        };
+        let (begun, records) = (Instant::now(), handles.len());
+        self.told(StoreStep::Sent, backlog.release(handles).await)?;
+        self.committed(records, begun);
+        Ok(())
+    }
+
+    pub fn waiting(&self, route: &RouteName) -> Waiting {
+        let backlog = self.store.backlog();
+        backlog.map_or_else(Waiting::default, |it| it.waiting(route))
+    }
+
+    pub fn routes(&self) -> Vec<RouteName> {
+        let backlog = self.store.backlog();
+        backlog.map_or_else(Vec::new, |it| it.routes())
+    }
+
+    /// `None` where there is never any.
+    pub async fn news(&self) -> Option<News> {
+        Some(self.store.backlog()?.news().await)
+    }
+
+    /// A job was claimed that a process had sent which is gone.
+    pub fn recovered(&self, route: &RouteName, how: Recovered) {
+        let mut observers = self.observers.iter();
+        if let Some(observer) = observers.find(|it| it.route() == route.as_str()) {
+            observer.tell(Event::Recovered { how, records: 1 });
+        }
+    }
+
     pub fn commits_at_once(&self) -> bool {
         self.store.commits_at_once()
     }
@@ -57,7 +109,10 @@ impl Reported {
     pub async fn sent(&self, handles: Vec<Handle>) -> Result<Vec<Handle>, StoreError> {
         let (begun, records) = (Instant::now(), handles.len());
         let gone = self.told(StoreStep::Sent, self.store.sent(handles).await)?;
-        self.committed(records.saturating_sub(gone.len()), begun);
+        // Of what was claimed that was committed by the claim.
+        if !self.lasts() {
+            self.committed(records.saturating_sub(gone.len()), begun);
+        }
         Ok(gone)
     }
 
@@ -114,11 +169,15 @@ impl Reported {
         if records > 0 {
             let took = begun.elapsed();
             self.tell(Event::StoreCommitted { records, took });
-            let counts = self.store.counts();
-            for observer in &self.observers {
-                if let Some(counts) = counts.get(observer.route()) {
-                    observer.tell(Event::Recorded(counts.clone()));
-                }
+            self.tell_counts(Event::Recorded);
+        }
+    }
+
+    fn tell_counts(&self, event: fn(RecordCounts) -> Event) {
+        let counts = self.store.counts();
+        for observer in &self.observers {
+            if let Some(counts) = counts.get(observer.route()) {
+                observer.tell(event(counts.clone()));
             }
         }
     }

@@ -78,6 +78,7 @@ const SETTINGS: Settings = Settings {
     keep: Duration::from_secs(60),
     job_timeout: Duration::from_secs(3600),
     max_wait: Duration::ZERO,
+    max_attempts: 3,
 };
 
 /// A job to be, whose object has so many bytes.

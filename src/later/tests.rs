@@ -28,6 +28,7 @@ pub(super) const SETTINGS: Settings = Settings {
     keep: Duration::from_secs(60),
     job_timeout: Duration::from_secs(10),
     max_wait: Duration::ZERO,
+    max_attempts: 3,
 };
 
 /// Where jobs wait in these tests: each is withdrawn or not.

@@ -96,6 +96,12 @@ impl<K: Eq + Hash + Clone, T> Watchers<K, T> {
         found.iter().for_each(|it| it.notify.notify_waiters());
     }
 
+    /// Wakes all who wait.
+    pub fn wake_all(&self) {
+        let found: Vec<_> = self.lock().values().map(|it| Arc::clone(&it.1)).collect();
+        found.iter().for_each(|it| it.notify.notify_waiters());
+    }
+
     /// Wakes those who wait for these keys, and tells them this, unless they were told
     /// something before.
     pub fn tell<'a>(&self, keys: impl IntoIterator<Item = (&'a K, T)>)

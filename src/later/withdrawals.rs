@@ -1,4 +1,4 @@
-//! How each job that waits or is under way is withdrawn, until it is answered.
+//! How each job that waits in a lane or is under way is withdrawn, until it is answered.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -37,6 +37,18 @@ impl Withdrawals {
         if let Some(withdraw) = gone.flatten() {
             withdraw.withdraw();
         }
+    }
+
+    /// Takes back from their lanes those that were never sent: those, which are neither sent
+    /// nor answered any more.
+    pub fn take_back(&self) -> Vec<Handle> {
+        let mut taken = Vec::new();
+        self.lock().retain(|&handle, withdraw| {
+            let back = withdraw.as_ref().is_some_and(|it| it.take_back());
+            taken.extend(back.then_some(handle));
+            !back
+        });
+        taken
     }
 
     #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::batcher::{FlushReason, Snapshot};
 use crate::code::Code;
 use crate::fault::Unmatched;
 use crate::observe::failed_answer::FailedAnswer;
-use crate::observe::records::{RecordCounts, StoreStep};
+use crate::observe::records::{RecordCounts, Recovered, StoreStep};
 
 /// Something that has happened.
 #[derive(Debug)]
@@ -105,12 +105,28 @@ pub enum Event {
         /// How long it took.
         took: Duration,
     },
+    /// The store of jobs for later had these of the route when the process began with it:
+    /// what was counted before is not what happens.
+    Found(RecordCounts),
     /// The store of jobs for later has counted these on the route until a commit.
     Recorded(RecordCounts),
     /// The store of jobs for later has failed to do something.
     StoreFailed {
         /// What.
         step: StoreStep,
+    },
+    /// Jobs for later of the route were claimed that a process had sent which is gone.
+    Recovered {
+        /// What becomes of them.
+        how: Recovered,
+        /// How many.
+        records: usize,
+    },
+    /// What came of jobs for later of the route was dropped, since they were no longer this
+    /// process's: its lease of them had run out.
+    Fenced {
+        /// How many.
+        records: usize,
     },
     /// A request to a path of no route was passed through.
     PassedThrough,

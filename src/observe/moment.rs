@@ -2,6 +2,7 @@
 
 use crate::batcher::Snapshot;
 use crate::observe::by_code::ByCode;
+use crate::observe::records::Recovered;
 
 /// What is counted at one moment.
 #[derive(Clone, Debug, Default)]
@@ -64,6 +65,11 @@ pub struct Totals {
     pub store_full: u64,
     /// How often that store has failed.
     pub store_errors: u64,
+    /// Jobs for later that a process had sent which is gone, by what became of them, in the
+    /// order of [`Recovered::ALL`].
+    pub recovered: [u64; Recovered::ALL.len()],
+    /// What came of jobs for later that were no longer this process's.
+    pub fenced: u64,
     /// Batches that were sent again.
     pub retries: u64,
     /// Batches that were split.
@@ -80,6 +86,8 @@ impl Totals {
             queue_full: self.queue_full + other.queue_full,
             store_full: self.store_full + other.store_full,
             store_errors: self.store_errors + other.store_errors,
+            recovered: std::array::from_fn(|how| self.recovered[how] + other.recovered[how]),
+            fenced: self.fenced + other.fenced,
             retries: self.retries + other.retries,
             splits: self.splits + other.splits,
             splits_too_large: self.splits_too_large + other.splits_too_large,

@@ -122,6 +122,35 @@ impl Records {
     }
 }
 
+/// What becomes of a job for later that was found sent by a process which is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recovered {
+    /// It is sent again.
+    QueuedAgain,
+    /// It is answered, since it must not be sent twice.
+    Interrupted,
+    /// It is answered, since it was sent as often as it may be.
+    AttemptsExhausted,
+}
+
+impl Recovered {
+    /// All of them.
+    pub const ALL: [Self; 3] = [
+        Self::QueuedAgain,
+        Self::Interrupted,
+        Self::AttemptsExhausted,
+    ];
+
+    /// Its name as a label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::QueuedAgain => "queued_again",
+            Self::Interrupted => "interrupted",
+            Self::AttemptsExhausted => "attempts_exhausted",
+        }
+    }
+}
+
 /// What a store is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreStep {

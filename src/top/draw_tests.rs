@@ -6,7 +6,9 @@ use ratatui::style::Color;
 
 use super::*;
 use crate::top::history::History;
-use crate::top::scenarios::{backlog, failing, fixed_waits, no_jobs_yet, saturated, two_routes};
+use crate::top::scenarios::{
+    backlog, failing, fixed_waits, no_jobs_yet, recovered, saturated, two_routes,
+};
 
 const SIZES: [(u16, u16); 4] = [(60, 20), (80, 24), (120, 40), (200, 60)];
 
@@ -123,6 +125,13 @@ fn a_backlog_is_seen_and_nothing_of_it_where_there_is_none() {
         assert!(!frame.contains("later"), "{frame}");
     }
     has(&text(&backlog(), (120, 40)), &["84 %, 21 expired unread"]);
+    for size in SIZES {
+        assert!(!text(&backlog(), size).contains("recovered"));
+        let panel = ["recovered    3 interrupted", "fenced       2 results"];
+        has(&text(&recovered(), size), &panel);
+    }
+    let all = ["3 interrupted, 12 queued again"];
+    has(&text(&recovered(), (120, 40)), &all);
 }
 
 #[test]

@@ -3,13 +3,13 @@
 use super::look::{Look, Tone};
 use super::panels::pair;
 use super::text::Lines;
-use super::view::View;
+use super::view::{LaterView, View};
 use super::words::{NONE, count, ms, percent, span};
 
 /// From this share of its bounds on a store is told to be nearly full.
 const NEARLY_FULL: f64 = 0.8;
 
-/// Three rows, or none.
+/// Three rows, one more where jobs were recovered or results dropped, or none.
 pub(super) fn later(view: &View, look: Look, width: u16) -> Lines {
     let Some(later) = &view.later else {
         return Vec::new();
@@ -58,7 +58,7 @@ pub(super) fn later(view: &View, look: Look, width: u16) -> Lines {
         _ => Tone::Plain,
     };
     let pair = |one, other| pair(look, width, one, other);
-    vec![
+    let mut rows = vec![
         pair(
             ("for later", backlog, Tone::Title),
             ("oldest waits", oldest, Tone::Title),
@@ -68,5 +68,32 @@ pub(super) fn later(view: &View, look: Look, width: u16) -> Lines {
             ("free places", rate(later.free_seats), Tone::Plain),
         ),
         pair(("kept", kept, Tone::Plain), ("store", store, how)),
-    ]
+    ];
+    rows.extend(recovered(later).map(|(recovered, how)| {
+        let fenced = match later.fenced {
+            0 => (NONE.to_owned(), Tone::Plain),
+            results => (format!("{} results", number(results)), Tone::Problem),
+        };
+        pair(
+            ("recovered", recovered, how),
+            ("fenced", fenced.0, fenced.1),
+        )
+    }));
+    rows
+}
+
+/// What became of those that a process had sent which is gone, where anything is to be told.
+fn recovered(later: &LaterView) -> Option<(String, Tone)> {
+    let each = later.recovered.iter().map(|(how, n)| {
+        let how = how.replace('_', " ");
+        format!("{} {how}", count(*n as f64))
+    });
+    let each: Vec<_> = each.collect();
+    let again = |it: &(String, u64)| it.0 == "queued_again";
+    match (each.as_slice(), later.fenced) {
+        ([], 0) => None,
+        ([], _) => Some((NONE.to_owned(), Tone::Plain)),
+        _ if later.recovered.iter().all(again) => Some((each.join(", "), Tone::Hint)),
+        _ => Some((each.join(", "), Tone::Problem)),
+    }
 }

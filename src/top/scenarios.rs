@@ -107,6 +107,18 @@ pub(super) fn backlog() -> History {
     History::new(live)
 }
 
+/// The same after the process before this one was killed.
+pub(super) fn recovered() -> History {
+    let mut history = backlog();
+    let mut last = second(1000, 40);
+    let later = json!({"recovered": {"interrupted": 3, "queued_again": 12}, "fenced": 2});
+    last.later = Some(serde_json::from_value(later).unwrap());
+    let mut live = history.live.clone();
+    live.seconds = vec![last];
+    history.take(live);
+    history
+}
+
 /// More comes in than the upstream takes.
 pub(super) fn saturated() -> History {
     let seconds = (900..=1000).map(|t| {

@@ -76,8 +76,12 @@ pub(super) struct LaterView {
     pub finished: f64,
     pub failed: f64,
     pub free_seats: f64,
-    /// Of all seconds that are known.
+    /// Of all seconds that are known, as are those below.
     pub expired_unread: u64,
+    /// Those that a process had sent which is gone, by what became of them.
+    pub recovered: Vec<(String, u64)>,
+    /// Results that were dropped, since their lease was over.
+    pub fenced: u64,
 }
 
 /// A figure second by second, up to the last that is over.
@@ -146,13 +150,19 @@ impl View {
             later: live.later.clone().filter(any_later).map(|present| {
                 let shares = Shares::of_later(rated.iter().copied());
                 let later = |it: &Second| it.later.clone().unwrap_or_default();
-                let all = history.between(0, u64::MAX);
+                let all = || history.between(0, u64::MAX).map(&later);
+                let mut recovered = BTreeMap::new();
+                for (how, count) in all().flat_map(|it| it.recovered) {
+                    *recovered.entry(how).or_default() += count;
+                }
                 LaterView {
                     present,
                     finished: per_second(shares.ended()),
                     failed: per_second(shares.failed),
                     free_seats: per_second(rated.iter().map(|it| later(it).free_seats).sum()),
-                    expired_unread: all.map(|it| later(it).expired_unread).sum(),
+                    expired_unread: all().map(|it| it.expired_unread).sum(),
+                    recovered: recovered.into_iter().collect(),
+                    fenced: all().map(|it| it.fenced).sum(),
                 }
             }),
             reasons: reasons(history.between(0, u64::MAX)),

@@ -192,6 +192,11 @@ pub(super) struct SecondLater {
     pub expired_unread: u64,
     /// Those that left in free places of callers' batches.
     pub free_seats: u64,
+    /// Those that a process had sent which is gone, by what became of them.
+    #[serde(deserialize_with = "counts")]
+    pub recovered: BTreeMap<String, u64>,
+    /// Results that were dropped, since their lease was over.
+    pub fenced: u64,
 }
 
 /// Batches by size.

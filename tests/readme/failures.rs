@@ -21,7 +21,7 @@ use crate::page::{Page, code, pages};
 
 /// One row's promise: status as written, `dispatched`, `retryable`, and whether there is a
 /// `Retry-After`.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 struct Promise {
     status: String,
     dispatched: String,
@@ -32,8 +32,9 @@ struct Promise {
 const HEAD: &str =
     "| status | code | dispatched | retryable | Retry-After | what happened | what to do |";
 
-fn promises() -> BTreeMap<String, Promise> {
-    let mut promises = BTreeMap::new();
+/// By code, and where one has several rows by `dispatched`.
+fn promises() -> BTreeMap<String, Vec<Promise>> {
+    let mut promises: BTreeMap<_, Vec<Promise>> = BTreeMap::new();
     for row in Page::of("docs/errors.md").table(HEAD) {
         let [
             status,
@@ -54,14 +55,24 @@ fn promises() -> BTreeMap<String, Promise> {
             retryable: retryable.clone(),
             retry_after: retry_after == "yes",
         };
-        let before = promises.insert(code(name)[0].to_owned(), promise);
-        assert!(before.is_none(), "{name} twice");
+        let rows = promises.entry(code(name)[0].to_owned()).or_default();
+        let twice = rows.iter().any(|it| it.dispatched == promise.dispatched);
+        assert!(!twice, "{name} twice");
+        rows.push(promise);
     }
     promises
 }
 
 fn not_handed_in(refused: Refused) -> Problem {
     Problem::not_handed_in(&refused.into(), false, 0)
+}
+
+/// Whether a row says of a problem with or without an `Idempotency-Key` that it is retryable.
+fn is_retryable(promise: &Promise, keyed: bool) -> bool {
+    match &promise.retryable[..] {
+        "with an `Idempotency-Key`" => keyed,
+        other => other == "true",
+    }
 }
 
 /// One problem of every code.
@@ -136,7 +147,11 @@ fn problems() -> Vec<Problem> {
 async fn the_table_of_errors_is_the_program_s() {
     let promises = promises();
     let mut seen = BTreeSet::new();
-    for problem in problems() {
+    let unanswered = Refused::from(StoreError::Unanswered).into();
+    let unanswered =
+        [false, true].map(|keyed| (Problem::not_handed_in(&unanswered, keyed, 0), keyed));
+    let problems = problems().into_iter().map(|it| (it, false));
+    for (problem, keyed) in problems.chain(unanswered) {
         let response = problem.into_response();
         let retry_after = response.headers().contains_key("retry-after");
         let body = response.into_body().collect().await.unwrap().to_bytes();
@@ -155,11 +170,20 @@ async fn the_table_of_errors_is_the_program_s() {
             retryable: text("retryable"),
             retry_after,
         };
-        assert_eq!(promises.get(&text("code")), Some(&made), "{document}");
-        seen.insert(text("code"));
+        let rows = promises.get(&text("code")).into_iter().flatten();
+        let promise = rows.clone().find(|it| it.dispatched == made.dispatched);
+        let promise = promise.map(|it| Promise {
+            retryable: is_retryable(it, keyed).to_string(),
+            ..it.clone()
+        });
+        assert_eq!(promise.as_ref(), Some(&made), "{document}");
+        seen.insert((text("code"), made.dispatched));
     }
+    let rows = promises.iter();
+    let rows = rows.flat_map(|(code, rows)| rows.iter().map(move |it| (code, &it.dispatched)));
+    let rows: BTreeSet<_> = rows.map(|(code, it)| (code.clone(), it.clone())).collect();
+    assert_eq!(seen, rows);
     let shown: BTreeSet<_> = promises.into_keys().collect();
-    assert_eq!(seen, shown);
     let all = Code::ALL.iter().map(|code| code.as_str().to_owned());
     let failures = all.filter(|code| !["ok", "job-error"].contains(&&code[..]));
     assert_eq!(failures.collect::<BTreeSet<_>>(), shown);
@@ -176,11 +200,15 @@ fn the_pages_give_codes_the_same_status() {
             let parts: Vec<_> = line.split('`').collect();
             for pair in parts.windows(2) {
                 let status = pair[0].trim_end().rsplit(' ').next().unwrap_or_default();
-                let Some(promise) = promises.get(pair[1]) else {
+                let Some(rows) = promises.get(pair[1]) else {
                     continue;
                 };
                 if status.len() == 3 && status.chars().all(|it| it.is_ascii_digit()) {
-                    assert_eq!(promise.status, status, "{}: {line}", page.path);
+                    assert!(
+                        rows.iter().all(|it| it.status == status),
+                        "{}: {line}",
+                        page.path
+                    );
                     given += 1;
                 }
             }

@@ -121,6 +121,7 @@ impl Records {
             keep: Duration::from_millis([100, 400, 5000][rng.random_range(0..3)]),
             job_timeout: Duration::from_millis([400, 2000, 20_000][rng.random_range(0..3)]),
             max_wait: Duration::ZERO,
+            max_attempts: 3,
         };
         let terms = Terms {
             keep: settings.keep,

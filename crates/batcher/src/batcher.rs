@@ -65,6 +65,11 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
         Self(Arc::new(attach(&self.0.shared)))
     }
 
+    /// How it behaves.
+    pub fn settings(&self) -> &Settings {
+        &self.0.shared.settings
+    }
+
     /// Submits an item of which nothing else is known, see [`Options`]. The reply
     /// resolves when its result is there; dropping it is leaving.
     ///

@@ -7,19 +7,21 @@
 //! There is nothing else of one that waits than its place in line, what is done with its
 //! answer, and this handle to it, so that there may be a million.
 
+use std::pin::pin;
 use std::sync::Arc;
 
-use tokio::time::Instant;
+use futures_util::future::select;
+use tokio::time::{Instant, sleep_until};
 
 use crate::batcher::Batcher;
 use crate::error::Error;
 use crate::handle::Handle;
 use crate::keys::Keys;
-use crate::member::{Pending, Standing};
 use crate::options::Options;
 use crate::queue::{Entry, Loads};
 use crate::recipient::{OnAnswer, Recipient};
 use crate::reply_slot::{self, ReplySlot, Stage};
+use crate::wanted::Wanted;
 
 /// A detached item that was submitted. Dropping this leaves it where it is.
 pub struct Detached<J: Send + 'static, R: Send + 'static> {
@@ -42,6 +44,21 @@ impl<J: Send + 'static, R: Send + 'static> Detached<J, R> {
         }
         self.handle.release_only(state);
         drop((withdrawn, left));
+    }
+
+    /// Takes the item out of its lane if it is there, as [`withdraw`](Self::withdraw) does:
+    /// whether it was. One whose batch has left is as it was before; one that was
+    /// [put back](crate::Batch::put_back_detached) is there again.
+    pub fn take_back(&self) -> bool {
+        let mut state = self.handle.lock();
+        // Under the lock, which it leaves its lane under.
+        let Some((ticket, left)) = self.slot.leave_queue() else {
+            return false;
+        };
+        let taken = state.withdraw(ticket);
+        self.handle.release_only(state);
+        drop((taken, left));
+        true
     }
 
     /// How far the item has come; `None` once it is answered or withdrawn.
@@ -82,24 +99,16 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
         if options.is_too_large(settings) {
             return Err((item, Error::TooLarge));
         }
-        let arrived = Instant::now();
         let (answerer, slot) = reply_slot::pair(Recipient::Detached(on_answer));
-        let mut standing = Box::new(Standing::default());
+        let mut entry = Entry::detached(item, answerer, handle.index, options);
         let mut state = handle.lock();
         if state.is_closed() {
             drop(state);
             // Before the answering end is dropped, which would answer.
             drop(slot.leave());
-            return Err((item, Error::Closed));
+            return Err((entry.item.item, Error::Closed));
         }
-        standing.number = state.next_detached();
-        let pending = Pending {
-            item,
-            answerer,
-            runtime: handle.index,
-            detached: Some(standing),
-        };
-        let entry = Entry::new(pending, options, arrived);
+        entry.set_number(state.next_detached());
         slot.set_ticket(state.push_detached(entry));
         // Left to the clock, so that nothing of callers leaves earlier for it.
         handle.set_clock(state);
@@ -107,6 +116,29 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
             slot,
             handle: Arc::clone(handle),
         })
+    }
+
+    /// For whoever keeps detached items elsewhere and submits them in time: returns as soon
+    /// as some are wanted. Where a batch is `ready`, since as many are kept as fill one or
+    /// the oldest has waited enough, that is one as soon as the lane holds less than one: so
+    /// a slot that becomes free finds the next batch in the lane, and no more is in there
+    /// than two of them. Else it is as much as the last batch of callers had free places
+    /// for and the lane does not hold, once for each such batch: for the next of them.
+    ///
+    /// Nothing is wanted while detached items are [held](Self::hold_detached), nor once it
+    /// is [closed](Self::close). Whoever has nothing to submit need not ask: until somebody
+    /// does, nothing is noted. Dropped, it has asked for nothing.
+    pub async fn detached_wanted(&self, ready: bool) -> Wanted {
+        loop {
+            let mut woken = pin!(self.0.shared.wanted.notified());
+            woken.as_mut().enable();
+            let wanted = self.0.lock().wanted(ready, Instant::now());
+            match wanted {
+                Ok(wanted) => return wanted,
+                Err(None) => woken.await,
+                Err(Some(time)) => drop(select(woken, pin!(sleep_until(time))).await),
+            }
+        }
     }
 
     /// Until then no detached item leaves, neither in a batch of its like nor beside those

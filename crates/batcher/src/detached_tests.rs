@@ -11,11 +11,11 @@ use super::*;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A key, and what became of its item.
-type Answered = (u64, Result<u64, Error>);
+pub(super) type Answered = (u64, Result<u64, Error>);
 
 /// What became of detached items, in the order of their answers.
 #[derive(Clone, Default)]
-struct Answers(Arc<Mutex<Vec<Answered>>>);
+pub(super) struct Answers(Arc<Mutex<Vec<Answered>>>);
 
 impl Answers {
     fn on_answer(&self, key: u64) -> OnAnswer<u64> {
@@ -23,7 +23,7 @@ impl Answers {
         Box::new(move |answer| answers.0.lock().unwrap().push((key, answer)))
     }
 
-    fn submit(&self, batcher: &Batcher<Job, u64>, key: u64) -> Detached<Job, u64> {
+    pub(super) fn submit(&self, batcher: &Batcher<Job, u64>, key: u64) -> Detached<Job, u64> {
         self.submit_with(batcher, Job(key, 1), Instant::now() + FAR)
     }
 
@@ -33,23 +33,33 @@ impl Answers {
         job: Job,
         deadline: Instant,
     ) -> Detached<Job, u64> {
+        self.submit_also(batcher, job, |it| it.deadline(deadline))
+    }
+
+    /// Where `also` says more of it.
+    pub(super) fn submit_also(
+        &self,
+        batcher: &Batcher<Job, u64>,
+        job: Job,
+        also: impl FnOnce(Options) -> Options,
+    ) -> Detached<Job, u64> {
         let options = Options::default().key(job.0).bytes(job.1);
         let on_answer = self.on_answer(job.0);
-        let submitted = batcher.submit_detached(job, options.deadline(deadline), on_answer);
+        let submitted = batcher.submit_detached(job, also(options), on_answer);
         submitted.unwrap()
     }
 
-    fn take(&self) -> Vec<Answered> {
+    pub(super) fn take(&self) -> Vec<Answered> {
         std::mem::take(&mut self.0.lock().unwrap())
     }
 
     /// Of how many the answer may still come.
-    fn expected(&self) -> usize {
+    pub(super) fn expected(&self) -> usize {
         Arc::strong_count(&self.0) - 1
     }
 }
 
-fn settings() -> Settings {
+pub(super) fn settings() -> Settings {
     Settings {
         max_size: 3,
         max_in_flight: 1,
@@ -57,7 +67,7 @@ fn settings() -> Settings {
     }
 }
 
-fn nothing_left(batches: &mut Batches) {
+pub(super) fn nothing_left(batches: &mut Batches) {
     assert!(batches.try_recv().is_err());
 }
 

@@ -7,6 +7,10 @@ pub(crate) struct Extent {
     pub bytes: usize,
 }
 
+/// More than any batch may weigh, and little enough that what waits does not weigh too much
+/// to be counted.
+pub(crate) const MORE_THAN_ANY_BATCH: usize = u32::MAX as usize;
+
 impl Extent {
     /// What both of them take up together.
     pub fn with(self, other: Self) -> Self {
@@ -14,6 +18,11 @@ impl Extent {
             weight: self.weight + other.weight,
             bytes: self.bytes + other.bytes,
         }
+    }
+
+    /// Whether a batch of this extent may have one more, for all that is known of that.
+    pub fn is_within(self, bounds: Self) -> bool {
+        self.weight < bounds.weight && self.bytes <= bounds.bytes
     }
 
     /// What is left of it beside the other, if that fits.

@@ -45,6 +45,8 @@ pub(crate) struct Shared<J: Send + 'static, R: Send + 'static> {
     pub runtimes: Registrations,
     /// Notified when nothing is queued or in flight.
     pub vacant: Notify,
+    /// Notified when more detached items may be wanted, where somebody waits for that.
+    pub wanted: Notify,
 }
 
 /// One runtime's end of the batcher. It is counted for itself, so that making and
@@ -72,6 +74,7 @@ impl<J: Send + 'static, R: Send + 'static> Shared<J, R> {
             sources: Arc::default(),
             runtimes: Registrations::default(),
             vacant: Notify::new(),
+            wanted: Notify::new(),
         }
     }
 }
@@ -144,10 +147,10 @@ impl<J: Send + 'static, R: Send + 'static> Handle<J, R> {
 
     /// Releases the lock, then tells whom it concerns what was found under it: the clock
     /// here, where it is to come `earlier` than it would by itself, and whoever waits
-    /// for the batcher to be vacant. A waker is code of others, and may come back for
-    /// the lock.
-    fn release(&self, state: MutexGuard<'_, LockedState<J, R>>, earlier: Option<Instant>) {
-        let vacant = state.is_vacant();
+    /// for the batcher to be vacant or for more to be wanted. A waker is code of others,
+    /// and may come back for the lock.
+    fn release(&self, mut state: MutexGuard<'_, LockedState<J, R>>, earlier: Option<Instant>) {
+        let (vacant, wanted) = (state.is_vacant(), state.take_wanted());
         drop(state);
         if let Some(time) = earlier {
             let here = match self.place() {
@@ -159,10 +162,17 @@ impl<J: Send + 'static, R: Send + 'static> Handle<J, R> {
         if vacant {
             self.tell_vacant();
         }
+        if wanted {
+            self.tell_wanted();
+        }
     }
 
     fn tell_vacant(&self) {
         contain(|| self.shared.vacant.notify_waiters());
+    }
+
+    fn tell_wanted(&self) {
+        contain(|| self.shared.wanted.notify_waiters());
     }
 
     /// As [`proceed`](Self::proceed), by the clock: when it is to come again.

@@ -53,9 +53,12 @@ mod sources;
 mod spawning;
 mod state;
 mod sync;
+mod wanted;
 pub mod window;
 mod work;
 
+#[cfg(test)]
+mod claimed_tests;
 #[cfg(test)]
 mod detached_tests;
 #[cfg(test)]
@@ -82,6 +85,8 @@ mod tenants_tests;
 mod tests;
 #[cfg(test)]
 mod waiting_tests;
+#[cfg(test)]
+mod wanted_tests;
 
 pub use batch::Batch;
 pub use batcher::Batcher;
@@ -101,3 +106,4 @@ pub use reply_slot::Stage;
 pub use settings::{OnFull, Settings, Wait};
 pub use snapshot::Snapshot;
 pub use source::{Occupied, Source};
+pub use wanted::Wanted;

@@ -1,12 +1,14 @@
 //! An item with the duty to answer it: while it waits, and as a member of a batch.
 
+use std::num::NonZero;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::extent::Extent;
+use crate::extent::{Extent, MORE_THAN_ANY_BATCH};
 use crate::frame::Frame;
 use crate::keys::Keys;
+use crate::options::Options;
 use crate::queue::{Entry, Loads, Number};
 use crate::reply_slot::Answerer;
 
@@ -27,6 +29,45 @@ pub(crate) struct Standing {
     pub number: Number,
     /// Those of a member; while it waits its entry has them.
     pub keys: Keys,
+    /// What it weighs, where it shares a batch with no other: while it waits its entry
+    /// weighs more than any batch may.
+    pub alone: Option<NonZero<u32>>,
+}
+
+impl<J, R> Entry<Pending<J, R>> {
+    /// A detached item that comes, with what is said of it. Its number is to be told under
+    /// the lock.
+    pub fn detached(item: J, answerer: Answerer<R>, runtime: usize, options: Options) -> Self {
+        let now = Instant::now();
+        let standing = Standing {
+            alone: options.alone.then_some(options.weight),
+            ..Standing::default()
+        };
+        let arrived = options.arrived.map_or(now, |it| it.min(now));
+        let pending = Pending {
+            item,
+            answerer,
+            runtime,
+            detached: Some(Box::new(standing)),
+        };
+        let mut entry = Self::new(pending, options, arrived);
+        entry.set_weight_in_line();
+        entry
+    }
+
+    /// The number of a detached item.
+    pub fn set_number(&mut self, number: Number) {
+        if let Some(standing) = &mut self.item.detached {
+            standing.number = number;
+        }
+    }
+
+    fn set_weight_in_line(&mut self) {
+        let standing = self.item.detached.as_ref();
+        if standing.is_some_and(|it| it.alone.is_some()) {
+            self.extent.weight = MORE_THAN_ANY_BATCH;
+        }
+    }
 }
 
 /// One item of a batch, and the duty to answer it.
@@ -54,15 +95,18 @@ impl<J, R> Member<J, R> {
             runtime,
             mut detached,
         } = entry.item;
+        let mut extent = entry.extent;
         if let Some(standing) = &mut detached {
             standing.keys = entry.keys;
+            let alone = standing.alone;
+            extent.weight = alone.map_or(extent.weight, |it| it.get() as usize);
         }
         Self {
             item,
             answerer,
             runtime,
             detached,
-            extent: entry.extent,
+            extent,
             bytes: entry.bytes,
             arrived: entry.arrived,
             deadline: entry.deadline,
@@ -91,7 +135,7 @@ impl<J, R> Member<J, R> {
     ) -> Option<(Number, Entry<Pending<J, R>>)> {
         let mut standing = self.detached?;
         let (number, keys) = (standing.number, std::mem::take(&mut standing.keys));
-        let entry = Entry {
+        let mut entry = Entry {
             item: Pending {
                 item: self.item,
                 answerer: self.answerer,
@@ -105,6 +149,7 @@ impl<J, R> Member<J, R> {
             arrived: self.arrived,
             deadline: self.deadline,
         };
+        entry.set_weight_in_line();
         Some((number, entry))
     }
 

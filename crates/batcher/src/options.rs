@@ -40,6 +40,15 @@ pub struct Options {
     /// When the item is answered, if it is still queued. Without one it waits as
     /// long as it takes.
     pub deadline: Option<Instant>,
+    /// Since when a detached item has waited, where it did so elsewhere before it was
+    /// submitted: what `detached_max_wait` says, and how old its batch is, go by this. A
+    /// later time than that of its submission is as good as none. Its place in line goes by
+    /// its submission: older ones are to be submitted first. Of an item that a caller waits
+    /// for this says nothing.
+    pub arrived: Option<Instant>,
+    /// Whether a detached item shares its batch with no other: it takes no free place of
+    /// callers' batches either. Of an item that a caller waits for this says nothing.
+    pub alone: bool,
 }
 
 impl Default for Options {
@@ -51,6 +60,8 @@ impl Default for Options {
             bytes_in_batch: None,
             frame: None,
             deadline: None,
+            arrived: None,
+            alone: false,
         }
     }
 }
@@ -103,6 +114,20 @@ impl Options {
     #[must_use]
     pub fn deadline(mut self, deadline: Instant) -> Self {
         self.deadline = Some(deadline);
+        self
+    }
+
+    /// Detached, and waiting since then.
+    #[must_use]
+    pub fn arrived(mut self, arrived: Instant) -> Self {
+        self.arrived = Some(arrived);
+        self
+    }
+
+    /// Detached, and in a batch of its own.
+    #[must_use]
+    pub fn alone(mut self) -> Self {
+        self.alone = true;
         self
     }
 

@@ -184,6 +184,18 @@ impl<T> Queue<T> {
         self.kept_apart.unwrap_or_default()
     }
 
+    /// What all that wait take up of batches, or as much of that as one batch may have.
+    pub fn extent_within(&self, bounds: Extent) -> Extent {
+        let mut extent = Extent::default();
+        for (_, waiting) in &self.waiting {
+            if !extent.is_within(bounds) {
+                break;
+            }
+            extent += waiting.entry.extent;
+        }
+        extent
+    }
+
     /// What is known of the next batch of a frame, whose entries may take up so much.
     pub fn front(&self, frame: Option<&Frame>, bounds: Extent) -> Option<Front> {
         let queue = self.frames.get(frame)?;

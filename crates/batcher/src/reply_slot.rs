@@ -219,6 +219,19 @@ impl<R> ReplySlot<R> {
         leave(&self.0)
     }
 
+    /// Gives up waiting, if the item is queued and was told where: there.
+    pub fn leave_queue(&self) -> Option<(Ticket, Departed<R>)> {
+        let mut state = lock(&self.0);
+        let Exchange::Waiting(waiting) = &*state else {
+            return None;
+        };
+        let Progress::Queued(Some(ticket)) = waiting.progress else {
+            return None;
+        };
+        let left = std::mem::replace(&mut *state, Exchange::Over);
+        Some((ticket, Departed(left)))
+    }
+
     /// Whether the answer was taken.
     pub fn is_over(&self) -> bool {
         matches!(*lock(&self.0), Exchange::Over)

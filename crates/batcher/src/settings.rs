@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::extent::MORE_THAN_ANY_BATCH;
 use crate::frame::Frame;
 
 /// The limits and times of a [`Batcher`](crate::Batcher).
@@ -53,6 +54,7 @@ impl Settings {
     const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
     pub(crate) fn bounded(mut self) -> Self {
+        self.max_size = self.max_size.min(MORE_THAN_ANY_BATCH - 1);
         self.max_wait = self.max_wait.min(Self::LONGEST);
         self.detached_max_wait = self.detached_max_wait.min(Self::LONGEST);
         self.min_interval = self.min_interval.min(Self::LONGEST);

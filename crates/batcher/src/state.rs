@@ -18,6 +18,7 @@ mod moment;
 mod parked;
 mod slots;
 mod turns;
+mod wants;
 
 use std::time::Duration;
 
@@ -37,6 +38,7 @@ use backlog::Backlog;
 use lanes::Lanes;
 use parked::Parked;
 use slots::Slots;
+use wants::Wants;
 
 pub(crate) use backlog::Departure;
 pub(crate) use lanes::Lane;
@@ -52,6 +54,7 @@ pub(crate) struct State<T, P> {
     lanes: Lanes,
     slots: Slots,
     parked: Parked<P>,
+    wants: Wants,
     /// Until then no detached item leaves, unless the batcher is closed.
     held_until: Option<Instant>,
     /// Nor until then, closed or not.
@@ -117,6 +120,7 @@ impl<T, P> State<T, P> {
             lanes: Lanes::new(settings.detached_max_wait),
             slots: Slots::new(settings.max_in_flight),
             parked: Parked::new(),
+            wants: Wants::default(),
             held_until: None,
             paused_until: None,
             given_up: false,
@@ -291,6 +295,7 @@ impl<T, P> State<T, P> {
         self.given_up = self.is_closed();
         let mut gone = self.callers.queue.clear();
         gone.extend(self.detached.queue.clear());
+        self.wants.lane_shrinks();
         self.callers.set_turns(now);
         self.detached.set_turns(now);
         self.untold += gone.len();
@@ -316,6 +321,9 @@ impl<T, P> State<T, P> {
             decisions.room_in = self.room_in(now);
             decisions.expired = self.callers.queue.expire(now, usize::MAX);
             let detached = self.detached.queue.expire(now, EXPIRE_AT_ONCE);
+            if !detached.is_empty() {
+                self.wants.lane_shrinks();
+            }
             decisions.expired.extend(detached);
         }
         decisions
@@ -350,6 +358,7 @@ impl<T, P> State<T, P> {
         }
         self.slots.occupy(false, now);
         self.lanes.left(&next);
+        self.note_wanted(next.lane, &departure, now);
         decisions.departures.push(departure);
         true
     }

@@ -37,6 +37,7 @@ fn later() -> Later {
         keep: Duration::from_secs(3600),
         job_timeout: Duration::from_secs(3600),
         max_wait: Duration::ZERO,
+        max_attempts: 3,
     };
     let bounds = Bounds {
         max_size: 1,

@@ -1,6 +1,7 @@
 //! A job that is posted with `Prefer: respond-async`: its parameters, and from the job to
 //! its record.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::header::HeaderName;
@@ -14,10 +15,13 @@ use super::super::context::Jobs;
 use super::super::problem::Problem;
 use super::super::refusal::refuse;
 use super::super::sender::Occupied;
+use super::frame_key::frame_key;
 use super::record;
+use crate::aside::{LARGE, aside};
 use crate::batcher;
 use crate::job::Job;
-use crate::later::record::{IdempotencyKey, StreamName};
+use crate::later::backlog::NO_FRAME;
+use crate::later::record::{FrameKey, IdempotencyKey, StreamName};
 use crate::later::{FetchError, HandIn, Later, Look, clock};
 use crate::route::Route;
 
@@ -74,13 +78,17 @@ impl ForLater {
         if route.batcher.is_closed() {
             return refuse(route, Problem::from(batcher::Error::Closed).of(id.as_ref()));
         }
+        let (frame, job) = match later.lasts() {
+            true => framed(route, job).await,
+            false => (NO_FRAME, job),
+        };
         let record = match later
             .hand_in(HandIn {
                 route: route.name.clone(),
                 job,
                 stream,
                 key,
-                frame: crate::later::backlog::NO_FRAME,
+                frame,
             })
             .await
         {
@@ -109,6 +117,17 @@ impl ForLater {
             Err(FetchError::Store(_)) => record::posted(&record, jobs),
             Err(unknown) => refuse(route, Problem::from(unknown).of(id.as_ref())),
         }
+    }
+}
+
+/// A job and its frame's key.
+async fn framed(route: &Route, job: Job) -> (FrameKey, Job) {
+    let shape = Arc::clone(&route.shape);
+    let size = job.raw().len();
+    let key = move || (frame_key(&shape, &job), job);
+    match size {
+        ..LARGE => key(),
+        _ => aside(key).await,
     }
 }
 

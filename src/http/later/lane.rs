@@ -4,15 +4,13 @@
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use tracing::trace;
 
-use super::super::reply::Rendered;
-use crate::batcher::{self, Detached, OnAnswer};
+use super::claiming::{Claiming, Unserved};
+use super::owed::{From, Owed};
+use super::queued::NotQueued;
 use crate::engine;
-use crate::engine::outcome::JobResult;
-use crate::job::{Handle, Job, RouteName};
-use crate::job_id::JobId;
-use crate::later::{self, Later, Withdraw};
+use crate::job::{Job, RouteName};
+use crate::later::{self, ClaimingLane, Later, Withdraw};
 use crate::route::{Route, Routes};
 
 /// See the module.
@@ -33,6 +31,10 @@ impl Lane {
             timing,
         }
     }
+
+    fn claiming_of(&self, route: &Arc<Route>) -> Claiming {
+        Claiming::new(Arc::clone(route), self.later.clone(), self.timing)
+    }
 }
 
 impl later::Lane for Lane {
@@ -42,21 +44,21 @@ impl later::Lane for Lane {
             return Box::new(NotQueued);
         };
         let found = self.routes.get(route.as_str());
-        let owed = || Owed {
+        let here = Owed {
             later: self.later.clone(),
             route: Arc::clone(found.unwrap_or(self.routes.first())),
             timing: self.timing,
             handle,
             id: job.id().cloned(),
+            from: From::Caller,
             is_given: false,
         };
         let Some(route) = found else {
             // No route of that name is left that could do it.
-            drop(owed());
             return Box::new(NotQueued);
         };
         // Whatever becomes of queueing it, one of both answers.
-        let (here, queued) = (owed(), owed().when_asked());
+        let queued = here.again().when_asked();
         let options = engine::options(&route.shape, &job, deadline);
         match route.batcher.submit_detached(job, options, queued) {
             Ok(detached) => {
@@ -69,74 +71,17 @@ impl later::Lane for Lane {
             }
         }
     }
-}
 
-/// An answer that somebody has to be given. Dropped, it is `internal`: whatever panics
-/// between a result and its being kept, its record is answered.
-struct Owed {
-    later: Later,
-    route: Arc<Route>,
-    timing: bool,
-    handle: Handle,
-    id: Option<JobId>,
-    is_given: bool,
-}
-
-impl Owed {
-    /// What the batcher calls. It is owed from that call on: one that is never made is
-    /// that of a job whose record is gone.
-    fn when_asked(mut self) -> OnAnswer<JobResult> {
-        self.is_given = true;
-        Box::new(move |answer| {
-            self.is_given = false;
-            self.answer(answer);
-        })
+    fn claiming(&self) -> Vec<Arc<dyn ClaimingLane>> {
+        let routes = self.routes.all().iter();
+        let lanes = routes.map(|it| Arc::new(self.claiming_of(it)) as Arc<dyn ClaimingLane>);
+        lanes.collect()
     }
 
-    /// It is given by another.
-    fn given_elsewhere(mut self) {
-        self.is_given = true;
+    fn unserved(&self, name: RouteName) -> Option<Arc<dyn ClaimingLane>> {
+        let answered_by = self.claiming_of(self.routes.first());
+        Some(Arc::new(Unserved { name, answered_by }))
     }
-
-    fn answer(self, answer: Result<JobResult, batcher::Error>) {
-        let (route, timing, id) = (Arc::clone(&self.route), self.timing, self.id.clone());
-        self.rendered(|| Rendered::of(&route, timing, id.as_ref(), answer));
-    }
-
-    fn rendered(mut self, render: impl FnOnce() -> Rendered) {
-        self.keep(render());
-        self.is_given = true;
-    }
-
-    fn keep(&self, rendered: Rendered) {
-        let (handle, code) = (self.handle, rendered.code);
-        let id = self.id.as_ref().map(tracing::field::display);
-        trace!(id, ?handle, outcome = %code, "job for later answered");
-        self.later.answered(handle, rendered.into_kept());
-    }
-}
-
-impl Drop for Owed {
-    fn drop(&mut self) {
-        if !self.is_given {
-            let internal = Err(batcher::Error::Dropped);
-            let (route, id) = (&self.route, self.id.as_ref());
-            self.keep(Rendered::of(route, self.timing, id, internal));
-        }
-    }
-}
-
-impl Withdraw for Detached<Job, JobResult> {
-    fn withdraw(&self) {
-        Self::withdraw(self);
-    }
-}
-
-/// A job that was answered at once.
-struct NotQueued;
-
-impl Withdraw for NotQueued {
-    fn withdraw(&self) {}
 }
 
 #[cfg(test)]
@@ -147,6 +92,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::batcher;
     use crate::json::MAX_DEPTH;
     use crate::later::memory::Memory;
     use crate::later::{HandIn, Look, Settings};
@@ -171,6 +117,7 @@ mod tests {
             keep: Duration::from_secs(3600),
             job_timeout: Duration::from_secs(3600),
             max_wait: Duration::ZERO,
+            max_attempts: 3,
         };
         let bounds = Bounds {
             max_size: 1,
@@ -191,6 +138,7 @@ mod tests {
             timing: false,
             handle,
             id,
+            from: From::Caller,
             is_given: false,
         };
         let panics: [Case; 4] = [
@@ -198,13 +146,7 @@ mod tests {
             ("rendering", |owed| owed.rendered(|| panic!("on purpose"))),
             ("before", |_owed| panic!("on purpose")),
             ("elsewhere", |owed| {
-                let again = Owed {
-                    later: owed.later.clone(),
-                    route: Arc::clone(&owed.route),
-                    id: owed.id.clone(),
-                    ..owed
-                };
-                let asked = again.when_asked();
+                let asked = owed.again().when_asked();
                 owed.given_elsewhere();
                 asked(Err(batcher::Error::Dropped));
             }),

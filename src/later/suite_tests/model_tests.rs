@@ -20,6 +20,7 @@ const SMALL: Settings = Settings {
     keep: Duration::from_millis(1000),
     job_timeout: Duration::from_secs(10),
     max_wait: Duration::ZERO,
+    max_attempts: 3,
 };
 
 #[derive(Clone, Debug)]

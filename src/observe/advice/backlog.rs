@@ -3,10 +3,13 @@
 use crate::code::Code;
 use crate::observe::by_code::ByCode;
 use crate::observe::live::{Counts, ForLater};
-use crate::observe::records::{RecordBounds, Records};
+use crate::observe::records::{RecordBounds, Records, Recovered};
 
 /// What a job for later comes to that was not finished within `later.job_timeout`.
 pub(super) const OVERDUE: [Code; 2] = [Code::QueueTimeout, Code::DeadlineExceeded];
+
+/// What a job for later comes to that processes had sent which are gone.
+const GIVEN_UP: [Code; 2] = [Code::Interrupted, Code::AttemptsExhausted];
 
 /// The jobs for later: what there is of them, and what became of others in the last
 /// minute.
@@ -28,6 +31,11 @@ pub struct Backlog {
     pub store_full: u64,
     /// How often their store failed.
     pub store_errors: u64,
+    /// Those that a process had sent which is gone, by what became of them, in the order of
+    /// [`Recovered::ALL`].
+    pub recovered: [u64; Recovered::ALL.len()],
+    /// What came of those that were no longer this process's.
+    pub fenced: u64,
 }
 
 /// The settings of jobs for later that the rules look at.
@@ -56,20 +64,25 @@ impl Backlog {
             lately,
             store_full: all.store_full,
             store_errors: all.store_errors,
+            recovered: all.recovered,
+            fenced: all.fenced,
         }
     }
 
     /// Whether there are none that wait, and nothing became of others.
     pub(super) fn is_quiet(&self) -> bool {
-        let nothing = (self.queued + self.sent, self.store_full, self.store_errors) == (0, 0, 0);
-        nothing && self.lately == ForLater::default()
+        let recovered: u64 = self.recovered.iter().sum();
+        let store = self.store_full + self.store_errors;
+        self.queued + self.sent + store + recovered + self.fenced == 0
+            && self.lately == ForLater::default()
     }
 
-    /// Those that were finished by what they came to, but for those whose time was over:
-    /// these have a rule of their own.
+    /// Those that were finished by what they came to, but for those whose time was over and
+    /// those that processes had which are gone: these have rules of their own.
     pub(super) fn ended(&self) -> ByCode {
         let mut ended = self.lately.finished;
-        OVERDUE.iter().for_each(|&code| ended[code] = 0);
+        let apart = OVERDUE.iter().chain(&GIVEN_UP);
+        apart.for_each(|&code| ended[code] = 0);
         ended
     }
 }

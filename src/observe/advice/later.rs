@@ -4,6 +4,7 @@ use super::backlog::{Backlog, BacklogLimits, OVERDUE};
 use super::figures::{Figures, Limits};
 use super::sentence::{Advice, Kind, say};
 use crate::batcher::FlushReason;
+use crate::observe::records::Recovered;
 use crate::observe::words::{age, count, ms, percent, share, things};
 
 /// From so many times `later.max_wait` on the oldest is old: it takes turns with callers'
@@ -32,6 +33,10 @@ pub(super) fn of_jobs(figures: &Figures, limits: &Limits) -> Vec<Advice> {
     };
     let rules = [
         overdue(backlog, bounds),
+        interrupted(backlog),
+        exhausted(backlog),
+        fenced(backlog),
+        queued_again(backlog),
         old(backlog, bounds, figures, limits),
         unread(backlog, bounds),
     ];
@@ -42,7 +47,9 @@ fn failing_store(backlog: &Backlog) -> Option<Advice> {
     (backlog.store_errors > 0).then(|| {
         let text = format!(
             "The store of jobs for later failed {} in the last minute: what is handed in then is \
-             refused with `store-unavailable`. Callers who wait for their answers notice nothing of it.",
+             refused with `store-unavailable`, and answers are kept in memory until they can be committed. \
+             Callers who wait for their answers notice nothing of it. The log says why: see that the disk \
+             has room and may be written, or that Redis is up and answers within `later.timeout`.",
             things(backlog.store_errors, "time")
         );
         say(Kind::Problem, "later.store", text)
@@ -106,6 +113,60 @@ fn overdue(backlog: &Backlog, bounds: &BacklogLimits) -> Option<Advice> {
             percent(share(overdue as f64, finished.sum() as f64))
         );
         say(Kind::Problem, "later.job_timeout", text)
+    })
+}
+
+/// Nobody knows whether the upstream has done them.
+fn interrupted(backlog: &Backlog) -> Option<Advice> {
+    let interrupted = backlog.recovered[Recovered::Interrupted as usize];
+    (interrupted > 0).then(|| {
+        let text = format!(
+            "{} answered with `interrupted` in the last minute: the process that had sent them was gone \
+             before it had kept what came of them. Ask the upstream what it has done before they are handed \
+             in again; where it does no harm to send a job twice, `upstream.idempotent` has it sent again.",
+            jobs_were(interrupted)
+        );
+        say(Kind::Problem, "upstream.idempotent", text)
+    })
+}
+
+fn exhausted(backlog: &Backlog) -> Option<Advice> {
+    let exhausted = backlog.recovered[Recovered::AttemptsExhausted as usize];
+    (exhausted > 0).then(|| {
+        let text = format!(
+            "{} answered with `attempts-exhausted` in the last minute: each time that they were sent, as \
+             often as `later.max_attempts` allows, the process was gone before it had kept what came of \
+             them. They may be what ends it: look for why it ended (memory, its log) before they are handed \
+             in again.",
+            jobs_were(exhausted)
+        );
+        say(Kind::Problem, "later.max_attempts", text)
+    })
+}
+
+fn queued_again(backlog: &Backlog) -> Option<Advice> {
+    let again = backlog.recovered[Recovered::QueuedAgain as usize];
+    (again > 0).then(|| {
+        let text = format!(
+            "{} queued again in the last minute, since the process that had sent them was gone before it had \
+             kept what came of them: the upstream may have some of them twice (`upstream.idempotent`), and \
+             they go in batches of one at first. Look for why that process ended.",
+            jobs_were(again)
+        );
+        say(Kind::Hint, None, text)
+    })
+}
+
+/// Another process has them by now.
+fn fenced(backlog: &Backlog) -> Option<Advice> {
+    (backlog.fenced > 0).then(|| {
+        let text = format!(
+            "{} of jobs for later came in the last minute after their lease was over, and nobody gets them: \
+             this process was held up, or Redis was away, for longer than `later.lease`. Raise that, or find \
+             what held it up.",
+            things(backlog.fenced, "result")
+        );
+        say(Kind::Problem, "later.lease", text)
     })
 }
 

@@ -132,7 +132,45 @@ fn for_later() -> Vec<(Figures, Kind, &'static str, &'static str)> {
             }),
             Problem,
             "later.store",
-            "The store of jobs for later failed 1 time in the last minute: what is handed in then is refused with `store-unavailable`. Callers who wait for their answers notice nothing of it.",
+            "The store of jobs for later failed 1 time in the last minute: what is handed in then is refused with `store-unavailable`, and answers are kept in memory until they can be committed. Callers who wait for their answers notice nothing of it. The log says why: see that the disk has room and may be written, or that Redis is up and answers within `later.timeout`.",
+        ),
+        (
+            with(Backlog {
+                recovered: [0, 7, 0],
+                lately: finished(&[(Code::Interrupted, 7)]),
+                ..Backlog::default()
+            }),
+            Problem,
+            "upstream.idempotent",
+            "7 jobs for later were answered with `interrupted` in the last minute: the process that had sent them was gone before it had kept what came of them. Ask the upstream what it has done before they are handed in again; where it does no harm to send a job twice, `upstream.idempotent` has it sent again.",
+        ),
+        (
+            with(Backlog {
+                recovered: [0, 0, 1],
+                lately: finished(&[(Code::AttemptsExhausted, 1)]),
+                ..Backlog::default()
+            }),
+            Problem,
+            "later.max_attempts",
+            "1 job for later was answered with `attempts-exhausted` in the last minute: each time that they were sent, as often as `later.max_attempts` allows, the process was gone before it had kept what came of them. They may be what ends it: look for why it ended (memory, its log) before they are handed in again.",
+        ),
+        (
+            with(Backlog {
+                recovered: [64, 0, 0],
+                ..Backlog::default()
+            }),
+            Hint,
+            "",
+            "64 jobs for later were queued again in the last minute, since the process that had sent them was gone before it had kept what came of them: the upstream may have some of them twice (`upstream.idempotent`), and they go in batches of one at first. Look for why that process ended.",
+        ),
+        (
+            with(Backlog {
+                fenced: 2,
+                ..Backlog::default()
+            }),
+            Problem,
+            "later.lease",
+            "2 results of jobs for later came in the last minute after their lease was over, and nobody gets them: this process was held up, or Redis was away, for longer than `later.lease`. Raise that, or find what held it up.",
         ),
         (
             alone(with(Backlog {

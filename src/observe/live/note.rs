@@ -77,6 +77,7 @@ impl Live {
                 let failed = Failures::of(failed, self.date());
                 self.lock().failed(failed);
             }
+            Event::Found(ref counts) => self.lock().found(counts),
             Event::Recorded(ref counts) => {
                 let moment = moment(Snapshot::default());
                 let mut ring = self.lock();
@@ -86,6 +87,8 @@ impl Live {
             Event::StoreFailed { .. } => self.in_second(&moment(Snapshot::default()), |_| {}),
             Event::BatchAbandoned { .. }
             | Event::StoreCommitted { .. }
+            | Event::Recovered { .. }
+            | Event::Fenced { .. }
             | Event::AttemptEnded { .. }
             | Event::Retried
             | Event::BudgetExhausted

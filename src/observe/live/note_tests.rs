@@ -8,7 +8,7 @@ use super::*;
 use crate::batcher::FlushReason;
 use crate::code::Code;
 use crate::observe::metrics::Metrics;
-use crate::observe::records::{RecordBounds, RecordCounts};
+use crate::observe::records::{RecordBounds, RecordCounts, Recovered};
 
 const SECOND: Duration = Duration::from_secs(1);
 const BOUNDS: Bounds = Bounds {
@@ -205,6 +205,68 @@ async fn the_most_that_waited_is_not_what_waits_once_a_batch_has_left() {
     assert_eq!(seconds[0].waiting_for_room, 5);
 }
 
+/// A store that lasts has counted before.
+#[tokio::test(start_paused = true)]
+async fn what_an_earlier_process_did_did_not_happen_in_a_second() {
+    let proxy = Proxy::new();
+    let counts = |accepted, finished| RecordCounts {
+        present: [accepted - finished, 0, 0, 0],
+        accepted,
+        finished: vec![(Code::Ok, finished)],
+        ..RecordCounts::default()
+    };
+    proxy.tell(&Event::Found(counts(1_000, 900)));
+    let asked = |accepted, finished| Records {
+        counts: counts(accepted, finished),
+        bounds: RecordBounds {
+            records: 10,
+            bytes: 10,
+        },
+    };
+    let read = |asked| proxy.live.read(Some(asked), || proxy.moment()).seconds;
+    let found = |seconds: Vec<Second>| {
+        let second = seconds.last().cloned().unwrap_or_default();
+        let later = second.later;
+        (
+            later.handed_in,
+            later.finished[Code::Ok],
+            second.backlog,
+            seconds.len(),
+        )
+    };
+    assert_eq!(found(read(asked(1_000, 900))), (0, 0, Some(100), 1));
+    proxy.tell(&Event::Recorded(counts(1_001, 901)));
+    assert_eq!(found(proxy.seconds()), (1, 1, Some(100), 1));
+    advance(2 * SECOND).await;
+    assert_eq!(found(read(asked(1_001, 911))), (0, 10, Some(90), 2));
+}
+
+/// They are seen with whatever is told next, or by whoever asks.
+#[tokio::test(start_paused = true)]
+async fn what_was_recovered_and_fenced_stands_in_its_second() {
+    let proxy = Proxy::new();
+    for (how, records) in Recovered::ALL.into_iter().zip([3, 2, 1]) {
+        proxy.tell(&Event::Recovered { how, records });
+    }
+    proxy.tell(&Event::Fenced { records: 4 });
+    let seconds = proxy.seconds();
+    let [second] = &seconds[..] else {
+        panic!("{seconds:?}");
+    };
+    assert_eq!(
+        (second.counts.recovered, second.counts.fenced),
+        ([3, 2, 1], 4)
+    );
+    let json = serde_json::to_value(second).unwrap();
+    let later = &json["later"];
+    let recovered =
+        serde_json::json!({"queued_again": 3, "interrupted": 2, "attempts_exhausted": 1});
+    assert_eq!(
+        (&later["recovered"], &later["fenced"]),
+        (&recovered, &4.into())
+    );
+}
+
 /// Whoever tells of a commit, and whoever asks, has the counts of the store.
 #[tokio::test(start_paused = true)]
 async fn jobs_for_later_stand_in_the_second_of_their_commit() {
@@ -248,7 +310,7 @@ async fn jobs_for_later_stand_in_the_second_of_their_commit() {
     let json = serde_json::to_value(&seconds[0]).unwrap();
     let expected = serde_json::json!({
         "handed_in": 10, "outcomes": {"ok": 2, "job-error": 1}, "expired_unread": 0,
-        "free_seats": 0, "backlog": 9,
+        "free_seats": 0, "recovered": {}, "fenced": 0, "backlog": 9,
     });
     assert_eq!(json["later"], expected);
     assert_eq!(

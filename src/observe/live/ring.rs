@@ -84,6 +84,12 @@ impl Ring {
         self.put_down_times(times);
     }
 
+    /// What the store counted before the process is no second's. How long its backlog is
+    /// stands in the first that is told.
+    pub fn found(&mut self, counts: &RecordCounts) {
+        self.seen.later = self.seen.later.with(&ForLater::of(counts), u64::max);
+    }
+
     /// Puts down what the store counted. Its counts come from several threads too.
     pub fn put_down_records(&mut self, counts: &RecordCounts) {
         if let Some(second) = self.seconds.back_mut() {

@@ -10,6 +10,7 @@ use crate::batcher::{FlushReason, Snapshot};
 use crate::observe::by_code::ByCode;
 use crate::observe::latency::LatencyHistogram;
 use crate::observe::moment::Moment;
+use crate::observe::records::Recovered;
 
 /// Sizes of batches are told apart by powers of two, up to this many.
 const SIZES: usize = 18;
@@ -27,6 +28,11 @@ pub struct Counts {
     pub store_full: u64,
     /// How often that store has failed.
     pub store_errors: u64,
+    /// Jobs for later that a process had sent which is gone, by what became of them, in the
+    /// order of [`Recovered::ALL`].
+    pub recovered: [u64; Recovered::ALL.len()],
+    /// What came of jobs for later that were no longer this process's.
+    pub fenced: u64,
     /// Jobs that a batch left without because it had another of the same id.
     pub kept_apart: u64,
     /// Jobs for later that left in free places of callers' batches.
@@ -57,6 +63,8 @@ impl Counts {
             queue_full: totals.queue_full,
             store_full: totals.store_full,
             store_errors: totals.store_errors,
+            recovered: totals.recovered,
+            fenced: totals.fenced,
             kept_apart: batcher.kept_apart,
             free_seats: batcher.detached_rode,
             departed: batcher.cancelled_in_flight,
@@ -76,6 +84,8 @@ impl Counts {
             queue_full: f(self.queue_full, other.queue_full),
             store_full: f(self.store_full, other.store_full),
             store_errors: f(self.store_errors, other.store_errors),
+            recovered: std::array::from_fn(|how| f(self.recovered[how], other.recovered[how])),
+            fenced: f(self.fenced, other.fenced),
             kept_apart: f(self.kept_apart, other.kept_apart),
             free_seats: f(self.free_seats, other.free_seats),
             departed: f(self.departed, other.departed),
@@ -199,7 +209,10 @@ impl Second {
 
     /// Whether anything is known of jobs for later.
     fn has_later(&self) -> bool {
-        self.later != ForLater::default() || self.backlog.is_some() || self.counts.free_seats > 0
+        let counts = &self.counts;
+        let [recovered, fenced] = [counts.recovered.iter().sum(), counts.fenced];
+        let counted = counts.free_seats + recovered + fenced > 0;
+        counted || self.later != ForLater::default() || self.backlog.is_some()
     }
 
     /// The share of the second in which every slot was taken.
@@ -264,6 +277,10 @@ impl Serialize for Later<'_> {
         map.serialize_entry("outcomes", &NotZero(outcomes))?;
         map.serialize_entry("expired_unread", &later.expired_unread)?;
         map.serialize_entry("free_seats", &second.counts.free_seats)?;
+        let recovered = Recovered::ALL.iter().zip(second.counts.recovered);
+        let recovered = recovered.map(|(how, count)| (how.as_str(), count));
+        map.serialize_entry("recovered", &NotZero(recovered))?;
+        map.serialize_entry("fenced", &second.counts.fenced)?;
         map.serialize_entry("backlog", &second.backlog)?;
         map.end()
     }

@@ -10,7 +10,7 @@ use crate::fault::Unmatched;
 use crate::observe::by_code::ByCode;
 use crate::observe::event::{ALONE, Bounds, Event, SplitCause};
 use crate::observe::moment::Totals;
-use crate::observe::records::StoreStep;
+use crate::observe::records::{Recovered, StoreStep};
 
 /// Bounds for times, in microseconds: 50 µs to 60 s.
 const TIMES: [u64; 19] = [
@@ -51,6 +51,8 @@ pub struct Metrics {
     pub(super) commit_duration: Histogram,
     pub(super) commit_records: Histogram,
     store_errors: [AtomicU64; StoreStep::ALL.len()],
+    recovered: [AtomicU64; Recovered::ALL.len()],
+    fenced: AtomicU64,
     bounds: Bounds,
 }
 
@@ -108,6 +110,8 @@ impl Metrics {
             commit_duration: times(),
             commit_records: Histogram::new((0..=LARGEST_COMMIT).map(|power| 1 << power), 1.0),
             store_errors: Default::default(),
+            recovered: Default::default(),
+            fenced: AtomicU64::new(0),
             bounds,
         }
     }
@@ -162,8 +166,13 @@ impl Metrics {
                 self.commit_records.observe(records as u64);
             }
             Event::StoreFailed { step } => add(&self.store_errors[step as usize], 1),
+            Event::Recovered { how, records } => add(&self.recovered[how as usize], records as u64),
+            Event::Fenced { records } => add(&self.fenced, records as u64),
             Event::PassedThrough => add(&self.passed_through, 1),
-            Event::BatchFailed { .. } | Event::JobsFailed(_) | Event::Recorded(_) => {}
+            Event::BatchFailed { .. }
+            | Event::JobsFailed(_)
+            | Event::Found(_)
+            | Event::Recorded(_) => {}
         }
     }
 
@@ -178,6 +187,8 @@ impl Metrics {
             queue_full: refusals[Code::QueueFull],
             store_full: refusals[Code::StoreFull],
             store_errors: self.store_errors().map(|(_, count)| count).sum(),
+            recovered: Recovered::ALL.map(|how| get(&self.recovered[how as usize])),
+            fenced: self.fenced(),
             retries: self.total_retries(),
             splits: splits.iter().sum(),
             splits_too_large: splits[SplitCause::TooLarge as usize],
@@ -254,6 +265,18 @@ impl Metrics {
     pub(super) fn store_errors(&self) -> impl Iterator<Item = (StoreStep, u64)> {
         let counts = self.store_errors.iter().map(get);
         StoreStep::ALL.into_iter().zip(counts)
+    }
+
+    /// Jobs for later that a process had sent which is gone, by what became of them.
+    pub(super) fn recovered(&self) -> impl Iterator<Item = (Recovered, u64)> {
+        Recovered::ALL
+            .into_iter()
+            .zip(self.recovered.iter().map(get))
+    }
+
+    /// What came of jobs for later that were no longer this process's.
+    pub(super) fn fenced(&self) -> u64 {
+        get(&self.fenced)
     }
 
     /// Results that belonged to no job, by kind.

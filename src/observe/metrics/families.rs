@@ -202,6 +202,12 @@ families! {
     "microbatch_later_expired_total" Counter ["route", "read"]
         "Jobs for later whose later.keep was over, by whether anybody had read the result"
         Later(expired);
+    "microbatch_later_recovered_total" Counter ["route", "as"]
+        "Jobs for later that a process had sent which is gone, by what became of them here"
+        Later(recovered);
+    "microbatch_later_fenced_total" Counter ["route"]
+        "Jobs for later whose results were dropped here, since their lease (later.lease) was over"
+        Later(|it, out| out.number(it.metrics.fenced()));
     "microbatch_later_oldest_queued_seconds" Gauge ["route"]
         "How long the oldest job for later has waited of those that wait, 0 without any"
         Later(|it, out| {
@@ -290,6 +296,12 @@ fn finished(it: &Route<'_>, out: &mut Samples<'_>) {
 fn expired(it: &Route<'_>, out: &mut Samples<'_>) {
     out.labelled(["true"], it.records.expired_read);
     out.labelled(["false"], it.records.expired_unread);
+}
+
+fn recovered(it: &Route<'_>, out: &mut Samples<'_>) {
+    for (how, count) in it.metrics.recovered() {
+        out.labelled([how.as_str()], count);
+    }
 }
 
 fn store_errors(it: &Store<'_>, out: &mut Samples<'_>) {

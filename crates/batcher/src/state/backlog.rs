@@ -240,7 +240,7 @@ impl<T> Backlog<T> {
     }
 
     /// The most that the items of a batch may take up.
-    fn bounds(&self, frame: Option<&Frame>, now: Instant) -> Extent {
+    pub fn bounds(&self, frame: Option<&Frame>, now: Instant) -> Extent {
         let Settings {
             max_size,
             max_bytes,

@@ -2,8 +2,10 @@
 
 use tokio::time::Instant;
 
-use super::State;
+use super::{Departure, Lane, State};
+use crate::extent::Extent;
 use crate::queue::{Entry, Number, Ticket};
+use crate::wanted::Wanted;
 
 impl<T, P> State<T, P> {
     /// The number that the next detached item will have.
@@ -19,6 +21,7 @@ impl<T, P> State<T, P> {
     /// A detached item is queued no longer. `None` if its batch left first.
     pub fn withdraw(&mut self, ticket: Ticket) -> Option<T> {
         let (entry, _) = self.detached.queue.remove(ticket)?;
+        self.wants.lane_shrinks();
         Some(entry.item)
     }
 
@@ -37,11 +40,49 @@ impl<T, P> State<T, P> {
     /// until all are to leave since nothing comes any more.
     pub fn hold_detached(&mut self, until: Option<Instant>) {
         self.held_until = until;
+        self.wants.lane_shrinks();
     }
 
     /// Nor before this, whatever else holds them or does not.
     pub fn pause_detached(&mut self, until: Instant) {
         self.paused_until = self.paused_until.max(Some(until));
+    }
+
+    /// What is wanted where a batch could be submitted, being `ready`, or else something.
+    ///
+    /// # Errors
+    /// Where nothing is: when to ask again, unless that is [told](Self::take_wanted) before.
+    pub fn wanted(&mut self, ready: bool, now: Instant) -> Result<Wanted, Option<Instant>> {
+        let held = self.held(now);
+        if held.is_some() || self.is_closed() {
+            self.wants.wait(ready);
+            return Err(held);
+        }
+        let batch = self.detached.bounds(None, now);
+        let lane = self.detached.queue.extent_within(batch);
+        self.wants.ask(ready, lane, batch).ok_or(None)
+    }
+
+    /// Whether those are to be told who wait to ask what is [wanted](Self::wanted).
+    #[inline]
+    pub fn take_wanted(&mut self) -> bool {
+        self.wants.take_told()
+    }
+
+    /// A batch leaves.
+    pub(super) fn note_wanted(&mut self, lane: Lane, departure: &Departure<T>, now: Instant) {
+        if !self.wants.are_in_use() {
+            return;
+        }
+        if lane == Lane::Detached || !departure.riders.is_empty() {
+            self.wants.lane_shrinks();
+        }
+        if lane == Lane::Callers {
+            let bounds = self.detached.bounds(departure.frame.as_ref(), now);
+            let callers: Extent = departure.entries.iter().map(|it| it.extent).sum();
+            let free = bounds.weight.saturating_sub(callers.weight);
+            self.wants.callers_leave(free);
+        }
     }
 
     /// Until when they are held, if they are.
