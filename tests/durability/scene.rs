@@ -2,9 +2,11 @@
 //! and proxies on a store.
 
 use std::collections::HashMap;
+use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
+use tokio::process::Command;
 use tokio::task::JoinSet;
 
 use crate::harness::{
@@ -54,6 +56,10 @@ impl Scene {
 
     /// A process with this store, which may become ready or not.
     pub fn starting(&self, store: &str, env: &Env<'_>) -> Starting {
+        self.starting_by(command(), store, env)
+    }
+
+    fn starting_by(&self, command: Command, store: &str, env: &Env<'_>) -> Starting {
         let own = [
             ("MICROBATCH_LATER__STORE", store),
             ("MICROBATCH_LATER__MAX_WAIT", "5ms"),
@@ -64,11 +70,21 @@ impl Scene {
             ["--log-level", "info"],
         ];
         let flags = flags.concat();
-        Starting::by(command(), &self.url, &flags, &[&own, env].concat())
+        Starting::by(command, &self.url, &flags, &[&own, env].concat())
     }
 
     pub async fn start(&self, store: &str, env: &Env<'_>) -> Proxy {
         self.starting(store, env).ready().await
+    }
+
+    /// A process that is told of files over its limit, and not ended by the signal that says so.
+    pub async fn start_limited(&self, store: &str) -> Proxy {
+        let binary = command();
+        let mut limited = Command::new("sh");
+        limited.env_clear().stdin(Stdio::null()).kill_on_drop(true);
+        limited.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
+        limited.arg(binary.as_std().get_program());
+        self.starting_by(limited, store, &[]).ready().await
     }
 
     /// What a process that must not become ready said as it ended: all of its log.
