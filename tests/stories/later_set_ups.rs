@@ -1,10 +1,13 @@
 //! The set-ups in `config/` for jobs for later, and what they are there for: what was handed in
 //! outlives a proxy that is killed.
 
+use tempfile::TempDir;
+
 use crate::harness::{Proxy, Redis, ScriptedUpstream, SetUp, Signal};
 
 /// The files, without their endings.
-pub const NAMES: [&str; 2] = ["later-one-machine", REPLICAS];
+pub const NAMES: [&str; 2] = [FILE, REPLICAS];
+const FILE: &str = "later-one-machine";
 const REPLICAS: &str = "later-replicas";
 
 const RESULT: &str = r#"{"id":"a","result":null}"#;
@@ -54,6 +57,13 @@ async fn what_was_handed_in_outlives_the_process(name: &str, store: &str) {
     for handed in &waiting {
         assert_eq!(proxy.finished(handed).await.status, 200, "{name}");
     }
+}
+
+#[tokio::test]
+async fn what_one_machine_was_handed_in_outlives_the_process() {
+    let folder = TempDir::new().unwrap();
+    let store = format!("sqlite:{}", folder.path().join("later.db").display());
+    what_was_handed_in_outlives_the_process(FILE, &store).await;
 }
 
 #[tokio::test]

@@ -108,3 +108,38 @@ async fn the_first_line_says_where_records_are_without_a_password() {
     assert!(said.contains("refuses the password"), "{said}");
     assert!(!said.contains("wr0ng"), "{said}");
 }
+
+fn sqlite(file: &Path) -> String {
+    format!("sqlite:{}", file.display())
+}
+
+#[tokio::test]
+async fn a_second_process_on_a_file_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let store = sqlite(&folder.path().join("later.db"));
+    let first = start(&store, &[]).await;
+    let said = refused(&store, &[]).await;
+    assert!(said.starts_with("later.store: "), "{said}");
+    assert!(
+        said.contains("later.db: another process has it; "),
+        "{said}"
+    );
+    drop(first);
+}
+
+#[tokio::test]
+async fn a_file_that_can_t_be_made_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let file = |name: &str| sqlite(&folder.path().join(name));
+    std::fs::create_dir(folder.path().join("directory")).unwrap();
+    for (store, what) in [
+        (file("none/later.db"), "there is no such directory; make it"),
+        (file("directory"), "it is no file; "),
+        // Read-only for everybody, root included.
+        (sqlite(Path::new("/proc/later.db")), "it can't be written ("),
+    ] {
+        let said = refused(&store, &[]).await;
+        assert!(said.starts_with("later.store: "), "{said}");
+        assert!(said.contains(what), "{said}");
+    }
+}
