@@ -7,6 +7,7 @@
 mod compose;
 mod drain;
 mod route;
+mod store;
 mod trial;
 
 use std::io;
@@ -20,6 +21,7 @@ use tracing::info;
 
 use crate::config::{Settings, keys};
 use crate::http;
+use crate::later::store::Store;
 use crate::server::connections::Connections;
 use crate::server::files;
 use crate::server::listener::accept;
@@ -29,6 +31,7 @@ use crate::upstream;
 use compose::{Clients, Proxy};
 pub use drain::Report;
 use drain::{Listeners, drain};
+pub use store::OpenError;
 pub use trial::{Trial, TrialError, try_out};
 
 /// Why the proxy can't start.
@@ -49,6 +52,9 @@ pub enum StartError {
         /// The system's reason.
         error: BindError,
     },
+    /// The store of answers fetched later can't be had.
+    #[error(transparent)]
+    Store(#[from] OpenError),
     /// A thread to serve callers can't be had.
     #[error("server.threads: the system gives no thread for each; ask for fewer: {0}")]
     Threads(io::Error),
@@ -64,6 +70,7 @@ pub struct App {
     admin_listener: Option<TcpListener>,
     workers: Workers,
     clients: Clients,
+    store: Option<Arc<dyn Store>>,
     settings: Settings,
 }
 
@@ -78,7 +85,8 @@ async fn listen(key: &'static str, address: &str) -> Result<TcpListener, StartEr
 }
 
 impl App {
-    /// Binds the listeners and prepares the upstreams' clients.
+    /// Binds the listeners, opens the store of answers fetched later, and prepares the
+    /// upstreams' clients.
     ///
     /// # Errors
     /// [`StartError`]; nothing is bound then.
@@ -92,12 +100,18 @@ impl App {
             Some(admin) => Some(listen("admin.listen", &admin.listen).await?),
             None => None,
         };
+        // After the listeners, so that a second process of the same settings hears of its port.
+        let store = match &settings.later {
+            Some(later) => Some(store::open(later.clone()).await?),
+            None => None,
+        };
         let workers = Workers::start(settings.threads).map_err(StartError::Threads)?;
         Ok(Self {
             jobs_listener,
             admin_listener,
             workers,
             clients,
+            store,
             settings,
         })
     }
@@ -128,6 +142,7 @@ impl App {
             admin_listener,
             workers,
             clients,
+            store,
             settings,
         } = self;
         let workers = Arc::new(workers);
@@ -137,7 +152,7 @@ impl App {
         let max_connections = settings.max_connections.unwrap_or_else(for_callers);
         let (shutdown, limits) = (settings.shutdown, settings.callers);
         let operators_limits = settings.operators;
-        let proxy = Arc::new(Proxy::new(settings, clients, &workers));
+        let proxy = Arc::new(Proxy::new(settings, clients, store, &workers));
         let (stop_accepting, stopped) = watch::channel(false);
         let callers = Connections::new(max_connections);
         let (made, runtimes) = (Arc::clone(&proxy), Arc::clone(&workers));

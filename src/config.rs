@@ -9,17 +9,17 @@
 //! table, given           what a row of it becomes, and what a field of that holds
 //! file, env, flags       the layers, each read into options of its own (layer)
 //! shape      what is given of a shape, whose keys its own room knows
-//! kind       reading and printing a value; number, size, duration, words, list, …: the kinds
+//! kind       reading and printing a value; number, size, duration, words, list, store, …: the kinds
 //! routes     the routes they come to, each with all its options
 //! rules      what must hold between settings
-//! settings, route  what the options come to, in the types of those who go by them
+//! settings, records, route  what the options come to, in the types of those who go by them
 //! printed    the options in force, for people and files
 //! mistake    places and what is wrong there; suggest, nearest: "did you mean …?"
 //! ```
 //!
 //! No secret (`upstream.headers`; of `upstream.url` user information, query values and what looks
-//! like a key in the path) ever stands in an error, a warning, [`Options::to_toml`] or a `Debug`
-//! text.
+//! like a key in the path; of `later.store` user and password) ever stands in an error, a warning,
+//! [`Options::to_toml`] or a `Debug` text.
 
 mod address;
 mod duration;
@@ -37,12 +37,14 @@ mod nearest;
 mod number;
 mod options;
 mod printed;
+mod records;
 mod route;
 mod routes;
 mod rules;
 pub mod settings;
 mod shape;
 mod size;
+mod store;
 mod suggest;
 mod table;
 mod target;
@@ -143,6 +145,7 @@ pub fn load(
     let each = || routes.iter().chain(&alone);
     let doubtful = each().flat_map(|it| [rules::doubtful_of(it), routes::doubtful(it)].concat());
     let doubtful = doubtful.chain(routes::unused(&whole.options));
+    let doubtful = doubtful.chain(rules::unused(&whole.options));
     warnings.splice(0..0, once_each(doubtful));
     // Where a part of the file was lost, a default may stand for a value that was in it.
     if !whole.lost {

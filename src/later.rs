@@ -26,9 +26,11 @@
 //! | `settings`, `error`, `lane` | what is set; why there is no record; where accepted jobs wait |
 //! | [`record`], [`answer`] | a record and what it is made of; an answer as it is kept |
 //! | [`store`], `step` | what every store promises; how a step of it fails |
-//! | [`backlog`], [`kept`] | how jobs are claimed from a store that lasts; a job as bytes |
+//! | [`backlog`], [`kept`], `answer_bytes` | how jobs are claimed from a store that lasts; a job and an answer as bytes |
 //! | `records` | the records as values: what every store has that decides by itself |
-//! | [`memory`], [`lasting`] | the store in memory; one that jobs are claimed from, to try that on |
+//! | [`redis`] | the store in Redis, which replicas share |
+//! | [`memory`], [`sqlite`] | the store in memory; the store in a file |
+//! | [`lasting`] | a store in memory that jobs are claimed from, to try that on |
 //! | [`clock`] | the time of records |
 //! | `digest` | what a request is compared by when its key comes again |
 //! | `reported` | a store whose commits and failures are told |
@@ -40,6 +42,7 @@
 //! | `watchers`, `listener` | who waits for a record or a stream |
 
 pub mod answer;
+pub(crate) mod answer_bytes;
 pub mod backlog;
 mod claimer;
 pub mod clock;
@@ -60,11 +63,12 @@ pub mod memory;
 mod news;
 mod outbox;
 pub mod record;
-#[allow(dead_code, reason = "no store claims yet")]
 mod records;
+pub mod redis;
 mod releaser;
 mod reported;
 mod settings;
+pub mod sqlite;
 mod step;
 pub mod store;
 #[cfg(test)]
@@ -75,7 +79,7 @@ mod tests;
 mod watchers;
 mod withdrawals;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -100,7 +104,7 @@ use crate::observe::{CountsByRoute, Observer};
 pub use self::error::{FetchError, HandInError};
 pub use self::lane::{BatchSize, ClaimingLane, Lane, Leaves, NotSent, Wanted, Withdraw};
 pub use self::listener::{Heard, Listener};
-pub use self::settings::{Settings, StoreKind};
+pub use self::settings::{RedisUrl, Settings, StoreKind};
 pub use self::store::Look;
 
 /// Answers fetched later. A handle: clones are the same.
@@ -177,7 +181,7 @@ impl Later {
         let Some(intake) = intake else {
             return;
         };
-        let mut tasks = inner.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tasks = inner.tasks();
         tasks.spawn(supervised("intake", intake, async |it| it.run().await));
         let finished = Arc::new(Notify::new());
         let (store, answers) = (Arc::clone(&inner.store), Arc::clone(&inner.answers));
@@ -396,6 +400,12 @@ impl Later {
         self.0.answers.all_committed().await;
     }
 
+    /// Lets go of the store after the [end](Self::end), once nobody reads from it any more.
+    pub async fn let_go(&self) {
+        self.0.tasks().abort_all();
+        self.0.store.close().await;
+    }
+
     /// What was counted, and what there is, at one moment, of each route.
     pub fn counts(&self) -> CountsByRoute {
         self.0.store.counts()
@@ -414,6 +424,11 @@ impl Later {
 }
 
 impl Inner {
+    fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
+        // Nothing panics while it is held.
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Has jobs claimed from the store, and hears what is new there.
     fn start_claiming(&self, lane: &dyn Lane, tasks: &mut JoinSet<()>) {
         let mut lanes = lane.claiming();

@@ -21,7 +21,7 @@ use crate::http::{
     Watched, admin_router, jobs_router,
 };
 use crate::later::Later;
-use crate::later::memory::Memory;
+use crate::later::store::Store;
 use crate::observe::Observer;
 use crate::route::Routes;
 use crate::route::paths::Paths;
@@ -69,8 +69,14 @@ impl Clients {
 }
 
 impl Proxy {
-    /// Calls are made by these clients, and jobs are processed by `workers`.
-    pub fn new(settings: Settings, clients: Clients, workers: &Workers) -> Self {
+    /// Calls are made by these clients, jobs for later are kept in `store`, and all are
+    /// processed by `workers`.
+    pub fn new(
+        settings: Settings,
+        clients: Clients,
+        store: Option<Arc<dyn Store>>,
+        workers: &Workers,
+    ) -> Self {
         let Settings {
             jobs,
             routes: of_routes,
@@ -87,10 +93,8 @@ impl Proxy {
         let observers: Vec<Arc<Observer>> = observers.collect();
         // What is no route's is counted with the first.
         let observer = Arc::clone(&observers[0]);
-        let later = later.map(|settings| {
-            let store = Arc::new(Memory::new(&settings));
-            Later::new(store, settings, observers.clone())
-        });
+        let later = later.zip(store);
+        let later = later.map(|(it, store)| Later::new(store, it.records, observers.clone()));
         let shown = of_routes.iter().map(|it| (it.drawn.clone(), it.advice));
         let shown: Vec<_> = shown.collect();
         let mut paths = Paths::default();

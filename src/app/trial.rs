@@ -96,7 +96,7 @@ pub async fn try_out(mut settings: Settings, given: Trial) -> Result<bool, Trial
     (settings.admin, settings.later) = (None, None);
     let route = settings.routes[chosen.number].clone();
     let clients = Clients::new(&settings)?;
-    let proxy = Proxy::new(settings, clients, &Workers::start(1)?);
+    let proxy = Proxy::new(settings, clients, None, &Workers::start(1)?);
     let trial = Running {
         proxy,
         chosen,

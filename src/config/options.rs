@@ -6,6 +6,7 @@
 //! the rest (layers, flags, printing) follows from here, see [`super::table`].
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName};
@@ -22,6 +23,7 @@ use super::mistake::Origin;
 use super::number::{count, fraction, or, switch};
 use super::shape::ShapeOptions;
 use super::size::{GIB, size};
+use super::store::{file, prefix, store};
 use super::table::{Key, sections};
 use super::target::target;
 use super::words::words;
@@ -69,10 +71,6 @@ fn wait() -> Kind<Wait> {
 
 fn on_full() -> Kind<OnFull> {
     words(&[("reject", OnFull::Reject), ("wait", OnFull::Wait)])
-}
-
-fn store() -> Kind<StoreKind> {
-    words(&[("memory", StoreKind::Memory), ("off", StoreKind::Off)])
 }
 
 fn log_format() -> Kind<Format> {
@@ -203,7 +201,7 @@ sections! { Options:
 
     /// `[later]`: answers fetched later.
     in [later] at [later]: LaterOptions {
-        /// Where answers fetched later are kept: memory, or off
+        /// Where jobs and answers are kept; off for nowhere
         store: StoreKind = "memory", store();
         /// Most jobs that are kept, finished or not
         max_jobs: usize = "100000", count(1..=100_000_000);
@@ -215,6 +213,18 @@ sections! { Options:
         job_timeout: Duration = "1h", time(MILLISECOND..=MONTH);
         /// Longest a job for later waits for company
         max_wait: Duration = "1s", time(ZERO..=HOUR);
+        /// Times an idempotent job is sent if each ends in a crash, the first included
+        max_attempts: u32 = "3", count(1..=100);
+        /// How long a replica has what it claimed unless it renews it
+        lease: Duration = "30s", time(MILLISECOND..=MONTH);
+        /// What keys in Redis begin with
+        prefix: String = "microbatch", prefix();
+        /// Longest a step in Redis may take
+        timeout: Duration = "2s", time(MILLISECOND..=HOUR);
+        /// Certificates that a Redis is trusted by, in place of the system's
+        ca: PathBuf, file();
+        /// Whether a Redis will do that may lose jobs
+        allow_volatile: bool = "false", switch();
     }
 
     /// `[retry]`: when a failed batch is sent again.

@@ -108,6 +108,14 @@ impl Options {
         }
     }
 
+    /// A key of the top level with its value and where that came from, unless that is its default.
+    pub(crate) fn changed(&self, name: &str) -> Option<String> {
+        let key = keys().iter().find(|key| key.key == name)?;
+        let value = (key.printed)(self)?;
+        let is_default = key.default == Some(bare(&value));
+        self.told(name, None).filter(|_| !is_default)
+    }
+
     /// A key with its value and where that came from. If it is a route's own, its name says so.
     pub(crate) fn told(&self, name: &str, route: Option<&str>) -> Option<String> {
         let key = keys().iter().find(|key| key.key == name)?;

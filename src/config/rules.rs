@@ -11,7 +11,7 @@ use crate::later::StoreKind;
 
 /// What cannot work together in a route.
 pub(crate) fn refused_of(route: &RouteOf) -> Vec<String> {
-    let server = &route.options.server;
+    let (server, later) = (&route.options.server, &route.options.later);
     let RouteOptions {
         batch,
         queue,
@@ -58,6 +58,13 @@ pub(crate) fn refused_of(route: &RouteOf) -> Vec<String> {
                  server.max_buffered or lower one of the two",
             ),
             (
+                in_redis(&later.store)
+                    && both(&later.lease, &upstream.timeout, |lease, call| lease <= call),
+                "{later.lease} is not more than {upstream.timeout}: what a replica has claimed \
+                 would be another's while the upstream still has it; raise later.lease or lower \
+                 upstream.timeout",
+            ),
+            (
                 both(&retry.base, &retry.cap, |base, cap| base > cap),
                 "{retry.base} is more than {retry.cap}: no pause before a retry may be longer \
                  than the cap; lower retry.base or raise retry.cap",
@@ -87,6 +94,21 @@ pub(crate) fn refused(options: &Options) -> Vec<String> {
                  kept; raise later.max_bytes or lower server.max_body",
             ),
             (
+                in_redis(&later.store)
+                    && both(&later.timeout, &later.lease, |step, lease| step >= lease),
+                "{later.timeout} is not less than {later.lease}: no lease could be renewed in \
+                 time; lower later.timeout or raise later.lease",
+            ),
+            (
+                both(
+                    &later.store,
+                    &later.ca,
+                    |store, _| matches!(store, StoreKind::Redis(url) if !url.is_encrypted()),
+                ),
+                "{later.store} is not encrypted, and {later.ca} says what a certificate is checked \
+                 with; begin later.store with rediss:// or leave later.ca out",
+            ),
+            (
                 both(&server.listen, &admin.listen, |jobs, operators| {
                     operators.is_some_and(|operators| collide(&jobs, &operators))
                 }),
@@ -96,6 +118,34 @@ pub(crate) fn refused(options: &Options) -> Vec<String> {
         ],
         |key| options.told(key, None),
     )
+}
+
+fn in_redis(store: &Given<StoreKind>) -> bool {
+    matches!(store.get(), Some(StoreKind::Redis(_)))
+}
+
+/// What is set for another store than there is. Where there is none nothing is told: all of it is for
+/// when there is one.
+pub(crate) fn unused(options: &Options) -> Vec<String> {
+    const OF_REDIS: [&str; 5] = [
+        "later.lease",
+        "later.prefix",
+        "later.timeout",
+        "later.ca",
+        "later.allow_volatile",
+    ];
+    let lasting = "later.max_attempts";
+    let unused = match options.later.store.get() {
+        Some(StoreKind::Memory) => [&[lasting][..], &OF_REDIS].concat(),
+        Some(StoreKind::Sqlite(_)) => OF_REDIS.to_vec(),
+        Some(StoreKind::Off | StoreKind::Redis(_)) | None => Vec::new(),
+    };
+    let store = options.told("later.store", None).unwrap_or_default();
+    let told = unused.into_iter().filter_map(|name| {
+        let key = options.changed(name)?;
+        Some(format!("{key} is not used with {store}"))
+    });
+    told.collect()
 }
 
 /// What works in a route, but cannot be what was meant.

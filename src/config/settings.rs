@@ -10,12 +10,12 @@ use std::time::Duration;
 use ::http::HeaderMap;
 
 use super::options::Options;
+pub use super::records::{Later, Store};
 pub use super::route::Route;
 use super::route::forwarding;
 use super::routes;
 use crate::forward::{self, Destination};
 use crate::http::{HostNames, Setting};
-use crate::later::{self, StoreKind};
 use crate::route::paths::Paths;
 use crate::{server, telemetry};
 
@@ -46,7 +46,7 @@ pub struct Settings {
     /// Where requests go that are no route's, unless they are refused.
     pub passthrough: Option<forward::Settings>,
     /// Answers fetched later, unless that is off.
-    pub later: Option<later::Settings>,
+    pub later: Option<Later>,
     /// How the process ends.
     pub shutdown: Shutdown,
     /// What is logged.
@@ -118,22 +118,13 @@ impl Settings {
             max_body: jobs.max_body,
             max_streams: MAX_STREAMS,
         };
-        let later = match options.later.store.get()? {
-            StoreKind::Memory => Some(later::Settings {
-                max_jobs: options.later.max_jobs.get()?,
-                max_bytes: options.later.max_bytes.get()?,
-                keep: options.later.keep.get()?,
-                job_timeout: options.later.job_timeout.get()?,
-                max_wait: options.later.max_wait.get()?,
-                max_attempts: 3,
-            }),
-            StoreKind::Off => None,
-        };
         let mut paths = Paths::default();
         let routes = routes::all(options);
+        let later = Later::of(options, &routes)?;
+        let records = later.as_ref().map(|it| &it.records);
         let routes = routes.iter().map(|route| {
             let captures = paths.add(&route.path()?, 0).ok()?;
-            Route::of(route, &captures, threads, later.as_ref())
+            Route::of(route, &captures, threads, records)
         });
         let routes = routes.collect::<Option<_>>()?;
         let passthrough = match options.passthrough.url.get() {

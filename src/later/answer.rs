@@ -51,6 +51,21 @@ impl Answer {
         }))
     }
 
+    /// The same as it was [kept](super::answer_bytes).
+    pub(super) fn from_parts(code: Code, status: StatusCode, head: Box<[u8]>, body: Bytes) -> Self {
+        Self(Arc::new(Parts {
+            code,
+            status,
+            head,
+            body,
+        }))
+    }
+
+    /// Its headers, `name:value` and the end of a line of each.
+    pub(super) fn head(&self) -> &[u8] {
+        &self.0.head
+    }
+
     /// What the job came to.
     pub fn code(&self) -> Code {
         self.0.code

@@ -512,6 +512,26 @@ fn what_cannot_work_together_is_refused_with_both_places() {
             "later.max_bytes = 255KiB (m.toml:1) is less than server.max_body = 256KiB (default): the largest job could never be kept; raise later.max_bytes or lower server.max_body",
         ),
         (
+            "[later]\nstore = \"redis://h\"\nlease = \"10s\"",
+            &[],
+            "later.lease = 10s (m.toml:3) is not more than upstream.timeout = 10s (default): what a replica has claimed would be another's while the upstream still has it; raise later.lease or lower upstream.timeout",
+        ),
+        (
+            "[later]\nstore = \"redis://u:p@h\"\n[routes.a]\npath = \"/a\"\nupstream.url = \"http://h/\"\nupstream.timeout = \"30s\"",
+            &[],
+            "later.lease = 30s (default) is not more than routes.a.upstream.timeout = 30s (m.toml:6): what a replica has claimed would be another's while the upstream still has it; raise later.lease or lower upstream.timeout",
+        ),
+        (
+            "[later]\nstore = \"redis://h\"\ntimeout = \"30s\"",
+            &[],
+            "later.timeout = 30s (m.toml:3) is not less than later.lease = 30s (default): no lease could be renewed in time; lower later.timeout or raise later.lease",
+        ),
+        (
+            "[later]\nstore = \"redis://u:p@h\"\nca = \"a.pem\"",
+            &[],
+            "later.store = redis://***:***@h (m.toml:2) is not encrypted, and later.ca = a.pem (m.toml:3) says what a certificate is checked with; begin later.store with rediss:// or leave later.ca out",
+        ),
+        (
             "retry.base = \"2s\"",
             &[],
             "retry.base = 2s (m.toml:1) is more than retry.cap = 1s (default): no pause before a retry may be longer than the cap; lower retry.base or raise retry.cap",
@@ -691,4 +711,61 @@ fn completions_are_printed_for_a_shell() {
     assert!(after("--wait").contains("fixed adaptive"));
     assert!(!after("--max-size").contains("compgen -f"));
     assert!(after("--config").contains("compgen -f"));
+}
+
+/// What is set for another store than there is does no harm, and can't be what was meant.
+#[test]
+fn what_is_set_for_another_store_is_told() {
+    const KEYS: [(&str, &str); 6] = [
+        ("max_attempts", "1"),
+        ("lease", "1s"),
+        ("prefix", "a"),
+        ("timeout", "5s"),
+        ("ca", "a.pem"),
+        ("allow_volatile", "true"),
+    ];
+    let told = |store: &str, from: usize| {
+        let warnings = KEYS.iter().enumerate().skip(from);
+        let warnings = warnings.map(|(i, (key, value))| {
+            let key = format!("later.{key} = {value} (m.toml:{})", i + 3);
+            format!("warning: {key} is not used with later.store = {store} (m.toml:2)\n")
+        });
+        warnings.collect::<String>()
+    };
+    let keys = KEYS.iter().map(|(key, value)| match value.parse::<i32>() {
+        Err(_) if *value != "true" => format!("{key} = \"{value}\"\n"),
+        _ => format!("{key} = {value}\n"),
+    });
+    let keys: String = keys.collect();
+    for (store, unused) in [
+        ("memory", told("memory", 0)),
+        ("sqlite:later.db", told("sqlite:later.db", 1)),
+        ("off", String::new()),
+    ] {
+        let file = format!("[later]\nstore = \"{store}\"\n{keys}");
+        let answer = Check::with_upstream(&file).run().fine();
+        assert_eq!(answer.stderr, unused, "{store}");
+    }
+    // What is as it would be anyway is no matter.
+    let answer = Check::with_upstream("later.lease = \"30s\"").run().fine();
+    assert_eq!(answer.stderr, "");
+    let file = "later.store = \"rediss://h\"\nlater.ca = \"a.pem\"\nlater.max_attempts = 1";
+    let answer = Check::with_upstream(file).run().fine();
+    assert_eq!(answer.stderr, "");
+}
+
+#[test]
+fn no_password_of_a_store_is_shown() {
+    let url = "redis://proxy:s3cret@redis.internal:6379/1";
+    let answer = Check::with_upstream("")
+        .env("MICROBATCH_LATER__STORE", url)
+        .run()
+        .fine();
+    let shown = "store = \"redis://***:***@redis.internal:6379/1\"\n";
+    assert!(answer.stdout.contains(shown), "{}", answer.stdout);
+    let answer = Check::with_upstream("")
+        .env("MICROBATCH_LATER__STORE", &format!("{url}#s3cret"))
+        .run();
+    let expected = "MICROBATCH_LATER__STORE: later.store: must not have a fragment (#…): it would never be sent; in a password # is %23";
+    assert_eq!(answer.mistakes(), [expected]);
 }

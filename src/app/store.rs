@@ -1,0 +1,34 @@
+//! The store of answers fetched later, opened before anything runs: one that can't be had is
+//! an error at start, not at the first job.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::config::settings;
+use crate::later::memory::Memory;
+use crate::later::redis::{self, Redis};
+use crate::later::sqlite::{self, Sqlite};
+use crate::later::store::Store;
+
+/// Why the store can't be had: what happened, where, and what to do.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The file.
+    #[error(transparent)]
+    Sqlite(#[from] sqlite::OpenError),
+    /// The Redis.
+    #[error(transparent)]
+    Redis(#[from] redis::OpenError),
+}
+
+/// Opens it.
+pub(super) async fn open(later: settings::Later) -> Result<Arc<dyn Store>, OpenError> {
+    let records = later.records;
+    Ok(match later.store {
+        settings::Store::Memory => Arc::new(Memory::new(&records)),
+        // Nobody is served yet, whom reading a large file could hold up.
+        settings::Store::Sqlite(file) => Arc::new(Sqlite::open(&file, &records)?),
+        settings::Store::Redis(options) => Arc::new(Redis::connect(options, &records).await?),
+    })
+}
