@@ -28,8 +28,8 @@
 //! | [`store`], `step` | what every store promises; how a step of it fails |
 //! | [`backlog`], [`kept`], `answer_bytes` | how jobs are claimed from a store that lasts; a job and an answer as bytes |
 //! | `records` | the records as values: what every store has that decides by itself |
-//! | [`memory`], [`lasting`] | the store in memory; one that jobs are claimed from, to try that on |
-//! | [`redis`] | the store in Redis, which replicas share |
+//! | [`memory`], [`sqlite`], [`redis`] | the store in memory; in a file; in a Redis, which replicas share |
+//! | [`lasting`] | a store in memory that jobs are claimed from, to try that on |
 //! | [`clock`] | the time of records |
 //! | `digest` | what a request is compared by when its key comes again |
 //! | `reported` | a store whose commits and failures are told |
@@ -62,12 +62,12 @@ pub mod memory;
 mod news;
 mod outbox;
 pub mod record;
-#[allow(dead_code, reason = "no store claims yet")]
 mod records;
 pub mod redis;
 mod releaser;
 mod reported;
 mod settings;
+pub mod sqlite;
 mod step;
 pub mod store;
 #[cfg(test)]
