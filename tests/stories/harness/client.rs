@@ -232,8 +232,20 @@ pub struct KeepAlive {
 
 impl KeepAlive {
     pub async fn connect(addr: SocketAddr) -> Self {
-        let io = TokioIo::new(connect(addr).await);
-        let (sender, connection) = http1::handshake(io).await.expect("a connection");
+        Self::over(addr, connect(addr).await).await
+    }
+
+    /// The same where nobody may listen.
+    #[allow(dead_code, reason = "for `tests/durability`")]
+    pub async fn try_connect(addr: SocketAddr) -> std::io::Result<Self> {
+        let socket = within("a connection", TcpStream::connect(addr)).await?;
+        socket.set_nodelay(true)?;
+        Ok(Self::over(addr, socket).await)
+    }
+
+    async fn over(addr: SocketAddr, socket: TcpStream) -> Self {
+        let handshake = http1::handshake(TokioIo::new(socket)).await;
+        let (sender, connection) = handshake.expect("nothing is sent yet");
         let mut driver = JoinSet::new();
         driver.spawn(async { drop(connection.await) });
         Self {

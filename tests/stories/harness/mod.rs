@@ -31,6 +31,8 @@ pub use log::{Line, Log};
 pub use peer::{Peer, PeerUpstream};
 pub use ports::{Deaf, Reserved};
 pub use problem::Problem;
+#[allow(unused_imports, reason = "for `tests/durability`")]
+pub use proxy::Starting;
 pub use proxy::{Proxy, command};
 pub use raw_client::RawClient;
 pub use raw_upstream::{Play, RawUpstream};

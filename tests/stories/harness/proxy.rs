@@ -17,6 +17,12 @@ pub struct Proxy {
     child: Child,
 }
 
+/// A process that was started, and may be ready some time.
+pub struct Starting {
+    pub log: Log,
+    child: Child,
+}
+
 /// What a story gets where it says nothing else. The timeouts are longer than
 /// any wait of the harness, so that nothing which a story waits for can come of
 /// a timeout that it did not ask for.
@@ -60,37 +66,13 @@ impl Proxy {
     }
 
     async fn start_by(
-        mut command: Command,
+        command: Command,
         upstream_url: &str,
         flags: &[&str],
         env: &[(&str, &str)],
     ) -> Self {
-        command.arg("serve");
-        if !upstream_url.is_empty() {
-            command.args(["--upstream", upstream_url]);
-        }
-        command.args(["--log-format", "json"]);
-        for (flag, value) in DEFAULTS {
-            if !flags.contains(&flag) {
-                command.args([flag, value]);
-            }
-        }
-        command.args(flags).envs(env.iter().copied());
-        command.stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the binary starts");
-        let log = Log::read(child.stderr.take().expect("stderr is piped"));
-
-        let listening = log.nth("listening", 1).await;
-        let address = |field| listening.text(field).parse().ok();
-        let jobs_addr = address("listen").unwrap_or_else(|| panic!("no address in {listening:?}"));
-        let admin_addr = address("admin");
-        log.nth("ready", 1).await;
-        Self {
-            log,
-            jobs_addr,
-            admin_addr,
-            child,
-        }
+        let starting = Starting::by(command, upstream_url, flags, env);
+        starting.ready().await
     }
 
     /// One request on a new connection to the jobs listener.
@@ -156,7 +138,8 @@ impl Proxy {
         connection
     }
 
-    fn process_id(&self) -> u32 {
+    /// The process's number.
+    pub fn process_id(&self) -> u32 {
         self.child.id().expect("a process that still runs")
     }
 
@@ -188,15 +171,79 @@ impl Proxy {
 
     /// Sends a signal to the process.
     pub fn signal(&self, signal: Signal) {
-        let id = self.process_id();
-        let pid = Pid::from_raw(id.try_into().expect("a process id")).expect("a process id");
-        kill_process(pid, signal).expect("the signal is sent");
+        send_signal(self.process_id(), signal);
     }
 
     /// Waits for the end of the process; its exit code, none when a signal
     /// killed it.
     pub async fn exit_code(&mut self) -> Option<i32> {
-        let status = within("the proxy's end", self.child.wait()).await;
-        status.expect("an exit status").code()
+        exit_code(&mut self.child).await
     }
+}
+
+impl Starting {
+    /// Starts `serve` by this command, which is the binary's or ends in it.
+    pub fn by(
+        mut command: Command,
+        upstream_url: &str,
+        flags: &[&str],
+        env: &[(&str, &str)],
+    ) -> Self {
+        command.arg("serve");
+        if !upstream_url.is_empty() {
+            command.args(["--upstream", upstream_url]);
+        }
+        command.args(["--log-format", "json"]);
+        for (flag, value) in DEFAULTS {
+            if !flags.contains(&flag) {
+                command.args([flag, value]);
+            }
+        }
+        command.args(flags).envs(env.iter().copied());
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary starts");
+        let log = Log::read(child.stderr.take().expect("stderr is piped"));
+        Self { log, child }
+    }
+
+    /// Waits until it is.
+    pub async fn ready(self) -> Proxy {
+        let listening = self.log.nth("listening", 1).await;
+        let address = |field| listening.text(field).parse().ok();
+        let jobs_addr = address("listen").unwrap_or_else(|| panic!("no address in {listening:?}"));
+        let admin_addr = address("admin");
+        self.log.nth("ready", 1).await;
+        Proxy {
+            log: self.log,
+            jobs_addr,
+            admin_addr,
+            child: self.child,
+        }
+    }
+
+    /// Waits for the end of a process that does not become ready; its exit code, none when
+    /// a signal killed it.
+    #[allow(dead_code, reason = "for `tests/durability`")]
+    pub async fn exit_code(&mut self) -> Option<i32> {
+        exit_code(&mut self.child).await
+    }
+
+    /// Sends a signal to the process.
+    #[allow(dead_code, reason = "for `tests/durability`")]
+    pub fn signal(&self, signal: Signal) {
+        // Where it has ended it has no number, and wants no signal.
+        if let Some(id) = self.child.id() {
+            send_signal(id, signal);
+        }
+    }
+}
+
+fn send_signal(id: u32, signal: Signal) {
+    let pid = Pid::from_raw(id.try_into().expect("a process id")).expect("a process id");
+    kill_process(pid, signal).expect("the signal is sent");
+}
+
+async fn exit_code(child: &mut Child) -> Option<i32> {
+    let status = within("the proxy's end", child.wait()).await;
+    status.expect("an exit status").code()
 }
