@@ -28,7 +28,8 @@
 //! | [`store`], `step` | what every store promises; how a step of it fails |
 //! | [`backlog`], [`kept`], `answer_bytes` | how jobs are claimed from a store that lasts; a job and an answer as bytes |
 //! | `records` | the records as values: what every store has that decides by itself |
-//! | [`memory`], [`lasting`] | the store in memory; one that jobs are claimed from, to try that on |
+//! | [`memory`], [`sqlite`] | the store in memory; the store in a file |
+//! | [`lasting`] | a store in memory that jobs are claimed from, to try that on |
 //! | [`clock`] | the time of records |
 //! | `digest` | what a request is compared by when its key comes again |
 //! | `reported` | a store whose commits and failures are told |
@@ -61,11 +62,11 @@ pub mod memory;
 mod news;
 mod outbox;
 pub mod record;
-#[allow(dead_code, reason = "no store claims yet")]
 mod records;
 mod releaser;
 mod reported;
 mod settings;
+pub mod sqlite;
 mod step;
 pub mod store;
 #[cfg(test)]

@@ -36,6 +36,9 @@ pub struct NotAHandle;
 pub struct NoRandomness(#[from] getrandom::Error);
 
 impl Handle {
+    /// How many bytes it is.
+    pub const BYTES: usize = TIME_BYTES + RANDOM_BYTES;
+
     /// A new one, made at this time in milliseconds since the epoch.
     ///
     /// # Errors
@@ -46,6 +49,16 @@ impl Handle {
         time.copy_from_slice(&millis.to_be_bytes()[8 - TIME_BYTES..]);
         getrandom::fill(random)?;
         Ok(Self(bytes))
+    }
+
+    /// As bytes, in the same order.
+    pub fn to_bytes(self) -> [u8; Self::BYTES] {
+        self.0
+    }
+
+    /// The handle that has these bytes.
+    pub fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
+        Self(bytes)
     }
 
     /// When it was made, in milliseconds since the epoch.

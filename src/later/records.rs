@@ -9,6 +9,8 @@ mod claims;
 mod entry;
 mod indexes;
 mod marks;
+mod restore;
+mod restored;
 mod routes;
 mod streams;
 mod touched;
@@ -17,7 +19,7 @@ mod vanished;
 
 use std::collections::BTreeMap;
 
-use self::entry::{Entry, Given};
+use self::entry::Given;
 use self::indexes::Indexes;
 use self::routes::Routes;
 use self::streams::{Leaving, Streams};
@@ -29,7 +31,11 @@ use super::store::{Expired, Look, Page, Position, Refused};
 use crate::job::{Handle, State};
 use crate::observe::CountsByRoute;
 
-pub(super) use self::entry::{Claimable, ClaimedRecord, Job, Outcome};
+pub(super) use self::entry::{Claimable, Entry, Job, Outcome};
+pub(super) use self::marks::{Mark, Marks};
+pub(super) use self::restored::{Restored, TooManyRoutes};
+pub(super) use self::routes::{Counts, Ever, Route};
+pub(super) use self::touched::Change;
 
 /// Most records that expire in one step: nobody is to wait for many.
 const MOST_AT_ONCE: usize = 256;
@@ -167,6 +173,13 @@ impl<J: Job, A: Clone> Records<J, A> {
         self.present.get(handle).map(|it| &it.job)
     }
 
+    /// The same, if it has no answer.
+    pub fn unfinished_job(&self, handle: &Handle) -> Option<&J> {
+        let entry = self.present.get(handle);
+        let unfinished = entry.filter(|it| it.answer.is_none());
+        unfinished.map(|it| &it.job)
+    }
+
     pub fn delete(&mut self, handle: &Handle) -> Option<State> {
         let entry = self.remove(handle, Leaving::Deleted)?;
         let route = self.indexes.routes.of_mut(entry.route);
@@ -177,10 +190,10 @@ impl<J: Job, A: Clone> Records<J, A> {
     /// Some of those whose time is over go.
     pub fn expire(&mut self, now: Millis) -> Expired {
         let mut expired = Expired::default();
-        while let Some(handle) = self.indexes.finished.first_key_value().map(|it| *it.1) {
-            expired.next = self.present.get(&handle).map(|it| it.expires_at);
-            if expired.next.is_some_and(|it| it > now) || expired.records == MOST_AT_ONCE {
-                return expired;
+        while let Some((&(at, _), &handle)) = self.indexes.finished.first_key_value() {
+            if at > now || expired.records == MOST_AT_ONCE {
+                expired.next = Some(at);
+                break;
             }
             if let Some(entry) = self.remove(&handle, Leaving::Expired) {
                 let counts = &mut self.indexes.routes.of_mut(entry.route).counts.ever;
@@ -191,7 +204,6 @@ impl<J: Job, A: Clone> Records<J, A> {
                 expired.records += 1;
             }
         }
-        expired.next = None;
         expired
     }
 
@@ -206,8 +218,8 @@ impl<J: Job, A: Clone> Records<J, A> {
     }
 
     fn next_expiry(&self) -> Option<Millis> {
-        let (_, first) = self.indexes.finished.first_key_value()?;
-        self.present.get(first).map(|it| it.expires_at)
+        let (first, _) = self.indexes.finished.first_key_value()?;
+        Some(first.0)
     }
 
     /// Changes a record's state, and everything that follows from it.

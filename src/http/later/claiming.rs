@@ -107,14 +107,13 @@ impl Claiming {
         let options = engine::options(&self.route.shape, job, deadline);
         let handed_in = clock::instant_at(claimed.handle.millis());
         match leaves {
-            Leaves::InTime => options,
+            Leaves::InTime => options.arrived(handed_in),
             Leaves::AtOnce => {
                 let now = Instant::now();
                 let due = now.checked_sub(self.batch().max_wait);
-                let _ = handed_in.min(due.unwrap_or(now));
-                options
+                options.arrived(handed_in.min(due.unwrap_or(now)))
             }
-            Leaves::Alone => options,
+            Leaves::Alone => options.arrived(handed_in).alone(),
         }
     }
 
@@ -150,10 +149,10 @@ impl ClaimingLane for Claiming {
 
     fn wanted(&self, ready: bool) -> Pending<'_, Wanted> {
         Box::pin(async move {
-            while !ready || self.route.batcher.snapshot().detached_queued > 0 {
-                tokio::time::sleep(Duration::from_millis(5)).await;
+            match self.route.batcher.detached_wanted(ready).await {
+                batcher::Wanted::Batch => Wanted::Batch,
+                batcher::Wanted::Riders(items) => Wanted::Riders(items.get()),
             }
-            Wanted::Batch
         })
     }
 

@@ -9,6 +9,10 @@ impl Withdraw for Detached<Job, JobResult> {
     fn withdraw(&self) {
         Self::withdraw(self);
     }
+
+    fn take_back(&self) -> bool {
+        Self::take_back(self)
+    }
 }
 
 /// A job that was answered at once.

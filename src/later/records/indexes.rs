@@ -14,8 +14,8 @@ use crate::later::store::Position;
 #[derive(Debug)]
 pub(super) struct Indexes {
     pub keep: Millis,
-    /// Those that are finished, in the order of finishing, which is that of expiring.
-    pub finished: BTreeMap<Position, Handle>,
+    /// Those that are finished, in the order of expiring, and then of finishing.
+    pub finished: BTreeMap<(Millis, Position), Handle>,
     /// The bytes of all that are present.
     pub bytes: usize,
     pub routes: Routes,
@@ -31,7 +31,9 @@ impl Indexes {
         route.counts.bytes += entry.bytes;
         self.bytes += entry.bytes;
         match (&entry.answer, waits) {
-            (Some((position, _)), _) => drop(self.finished.insert(*position, handle)),
+            (Some((position, _)), _) => {
+                self.finished.insert((entry.expires_at, *position), handle);
+            }
             (None, Some(waits)) => route.backlog.insert(&waits),
             (None, None) if entry.state == State::Queued => drop(route.queued.insert(handle)),
             (None, None) => {}
@@ -46,7 +48,9 @@ impl Indexes {
         route.counts.bytes -= entry.bytes;
         self.bytes -= entry.bytes;
         match (&entry.answer, waits) {
-            (Some((position, _)), _) => drop(self.finished.remove(position)),
+            (Some((position, _)), _) => {
+                self.finished.remove(&(entry.expires_at, *position));
+            }
             (None, Some(waits)) => route.backlog.remove(&waits),
             (None, None) if entry.state == State::Queued => drop(route.queued.remove(&handle)),
             (None, None) => {}

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::backlog::Backlog;
 use crate::code::Code;
 use crate::job::{Handle, RouteName, State};
+use crate::later::backlog::Waiting;
 use crate::later::record::{IdempotencyKey, Millis};
 use crate::observe::RecordCounts;
 
@@ -15,11 +16,12 @@ pub(super) struct Routes(Vec<Route>);
 
 /// Which one, in less room than its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::later) struct RouteNumber(u16);
+pub(in crate::later) struct RouteNumber(pub u16);
 
 /// One of them.
 #[derive(Debug)]
 pub(in crate::later) struct Route {
+    pub number: RouteNumber,
     pub name: RouteName,
     pub keys: BTreeMap<IdempotencyKey, Handle>,
     /// Its records that are queued and can't be claimed, the oldest first.
@@ -55,6 +57,7 @@ impl Routes {
         let number = u16::try_from(known.unwrap_or(self.0.len())).ok()?;
         if known.is_none() {
             self.0.push(Route {
+                number: RouteNumber(number),
                 name: name.clone(),
                 keys: BTreeMap::new(),
                 queued: BTreeSet::new(),
@@ -90,6 +93,11 @@ impl Route {
     pub fn oldest_queued(&self) -> Option<Handle> {
         let both = [self.queued.first().copied(), self.backlog.oldest()];
         both.into_iter().flatten().min()
+    }
+
+    /// What waits of it.
+    pub fn waiting(&self) -> Waiting {
+        self.backlog.waiting()
     }
 
     pub fn counts(&self, now: Millis) -> RecordCounts {

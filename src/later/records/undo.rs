@@ -2,10 +2,12 @@
 
 use super::Records;
 use super::entry::Job;
+use super::marks::{Mark, Marks};
 use super::routes::{Route, RouteNumber};
 use super::streams::Leaving;
 use super::touched::{Change, Touched};
 use crate::job::Handle;
+use crate::later::record::StreamName;
 
 impl<J: Job, A: Clone> Records<J, A> {
     /// From here on changes are remembered until they are [committed](Self::committed) or
@@ -22,13 +24,46 @@ impl<J: Job, A: Clone> Records<J, A> {
             handle,
             before: before.as_deref(),
             after: self.present.get(handle).map(|it| &**it),
+            keep: self.indexes.keep,
         })
     }
 
-    /// Each route of which something has changed.
-    pub fn changed_routes(&self) -> impl Iterator<Item = &Route> {
-        let touched = self.touched.iter().flat_map(|it| it.routes.keys());
-        touched.map(|number| self.indexes.routes.of(*number))
+    /// Each route of which something has changed, and whether that is something that ever
+    /// was.
+    pub fn changed_routes(&self) -> impl Iterator<Item = (&Route, bool)> {
+        let touched = self.touched.iter().flat_map(|it| &it.routes);
+        touched.map(|(number, before)| {
+            let route = self.indexes.routes.of(*number);
+            (route, route.counts.ever != *before)
+        })
+    }
+
+    /// Every route that there ever was a record of.
+    pub fn routes(&self) -> impl Iterator<Item = &Route> {
+        self.indexes.routes.iter()
+    }
+
+    /// What is known of all streams.
+    pub fn marks(&self) -> Marks {
+        self.indexes.streams.marks()
+    }
+
+    /// Whether anything may have changed.
+    pub fn is_changed(&self) -> bool {
+        let touched = self.touched.as_ref();
+        touched.is_some_and(|it| !it.records.is_empty())
+    }
+
+    /// Each stream of which something is to be known besides its records, and has changed:
+    /// what it is, if anything is known any more.
+    pub fn changed_streams(&self) -> impl Iterator<Item = (&StreamName, Option<Mark>)> {
+        let streams = &self.indexes.streams;
+        streams.changed().map(|name| (name, streams.mark(name)))
+    }
+
+    /// What is known of all streams, if it has changed.
+    pub fn changed_marks(&self) -> Option<Marks> {
+        self.indexes.streams.changed_marks()
     }
 
     /// What has changed is done.

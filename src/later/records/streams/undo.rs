@@ -52,6 +52,13 @@ impl Streams {
         self.touched.iter().flat_map(|it| it.streams.keys())
     }
 
+    /// What is known of all, if it has changed.
+    pub fn changed_marks(&self) -> Option<Marks> {
+        let before = self.touched.as_ref().map(|it| it.all);
+        let marks = self.marks();
+        before.filter(|it| *it != marks).map(|_| marks)
+    }
+
     /// What has changed is done.
     pub fn committed(&mut self) {
         if self.touched.is_some() {

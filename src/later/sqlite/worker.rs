@@ -1,0 +1,209 @@
+//! The store's thread: takes what has come during the last commit, does it to the records,
+//! commits all of it at once, and then tells each what became of it.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tracing::warn;
+
+use super::command::{Command, Reply};
+use super::journal::Journal;
+use super::published::Published;
+use super::row::Row;
+use super::trouble::NotCommitted;
+use crate::job::Handle;
+use crate::later::answer::Answer;
+use crate::later::backlog::{Claim, Claimed};
+use crate::later::record::{Millis, NewRecord, Record, StreamName};
+use crate::later::records::{Made, Outcome};
+use crate::later::store::{Accepted, Look, Refused, StoreError};
+use crate::throttle::LogThrottle;
+
+/// Most commands that are committed together, and that wait for that.
+pub(super) const MOST: usize = 256;
+
+/// What is told once it is known whether everything is committed.
+type Told = Box<dyn FnOnce(Result<(), StoreError>)>;
+
+#[derive(Debug)]
+pub(super) struct Worker {
+    journal: Journal,
+    published: Arc<Published>,
+    /// Whether the last commit failed: the next holds one command, so that those that would
+    /// work alone do.
+    is_careful: bool,
+    failures: LogThrottle,
+}
+
+impl Worker {
+    pub fn new(journal: Journal, published: Arc<Published>) -> Self {
+        Self {
+            journal,
+            published,
+            is_careful: false,
+            failures: LogThrottle::default(),
+        }
+    }
+
+    /// Runs until nobody can ask any more and everything is done that was asked for.
+    pub fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        let (mut taken, mut told) = (Vec::new(), Vec::new());
+        loop {
+            let most = if self.is_careful { 1 } else { MOST };
+            if commands.blocking_recv_many(&mut taken, most) == 0 {
+                break;
+            }
+            told.extend(taken.drain(..).map(|it| self.apply(it)));
+            let committed = self.commit();
+            told.drain(..).for_each(|tell| tell(committed));
+        }
+        if let Err(error) = self.journal.close() {
+            warn!(%error, "the file of jobs for later was not closed in order");
+        }
+    }
+
+    /// Commits what has changed.
+    pub fn commit(&mut self) -> Result<(), StoreError> {
+        if !self.journal.is_changed() {
+            return Ok(());
+        }
+        let published = &self.published;
+        let committed = self.journal.commit(|records| published.committed(records));
+        self.is_careful = committed.is_err();
+        committed.map_err(
+            |NotCommitted {
+                 error,
+                 is_uncertain,
+             }| {
+                self.warn(&error);
+                match is_uncertain {
+                    true => StoreError::Unanswered,
+                    false => StoreError::NotCommitted,
+                }
+            },
+        )
+    }
+
+    fn warn(&self, error: &dyn std::error::Error) {
+        if let Some(untold) = self.failures.admit() {
+            warn!(%error, failures_not_warned_of = untold, "the file of jobs for later failed");
+        }
+    }
+
+    fn apply(&mut self, command: Command) -> Told {
+        let records = &mut self.journal.records;
+        match command {
+            Command::Accept(new, reply) => {
+                let accepted = new.into_iter().map(|(new, job)| self.accept(new, job));
+                let accepted: Vec<_> = accepted.collect();
+                when_committed(reply, Ok(accepted))
+            }
+            Command::Claim(claim, reply) => {
+                let claimed = self.claim(&claim);
+                when_committed(reply, claimed)
+            }
+            Command::Release(handles, reply) => {
+                handles.iter().for_each(|it| records.release(it));
+                when_committed(reply, Ok(()))
+            }
+            Command::Sent(handles, reply) => when_committed(reply, Ok(records.sent(handles))),
+            Command::QueuedAgain(handles, reply) => {
+                handles.iter().for_each(|it| records.queued_again(it));
+                when_committed(reply, Ok(()))
+            }
+            Command::Finish(answers, now, reply) => {
+                let streams = self.finish(answers, now);
+                when_committed(reply, Ok(streams))
+            }
+            Command::Fetch(handle, look, reply) => {
+                let record = self.fetch(handle, look);
+                when_committed(reply, record)
+            }
+            Command::Delete(handle, reply) => when_committed(reply, Ok(records.delete(&handle))),
+            Command::Expire(now, reply) => when_committed(reply, Ok(records.expire(now))),
+            Command::ReadStream(stream, after, limit, reply) => {
+                let page = records.read_stream(&stream, after, limit);
+                when_committed(reply, Ok(page))
+            }
+            #[cfg(test)]
+            Command::Limit(pages, reply) => {
+                self.journal.file().limit(pages);
+                when_committed(reply, Ok(()))
+            }
+        }
+    }
+
+    fn accept(&mut self, new: NewRecord, job: Vec<u8>) -> Result<Accepted, Refused> {
+        let number = self.journal.number(job);
+        let row = Row::new(number, &new);
+        let made = self.journal.records.accept(new, row);
+        if !matches!(made, Ok(Made::New(_))) {
+            self.journal.forget_job(number);
+        }
+        match made? {
+            Made::New(record) => Ok(Accepted::New(record)),
+            Made::Existing(read) => Ok(Accepted::Existing(self.whole(read)?)),
+        }
+    }
+
+    fn claim(&mut self, claim: &Claim) -> Result<Vec<Claimed>, StoreError> {
+        let claimed = self.journal.records.claim(claim);
+        let with_job = claimed.iter().map(|it| {
+            let number = self.journal.number_of(&it.handle);
+            let job = number.map(|it| self.journal.job_of(it)).transpose()?;
+            Ok(Claimed {
+                handle: it.handle,
+                job: job.unwrap_or_default(),
+                deadline: it.deadline,
+                interrupted: it.interrupted,
+            })
+        });
+        let with_jobs: rusqlite::Result<Vec<_>> = with_job.collect();
+        with_jobs.map_err(|error| {
+            self.warn(&error);
+            for it in &claimed {
+                self.journal.records.release(&it.handle);
+            }
+            StoreError::NotCommitted
+        })
+    }
+
+    fn finish(&mut self, answers: Vec<(Handle, Answer)>, now: Millis) -> Vec<StreamName> {
+        let finish = |(handle, answer): (Handle, Answer)| {
+            let outcome = Outcome::from(&answer);
+            if let Some(number) = self.journal.unfinished(&handle) {
+                self.journal.answer(number, answer);
+            }
+            self.journal.records.finish(&handle, outcome, (), now)
+        };
+        let mut streams: Vec<_> = answers.into_iter().filter_map(finish).collect();
+        streams.sort_unstable();
+        streams.dedup();
+        streams
+    }
+
+    fn fetch(&mut self, handle: Handle, look: Look) -> Result<Option<Record>, StoreError> {
+        let read = self.journal.records.fetch(handle, look);
+        read.map(|it| self.whole(it)).transpose()
+    }
+
+    /// A record with its answer.
+    fn whole(&self, read: (Record, Option<()>)) -> Result<Record, StoreError> {
+        let (record, answer) = read;
+        let number = answer.and_then(|()| self.journal.number_of(&record.handle));
+        let answer = number.map(|it| self.journal.answer_of(it)).transpose();
+        let answer = answer.map_err(|error| {
+            self.warn(&error);
+            StoreError::NotCommitted
+        })?;
+        Ok(Record { answer, ..record })
+    }
+}
+
+/// Tells this once it is committed.
+fn when_committed<T: 'static>(reply: Reply<T>, result: Result<T, StoreError>) -> Told {
+    Box::new(move |committed| {
+        // Whoever asked may have gone.
+        let _gone = reply.send(committed.and(result));
+    })
+}
