@@ -29,6 +29,10 @@ COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certifica
 
 COPY --from=build /src/target/release/microbatch /usr/local/bin/microbatch
 
+# For `later.store = "sqlite:/var/lib/microbatch/later.db"`: mount a volume here, which takes over whose it
+# is. Without one the file goes with the container.
+RUN install -d -o 65532 -g 65532 -m 0700 /var/lib/microbatch
+
 # Inside a container the loopback interface would be out of everyone's reach. Publish both ports
 # with care: the admin listener has no password. The environment goes before a mounted file, so the
 # two `listen` of a file have no effect here; set these two variables instead.

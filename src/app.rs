@@ -53,7 +53,7 @@ pub enum StartError {
         error: BindError,
     },
     /// The store of answers fetched later can't be had.
-    #[error("later.store: {0}")]
+    #[error(transparent)]
     Store(#[from] OpenError),
     /// A thread to serve callers can't be had.
     #[error("server.threads: the system gives no thread for each; ask for fewer: {0}")]
@@ -102,7 +102,7 @@ impl App {
         };
         // After the listeners, so that a second process of the same settings hears of its port.
         let store = match &settings.later {
-            Some(later) => Some(store::open(later).await?),
+            Some(later) => Some(store::open(later.clone()).await?),
             None => None,
         };
         let workers = Workers::start(settings.threads).map_err(StartError::Threads)?;

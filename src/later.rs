@@ -30,6 +30,7 @@
 //! | `records` | the records as values: what every store has that decides by itself |
 //! | [`memory`], [`sqlite`] | the store in memory; the store in a file |
 //! | [`lasting`] | a store in memory that jobs are claimed from, to try that on |
+//! | [`redis`] | the store in Redis, which replicas share |
 //! | [`clock`] | the time of records |
 //! | `digest` | what a request is compared by when its key comes again |
 //! | `reported` | a store whose commits and failures are told |
@@ -63,6 +64,7 @@ mod news;
 mod outbox;
 pub mod record;
 mod records;
+pub mod redis;
 mod releaser;
 mod reported;
 mod settings;

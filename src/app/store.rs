@@ -7,21 +7,28 @@ use thiserror::Error;
 
 use crate::config::settings;
 use crate::later::memory::Memory;
+use crate::later::redis::{self, Redis};
 use crate::later::store::Store;
 
-/// Why a store can't be had.
+/// Why the store can't be had: what happened, where, and what to do.
 #[derive(Debug, Error)]
 pub enum OpenError {
-    /// There is none of this kind.
-    #[error("{0} can't be opened: this build has no such store")]
-    Unknown(&'static str),
+    /// The file.
+    #[error("later.store: {0}: this build keeps nothing in files")]
+    Sqlite(String),
+    /// The Redis.
+    #[error(transparent)]
+    Redis(#[from] redis::OpenError),
 }
 
 /// Opens it.
-pub(super) async fn open(later: &settings::Later) -> Result<Arc<dyn Store>, OpenError> {
-    Ok(match &later.store {
-        settings::Store::Memory => Arc::new(Memory::new(&later.records)),
-        settings::Store::Sqlite(_) => return Err(OpenError::Unknown("a file of SQLite")),
-        settings::Store::Redis(_) => return Err(OpenError::Unknown("a Redis")),
+pub(super) async fn open(later: settings::Later) -> Result<Arc<dyn Store>, OpenError> {
+    let records = later.records;
+    Ok(match later.store {
+        settings::Store::Memory => Arc::new(Memory::new(&records)),
+        settings::Store::Sqlite(file) => {
+            return Err(OpenError::Sqlite(file.display().to_string()));
+        }
+        settings::Store::Redis(options) => Arc::new(Redis::connect(options, &records).await?),
     })
 }

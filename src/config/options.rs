@@ -221,7 +221,7 @@ sections! { Options:
         prefix: String = "microbatch", prefix();
         /// Longest a step in Redis may take
         timeout: Duration = "2s", time(MILLISECOND..=HOUR);
-        /// Certificates that the server's is checked with, besides the system's
+        /// Certificates that a Redis is trusted by, in place of the system's
         ca: PathBuf, file();
         /// Whether a Redis will do that may lose jobs
         allow_volatile: bool = "false", switch();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::options::Options;
 use super::routes::RouteOf;
-use crate::later::{self, RedisUrl, StoreKind};
+use crate::later::{self, StoreKind, redis};
 
 /// Answers fetched later.
 #[derive(Clone, Debug)]
@@ -24,27 +24,7 @@ pub enum Store {
     /// In a file of SQLite.
     Sqlite(PathBuf),
     /// In a Redis.
-    Redis(Redis),
-}
-
-/// A Redis, and how it is used.
-#[derive(Clone, Debug)]
-pub struct Redis {
-    /// Where it is.
-    pub url: RedisUrl,
-    /// What its keys begin with.
-    pub prefix: String,
-    /// How long what was claimed is this process's, unless it is renewed.
-    pub lease: Duration,
-    /// The longest a step may take.
-    pub timeout: Duration,
-    /// The longest that an upstream may take to answer a batch, of all routes: less than the
-    /// lease.
-    pub upstream_timeout: Duration,
-    /// The certificates that the server's is checked with, besides the system's.
-    pub ca: Option<PathBuf>,
-    /// Whether one will do that may lose jobs.
-    pub allow_volatile: bool,
+    Redis(redis::Options),
 }
 
 impl Later {
@@ -55,8 +35,8 @@ impl Later {
             StoreKind::Off => return Some(None),
             StoreKind::Memory => Store::Memory,
             StoreKind::Sqlite(file) => Store::Sqlite(file),
-            StoreKind::Redis(url) => Store::Redis(Redis {
-                url,
+            StoreKind::Redis(url) => Store::Redis(redis::Options {
+                url: url.0.into(),
                 prefix: later.prefix.get()?,
                 lease: later.lease.get()?,
                 timeout: later.timeout.get()?,

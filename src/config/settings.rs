@@ -10,7 +10,7 @@ use std::time::Duration;
 use ::http::HeaderMap;
 
 use super::options::Options;
-pub use super::records::{Later, Redis, Store};
+pub use super::records::{Later, Store};
 pub use super::route::Route;
 use super::route::forwarding;
 use super::routes;

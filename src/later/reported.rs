@@ -130,6 +130,13 @@ impl Reported {
         let (begun, records) = (Instant::now(), answers.len());
         let streams = self.told(StoreStep::Finish, self.store.finish(answers).await)?;
         self.committed(records, begun);
+        for (route, records) in self.store.fenced() {
+            let of_it = self
+                .observers
+                .iter()
+                .find(|it| it.route() == route.as_str());
+            of_it.inspect(|it| it.tell(Event::Fenced { records }));
+        }
         Ok(streams)
     }
 

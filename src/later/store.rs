@@ -21,7 +21,7 @@ use thiserror::Error;
 use super::answer::Answer;
 use super::backlog::Backlog;
 use super::record::{Millis, NewRecord, Record, StreamName};
-use crate::job::{Handle, State};
+use crate::job::{Handle, RouteName, State};
 use crate::observe::CountsByRoute;
 
 pub use super::step::{Pending, StoreError};
@@ -78,6 +78,12 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
     /// What was counted, and what there is, at one moment: of each route that records were
     /// ever made of.
     fn counts(&self) -> CountsByRoute;
+
+    /// How many answers [`finish`](Self::finish) has dropped since this was last asked, of
+    /// each route, since another process had the job by then.
+    fn fenced(&self) -> Vec<(RouteName, usize)> {
+        Vec::new()
+    }
 
     /// Where jobs wait in the store and are claimed from it, since it lasts; `None` where
     /// each is submitted to its lane as soon as it is accepted.

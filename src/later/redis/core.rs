@@ -1,0 +1,130 @@
+//! What all steps share: the way to Redis, what is known here, and what was claimed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use redis::{Cmd, Value};
+use tokio::sync::Mutex as AsyncMutex;
+
+use super::held::Held;
+use super::link::Link;
+use super::message::Message;
+use super::reply;
+use super::script::Script;
+use super::views::Views;
+use crate::job::RouteName;
+use crate::later::clock;
+use crate::later::record::Millis;
+use crate::later::step::StoreError;
+
+/// Whose clock says when a lease has run out and a record has expired.
+#[derive(Clone, Copy)]
+pub(super) struct Time {
+    /// What scripts are told of the time here.
+    pub told: fn(Millis) -> String,
+    /// By what Redis' clock is compared with the one here, if it is another.
+    pub compared: fn(Millis) -> Option<Millis>,
+}
+
+impl Time {
+    /// Redis', which is that of all replicas.
+    pub const SERVERS: Self = Self {
+        told: |_| String::new(),
+        compared: Some,
+    };
+
+    /// The caller's, in tests of one process whose time is made.
+    #[cfg(test)]
+    pub const CALLERS: Self = Self {
+        told: |now| now.to_string(),
+        compared: |_| None,
+    };
+
+    /// Whether it goes on by itself.
+    pub fn goes_on(self) -> bool {
+        (self.compared)(0).is_some()
+    }
+}
+
+/// All of it.
+pub(super) struct Core {
+    pub link: Link,
+    pub views: Arc<Views>,
+    pub held: Arc<Held>,
+    pub me: String,
+    pub time: Time,
+    pub bounds: Bounds,
+    pub claims: Claims,
+    pub late: Late,
+}
+
+/// What is set, as scripts are told.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub max_jobs: usize,
+    pub max_bytes: usize,
+    pub keep: Millis,
+    pub lease: Millis,
+    /// The longest that a claimed job may take once it is sent.
+    pub upstream_timeout: Millis,
+}
+
+impl Core {
+    /// Asks for a script at this time here; what it answers.
+    pub async fn call(
+        &self,
+        script: Script,
+        now: Millis,
+        fill: impl FnOnce(&mut Cmd),
+    ) -> Result<Value, StoreError> {
+        let answer = self.link.call(script, |command| {
+            command.arg((self.time.told)(now)).arg(&self.me);
+            fill(command);
+        });
+        let [message, answer] = reply::parts(answer.await?).ok_or(StoreError::Unanswered)?;
+        let message = reply::bytes(message).and_then(|it| Message::read(&it));
+        if let Some(message) = message {
+            // Not before it: what is said to be over here is over there too.
+            self.views.told(message, (self.time.compared)(clock::now()));
+        }
+        Ok(answer)
+    }
+}
+
+/// Answers that were dropped since others had the job by then, of each route.
+#[derive(Debug, Default)]
+pub(super) struct Late(Mutex<BTreeMap<RouteName, usize>>);
+
+impl Late {
+    pub fn add(&self, routes: impl Iterator<Item = RouteName>) {
+        let mut late = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        routes.for_each(|route| *late.entry(route).or_default() += 1);
+    }
+
+    /// Those since this was last asked.
+    pub fn take(&self) -> Vec<(RouteName, usize)> {
+        let mut late = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *late).into_iter().collect()
+    }
+}
+
+/// The claims of each route: one at a time.
+#[derive(Debug, Default)]
+pub(super) struct Claims(Mutex<HashMap<RouteName, Arc<AsyncMutex<Numbers>>>>);
+
+/// The numbers of a route's claims.
+#[derive(Debug, Default)]
+pub(super) struct Numbers {
+    /// The last one.
+    pub last: u64,
+    /// The first one of those whose answer never came, since one came.
+    pub unanswered: Option<u64>,
+}
+
+impl Claims {
+    pub fn of(&self, route: &RouteName) -> Arc<AsyncMutex<Numbers>> {
+        // Nothing panics while it is held.
+        let mut claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(claims.entry(route.clone()).or_default())
+    }
+}

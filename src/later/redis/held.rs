@@ -1,0 +1,142 @@
+//! The jobs that this process has claimed: by which token, and for how long.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::job::Handle;
+use crate::later::record::Millis;
+
+/// How many leases after its own has run out a job is forgotten that is not this process's
+/// any more, and of which no answer came.
+const FORGOTTEN_AFTER: u64 = 4;
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(super) struct Held(Mutex<HashMap<Handle, Claim>>);
+
+#[derive(Debug)]
+struct Claim {
+    token: Arc<str>,
+    /// The end of the lease, by this process's clock, which is asked before Redis is: it has
+    /// run out here first.
+    until: Millis,
+    standing: Standing,
+}
+
+/// How a claimed job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// It was not sent yet.
+    Fresh,
+    /// It was.
+    Sent,
+    /// It is somebody else's, or nobody's.
+    Gone,
+}
+
+/// What is known of jobs that are about to be sent.
+pub(super) struct ToSend {
+    /// They are not to be.
+    pub gone: Vec<Handle>,
+    /// Redis has to be asked.
+    pub doubtful: Vec<Handle>,
+}
+
+impl Held {
+    /// Jobs were claimed.
+    pub fn claimed(&self, handles: impl Iterator<Item = Handle>, token: &str, until: Millis) {
+        let token: Arc<str> = token.into();
+        let claim = |handle| {
+            let claim = Claim {
+                token: Arc::clone(&token),
+                until,
+                standing: Standing::Fresh,
+            };
+            (handle, claim)
+        };
+        self.lock().extend(handles.map(claim));
+    }
+
+    /// Sends those whose claim is a promise until `until`, and tells of the others.
+    pub fn send(&self, handles: &[Handle], until: Millis) -> ToSend {
+        let (mut gone, mut doubtful) = (Vec::new(), Vec::new());
+        let mut held = self.lock();
+        for handle in handles {
+            match held.get_mut(handle) {
+                Some(claim) if claim.standing == Standing::Gone => gone.push(*handle),
+                Some(claim) if claim.standing == Standing::Fresh && claim.until >= until => {
+                    claim.standing = Standing::Sent;
+                }
+                _ => doubtful.push(*handle),
+            }
+        }
+        ToSend { gone, doubtful }
+    }
+
+    /// By which token each was claimed; nothing for those that were not.
+    pub fn tokens(&self, handles: &[Handle]) -> Vec<Arc<str>> {
+        let held = self.lock();
+        let token = |handle| held.get(handle).map(|it| Arc::clone(&it.token));
+        handles
+            .iter()
+            .map(|it| token(it).unwrap_or_default())
+            .collect()
+    }
+
+    /// Redis has renewed these; those that were `sent` by nobody before are by `fresh`.
+    pub fn renewed(&self, handles: &[Handle], gone: &[Handle], until: Millis, sent: Option<&str>) {
+        let mut held = self.lock();
+        for handle in handles.iter().filter(|it| !gone.contains(it)) {
+            if let Some(claim) = held.get_mut(handle) {
+                claim.until = claim.until.max(until);
+            }
+            if let Some(fresh) = sent {
+                let claim = held.entry(*handle).or_insert_with(|| Claim {
+                    token: fresh.into(),
+                    until,
+                    standing: Standing::Sent,
+                });
+                claim.standing = Standing::Sent;
+            }
+        }
+        for handle in gone {
+            if let Some(claim) = held.get_mut(handle) {
+                claim.standing = Standing::Gone;
+            }
+        }
+    }
+
+    /// They are not this process's any more: deleted, or claimed by others.
+    pub fn gone(&self, handles: &[Handle]) {
+        let mut held = self.lock();
+        for handle in handles {
+            if let Some(claim) = held.get_mut(handle) {
+                claim.standing = Standing::Gone;
+            }
+        }
+    }
+
+    /// They are done with.
+    pub fn done(&self, handles: impl Iterator<Item = Handle>) {
+        let mut held = self.lock();
+        handles.for_each(|it| drop(held.remove(&it)));
+    }
+
+    /// Those whose leases end before `before`; what nobody will ask for is forgotten.
+    pub fn due(&self, before: Millis, now: Millis, lease: Millis) -> Vec<Handle> {
+        let mut held = self.lock();
+        let forgotten = FORGOTTEN_AFTER.saturating_mul(lease);
+        held.retain(|_, it| {
+            it.standing != Standing::Gone || it.until.saturating_add(forgotten) > now
+        });
+        let due = held
+            .iter()
+            .filter(|(_, it)| it.standing != Standing::Gone && it.until < before);
+        due.map(|it| *it.0).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Handle, Claim>> {
+        // Nothing panics while it is held.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,151 @@
+-- Claims jobs. ARGV: route, most items, most bytes, which of them (batch, any, overdue), the
+-- time that this is about, the lease, the number of this claim, and that of the first before
+-- it whose answer never came.
+begin()
+local route, max_items, max_bytes = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local which, time, lease = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
+local number, unanswered = tonumber(ARGV[9]), tonumber(ARGV[10])
+local token = ME .. '.' .. ARGV[9]
+local slot = P .. 'a:' .. ME .. ':' .. route
+-- Most jobs that are claimed at once, and most whose lease ran out that are looked at.
+local MOST, MOST_LAPSED = 512, 64
+local claimed, handles = {}, {}
+
+local function answer()
+  call('SET', slot, table.concat({ int(number), token, unpack(handles) }, ' '), 'PX',
+    int(2 * lease))
+  return finish_up({ token, claimed }, route)
+end
+
+-- Its job is this process's.
+local function give(handle, deadline, interrupted)
+  local job = call('HGET', P .. 'r:' .. handle, 'job')
+  table.insert(handles, handle)
+  table.insert(claimed, { handle, job or '', deadline, interrupted })
+end
+
+local function take(handle, deadline, interrupted, state)
+  call('HSET', P .. 'r:' .. handle, 'state', 1, 'token', token, 'interrupted', interrupted)
+  unlease(handle, route)
+  call('ZADD', P .. 'l:' .. route, int(now + lease), handle)
+  if state == '0' then
+    goes_on(route, 0, 1)
+  end
+  of(route)
+  give(handle, deadline, interrupted)
+end
+
+-- A record is gone though its job waits: a server that evicts has done that.
+local function vanished(handle, frame)
+  if frame then
+    call('ZREM', P .. 'q:' .. route .. ':' .. frame, handle)
+    frame_of(route, frame)
+  end
+  call('ZREM', P .. 'd:' .. route, handle)
+  unlease(handle, route)
+  count(route, 'p0', -1)
+  count(route, 'd0', 1)
+  records = records - 1
+end
+
+-- What was claimed and never told is told again; a claim that comes late does nothing.
+local before = call('GET', slot)
+if before then
+  local words = {}
+  for word in string.gmatch(before, '%S+') do
+    table.insert(words, word)
+  end
+  local last = tonumber(words[1])
+  if last >= number then
+    return finish_up({ token, claimed }, route)
+  end
+  if unanswered and last >= unanswered and #words > 2 then
+    token = words[2]
+    for i = 3, #words do
+      local r = call('HMGET', P .. 'r:' .. words[i], 'token', 'state', 'deadline', 'interrupted')
+      if r[1] == token and r[2] == '1' then
+        call('ZADD', P .. 'l:' .. route, int(now + lease), words[i])
+        give(words[i], r[3], tonumber(r[4]))
+      end
+    end
+    if #claimed > 0 then
+      of(route)
+      return answer()
+    end
+    token = ME .. '.' .. ARGV[9]
+  end
+end
+
+-- A process is gone: what it had sent comes by itself, also once it was given back; what it
+-- had not, waits again with all others.
+local lapsed = call('ZRANGEBYSCORE', P .. 'l:' .. route, '-inf', int(now), 'LIMIT', 0, MOST_LAPSED)
+for _, handle in ipairs(lapsed) do
+  local r = call('HMGET', P .. 'r:' .. handle, 'state', 'frame', 'items', 'bytes', 'deadline',
+    'interrupted')
+  local state, interrupted = r[1], num(r[6])
+  if not state then
+    vanished(handle)
+  elseif state == '0' and interrupted == 0 then
+    unlease(handle, route)
+    call('HDEL', P .. 'r:' .. handle, 'token')
+    wait(handle, route, r[2], num(r[3]), num(r[4]), r[5])
+  elseif which ~= 'overdue' or tonumber(r[5]) <= time then
+    take(handle, r[5], interrupted + tonumber(state), state)
+    return answer()
+  end
+end
+-- Those are among what waits from here on.
+write_frames()
+frames = {}
+
+-- Claims one that waits, unless it is too much.
+local items, size = 0, 0
+local function claim(handle)
+  local r = call('HMGET', P .. 'r:' .. handle, 'state', 'frame', 'items', 'bytes', 'deadline',
+    'interrupted')
+  if not r[1] then
+    return nil
+  end
+  local more_items, more = num(r[3]), num(r[4])
+  if #claimed > 0 and (items + more_items > max_items or size + more > max_bytes) then
+    return false
+  end
+  items, size = items + more_items, size + more
+  unwait(handle, route, r[2], more_items, more)
+  take(handle, r[5], num(r[6]), r[1])
+  return true
+end
+
+-- The frame of which a batch is made, if one is.
+local function frame_to_claim()
+  local oldest = first(P .. 'fo:' .. route)
+  if which == 'any' or (oldest[2] and tonumber(oldest[2]) <= time) then
+    return oldest[1]
+  end
+  for by, enough in pairs({ ['fi:'] = max_items, ['fb:'] = max_bytes }) do
+    local most = call('ZREVRANGE', P .. by .. route, 0, 0, 'WITHSCORES')
+    if most[2] and tonumber(most[2]) >= enough then
+      return most[1]
+    end
+  end
+end
+
+local limit = math.max(1, math.min(max_items, MOST))
+local waiting, frame = {}, nil
+if which == 'overdue' then
+  waiting = call('ZRANGEBYSCORE', P .. 'd:' .. route, '-inf', int(time), 'LIMIT', 0, limit)
+else
+  frame = frame_to_claim()
+  if frame then
+    waiting = call('ZRANGE', P .. 'q:' .. route .. ':' .. frame, 0, limit - 1)
+  end
+end
+for _, handle in ipairs(waiting) do
+  local done = claim(handle)
+  if done == nil then
+    vanished(handle, frame)
+  elseif not done then
+    break
+  end
+end
+return answer()

@@ -1,0 +1,203 @@
+//! What is known here without asking: of each route what is counted and what waits, and what
+//! is new. It follows the scripts' messages, own and others', of which each tells of a route
+//! at one moment.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+use super::message::{Message, View};
+use crate::job::RouteName;
+use crate::later::backlog::{News, Waiting};
+use crate::later::record::Millis;
+use crate::observe::CountsByRoute;
+
+/// Most that is remembered of what others have done until somebody asks; after that it
+/// counts as missed.
+const MOST_NEWS: usize = 16_384;
+
+/// How much later than the replica that accepted jobs others look for them, in
+/// milliseconds: by then it has claimed them, and said so.
+const OTHERS_LATER: std::ops::Range<u64> = 4..20;
+
+/// What is known of all routes.
+#[derive(Debug)]
+pub(super) struct Views {
+    me: String,
+    inner: Mutex<Inner>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    routes: BTreeMap<RouteName, (u64, View)>,
+    news: News,
+    /// Whether there is news, and of the backlog from when on.
+    is_new: bool,
+    backlog_from: Option<Instant>,
+    /// How far Redis' clock is ahead of this one, in milliseconds.
+    ahead: i64,
+}
+
+impl Inner {
+    fn apply(&mut self, message: &mut Message) {
+        for (route, view) in message.views.drain(..) {
+            let known = self.routes.entry(route).or_default();
+            if message.seq >= known.0 {
+                *known = (message.seq, view);
+            }
+        }
+    }
+
+    fn is_too_much(&self) -> bool {
+        let news = &self.news;
+        news.finished.len() + news.deleted.len() + news.streams.len() > MOST_NEWS
+    }
+}
+
+impl Views {
+    /// Nothing yet; `me` is by whose name own messages are known.
+    pub fn new(me: String) -> Self {
+        Self {
+            me,
+            inner: Mutex::default(),
+            changed: Notify::new(),
+        }
+    }
+
+    /// What an own script has told; `now` is the time here.
+    pub fn told(&self, mut message: Message, now: Option<Millis>) {
+        let mut inner = self.lock();
+        if let Some(now) = now {
+            inner.ahead = message.now.cast_signed().saturating_sub(now.cast_signed());
+        }
+        inner.apply(&mut message);
+        inner.is_new = true;
+        drop(inner);
+        self.changed.notify_one();
+    }
+
+    /// What somebody's script has told; own ones are known by their replies.
+    pub fn heard(&self, mut message: Message) {
+        if message.by == self.me {
+            return;
+        }
+        let mut inner = self.lock();
+        inner.apply(&mut message);
+        let is_more = !(message.finished.is_empty() && message.deleted.is_empty());
+        inner.is_new |= is_more;
+        inner.news.finished.append(&mut message.finished);
+        inner.news.deleted.append(&mut message.deleted);
+        inner.news.streams.append(&mut message.streams);
+        if inner.is_too_much() {
+            inner.news = News {
+                missed: true,
+                ..News::default()
+            };
+        }
+        let from = Instant::now() + Duration::from_millis(fastrand::u64(OTHERS_LATER));
+        inner.backlog_from.get_or_insert(from);
+        drop(inner);
+        self.changed.notify_one();
+    }
+
+    /// All that there is, as it was asked for: what was heard before may not be so any more.
+    pub fn began(&self, mut message: Message, now: Option<Millis>) {
+        let mut inner = self.lock();
+        inner.routes.clear();
+        inner.apply(&mut message);
+        if let Some(now) = now {
+            inner.ahead = message.now.cast_signed().saturating_sub(now.cast_signed());
+        }
+        (inner.is_new, inner.news.missed) = (true, true);
+        drop(inner);
+        self.changed.notify_one();
+    }
+
+    pub async fn news(&self) -> News {
+        loop {
+            let from = {
+                let mut inner = self.lock();
+                let from = inner.backlog_from;
+                if inner.is_new || from.is_some_and(|it| it <= Instant::now()) {
+                    (inner.is_new, inner.backlog_from) = (false, None);
+                    let mut news = std::mem::take(&mut inner.news);
+                    news.streams.sort_unstable();
+                    news.streams.dedup();
+                    return news;
+                }
+                from
+            };
+            match from {
+                None => self.changed.notified().await,
+                Some(from) => tokio::select! {
+                    () = self.changed.notified() => {}
+                    () = sleep_until(from) => {}
+                },
+            }
+        }
+    }
+
+    pub fn waiting(&self, route: &RouteName) -> Waiting {
+        let inner = self.lock();
+        let Some((_, view)) = inner.routes.get(route) else {
+            return Waiting::default();
+        };
+        let mut waiting = view.waiting;
+        waiting.lapses = waiting.lapses.map(|it| inner.here(it));
+        // Who accepted the oldest claims it as soon as it is due, and others only if it
+        // does not.
+        if view.owner != self.me {
+            let delay = self.delay(waiting.oldest);
+            waiting.oldest = waiting.oldest.map(|it| it.saturating_add(delay));
+        }
+        waiting
+    }
+
+    pub fn routes(&self) -> Vec<RouteName> {
+        let inner = self.lock();
+        let waits = |view: &View| view.waiting.jobs > 0 || view.waiting.lapses.is_some();
+        let routes = inner.routes.iter().filter(|(_, (_, view))| waits(view));
+        routes.map(|(route, _)| route.clone()).collect()
+    }
+
+    pub fn counts(&self, now: Millis) -> CountsByRoute {
+        let inner = self.lock();
+        let routes = inner.routes.iter();
+        let counted = routes.filter(|(_, (_, view))| view.counts.accepted > 0);
+        let counts = counted.map(|(route, (_, view))| {
+            let mut counts = view.counts.clone();
+            let age = |oldest| Duration::from_millis(now.saturating_sub(oldest));
+            counts.oldest_queued = view.oldest_queued.map(age);
+            (route.text(), counts)
+        });
+        counts.collect()
+    }
+
+    /// A time by Redis' clock, by this one.
+    pub fn here(&self, time: Millis) -> Millis {
+        self.lock().here(time)
+    }
+
+    /// Another one for each of the others, and for each batch.
+    fn delay(&self, oldest: Option<Millis>) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (&self.me, oldest).hash(&mut hasher);
+        OTHERS_LATER.start + hasher.finish() % (OTHERS_LATER.end - OTHERS_LATER.start)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing panics while it is held.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn here(&self, time: Millis) -> Millis {
+        time.saturating_add_signed(-self.ahead)
+    }
+}
