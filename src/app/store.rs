@@ -8,14 +8,15 @@ use thiserror::Error;
 use crate::config::settings;
 use crate::later::memory::Memory;
 use crate::later::redis::{self, Redis};
+use crate::later::sqlite::{self, Sqlite};
 use crate::later::store::Store;
 
 /// Why the store can't be had: what happened, where, and what to do.
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// The file.
-    #[error("later.store: {0}: this build keeps nothing in files")]
-    Sqlite(String),
+    #[error("later.store: {0}")]
+    Sqlite(#[from] sqlite::OpenError),
     /// The Redis.
     #[error(transparent)]
     Redis(#[from] redis::OpenError),
@@ -26,9 +27,7 @@ pub(super) async fn open(later: settings::Later) -> Result<Arc<dyn Store>, OpenE
     let records = later.records;
     Ok(match later.store {
         settings::Store::Memory => Arc::new(Memory::new(&records)),
-        settings::Store::Sqlite(file) => {
-            return Err(OpenError::Sqlite(file.display().to_string()));
-        }
+        settings::Store::Sqlite(file) => Arc::new(Sqlite::open(&file, &records)?),
         settings::Store::Redis(options) => Arc::new(Redis::connect(options, &records).await?),
     })
 }

@@ -39,3 +39,4 @@ mod clock;
 mod disk;
 mod lasting;
 mod memory;
+mod power;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
+use tokio::process::Command;
 use tokio::task::JoinSet;
 
 use crate::harness::{
@@ -54,12 +55,17 @@ impl Scene {
 
     /// A process with this store, which may become ready or not.
     pub fn starting(&self, store: &str, env: &Env<'_>) -> Starting {
+        self.starting_by(command(), store, env)
+    }
+
+    /// The same by this command, which is the binary's or ends in it.
+    pub fn starting_by(&self, command: Command, store: &str, env: &Env<'_>) -> Starting {
         let own = [
             ("MICROBATCH_LATER__STORE", store),
             ("MICROBATCH_LATER__MAX_WAIT", "5ms"),
         ];
         let flags = ["--max-wait", "1ms", "--log-level", "info"];
-        Starting::by(command(), &self.url, &flags, &[&own, env].concat())
+        Starting::by(command, &self.url, &flags, &[&own, env].concat())
     }
 
     pub async fn start(&self, store: &str, env: &Env<'_>) -> Proxy {
