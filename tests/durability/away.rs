@@ -15,7 +15,6 @@ use crate::scene::{
 const SOON: &Env<'_> = &[
     ("MICROBATCH_LATER__TIMEOUT", "300ms"),
     ("MICROBATCH_LATER__LEASE", "2s"),
-    ("MICROBATCH_UPSTREAM__TIMEOUT", "1s"),
 ];
 
 /// What a test waits for a step at most that gives up after 300 ms: no expectation of speed.
@@ -27,7 +26,7 @@ async fn a_redis_that_is_gone_is_said_and_comes_back() {
         return;
     };
     let scene = Scene::new().await;
-    let store = format!("unix:{}", redis.socket().display());
+    let store = format!("unix://{}", redis.socket().display());
     let proxy = scene.start(&store, SOON).await;
     let handed = done(&proxy, 0, 100).await;
     for round in 1..4 {
@@ -120,7 +119,7 @@ async fn a_redis_that_forgets_is_refused_at_start() {
         let Some(redis) = Redis::start(&settings).await else {
             return;
         };
-        let store = format!("unix:{}", redis.socket().display());
+        let store = format!("unix://{}", redis.socket().display());
         let log = scene.refused(&store, SOON).await;
         for said in [said, "allow_volatile"] {
             assert!(log.contains(said), "no {said} in {log}");
@@ -137,7 +136,7 @@ async fn a_redis_that_is_full_is_said_and_heals() {
         return;
     };
     let scene = Scene::new().await;
-    let store = format!("unix:{}", redis.socket().display());
+    let store = format!("unix://{}", redis.socket().display());
     let proxy = scene.start(&store, SOON).await;
     let handed = done(&proxy, 0, 100).await;
     assert_eq!(redis.ask("CONFIG SET maxmemory 1").await, "+OK");
@@ -158,7 +157,7 @@ async fn what_is_under_way_as_redis_gets_full_finishes_as_there_is_room() {
         return;
     };
     let scene = Scene::new().await;
-    let store = format!("unix:{}", redis.socket().display());
+    let store = format!("unix://{}", redis.socket().display());
     let slowly = [("MICROBATCH_LATER__MAX_WAIT", "300ms")];
     let proxy = scene.start(&store, &[SOON, &slowly].concat()).await;
     let mut handed = Vec::new();
@@ -219,7 +218,7 @@ async fn scripts_that_redis_forgot_are_told_again() {
         return;
     };
     let scene = Scene::new().await;
-    let store = format!("unix:{}", redis.socket().display());
+    let store = format!("unix://{}", redis.socket().display());
     let proxy = scene.start(&store, SOON).await;
     for id in 0..3 {
         done(&proxy, id, 100).await;

@@ -43,6 +43,11 @@ impl Callers {
         Self { places, tasks }
     }
 
+    /// Where they go, for others who go there too.
+    pub fn places(&self) -> watch::Receiver<Places> {
+        self.places.subscribe()
+    }
+
     /// These are the proxies from here on.
     pub fn go_to(&self, proxies: &[SocketAddr]) {
         let proxies = proxies.to_vec();
@@ -50,7 +55,7 @@ impl Callers {
     }
 
     /// Lets each come to an end with what it is at.
-    pub async fn end(mut self) {
+    pub async fn end(&mut self) {
         self.places.send_modify(|it| it.ended = true);
         while let Some(ended) = self.tasks.join_next().await {
             ended.expect("a caller does not panic");

@@ -5,6 +5,7 @@
 //! rules out; it is written down with the item's story, and the run goes on.
 
 mod fault;
+mod heard;
 mod item;
 mod reached;
 mod state;
@@ -104,6 +105,11 @@ impl Ledger {
 
     pub fn fault(&self, fault: Fault, what: &str) {
         self.state().faults.push((fault, what.to_owned()));
+    }
+
+    /// The same of an item, with its story.
+    pub fn fault_of(&self, fault: Fault, item: usize, why: &str) {
+        self.state().fault(fault, item, why);
     }
 
     pub fn count(&self, what: &str) {

@@ -32,6 +32,7 @@ mod report;
 mod scene;
 mod settle;
 mod started;
+mod streams;
 mod upstream;
 
 mod away;

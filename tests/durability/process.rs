@@ -15,6 +15,7 @@ use crate::ledger::{Fault, Ledger, Terms};
 use crate::moment::{Moment, micros};
 use crate::settle::{all_finished, check_counts, check_presence, fetch_all, resolve_doubts};
 use crate::started::{check_log, start};
+use crate::streams::{Listeners, hear_all};
 use crate::upstream::Upstream;
 
 /// How many hand in and fetch at once.
@@ -41,6 +42,9 @@ pub async fn run(course: Course) -> Arc<Ledger> {
     let ledger = Arc::new(Ledger::new(course.terms));
     let upstream = Upstream::start(Arc::clone(&ledger), course.seed).await;
     let callers = Callers::start(&ledger, CALLERS, course.seed + 1);
+    let _listeners = course
+        .lasts
+        .then(|| Listeners::start(&ledger, &callers.places()));
     let mut rounds = Rounds {
         store: (course.store)(folder.path()),
         ledger: Arc::clone(&ledger),
@@ -107,7 +111,7 @@ impl Rounds {
     }
 
     /// The process lives on, and all comes to its end.
-    async fn end(self, callers: Callers, course: Course) {
+    async fn end(self, mut callers: Callers, course: Course) {
         let ledger = Arc::clone(&self.ledger);
         let mut proxy = self.start().ready().await;
         callers.go_to(&[proxy.jobs_addr]);
@@ -119,6 +123,7 @@ impl Rounds {
         fetch_all(&ledger, &[proxy.jobs_addr]).await;
         check_presence(&ledger, &proxy).await;
         if course.lasts {
+            hear_all(&ledger, proxy.jobs_addr).await;
             // What was seen stays.
             proxy.signal(Signal::KILL);
             proxy.exit_code().await;

@@ -15,7 +15,8 @@ use crate::moment::{Moment, micros};
 use crate::network::{Network, Weather};
 use crate::redis::Redis;
 use crate::settle::{all_finished, check_counts, check_presence, fetch_all, resolve_doubts};
-use crate::started::{check_log, start};
+use crate::started::{check_log, started};
+use crate::streams::{Listeners, hear_all};
 use crate::upstream::Upstream;
 
 const REPLICAS: usize = 3;
@@ -69,14 +70,12 @@ pub async fn run(terms: Terms, rounds: u64, redis: Redis, seed: u64) -> Arc<Ledg
     let ledger = Arc::new(Ledger::new(terms));
     let upstream = Upstream::start(Arc::clone(&ledger), seed).await;
     let callers = Callers::start(&ledger, CALLERS, seed + 1);
+    let _listeners = Listeners::start(&ledger, &callers.places());
     let mut replicas = Vec::new();
     for _ in 0..REPLICAS {
         let network = Network::to(&redis.socket()).await;
-        let proxy = start(&ledger, &upstream.url(), &network.url(), &ENV);
-        replicas.push(Replica {
-            proxy: proxy.ready().await,
-            network,
-        });
+        let proxy = started(&ledger, &upstream.url(), &network.url(), &ENV).await;
+        replicas.push(Replica { proxy, network });
     }
     let mut course = Course {
         ledger: Arc::clone(&ledger),
@@ -173,9 +172,9 @@ impl Course {
         self.callers.go_to(&left.collect::<Vec<_>>());
         sleep(micros(&mut self.rng, 300_000)).await;
         for it in ended {
-            let url = self.replicas[it].network.url();
-            let starting = start(&self.ledger, &self.upstream.url(), &url, &ENV);
-            self.replicas[it].proxy = starting.ready().await;
+            let (upstream, store) = (self.upstream.url(), self.replicas[it].network.url());
+            let proxy = started(&self.ledger, &upstream, &store, &ENV).await;
+            self.replicas[it].proxy = proxy;
         }
         self.tell_callers();
     }
@@ -201,9 +200,9 @@ impl Course {
     }
 
     /// Nothing happens any more, and all comes to its end.
-    async fn end(self) {
-        let (ledger, replicas) = (self.ledger, self.replicas);
+    async fn end(mut self) {
         self.callers.end().await;
+        let (ledger, replicas) = (self.ledger, self.replicas);
         self.upstream.behave();
         let proxies: Vec<_> = replicas.iter().map(|it| it.proxy.jobs_addr).collect();
         for replica in &replicas {
@@ -214,6 +213,7 @@ impl Course {
             all_finished(&ledger, &replica.proxy).await;
         }
         fetch_all(&ledger, &proxies).await;
+        hear_all(&ledger, proxies[1]).await;
         for replica in &replicas {
             check_presence(&ledger, &replica.proxy).await;
             check_log(&ledger, &replica.proxy.log);

@@ -64,7 +64,12 @@ impl Scene {
             ("MICROBATCH_LATER__STORE", store),
             ("MICROBATCH_LATER__MAX_WAIT", "5ms"),
         ];
-        let flags = ["--max-wait", "1ms", "--log-level", "info"];
+        let flags = [
+            ["--max-wait", "1ms"],
+            ["--upstream-timeout", "1s"],
+            ["--log-level", "info"],
+        ];
+        let flags = flags.concat();
         Starting::by(command, &self.url, &flags, &[&own, env].concat())
     }
 

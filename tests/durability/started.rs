@@ -1,7 +1,7 @@
 //! A proxy as every course starts it: small batches, short waits, a few slots.
 
 use crate::harness::Log;
-use crate::harness::{Starting, command};
+use crate::harness::{Proxy, Starting, command, within};
 use crate::ledger::{Fault, Ledger};
 
 const FLAGS: [[&str; 2]; 5] = [
@@ -31,6 +31,24 @@ pub fn start(ledger: &Ledger, upstream: &str, store: &str, more: &[(&str, &str)]
     ];
     let env = [&ENV[..], &own, more].concat();
     Starting::by(command(), upstream, &FLAGS.concat(), &env)
+}
+
+/// The same until it is ready, as a supervisor does: without its store it ends at once.
+pub async fn started(ledger: &Ledger, upstream: &str, store: &str, more: &[(&str, &str)]) -> Proxy {
+    loop {
+        let starting = start(ledger, upstream, store, more);
+        let log = starting.log.clone();
+        let listens = log.find_nth(1, |line| line.message() == "listening");
+        if within("a start or an end", listens).await.is_some() {
+            return starting.ready().await;
+        }
+        ledger.count("refused at start");
+        let said = log.to_string();
+        if !said.contains("later.timeout") {
+            ledger.fault(Fault::Process, &said);
+            panic!("the process does not start: {said}");
+        }
+    }
 }
 
 /// Whether a process that has ended, or still runs, has panicked.

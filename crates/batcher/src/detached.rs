@@ -136,7 +136,9 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
             match wanted {
                 Ok(wanted) => return wanted,
                 Err(None) => woken.await,
-                Err(Some(time)) => drop(select(woken, pin!(sleep_until(time))).await),
+                Err(Some(time)) => {
+                    select(woken, pin!(sleep_until(time))).await;
+                }
             }
         }
     }

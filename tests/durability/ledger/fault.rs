@@ -19,6 +19,8 @@ pub enum Fault {
     Status,
     /// A record that was deleted is back.
     Undeleted,
+    /// A number of a stream that is another job's, a gap, or a job that was not told.
+    Stream,
     /// Counts that do not balance.
     Counts,
     /// A process that panicked, or did not do as it was told.

@@ -19,6 +19,10 @@ pub(super) struct State {
     pub(super) items: Vec<Item>,
     pub(super) by_handle: HashMap<String, usize>,
     pub(super) calls: Vec<Call>,
+    /// Of each number in a stream, the handle that was told with it.
+    pub(super) numbers: HashMap<u64, String>,
+    /// And the other way round.
+    pub(super) told: HashMap<String, u64>,
     /// How often the process has ended.
     pub(super) life: u64,
     /// Grows with everything that is written down.

@@ -6,6 +6,7 @@ use rand::rngs::StdRng;
 use super::Ledger;
 use super::item::{Deleted, Item, Way};
 use super::state::Task;
+use crate::streams::STREAMS;
 
 impl Ledger {
     /// A new item, which its caller is busy with.
@@ -20,7 +21,7 @@ impl Ledger {
             90..99 => rng.random_range(200..10_000),
             _ => rng.random_range(10_000..100_000),
         };
-        let stream = rng.random_ratio(1, 3).then(|| rng.random_range(0..2));
+        let stream = rng.random_ratio(1, 3).then(|| rng.random_range(0..STREAMS));
         let mut state = self.state();
         let item = Item {
             way,

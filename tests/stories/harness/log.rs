@@ -109,27 +109,32 @@ impl Log {
 
     /// The `n`-th line (from 1) that `wanted` accepts, now or later.
     pub async fn wait_for_nth(&self, what: &str, n: usize, wanted: impl Fn(&Line) -> bool) -> Line {
-        let mut progress = self.progress.clone();
         let what = format!("the log line: {what}");
-        within(&what, async {
-            let (mut read, mut found) = (0, 0);
-            loop {
-                let ended = progress.borrow_and_update().1;
-                {
-                    let lines = self.lines.lock().unwrap();
-                    for line in &lines[read..] {
-                        found += usize::from(wanted(line));
-                        if found == n {
-                            return line.clone();
-                        }
+        let found = within(&what, self.find_nth(n, wanted)).await;
+        found.unwrap_or_else(|| panic!("the proxy ended without {what}\n{self}"))
+    }
+
+    /// The same where the proxy may end without it.
+    pub async fn find_nth(&self, n: usize, wanted: impl Fn(&Line) -> bool) -> Option<Line> {
+        let mut progress = self.progress.clone();
+        let (mut read, mut found) = (0, 0);
+        loop {
+            let ended = progress.borrow_and_update().1;
+            {
+                let lines = self.lines.lock().unwrap();
+                for line in &lines[read..] {
+                    found += usize::from(wanted(line));
+                    if found == n {
+                        return Some(line.clone());
                     }
-                    read = lines.len();
                 }
-                assert!(!ended, "the proxy ended without {what}\n{self}");
-                let _ = progress.changed().await;
+                read = lines.len();
             }
-        })
-        .await
+            if ended {
+                return None;
+            }
+            let _ = progress.changed().await;
+        }
     }
 
     /// The `n`-th line (from 1) with this message, now or later.
