@@ -102,8 +102,7 @@ impl Sqlite {
         })?;
         let published = Arc::<Published>::default();
         published.opened(&journal.records);
-        let mut worker = Worker::new(journal, Arc::clone(&published));
-        worker.commit().map_err(|error| failed(error.into()))?;
+        let worker = Worker::new(journal, Arc::clone(&published));
         let (commands, receiver) = mpsc::channel(MOST);
         let thread = std::thread::Builder::new().name("sqlite".to_owned());
         let thread = thread.spawn(move || worker.run(receiver));
@@ -136,13 +135,16 @@ impl Sqlite {
     }
 }
 
-/// Reads the file.
+/// Reads the file, and notes in it what is interrupted.
 fn read(path: &Path, settings: &Settings, syncing: Syncing) -> Result<(Journal, Found), Trouble> {
     let file = File::open(path, syncing)?;
-    load(file, settings).map_err(|error| match error {
+    let (mut journal, found) = load(file, settings).map_err(|error| match error {
         NotLoaded::File(error) => Trouble::unreadable(path, error),
         error => Trouble::Damaged(error.to_string()),
-    })
+    })?;
+    let committed = journal.commit(|_| ());
+    committed.map_err(|it| Trouble::of(path, it.error))?;
+    Ok((journal, found))
 }
 
 impl Drop for Sqlite {

@@ -2,8 +2,10 @@
 //! together against a model.
 //!
 //! A store's tests say `every_store!(Under)`, where `Under` makes the store and lets its
-//! time pass.
+//! time pass; those of one that jobs are claimed from, `every_lasting_store!(Under)`.
 
+mod claims_tests;
+mod lasting_tests;
 mod model_tests;
 mod promises_tests;
 
@@ -13,7 +15,7 @@ use std::time::Duration;
 
 use super::Settings;
 use super::answer::Answer;
-use super::backlog::NO_FRAME;
+use super::backlog::{Backlog, Claim, Claimed, NO_FRAME, Which};
 use super::clock;
 use super::record::{Idempotency, IdempotencyKey, NewRecord, Record, StreamName};
 use super::store::{Accepted, Look, Refused, Store};
@@ -21,6 +23,8 @@ use crate::code::Code;
 use crate::job::{Handle, Job, RouteName};
 use crate::json;
 
+pub(super) use claims_tests::*;
+pub(super) use lasting_tests::*;
 pub(super) use model_tests::does_as_the_model;
 pub(super) use promises_tests::*;
 
@@ -33,12 +37,18 @@ pub(super) trait Under {
 
     /// Lets so much time pass.
     fn pass(time: Duration) -> impl Future<Output = ()>;
+
+    /// The process that has the store ends, and the next one has its records; what was
+    /// claimed can be claimed again. One that does not last is never asked.
+    fn reopen(store: Self::Store, _: &Settings) -> impl Future<Output = Self::Store> {
+        std::future::ready(store)
+    }
 }
 
 /// All tests, for one store.
 macro_rules! every_store {
     ($under:ty) => {
-        every_store! { $under:
+        $crate::later::suite_tests::every_store! { $under:
             a_record_goes_its_way,
             only_what_is_there_and_unfinished_is_sent,
             an_answer_is_written_once,
@@ -72,7 +82,39 @@ macro_rules! every_store {
 }
 pub(super) use every_store;
 
-const SETTINGS: Settings = Settings {
+/// The same, for one store that jobs are claimed from.
+macro_rules! every_lasting_store {
+    ($under:ty) => {
+        $crate::later::suite_tests::every_store!($under);
+        $crate::later::suite_tests::every_store! { $under:
+            a_claimed_job_is_sent,
+            no_job_is_claimed_twice,
+            only_what_is_claimed_is_sent,
+            what_is_released_waits_in_its_old_place,
+            what_is_deleted_while_it_is_claimed_is_gone,
+            what_is_finished_is_claimed_no_more,
+            a_pause_keeps_the_claim,
+            each_route_has_its_own_backlog,
+            frames_are_claimed_apart,
+            a_batch_is_claimed_once_it_is_full_or_due,
+            a_claim_is_bounded,
+            overdue_jobs_are_claimed,
+            what_waits_is_known,
+            what_is_accepted_or_released_is_news,
+            records_survive,
+            what_was_sent_is_interrupted,
+            interrupted_jobs_come_first_and_by_themselves,
+            what_was_not_sent_is_not_interrupted,
+            keys_survive,
+            streams_go_on,
+            gaps_survive,
+            counts_survive,
+        }
+    };
+}
+pub(super) use every_lasting_store;
+
+pub(super) const SETTINGS: Settings = Settings {
     max_jobs: 1000,
     max_bytes: 1 << 20,
     keep: Duration::from_secs(60),
@@ -82,7 +124,7 @@ const SETTINGS: Settings = Settings {
 };
 
 /// A job to be, whose object has so many bytes.
-fn new(id: u64, bytes: usize) -> NewRecord {
+pub(super) fn new(id: u64, bytes: usize) -> NewRecord {
     let handle = Handle::new(clock::now()).unwrap();
     let body = format!("{{\"id\":{id}}}");
     let filling = " ".repeat(bytes.saturating_sub(body.len()));
@@ -115,7 +157,7 @@ fn stream(name: &str) -> StreamName {
     StreamName::new(name).unwrap()
 }
 
-fn on_stream(id: u64, name: &str) -> NewRecord {
+pub(super) fn on_stream(id: u64, name: &str) -> NewRecord {
     let stream = Some(stream(name));
     NewRecord {
         stream,
@@ -123,7 +165,7 @@ fn on_stream(id: u64, name: &str) -> NewRecord {
     }
 }
 
-fn with_key(id: u64, key: &str, digest: u8) -> NewRecord {
+pub(super) fn with_key(id: u64, key: &str, digest: u8) -> NewRecord {
     let idempotency = Some(Idempotency {
         key: IdempotencyKey::new(key).unwrap(),
         digest: [digest; 32],
@@ -134,7 +176,7 @@ fn with_key(id: u64, key: &str, digest: u8) -> NewRecord {
     }
 }
 
-fn answer(status: u16, bytes: usize) -> Answer {
+pub(super) fn answer(status: u16, bytes: usize) -> Answer {
     let code = match status {
         200 => Code::Ok,
         _ => Code::UpstreamError,
@@ -178,4 +220,55 @@ async fn expire(store: &impl Store) -> (usize, Option<u64>) {
             return (records, expired.next);
         }
     }
+}
+
+/// The part of a store that jobs are claimed from.
+fn backlog(store: &impl Store) -> &dyn Backlog {
+    store.backlog().expect("jobs are claimed from it")
+}
+
+/// Claims from the route `jobs`, as much as there is.
+async fn claim(store: &impl Store, which: Which) -> Vec<Claimed> {
+    claim_at_most(store, which, usize::MAX, usize::MAX).await
+}
+
+async fn claim_at_most(
+    store: &impl Store,
+    which: Which,
+    max_items: usize,
+    max_bytes: usize,
+) -> Vec<Claimed> {
+    let route = RouteName::jobs();
+    let claim = Claim {
+        route,
+        max_items,
+        max_bytes,
+        which,
+    };
+    backlog(store).claim(claim).await.unwrap()
+}
+
+/// These jobs are sent, after they were claimed in a store where jobs are.
+async fn send(store: &impl Store, handles: &[Handle]) -> Vec<Handle> {
+    if let Some(backlog) = store.backlog() {
+        let mut others = Vec::new();
+        for route in backlog.routes() {
+            loop {
+                let claim = Claim {
+                    route: route.clone(),
+                    max_items: usize::MAX,
+                    max_bytes: usize::MAX,
+                    which: Which::Any,
+                };
+                let claimed = backlog.claim(claim).await.unwrap();
+                if claimed.is_empty() {
+                    break;
+                }
+                others.extend(claimed.into_iter().map(|it| it.handle));
+            }
+        }
+        others.retain(|it| !handles.contains(it));
+        backlog.release(others).await.unwrap();
+    }
+    store.sent(handles.to_vec()).await.unwrap()
 }

@@ -29,6 +29,7 @@ pub(super) enum Command {
     Delete(Handle, Reply<Option<State>>),
     Expire(Millis, Reply<Expired>),
     ReadStream(StreamName, Option<Position>, usize, Reply<Page>),
+    /// The file has so many pages at most, and how many it has.
     #[cfg(test)]
-    Limit(Option<i64>, Reply<()>),
+    Limit(i64, Reply<i64>),
 }

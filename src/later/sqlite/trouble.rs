@@ -38,9 +38,10 @@ impl Trouble {
 
     /// The same where something was read that is not of the kind that is written there.
     pub fn unreadable(path: &Path, error: Error) -> Self {
-        match error {
-            Error::SqliteFailure(..) => Self::of(path, error),
-            error => Self::Damaged(error.to_string()),
+        match error.sqlite_error_code() {
+            // There is no such table, or no such value in it.
+            None | Some(ErrorCode::Unknown) => Self::Damaged(error.to_string()),
+            Some(_) => Self::of(path, error),
         }
     }
 }

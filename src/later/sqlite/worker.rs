@@ -63,7 +63,7 @@ impl Worker {
     }
 
     /// Commits what has changed.
-    pub fn commit(&mut self) -> Result<(), StoreError> {
+    fn commit(&mut self) -> Result<(), StoreError> {
         if !self.journal.is_changed() {
             return Ok(());
         }
@@ -127,8 +127,8 @@ impl Worker {
             }
             #[cfg(test)]
             Command::Limit(pages, reply) => {
-                self.journal.file().limit(pages);
-                when_committed(reply, Ok(()))
+                let pages = self.journal.file().limit(pages);
+                when_committed(reply, Ok(pages))
             }
         }
     }

@@ -30,6 +30,9 @@ struct Job {
     key: Option<u8>,
     digest: u8,
     stream: Option<u8>,
+    frame: u8,
+    /// From when it is made on.
+    deadline: Millis,
 }
 
 /// What is asked. Records are named by a number among all that were ever made, and
@@ -39,12 +42,27 @@ enum Step {
     Accept(Vec<Job>),
     Sent(Vec<usize>),
     QueuedAgain(Vec<usize>),
+    /// Where jobs are claimed: of a route, which of them, and how many and how much at
+    /// most.
+    Claim(u8, Asked, usize, usize),
+    Release(Vec<usize>),
+    /// Where records outlast the process.
+    Reopen,
     Finish(Vec<(usize, u16, usize)>),
     /// For its answer or its state.
     Fetch(usize, bool),
     Delete(usize),
     Pass(u64),
     Read(u8, Option<usize>, usize),
+}
+
+/// Which jobs are claimed, told from the time of that step on.
+#[derive(Clone, Copy, Debug)]
+enum Asked {
+    /// The oldest is due that is so old.
+    Batch(Millis),
+    Any,
+    Overdue,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -54,20 +72,33 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         option::of(0..3_u8),
         0..2_u8,
         option::of(0..3_u8),
+        0..2_u8,
+        100..2000_u64,
     );
-    let job = job.prop_map(|(route, bytes, key, digest, stream)| Job {
+    let job = job.prop_map(|(route, bytes, key, digest, stream, frame, deadline)| Job {
         route,
         bytes,
         key,
         digest,
         stream,
+        frame,
+        deadline,
     });
     let which = || 0..1000_usize;
     let status = prop_oneof![Just(200_u16), Just(503)];
+    let asked = prop_oneof![
+        (0..700_u64).prop_map(Asked::Batch),
+        Just(Asked::Any),
+        Just(Asked::Overdue),
+    ];
+    let claim = (0..2_u8, asked, 1..4_usize, 1..200_usize);
     let step = prop_oneof![
         4 => vec(job, 1..4).prop_map(Step::Accept),
         3 => vec(which(), 1..4).prop_map(Step::Sent),
         1 => vec(which(), 1..4).prop_map(Step::QueuedAgain),
+        5 => claim.prop_map(|(route, asked, items, bytes)| Step::Claim(route, asked, items, bytes)),
+        1 => vec(which(), 1..4).prop_map(Step::Release),
+        1 => Just(Step::Reopen),
         3 => vec((which(), status, 0..90_usize), 1..4).prop_map(Step::Finish),
         1 => (which(), any::<bool>()).prop_map(|(which, look)| Step::Fetch(which, look)),
         2 => which().prop_map(Step::Delete),
@@ -88,6 +119,9 @@ struct Kept {
     /// How many had finished before.
     finished: Option<(u64, Answer)>,
     position: Option<Position>,
+    /// Whether the process has claimed it, where jobs are claimed.
+    claimed: bool,
+    interrupted: u32,
 }
 
 impl Kept {
@@ -112,6 +146,8 @@ struct Past {
 
 #[derive(Default)]
 struct Model {
+    /// Whether jobs are claimed from the store.
+    is_claimed_from: bool,
     records: BTreeMap<Handle, Kept>,
     /// What there was of each route.
     past: BTreeMap<RouteName, Past>,
@@ -182,6 +218,8 @@ impl Model {
             expires_at: new.deadline + 1000,
             finished: None,
             position: None,
+            claimed: !self.is_claimed_from,
+            interrupted: 0,
         };
         self.records.insert(new.handle, kept);
         Ok((true, new.handle))
@@ -189,8 +227,32 @@ impl Model {
 
     fn goes_on(&mut self, handle: Handle, state: State) -> bool {
         let kept = self.records.get_mut(&handle);
-        let kept = kept.filter(|it| it.finished.is_none());
+        let kept = kept.filter(|it| it.finished.is_none() && it.claimed);
         kept.map(|it| it.state = state).is_some()
+    }
+
+    /// Those that wait to be claimed, of a route, in the order of their age.
+    fn waiting(&self, route: &RouteName) -> Vec<&Kept> {
+        let waits = |it: &&Kept| it.finished.is_none() && !it.claimed && it.new.route == *route;
+        self.records.values().filter(waits).collect()
+    }
+
+    fn release(&mut self, handle: Handle) {
+        let kept = self.records.get_mut(&handle);
+        if let Some(kept) = kept.filter(|it| it.finished.is_none() && it.claimed) {
+            (kept.claimed, kept.state) = (false, State::Queued);
+        }
+    }
+
+    /// The process ends, and another begins.
+    fn reopened(&mut self) {
+        for kept in self.records.values_mut() {
+            let was_sent = kept.finished.is_none() && kept.claimed && kept.state == State::Sent;
+            kept.interrupted += u32::from(was_sent);
+            if kept.finished.is_none() {
+                (kept.claimed, kept.state) = (false, State::Queued);
+            }
+        }
     }
 
     fn finish(&mut self, handle: Handle, answer: &Answer) -> Option<StreamName> {
@@ -245,12 +307,117 @@ impl Model {
 
 /// The store, the model, and what was ever made.
 struct Both<S> {
-    store: S,
+    /// But while it is opened again.
+    store: Option<S>,
     model: Model,
     made: Vec<Handle>,
 }
 
 impl<S: Store> Both<S> {
+    fn store(&self) -> &S {
+        self.store.as_ref().unwrap()
+    }
+
+    /// Claims, and sees that it was given what it may be.
+    async fn claim(&mut self, route_number: u8, asked: Asked, items: usize, bytes: usize) {
+        let route = route(&format!("r{route_number}"));
+        let (now, store) = (clock::now(), self.store.as_ref().unwrap());
+        let which = match asked {
+            Asked::Batch(age) => Which::Batch { due: now - age },
+            Asked::Any => Which::Any,
+            Asked::Overdue => Which::Overdue { now },
+        };
+        let Some(backlog) = store.backlog() else {
+            return;
+        };
+        let claim = Claim {
+            route: route.clone(),
+            max_items: items,
+            max_bytes: bytes,
+            which,
+        };
+        let claimed = backlog.claim(claim).await.unwrap();
+        let waiting = self.model.waiting(&route);
+        let allowed = |it: &&Kept| match which {
+            Which::Overdue { now } => it.new.deadline <= now,
+            Which::Any | Which::Batch { .. } => true,
+        };
+        let allowed: Vec<_> = waiting.into_iter().filter(allowed).collect();
+        let handles = |these: &[&Kept]| these.iter().map(|it| it.new.handle).collect::<Vec<_>>();
+        let given: Vec<_> = claimed.iter().map(|it| it.handle).collect();
+        if let Some(first) = allowed.iter().find(|it| it.interrupted > 0) {
+            let of_that_kind = allowed.iter().filter(|it| it.interrupted > 0);
+            match which {
+                // Which of those comes first is nobody's business.
+                Which::Overdue { .. } => {
+                    let possible: Vec<_> = of_that_kind.map(|it| it.new.handle).collect();
+                    assert!(given.len() == 1 && possible.contains(&given[0]));
+                }
+                _ => assert_eq!(given, [first.new.handle]),
+            }
+        } else if let Which::Overdue { .. } = which {
+            assert_eq!(given.is_empty(), allowed.is_empty());
+            assert!(given.iter().all(|it| handles(&allowed).contains(it)));
+        } else {
+            let frames: Vec<Vec<&Kept>> = [0, 1]
+                .map(|frame| {
+                    let of_it = allowed.iter().filter(|it| it.new.frame == [frame; 16]);
+                    of_it.copied().collect()
+                })
+                .to_vec();
+            let size = |these: &[&Kept]| these.iter().map(|it| it.bytes).sum::<usize>();
+            let is_full = |these: &[&Kept]| these.len() >= items || size(these) >= bytes;
+            let oldest = allowed.first();
+            let is_due = oldest.is_some_and(|it| match which {
+                Which::Batch { due } => it.new.handle.millis() <= due,
+                _ => true,
+            });
+            // Of a frame the oldest, as many as fit.
+            let prefix = |frame: &Vec<&Kept>| {
+                let fits = |n: &usize| *n == 1 || (*n <= items && size(&frame[..*n]) <= bytes);
+                let most = (1..=frame.len()).take_while(fits).last().unwrap_or(0);
+                handles(&frame[..most])
+            };
+            let possible = frames.iter().filter(|frame| match is_due {
+                true => frame.first().map(|it| it.new.handle) == oldest.map(|it| it.new.handle),
+                false => is_full(frame),
+            });
+            let possible: Vec<_> = possible.filter(|it| !it.is_empty()).map(prefix).collect();
+            match given.is_empty() {
+                true => assert!(possible.is_empty(), "{possible:?}"),
+                false => assert!(possible.contains(&given), "{given:?} of {possible:?}"),
+            }
+        }
+        for claimed in claimed {
+            let kept = self.model.records.get_mut(&claimed.handle).unwrap();
+            let job = crate::later::kept::Kept::of(&kept.new.job).to_bytes();
+            assert_eq!(claimed.job, job);
+            assert_eq!(
+                (claimed.deadline, claimed.interrupted),
+                (kept.new.deadline, kept.interrupted)
+            );
+            (kept.claimed, kept.state) = (true, State::Sent);
+        }
+    }
+
+    /// What waits is known.
+    fn waits(&self) {
+        let Some(backlog) = self.store().backlog() else {
+            return;
+        };
+        for number in 0..2 {
+            let route = route(&format!("r{number}"));
+            let (waiting, expected) = (backlog.waiting(&route), self.model.waiting(&route));
+            assert_eq!(waiting.jobs, expected.len() as u64);
+            let oldest = expected.first().map(|it| it.new.handle.millis());
+            assert_eq!(waiting.oldest, oldest);
+            let deadline = expected.iter().map(|it| it.new.deadline).min();
+            assert_eq!(waiting.deadline, deadline);
+            let lapses = expected.iter().any(|it| it.interrupted > 0);
+            assert_eq!(waiting.lapses.is_some(), lapses);
+        }
+    }
+
     fn handles(&self, which: &[usize]) -> Vec<Handle> {
         let handles = which.iter().filter_map(|it| self.handle(*it));
         let mut handles: Vec<_> = handles.collect();
@@ -264,21 +431,39 @@ impl<S: Store> Both<S> {
         Some(self.made[index])
     }
 
-    async fn step<U: Under>(&mut self, step: &Step) {
+    async fn step<U: Under<Store = S>>(&mut self, step: &Step) {
         match step {
             Step::Accept(jobs) => self.accept(jobs).await,
             Step::Sent(which) => {
                 let mut handles = self.handles(which);
-                let mut gone = self.store.sent(handles.clone()).await.unwrap();
+                let mut gone = self.store().sent(handles.clone()).await.unwrap();
                 handles.retain(|it| !self.model.goes_on(*it, State::Sent));
                 gone.sort();
                 assert_eq!(gone, handles);
             }
             Step::QueuedAgain(which) => {
                 let handles = self.handles(which);
-                self.store.queued_again(handles.clone()).await.unwrap();
+                self.store().queued_again(handles.clone()).await.unwrap();
                 for handle in handles {
                     self.model.goes_on(handle, State::Queued);
+                }
+            }
+            Step::Claim(route, asked, items, bytes) => {
+                self.claim(*route, *asked, *items, *bytes).await;
+            }
+            Step::Release(which) => {
+                let handles = self.handles(which);
+                if let Some(backlog) = self.store().backlog() {
+                    backlog.release(handles.clone()).await.unwrap();
+                    handles.into_iter().for_each(|it| self.model.release(it));
+                }
+            }
+            Step::Reopen => {
+                let store = self.store.take().unwrap();
+                let lasts = store.backlog().is_some();
+                self.store = Some(U::reopen(store, &SMALL).await);
+                if lasts {
+                    self.model.reopened();
                 }
             }
             Step::Finish(which) => self.finish(which).await,
@@ -290,7 +475,7 @@ impl<S: Store> Both<S> {
                     true => Look::ForAnswer,
                     false => Look::ForState,
                 };
-                let record = self.store.fetch(handle, look).await.unwrap();
+                let record = self.store().fetch(handle, look).await.unwrap();
                 let kept = self.model.records.get_mut(&handle);
                 assert_eq!(record.is_some(), kept.is_some());
                 if let Some((record, kept)) = record.zip(kept) {
@@ -302,7 +487,7 @@ impl<S: Store> Both<S> {
                 let Some(handle) = self.handle(*which) else {
                     return;
                 };
-                let deleted = self.store.delete(handle).await.unwrap();
+                let deleted = self.store().delete(handle).await.unwrap();
                 let kept = self.model.records.remove(&handle);
                 assert_eq!(deleted, kept.as_ref().map(|it| it.state));
                 if let Some((state, kept)) = deleted.zip(kept) {
@@ -312,7 +497,7 @@ impl<S: Store> Both<S> {
             }
             Step::Pass(millis) => {
                 U::pass(Duration::from_millis(*millis)).await;
-                let (records, next) = expire(&self.store).await;
+                let (records, next) = expire(self.store()).await;
                 let expected = Expired {
                     records: self.model.expire(),
                     next: self.model.next_expiry(),
@@ -333,10 +518,12 @@ impl<S: Store> Both<S> {
                     key: IdempotencyKey::new(&format!("k{key}")).unwrap(),
                     digest: [job.digest; 32],
                 }),
+                frame: [job.frame; 16],
+                deadline: clock::now() + job.deadline,
                 ..new(self.made.len() as u64, job.bytes)
             })
             .collect();
-        let accepted = self.store.accept(records.clone()).await;
+        let accepted = self.store().accept(records.clone()).await;
         assert_eq!(accepted.len(), records.len());
         for (accepted, new) in accepted.into_iter().zip(&records) {
             let (made, record) = match (accepted, self.model.accept(new)) {
@@ -363,7 +550,7 @@ impl<S: Store> Both<S> {
             Some((self.handle(*which)?, answer(*status, *bytes)))
         });
         let answers: Vec<_> = answers.collect();
-        let mut streams = self.store.finish(answers.clone()).await.unwrap();
+        let mut streams = self.store().finish(answers.clone()).await.unwrap();
         let expected = answers
             .iter()
             .filter_map(|it| self.model.finish(it.0, &it.1));
@@ -383,7 +570,8 @@ impl<S: Store> Both<S> {
             Some((*positions[which].0, *positions[which].1))
         });
         let asked = after.map(|it| it.0);
-        let page = self.store.read_stream(&name, asked, limit).await.unwrap();
+        let store = self.store.as_ref().unwrap();
+        let page = store.read_stream(&name, asked, limit).await.unwrap();
         let mut expected = model.stream(&name, after.map(|it| it.1));
         let full = expected.len() >= limit;
         expected.truncate(limit);
@@ -423,17 +611,22 @@ pub(in crate::later) fn does_as_the_model<U: Under>() {
             .build()
             .unwrap();
         runtime.block_on(async {
+            let store = U::make(&SMALL).await;
             let mut both = Both {
-                store: U::make(&SMALL).await,
-                model: Model::default(),
+                model: Model {
+                    is_claimed_from: store.backlog().is_some(),
+                    ..Model::default()
+                },
+                store: Some(store),
                 made: Vec::new(),
             };
             for step in &steps {
                 both.step::<U>(step).await;
-                assert_eq!(both.store.counts(), both.model.counts());
-                for (_, counts) in both.store.counts().iter() {
+                assert_eq!(both.store().counts(), both.model.counts());
+                for (_, counts) in both.store().counts().iter() {
                     conserves(counts);
                 }
+                both.waits();
             }
         });
     });

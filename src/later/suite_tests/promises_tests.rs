@@ -32,11 +32,11 @@ pub(in crate::later) async fn a_record_goes_its_way<U: Under>() {
     };
     assert_eq!(state().await, State::Queued);
     assert_eq!(store.counts().total().bytes, 100);
-    store.sent(vec![handle]).await.unwrap();
+    send(&store, &[handle]).await;
     assert_eq!(state().await, State::Sent);
     store.queued_again(vec![handle]).await.unwrap();
     assert_eq!(state().await, State::Queued);
-    store.sent(vec![handle]).await.unwrap();
+    send(&store, &[handle]).await;
     U::pass(SECOND).await;
     let now = clock::now();
     finish(&store, handle, 200).await;
@@ -75,10 +75,10 @@ pub(in crate::later) async fn only_what_is_there_and_unfinished_is_sent<U: Under
     U::pass(SETTINGS.keep).await;
     expire(&store).await;
     finish(&store, finished, 200).await;
-    store.sent(vec![sent]).await.unwrap();
+    send(&store, &[sent]).await;
     store.delete(deleted).await.unwrap();
     let asked = vec![unknown, expired, finished, deleted, sent, queued];
-    let gone = store.sent(asked).await.unwrap();
+    let gone = send(&store, &asked).await;
     let gone: HashSet<_> = gone.into_iter().collect();
     assert_eq!(gone, HashSet::from([unknown, expired, finished, deleted]));
     // None of them waits again either.
@@ -126,7 +126,7 @@ pub(in crate::later) async fn a_record_is_deleted_once<U: Under>() {
     for (index, state) in State::ALL.into_iter().enumerate() {
         let handle = made(&store, new(1, 0)).await;
         if state != State::Queued {
-            store.sent(vec![handle]).await.unwrap();
+            send(&store, &[handle]).await;
         }
         match state {
             State::Done => finish(&store, handle, 200).await,
@@ -246,7 +246,7 @@ pub(in crate::later) async fn each_route_is_counted_by_itself<U: Under>() {
     // The bounds are those of all together.
     let refused = accept(&store, to("c", new(4, 10))).await.unwrap_err();
     assert_eq!(refused, Refused::Full { next_expiry: None });
-    store.sent(vec![oldest]).await.unwrap();
+    send(&store, &[oldest]).await;
     finish(&store, failed, 503).await;
     let counts = store.counts();
     let of_a = RecordCounts {
@@ -519,7 +519,7 @@ pub(in crate::later) async fn the_oldest_that_is_queued_is_known<U: Under>() {
     // The clock stands still but for what passes above.
     let waited = |n: usize| Some(Duration::from_millis(clock::now() - made_now[n].millis()));
     assert_eq!(oldest(), waited(0));
-    store.sent(vec![made_now[0]]).await.unwrap();
+    send(&store, &[made_now[0]]).await;
     assert_eq!(oldest(), waited(1));
     store.delete(made_now[1]).await.unwrap();
     assert_eq!(oldest(), waited(2));
