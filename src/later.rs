@@ -79,7 +79,7 @@ mod tests;
 mod watchers;
 mod withdrawals;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -181,7 +181,7 @@ impl Later {
         let Some(intake) = intake else {
             return;
         };
-        let mut tasks = inner.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tasks = inner.tasks();
         tasks.spawn(supervised("intake", intake, async |it| it.run().await));
         let finished = Arc::new(Notify::new());
         let (store, answers) = (Arc::clone(&inner.store), Arc::clone(&inner.answers));
@@ -400,6 +400,12 @@ impl Later {
         self.0.answers.all_committed().await;
     }
 
+    /// Lets go of the store after the [end](Self::end), once nobody reads from it any more.
+    pub async fn let_go(&self) {
+        self.0.tasks().abort_all();
+        self.0.store.close().await;
+    }
+
     /// What was counted, and what there is, at one moment, of each route.
     pub fn counts(&self) -> CountsByRoute {
         self.0.store.counts()
@@ -418,6 +424,11 @@ impl Later {
 }
 
 impl Inner {
+    fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
+        // Nothing panics while it is held.
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Has jobs claimed from the store, and hears what is new there.
     fn start_claiming(&self, lane: &dyn Lane, tasks: &mut JoinSet<()>) {
         let mut lanes = lane.claiming();

@@ -105,6 +105,10 @@ pub(super) async fn drain(
     let last_words = Instant::now() + LAST_WORDS;
     let _ = timeout_at(deadline.max(last_words), callers.vacated()).await;
     let _ = timeout(LAST_READS, callers.closed()).await;
+    if let Some(later) = later {
+        // What was committed is there, however this ends.
+        let _ = timeout(LAST_WORDS, later.let_go()).await;
+    }
     Report {
         routes: routes.clone(),
         later: later.clone(),

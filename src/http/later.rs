@@ -132,16 +132,16 @@ impl Resource {
                 name,
                 format,
                 after,
-            } => name.map(|name| {
-                let body = match is_head {
-                    true => Body::empty(),
-                    false => {
-                        let events = Events::new(&later, name, format, after);
-                        Body::new(EventsBody::new(events, &jobs.buffered, senders.occupied()))
-                    }
-                };
-                stream(format, body)
-            }),
+            } => match name {
+                Ok(_) if is_head => Ok(stream(format, Body::empty())),
+                Ok(name) => {
+                    let events = Events::begin(&later, name, format, after).await;
+                    let occupied = || senders.occupied();
+                    let body = |it| Body::new(EventsBody::new(it, &jobs.buffered, occupied()));
+                    events.map(|it| stream(format, body(it)))
+                }
+                Err(problem) => Err(problem),
+            },
         };
         let answer = answer.unwrap_or_else(|problem| refuse_elsewhere(&jobs.routes, problem));
         match is_head {

@@ -179,7 +179,11 @@ impl Claimer {
     /// Hands to the lane what was claimed.
     async fn hand_out(&mut self) {
         while let Some((claimed, leaves)) = self.claimed.pop_front() {
+            let handed_in = claimed.handle.millis();
             let is_overdue = claimed.deadline <= clock::now();
+            // That may have come while it was being claimed.
+            let is_flushed = self.signal.flushed().is_some_and(|it| handed_in <= it);
+            let leaves = if is_flushed { Leaves::AtOnce } else { leaves };
             let (fate, recovered) = fate(claimed.interrupted, is_overdue, leaves, &self.route);
             if let Some(how) = recovered {
                 self.store.recovered(self.lane.route(), how);

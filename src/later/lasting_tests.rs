@@ -457,6 +457,17 @@ async fn a_flush_is_about_what_waits_at_that_moment() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_claimed_when_all_is_flushed_leaves_too() {
+    let process = Process::new();
+    process.hand_in(1..=2).await;
+    // Both at one moment: whichever the claimer hears of first.
+    process.lane.wants(0, 1);
+    process.later.flush(&RouteName::jobs());
+    settle().await;
+    assert_eq!(process.lane.taken(), at_once(&[1]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_that_was_away_is_claimed_from_again() {
     let process = Process::new();
     process.hand_in(1..=3).await;

@@ -66,6 +66,16 @@ impl Listener {
         }
     }
 
+    /// Sees whether the store is there.
+    ///
+    /// # Errors
+    /// Where it is away.
+    pub async fn look(&self) -> Result<(), StoreError> {
+        let page = self.store.read_stream(&self.stream, self.after, 1).await?;
+        drop(page);
+        Ok(())
+    }
+
     /// The next, as soon as there is one; `None` when the process ends. An error of the
     /// store does not end it: it may be asked again. Dropped, nothing is lost.
     ///

@@ -168,6 +168,10 @@ impl Reported {
         self.told(StoreStep::Fetch, page)
     }
 
+    pub async fn close(&self) {
+        self.store.close().await;
+    }
+
     pub fn counts(&self) -> CountsByRoute {
         self.store.counts()
     }

@@ -79,6 +79,12 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
     /// ever made of.
     fn counts(&self) -> CountsByRoute;
 
+    /// Lets go of what it lasts in, once everything is there that was committed: the
+    /// process ends. Steps after that fail, and nothing is committed by them.
+    fn close(&self) -> Pending<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
     /// How many answers [`finish`](Self::finish) has dropped since this was last asked, of
     /// each route, since another process had the job by then.
     fn fenced(&self) -> Vec<(RouteName, usize)> {

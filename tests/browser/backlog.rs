@@ -11,6 +11,23 @@ use crate::value;
 /// A phone, and a small screen.
 const WIDTHS: [u32; 2] = [390, 1024];
 
+/// From here on the proxy says that processes were gone, and that a lease was over.
+const AFTER_A_CRASH: &str = r#"(() => {
+    const ask = window.fetch;
+    const later = { outcomes: {}, recovered: { interrupted: 64, queued_again: 16 }, fenced: 1 };
+    let told = null;
+    window.fetch = async (...what) => {
+        const answer = await ask(...what);
+        if (!String(what[0]).includes("live")) return answer;
+        const live = await answer.json();
+        for (const second of live.seconds) {
+            told ??= second.t;
+            if (second.t === told) second.later = { ...second.later, ...later };
+        }
+        return new Response(JSON.stringify(live), { headers: answer.headers });
+    };
+})()"#;
+
 /// Nothing is wider than the window.
 const FITS: &str = "document.documentElement.scrollWidth <= window.innerWidth";
 
@@ -65,6 +82,17 @@ async fn jobs_for_later_are_seen_once_there_are_some() {
         let said =
             "document.querySelector('[data-testid=advice]').textContent.includes('for later wait')";
         page.wait_for("what holds them up", said).await;
+        let tiles =
+            "['recovered', 'fenced'].map(it => document.getElementById(`later-${it}-tile`).hidden)";
+        assert_eq!(page.eval(tiles).await, serde_json::json!([true, true]));
+        page.eval(AFTER_A_CRASH).await;
+        page.wait_for("what was recovered", &value("later-recovered", "== 80"))
+            .await;
+        page.wait_for("what was fenced", &value("later-fenced", "== 1"))
+            .await;
+        let note = "document.getElementById('later-recovered-note').textContent";
+        let expected = "64 interrupted, 16 queued again, the last five minutes";
+        assert_eq!(page.eval(note).await, expected);
         for width in WIDTHS {
             let png = page.picture(width).await;
             keep(&format!("backlog-{width}.png"), &png);

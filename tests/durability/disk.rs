@@ -177,7 +177,7 @@ async fn files_that_may_not_grow_are_said_and_heal() {
     let scene = Scene::new().await;
     let folder = TempDir::new().expect("a folder");
     let (store, _) = store(folder.path());
-    let proxy = scene.start(&store, &[]).await;
+    let proxy = scene.start_limited(&store).await;
     let first = done(&proxy, 0, 500).await;
     let limit = |bytes| {
         let pid = Pid::from_raw(proxy.process_id().try_into().expect("a process id"));

@@ -2,6 +2,7 @@
 //! and proxies on a store.
 
 use std::collections::HashMap;
+use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
@@ -75,6 +76,16 @@ impl Scene {
 
     pub async fn start(&self, store: &str, env: &Env<'_>) -> Proxy {
         self.starting(store, env).ready().await
+    }
+
+    /// A process that is told of files over its limit, and not ended by the signal that says so.
+    pub async fn start_limited(&self, store: &str) -> Proxy {
+        let binary = command();
+        let mut limited = Command::new("sh");
+        limited.env_clear().stdin(Stdio::null()).kill_on_drop(true);
+        limited.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
+        limited.arg(binary.as_std().get_program());
+        self.starting_by(limited, store, &[]).ready().await
     }
 
     /// What a process that must not become ready said as it ended: all of its log.

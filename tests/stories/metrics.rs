@@ -15,7 +15,7 @@ use crate::harness::{
 use crate::retries::{IDEMPOTENT, SHORT};
 
 /// Every name with its type and its labels.
-const METRICS: [(&str, &str, &[&str]); 40] = [
+const METRICS: [(&str, &str, &[&str]); 42] = [
     ("build_info", "gauge", &["version"]),
     ("jobs_accepted_total", "counter", &["route"]),
     ("jobs_total", "counter", &["outcome", "route"]),
@@ -53,6 +53,8 @@ const METRICS: [(&str, &str, &[&str]); 40] = [
     ("later_finished_total", "counter", &["outcome", "route"]),
     ("later_deleted_total", "counter", &["route", "state"]),
     ("later_expired_total", "counter", &["read", "route"]),
+    ("later_recovered_total", "counter", &["as", "route"]),
+    ("later_fenced_total", "counter", &["route"]),
     ("later_oldest_queued_seconds", "gauge", &["route"]),
     ("later_free_seats_total", "counter", &["route"]),
     ("store_fill_ratio", "gauge", &[]),

@@ -14,12 +14,13 @@ use tokio::time::{sleep, timeout};
 
 use super::super::answer_body::AnswerBody;
 use super::super::buffered::Buffered;
+use super::super::problem::Problem;
 use super::super::sender::Occupied;
 use super::format::Format;
 use super::last_event_id::LastEventId;
 use crate::aside::{LARGE, aside};
 use crate::later::record::StreamName;
-use crate::later::{Heard, Later, Listener};
+use crate::later::{FetchError, Heard, Later, Listener};
 
 /// How often something is said where nothing happens, so that whoever is between keeps
 /// the connection open.
@@ -37,16 +38,28 @@ pub(super) struct Events {
 }
 
 impl Events {
-    pub fn new(later: &Later, stream: StreamName, format: Format, last: LastEventId) -> Self {
+    /// Begins to listen, once the store was seen to be there. That it goes away later ends
+    /// nothing.
+    ///
+    /// # Errors
+    /// Where it is away.
+    pub async fn begin(
+        later: &Later,
+        stream: StreamName,
+        format: Format,
+        last: LastEventId,
+    ) -> Result<Self, Problem> {
         let after = match last {
             LastEventId::After(position) => Some(position),
             LastEventId::None | LastEventId::Unreadable => None,
         };
-        Self {
-            listener: later.listen(stream, after),
+        let listener = later.listen(stream, after);
+        listener.look().await.map_err(FetchError::from)?;
+        Ok(Self {
+            listener,
             format,
             gap: last == LastEventId::Unreadable,
-        }
+        })
     }
 
     /// The next, or after a while without one a comment; `None` at the end.

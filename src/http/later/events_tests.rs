@@ -78,8 +78,9 @@ async fn done(later: &Later, bytes: usize) {
     assert!(record.state.is_finished());
 }
 
-fn listen(later: &Later, format: Format, account: &Arc<Buffered>) -> EventsBody {
-    let events = Events::new(later, name(), format, LastEventId::None);
+async fn listen(later: &Later, format: Format, account: &Arc<Buffered>) -> EventsBody {
+    let events = Events::begin(later, name(), format, LastEventId::None);
+    let events = events.await.unwrap();
     let batcher = Batcher::<(), ()>::with_batches(batcher::Settings::default(), async |_| ());
     EventsBody::new(events, account, vec![batcher.source().occupied()])
 }
@@ -92,7 +93,7 @@ async fn frame(body: &mut EventsBody) -> Bytes {
 async fn where_nothing_happens_something_is_said() {
     let (later, account) = (later(), Buffered::new(usize::MAX, 1));
     for (format, comment) in [(Format::ServerSentEvents, ":\n\n"), (Format::NdJson, "\n")] {
-        let mut body = listen(&later, format, &account);
+        let mut body = listen(&later, format, &account).await;
         let start = Instant::now();
         for n in 1..=3 {
             assert_eq!(frame(&mut body).await, comment);
@@ -107,7 +108,7 @@ async fn a_listener_holds_one_event_until_the_connection_has_taken_it() {
     for bytes in [100, 40_000, 10] {
         done(&later, bytes).await;
     }
-    let mut body = listen(&later, Format::NdJson, &account);
+    let mut body = listen(&later, Format::NdJson, &account).await;
     assert_eq!(account.bytes(), 0);
     for bytes in [100, 40_000, 10] {
         let mut line = Vec::new();
@@ -131,7 +132,7 @@ async fn a_listener_holds_one_event_until_the_connection_has_taken_it() {
 #[tokio::test(start_paused = true)]
 async fn it_ends_after_the_last_answers() {
     let (later, account) = (later(), Buffered::new(usize::MAX, 1));
-    let mut body = listen(&later, Format::ServerSentEvents, &account);
+    let mut body = listen(&later, Format::ServerSentEvents, &account).await;
     done(&later, 1).await;
     later.end().await;
     let event = frame(&mut body).await;
