@@ -83,6 +83,8 @@ mod later_hostile;
 mod later_keys;
 mod later_listeners;
 mod later_same_answer;
+mod later_set_ups;
+mod later_store_start;
 mod later_streams;
 mod routes_later;
 
