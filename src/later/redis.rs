@@ -204,10 +204,6 @@ impl Store for Redis {
         })
     }
 
-    fn commits_at_once(&self) -> bool {
-        true
-    }
-
     fn sent(&self, handles: Vec<Handle>) -> Pending<'_, Result<Vec<Handle>, StoreError>> {
         let longest = self.core.bounds.upstream_timeout;
         let until = clock::now().saturating_add(longest);
