@@ -220,6 +220,17 @@ impl Store for Sqlite {
     fn backlog(&self) -> Option<&dyn Backlog> {
         Some(self)
     }
+
+    fn close(&self) -> Pending<'_, ()> {
+        Box::pin(async {
+            let (reply, closed) = oneshot::channel();
+            if let Some(commands) = &self.commands {
+                // What has ended is closed.
+                let _ended = commands.send(Command::Close(reply)).await;
+                let _ended = closed.await;
+            }
+        })
+    }
 }
 
 impl Backlog for Sqlite {
