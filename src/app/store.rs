@@ -15,7 +15,7 @@ use crate::later::store::Store;
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// The file.
-    #[error(transparent)]
+    #[error("later.store: {0}")]
     Sqlite(#[from] sqlite::OpenError),
     /// The Redis.
     #[error(transparent)]
@@ -27,7 +27,7 @@ pub(super) async fn open(later: settings::Later) -> Result<Arc<dyn Store>, OpenE
     let records = later.records;
     Ok(match later.store {
         settings::Store::Memory => Arc::new(Memory::new(&records)),
-        // Nobody is served yet, whom reading a large file could hold up.
+        // Nobody is served yet whom reading a large file could hold up.
         settings::Store::Sqlite(file) => Arc::new(Sqlite::open(&file, &records)?),
         settings::Store::Redis(options) => Arc::new(Redis::connect(options, &records).await?),
     })

@@ -177,10 +177,6 @@ impl Store for Sqlite {
         })
     }
 
-    fn commits_at_once(&self) -> bool {
-        true
-    }
-
     fn sent(&self, handles: Vec<Handle>) -> Pending<'_, Result<Vec<Handle>, StoreError>> {
         // The claim has committed it, but for those that wait for their next attempt.
         match self.published.gone(&handles) {

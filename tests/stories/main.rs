@@ -85,6 +85,8 @@ mod later_lasting;
 mod later_lasting_routes;
 mod later_listeners;
 mod later_same_answer;
+mod later_set_ups;
+mod later_store_start;
 mod later_streams;
 mod routes_later;
 
