@@ -9,25 +9,29 @@ use crate::redis::{LASTING, Redis};
 use crate::replicas;
 use crate::report::{Report, number, seed};
 
-/// How many ends of a process a store sees, until it is looked at as a whole and another
-/// begins.
-const OF_A_STORE: u64 = 25;
-
 /// `later.max_attempts` by default: with it an item reaches the upstream so often at most.
 const MAX_ATTEMPTS: usize = 3;
 
-/// Several stores one after the other, with as many rounds as are asked for.
-fn stores(otherwise: u64) -> Vec<u64> {
-    let rounds = number("MICROBATCH_ROUNDS").unwrap_or(otherwise);
-    let full = vec![OF_A_STORE; (rounds / OF_A_STORE) as usize];
-    let rest = rounds % OF_A_STORE;
-    full.into_iter().chain((rest > 0).then_some(rest)).collect()
+/// Several stores one after the other, each of which sees so many rounds until it is looked
+/// at as a whole: two, or as many as are asked for.
+fn stores(of_a_store: u64) -> impl Iterator<Item = (u64, u64)> {
+    let rounds = number("MICROBATCH_ROUNDS").unwrap_or(2 * of_a_store);
+    let begun = (0..rounds).step_by(of_a_store as usize);
+    (0..).zip(begun.map(move |it| of_a_store.min(rounds - it)))
 }
 
-fn terms(idempotent: bool) -> Terms {
+/// Every other store's batches are sent again by the process itself.
+fn terms(idempotent: bool, store: u64) -> Terms {
+    let attempts = 1 + 2 * (store % 2) as u32;
     Terms {
         idempotent,
-        most_calls: if idempotent { MAX_ATTEMPTS } else { 1 },
+        attempts,
+        most_calls: match (idempotent, attempts) {
+            (false, _) => 1,
+            (true, 1) => MAX_ATTEMPTS,
+            // A kill in a pause between them takes back none of them, and counts as none.
+            (true, _) => usize::MAX,
+        },
         single: true,
         away: false,
     }
@@ -35,11 +39,11 @@ fn terms(idempotent: bool) -> Terms {
 
 async fn sqlite(name: &'static str, idempotent: bool) {
     let (mut report, seed) = (Report::new(name), seed());
-    for (number, rounds) in (0..).zip(stores(50)) {
+    for (number, rounds) in stores(20) {
         let course = Course {
             store: |folder: &Path| format!("sqlite:{}", folder.join("jobs.db").display()),
             lasts: true,
-            terms: terms(idempotent),
+            terms: terms(idempotent, number),
             rounds,
             last: Duration::from_millis(100),
             seed: seed + number,
@@ -51,11 +55,11 @@ async fn sqlite(name: &'static str, idempotent: bool) {
 
 async fn redis(name: &'static str, idempotent: bool) {
     let (mut report, seed) = (Report::new(name), seed());
-    for (number, rounds) in (0..).zip(stores(25)) {
+    for (number, rounds) in stores(12) {
         let terms = Terms {
             single: false,
             away: true,
-            ..terms(idempotent)
+            ..terms(idempotent, number)
         };
         let Some(redis) = Redis::start(&LASTING).await else {
             return;

@@ -31,6 +31,8 @@ pub use self::told::{Posted, code};
 pub struct Terms {
     /// `upstream.idempotent`.
     pub idempotent: bool,
+    /// `retry.max_attempts`.
+    pub attempts: u32,
     /// How often an item may reach the upstream.
     pub most_calls: usize,
     /// Whether one process at a time has the store: what it did before its end is over then.

@@ -13,6 +13,7 @@ fn course() -> Course {
         lasts: false,
         terms: Terms {
             idempotent: false,
+            attempts: 1,
             most_calls: 1,
             single: true,
             away: false,

@@ -78,7 +78,7 @@ impl Rounds {
         self.ledger.count(&format!("ended: {moment:?}"));
         let mut starting = self.start();
         if moment == Moment::Starting {
-            sleep(micros(&mut self.rng, 150_000)).await;
+            sleep(micros(&mut self.rng, 60_000)).await;
             starting.signal(Signal::KILL);
             starting.exit_code().await;
             return check_log(&self.ledger, &starting.log);

@@ -15,7 +15,7 @@ const FLAGS: [[&str; 2]; 5] = [
 const ENV: [(&str, &str); 4] = [
     ("MICROBATCH_LATER__MAX_WAIT", "15ms"),
     ("MICROBATCH_UPSTREAM__MAX_IN_FLIGHT", "3"),
-    ("MICROBATCH_RETRY__MAX_ATTEMPTS", "1"),
+    ("MICROBATCH_RETRY__BASE", "20ms"),
     ("MICROBATCH_CIRCUIT__FAILURES", "0"),
 ];
 
@@ -25,8 +25,10 @@ pub fn start(ledger: &Ledger, upstream: &str, store: &str, more: &[(&str, &str)]
         true => "true",
         false => "false",
     };
+    let attempts = ledger.terms.attempts.to_string();
     let own = [
         ("MICROBATCH_LATER__STORE", store),
+        ("MICROBATCH_RETRY__MAX_ATTEMPTS", &*attempts),
         ("MICROBATCH_UPSTREAM__IDEMPOTENT", idempotent),
     ];
     let env = [&ENV[..], &own, more].concat();

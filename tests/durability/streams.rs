@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::callers::Places;
 use crate::ledger::{Fault, Ledger};
@@ -74,8 +74,9 @@ pub async fn hear_all(ledger: &Ledger, proxy: SocketAddr) {
             continue;
         };
         let (mut last, all) = (None, expected.len());
+        let until = Instant::now() + LONGEST;
         while !expected.is_empty() {
-            let Ok(Some(event)) = timeout(LONGEST, listening.event()).await else {
+            let Ok(Some(event)) = timeout_at(until, listening.event()).await else {
                 let left = expected.len();
                 let what = format!("{left} of {all} are not told to whoever comes late");
                 ledger.fault(Fault::Stream, &what);
