@@ -28,8 +28,8 @@
 //! | [`store`], `step` | what every store promises; how a step of it fails |
 //! | [`backlog`], [`kept`], `answer_bytes` | how jobs are claimed from a store that lasts; a job and an answer as bytes |
 //! | `records` | the records as values: what every store has that decides by itself |
-//! | [`redis`] | the store in Redis, which replicas share |
 //! | [`memory`], [`sqlite`] | the store in memory; the store in a file |
+//! | [`redis`] | the store in Redis, which replicas share |
 //! | [`lasting`] | a store in memory that jobs are claimed from, to try that on |
 //! | [`clock`] | the time of records |
 //! | `digest` | what a request is compared by when its key comes again |

@@ -72,7 +72,7 @@ impl Lane for Queue {
 }
 
 /// The same, of a store that jobs are claimed from.
-struct Claiming(Queue, RouteName);
+pub(super) struct Claiming(pub Queue, pub RouteName);
 
 impl ClaimingLane for Claiming {
     fn route(&self) -> &RouteName {
@@ -792,7 +792,7 @@ async fn what_may_be_sent_twice_waits_for_no_store() {
     let call = it.next().await;
     assert_eq!(call.at, start);
     assert_eq!(it.state(handle).await, State::Queued);
-    sleep(50 * MS).await;
+    sleep(60 * MS).await;
     assert_eq!(it.state(handle).await, State::Sent, "it is written");
     call.take();
     assert_eq!(it.outcome(handle).await, Code::Ok);

@@ -90,8 +90,14 @@ impl Lasting {
     /// The process is gone: what it has claimed is for others to claim, and nothing that is
     /// left of it does anything any more.
     pub fn crash(&self) {
+        lock(&self.shared).processes[self.number].is_gone = true;
+        self.lapse();
+    }
+
+    /// What the process has claimed is for others to claim, as where it was held up for
+    /// longer than its lease: it goes on all the same.
+    pub fn lapse(&self) {
         let mut shared = lock(&self.shared);
-        shared.processes[self.number].is_gone = true;
         let claims = std::mem::take(&mut shared.claims);
         let (lost, held): (Vec<_>, Vec<_>) =
             (claims.into_iter()).partition(|it| it.1 == self.number);

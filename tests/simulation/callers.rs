@@ -47,6 +47,9 @@ pub const ANSWERS: &[&str] = &[
     "upstream-unreachable",
 ];
 
+/// What a job for later can come to too, where the proxy is killed.
+const GIVEN_UP: &[&str] = &["attempts-exhausted", "interrupted"];
+
 /// What the callers saw, by outcome, and who left without an answer.
 pub type Answers = BTreeMap<&'static str, u64>;
 
@@ -174,6 +177,7 @@ pub fn judge(
     let retry_after = headers.get("retry-after");
     assert_eq!(retry_after.is_some(), status == 503, "{text}");
     let code = json["code"].as_str().unwrap();
-    let known = ANSWERS.iter().find(|known| **known == code);
+    let mut known = ANSWERS.iter().chain(GIVEN_UP);
+    let known = known.find(|known| **known == code);
     known.unwrap_or_else(|| panic!("{text}"))
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use microbatch::code::Code;
 use microbatch::job::{Handle, State};
 use microbatch::later::answer::Answer;
+use microbatch::later::backlog::{Claimed, Which};
 use microbatch::later::clock;
 use microbatch::later::record::{Millis, NewRecord, Record};
 use microbatch::later::store::Look;
@@ -38,6 +39,9 @@ pub struct Terms {
     /// A job that is due leaves within this time while the upstream has nothing to do.
     pub leaves_within: Duration,
     pub idempotent: bool,
+    /// Whether jobs are claimed from their store, and how often one is sent by processes that
+    /// die, where they are.
+    pub claimed: Option<u32>,
 }
 
 /// A handle: clones are the same.
@@ -64,6 +68,20 @@ pub struct Entry {
     was_sent: bool,
     /// Whether it may come again, since nobody said that it is kept.
     repeats: bool,
+    /// Whose it is, where it was claimed.
+    holder: Option<u32>,
+    /// Whether it is at the upstream for all that its holder has said.
+    is_sent: bool,
+    /// How often it was that when its holder was gone.
+    interrupted: u32,
+    /// Whether it has waited to be sent again.
+    waited_again: bool,
+    /// Whether somebody who lives has lost it, so that it may be answered again.
+    was_lost: bool,
+    /// Who has answered it.
+    answered_by: Option<u32>,
+    /// What somebody was told.
+    told: Option<(u16, Vec<u8>)>,
     /// When it expires.
     expires_at: Option<Millis>,
     deleted: Option<State>,
@@ -112,7 +130,7 @@ impl Ledger {
     pub fn made(&self, new: &NewRecord) {
         let mut job: BTreeMap<String, Value> = serde_json::from_slice(new.job.raw()).unwrap();
         let secret = job["body"].as_str().unwrap().to_owned();
-        self.oracle.hold(&secret, true);
+        self.oracle.hold(&secret);
         let (now, at_most) = (Instant::now(), new.deadline - clock::now());
         let half = Duration::from_millis(at_most) / 2;
         let entry = Entry {
@@ -123,6 +141,13 @@ impl Ledger {
             answer: None,
             was_sent: false,
             repeats: false,
+            holder: None,
+            is_sent: false,
+            interrupted: 0,
+            waited_again: false,
+            was_lost: false,
+            answered_by: None,
+            told: None,
             expires_at: None,
             deleted: None,
             read: false,
@@ -137,37 +162,121 @@ impl Ledger {
         self.with(handle, |entry| entry.in_doubt = true);
     }
 
-    /// Those of them are not to leave that are gone.
-    pub fn sent(&self, handles: &[Handle], gone: &[Handle]) {
+    /// Those of them are not to leave that are gone, or another's.
+    pub fn sent(&self, process: u32, handles: &[Handle], gone: &[Handle]) {
         for handle in handles {
             self.with(*handle, |entry| {
-                let is_over = entry.deleted.is_some() || entry.is_finished();
+                let is_lost = self.terms.claimed.is_some() && entry.holder != Some(process);
+                let is_over = entry.deleted.is_some() || entry.is_finished() || is_lost;
                 assert_eq!(gone.contains(handle), is_over, "{entry:?}");
+                entry.is_sent |= !is_over;
             });
         }
     }
 
     /// The others may.
-    pub fn may_leave(&self, handles: &[Handle], gone: &[Handle]) {
+    pub fn may_leave(&self, process: u32, handles: &[Handle], gone: &[Handle]) {
         for handle in handles.iter().filter(|it| !gone.contains(it)) {
             self.with(*handle, |entry| {
-                self.oracle.hold(&entry.secret, false);
-                entry.was_sent = true;
+                // Unless it was lost meanwhile.
+                if self.terms.claimed.is_none() || entry.holder == Some(process) {
+                    self.oracle.lets(&entry.secret, process, true);
+                    entry.was_sent = true;
+                }
             });
         }
     }
 
     /// These may not leave before they are sent again.
-    pub fn queued_again(&self, handles: &[Handle]) {
+    pub fn queued_again(&self, process: u32, handles: &[Handle]) {
         for handle in handles {
-            self.with(*handle, |entry| self.oracle.hold(&entry.secret, true));
+            self.with(*handle, |entry| {
+                if self.terms.claimed.is_none() || entry.holder == Some(process) {
+                    // Where it may be sent twice nobody waits for a store that lasts.
+                    let waits = self.terms.claimed.is_none() || !self.terms.idempotent;
+                    if waits {
+                        self.oracle.lets(&entry.secret, process, false);
+                    }
+                    entry.is_sent = false;
+                    entry.waited_again = true;
+                }
+            });
         }
     }
 
+    /// A process has claimed these.
+    pub fn claimed(&self, process: u32, claimed: &[Claimed], which: Which) {
+        let max_attempts = self.terms.claimed.expect("a store that lasts");
+        let alone = claimed.len() == 1 || claimed.iter().all(|it| it.interrupted == 0);
+        assert!(alone, "with others: {claimed:?}");
+        for claimed in claimed {
+            self.with(claimed.handle, |entry| {
+                let is_over = entry.deleted.is_some() || entry.is_finished();
+                assert!(!is_over, "it is over: {entry:?}");
+                assert_eq!(entry.holder.replace(process), None, "{entry:?}");
+                assert_eq!(claimed.interrupted, entry.interrupted, "{entry:?}");
+                entry.is_sent = true;
+                let twice = self.terms.idempotent && entry.interrupted < max_attempts;
+                let is_sent = entry.interrupted == 0 || twice;
+                let is_overdue = matches!(which, Which::Overdue { .. });
+                self.oracle
+                    .sends_alone(&entry.secret, entry.interrupted > 0);
+                let may_leave = is_sent && !is_overdue && self.terms.idempotent;
+                self.oracle.lets(&entry.secret, process, may_leave);
+            });
+        }
+    }
+
+    /// They are nobody's again, and were not sent.
+    pub fn released(&self, process: u32, handles: &[Handle]) {
+        for handle in handles {
+            self.with(*handle, |entry| {
+                if entry.holder == Some(process) {
+                    entry.holder = None;
+                    entry.is_sent = false;
+                    self.oracle.lets(&entry.secret, process, false);
+                }
+            });
+        }
+    }
+
+    /// A process is dead: nothing leaves from it any more.
+    pub fn died(&self, process: u32) {
+        self.lost(process);
+        for entry in self.lock().values() {
+            self.oracle.lets(&entry.secret, process, false);
+        }
+    }
+
+    /// A process has lost whatever it had claimed: how much that was.
+    pub fn lost(&self, process: u32) -> u64 {
+        let mut entries = self.lock();
+        let held = entries.values_mut();
+        let held = held.filter(|it| it.holder == Some(process));
+        let mut lost = 0;
+        for entry in held {
+            entry.holder = None;
+            entry.was_lost = true;
+            entry.interrupted += u32::from(std::mem::take(&mut entry.is_sent));
+            lost += 1;
+        }
+        lost
+    }
+
     /// It is kept, if the record is there; `said` is whether somebody is told so.
-    pub fn answered(&self, handle: Handle, answer: &Answer, said: bool) {
+    pub fn answered(&self, process: u32, handle: Handle, answer: &Answer, said: bool) {
         self.with(handle, |entry| {
+            // It comes too late: another has the job, or has answered it.
+            let others = [entry.holder, entry.answered_by].into_iter().flatten();
+            if others.into_iter().any(|it| it != process) {
+                return;
+            }
+            entry.holder = None;
+            entry.answered_by = Some(process);
             let repeats = std::mem::replace(&mut entry.repeats, !said);
+            if entry.answer.is_some() && entry.was_lost {
+                return;
+            }
             if let Some(before) = &entry.answer {
                 assert!(repeats && before == answer, "twice: {entry:?} {answer:?}");
                 return;
@@ -177,6 +286,13 @@ impl Ledger {
             judge(said, truth, self.terms.idempotent);
             match answer.code() {
                 Code::QueueTimeout => self.had_to_wait(entry),
+                Code::Interrupted => {
+                    assert!(entry.interrupted > 0 && !self.terms.idempotent, "{entry:?}");
+                }
+                Code::AttemptsExhausted => {
+                    let exhausted = Some(entry.interrupted) >= self.terms.claimed;
+                    assert!(exhausted && self.terms.idempotent, "{entry:?}");
+                }
                 // Jobs for later wait until it is closed, but for those that are under way.
                 Code::CircuitOpen => assert!(entry.was_sent || self.ends(), "{entry:?}"),
                 _ => {}
@@ -201,6 +317,7 @@ impl Ledger {
         self.with(handle, |entry| {
             assert_eq!(entry.deleted.replace(state), None, "deleted twice");
             assert_eq!(entry.is_finished(), state.is_finished());
+            entry.holder = None;
         });
     }
 
@@ -237,6 +354,15 @@ impl Ledger {
         });
     }
 
+    /// Somebody is told its answer, which is the same for all, and for ever.
+    pub fn told(&self, handle: Handle, status: u16, body: &[u8]) {
+        self.with(handle, |entry| {
+            let told = (status, body.to_vec());
+            let before = entry.told.get_or_insert_with(|| told.clone());
+            assert_eq!(*before, told, "told something else before");
+        });
+    }
+
     /// Looks at a record, which must be one.
     pub fn with<T>(&self, handle: Handle, f: impl FnOnce(&mut Entry) -> T) -> T {
         f(self.lock().get_mut(&handle).expect("a record"))
@@ -267,7 +393,7 @@ impl Ledger {
                 (None, true) if entry.read => "expired",
                 (None, true) => "expired unread",
                 // It is not queued before the store has said that it is there.
-                (None, false) if entry.in_doubt => {
+                (None, false) if entry.in_doubt && self.terms.claimed.is_none() => {
                     in_doubt += 1;
                     continue;
                 }
@@ -283,6 +409,22 @@ impl Ledger {
         assert_eq!(counts.finished, finished.into_iter().collect::<Vec<_>>());
         assert_eq!(counts.present, [in_doubt, 0, 0, 0]);
         ends
+    }
+
+    /// Nothing is done twice that must not be, nor was any called unseen that was seen.
+    pub fn judge_fates(&self) {
+        for entry in self.lock().values() {
+            let fate = self.oracle.fate(&entry.secret);
+            // What waits to be sent again does not outlive its process as more than a job
+            // that waits.
+            let is_forgotten = entry.waited_again && self.terms.idempotent;
+            let wrongly = fate.called_unseen && fate.seen && !is_forgotten;
+            assert!(!wrongly, "{fate:?} {entry:?}");
+            assert!(
+                fate.done <= 1 || self.terms.idempotent,
+                "{fate:?} {entry:?}"
+            );
+        }
     }
 
     /// The records that a stream had to tell, unless they were deleted.

@@ -25,8 +25,12 @@
 )]
 
 mod callers;
+mod door;
 mod ledger;
+mod life;
 mod listeners;
+mod lives;
+mod plan;
 mod proxy;
 mod senders;
 mod shapes;
@@ -34,7 +38,9 @@ mod store;
 mod upstream;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -47,6 +53,9 @@ static PANICS: AtomicU64 = AtomicU64::new(0);
 /// How many schedules are run where nothing else is said.
 const SCHEDULES: u64 = 400;
 
+/// How many of them are of processes that die.
+const DEADLY_SCHEDULES: u64 = 300;
+
 fn number(name: &str) -> Option<u64> {
     let value = std::env::var(name).ok()?;
     Some(
@@ -56,21 +65,62 @@ fn number(name: &str) -> Option<u64> {
     )
 }
 
-#[test]
-fn every_caller_gets_its_own_answer_once_and_the_books_balance() {
-    let seeds = match number("SEED") {
+/// Those to be run, as many as these unless something else is said.
+fn seeds(schedules: u64) -> Range<u64> {
+    match number("SEED") {
         Some(seed) => seed..seed + 1,
         None => {
             let first = number("FIRST_SEED").unwrap_or(1);
-            first..first + number("SCHEDULES").unwrap_or(SCHEDULES)
+            first..first + number("SCHEDULES").unwrap_or(schedules)
         }
-    };
+    }
+}
+
+#[test]
+fn every_caller_gets_its_own_answer_once_and_the_books_balance() {
+    let all = all_of(seeds(SCHEDULES), proxy::run);
+    // A run in which something never happened proves nothing about it.
+    if let Some(all) = all {
+        for (what, expected) in [
+            (&all.deeds, upstream::DEEDS),
+            (&all.answers, callers::ANSWERS),
+            (&all.replies, senders::REPLIES),
+            (&all.ends, ledger::ENDS),
+            (&all.events, proxy::EVENTS),
+        ] {
+            for name in expected {
+                assert!(what.contains_key(name), "{name} never happened");
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_accepted_is_lost_or_sent_twice_whenever_a_process_dies() {
+    let all = all_of(seeds(DEADLY_SCHEDULES), lives::run);
+    if let Some(all) = all {
+        for (what, expected) in [
+            (&all.deeds, &[upstream::OUTLIVES][..]),
+            (&all.replies, &[senders::CUT_OFF]),
+            (&all.replies, senders::REPLIES),
+            (&all.ends, ledger::ENDS),
+            (&all.events, lives::EVENTS),
+        ] {
+            for name in expected {
+                assert!(what.contains_key(name), "{name} never happened");
+            }
+        }
+    }
+}
+
+/// What came of all of them, where they are so many that everything is to have happened.
+fn all_of(seeds: Range<u64>, run_one: fn(u64) -> Outcome) -> Option<Outcome> {
     quiet_about_simulated_panics();
     let start = Instant::now();
     let mut all = Outcome::default();
     for seed in seeds.clone() {
         let run = || {
-            let outcome = proxy::run(seed);
+            let outcome = run_one(seed);
             assert_eq!(PANICS.load(Ordering::Relaxed), 0, "something has panicked");
             outcome
         };
@@ -96,31 +146,12 @@ fn every_caller_gets_its_own_answer_once_and_the_books_balance() {
     print("those who hand in", &all.replies);
     print("the records", &all.ends);
     print("the world", &all.events);
-    // A run in which something never happened proves nothing about it.
-    if schedules >= 100 {
-        for (what, expected) in [
-            (&all.deeds, upstream::DEEDS),
-            (&all.answers, callers::ANSWERS),
-            (&all.replies, senders::REPLIES),
-            (&all.ends, ledger::ENDS),
-            (&all.events, proxy::EVENTS),
-        ] {
-            for name in expected {
-                assert!(what.contains_key(name), "{name} never happened");
-            }
-        }
-    }
+    (schedules >= 100).then_some(all)
 }
 
 #[test]
 fn every_call_gets_its_own_results_whatever_its_shape() {
-    let seeds = match number("SEED") {
-        Some(seed) => seed..seed + 1,
-        None => {
-            let first = number("FIRST_SEED").unwrap_or(1);
-            first..first + number("SCHEDULES").unwrap_or(SCHEDULES)
-        }
-    };
+    let seeds = seeds(SCHEDULES);
     let (mut deeds, mut answers) = (shapes::Counts::new(), shapes::Counts::new());
     for seed in seeds.clone() {
         match catch_unwind(|| shapes::run(seed)) {
@@ -148,6 +179,11 @@ fn every_call_gets_its_own_results_whatever_its_shape() {
 }
 
 fn quiet_about_simulated_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(be_quiet_about_simulated_panics);
+}
+
+fn be_quiet_about_simulated_panics() {
     let loud = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         let message = panic.payload().downcast_ref::<String>();

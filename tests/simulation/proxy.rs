@@ -5,39 +5,27 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use microbatch::batcher::{Batcher, OnFull, Settings, Wait};
-use microbatch::engine::circuit::Circuit;
+use microbatch::batcher::Batcher;
+use microbatch::engine::Phase;
 use microbatch::engine::outcome::JobResult;
-use microbatch::engine::{Engine, Phase, Policy};
-use microbatch::http::{
-    Batchers, Buffered, Caller, Connected, HostNames, Jobs, JobsInner, Lane, jobs_router,
-};
-use microbatch::job::{Job, RouteName};
-use microbatch::json::MAX_DEPTH;
-use microbatch::later::record::StreamName;
-use microbatch::later::{self, Later, clock};
+use microbatch::job::Job;
+use microbatch::later::clock;
+use microbatch::later::memory::Memory;
 use microbatch::observe::metrics::Metrics;
-use microbatch::observe::{self, Observer};
-use microbatch::resilience::backoff::Backoff;
-use microbatch::resilience::budget::Budget;
-use microbatch::resilience::limit;
-use microbatch::resilience::size::Size;
-use microbatch::route::paths::Paths;
-use microbatch::route::{JOBS, Route, Routes};
-use microbatch::shape::{Limits, Shape};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::runtime::Builder;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
-use crate::callers::{self, Answers, Manners};
-use crate::ledger::{Ledger, Terms};
-use crate::listeners::{Told, listen};
-use crate::senders::{Habits, STREAMS, Sender};
-use crate::store::{Mood, SimulatedStore};
-use crate::upstream::{Bounds, Fate, Oracle, SimulatedUpstream, TIMEOUT};
+use crate::callers::{self, Answers};
+use crate::door::Door;
+use crate::life::Life;
+use crate::listeners::listen;
+use crate::plan::{HANG, Plan, Proxy};
+use crate::senders::{STREAMS, Sender};
+use crate::upstream::{Fate, Oracle};
 
 /// What befalls the proxy.
 pub const EVENTS: &[&str] = &[
@@ -81,257 +69,59 @@ impl std::ops::AddAssign for Outcome {
     }
 }
 
-/// Far longer than any schedule takes, in simulated time.
-const HANG: Duration = Duration::from_secs(3600);
-
+/// Runs a schedule on simulated time.
 pub fn run(seed: u64) -> Outcome {
+    on_simulated_time(seed, schedule(seed))
+}
+
+pub fn on_simulated_time(seed: u64, schedule: impl Future<Output = Outcome>) -> Outcome {
     // The pauses' jitter.
     fastrand::seed(seed);
     // Records' time has begun before any schedule's.
     clock::now();
     let mut runtime = Builder::new_current_thread();
     let runtime = runtime.enable_time().start_paused(true).build().unwrap();
-    runtime.block_on(async { timeout(HANG, schedule(seed)).await.expect("it hangs") })
-}
-
-struct Proxy {
-    batcher: Batcher<Job, JobResult>,
-    observer: Arc<Observer>,
-    jobs: JobsInner,
-    phase: watch::Sender<Phase>,
-    records: Records,
-}
-
-/// Jobs for later, and what is known of them.
-struct Records {
-    later: Later,
-    ledger: Ledger,
-}
-
-impl Records {
-    fn new(
-        rng: &mut StdRng,
-        max_wait: Duration,
-        (oracle, observer): (&Oracle, &Arc<Observer>),
-        (mood, opens, idempotent): (Mood, bool, bool),
-    ) -> Self {
-        let settings = later::Settings {
-            max_jobs: [3, 1000, 1000, 1000][rng.random_range(0..4)],
-            max_bytes: [500, 1 << 20, 1 << 20, 1 << 20][rng.random_range(0..4)],
-            keep: Duration::from_millis([100, 400, 5000][rng.random_range(0..3)]),
-            job_timeout: Duration::from_millis([400, 2000, 20_000][rng.random_range(0..3)]),
-            max_wait: Duration::ZERO,
-            max_attempts: 3,
-        };
-        let terms = Terms {
-            keep: settings.keep,
-            max_wait,
-            // While a probe is under way nobody knows better than that it takes a second,
-            // and what a store does not bear is tried once more after one.
-            leaves_within: match (mood, opens) {
-                (Mood::Steady, false) => Duration::from_millis(50),
-                (Mood::Steady, true) => Duration::from_millis(1300),
-                (Mood::Slow, _) => Duration::from_millis(2500),
-                (Mood::Faulty, _) => HANG,
-            },
-            idempotent,
-        };
-        let ledger = Ledger::new(oracle.clone(), terms);
-        let store = SimulatedStore::new(&settings, ledger.clone(), mood, rng.random());
-        let later = Later::new(Arc::new(store), settings, [Arc::clone(observer)]);
-        Self { later, ledger }
-    }
-
-    /// Once nothing is under way any more: every answer is there, is told, and expires.
-    async fn end(&self, listeners: JoinSet<Told>) -> (BTreeMap<&'static str, u64>, bool) {
-        self.later.end().await;
-        let told = listeners.join_all().await;
-        let gaps = told.iter().filter(|told| told.judge(&self.ledger)).count();
-        // Longer than a store is away.
-        sleep(self.later.settings().keep + Duration::from_secs(60)).await;
-        (self.ledger.close(&self.later.counts().total()), gaps > 0)
-    }
-}
-
-fn build(rng: &mut StdRng, oracle: &Oracle, idempotent: bool) -> Proxy {
-    let adaptive = rng.random_bool(0.2);
-    let slots = match adaptive {
-        true => limit::START,
-        false => rng.random_range(1..5),
-    };
-    let mood = [Mood::Steady, Mood::Steady, Mood::Slow, Mood::Faulty][rng.random_range(0..4)];
-    let bounds = Bounds {
-        max_size: rng.random_range(1..10),
-        max_bytes: rng.random_range(150..600),
-        max_in_flight: if adaptive { limit::MAX } else { slots },
-        min_interval: Duration::from_millis(if rng.random_bool(0.2) { 7 } else { 0 }),
-        at_once: mood == Mood::Steady,
-        split_on: match rng.random_range(0..3) {
-            0 => vec![],
-            1 => vec![400],
-            _ => vec![400, 500],
-        },
-    };
-    let settings = Settings {
-        detached_max_wait: Duration::from_millis([1, 20, 300][rng.random_range(0..3)]),
-        max_size: bounds.max_size,
-        max_bytes: bounds.max_bytes,
-        batch_overhead: Shape::jobs().batch_overhead(),
-        max_wait: Duration::from_millis(rng.random_range(0..12)),
-        wait: match rng.random() {
-            true => Wait::Fixed,
-            false => Wait::Adaptive,
-        },
-        max_in_flight: slots,
-        min_interval: bounds.min_interval,
-        queue_items: rng.random_range(2..40),
-        queue_bytes: rng.random_range(400..4000),
-        on_full: match rng.random() {
-            true => OnFull::Reject,
-            false => OnFull::Wait,
-        },
-    };
-    let policy = Policy {
-        idempotent,
-        split_on: bounds.split_on.clone(),
-        max_attempts: rng.random_range(1..5),
-        backoff: Backoff {
-            base: Duration::from_millis(rng.random_range(1..50)),
-            cap: Duration::from_millis(rng.random_range(50..200)),
-        },
-        longest_wait: TIMEOUT,
-        largest: Size {
-            jobs: bounds.max_size,
-            bytes: settings.max_bytes,
-        },
-        excerpts: true,
-    };
-    let failures = [0, 0, 0, 1, 3][rng.random_range(0..5)];
-    let circuit = Arc::new(Circuit::new(failures, Duration::from_millis(150)));
-    let badness = [0.05, 0.3, 0.8][rng.random_range(0..3)];
-    let observer = Arc::new(Observer::new(observe::Bounds {
-        max_size: bounds.max_size,
-        max_bytes: bounds.max_bytes,
-    }));
-    let limits = Limits {
-        max_depth: MAX_DEPTH,
-        max_items: bounds.max_size,
-        max_bytes: bounds.max_bytes,
-    };
-    let upstream = SimulatedUpstream::new(oracle.clone(), Arc::clone(&circuit), bounds, badness);
-    let budget = Budget::new(rng.random_range(0.0..1.0), 5, Instant::now());
-    let (phase, current) = watch::channel(Phase::Running);
-    let engine = Engine::new(
-        upstream,
-        Arc::clone(Shape::jobs()),
-        policy,
-        budget,
-        Arc::clone(&circuit),
-        current.clone(),
-        Arc::clone(&observer),
-    );
-    let max_wait = settings.detached_max_wait;
-    let records = Records::new(
-        rng,
-        max_wait,
-        (oracle, &observer),
-        (mood, failures > 0, idempotent),
-    );
-    let engine = engine.with_later(records.later.clone());
-    let engine = Arc::new(match adaptive {
-        true => engine.adaptive(),
-        false => engine,
-    });
-    let batcher = Batcher::with_batches(settings, move |batch| Arc::clone(&engine).process(batch));
-    let mut paths = Paths::default();
-    paths.add(JOBS, 0).expect("the only one");
-    let route = Route {
-        name: RouteName::jobs(),
-        shape: Arc::clone(Shape::jobs()),
-        limits,
-        forward_headers: Box::default(),
-        batcher: batcher.clone(),
-        circuit,
-        observer: Arc::clone(&observer),
-        idempotent,
-        target: "http://127.0.0.1/batch".parse().expect("a URL"),
-        alone: None,
-    };
-    let routes = Routes::new([route], paths);
-    let lane = Lane::new(routes.clone(), records.later.clone(), true);
-    records.later.start(Arc::new(lane));
-    let jobs = JobsInner {
-        routes,
-        hosts: HostNames::default(),
-        buffered: Buffered::new(600, 140),
-        connected: Connected::default(),
-        max_body: 140,
-        request_timeout: Duration::from_millis([150, 700, 3000][rng.random_range(0..3)]),
-        read_timeout: Duration::from_secs(1),
-        timing: true,
-        phase: current,
-        later: Some(records.later.clone()),
-        passthrough: None,
-    };
-    Proxy {
-        batcher,
-        observer,
-        jobs,
-        phase,
-        records,
-    }
+    runtime.block_on(async { timeout(HANG, schedule).await.expect("it hangs") })
 }
 
 async fn schedule(seed: u64) -> Outcome {
     let mut rng = StdRng::seed_from_u64(seed);
     let oracle = Oracle::new(rng.random());
-    let idempotent = rng.random();
-    let Proxy {
-        batcher,
-        observer,
-        jobs,
-        phase,
-        records,
-    } = build(&mut rng, &oracle, idempotent);
-    let jobs = Jobs::from(jobs);
-    let batchers: Batchers = [batcher.clone()].into();
-    let router = jobs_router(&jobs);
-    let callers_count = rng.random_range(1..24);
-    let manners = Manners {
-        jobs: rng.random_range(1..12),
-        thinks: [0, 5, 50][rng.random_range(0..3)],
-        leaves: [0.0, 0.1, 0.5][rng.random_range(0..3)],
-        hurries: [0.0, 0.2][rng.random_range(0..2)],
-        idempotent,
-    };
+    let plan = Plan::draw(&mut rng);
+    let ledger = plan.ledger(&oracle, false);
+    let store = Arc::new(Memory::new(&plan.later));
+    let life = Life::for_ever();
+    let proxy = plan.process(&mut rng, life, (&oracle, &ledger), store);
+    let (door, manners) = (Door::default(), plan.manners);
+    door.opens(&proxy);
     let (exodus, _) = watch::channel(());
     let mut callers = JoinSet::new();
-    for _ in 0..callers_count {
-        let caller = Arc::new(Caller::new(jobs.clone(), &batchers, router.clone(), None));
+    for _ in 0..plan.callers {
+        let caller = Arc::new(proxy.connect());
         let (oracle, all_leave) = (oracle.clone(), exodus.subscribe());
         let calls = callers::call(caller, oracle, manners, all_leave, rng.random());
         callers.spawn(calls);
     }
-    let habits = Habits {
-        jobs: rng.random_range(1..8),
-        thinks: [0, 5, 100][rng.random_range(0..3)],
-        deletes: [0.0, 0.2, 0.6][rng.random_range(0..3)],
-        idempotent,
-    };
     let mut senders = JoinSet::new();
     for _ in 0..rng.random_range(0..8_u32).saturating_sub(2) {
-        let caller = Caller::new(jobs.clone(), &batchers, router.clone(), None);
-        let (oracle, ledger) = (oracle.clone(), records.ledger.clone());
-        let sender = Sender::new(caller, oracle, ledger, habits, rng.random());
+        let (door, oracle, ledger) = (door.clone(), oracle.clone(), ledger.clone());
+        let sender = Sender::new(door, oracle, ledger, plan.habits, rng.random());
         senders.spawn(sender.run());
     }
+    let (ends, ending) = watch::channel(false);
     let mut listeners = JoinSet::new();
     for stream in STREAMS {
-        let listener = records.later.listen(StreamName::new(stream).unwrap(), None);
-        listeners.spawn(listen(listener, stream, rng.random()));
+        listeners.spawn(listen(door.clone(), stream, ending.clone(), rng.random()));
     }
+    let Proxy {
+        batcher,
+        observer,
+        phase,
+        later,
+        ..
+    } = proxy;
     let mut outcome = Outcome {
-        jobs: callers_count * manners.jobs,
+        jobs: plan.callers * manners.jobs,
         ..Outcome::default()
     };
     let mut event = |name| *outcome.events.entry(name).or_default() += 1;
@@ -365,9 +155,9 @@ async fn schedule(seed: u64) -> Outcome {
             }
         }
     }
-    records.ledger.end();
+    ledger.end();
     batcher.close();
-    records.later.close();
+    later.close();
     phase.send_replace(Phase::Draining);
     let stay = Duration::from_millis(rng.random_range(0..2000));
     if timeout(stay, batcher.vacated()).await.is_err() {
@@ -378,10 +168,16 @@ async fn schedule(seed: u64) -> Outcome {
     } else {
         event("drained");
     }
-    let (ends, gap) = records.end(listeners).await;
-    if gap {
+    // Once nothing is under way any more every answer is there, is told, and expires.
+    ends.send_replace(true);
+    later.end().await;
+    let told = listeners.join_all().await;
+    if told.iter().filter(|told| told.judge(&ledger)).count() > 0 {
         event("a gap in a stream");
     }
+    // Longer than a store is away.
+    sleep(plan.later.keep + Duration::from_secs(60)).await;
+    let ends = ledger.close(&later.counts().total());
     if batcher.snapshot().detached_rode > 0 {
         event("jobs for later ride along");
     }
@@ -397,7 +193,13 @@ async fn schedule(seed: u64) -> Outcome {
     outcome.records = ends.values().sum();
     outcome.ends = ends;
     outcome.deeds = oracle.deeds();
-    balance(&batcher, &observer.metrics, &oracle, &outcome, idempotent);
+    balance(
+        &batcher,
+        &observer.metrics,
+        &oracle,
+        &outcome,
+        plan.idempotent,
+    );
     outcome
 }
 

@@ -7,14 +7,14 @@ use axum::body::Body;
 use axum::http::response::Parts;
 use axum::http::{Method, Request, StatusCode};
 use bytes::Bytes;
-use microbatch::http::Caller;
 use microbatch::job::Handle;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
-use crate::callers::{Answers, body, draw_job, judge, read};
+use crate::callers::{Answers, body, draw_job, judge};
+use crate::door::Door;
 use crate::ledger::Ledger;
 use crate::upstream::Oracle;
 
@@ -34,6 +34,9 @@ pub const REPLIES: &[&str] = &[
     "store-unavailable",
 ];
 
+/// What they see too where the proxy is killed.
+pub const CUT_OFF: &str = "cut off";
+
 /// The streams there are.
 pub const STREAMS: &[&str] = &["a", "b"];
 
@@ -49,7 +52,7 @@ pub struct Habits {
 
 /// One of them: job after job.
 pub struct Sender {
-    pub caller: Caller,
+    pub door: Door,
     pub oracle: Oracle,
     pub ledger: Ledger,
     pub habits: Habits,
@@ -67,9 +70,9 @@ struct Posted {
 }
 
 impl Sender {
-    pub fn new(caller: Caller, oracle: Oracle, ledger: Ledger, habits: Habits, seed: u64) -> Self {
+    pub fn new(door: Door, oracle: Oracle, ledger: Ledger, habits: Habits, seed: u64) -> Self {
         Self {
-            caller,
+            door,
             oracle,
             ledger,
             habits,
@@ -132,23 +135,35 @@ impl Sender {
         }
     }
 
-    async fn post(&self, job: &Posted) -> (Parts, Bytes) {
-        let request = Request::post(&job.uri).header("host", "localhost");
-        let prefer = match job.wait {
-            true => "respond-async, wait=1",
-            false => "respond-async",
-        };
-        let mut request = request.header("prefer", prefer);
-        if let Some(key) = &job.key {
-            request = request.header("idempotency-key", key);
+    /// Whoever has a key asks until there is an answer: once is not known to be enough where
+    /// the process dies meanwhile.
+    async fn post(&mut self, job: &Posted) -> Option<(Parts, Bytes)> {
+        loop {
+            let request = Request::post(&job.uri).header("host", "localhost");
+            let prefer = match job.wait {
+                true => "respond-async, wait=1",
+                false => "respond-async",
+            };
+            let mut request = request.header("prefer", prefer);
+            if let Some(key) = &job.key {
+                request = request.header("idempotency-key", key);
+            }
+            let request = request.body(Body::from(body(&job.id, &job.secret)));
+            let front = self.door.any(&mut self.rng).await;
+            let answer = front.ask(request.unwrap()).await;
+            if answer.is_some() || job.key.is_none() {
+                return answer;
+            }
+            self.saw(CUT_OFF);
         }
-        let request = request.body(Body::from(body(&job.id, &job.secret)));
-        read(self.caller.serve(request.unwrap()).await.map(Body::new)).await
     }
 
     /// The record, if there is one.
     async fn hand_in(&mut self, job: &Posted) -> Option<Handle> {
-        let (head, body) = self.post(job).await;
+        let Some((head, body)) = self.post(job).await else {
+            self.saw(CUT_OFF);
+            return None;
+        };
         let Some(location) = head.headers.get("location") else {
             self.refused(&head, &body);
             return None;
@@ -174,6 +189,7 @@ impl Sender {
                 truth,
                 self.habits.idempotent,
             );
+            self.ledger.told(handle, head.status.as_u16(), body);
             self.saw(finished);
         } else {
             let document: Value = serde_json::from_slice(body).unwrap();
@@ -222,14 +238,20 @@ impl Sender {
         }
     }
 
-    async fn ask(&self, method: Method, handle: Handle) -> (Parts, Bytes) {
-        let request = Request::builder().method(method);
-        let request = request.uri(format!("/jobs/{handle}"));
-        let request = request
-            .header("host", "localhost")
-            .header("prefer", "wait=1");
-        let request = request.body(Body::empty()).unwrap();
-        read(self.caller.serve(request).await.map(Body::new)).await
+    async fn ask(&mut self, method: Method, handle: Handle) -> (Parts, Bytes) {
+        loop {
+            let request = Request::builder().method(method.clone());
+            let request = request.uri(format!("/jobs/{handle}"));
+            let request = request
+                .header("host", "localhost")
+                .header("prefer", "wait=1");
+            let request = request.body(Body::empty()).unwrap();
+            let front = self.door.any(&mut self.rng).await;
+            if let Some(answer) = front.ask(request).await {
+                return answer;
+            }
+            self.saw(CUT_OFF);
+        }
     }
 
     fn refused(&mut self, head: &Parts, body: &[u8]) {

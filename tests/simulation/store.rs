@@ -1,13 +1,13 @@
-//! The store in memory, whose commits the ledger is told; one that takes its time, and one
-//! that fails now and then.
+//! A store whose commits the ledger is told; one that takes its time, one that fails now and
+//! then, and one whose process may die before and after each commit.
 
-use std::sync::Mutex;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use microbatch::job::{Handle, State};
-use microbatch::later::Settings;
+use microbatch::job::{Handle, RouteName, State};
 use microbatch::later::answer::Answer;
-use microbatch::later::memory::Memory;
+use microbatch::later::backlog::{Backlog, Claim, Claimed, News, Waiting};
 use microbatch::later::record::{Millis, NewRecord, Record, StreamName};
 use microbatch::later::store::{
     Accepted, Expired, Look, Page, Pending, Position, Refused, Store, StoreError,
@@ -18,6 +18,7 @@ use rand::{RngExt, SeedableRng};
 use tokio::time::sleep;
 
 use crate::ledger::Ledger;
+use crate::life::Life;
 
 /// How a store is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,14 +33,19 @@ pub enum Mood {
 
 #[derive(Debug)]
 pub struct SimulatedStore {
-    memory: Memory,
+    /// What it has committed.
+    committed: Arc<dyn Store>,
     ledger: Ledger,
     mood: Mood,
+    life: Life,
     rng: Mutex<StdRng>,
+    /// Claimed and not told to be sent so far: there is nothing to be committed of that.
+    fresh: Mutex<BTreeSet<Handle>>,
 }
 
 /// How one step goes.
 struct Step {
+    life: Life,
     before: Duration,
     after: Duration,
     error: Option<StoreError>,
@@ -48,12 +54,15 @@ struct Step {
 impl Step {
     async fn begins(&self) -> Result<(), StoreError> {
         pause(self.before).await;
+        self.life.point().await;
         self.fails_with(StoreError::NotCommitted)
     }
 
     /// Once it is committed.
     async fn ends(&self) -> Result<(), StoreError> {
+        self.life.point().await;
         pause(self.after).await;
+        self.life.point().await;
         self.fails_with(StoreError::Unanswered)
     }
 
@@ -73,13 +82,24 @@ async fn pause(time: Duration) {
 }
 
 impl SimulatedStore {
-    pub fn new(settings: &Settings, ledger: Ledger, mood: Mood, seed: u64) -> Self {
+    pub fn new(
+        committed: Arc<dyn Store>,
+        ledger: Ledger,
+        (mood, life): (Mood, Life),
+        seed: u64,
+    ) -> Self {
         Self {
-            memory: Memory::new(settings),
+            committed,
             ledger,
             mood,
+            life,
             rng: Mutex::new(StdRng::seed_from_u64(seed)),
+            fresh: Mutex::default(),
         }
+    }
+
+    fn process(&self) -> u32 {
+        self.life.number()
     }
 
     fn step(&self) -> Step {
@@ -94,11 +114,20 @@ impl SimulatedStore {
             true => Some(StoreError::Unanswered),
             false => None,
         };
+        let life = self.life.clone();
         Step {
+            life,
             before,
             after,
             error,
         }
+    }
+
+    /// One of which it is always known whether it was committed.
+    fn sure_step(&self) -> Step {
+        let mut step = self.step();
+        step.error = step.error.map(|_| StoreError::NotCommitted);
+        step
     }
 }
 
@@ -110,7 +139,7 @@ impl Store for SimulatedStore {
             if let Err(error) = step.begins().await {
                 return all(error);
             }
-            let accepted = self.memory.accept(records.clone()).await;
+            let accepted = self.committed.accept(records.clone()).await;
             for (new, accepted) in records.iter().zip(&accepted) {
                 match accepted {
                     Ok(Accepted::New(_)) => self.ledger.made(new),
@@ -135,12 +164,22 @@ impl Store for SimulatedStore {
     fn sent(&self, handles: Vec<Handle>) -> Pending<'_, Result<Vec<Handle>, StoreError>> {
         let step = self.step();
         Box::pin(async move {
-            step.begins().await?;
-            let gone = self.memory.sent(handles.clone()).await?;
-            self.ledger.sent(&handles, &gone);
+            let is_claimed = {
+                let mut fresh = self.fresh.lock().unwrap();
+                let old = handles.iter().filter(|it| !fresh.remove(it)).count();
+                old == 0 && self.committed.backlog().is_some()
+            };
+            if !is_claimed {
+                step.begins().await?;
+            }
+            let gone = self.committed.sent(handles.clone()).await?;
+            let process = self.process();
+            self.ledger.sent(process, &handles, &gone);
             // Whoever is not told may send nothing.
-            step.ends().await?;
-            self.ledger.may_leave(&handles, &gone);
+            if !is_claimed {
+                step.ends().await?;
+            }
+            self.ledger.may_leave(process, &handles, &gone);
             Ok(gone)
         })
     }
@@ -149,8 +188,8 @@ impl Store for SimulatedStore {
         let step = self.step();
         Box::pin(async move {
             step.begins().await?;
-            self.memory.queued_again(handles.clone()).await?;
-            self.ledger.queued_again(&handles);
+            self.committed.queued_again(handles.clone()).await?;
+            self.ledger.queued_again(self.process(), &handles);
             step.ends().await
         })
     }
@@ -162,10 +201,10 @@ impl Store for SimulatedStore {
         let step = self.step();
         Box::pin(async move {
             step.begins().await?;
-            let streams = self.memory.finish(answers.clone()).await?;
+            let streams = self.committed.finish(answers.clone()).await?;
             for (handle, answer) in &answers {
                 let said = step.error.is_none();
-                self.ledger.answered(*handle, answer, said);
+                self.ledger.answered(self.process(), *handle, answer, said);
             }
             step.ends().await?;
             Ok(streams)
@@ -176,7 +215,7 @@ impl Store for SimulatedStore {
         let step = self.step();
         Box::pin(async move {
             step.begins().await?;
-            let record = self.memory.fetch(handle, look).await?;
+            let record = self.committed.fetch(handle, look).await?;
             match &record {
                 Some(record) => self.ledger.read(record, look),
                 None => self.ledger.missed(handle),
@@ -190,7 +229,7 @@ impl Store for SimulatedStore {
         let step = self.step();
         Box::pin(async move {
             step.begins().await?;
-            let deleted = self.memory.delete(handle).await?;
+            let deleted = self.committed.delete(handle).await?;
             if let Some(state) = deleted {
                 self.ledger.deleted(handle, state);
             }
@@ -203,8 +242,8 @@ impl Store for SimulatedStore {
         let step = self.step();
         Box::pin(async move {
             step.begins().await?;
-            let expired = self.memory.expire(now).await?;
-            self.ledger.expired(&self.memory.counts().total());
+            let expired = self.committed.expire(now).await?;
+            self.ledger.expired(&self.committed.counts().total());
             step.ends().await?;
             Ok(expired)
         })
@@ -219,7 +258,7 @@ impl Store for SimulatedStore {
         let (step, stream) = (self.step(), stream.clone());
         Box::pin(async move {
             step.begins().await?;
-            let page = self.memory.read_stream(&stream, after, limit).await?;
+            let page = self.committed.read_stream(&stream, after, limit).await?;
             for (_, handle) in &page.answers {
                 self.ledger.found(*handle);
             }
@@ -229,8 +268,59 @@ impl Store for SimulatedStore {
     }
 
     fn counts(&self) -> CountsByRoute {
-        let counts = self.memory.counts();
+        let counts = self.committed.counts();
         Ledger::balance(&counts.total());
         counts
+    }
+
+    fn backlog(&self) -> Option<&dyn Backlog> {
+        self.committed.backlog().map(|_| self as &dyn Backlog)
+    }
+}
+
+impl SimulatedStore {
+    fn inner(&self) -> &dyn Backlog {
+        self.committed
+            .backlog()
+            .expect("it is asked where there is one")
+    }
+}
+
+impl Backlog for SimulatedStore {
+    fn claim(&self, claim: Claim) -> Pending<'_, Result<Vec<Claimed>, StoreError>> {
+        // What nobody knows to be claimed would be so until the process ends.
+        let step = self.sure_step();
+        Box::pin(async move {
+            step.begins().await?;
+            let which = claim.which;
+            let claimed = self.inner().claim(claim).await?;
+            self.ledger.claimed(self.process(), &claimed, which);
+            step.ends().await?;
+            let handles = claimed.iter().map(|it| it.handle);
+            self.fresh.lock().unwrap().extend(handles);
+            Ok(claimed)
+        })
+    }
+
+    fn release(&self, handles: Vec<Handle>) -> Pending<'_, Result<(), StoreError>> {
+        let step = self.step();
+        Box::pin(async move {
+            step.begins().await?;
+            self.inner().release(handles.clone()).await?;
+            self.ledger.released(self.process(), &handles);
+            step.ends().await
+        })
+    }
+
+    fn waiting(&self, route: &RouteName) -> Waiting {
+        self.inner().waiting(route)
+    }
+
+    fn routes(&self) -> Vec<RouteName> {
+        self.inner().routes()
+    }
+
+    fn news(&self) -> Pending<'_, News> {
+        self.inner().news()
     }
 }

@@ -15,6 +15,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep};
 
+use crate::life::Life;
+
 /// What an upstream can do to a batch.
 pub const DEEDS: &[&str] = &[
     "answers all",
@@ -43,6 +45,9 @@ pub const DEEDS: &[&str] = &[
     "is abandoned",
 ];
 
+/// What it does too where the proxy is killed.
+pub const OUTLIVES: &str = "outlives the proxy";
+
 /// What one job's secret has been through.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Fate {
@@ -52,8 +57,12 @@ pub struct Fate {
     pub done: u32,
     /// Its caller was told that the upstream has not seen it.
     pub called_unseen: bool,
-    /// It is for later, and nothing of it may leave: its record is not told to be sent.
+    /// It may have been what ended a process, and has not left since.
+    pub alone: bool,
+    /// It is for later, and nothing of it may leave but from processes that have told its
+    /// record to be sent: a bit for each.
     pub held: bool,
+    leaves_from: u64,
 }
 
 /// What the panics say that are asked for.
@@ -84,9 +93,6 @@ struct State {
     in_flight: usize,
     /// Since when it has nothing to do.
     idle_since: Instant,
-    last_left: Option<Instant>,
-    /// The connections that the proxy keeps.
-    kept: Vec<Connection>,
     /// A job that no batch with it in survives, where batches are bisected.
     poison: u64,
 }
@@ -110,9 +116,18 @@ struct Said {
     ids: Vec<String>,
 }
 
+/// What it has to do with one process.
+#[derive(Default)]
+struct Dealings {
+    in_flight: usize,
+    last_left: Option<Instant>,
+    /// The connections that the process keeps.
+    kept: Vec<Connection>,
+}
+
 /// A connection with a call on it.
 struct Line {
-    oracle: Oracle,
+    dealings: Arc<Mutex<Dealings>>,
     connection: Mutex<Connection>,
 }
 
@@ -131,13 +146,15 @@ impl Origin for Line {
         let connection = self.connection.into_inner().unwrap();
         if matches!(how, Ended::Whole | Ended::Refused) {
             assert!(!connection.is_shifted, "kept after another call's answer");
-            self.oracle.with(|it| it.kept.push(connection));
+            self.dealings.lock().unwrap().kept.push(connection);
         }
     }
 }
 
 pub struct SimulatedUpstream {
     oracle: Oracle,
+    life: Life,
+    dealings: Arc<Mutex<Dealings>>,
     circuit: Arc<Circuit>,
     bounds: Bounds,
     /// How long it is down, from when on.
@@ -159,8 +176,6 @@ impl Oracle {
             deeds: BTreeMap::new(),
             in_flight: 0,
             idle_since: Instant::now(),
-            last_left: None,
-            kept: Vec::new(),
             poison,
         })))
     }
@@ -174,9 +189,23 @@ impl Oracle {
         self.with(|it| it.fates.entry(secret.to_owned()).or_default().called_unseen = true);
     }
 
-    /// Nothing of this job may leave, or it may.
-    pub fn hold(&self, secret: &str, held: bool) {
-        self.with(|it| it.fates.entry(secret.to_owned()).or_default().held = held);
+    /// Nothing of this job may leave by itself.
+    pub fn hold(&self, secret: &str) {
+        self.with(|it| it.fates.entry(secret.to_owned()).or_default().held = true);
+    }
+
+    /// It may leave from this process, or not.
+    pub fn lets(&self, secret: &str, process: u32, leave: bool) {
+        self.with(|it| {
+            let fate = it.fates.entry(secret.to_owned()).or_default();
+            fate.leaves_from &= !(1 << process);
+            fate.leaves_from |= u64::from(leave) << process;
+        });
+    }
+
+    /// The next batch that it is in has no other.
+    pub fn sends_alone(&self, secret: &str, alone: bool) {
+        self.with(|it| it.fates.entry(secret.to_owned()).or_default().alone = alone);
     }
 
     /// Since when no call has been open, if none is.
@@ -201,11 +230,17 @@ impl Oracle {
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn saw(&self, jobs: &[Job]) {
+    fn saw(&self, jobs: &[Job], process: u32) {
         self.with(|it| {
             for job in jobs {
                 let fate = it.fates.entry(job.secret.clone()).or_default();
-                assert!(!fate.held, "it has left though it is not told to be sent");
+                let lets = !fate.held || fate.leaves_from & (1 << process) != 0;
+                assert!(
+                    lets,
+                    "it has left though it is not told to be sent: {fate:?}"
+                );
+                assert!(!fate.alone || jobs.len() == 1, "with others: {fate:?}");
+                fate.alone = false;
                 fate.seen = true;
             }
         });
@@ -231,23 +266,40 @@ struct Job {
 /// A call in the count of open ones, which says so if it is cut off.
 struct Open {
     oracle: Oracle,
+    life: Life,
+    dealings: Arc<Mutex<Dealings>>,
+    /// What was sent.
+    jobs: Vec<Job>,
     ended: bool,
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.oracle.with(|it| {
+        self.dealings.lock().unwrap().in_flight -= 1;
+        let died = !self.ended && self.life.is_over();
+        let done = self.oracle.with(|it| {
             it.in_flight -= 1;
             it.idle_since = Instant::now();
             if !self.ended {
-                *it.deeds.entry("is abandoned").or_default() += 1;
+                let how = if died { OUTLIVES } else { "is abandoned" };
+                *it.deeds.entry(how).or_default() += 1;
             }
+            it.rng.random_range(0..=self.jobs.len())
         });
+        if died {
+            // It goes on with what it has.
+            self.oracle.did(self.jobs.iter().take(done));
+        }
     }
 }
 
 impl SimulatedUpstream {
-    pub fn new(oracle: Oracle, circuit: Arc<Circuit>, bounds: Bounds, badness: f64) -> Self {
+    pub fn new(
+        (oracle, life): (Oracle, Life),
+        circuit: Arc<Circuit>,
+        bounds: Bounds,
+        badness: f64,
+    ) -> Self {
         let down = oracle.with(|it| {
             it.rng.random_bool(0.5).then(|| {
                 let from = Duration::from_millis(it.rng.random_range(0..300));
@@ -257,6 +309,8 @@ impl SimulatedUpstream {
         });
         Self {
             oracle,
+            life,
+            dealings: Arc::default(),
             circuit,
             bounds,
             down,
@@ -289,16 +343,19 @@ impl SimulatedUpstream {
 
     fn open(&self) -> Open {
         let now = Instant::now();
-        self.oracle.with(|it| {
-            it.in_flight += 1;
-            assert!(it.in_flight <= self.bounds.max_in_flight, "slots");
-            if let Some(last) = it.last_left.filter(|_| self.bounds.at_once) {
-                assert!(now - last >= self.bounds.min_interval, "{:?}", now - last);
-            }
-            it.last_left = Some(now);
-        });
+        self.oracle.with(|it| it.in_flight += 1);
+        let mut dealings = self.dealings.lock().unwrap();
+        dealings.in_flight += 1;
+        assert!(dealings.in_flight <= self.bounds.max_in_flight, "slots");
+        if let Some(last) = dealings.last_left.filter(|_| self.bounds.at_once) {
+            assert!(now - last >= self.bounds.min_interval, "{:?}", now - last);
+        }
+        dealings.last_left = Some(now);
         Open {
             oracle: self.oracle.clone(),
+            life: self.life.clone(),
+            dealings: Arc::clone(&self.dealings),
+            jobs: Vec::new(),
             ended: false,
         }
     }
@@ -339,6 +396,16 @@ fn element(job: &Job) -> String {
 
 impl Call for SimulatedUpstream {
     async fn post(&self, batch: Outgoing<'_>) -> Result<Response, CallError> {
+        tokio::select! {
+            biased;
+            () = self.life.over() => std::future::pending().await,
+            answer = self.call(batch) => answer,
+        }
+    }
+}
+
+impl SimulatedUpstream {
+    async fn call(&self, batch: Outgoing<'_>) -> Result<Response, CallError> {
         let dispatch = batch.dispatch;
         let open = self.circuit.state() == "open";
         assert!(!open || !self.bounds.at_once, "sent all the same");
@@ -364,12 +431,16 @@ impl Call for SimulatedUpstream {
             }
             _ => {}
         }
+        self.life.point().await;
         if !dispatch.set() {
             open.ended = true;
             return Err(CallError::Unreachable("simulated".to_owned()));
         }
-        self.oracle.saw(&jobs);
+        self.oracle.saw(&jobs, self.life.number());
+        open.jobs.clone_from(&jobs);
+        self.life.point().await;
         pause(40).await;
+        self.life.point().await;
         assert!(deed != "makes the proxy panic", "{SIMULATED_PANIC}");
         let half = || {
             let n = self.oracle.with(|it| it.rng.random_range(0..=jobs.len()));
@@ -403,7 +474,7 @@ impl SimulatedUpstream {
         batch_id: &HeaderValue,
         deadline: Instant,
     ) -> Result<Response, CallError> {
-        let mut connection = self.oracle.with(|it| it.kept.pop()).unwrap_or_default();
+        let mut connection = self.dealings.lock().unwrap().kept.pop().unwrap_or_default();
         assert!(!connection.is_shifted, "used after another call's answer");
         let mut said = self.say(deed, jobs);
         if self.oracle.with(|it| it.rng.random_bool(0.5)) {
@@ -438,7 +509,7 @@ impl SimulatedUpstream {
             });
         }
         let line = Line {
-            oracle: self.oracle.clone(),
+            dealings: Arc::clone(&self.dealings),
             connection: Mutex::new(connection),
         };
         let mut response = http::Response::builder().status(heard.status);

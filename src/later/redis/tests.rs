@@ -6,7 +6,8 @@ mod opening_tests;
 mod replicas_tests;
 mod server;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,7 +25,7 @@ use crate::later::clock;
 use crate::later::record::{Idempotency, IdempotencyKey, NewRecord, StreamName};
 use crate::later::settings::Settings;
 use crate::later::store::{Accepted, Store};
-use crate::later::suite_tests::{Under, every_store};
+use crate::later::suite_tests::{Under, every_lasting_store};
 
 /// Longer than any of these tests takes.
 const LONG: Duration = Duration::from_secs(120);
@@ -116,8 +117,40 @@ async fn status(store: &Redis, handle: Handle) -> Option<u16> {
     Some(answer.status().as_u16())
 }
 
-/// One process, whose time is the test's.
+/// One process after another, whose time is the test's.
 struct InRedis;
+
+/// How each store was opened, by the name of its process.
+static OPENED: LazyLock<Mutex<HashMap<String, Options>>> = LazyLock::new(Mutex::default);
+
+/// Opens one elsewhere than in the test, whose clock stands still, and which may block.
+async fn open(options: Options, settings: &Settings) -> Redis {
+    let (opened, settings) = (options.clone(), *settings);
+    let opening = RUNTIME.spawn(async move {
+        let opening = Redis::connect_by(Time::CALLERS, opened, &settings);
+        opening.await.unwrap()
+    });
+    let store = opening.await.unwrap();
+    let mut all = OPENED.lock().unwrap();
+    all.insert(store.core.me.clone(), options);
+    store
+}
+
+/// Ends all leases.
+async fn lapse(options: &Options) {
+    const ALL: &str = "for _, key in ipairs(redis.call('KEYS', ARGV[1])) do
+        for _, it in ipairs(redis.call('ZRANGEBYSCORE', key, 1, '+inf')) do
+            redis.call('ZADD', key, 1, it) end end";
+    let (url, keys) = (options.url.clone(), format!("{{{}}}:l:*", options.prefix));
+    let lapsing = RUNTIME.spawn(async move {
+        let client = redis::Client::open(url).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let mut all = redis::cmd("EVAL");
+        all.arg(ALL).arg(0).arg(keys);
+        all.query_async::<()>(&mut connection).await.unwrap();
+    });
+    lapsing.await.unwrap();
+}
 
 impl Under for InRedis {
     type Store = Redis;
@@ -127,13 +160,25 @@ impl Under for InRedis {
     }
 
     async fn make(settings: &Settings) -> Redis {
-        let (options, settings) = (options(&shared().url), *settings);
-        // Elsewhere than the test, whose clock stands still, and which may block.
-        let connecting = RUNTIME.spawn(async move {
-            let connecting = Redis::connect_by(Time::CALLERS, options, &settings);
-            connecting.await.unwrap()
-        });
-        connecting.await.unwrap()
+        open(options(&shared().url), settings).await
+    }
+
+    /// Its leases run out, and the next process sees that.
+    async fn reopen(store: Redis, settings: &Settings) -> Redis {
+        let options = OPENED.lock().unwrap().remove(&store.core.me).unwrap();
+        drop(store);
+        lapse(&options).await;
+        let store = open(options, settings).await;
+        for route in store.routes() {
+            let claim = Claim {
+                route,
+                max_items: 1,
+                max_bytes: 1,
+                which: Which::Overdue { now: 0 },
+            };
+            assert_eq!(store.claim(claim).await, Ok(Vec::new()));
+        }
+        store
     }
 
     async fn pass(time: Duration) {
@@ -141,4 +186,4 @@ impl Under for InRedis {
     }
 }
 
-every_store!(InRedis);
+every_lasting_store!(InRedis);
