@@ -157,7 +157,7 @@ fn route(name: &str) -> RouteName {
 }
 
 /// The same, to another route.
-fn to(name: &str, record: NewRecord) -> NewRecord {
+pub(super) fn to(name: &str, record: NewRecord) -> NewRecord {
     let route = route(name);
     NewRecord { route, ..record }
 }
