@@ -41,6 +41,7 @@ mod writing;
 use std::future::ready;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, oneshot};
@@ -65,13 +66,15 @@ use crate::observe::CountsByRoute;
 
 pub use self::error::OpenError;
 
-/// Records in a file. Dropped, it ends once everything is committed that was asked for.
+/// Records in a file. Dropped, it ends once everything is committed that was asked for;
+/// after it was [closed](Store::close) it is not waited for any longer.
 #[derive(Debug)]
 pub struct Sqlite {
     /// `None` once it ends.
     commands: Option<mpsc::Sender<Command>>,
     published: Arc<Published>,
     thread: Option<JoinHandle<()>>,
+    is_closed: AtomicBool,
 }
 
 impl Sqlite {
@@ -116,6 +119,7 @@ impl Sqlite {
             commands: Some(commands),
             published,
             thread: Some(thread),
+            is_closed: AtomicBool::new(false),
         })
     }
 
@@ -150,7 +154,9 @@ fn read(path: &Path, settings: &Settings, syncing: Syncing) -> Result<(Journal, 
 impl Drop for Sqlite {
     fn drop(&mut self) {
         drop(self.commands.take());
-        if let Some(thread) = self.thread.take() {
+        if let Some(thread) = self.thread.take()
+            && !*self.is_closed.get_mut()
+        {
             let _panicked = thread.join();
         }
     }
@@ -215,6 +221,15 @@ impl Store for Sqlite {
 
     fn counts(&self) -> CountsByRoute {
         self.published.counts(clock::now())
+    }
+
+    fn close(&self) -> Pending<'_, ()> {
+        self.is_closed.store(true, Ordering::Relaxed);
+        let closed = self.ask(Command::Close);
+        Box::pin(async move {
+            // What is left of it a process after this one finds in its log.
+            let _closed = closed.await;
+        })
     }
 
     fn backlog(&self) -> Option<&dyn Backlog> {

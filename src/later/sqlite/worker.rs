@@ -33,6 +33,8 @@ pub(super) struct Worker {
     /// work alone do.
     is_careful: bool,
     failures: LogThrottle,
+    /// Who is told that the file is closed, once it is to be.
+    closes: Option<Reply<()>>,
 }
 
 impl Worker {
@@ -42,10 +44,12 @@ impl Worker {
             published,
             is_careful: false,
             failures: LogThrottle::default(),
+            closes: None,
         }
     }
 
-    /// Runs until nobody can ask any more and everything is done that was asked for.
+    /// Runs until it is told to close the file, or nobody can ask any more, and everything
+    /// is done that was asked for.
     pub fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let (mut taken, mut told) = (Vec::new(), Vec::new());
         loop {
@@ -56,9 +60,15 @@ impl Worker {
             told.extend(taken.drain(..).map(|it| self.apply(it)));
             let committed = self.commit();
             told.drain(..).for_each(|tell| tell(committed));
+            if self.closes.is_some() {
+                break;
+            }
         }
         if let Err(error) = self.journal.close() {
             warn!(%error, "the file of jobs for later was not closed in order");
+        }
+        if let Some(reply) = self.closes {
+            let _departed = reply.send(Ok(()));
         }
     }
 
@@ -124,6 +134,10 @@ impl Worker {
             Command::ReadStream(stream, after, limit, reply) => {
                 let page = records.read_stream(&stream, after, limit);
                 when_committed(reply, Ok(page))
+            }
+            Command::Close(reply) => {
+                self.closes = Some(reply);
+                Box::new(|_| ())
             }
             #[cfg(test)]
             Command::Limit(pages, reply) => {

@@ -43,6 +43,19 @@ async fn a_file_is_one_process_s_alone() {
     assert_eq!(store.counts().total().accepted, 1);
 }
 
+#[tokio::test]
+async fn a_closed_file_is_the_next_process_s() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("jobs.db");
+    let store = open(&path, &SETTINGS).unwrap();
+    assert!(store.accept(vec![new(1, 0)]).await[0].is_ok());
+    store.close().await;
+    let next = open(&path, &SETTINGS).unwrap();
+    assert_eq!(next.counts().total().accepted, 1);
+    assert!(store.accept(vec![new(2, 0)]).await[0].is_err());
+    store.close().await;
+}
+
 #[test]
 fn a_file_that_can_t_be_had_is_refused_with_its_reason() {
     let directory = tempfile::tempdir().unwrap();
