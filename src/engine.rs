@@ -47,6 +47,8 @@ mod frame;
 mod gone;
 mod history;
 mod journal;
+#[cfg(test)]
+mod lasting_tests;
 mod learning;
 pub mod meaning;
 pub mod outcome;

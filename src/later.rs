@@ -314,12 +314,6 @@ impl Later {
         Listener::new(store, watch, (stream, after), inner.settings.keep, ended)
     }
 
-    /// Whether [`sent`](Self::sent) is done when it is first polled, so that nobody waits
-    /// for it.
-    pub fn commits_at_once(&self) -> bool {
-        self.0.store.commits_at_once()
-    }
-
     /// These are about to be sent. Those of them that are not to be, since their records
     /// are gone. To be awaited before the first byte leaves.
     ///

@@ -1,7 +1,7 @@
 -- The load, for wrk: jobs with ids of their own, made before the clock starts.
 -- Arguments: the bytes of a job's body, how many different jobs, the path, the
 -- longest pause of a caller between two jobs in milliseconds, the job with #n for its
--- number and #x for its bytes.
+-- number and #x for its bytes, and what is preferred, or nothing.
 
 local jobs = {}
 local last = 0
@@ -15,6 +15,7 @@ end
 function init(args)
    local bytes, count, path = tonumber(args[1]), tonumber(args[2]), args[3]
    local headers = { ["Content-Type"] = "application/json" }
+   if args[6] then headers["Prefer"] = args[6] end
    local body = string.rep("x", bytes)
    for i = 1, count do
       local job = args[5]:gsub("#n", i):gsub("#x", body)
@@ -26,7 +27,9 @@ function init(args)
       -- How long each job was queued, in tenths of a millisecond.
       waits = {}
       response = function(_, headers)
-         local wait = headers["server-timing"]:match("queue;dur=([%d.]+)")
+         local timing = headers["server-timing"]
+         local wait = timing and timing:match("queue;dur=([%d.]+)")
+         if not wait then return end
          local tenths = math.floor(tonumber(wait) * 10)
          waits[tenths] = (waits[tenths] or 0) + 1
       end

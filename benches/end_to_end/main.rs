@@ -23,6 +23,12 @@
 //! ```
 //!
 //! measures routes of these shapes beside nginx: see [`shapes`].
+//!
+//! ```sh
+//! cargo bench --bench end_to_end -- --store sqlite --store redis
+//! ```
+//!
+//! measures stores that last: see [`stores`]. It takes strace and redis-server too.
 
 mod callers;
 mod contender;
@@ -36,6 +42,7 @@ mod process;
 mod servers;
 mod service;
 mod shapes;
+mod stores;
 mod wrk;
 
 use std::path::PathBuf;
@@ -70,6 +77,9 @@ struct Options {
     /// Measures a route of this shape beside nginx, and nothing else; any number of times.
     #[arg(long, value_name = "NAME")]
     shape: Vec<service::Service>,
+    /// Measures answers fetched later in this store, and nothing else; any number of times.
+    #[arg(long, value_name = "STORE")]
+    store: Vec<stores::Store>,
     /// Said by cargo.
     #[arg(long, hide = true)]
     bench: bool,
@@ -89,6 +99,14 @@ fn main() -> Result<()> {
     callers::allow_many_files()?;
     if options.later {
         return later::measure(options.backlog, options.seconds);
+    }
+    if !options.store.is_empty() {
+        return stores::measure(
+            &options.store,
+            options.backlog,
+            options.rounds,
+            options.seconds,
+        );
     }
     if !options.shape.is_empty() {
         return shapes::measure(&options.shape, options.rounds, options.seconds);

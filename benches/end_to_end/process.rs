@@ -94,6 +94,22 @@ impl Server {
         Self::of_the_product(command, &in_front_of(upstream, flags))
     }
 
+    /// The same, and how often it calls the system for each of these is written to a file
+    /// when it ends. It is the child itself.
+    pub fn traced_proxy(
+        upstream: &str,
+        flags: &str,
+        settings: &[(&str, &str)],
+        calls: &str,
+        out: &Path,
+    ) -> Result<Self> {
+        let mut command = Command::new("strace");
+        command.args(["-D", "-f", "--seccomp-bpf", "-c", "-e", calls, "-o"]);
+        command.arg(out).arg(PRODUCT);
+        command.envs(settings.iter().copied());
+        Self::of_the_product(command, &in_front_of(upstream, flags))
+    }
+
     /// The product's sample upstream, which can be slow.
     pub fn sample(flags: &str) -> Result<Self> {
         Self::of_the_product(product(), &format!("upstream {flags}"))
@@ -213,6 +229,13 @@ impl Server {
         let mut text = String::new();
         stream.read_to_string(&mut text)?;
         Ok(text)
+    }
+
+    /// Ends it at once.
+    pub fn kill(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
     }
 
     /// Its own process, and those that it has started.

@@ -18,6 +18,8 @@ pub struct Load {
     pub call: &'static str,
     /// The longest pause of a caller between two jobs, in milliseconds.
     pub pause: u32,
+    /// What each call prefers (RFC 7240), or nothing.
+    pub prefer: &'static str,
 }
 
 impl Load {
@@ -29,6 +31,7 @@ impl Load {
             path: "/jobs",
             call: r##"{"id":"#n","body":"#x"}"##,
             pause: 0,
+            prefer: "",
         }
     }
 }
@@ -70,6 +73,7 @@ pub fn drive(address: &str, load: Load) -> Result<Run> {
         .arg(format!("http://{address}"))
         .args(["--", &load.bytes.to_string(), &jobs.to_string(), load.path])
         .args([&load.pause.to_string(), load.call])
+        .args((!load.prefer.is_empty()).then_some(load.prefer))
         .output()
         .context("wrk can't be run; Debian has it in the package wrk")?;
     let text = String::from_utf8_lossy(&output.stdout);

@@ -13,12 +13,17 @@ use tokio::runtime::Builder;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Phase;
-use super::records_tests::Queue;
+use super::records_tests::{Claiming, Queue};
 use super::tests::{PANICS, Proxy, SECOND, Setup, Step};
 use crate::batcher::Settings;
 use crate::job::{Handle, Job, RouteName, State};
+use crate::later::backlog::Claimed;
 use crate::later::faulty_tests::{Fault, Faulty};
-use crate::later::{self, HandIn, Lane, Later, Look, Withdraw};
+use crate::later::kept::Kept;
+use crate::later::store::Pending;
+use crate::later::{
+    self, BatchSize, ClaimingLane, HandIn, Lane, Later, Leaves, Look, NotSent, Wanted, Withdraw,
+};
 use crate::observe::{Bounds, Observer, StoreStep};
 
 const RECORDS: later::Settings = later::Settings {
@@ -45,6 +50,9 @@ struct Way {
     max_size: usize,
     slots: usize,
     failures: u32,
+    idempotent: bool,
+    /// Whether its store lasts, so that jobs are claimed from it.
+    lasts: bool,
     script: Vec<Step>,
     acts: Vec<Act>,
     /// How long the end waits for what is under way.
@@ -73,12 +81,15 @@ fn ways() -> impl Strategy<Value = Way> {
         1 => (at, fault).prop_map(|(at, fault)| Act::Fault(at, fault)),
     ];
     let numbers = (1..4_usize, 1..3_usize, 0..3_u32, 0..2000_u64);
+    let numbers = (numbers, any::<(bool, bool)>());
     (numbers, vec(step, 0..12), vec(act, 1..40)).prop_map(|(numbers, script, acts)| {
-        let (max_size, slots, failures, patience) = numbers;
+        let ((max_size, slots, failures, patience), (idempotent, lasts)) = numbers;
         Way {
             max_size,
             slots,
             failures,
+            idempotent,
+            lasts,
             script,
             acts,
             patience,
@@ -87,6 +98,7 @@ fn ways() -> impl Strategy<Value = Way> {
 }
 
 /// The batcher's lane, that knows what it was given, and what of it was withdrawn.
+#[derive(Clone)]
 struct Known {
     queue: Queue,
     withdrawn: Arc<Mutex<BTreeMap<Handle, bool>>>,
@@ -103,18 +115,67 @@ struct Place {
 impl Lane for Known {
     fn submit(&self, route: &RouteName, job: Job, deadline: Instant) -> Box<dyn Withdraw> {
         let handle = job.handle().unwrap();
-        let id: serde_json::Value = serde_json::from_slice(job.raw()).unwrap();
+        self.place(handle, job.raw(), || {
+            self.queue.submit(route, job.clone(), deadline)
+        })
+    }
+
+    fn claiming(&self) -> Vec<Arc<dyn ClaimingLane>> {
+        let claiming = Claiming(self.queue.clone(), RouteName::jobs());
+        vec![Arc::new(KnownClaiming(self.clone(), claiming))]
+    }
+}
+
+impl Known {
+    fn place(
+        &self,
+        handle: Handle,
+        body: &[u8],
+        queue: impl FnOnce() -> Box<dyn Withdraw>,
+    ) -> Box<dyn Withdraw> {
+        let id: serde_json::Value = serde_json::from_slice(body).unwrap();
         let id = id["id"].as_str().unwrap().to_owned();
         self.handles.lock().unwrap().insert(id, handle);
         let withdrawn = Arc::clone(&self.withdrawn);
         let before = withdrawn.lock().unwrap().insert(handle, false);
         assert_eq!(before, None, "queued twice");
-        let queued = self.queue.submit(route, job, deadline);
         Box::new(Place {
-            queued,
+            queued: queue(),
             handle,
             withdrawn,
         })
+    }
+}
+
+/// The same where jobs are claimed.
+struct KnownClaiming(Known, Claiming);
+
+impl ClaimingLane for KnownClaiming {
+    fn route(&self) -> &RouteName {
+        self.1.route()
+    }
+
+    fn batch(&self) -> BatchSize {
+        self.1.batch()
+    }
+
+    fn is_idempotent(&self) -> bool {
+        false
+    }
+
+    fn wanted(&self, ready: bool) -> Pending<'_, Wanted> {
+        self.1.wanted(ready)
+    }
+
+    fn take(&self, claimed: Claimed, leaves: Leaves) -> Box<dyn Withdraw> {
+        let body = Kept::from_bytes(&claimed.job).unwrap().body;
+        self.0.place(claimed.handle, &body, || {
+            self.1.take(claimed.clone(), leaves)
+        })
+    }
+
+    fn fail(&self, claimed: Claimed, why: NotSent) {
+        self.1.fail(claimed, why);
     }
 }
 
@@ -122,6 +183,10 @@ impl Withdraw for Place {
     fn withdraw(&self) {
         self.withdrawn.lock().unwrap().insert(self.handle, true);
         self.queued.withdraw();
+    }
+
+    fn take_back(&self) -> bool {
+        self.queued.take_back()
     }
 }
 
@@ -144,7 +209,10 @@ impl World {
             max_size: 1,
             max_bytes: 1,
         }));
-        let store = Arc::new(Faulty::new(&RECORDS));
+        let store = Arc::new(match way.lasts {
+            true => Faulty::lasting(&RECORDS),
+            false => Faulty::new(&RECORDS),
+        });
         let later = Later::new(store.clone(), RECORDS, [observer]);
         let kept = Arc::clone(&store);
         // Each that is sent is told to be sent, by an id that its handle is known by.
@@ -152,12 +220,13 @@ impl World {
         let known = Arc::clone(&handles);
         let unmarked: Arc<Mutex<Vec<String>>> = Arc::default();
         let noted = Arc::clone(&unmarked);
+        let idempotent = way.idempotent;
         let on_call = move |array: &str| {
             let array: Vec<serde_json::Value> = serde_json::from_str(array).unwrap();
             for job in array {
                 if let Some(&handle) = known.lock().unwrap().get(job["id"].as_str().unwrap()) {
                     let state = kept.state(handle);
-                    if !matches!(state, None | Some(State::Sent)) {
+                    if !idempotent && !matches!(state, None | Some(State::Sent)) {
                         noted.lock().unwrap().push(format!("{state:?}: {job}"));
                     }
                 }
@@ -173,6 +242,7 @@ impl World {
                 ..Settings::default()
             },
             split_on: vec![413, 500],
+            idempotent,
             failures: way.failures,
             open_for: Duration::from_millis(50),
             later: Some(later.clone()),
@@ -230,6 +300,8 @@ impl World {
 
     async fn end(&self, patience: u64) {
         self.later.close();
+        let queued = timeout(60 * SECOND, self.later.all_queued()).await;
+        queued.expect("no job is left on its way");
         self.proxy.phase.send_replace(Phase::Draining);
         self.proxy.batcher.close();
         let patience = Duration::from_millis(patience);
@@ -252,7 +324,11 @@ impl World {
     async fn check(&self) {
         let counts = self.later.counts().total();
         assert_eq!(counts.accepted, self.made.len() as u64);
-        assert_eq!(counts.present[..2], [0, 0], "unfinished: {counts:?}");
+        // What was not sent waits in a store that lasts, for the next process.
+        let lasts = self.later.lasts();
+        let left = counts.present[State::Queued as usize];
+        assert!(left == 0 || lasts, "unfinished: {counts:?}");
+        assert_eq!(counts.present[State::Sent as usize], 0, "{counts:?}");
         assert_eq!(
             counts.deleted.iter().sum::<u64>(),
             self.deleted.len() as u64
@@ -260,14 +336,17 @@ impl World {
         let finished: u64 = counts.finished.iter().map(|it| it.1).sum();
         let unfinished =
             counts.deleted[State::Queued as usize] + counts.deleted[State::Sent as usize];
-        assert_eq!(counts.accepted, finished + unfinished);
+        assert_eq!(counts.accepted, finished + unfinished + left);
+        let (mut without, lane) = (0, self.proxy.batcher.snapshot());
+        assert_eq!((lane.detached_queued, lane.in_flight), (0, 0));
         for (id, handle) in self.made.iter().enumerate() {
             let record = self.later.fetch(*handle, Look::ForAnswer).await;
             match self.deleted.contains_key(&id) {
                 true => assert!(record.is_err()),
-                false => assert!(record.unwrap().answer.is_some(), "{id} has no answer"),
+                false => without += u64::from(record.unwrap().answer.is_none()),
             }
         }
+        assert_eq!(without, left);
         // Nothing that was deleted was sent after that.
         for (id, calls) in &self.deleted {
             let after = &self.proxy.script.calls()[*calls..];

@@ -116,6 +116,8 @@ pub(super) struct Rules {
     pub interval: Duration,
     /// Whom the engine tells of jobs for later.
     pub later: Option<Later>,
+    /// Whether the upstream may be called twice.
+    pub idempotent: bool,
 }
 
 impl Default for Rules {
@@ -125,16 +127,25 @@ impl Default for Rules {
             max_wait: FAR,
             slots: 1,
             max_attempts: 2,
-            split_on: vec![],
+            split_on: Vec::new(),
             budget: u32::MAX,
             failures: 0,
             interval: Duration::ZERO,
             later: None,
+            idempotent: true,
         }
     }
 }
 
 impl Rules {
+    /// Of an upstream that is not to be called twice.
+    pub fn careful() -> Self {
+        Self {
+            idempotent: false,
+            ..Self::default()
+        }
+    }
+
     /// Everything may be sent twice; the first pause is a second at most, and any
     /// four.
     pub fn start(self) -> Proxy {
@@ -146,7 +157,7 @@ impl Rules {
             ..Settings::default()
         };
         let policy = Policy {
-            idempotent: true,
+            idempotent: self.idempotent,
             split_on: self.split_on,
             max_attempts: self.max_attempts,
             backoff: Backoff {

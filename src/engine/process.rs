@@ -80,7 +80,7 @@ impl<C: Call> Engine<C> {
     /// The same engine, for batches with jobs whose answers are fetched later.
     #[must_use]
     pub fn with_later(mut self, later: Later) -> Self {
-        self.records = Records::of(later);
+        self.records = Records::of(later, self.policy.idempotent);
         self
     }
 
@@ -145,17 +145,24 @@ impl<C: Call> Engine<C> {
                 run.batch.was_not_sent();
                 return Ok(self.split_unsent(run));
             }
-            let open = match self.circuit.enter(Instant::now()) {
-                Ok(permit) => return self.attempts(run, permit).await,
+            let open = match self.circuit.admit(Instant::now()) {
+                Ok(()) => match self.attempts(run).await? {
+                    Some(then) => return Ok(then),
+                    None => continue,
+                },
                 Err(open) => open,
             };
             run.batch.was_not_sent();
-            self.put_back_until_probe(run);
+            self.put_back_until_probe(run).await?;
             if run.batch.is_empty() {
                 return run.dissolve().map(|()| Then::Done);
             }
             let failure = Failure::CircuitOpen(open.retry_after);
             if !self.wait_for_probe(run, &failure).await? {
+                self.release_at_drain(run);
+                if run.batch.is_empty() {
+                    return run.dissolve().map(|()| Then::Done);
+                }
                 run.end(failure.code());
                 run.fail_all(&failure);
                 return Ok(Then::Done);
@@ -174,10 +181,12 @@ impl<C: Call> Engine<C> {
 
     /// Members for later wait where they did until the circuit may be probed; the first of
     /// them may be the probe then.
-    fn put_back_until_probe(&self, run: &mut Run) {
+    async fn put_back_until_probe(&self, run: &mut Run) -> Result<(), Abandoned> {
         if self.is_draining() || !run.may_put_back() {
-            return;
+            return Ok(());
         }
+        // Another has become the probe since it was told that they are sent.
+        self.records.queued_again(run).await?;
         // Before they are there, or they would leave again.
         let batcher = run.batch.batcher();
         batcher.hold_detached(Some(self.circuit.next_probe(Instant::now())));
@@ -185,6 +194,14 @@ impl<C: Call> Engine<C> {
         // It may have closed meanwhile, with nobody to hear of that any more.
         if self.circuit.is_closed() {
             batcher.hold_detached(None);
+        }
+        Ok(())
+    }
+
+    /// At a drain members for later that are not under way go back to a store that lasts.
+    fn release_at_drain(&self, run: &mut Run) {
+        if self.is_draining() {
+            self.records.release(run);
         }
     }
 
@@ -203,6 +220,7 @@ impl<C: Call> Engine<C> {
     /// Members for later wait where they did until their store may be asked again. Those
     /// that have left before can't, and have the failure that they had.
     fn put_back_until_store(&self, run: &mut Run) {
+        self.release_at_drain(run);
         if run.may_put_back() {
             // Beside callers nobody waits for a store, and none may have been asked.
             if !run.has_callers() {
@@ -220,57 +238,88 @@ impl<C: Call> Engine<C> {
         }
     }
 
-    /// Calls until the members are answered, or until the batch is to be split.
-    async fn attempts(&self, run: &mut Run, mut permit: Permit) -> Result<Then, Abandoned> {
-        let mut before = None;
+    /// Calls until the members are answered, or until the batch is to be split; `None` where
+    /// the circuit is open meanwhile, for what may wait for it.
+    async fn attempts(&self, run: &mut Run) -> Result<Option<Then>, Abandoned> {
+        let mut before: Option<(Reservation<'_>, Failed)> = None;
         loop {
-            let retry = match (self.records.sent(run).await?, before) {
-                (true, before) => before.map(|it| it.0),
-                (false, None) => {
-                    self.put_back_until_store(run);
-                    None
-                }
-                (false, Some((_, failed))) if !run.has_callers() => {
+            let told = self.records.sent(run).await?;
+            let (retry, earlier) = before.take().unzip();
+            match earlier {
+                None if !told => self.put_back_until_store(run),
+                Some(failed) if !told && !run.has_callers() => {
                     self.fail(run, failed).await;
-                    return Ok(Then::Done);
+                    return Ok(Some(Then::Done));
                 }
-                (false, Some((reserved, failed))) => {
-                    run.fail_detached(&failed.failure);
-                    Some(reserved)
-                }
-            };
-            if run.batch.is_empty() {
-                return run.dissolve().map(|()| Then::Done);
+                Some(ref failed) if !told => run.fail_detached(&failed.failure),
+                _ => {}
             }
+            if run.batch.is_empty() {
+                return run.dissolve().map(|()| Some(Then::Done));
+            }
+            // No sooner than that: a probe is not to wait for a store.
+            let permit = match earlier {
+                None => self.circuit.enter(Instant::now()).ok(),
+                Some(_) => self.circuit.enter_closed(Instant::now()),
+            };
+            let permit = match (permit, earlier) {
+                (Some(permit), _) => permit,
+                (None, Some(failed)) => return self.refused(run, failed).await,
+                (None, None) => return Ok(None),
+            };
             if retry.is_none() {
                 self.budget.sent(Instant::now());
             }
             let mut failed = match self.attempt(run, permit, retry).await {
-                End::Answered(answered) => return Ok(self.deliver(run, answered).await),
+                End::Answered(answered) => return Ok(Some(self.deliver(run, answered).await)),
                 End::Abandoned(why) => return Err(why),
                 End::Split(failed) => {
                     self.journal.split(&run.context, &failed);
                     run.race(discard(failed.response)).await?;
-                    return Ok(Then::Split);
+                    return Ok(Some(Then::Split));
                 }
                 End::Failed(failed) => failed,
             };
-            if let Some(pause) = self.pause_after(run, &failed.failure)
-                && let Some(reserved) = self.reserve(run)
-                && self.pause(run, &mut failed, Instant::now() + pause).await?
-            {
-                if self.is_too_large(run) {
-                    return Ok(self.split_unsent(run));
-                }
-                // Other batches may have opened the circuit meanwhile.
-                if let Some(again) = self.circuit.enter_closed(Instant::now()) {
-                    (permit, before) = (again, Some((reserved, failed)));
-                    continue;
-                }
+            let Some(pause) = self.pause_after(run, &failed.failure) else {
+                self.fail(run, failed).await;
+                return Ok(Some(Then::Done));
+            };
+            if self.is_draining() || !self.circuit.is_closed() {
+                return self.refused(run, failed).await;
             }
-            self.fail(run, failed).await;
-            return Ok(Then::Done);
+            let Some(reserved) = self.reserve(run) else {
+                self.fail(run, failed).await;
+                return Ok(Some(Then::Done));
+            };
+            let goes_on = self.pause(run, &mut failed, Instant::now() + pause).await?;
+            if goes_on && self.is_too_large(run) {
+                return Ok(Some(self.split_unsent(run)));
+            }
+            // Other batches may have opened the circuit meanwhile.
+            if !goes_on || !self.circuit.is_closed() {
+                return self.refused(run, failed).await;
+            }
+            before = Some((reserved, failed));
         }
+    }
+
+    /// It may not be sent again, though its failure alone would allow it: nothing is any
+    /// more, or the circuit is open, for which members for later wait.
+    async fn refused(&self, run: &mut Run, mut failed: Failed) -> Result<Option<Then>, Abandoned> {
+        self.release_at_drain(run);
+        if run.batch.is_empty() {
+            return run.dissolve().map(|()| Some(Then::Done));
+        }
+        if self.is_draining() || !run.has_detached() {
+            self.fail(run, failed).await;
+            return Ok(Some(Then::Done));
+        }
+        let probe = self.circuit.next_probe(Instant::now());
+        let attempts = run.history.attempts;
+        self.journal.retry(&run.context, attempts, &failed, probe);
+        run.fail_callers(&failed.failure);
+        run.race(discard(failed.response.take())).await?;
+        Ok(None)
     }
 
     /// One call.
@@ -369,14 +418,10 @@ impl<C: Call> Engine<C> {
         Then::Done
     }
 
-    /// The pause before another attempt, where there is to be one: neither after the
-    /// drain has begun nor against an open circuit.
+    /// The pause before another attempt, where there may be one after this failure.
     fn pause_after(&self, run: &mut Run, failure: &Failure) -> Option<Duration> {
         // A departed caller is nobody to retry for.
         run.batch.forget_departed();
-        if *self.phase.borrow() != Phase::Running || !self.circuit.is_closed() {
-            return None;
-        }
         let now = Instant::now();
         let last = run.batch.latest_deadline();
         let time_left = last.map(|last| last.saturating_duration_since(now));
@@ -406,7 +451,10 @@ impl<C: Call> Engine<C> {
         run.answer_expired(until, &failed.failure);
         run.race(discard(failed.response.take())).await?;
         self.records.queued_again(run).await?;
-        run.pause(until).await
+        let asked = self.records.ask_within(run, until);
+        let goes_on = run.pause(until).await?;
+        self.records.heard(run, asked);
+        Ok(goes_on)
     }
 
     fn split_unsent(&self, run: &Run) -> Then {

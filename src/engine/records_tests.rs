@@ -10,17 +10,22 @@ use tokio::time::{Instant, sleep};
 use super::attempts_tests::{FAR, MS, Posted, Proxy, Rules, failed, was_taken};
 use super::outcome::{JobOutcome, JobResult};
 use super::{Phase, options};
-use crate::batcher::{Batcher, Detached, Error};
+use crate::batcher::{self, Batcher, Detached, Error, Options};
 use crate::code::Code;
 use crate::job::{Handle, Job, RouteName, State};
 use crate::later::answer::Answer;
+use crate::later::backlog::Claimed;
+use crate::later::clock;
 use crate::later::faulty_tests::{Fault, Faulty};
-use crate::later::store::Store;
-use crate::later::{HandIn, Lane, Later, Look, Settings, Withdraw};
+use crate::later::kept::Kept;
+use crate::later::store::{Pending, Store};
+use crate::later::{
+    BatchSize, ClaimingLane, HandIn, Lane, Later, Leaves, Look, NotSent, Settings, Wanted, Withdraw,
+};
 use crate::observe::{Bounds, Observer, StoreStep};
 use crate::shape::Shape;
 
-const SETTINGS: Settings = Settings {
+pub(super) const SETTINGS: Settings = Settings {
     max_jobs: 1000,
     max_bytes: 1 << 20,
     keep: FAR,
@@ -30,14 +35,20 @@ const SETTINGS: Settings = Settings {
 };
 
 /// The batcher's lane, of which the answers are kept.
+#[derive(Clone)]
 pub(super) struct Queue(pub Batcher<Job, JobResult>, pub Later);
 
 struct Queued(Option<Detached<Job, JobResult>>);
 
-impl Lane for Queue {
-    fn submit(&self, _route: &RouteName, job: Job, deadline: Instant) -> Box<dyn Withdraw> {
+impl Queue {
+    fn submit_with(
+        &self,
+        job: Job,
+        deadline: Instant,
+        also: impl FnOnce(Options) -> Options,
+    ) -> Box<dyn Withdraw> {
         let (later, handle) = (self.1.clone(), job.handle().unwrap());
-        let options = options(Shape::jobs(), &job, deadline);
+        let options = also(options(Shape::jobs(), &job, deadline));
         let on_answer = move |result| later.answered(handle, answer(result));
         let queued = self.0.submit_detached(job, options, Box::new(on_answer));
         Box::new(Queued(match queued {
@@ -50,9 +61,82 @@ impl Lane for Queue {
     }
 }
 
+impl Lane for Queue {
+    fn submit(&self, _route: &RouteName, job: Job, deadline: Instant) -> Box<dyn Withdraw> {
+        self.submit_with(job, deadline, |it| it)
+    }
+
+    fn claiming(&self) -> Vec<Arc<dyn ClaimingLane>> {
+        vec![Arc::new(Claiming(self.clone(), RouteName::jobs()))]
+    }
+}
+
+/// The same, of a store that jobs are claimed from.
+pub(super) struct Claiming(pub Queue, pub RouteName);
+
+impl ClaimingLane for Claiming {
+    fn route(&self) -> &RouteName {
+        &self.1
+    }
+
+    fn batch(&self) -> BatchSize {
+        BatchSize {
+            items: 2,
+            bytes: 1 << 20,
+            max_wait: SECOND,
+        }
+    }
+
+    fn is_idempotent(&self) -> bool {
+        false
+    }
+
+    fn wanted(&self, ready: bool) -> Pending<'_, Wanted> {
+        Box::pin(async move {
+            match self.0.0.detached_wanted(ready).await {
+                batcher::Wanted::Batch => Wanted::Batch,
+                batcher::Wanted::Riders(places) => Wanted::Riders(places.get()),
+            }
+        })
+    }
+
+    fn take(&self, claimed: Claimed, leaves: Leaves) -> Box<dyn Withdraw> {
+        let body = Kept::from_bytes(&claimed.job).unwrap().body;
+        let job = Job::parse(body, crate::json::MAX_DEPTH).unwrap();
+        let deadline = clock::instant_at(claimed.deadline);
+        let long_ago = Instant::now().checked_sub(SECOND).unwrap();
+        self.0
+            .submit_with(job.for_later(claimed.handle), deadline, |it| match leaves {
+                Leaves::InTime => it,
+                Leaves::AtOnce => it.arrived(long_ago),
+                Leaves::Alone => it.alone(),
+            })
+    }
+
+    fn fail(&self, claimed: Claimed, why: NotSent) {
+        let code = match why {
+            NotSent::Overdue => Code::QueueTimeout,
+            NotSent::OverdueOnceSent => Code::DeadlineExceeded,
+            NotSent::Interrupted => Code::Interrupted,
+            NotSent::AttemptsExhausted => Code::AttemptsExhausted,
+        };
+        let answer = Answer::new(
+            code,
+            StatusCode::BAD_GATEWAY,
+            &HeaderMap::new(),
+            &Bytes::new(),
+        );
+        self.0.1.answered(claimed.handle, answer);
+    }
+}
+
 impl Withdraw for Queued {
     fn withdraw(&self) {
         self.0.iter().for_each(Detached::withdraw);
+    }
+
+    fn take_back(&self) -> bool {
+        self.0.as_ref().is_some_and(Detached::take_back)
     }
 }
 
@@ -72,19 +156,27 @@ fn answer(result: Result<JobResult, Error>) -> Answer {
 }
 
 /// A proxy, its store, and the jobs for later in it.
-struct WithLater {
-    proxy: Proxy,
-    later: Later,
-    store: Arc<Faulty>,
+pub(super) struct WithLater {
+    pub proxy: Proxy,
+    pub later: Later,
+    pub store: Arc<Faulty>,
 }
 
 impl WithLater {
-    fn start(rules: Rules) -> Self {
+    pub fn start(rules: Rules) -> Self {
         Self::with(Faulty::new(&SETTINGS), SETTINGS, rules)
     }
 
-    fn with(store: Faulty, settings: Settings, rules: Rules) -> Self {
-        let store = Arc::new(store);
+    pub fn with(store: Faulty, settings: Settings, rules: Rules) -> Self {
+        Self::over(Arc::new(store), settings, rules)
+    }
+
+    /// With a store that jobs are claimed from.
+    pub fn lasting(rules: Rules) -> Self {
+        Self::with(Faulty::lasting(&SETTINGS), SETTINGS, rules)
+    }
+
+    pub fn over(store: Arc<Faulty>, settings: Settings, rules: Rules) -> Self {
         let observer = Arc::new(Observer::new(Bounds {
             max_size: 1,
             max_bytes: 1,
@@ -104,7 +196,7 @@ impl WithLater {
         }
     }
 
-    async fn hand_in(&self, id: u64) -> Handle {
+    pub async fn hand_in(&self, id: u64) -> Handle {
         let body = Bytes::from(format!(r#"{{"id":{id}}}"#));
         let hand_in = HandIn {
             route: RouteName::jobs(),
@@ -116,7 +208,7 @@ impl WithLater {
         self.later.hand_in(hand_in).await.unwrap().handle
     }
 
-    async fn state(&self, handle: Handle) -> State {
+    pub async fn state(&self, handle: Handle) -> State {
         self.later
             .fetch(handle, Look::ForAnswer)
             .await
@@ -125,7 +217,7 @@ impl WithLater {
     }
 
     /// What a job comes to.
-    async fn outcome(&self, handle: Handle) -> Code {
+    pub async fn outcome(&self, handle: Handle) -> Code {
         let until = Instant::now() + FAR;
         let record = self
             .later
@@ -135,23 +227,23 @@ impl WithLater {
         record.answer.expect("an answer").code()
     }
 
-    async fn next(&mut self) -> Posted {
+    pub async fn next(&mut self) -> Posted {
         self.proxy.next().await
     }
 
     /// Lets everything go on that can.
-    async fn settle(&self) {
+    pub async fn settle(&self) {
         for _ in 0..100 {
             tokio::task::yield_now().await;
         }
     }
 
-    async fn expect_no_call(&mut self) {
+    pub async fn expect_no_call(&mut self) {
         self.settle().await;
         assert!(self.proxy.calls.try_recv().is_err(), "it was sent");
     }
 
-    fn open_circuit(&self) {
+    pub fn open_circuit(&self) {
         let now = Instant::now();
         let permit = self.proxy.circuit.enter(now).unwrap();
         permit.tell(crate::resilience::circuit::Signal::Failed, now);
@@ -159,12 +251,12 @@ impl WithLater {
     }
 }
 
-fn ids(array: &Bytes) -> Vec<u64> {
+pub(super) fn ids(array: &Bytes) -> Vec<u64> {
     let array: Vec<serde_json::Value> = serde_json::from_slice(array).unwrap();
     array.iter().map(|it| it["id"].as_u64().unwrap()).collect()
 }
 
-const SECOND: std::time::Duration = std::time::Duration::from_secs(1);
+pub(super) const SECOND: std::time::Duration = std::time::Duration::from_secs(1);
 
 #[tokio::test(start_paused = true)]
 async fn a_job_is_told_to_be_sent_before_its_first_byte_leaves() {
@@ -180,7 +272,7 @@ async fn a_job_is_told_to_be_sent_before_its_first_byte_leaves() {
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_takes_its_time_has_the_call_wait_for_it() {
-    let mut it = WithLater::start(Rules::default());
+    let mut it = WithLater::start(Rules::careful());
     it.store.set(StoreStep::Sent, Some(Fault::Takes(SECOND)));
     let start = Instant::now();
     let handle = it.hand_in(1).await;
@@ -266,7 +358,7 @@ async fn callers_notice_nothing_of_a_store_that_is_away() {
         let mut it = WithLater::start(Rules {
             size: 2,
             max_wait: MS,
-            ..Rules::default()
+            ..Rules::careful()
         });
         let handle = it.hand_in(1).await;
         it.store.set(StoreStep::Sent, Some(fault));
@@ -287,31 +379,24 @@ async fn callers_notice_nothing_of_a_store_that_is_away() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn jobs_ride_along_where_the_store_commits_at_once_alone() {
-    for at_once in [true, false] {
-        let store = match at_once {
-            true => Faulty::new(&SETTINGS),
-            false => Faulty::not_at_once(&SETTINGS),
-        };
-        let rules = Rules {
+async fn jobs_ride_along_where_the_store_answers_at_once_alone() {
+    for fault in [None, Some(Fault::Takes(MS))] {
+        let mut it = WithLater::start(Rules {
             size: 2,
             max_wait: MS,
-            ..Rules::default()
-        };
-        let mut it = WithLater::with(store, SETTINGS, rules);
+            ..Rules::careful()
+        });
+        it.store.set(StoreStep::Sent, fault);
         let handle = it.hand_in(1).await;
         let caller = it.proxy.job(2);
         let call = it.next().await;
-        match at_once {
-            true => assert_eq!(ids(&call.array), [2, 1]),
-            false => {
-                assert_eq!(ids(&call.array), [2]);
-                assert_eq!(it.store.asked(StoreStep::Sent), 0);
-            }
+        match fault {
+            None => assert_eq!(ids(&call.array), [2, 1]),
+            Some(_) => assert_eq!(ids(&call.array), [2]),
         }
         call.take();
         assert!(was_taken(caller).await);
-        if !at_once {
+        if fault.is_some() {
             it.next().await.take();
         }
         assert_eq!(it.outcome(handle).await, Code::Ok);
@@ -450,7 +535,7 @@ async fn a_store_that_hangs_does_not_outlast_a_deadline() {
         max_attempts: 3,
         ..SETTINGS
     };
-    let it = WithLater::with(Faulty::new(&SETTINGS), settings, Rules::default());
+    let it = WithLater::with(Faulty::new(&SETTINGS), settings, Rules::careful());
     it.store.set(StoreStep::Sent, Some(Fault::Hangs));
     let start = Instant::now();
     let handle = it.hand_in(1).await;
@@ -461,7 +546,7 @@ async fn a_store_that_hangs_does_not_outlast_a_deadline() {
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_hangs_does_not_outlast_the_process() {
-    let it = WithLater::start(Rules::default());
+    let it = WithLater::start(Rules::careful());
     it.store.set(StoreStep::Sent, Some(Fault::Hangs));
     let handle = it.hand_in(1).await;
     it.settle().await;
@@ -614,5 +699,105 @@ async fn at_a_drain_nothing_waits_for_an_open_circuit() {
     assert_eq!(it.outcome(handle).await, Code::CircuitOpen);
     it.proxy.batcher.vacated().await;
     assert_eq!(start.elapsed(), std::time::Duration::ZERO);
+    it.expect_no_call().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_whose_call_has_opened_the_circuit_waits_for_it() {
+    let mut it = WithLater::start(Rules {
+        size: 2,
+        max_wait: MS,
+        failures: 1,
+        ..Rules::default()
+    });
+    let handle = it.hand_in(1).await;
+    let caller = it.proxy.job(2);
+    let call = it.next().await;
+    assert_eq!(ids(&call.array), [2, 1]);
+    let start = Instant::now();
+    call.refuse();
+    // Who does not.
+    assert_eq!(failed(caller).await.code(), Code::UpstreamUnreachable);
+    it.settle().await;
+    assert_eq!(it.state(handle).await, State::Queued);
+    assert_eq!(it.proxy.batcher.snapshot().in_flight, 0);
+    let call = it.next().await;
+    assert_eq!((call.at - start, ids(&call.array)), (SECOND, vec![1]));
+    assert_eq!(it.proxy.circuit.state(), "probing");
+    assert_eq!(it.state(handle).await, State::Sent);
+    // It has had its attempts.
+    call.refuse();
+    assert_eq!(it.outcome(handle).await, Code::UpstreamUnreachable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_circuit_that_opens_in_a_pause_is_waited_for() {
+    let mut it = WithLater::start(Rules {
+        failures: 2,
+        slots: 2,
+        ..Rules::default()
+    });
+    let handle = it.hand_in(1).await;
+    it.next().await.refuse();
+    it.settle().await;
+    let start = Instant::now();
+    let caller = it.proxy.job(2);
+    it.next().await.refuse();
+    assert_eq!(failed(caller).await.code(), Code::UpstreamUnreachable);
+    let call = it.next().await;
+    assert!(call.at - start >= SECOND);
+    assert_eq!(
+        (ids(&call.array), it.proxy.circuit.state()),
+        (vec![1], "probing")
+    );
+    call.take();
+    assert_eq!(it.outcome(handle).await, Code::Ok);
+    it.expect_no_call().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_probe_waits_for_a_store() {
+    let mut it = WithLater::start(Rules {
+        slots: 2,
+        failures: 1,
+        ..Rules::careful()
+    });
+    it.open_circuit();
+    sleep(SECOND).await;
+    it.store.set(StoreStep::Sent, Some(Fault::Takes(SECOND)));
+    let start = Instant::now();
+    let handle = it.hand_in(1).await;
+    it.settle().await;
+    assert_eq!(it.proxy.circuit.state(), "open");
+    let caller = it.proxy.job(2);
+    let probe = it.next().await;
+    assert_eq!((probe.at, ids(&probe.array)), (start, vec![2]));
+    sleep(2 * SECOND).await;
+    // That is under way, and the other has waited for its store in vain.
+    it.expect_no_call().await;
+    assert_eq!(it.state(handle).await, State::Queued);
+    it.store.set(StoreStep::Sent, None);
+    probe.take();
+    assert!(was_taken(caller).await);
+    it.next().await.take();
+    assert_eq!(it.outcome(handle).await, Code::Ok);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_be_sent_twice_waits_for_no_store() {
+    let mut it = WithLater::start(Rules::default());
+    it.store.set(StoreStep::Sent, Some(Fault::Takes(50 * MS)));
+    let start = Instant::now();
+    let handle = it.hand_in(1).await;
+    let call = it.next().await;
+    assert_eq!(call.at, start);
+    assert_eq!(it.state(handle).await, State::Queued);
+    sleep(60 * MS).await;
+    assert_eq!(it.state(handle).await, State::Sent, "it is written");
+    call.take();
+    assert_eq!(it.outcome(handle).await, Code::Ok);
+    // Unless the store says that it is away.
+    it.store.set(StoreStep::Sent, Some(Fault::NotCommitted));
+    let _waits = it.hand_in(2).await;
     it.expect_no_call().await;
 }

@@ -84,6 +84,7 @@ pub(super) struct Setup {
     pub shape: Arc<Shape>,
     pub settings: Settings,
     pub split_on: Vec<u16>,
+    pub idempotent: bool,
     pub failures: u32,
     pub open_for: Duration,
     pub adaptive: bool,
@@ -102,6 +103,7 @@ impl Default for Setup {
                 ..Settings::default()
             },
             split_on: Vec::new(),
+            idempotent: true,
             failures: 1,
             open_for: 5 * SECOND,
             adaptive: false,
@@ -139,7 +141,7 @@ impl Setup {
         let circuit = Arc::new(Circuit::new(self.failures, self.open_for));
         let (phase, current) = watch::channel(Phase::Running);
         let policy = Policy {
-            idempotent: true,
+            idempotent: self.idempotent,
             split_on: self.split_on,
             max_attempts: 3,
             backoff: Backoff { base: MS, cap: MS },

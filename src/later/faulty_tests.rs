@@ -1,8 +1,8 @@
-//! A store in memory that does, at one step, as a test says: fails, hangs, or takes its
+//! A store in memory, of either kind, that does, at one step, as a test says: fails, hangs, or takes its
 //! time.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -10,6 +10,8 @@ use tokio::time::sleep;
 
 use super::Settings;
 use super::answer::Answer;
+use super::backlog::Backlog;
+use super::lasting::Lasting;
 use super::memory::Memory;
 use super::record::{Millis, NewRecord, Record, StreamName};
 use super::store::{Accepted, Expired, Look, Page, Pending, Position, Refused, Store, StoreError};
@@ -34,8 +36,7 @@ pub(crate) enum Fault {
 /// A store with faults.
 #[derive(Debug)]
 pub(crate) struct Faulty {
-    memory: Memory,
-    at_once: bool,
+    store: Arc<dyn Store>,
     faults: Mutex<HashMap<&'static str, Fault>>,
     /// How often each step was asked for.
     asked: Mutex<HashMap<&'static str, usize>>,
@@ -44,17 +45,16 @@ pub(crate) struct Faulty {
 impl Faulty {
     pub fn new(settings: &Settings) -> Self {
         Self {
-            memory: Memory::new(settings),
-            at_once: true,
+            store: Arc::new(Memory::new(settings)),
             faults: Mutex::default(),
             asked: Mutex::default(),
         }
     }
 
-    /// One that says that it takes its time.
-    pub fn not_at_once(settings: &Settings) -> Self {
+    /// One that jobs are claimed from.
+    pub fn lasting(settings: &Settings) -> Self {
         Self {
-            at_once: false,
+            store: Arc::new(Lasting::new(settings)),
             ..Self::new(settings)
         }
     }
@@ -76,7 +76,7 @@ impl Faulty {
     pub fn state(&self, handle: Handle) -> Option<State> {
         let mut context = Context::from_waker(Waker::noop());
         match self
-            .memory
+            .store
             .fetch(handle, Look::ForState)
             .as_mut()
             .poll(&mut context)
@@ -119,41 +119,37 @@ impl Store for Faulty {
         let each = records.len();
         self.step(
             StoreStep::Accept,
-            || self.memory.accept(records),
+            || self.store.accept(records),
             move |error| (0..each).map(|_| Err(Refused::Store(error))).collect(),
         )
     }
 
-    fn commits_at_once(&self) -> bool {
-        self.at_once
-    }
-
     fn sent(&self, handles: Vec<Handle>) -> Pending<'_, Result<Vec<Handle>, StoreError>> {
-        self.step(StoreStep::Sent, || self.memory.sent(handles), Err)
+        self.step(StoreStep::Sent, || self.store.sent(handles), Err)
     }
 
     fn queued_again(&self, handles: Vec<Handle>) -> Pending<'_, Result<(), StoreError>> {
-        self.step(StoreStep::Sent, || self.memory.queued_again(handles), Err)
+        self.step(StoreStep::Sent, || self.store.queued_again(handles), Err)
     }
 
     fn finish(
         &self,
         answers: Vec<(Handle, Answer)>,
     ) -> Pending<'_, Result<Vec<StreamName>, StoreError>> {
-        self.step(StoreStep::Finish, || self.memory.finish(answers), Err)
+        self.step(StoreStep::Finish, || self.store.finish(answers), Err)
     }
 
     fn fetch(&self, handle: Handle, look: Look) -> Pending<'_, Result<Option<Record>, StoreError>> {
-        let fetch = move || self.memory.fetch(handle, look);
+        let fetch = move || self.store.fetch(handle, look);
         self.step(StoreStep::Fetch, fetch, Err)
     }
 
     fn delete(&self, handle: Handle) -> Pending<'_, Result<Option<State>, StoreError>> {
-        self.step(StoreStep::Delete, move || self.memory.delete(handle), Err)
+        self.step(StoreStep::Delete, move || self.store.delete(handle), Err)
     }
 
     fn expire(&self, now: Millis) -> Pending<'_, Result<Expired, StoreError>> {
-        self.step(StoreStep::Expire, move || self.memory.expire(now), Err)
+        self.step(StoreStep::Expire, move || self.store.expire(now), Err)
     }
 
     fn read_stream(
@@ -165,12 +161,16 @@ impl Store for Faulty {
         let stream = stream.clone();
         self.step(
             StoreStep::Fetch,
-            move || self.memory.read_stream(&stream, after, limit),
+            move || self.store.read_stream(&stream, after, limit),
             Err,
         )
     }
 
     fn counts(&self) -> CountsByRoute {
-        self.memory.counts()
+        self.store.counts()
+    }
+
+    fn backlog(&self) -> Option<&dyn Backlog> {
+        self.store.backlog()
     }
 }

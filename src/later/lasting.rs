@@ -218,6 +218,7 @@ impl Store for Lasting {
         let accepted = self.step(|it| {
             let accepted = records.into_iter().map(|new| it.accept(new)).collect();
             it.tell_others(self.number, |_| ());
+            self.told.notify_one();
             accepted
         });
         Box::pin(async move {
@@ -295,6 +296,7 @@ impl Backlog for Lasting {
                 }
             }
             it.tell_others(self.number, |_| ());
+            self.told.notify_one();
         })
     }
 
@@ -317,4 +319,33 @@ impl Backlog for Lasting {
 /// A record with its answer.
 fn whole((record, answer): Read<Answer>) -> Record {
     Record { answer, ..record }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::later::suite_tests::{Under, every_lasting_store};
+
+    struct InMemory;
+
+    impl Under for InMemory {
+        type Store = Lasting;
+
+        async fn make(settings: &Settings) -> Lasting {
+            Lasting::new(settings)
+        }
+
+        async fn pass(time: Duration) {
+            tokio::time::advance(time).await;
+        }
+
+        async fn reopen(store: Lasting, _: &Settings) -> Lasting {
+            store.crash();
+            store.another()
+        }
+    }
+
+    every_lasting_store!(InMemory);
 }

@@ -51,10 +51,6 @@ impl Store for Memory {
         Box::pin(ready(accepted))
     }
 
-    fn commits_at_once(&self) -> bool {
-        true
-    }
-
     fn sent(&self, handles: Vec<Handle>) -> Pending<'_, Result<Vec<Handle>, StoreError>> {
         Box::pin(ready(Ok(self.with(|it| it.sent(handles)))))
     }

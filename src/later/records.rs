@@ -13,6 +13,8 @@ mod restore;
 mod restored;
 mod routes;
 mod streams;
+#[cfg(test)]
+mod tests;
 mod touched;
 mod undo;
 mod vanished;

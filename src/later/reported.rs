@@ -102,10 +102,6 @@ impl Reported {
         }
     }
 
-    pub fn commits_at_once(&self) -> bool {
-        self.store.commits_at_once()
-    }
-
     pub async fn sent(&self, handles: Vec<Handle>) -> Result<Vec<Handle>, StoreError> {
         let (begun, records) = (Instant::now(), handles.len());
         let gone = self.told(StoreStep::Sent, self.store.sent(handles).await)?;

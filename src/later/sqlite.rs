@@ -171,10 +171,6 @@ impl Store for Sqlite {
         })
     }
 
-    fn commits_at_once(&self) -> bool {
-        true
-    }
-
     fn sent(&self, handles: Vec<Handle>) -> Pending<'_, Result<Vec<Handle>, StoreError>> {
         // The claim has committed it, but for those that wait for their next attempt.
         match self.published.gone(&handles) {
@@ -223,6 +219,17 @@ impl Store for Sqlite {
 
     fn backlog(&self) -> Option<&dyn Backlog> {
         Some(self)
+    }
+
+    fn close(&self) -> Pending<'_, ()> {
+        Box::pin(async {
+            let (reply, closed) = oneshot::channel();
+            if let Some(commands) = &self.commands {
+                // What has ended is closed.
+                let _ended = commands.send(Command::Close(reply)).await;
+                let _ended = closed.await;
+            }
+        })
     }
 }
 

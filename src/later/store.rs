@@ -31,15 +31,12 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
     /// Makes records, each for itself, and tells what became of each, in their order.
     fn accept(&self, records: Vec<NewRecord>) -> Pending<'_, Vec<Result<Accepted, Refused>>>;
 
-    /// Whether [`sent`](Self::sent) is done when it is first polled. Jobs take free places
-    /// in callers' batches only then, since no caller waits for a store: those of another
-    /// store travel in batches of their own.
-    fn commits_at_once(&self) -> bool {
-        false
-    }
-
     /// The jobs of these are about to be sent. Returns those that are not to be: they were
-    /// deleted, have expired or are finished.
+    /// deleted, have expired or are finished, or whose claim is another's by now.
+    ///
+    /// Of jobs that were claimed and are sent for the first time it is done when it is first
+    /// polled, since the claim has committed it: so they take free places in callers'
+    /// batches, which wait for no store.
     fn sent(&self, handles: Vec<Handle>) -> Pending<'_, Result<Vec<Handle>, StoreError>>;
 
     /// The jobs of these wait again, to be sent once more later.

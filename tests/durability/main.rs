@@ -40,3 +40,4 @@ mod clock;
 mod disk;
 mod lasting;
 mod memory;
+mod power;

@@ -59,7 +59,8 @@ impl Scene {
         self.starting_by(command(), store, env)
     }
 
-    fn starting_by(&self, command: Command, store: &str, env: &Env<'_>) -> Starting {
+    /// The same by this command, which is the binary's or ends in it.
+    pub fn starting_by(&self, command: Command, store: &str, env: &Env<'_>) -> Starting {
         let own = [
             ("MICROBATCH_LATER__STORE", store),
             ("MICROBATCH_LATER__MAX_WAIT", "5ms"),

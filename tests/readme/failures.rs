@@ -130,6 +130,8 @@ fn problems() -> Vec<Problem> {
         Problem::job_too_large(1),
         Problem::read_timeout(),
         Problem::internal(),
+        Problem::interrupted(),
+        Problem::attempts_exhausted(),
         Problem::from(batcher::Error::Full {
             room_in: Duration::from_secs(1),
         }),

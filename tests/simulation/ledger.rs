@@ -219,10 +219,13 @@ impl Ledger {
                 let twice = self.terms.idempotent && entry.interrupted < max_attempts;
                 let is_sent = entry.interrupted == 0 || twice;
                 let is_overdue = matches!(which, Which::Overdue { .. });
-                self.oracle
-                    .sends_alone(&entry.secret, entry.interrupted > 0);
+                let alone = (entry.interrupted > 0 && !entry.was_lost).then_some(process);
+                self.oracle.leaves_alone(&entry.secret, alone);
                 let may_leave = is_sent && !is_overdue && self.terms.idempotent;
-                self.oracle.lets(&entry.secret, process, may_leave);
+                // What it had lost before may still be on its way.
+                if may_leave || !entry.was_lost {
+                    self.oracle.lets(&entry.secret, process, may_leave);
+                }
             });
         }
     }
@@ -242,21 +245,25 @@ impl Ledger {
 
     /// A process is dead: nothing leaves from it any more.
     pub fn died(&self, process: u32) {
-        self.lost(process);
+        self.gives_up(process, false);
         for entry in self.lock().values() {
             self.oracle.lets(&entry.secret, process, false);
         }
     }
 
-    /// A process has lost whatever it had claimed: how much that was.
+    /// A process that lives has lost whatever it had claimed: how much that was.
     pub fn lost(&self, process: u32) -> u64 {
+        self.gives_up(process, true)
+    }
+
+    fn gives_up(&self, process: u32, lives: bool) -> u64 {
         let mut entries = self.lock();
         let held = entries.values_mut();
         let held = held.filter(|it| it.holder == Some(process));
         let mut lost = 0;
         for entry in held {
             entry.holder = None;
-            entry.was_lost = true;
+            entry.was_lost |= lives;
             entry.interrupted += u32::from(std::mem::take(&mut entry.is_sent));
             lost += 1;
         }

@@ -232,9 +232,9 @@ impl World {
     async fn drains(&self, Process { proxy, .. }: &Process, stay: Duration) {
         let number = proxy.life.number();
         let ends = async {
-            self.door.closes(number);
             proxy.later.close();
             proxy.later.all_queued().await;
+            self.door.closes(number);
             proxy.batcher.close();
             proxy.phase.send_replace(Phase::Draining);
             if timeout(stay, proxy.batcher.vacated()).await.is_err() {

@@ -16,6 +16,11 @@
 //! `senders` hand in for later: it is told whatever the `store` of their records commits,
 //! and listens to their streams (`listeners`). `proxy` is the proxy between them. `shapes` does
 //! the same for batches of every shape, from the batcher on.
+//!
+//! In `lives` the proxy's processes die, one after another or beside each other, between any two
+//! steps of a store that lasts and of the upstream: a `Life` is what of a process may still do
+//! anything, a `Door` where those who hand in and listen find one that lives. What holds for a
+//! schedule is a `Plan`.
 
 #![allow(
     clippy::expect_used,
@@ -54,7 +59,7 @@ static PANICS: AtomicU64 = AtomicU64::new(0);
 const SCHEDULES: u64 = 400;
 
 /// How many of them are of processes that die.
-const DEADLY_SCHEDULES: u64 = 300;
+const DEADLY_SCHEDULES: u64 = 200;
 
 fn number(name: &str) -> Option<u64> {
     let value = std::env::var(name).ok()?;

@@ -161,10 +161,6 @@ impl Store for SimulatedStore {
         })
     }
 
-    fn commits_at_once(&self) -> bool {
-        self.mood == Mood::Steady
-    }
-
     fn sent(&self, handles: Vec<Handle>) -> Pending<'_, Result<Vec<Handle>, StoreError>> {
         let step = self.step();
         Box::pin(async move {

@@ -57,8 +57,8 @@ pub struct Fate {
     pub done: u32,
     /// Its caller was told that the upstream has not seen it.
     pub called_unseen: bool,
-    /// It may have been what ended a process, and has not left since.
-    pub alone: bool,
+    /// It may have been what ended a process, and has not left since from this one.
+    alone_from: Option<u32>,
     /// It is for later, and nothing of it may leave but from processes that have told its
     /// record to be sent: a bit for each.
     pub held: bool,
@@ -203,9 +203,9 @@ impl Oracle {
         });
     }
 
-    /// The next batch that it is in has no other.
-    pub fn sends_alone(&self, secret: &str, alone: bool) {
-        self.with(|it| it.fates.entry(secret.to_owned()).or_default().alone = alone);
+    /// The next batch of this process that it is in has no other.
+    pub fn leaves_alone(&self, secret: &str, process: Option<u32>) {
+        self.with(|it| it.fates.entry(secret.to_owned()).or_default().alone_from = process);
     }
 
     /// Since when no call has been open, if none is.
@@ -239,8 +239,10 @@ impl Oracle {
                     lets,
                     "it has left though it is not told to be sent: {fate:?}"
                 );
-                assert!(!fate.alone || jobs.len() == 1, "with others: {fate:?}");
-                fate.alone = false;
+                if fate.alone_from == Some(process) {
+                    assert_eq!(jobs.len(), 1, "with others: {fate:?}");
+                    fate.alone_from = None;
+                }
                 fate.seen = true;
             }
         });
@@ -454,6 +456,7 @@ impl SimulatedUpstream {
             }
             "is silent" => {
                 self.oracle.did(half());
+                open.jobs.clear();
                 tokio::time::sleep_until(deadline).await;
                 Err(CallError::Timeout)
             }

@@ -81,6 +81,8 @@ mod later_fetch;
 mod later_hand_in;
 mod later_hostile;
 mod later_keys;
+mod later_lasting;
+mod later_lasting_routes;
 mod later_listeners;
 mod later_same_answer;
 mod later_set_ups;

@@ -86,23 +86,19 @@ impl Core {
         handles: &[Handle],
         now: Millis,
     ) -> Result<Vec<Handle>, StoreError> {
-        let fresh = format!("{}.{}", self.me, now);
         let until = now.saturating_add(self.bounds.lease);
         let mut all_gone = Vec::new();
         for handles in handles.chunks(MOST) {
             let tokens = self.held.tokens(handles);
             let answer = self.call(Script::Hold, now, |command| {
-                command
-                    .arg(what.as_str())
-                    .arg(self.bounds.lease)
-                    .arg(&fresh);
+                command.arg(what.as_str()).arg(self.bounds.lease);
                 for (handle, token) in handles.iter().zip(&tokens) {
                     command.arg(handle.to_string()).arg(&**token);
                 }
             });
             let gone = reply::handles(answer.await?).ok_or(StoreError::Unanswered)?;
-            let sent = (what == Hold::Sent).then_some(&fresh[..]);
-            self.held.renewed(handles, &gone, until, sent);
+            let is_sent = what == Hold::Sent;
+            self.held.renewed(handles, &gone, until, is_sent);
             all_gone.extend(gone);
         }
         Ok(all_gone)

@@ -40,7 +40,7 @@ pub enum OpenError {
     /// It does not answer.
     #[error(
         "the Redis at {at} has not answered within later.timeout ({timeout:?}): is it Redis, \
-         and does it speak TLS (rediss://)?"
+         and is TLS spoken by both sides (rediss://) or by neither (redis://)?"
     )]
     NoAnswer {
         /// Where.
@@ -86,7 +86,8 @@ pub enum OpenError {
     },
     /// It breaks off.
     #[error(
-        "the connection to the Redis at {at} was lost ({why}): is it Redis, and does it speak TLS (rediss://)?"
+        "the connection to the Redis at {at} was lost ({why}): is it Redis, and is TLS spoken \
+         by both sides (rediss://) or by neither (redis://)?"
     )]
     Lost {
         /// Where.

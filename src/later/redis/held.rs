@@ -83,20 +83,15 @@ impl Held {
             .collect()
     }
 
-    /// Redis has renewed these; those that were `sent` by nobody before are by `fresh`.
-    pub fn renewed(&self, handles: &[Handle], gone: &[Handle], until: Millis, sent: Option<&str>) {
+    /// Redis has renewed the leases of these but for those that are gone.
+    pub fn renewed(&self, handles: &[Handle], gone: &[Handle], until: Millis, is_sent: bool) {
         let mut held = self.lock();
         for handle in handles.iter().filter(|it| !gone.contains(it)) {
             if let Some(claim) = held.get_mut(handle) {
                 claim.until = claim.until.max(until);
-            }
-            if let Some(fresh) = sent {
-                let claim = held.entry(*handle).or_insert_with(|| Claim {
-                    token: fresh.into(),
-                    until,
-                    standing: Standing::Sent,
-                });
-                claim.standing = Standing::Sent;
+                if is_sent {
+                    claim.standing = Standing::Sent;
+                }
             }
         }
         for handle in gone {

@@ -34,7 +34,7 @@ pub(super) struct Views {
 
 #[derive(Debug, Default)]
 struct Inner {
-    routes: BTreeMap<RouteName, (u64, View)>,
+    routes: BTreeMap<RouteName, Known>,
     news: News,
     /// Whether there is news, and of the backlog from when on.
     is_new: bool,
@@ -43,12 +43,55 @@ struct Inner {
     ahead: i64,
 }
 
+/// A route.
+#[derive(Debug, Default)]
+struct Known {
+    /// Of which moment this is.
+    seq: u64,
+    view: View,
+    /// What waits as far as this process may claim it: without what others have accepted
+    /// until it is their turn no more.
+    shown: Waiting,
+    shown_from: Option<Instant>,
+}
+
+impl Known {
+    fn is(&mut self, seq: u64, view: View, held_back: Option<Instant>) {
+        let waiting = view.waiting;
+        let is_more = waiting.jobs > self.shown.jobs;
+        (self.seq, self.view) = (seq, view);
+        match held_back.filter(|_| is_more) {
+            None => (self.shown, self.shown_from) = (waiting, None),
+            Some(from) => {
+                let before = self.shown;
+                let is_some = before.jobs > 0;
+                self.shown = Waiting {
+                    jobs: before.jobs,
+                    items: before.items.min(waiting.items),
+                    bytes: before.bytes.min(waiting.bytes),
+                    oldest: waiting.oldest.filter(|_| is_some),
+                    deadline: waiting.deadline.filter(|_| is_some),
+                    lapses: waiting.lapses,
+                };
+                self.shown_from.get_or_insert(from);
+            }
+        }
+    }
+
+    fn waiting(&mut self) -> Waiting {
+        if self.shown_from.is_some_and(|it| it <= Instant::now()) {
+            (self.shown, self.shown_from) = (self.view.waiting, None);
+        }
+        self.shown
+    }
+}
+
 impl Inner {
-    fn apply(&mut self, message: &mut Message) {
+    fn apply(&mut self, message: &mut Message, held_back: Option<Instant>) {
         for (route, view) in message.views.drain(..) {
             let known = self.routes.entry(route).or_default();
-            if message.seq >= known.0 {
-                *known = (message.seq, view);
+            if message.seq >= known.seq {
+                known.is(message.seq, view, held_back);
             }
         }
     }
@@ -75,7 +118,7 @@ impl Views {
         if let Some(now) = now {
             inner.ahead = message.now.cast_signed().saturating_sub(now.cast_signed());
         }
-        inner.apply(&mut message);
+        inner.apply(&mut message, None);
         inner.is_new = true;
         drop(inner);
         self.changed.notify_one();
@@ -86,8 +129,12 @@ impl Views {
         if message.by == self.me {
             return;
         }
+        let later = Duration::from_millis(fastrand::u64(OTHERS_LATER));
         let mut inner = self.lock();
-        inner.apply(&mut message);
+        let from = *inner
+            .backlog_from
+            .get_or_insert_with(|| Instant::now() + later);
+        inner.apply(&mut message, Some(from));
         let is_more = !(message.finished.is_empty() && message.deleted.is_empty());
         inner.is_new |= is_more;
         inner.news.finished.append(&mut message.finished);
@@ -99,8 +146,6 @@ impl Views {
                 ..News::default()
             };
         }
-        let from = Instant::now() + Duration::from_millis(fastrand::u64(OTHERS_LATER));
-        inner.backlog_from.get_or_insert(from);
         drop(inner);
         self.changed.notify_one();
     }
@@ -109,7 +154,7 @@ impl Views {
     pub fn began(&self, mut message: Message, now: Option<Millis>) {
         let mut inner = self.lock();
         inner.routes.clear();
-        inner.apply(&mut message);
+        inner.apply(&mut message, None);
         if let Some(now) = now {
             inner.ahead = message.now.cast_signed().saturating_sub(now.cast_signed());
         }
@@ -123,8 +168,10 @@ impl Views {
             let from = {
                 let mut inner = self.lock();
                 let from = inner.backlog_from;
-                if inner.is_new || from.is_some_and(|it| it <= Instant::now()) {
-                    (inner.is_new, inner.backlog_from) = (false, None);
+                let is_time = from.is_some_and(|it| it <= Instant::now());
+                if inner.is_new || is_time {
+                    inner.is_new = false;
+                    inner.backlog_from = from.filter(|_| !is_time);
                     let mut news = std::mem::take(&mut inner.news);
                     news.streams.sort_unstable();
                     news.streams.dedup();
@@ -143,15 +190,16 @@ impl Views {
     }
 
     pub fn waiting(&self, route: &RouteName) -> Waiting {
-        let inner = self.lock();
-        let Some((_, view)) = inner.routes.get(route) else {
+        let mut inner = self.lock();
+        let Some(known) = inner.routes.get_mut(route) else {
             return Waiting::default();
         };
-        let mut waiting = view.waiting;
-        waiting.lapses = waiting.lapses.map(|it| inner.here(it));
+        let mut waiting = known.waiting();
         // Who accepted the oldest claims it as soon as it is due, and others only if it
         // does not.
-        if view.owner != self.me {
+        let is_others = known.view.owner != self.me;
+        waiting.lapses = waiting.lapses.map(|it| inner.here(it));
+        if is_others {
             let delay = self.delay(waiting.oldest);
             waiting.oldest = waiting.oldest.map(|it| it.saturating_add(delay));
         }
@@ -160,19 +208,19 @@ impl Views {
 
     pub fn routes(&self) -> Vec<RouteName> {
         let inner = self.lock();
-        let waits = |view: &View| view.waiting.jobs > 0 || view.waiting.lapses.is_some();
-        let routes = inner.routes.iter().filter(|(_, (_, view))| waits(view));
+        let waits = |it: &Waiting| it.jobs > 0 || it.lapses.is_some();
+        let routes = inner.routes.iter().filter(|it| waits(&it.1.view.waiting));
         routes.map(|(route, _)| route.clone()).collect()
     }
 
     pub fn counts(&self, now: Millis) -> CountsByRoute {
         let inner = self.lock();
         let routes = inner.routes.iter();
-        let counted = routes.filter(|(_, (_, view))| view.counts.accepted > 0);
-        let counts = counted.map(|(route, (_, view))| {
-            let mut counts = view.counts.clone();
+        let counted = routes.filter(|it| it.1.view.counts.accepted > 0);
+        let counts = counted.map(|(route, known)| {
+            let mut counts = known.view.counts.clone();
             let age = |oldest| Duration::from_millis(now.saturating_sub(oldest));
-            counts.oldest_queued = view.oldest_queued.map(age);
+            counts.oldest_queued = known.view.oldest_queued.map(age);
             (route.text(), counts)
         });
         counts.collect()

@@ -29,6 +29,8 @@ pub(super) enum Command {
     Delete(Handle, Reply<Option<State>>),
     Expire(Millis, Reply<Expired>),
     ReadStream(StreamName, Option<Position>, usize, Reply<Page>),
+    /// The last one: it is told once the file is closed.
+    Close(oneshot::Sender<()>),
     /// The file has so many pages at most, and how many it has.
     #[cfg(test)]
     Limit(i64, Reply<i64>),

@@ -59,10 +59,16 @@ impl Published {
             }
         }
         drop(claimed);
-        let mut routes = self.routes();
-        routes.extend(records.changed_routes().map(|it| of_route(it.0)));
+        let (mut routes, mut more) = (self.routes(), false);
+        for (name, now) in records.changed_routes().map(|it| of_route(it.0)) {
+            let waits = now.waiting.jobs;
+            let waited = routes.insert(name, now).map_or(0, |it| it.waiting.jobs);
+            more |= waits > waited;
+        }
         drop(routes);
-        self.news.notify_one();
+        if more {
+            self.news.notify_one();
+        }
     }
 
     pub fn counts(&self, now: Millis) -> CountsByRoute {

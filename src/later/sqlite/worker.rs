@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
 use super::command::{Command, Reply};
@@ -32,6 +32,8 @@ pub(super) struct Worker {
     /// Whether the last commit failed: the next holds one command, so that those that would
     /// work alone do.
     is_careful: bool,
+    /// Who is told that it is closed.
+    closes: Option<oneshot::Sender<()>>,
     failures: LogThrottle,
 }
 
@@ -41,14 +43,16 @@ impl Worker {
             journal,
             published,
             is_careful: false,
+            closes: None,
             failures: LogThrottle::default(),
         }
     }
 
-    /// Runs until nobody can ask any more and everything is done that was asked for.
+    /// Runs until it is closed, or nobody can ask any more and everything is done that was
+    /// asked for.
     pub fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let (mut taken, mut told) = (Vec::new(), Vec::new());
-        loop {
+        while self.closes.is_none() {
             let most = if self.is_careful { 1 } else { MOST };
             if commands.blocking_recv_many(&mut taken, most) == 0 {
                 break;
@@ -60,6 +64,8 @@ impl Worker {
         if let Err(error) = self.journal.close() {
             warn!(%error, "the file of jobs for later was not closed in order");
         }
+        // Whoever asked may have gone.
+        let _gone = self.closes.map(|it| it.send(()));
     }
 
     /// Commits what has changed.
@@ -124,6 +130,10 @@ impl Worker {
             Command::ReadStream(stream, after, limit, reply) => {
                 let page = records.read_stream(&stream, after, limit);
                 when_committed(reply, Ok(page))
+            }
+            Command::Close(reply) => {
+                self.closes = Some(reply);
+                Box::new(drop)
             }
             #[cfg(test)]
             Command::Limit(pages, reply) => {

@@ -7,6 +7,7 @@
 
 mod client;
 pub mod h2;
+mod lasting;
 mod later;
 mod log;
 mod peer;
@@ -26,6 +27,7 @@ mod upstream;
 mod wire;
 
 pub use client::{Answer, Caller, H2c, KeepAlive, Request, post, send};
+pub use lasting::Machine;
 pub use later::{Event, Handed, Listening};
 pub use log::{Line, Log};
 pub use peer::{Peer, PeerUpstream};

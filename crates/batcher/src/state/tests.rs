@@ -67,7 +67,8 @@ fn steps_of_both(frames: u8, longest: u64) -> impl Strategy<Value = Vec<two_lane
     ];
     let step = prop_oneof![
         8 => item().prop_map(Step::Push),
-        8 => item().prop_map(Step::Detach),
+        8 => (item(), prop_oneof![3 => Just(0), 1 => 0..30_u64], prop::bool::weighted(0.1))
+            .prop_map(|(item, ms_before, alone)| Step::Detach { item, ms_before, alone }),
         1 => (0..8_usize).prop_map(Step::Cancel),
         2 => (0..8_usize).prop_map(Step::Withdraw),
         6 => (0..3_usize, then).prop_map(|(which, then)| Step::End { which, then }),

@@ -8,7 +8,7 @@ use super::lanes::Choices;
 use super::world::{self, Item, MS};
 use super::*;
 use crate::cap::Ceiling;
-use crate::extent::Extent;
+use crate::extent::{Extent, MORE_THAN_ANY_BATCH};
 use crate::queue::Number;
 use crate::queue::model::{Model, Waits};
 use crate::settings::Wait;
@@ -16,7 +16,12 @@ use crate::settings::Wait;
 #[derive(Clone, Debug)]
 pub(super) enum Step {
     Push(Item),
-    Detach(Item),
+    /// It has waited elsewhere, and goes alone or not.
+    Detach {
+        item: Item,
+        ms_before: u64,
+        alone: bool,
+    },
     /// The caller of one that waits leaves.
     Cancel(usize),
     Withdraw(usize),
@@ -384,6 +389,9 @@ impl TwoLanes {
             left.iter().map(|it| it.item.1).collect::<Vec<_>>(),
             detached.iter().map(|it| it.number).collect::<Vec<_>>()
         );
+        let alone = |it: &Entry<Waiting>| it.extent.weight == MORE_THAN_ANY_BATCH;
+        assert!(entries.len() == 1 || !entries.iter().any(alone));
+        assert!(!riders.iter().any(alone));
         self.rode += riders.len();
         self.in_flight.push(UnderWay {
             half: false,
@@ -437,6 +445,7 @@ impl TwoLanes {
             .sum::<usize>();
         assert_eq!(counts.detached_queued, self.model.queue.len() + parked);
         assert_eq!(counts.detached_rode, self.rode as u64);
+        self.compare_wanted();
         let due = self.with.rearm(0, moment);
         let Some(without) = &mut self.without else {
             return;
@@ -453,6 +462,16 @@ impl TwoLanes {
         let leave = self.detached_due().filter(|_| free);
         let expire = self.model.queue.iter().filter_map(|it| it.deadline).min();
         assert_eq!(due, without.into_iter().chain(leave).chain(expire).min());
+    }
+
+    /// A batch is wanted where the lane holds less than one, and may be left.
+    fn compare_wanted(&mut self) {
+        let lane: Extent = self.model.queue.iter().map(|it| it.extent).sum();
+        let bounds = self.bounds(&None);
+        let holds_less = lane.weight < bounds.weight && lane.bytes <= bounds.bytes;
+        let held = self.held_until.is_some_and(|it| self.now < it);
+        let wanted = self.with.wanted(true, self.now);
+        assert_eq!(wanted.is_ok(), holds_less && !held && !self.closing);
     }
 
     fn push(&mut self, item: Item) {
@@ -473,13 +492,17 @@ impl TwoLanes {
         self.tickets.push(place.0);
     }
 
-    fn detach(&mut self, item: Item) {
+    fn detach(&mut self, item: Item, ms_before: u64, alone: bool) {
         if self.closing {
             return;
         }
         let number = self.with.next_detached();
         assert_eq!(number as usize, self.outcomes.len());
-        let entry = Entry::new((true, number), item.options(self.now), self.now);
+        let arrived = self.now - ms_before as u32 * MS;
+        let mut entry = Entry::new((true, number), item.options(self.now), arrived);
+        if alone {
+            entry.extent.weight = MORE_THAN_ANY_BATCH;
+        }
         self.model.put_back(waits(&entry));
         self.detached_tickets.push(self.with.push_detached(entry));
         self.outcomes.push(0);
@@ -559,7 +582,11 @@ impl TwoLanes {
     pub fn step(&mut self, step: Step) {
         match step {
             Step::Push(item) => self.push(item),
-            Step::Detach(item) => self.detach(item),
+            Step::Detach {
+                item,
+                ms_before,
+                alone,
+            } => self.detach(item, ms_before, alone),
             Step::Cancel(which) => {
                 if let Some(&ticket) = self.tickets.iter().rev().nth(which) {
                     let cancelled = self.with.cancel(ticket);

@@ -35,17 +35,19 @@ local function take(handle, deadline, interrupted, state)
   give(handle, deadline, interrupted)
 end
 
--- A record is gone though its job waits: a server that evicts has done that.
+-- A record is gone though its job waits, or was claimed: a server that evicts has done that.
 local function vanished(handle, frame)
-  if frame then
-    call('ZREM', P .. 'q:' .. route .. ':' .. frame, handle)
+  local function is_in(by) return call('ZREM', P .. by .. route, handle) == 1 end
+  local leased, paused, waits = is_in('l:'), is_in('p:'), is_in('d:')
+  if frame and call('ZREM', P .. 'q:' .. route .. ':' .. frame, handle) == 1 then
     frame_of(route, frame)
   end
-  call('ZREM', P .. 'd:' .. route, handle)
-  unlease(handle, route)
-  count(route, 'p0', -1)
-  count(route, 'd0', 1)
-  records = records - 1
+  if leased or waits then
+    local state = leased and not paused and 1 or 0
+    count(route, 'p' .. state, -1)
+    count(route, 'd' .. state, 1)
+    records = records - 1
+  end
 end
 
 -- What was claimed and never told is told again; a claim that comes late does nothing.
@@ -76,44 +78,58 @@ if before then
   end
 end
 
--- A process is gone: what it had sent comes by itself, also once it was given back; what it
+-- A process is gone: what it may have sent waits apart from then on, and counts that; what it
 -- had not, waits again with all others.
-local lapsed = call('ZRANGEBYSCORE', P .. 'l:' .. route, '-inf', int(now), 'LIMIT', 0, MOST_LAPSED)
+local lapsed = call('ZRANGEBYSCORE', P .. 'l:' .. route, 1, int(now), 'LIMIT', 0, MOST_LAPSED)
 for _, handle in ipairs(lapsed) do
-  local r = call('HMGET', P .. 'r:' .. handle, 'state', 'frame', 'items', 'bytes', 'deadline',
-    'interrupted')
-  local state, interrupted = r[1], num(r[6])
-  if not state then
-    vanished(handle)
-  elseif state == '0' and interrupted == 0 then
-    unlease(handle, route)
-    call('HDEL', P .. 'r:' .. handle, 'token')
-    wait(handle, route, r[2], num(r[3]), num(r[4]), r[5])
-  elseif which ~= 'overdue' or tonumber(r[5]) <= time then
-    take(handle, r[5], interrupted + tonumber(state), state)
-    return answer()
+  local key = P .. 'r:' .. handle
+  local r = call('HMGET', key, 'state', 'frame', 'items', 'bytes', 'deadline', 'interrupted')
+  local interrupted = num(r[6])
+  if r[1] == '1' then
+    interrupted = interrupted + 1
+    call('HSET', key, 'state', 0, 'interrupted', interrupted)
+    goes_on(route, 1, 0)
   end
+  if not r[1] then
+    vanished(handle)
+  else
+    unlease(handle, route)
+    call('HDEL', key, 'token')
+    back(handle, route, r[2], num(r[3]), num(r[4]), r[5], interrupted)
+  end
+  of(route)
 end
--- Those are among what waits from here on.
+-- They are among what waits from here on.
 write_frames()
 frames = {}
 
--- Claims one that waits, unless it is too much.
+-- Claims one that waits, unless it is too much; whether others may come with it.
 local items, size = 0, 0
-local function claim(handle)
+local function claim(handle, frame)
   local r = call('HMGET', P .. 'r:' .. handle, 'state', 'frame', 'items', 'bytes', 'deadline',
     'interrupted')
   if not r[1] then
-    return nil
+    vanished(handle, frame)
+    return true
   end
-  local more_items, more = num(r[3]), num(r[4])
-  if #claimed > 0 and (items + more_items > max_items or size + more > max_bytes) then
+  local more_items, more, interrupted = num(r[3]), num(r[4]), num(r[6])
+  local is_too_much = items + more_items > max_items or size + more > max_bytes
+  if #claimed > 0 and (is_too_much or interrupted > 0) then
     return false
   end
   items, size = items + more_items, size + more
   unwait(handle, route, r[2], more_items, more)
-  take(handle, r[5], num(r[6]), r[1])
-  return true
+  take(handle, r[5], interrupted, r[1])
+  return interrupted == 0
+end
+
+-- What waits apart comes before all others, and by itself.
+local apart = call('ZRANGEBYSCORE', P .. 'l:' .. route, 0, 0, 'LIMIT', 0, MOST_LAPSED)
+for _, handle in ipairs(apart) do
+  local deadline = num(call('ZSCORE', P .. 'd:' .. route, handle))
+  if (which ~= 'overdue' or deadline <= time) and not claim(handle) then
+    return answer()
+  end
 end
 
 -- The frame of which a batch is made, if one is.
@@ -141,10 +157,7 @@ else
   end
 end
 for _, handle in ipairs(waiting) do
-  local done = claim(handle)
-  if done == nil then
-    vanished(handle, frame)
-  elseif not done then
+  if not claim(handle, frame) then
     break
   end
 end

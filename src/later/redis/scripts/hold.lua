@@ -1,23 +1,16 @@
 -- Claimed jobs are sent, wait for another attempt, or are held on to. ARGV: which of these
--- (sent, pause, renew), the lease, the token of those that nobody has claimed, and of each
--- its handle and token. Returns those that are not this process's to send.
+-- (sent, pause, renew), the lease, and of each its handle and token. Returns those that are
+-- not this process's to send.
 begin()
-local what, lease, fresh = ARGV[3], tonumber(ARGV[4]), ARGV[5]
+local what, lease = ARGV[3], tonumber(ARGV[4])
 local gone = {}
 
 local function hold(handle, token)
   local key = P .. 'r:' .. handle
-  local r = call('HMGET', key, 'state', 'token', 'route', 'frame', 'items', 'bytes')
+  local r = call('HMGET', key, 'state', 'token', 'route')
   local state, route = r[1], r[3]
-  if not state or tonumber(state) >= 2 or (r[2] or '') ~= token then
+  if not state or tonumber(state) >= 2 or r[2] ~= token then
     return false
-  end
-  if token == '' then
-    if what ~= 'sent' then
-      return true
-    end
-    unwait(handle, route, r[4], num(r[5]), num(r[6]))
-    call('HSET', key, 'token', fresh, 'interrupted', 0)
   end
   if what == 'sent' and state == '0' then
     call('ZREM', P .. 'p:' .. route, handle)
@@ -33,7 +26,7 @@ local function hold(handle, token)
   return true
 end
 
-for i = 6, #ARGV, 2 do
+for i = 5, #ARGV, 2 do
   if not hold(ARGV[i], ARGV[i + 1]) then
     table.insert(gone, ARGV[i])
   end

@@ -123,6 +123,15 @@ local function wait_apart(handle, route, deadline)
   call('ZADD', P .. 'd:' .. route, deadline, handle)
 end
 
+-- It waits again.
+local function back(handle, route, frame, items, size, deadline, interrupted)
+  if interrupted > 0 then
+    wait_apart(handle, route, deadline)
+  else
+    wait(handle, route, frame, items, size, deadline)
+  end
+end
+
 -- Whether it was one that waits with others.
 local function unwait(handle, route, frame, items, size)
   if call('ZREM', P .. 'q:' .. route .. ':' .. frame, handle) == 0 then
@@ -238,13 +247,18 @@ local function view(route)
     local found = first(P .. by .. route)
     return found[2] and int(found[2]), found[1]
   end
-  local oldest, frame = least('fo:')
-  if oldest then
-    local handle = first(P .. 'q:' .. route .. ':' .. frame)[1]
-    it.oldest = oldest
-    it.owner = handle and call('HGET', P .. 'r:' .. handle, 'owner') or ''
+  it.deadline, it.paused = (least('d:')), (least('p:'))
+  local lapses, apart = least('l:')
+  it.lapses = lapses
+  local _, frame = least('fo:')
+  local oldest = frame and first(P .. 'q:' .. route .. ':' .. frame)[1]
+  if lapses == '0' and not (oldest and oldest < apart) then
+    oldest = apart
   end
-  it.deadline, it.lapses, it.paused = least('d:'), (least('l:')), (least('p:'))
+  if oldest then
+    it.oldest = int(millis(oldest))
+    it.owner = call('HGET', P .. 'r:' .. oldest, 'owner') or ''
+  end
   return it
 end
 

@@ -13,11 +13,7 @@ for i = 3, #ARGV, 2 do
       call('HSET', key, 'state', 0)
       goes_on(route, 1, 0)
     end
-    if num(r[8]) > 0 then
-      wait_apart(handle, route, r[7])
-    else
-      wait(handle, route, r[4], num(r[5]), num(r[6]), r[7])
-    end
+    back(handle, route, r[4], num(r[5]), num(r[6]), r[7], num(r[8]))
     of(route)
   end
 end

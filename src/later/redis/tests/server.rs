@@ -27,6 +27,27 @@ pub struct Server {
     process: Option<Child>,
 }
 
+/// Whether there are the programs that the tests take.
+pub fn are_there() -> bool {
+    static ARE_THERE: LazyLock<bool> = LazyLock::new(|| {
+        let runs = |it: &str| {
+            let mut command = Command::new(it);
+            let command = command.arg("--version").stdout(Stdio::null());
+            command.status().is_ok_and(|it| it.success())
+        };
+        let are_there = ["redis-server", "redis-cli"].into_iter().all(runs);
+        assert!(
+            are_there || std::env::var_os("CI").is_none(),
+            "there is no redis-server"
+        );
+        if !are_there {
+            eprintln!("skipped: there is no redis-server, or no redis-cli");
+        }
+        are_there
+    });
+    *ARE_THERE
+}
+
 /// The one that tests share which ask nothing special of it.
 pub fn shared() -> &'static Server {
     static SHARED: LazyLock<Server> = LazyLock::new(|| Server::start(&[]));
@@ -59,17 +80,22 @@ impl Server {
         command.args(["--bind", "127.0.0.1", "--save", ""]);
         command.args(&self.arguments);
         command.current_dir(self.files.path());
-        self.process = Some(
-            command
-                .stdin(Stdio::piped())
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap(),
-        );
+        let command = command.stdin(Stdio::piped()).stderr(Stdio::null());
+        self.process = Some(command.spawn().unwrap());
+        self.until("ping", |said| said == "PONG" || said.contains("NOAUTH"));
+    }
+
+    /// Waits until it says so to this.
+    pub fn until(&self, command: &str, says: impl Fn(&str) -> bool) {
         let begun = Instant::now();
-        while !self.answers() {
+        let words: Vec<_> = command.split(' ').collect();
+        loop {
+            let said = self.say(&words);
+            if says(&said) {
+                return;
+            }
             let log = std::fs::read_to_string(self.files.path().join("redis.log"));
-            assert!(begun.elapsed() < Duration::from_secs(60), "{log:?}");
+            assert!(begun.elapsed() < super::LONG, "{said}\n{log:?}");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -90,9 +116,14 @@ impl Server {
         String::from_utf8_lossy(&said.stdout).trim().to_owned()
     }
 
-    fn answers(&self) -> bool {
-        let said = self.say(&["ping"]);
-        ["PONG", "NOAUTH"].iter().any(|it| said.starts_with(it)) || said.contains("NOAUTH")
+    /// How many commands it was asked for, but for those of `redis-cli`.
+    pub fn calls(&self, command: &str) -> u64 {
+        let said = self.say(&["info", "commandstats"]);
+        let calls = said.lines().find_map(|it| {
+            let (_, calls) = it.split_once(&format!("cmdstat_{command}:calls="))?;
+            calls.split(',').next()?.parse().ok()
+        });
+        calls.unwrap_or_default()
     }
 }
 
@@ -102,7 +133,7 @@ impl Drop for Server {
     }
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }

@@ -43,6 +43,19 @@ async fn a_file_is_one_process_s_alone() {
     assert_eq!(store.counts().total().accepted, 1);
 }
 
+#[tokio::test]
+async fn a_closed_file_is_the_next_process_s() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("jobs.db");
+    let store = open(&path, &SETTINGS).unwrap();
+    assert!(store.accept(vec![new(1, 0)]).await[0].is_ok());
+    store.close().await;
+    let next = open(&path, &SETTINGS).unwrap();
+    assert_eq!(next.counts().total().accepted, 1);
+    assert!(store.accept(vec![new(2, 0)]).await[0].is_err());
+    store.close().await;
+}
+
 #[test]
 fn a_file_that_can_t_be_had_is_refused_with_its_reason() {
     let directory = tempfile::tempdir().unwrap();
@@ -202,4 +215,24 @@ async fn what_was_kept_for_longer_before_delays_nobody() {
     );
     // Nor does it go before its time.
     assert!(store.fetch(handle, Look::ForState).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_file_that_is_closed_is_another_s_to_open() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("jobs.db");
+    let store = open(&path, &SETTINGS).unwrap();
+    let (accepted, ()) = tokio::join!(store.accept(vec![new(1, 0)]), store.close());
+    assert!(accepted[0].is_ok(), "what was asked for before is done");
+    let files = fs::read_dir(directory.path()).unwrap();
+    assert_eq!(files.count(), 1, "the log is in the file");
+    let next = open(&path, &SETTINGS).unwrap();
+    assert_eq!(next.counts().total().accepted, 1);
+    // Nothing is done that is asked for after it.
+    let refused = store.accept(vec![new(2, 0)]).await.remove(0);
+    assert!(matches!(
+        refused,
+        Err(Refused::Store(StoreError::NotCommitted))
+    ));
+    store.close().await;
 }
