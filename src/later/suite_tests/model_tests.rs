@@ -413,8 +413,9 @@ impl<S: Store> Both<S> {
             assert_eq!(waiting.oldest, oldest);
             let deadline = expected.iter().map(|it| it.new.deadline).min();
             assert_eq!(waiting.deadline, deadline);
-            let lapses = expected.iter().any(|it| it.interrupted > 0);
-            assert_eq!(waiting.lapses.is_some(), lapses);
+            let is_interrupted = expected.iter().any(|it| it.interrupted > 0);
+            let lapsed = waiting.lapses.is_some_and(|it| it <= clock::now());
+            assert_eq!(lapsed, is_interrupted);
         }
     }
 
