@@ -12,6 +12,50 @@ use crate::report::{Report, number, seed};
 /// `later.max_attempts` by default: with it an item reaches the upstream so often at most.
 const MAX_ATTEMPTS: usize = 3;
 
+/// From so many rounds on everything must have happened.
+const MANY: u64 = 100;
+
+const ENDS: [&str; 9] = [
+    "ended: Any",
+    "ended: Reached",
+    "ended: Answered",
+    "ended: Accepted",
+    "ended: Starting",
+    "ended: Draining",
+    "ended: Drained",
+    "nobody knows whether accepted",
+    "nobody knows whether deleted",
+];
+
+const ROUNDS: [&str; 10] = [
+    "round: Kill(1)",
+    "round: Kill(2)",
+    "round: Drain",
+    "round: Hold",
+    "round: KillRedis",
+    "round: HoldRedis",
+    "round: Network { all: false }",
+    "round: Network { all: true }",
+    "nobody knows whether accepted",
+    "looked at: store-unavailable",
+];
+
+/// What an item comes to that a kill met.
+fn met(idempotent: bool) -> &'static str {
+    match idempotent {
+        true => "items at the upstream again",
+        false => "finished: interrupted",
+    }
+}
+
+fn judge(report: &Report, seed: u64, figures: &[&str], idempotent: bool) {
+    report.must_be_clean(seed);
+    if number("MICROBATCH_ROUNDS").is_some_and(|it| it >= MANY) {
+        report.must_have(figures);
+        report.must_have(&[met(idempotent)]);
+    }
+}
+
 /// Several stores one after the other, each of which sees so many rounds until it is looked
 /// at as a whole: two, or as many as are asked for.
 fn stores(of_a_store: u64) -> impl Iterator<Item = (u64, u64)> {
@@ -50,7 +94,7 @@ async fn sqlite(name: &'static str, idempotent: bool) {
         };
         report.add(&*process::run(course).await);
     }
-    report.must_be_clean(seed);
+    judge(&report, seed, &ENDS, idempotent);
 }
 
 async fn redis(name: &'static str, idempotent: bool) {
@@ -66,7 +110,7 @@ async fn redis(name: &'static str, idempotent: bool) {
         };
         report.add(&*replicas::run(terms, rounds, redis, seed + number).await);
     }
-    report.must_be_clean(seed);
+    judge(&report, seed, &ROUNDS, idempotent);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

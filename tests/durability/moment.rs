@@ -56,7 +56,12 @@ impl Moment {
         // Not the first, so that there is something under way.
         let count = rng.random_range(1..12);
         let _ = timeout(Duration::from_secs(1), nth(event, count)).await;
-        sleep(micros(rng, 4_000)).await;
+        // A commit is over soon.
+        match rng.random_range(0..3) {
+            0 => {}
+            1 => sleep(micros(rng, 1_000)).await,
+            _ => sleep(micros(rng, 4_000)).await,
+        }
     }
 }
 

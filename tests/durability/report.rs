@@ -67,6 +67,15 @@ impl Report {
         let _ = std::io::stderr().write_all(text.as_bytes());
     }
 
+    /// A run in which something never happened proves nothing about it: fails where one of
+    /// these did not.
+    pub fn must_have(&self, figures: &[&str]) {
+        for figure in figures {
+            let what = format!("{}: {figure} never happened", self.name);
+            assert!(self.figures.contains_key(*figure), "{what}");
+        }
+    }
+
     /// Fails where there is a fault.
     pub fn must_be_clean(&self, seed: u64) {
         self.print();
