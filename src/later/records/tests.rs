@@ -103,10 +103,15 @@ impl World {
         }
     }
 
-    /// Everything there is, but for the numbers of claims, which nobody has.
+    /// Everything there is, but for the numbers of claims, which nobody has, and for who was
+    /// told an answer, which is not taken back.
     fn state(&mut self) -> String {
         self.records.claims = 0;
-        format!("{:#?}", self.records)
+        let state = format!("{:#?}", self.records);
+        let lines = state
+            .lines()
+            .filter(|it| !it.trim_start().starts_with("read: "));
+        lines.collect()
     }
 }
 
