@@ -58,7 +58,7 @@ fn round_trips(redis: &Redis, seconds: u32) -> Result<()> {
         // No batch is ever full, or due.
         let wait = [("MICROBATCH_LATER__MAX_WAIT", "1h")];
         let settings = settings(&store, &wait);
-        let proxy = Server::proxy_with(&upstream.address, "--max-size 1000000", &settings)?;
+        let proxy = Server::proxy_with(&upstream.address, "--max-size 100000", &settings)?;
         let run = drive(&proxy.address, handing_in(256, seconds))?;
         tell(
             "durable jobs handed in, 256 submitters, `appendfsync always`",

@@ -182,7 +182,8 @@ fn of_many(folder: &Path, backlog: usize, seconds: u32) -> Result<()> {
         );
         proxy.kill()?;
     }
-    let size = fs::metadata(folder.join("many.db"))?.len() as f64;
+    let sizes = ["many.db", "many.db-wal"].map(|it| fs::metadata(folder.join(it)));
+    let size = sizes.into_iter().flatten().map(|it| it.len()).sum::<u64>() as f64;
     let begun = Instant::now();
     let proxy = Server::proxy_with(&slow.address, flags, &settings(&store, &[]))?;
     let start = begun.elapsed().as_secs_f64();
