@@ -105,7 +105,7 @@
 //! | every record of a job for later is answered exactly once, unless it is deleted | `engine::answered_once_tests`, `http::later::lane::tests::whatever_panics_a_record_is_answered_once`, `later::tests::what_panics_in_the_store_stops_nobody`, `later::memory::tests` |
 //! | no caller waits for the store of jobs for later | `engine::records_tests::callers_notice_nothing_of_a_store_that_is_away` |
 //! | nothing waits because of jobs for later | `stories::later_batches`, `stories::later_listeners::nobody_waits_for_a_job_of_whoever_waits_for_something_else` |
-//! | what a store that lasts has acknowledged is there after a crash | `later::sqlite::tests::crash_tests` |
+//! | what a store that lasts has acknowledged is there after a crash | `later::sqlite::tests::crash_tests`, `simulation`, `durability::lasting`, `durability::power` |
 //! | what a store could not commit has not happened | `later::records::tests::what_is_taken_back_was_never_done`, `later::sqlite::tests::room_tests` |
 //! | no job for later is claimed twice, and what may have been sent is known as interrupted | `later::suite_tests::it_does_as_the_model`, `later::lasting_tests::what_was_sent_is_interrupted` |
 //! | every scrape of `later_*` adds up | `stories::later_counts::every_scrape_adds_up`, `later::suite_tests::it_does_as_the_model` |

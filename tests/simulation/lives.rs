@@ -2,7 +2,7 @@
 //! whenever each is killed, between any two steps of the store and of the upstream.
 //!
 //! Up to two processes share the store at once. Each lives until it is killed, by chance at
-//! a time or at the so-manieth step, or is told to end; another takes its place. The last of
+//! a time or at the nth step, or is told to end; another takes its place. The last of
 //! each place stay until everything is answered. One that lives may lose what it has
 //! claimed, as where its lease is over since it was held up: it goes on as if it had not.
 
