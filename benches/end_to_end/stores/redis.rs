@@ -13,6 +13,13 @@ use crate::wrk::{Load, drive};
 
 const REPLICAS: usize = 3;
 
+/// Jobs of each replica's callers: a batch has an id once, and all count from one.
+const CALLS: [&str; REPLICAS] = [
+    r##"{"id":"a#n","body":"#x"}"##,
+    r##"{"id":"b#n","body":"#x"}"##,
+    r##"{"id":"c#n","body":"#x"}"##,
+];
+
 /// All callers, of all replicas.
 const CALLERS: usize = 60;
 
@@ -101,9 +108,9 @@ fn sizes(redis: &Redis, name: &str, flags: &str, load: Load) -> Result<()> {
             ..load
         };
         let rates = thread::scope(|scope| {
-            let runs = replicas
-                .iter()
-                .map(|it| scope.spawn(move || drive(&it.address, each)));
+            let runs = replicas.iter().zip(CALLS).map(|(replica, call)| {
+                scope.spawn(move || drive(&replica.address, Load { call, ..each }))
+            });
             let runs: Vec<_> = runs.collect();
             let ended = runs
                 .into_iter()
