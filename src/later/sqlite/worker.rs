@@ -73,6 +73,8 @@ impl Worker {
                 self.journal.recover();
             }
         }
+        // Whoever asks from here on is refused.
+        drop(commands);
         if let Err(error) = self.journal.close() {
             warn!(%error, "the file of jobs for later was not closed in order");
         }
@@ -177,7 +179,10 @@ impl Worker {
                 Box::new(|_| Vec::new())
             }
             #[cfg(test)]
-            Command::Panic(_) => panic!("on purpose"),
+            Command::Panic(reply) => {
+                assert!(reply.is_closed(), "on purpose");
+                Box::new(|_| Vec::new())
+            }
             #[cfg(test)]
             Command::Limit(pages, reply) => {
                 let pages = self.journal.file().limit(pages);
