@@ -107,7 +107,14 @@ impl IdempotencyKey {
     /// Where it breaks the rule.
     pub fn new(text: &str) -> Result<Self, InvalidName> {
         let quoted = text.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
-        let key = quoted.unwrap_or(text);
+        Self::stored(quoted.unwrap_or(text))
+    }
+
+    /// A key as [`as_str`](Self::as_str) has told it, checked; quotes are part of it.
+    ///
+    /// # Errors
+    /// Where it breaks the rule.
+    pub fn stored(key: &str) -> Result<Self, InvalidName> {
         let printable = |byte: u8| matches!(byte, 0x20..=0x7e);
         match (1..=255).contains(&key.len()) && key.bytes().all(printable) {
             true => Ok(Self(key.into())),
@@ -150,6 +157,15 @@ mod tests {
         }
         for text in ["", "\"\"", "é", "a\tb", &"k".repeat(256)] {
             assert_eq!(IdempotencyKey::new(text), Err(InvalidName::Key), "{text}");
+        }
+        // What is stored is the key, whatever quotes it has.
+        for (text, key) in [("\"\"\"\"", "\"\""), ("\"\"k\"\"", "\"k\"")] {
+            let new = IdempotencyKey::new(text).unwrap();
+            assert_eq!(new.as_str(), key);
+            assert_eq!(IdempotencyKey::stored(key), Ok(new));
+        }
+        for text in ["", "é", &"k".repeat(256)] {
+            assert_eq!(IdempotencyKey::stored(text), Err(InvalidName::Key));
         }
     }
 }

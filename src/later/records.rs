@@ -89,11 +89,8 @@ impl<J: Job, A: Clone> Records<J, A> {
     /// Makes a record, of whose job this is kept, unless there is one of its route by its
     /// key, or no room.
     pub fn accept(&mut self, new: NewRecord, job: J) -> Result<Made<A>, Refused> {
-        let Some(number) = self.indexes.routes.number_of(&new.route) else {
-            return Err(self.full());
-        };
-        let route = self.indexes.routes.of_mut(number);
         if let Some(idempotency) = &new.idempotency
+            && let Some(route) = self.indexes.routes.named(&new.route)
             && let Some(handle) = route.keys.get(&idempotency.key)
             && let Some(entry) = self.present.get_mut(handle)
         {
@@ -109,6 +106,10 @@ impl<J: Job, A: Clone> Records<J, A> {
         if self.present.len() >= self.max_jobs || filled > self.max_bytes {
             return Err(self.full());
         }
+        // Whose record is not made has no number.
+        let Some(number) = self.indexes.routes.number_of(&new.route) else {
+            return Err(self.full());
+        };
         let handle = new.handle;
         self.touch(&handle);
         self.touch_route(number);

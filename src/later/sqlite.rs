@@ -41,10 +41,13 @@ mod writing;
 use std::future::ready;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tracing::info;
+use tokio::time::{Instant, timeout_at};
+use tracing::{info, warn};
 
 use self::command::{Command, Reply};
 use self::file::{File, Syncing};
@@ -72,7 +75,14 @@ pub struct Sqlite {
     commands: Option<mpsc::Sender<Command>>,
     published: Arc<Published>,
     thread: Option<JoinHandle<()>>,
+    /// How long a step may take; without end in tests whose time stands still.
+    patience: Option<Duration>,
+    /// Whether it was asked to end and need not be waited for.
+    is_closed: AtomicBool,
 }
+
+/// Longest that a step takes: a disk that is held up for longer is as good as away.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Sqlite {
     /// The records of this file, which is made where there is none. What was sent by a
@@ -110,12 +120,15 @@ impl Sqlite {
         let Found {
             records,
             interrupted,
+            unreadable,
         } = found;
-        info!(file = %path.display(), records, interrupted, "the file of jobs for later is open");
+        info!(file = %path.display(), records, interrupted, unreadable, "the file of jobs for later is open");
         Ok(Self {
             commands: Some(commands),
             published,
             thread: Some(thread),
+            patience: (syncing == Syncing::Full).then_some(PATIENCE),
+            is_closed: AtomicBool::new(false),
         })
     }
 
@@ -127,11 +140,42 @@ impl Sqlite {
         let (reply, replied) = oneshot::channel();
         let command = command(reply);
         Box::pin(async move {
-            let commands = self.commands.as_ref().ok_or(StoreError::NotCommitted)?;
-            let asked = commands.send(command).await;
-            asked.map_err(|_| StoreError::NotCommitted)?;
-            replied.await.unwrap_or(Err(StoreError::Unanswered))
+            let until = self.patience.map(|it| Instant::now() + it);
+            self.send(command, until).await?;
+            answered(replied, until).await?
         })
+    }
+
+    /// Nothing is done where this fails.
+    async fn send(&self, command: Command, until: Option<Instant>) -> Result<(), StoreError> {
+        let commands = self.commands.as_ref().ok_or(StoreError::NotCommitted)?;
+        let sent = within(until, commands.send(command)).await;
+        sent.and_then(Result::ok).ok_or(StoreError::NotCommitted)
+    }
+}
+
+/// What the thread replies by this time.
+async fn answered<T>(
+    mut reply: oneshot::Receiver<T>,
+    until: Option<Instant>,
+) -> Result<T, StoreError> {
+    let answered = within(until, &mut reply).await;
+    match answered {
+        Some(answered) => answered.map_err(|_| StoreError::Unanswered),
+        // From here on the thread knows that nobody waits, and takes back what it claims;
+        // what it has sent before is here.
+        None => {
+            reply.close();
+            reply.try_recv().map_err(|_| StoreError::Unanswered)
+        }
+    }
+}
+
+/// What comes by this time, if one is set.
+async fn within<T>(until: Option<Instant>, comes: impl Future<Output = T>) -> Option<T> {
+    match until {
+        Some(until) => timeout_at(until, comes).await.ok(),
+        None => Some(comes.await),
     }
 }
 
@@ -142,15 +186,22 @@ fn read(path: &Path, settings: &Settings, syncing: Syncing) -> Result<(Journal, 
         NotLoaded::File(error) => Trouble::unreadable(path, error),
         error => Trouble::Damaged(error.to_string()),
     })?;
-    let committed = journal.commit(|_| ());
-    committed.map_err(|it| Trouble::of(path, it.error))?;
+    match journal.commit(|_| ()) {
+        Err(it) if it.is_full() => {
+            let (file, error) = (path.display(), it.error);
+            warn!(%file, %error, "there is no room for jobs for later: what there is can be read");
+        }
+        committed => committed.map_err(|it| Trouble::of(path, it.error))?,
+    }
     Ok((journal, found))
 }
 
 impl Drop for Sqlite {
     fn drop(&mut self) {
         drop(self.commands.take());
-        if let Some(thread) = self.thread.take() {
+        if let Some(thread) = self.thread.take()
+            && !*self.is_closed.get_mut()
+        {
             let _panicked = thread.join();
         }
     }
@@ -223,12 +274,12 @@ impl Store for Sqlite {
 
     fn close(&self) -> Pending<'_, ()> {
         Box::pin(async {
+            let until = self.patience.map(|it| Instant::now() + it);
             let (reply, closed) = oneshot::channel();
-            if let Some(commands) = &self.commands {
-                // What has ended is closed.
-                let _ended = commands.send(Command::Close(reply)).await;
-                let _ended = closed.await;
-            }
+            // What has ended is closed, and what is held up is not waited for.
+            let _ended = self.send(Command::Close(reply), until).await;
+            let _ended = answered(closed, until).await;
+            self.is_closed.store(true, Ordering::Relaxed);
         })
     }
 }

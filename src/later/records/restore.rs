@@ -4,17 +4,15 @@ use super::Records;
 use super::entry::{Entry, Given, Job};
 use super::marks::{Mark, Marks};
 use super::restored::{Restored, TooManyRoutes};
-use super::routes::Ever;
+use super::routes::{Ever, RouteNumber};
 use crate::job::{Handle, RouteName, State};
 use crate::later::record::StreamName;
 
 impl<J: Job, A: Clone> Records<J, A> {
-    /// What was ever counted of a route; in the order in which they were given.
-    pub fn restore_route(&mut self, name: &RouteName, ever: Ever) -> Result<(), TooManyRoutes> {
-        let routes = &mut self.indexes.routes;
-        let number = routes.number_of(name).ok_or(TooManyRoutes)?;
-        routes.of_mut(number).counts.ever = ever;
-        Ok(())
+    /// What was ever counted of a route, and its number; whether nothing else has either.
+    pub fn restore_route(&mut self, number: u16, name: &RouteName, ever: Ever) -> bool {
+        let number = RouteNumber(number);
+        self.indexes.routes.restore(number, name, ever)
     }
 
     /// What was known of all streams, before any of their records.
@@ -55,6 +53,16 @@ impl<J: Job, A: Clone> Records<J, A> {
         };
         self.link(record.handle, Box::new(entry));
         Ok(())
+    }
+
+    /// A record of a route can't be had any more: it counts as deleted.
+    pub fn lose(&mut self, route: &RouteName, state: State) {
+        let known = self.indexes.routes.named(route).map(|it| it.number);
+        if let Some(number) = known {
+            self.touch_route(number);
+            let counts = &mut self.indexes.routes.of_mut(number).counts;
+            counts.ever.deleted[state as usize] += 1;
+        }
     }
 
     /// Claims have larger numbers than this.

@@ -11,6 +11,8 @@ use crate::later::record::{IdempotencyKey, Millis};
 use crate::observe::RecordCounts;
 
 /// All of them: as many as there are in the settings, since no other has jobs.
+/// In the order of their numbers, of which some may be missing: those of routes whose first
+/// records were taken back in a process that is gone.
 #[derive(Debug, Default)]
 pub(super) struct Routes(Vec<Route>);
 
@@ -53,29 +55,45 @@ impl Routes {
     /// The number of a route, which it has from then on; `None` where there are more than
     /// can be numbered.
     pub fn number_of(&mut self, name: &RouteName) -> Option<RouteNumber> {
-        let known = self.0.iter().position(|it| it.name == *name);
-        let number = u16::try_from(known.unwrap_or(self.0.len())).ok()?;
-        if known.is_none() {
-            self.0.push(Route {
-                number: RouteNumber(number),
-                name: name.clone(),
-                keys: BTreeMap::new(),
-                queued: BTreeSet::new(),
-                backlog: Backlog::default(),
-                counts: Counts::default(),
-            });
+        if let Some(known) = self.named(name) {
+            return Some(known.number);
         }
+        let number = match self.0.last() {
+            Some(last) => last.number.0.checked_add(1)?,
+            None => 0,
+        };
+        self.0.push(Route::new(RouteNumber(number), name));
         Some(RouteNumber(number))
     }
 
-    /// The route that has this number, of those that were given here.
+    /// A route had this number; nothing, if another has it or one has its name.
+    pub fn restore(&mut self, number: RouteNumber, name: &RouteName, ever: Ever) -> bool {
+        let Err(at) = self.at(number) else {
+            return false;
+        };
+        if self.named(name).is_some() {
+            return false;
+        }
+        let mut route = Route::new(number, name);
+        route.counts.ever = ever;
+        self.0.insert(at, route);
+        true
+    }
+
+    fn at(&self, number: RouteNumber) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&number, |it| it.number)
+    }
+
+    /// The route that has this number, of those that were given or restored here.
     pub fn of(&self, number: RouteNumber) -> &Route {
-        &self.0[usize::from(number.0)]
+        let (Ok(at) | Err(at)) = self.at(number);
+        &self.0[at]
     }
 
     /// The same, to be changed.
     pub fn of_mut(&mut self, number: RouteNumber) -> &mut Route {
-        &mut self.0[usize::from(number.0)]
+        let (Ok(at) | Err(at)) = self.at(number);
+        &mut self.0[at]
     }
 
     /// The route of this name, if there ever was a record of it.
@@ -89,6 +107,17 @@ impl Routes {
 }
 
 impl Route {
+    fn new(number: RouteNumber, name: &RouteName) -> Self {
+        Self {
+            number,
+            name: name.clone(),
+            keys: BTreeMap::new(),
+            queued: BTreeSet::new(),
+            backlog: Backlog::default(),
+            counts: Counts::default(),
+        }
+    }
+
     /// The oldest of those that are queued.
     pub fn oldest_queued(&self) -> Option<Handle> {
         let both = [self.queued.first().copied(), self.backlog.oldest()];

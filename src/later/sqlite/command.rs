@@ -31,6 +31,11 @@ pub(super) enum Command {
     ReadStream(StreamName, Option<Position>, usize, Reply<Page>),
     /// The last one: it is told once the file is closed.
     Close(oneshot::Sender<()>),
+    /// The thread does nothing until this is dropped, as where the disk is held up.
+    #[cfg(test)]
+    Stall(std::sync::mpsc::Receiver<()>),
+    #[cfg(test)]
+    Panic(Reply<()>),
     /// The file has so many pages at most, and how many it has.
     #[cfg(test)]
     Limit(i64, Reply<i64>),

@@ -31,8 +31,11 @@ pub enum OpenError {
         its own", .0.display()
     )]
     InUse(PathBuf),
-    /// It is an SQLite file of another program.
-    #[error("{}: it is a database of another program; set another file", .0.display())]
+    /// It does not say that it is a file of this program.
+    #[error(
+        "{}: it is no file of microbatch, or its beginning is overwritten; set another file, or \
+        move this one away", .0.display()
+    )]
     Foreign(PathBuf),
     /// A newer version has written it.
     #[error(

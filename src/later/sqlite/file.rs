@@ -13,7 +13,7 @@ use tracing::warn;
 use super::error::OpenError;
 use super::schema::{APPLICATION, BODY, SET_READ, TABLES, VERSION};
 use super::trouble::{NotCommitted, Trouble};
-use super::writing::Writing;
+use super::writing::{Writing, checksum_of};
 
 /// After so many pages in the write-ahead log its changes are written to the file: more,
 /// since each time costs two waits for the disk; bounded, since it is read at the start.
@@ -37,12 +37,27 @@ pub(super) enum Syncing {
     /// It is with the system: for tests that fell no machine.
     #[cfg(test)]
     Off,
+    /// The same, and nothing can be written until it is [limited](File::limit).
+    #[cfg(test)]
+    OffAndFull,
 }
 
 #[derive(Debug)]
 pub(super) struct File {
     connection: Connection,
     path: PathBuf,
+    /// Whether nothing can be written, as on a disk that is full.
+    #[cfg(test)]
+    is_full: std::cell::Cell<bool>,
+}
+
+/// A record's bytes can't be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoBody {
+    #[error(transparent)]
+    File(#[from] rusqlite::Error),
+    #[error("they are not those that were written")]
+    Changed,
 }
 
 impl File {
@@ -54,6 +69,8 @@ impl File {
         let file = Self {
             connection: connection.map_err(|error| Trouble::of(path, error))?,
             path: path.to_owned(),
+            #[cfg(test)]
+            is_full: (syncing == Syncing::OffAndFull).into(),
         };
         let prepared = file.prepare(syncing);
         prepared.map_err(|error| Trouble::of(path, error))??;
@@ -89,7 +106,7 @@ impl File {
             match syncing {
                 Syncing::Full => "FULL",
                 #[cfg(test)]
-                Syncing::Off => "OFF",
+                Syncing::Off | Syncing::OffAndFull => "OFF",
             },
         )?;
         self.set("wal_autocheckpoint", CHECKPOINT_PAGES)?;
@@ -105,8 +122,37 @@ impl File {
         if checked != "ok" {
             return Ok(Err(Trouble::Damaged(checked)));
         }
+        self.close_to_others();
         self.give_room_back()?;
         Ok(Ok(()))
+    }
+
+    /// As it would be made: answers are secrets. Its log is made like it by SQLite.
+    fn close_to_others(&self) {
+        #[cfg(unix)]
+        {
+            use std::fs::{Permissions, metadata, set_permissions};
+            use std::os::unix::fs::PermissionsExt;
+            let mut log = self.path.clone().into_os_string();
+            log.push("-wal");
+            for path in [&self.path, Path::new(&log)] {
+                let mode = metadata(path).map_or(0, |it| it.permissions().mode());
+                if mode & 0o077 == 0 {
+                    continue;
+                }
+                match set_permissions(path, Permissions::from_mode(0o600)) {
+                    Ok(()) => warn!(
+                        file = %path.display(),
+                        was = format!("{:o}", mode & 0o7777),
+                        "other users could open the file of jobs for later: only its owner can"
+                    ),
+                    Err(error) => warn!(
+                        file = %path.display(), %error,
+                        "other users may read the file of jobs for later"
+                    ),
+                }
+            }
+        }
     }
 
     fn give_room_back(&self) -> rusqlite::Result<()> {
@@ -135,6 +181,12 @@ impl File {
         &mut self,
         write: impl FnOnce(&Writing<'_>) -> rusqlite::Result<()>,
     ) -> Result<(), NotCommitted> {
+        #[cfg(test)]
+        if self.is_full.get() {
+            let full = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
+            let full = rusqlite::Error::SqliteFailure(full, None);
+            return Err(NotCommitted::before(full));
+        }
         let behavior = TransactionBehavior::Immediate;
         let transaction = self.connection.transaction_with_behavior(behavior);
         let transaction = transaction.map_err(NotCommitted::before)?;
@@ -143,10 +195,14 @@ impl File {
     }
 
     /// A record's job or, once it has one, its answer.
-    pub fn body(&self, number: i64) -> rusqlite::Result<Bytes> {
+    pub fn body(&self, number: i64) -> Result<Bytes, NoBody> {
         let mut body = self.connection.prepare_cached(BODY)?;
-        let body: Vec<u8> = body.query_row([number], |it| it.get(0))?;
-        Ok(body.into())
+        let (checksum, body): (i64, Vec<u8>) =
+            body.query_row([number], |it| Ok((it.get(0)?, it.get(1)?)))?;
+        match checksum == checksum_of(&body) {
+            true => Ok(body.into()),
+            false => Err(NoBody::Changed),
+        }
     }
 
     /// Reads what is there.
@@ -160,11 +216,11 @@ impl File {
         self.connection.close().map_err(|(_, error)| error)
     }
 
-    /// Lets it grow to so many pages and no further, as on a disk that is full.
     /// Lets it grow to so many pages and no further, as on a disk that is full; how many it
     /// has.
     #[cfg(test)]
     pub fn limit(&self, pages: i64) -> i64 {
+        self.is_full.set(false);
         self.set("max_page_count", pages).unwrap();
         self.number("page_count").unwrap()
     }

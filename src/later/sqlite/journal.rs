@@ -5,15 +5,31 @@ use std::collections::HashMap;
 use bytes::Bytes;
 
 use super::claims::{ClaimChanges, Claims};
-use super::file::File;
+use super::file::{File, NoBody};
 use super::row::{Row, Rows};
 use super::trouble::NotCommitted;
 use super::writing::{Content, NewRow, Writing};
-use crate::job::{Handle, State};
+use crate::job::{Handle, RouteName, State};
 use crate::later::answer::Answer;
 use crate::later::answer_bytes;
 use crate::later::backlog::NO_FRAME;
 use crate::later::records::{Change, Entry};
+
+/// What a process that is gone has left.
+#[derive(Debug, Default)]
+pub(super) struct Unsettled {
+    /// What it had sent: interrupted.
+    pub sent: Vec<Handle>,
+    pub lost: Vec<Lost>,
+}
+
+/// A record that can't be read.
+#[derive(Debug)]
+pub(super) struct Lost {
+    pub number: i64,
+    pub route: Option<RouteName>,
+    pub state: State,
+}
 
 /// The records and their file.
 #[derive(Debug)]
@@ -23,8 +39,10 @@ pub(super) struct Journal {
     claims: Claims,
     /// The number of the last row that was made.
     last: i64,
-    /// Whether nothing was committed yet.
-    is_new: bool,
+    /// What the first commit is to settle, until it has: one that fails is tried again.
+    unsettled: Option<Unsettled>,
+    /// Whether the file has what has changed.
+    is_written: bool,
     /// Jobs and answers that are not in the file yet, by the numbers of their records.
     jobs: HashMap<i64, Bytes>,
     answers: HashMap<i64, Answer>,
@@ -32,14 +50,16 @@ pub(super) struct Journal {
 
 impl Journal {
     /// The records as the file has them. Their changes are remembered from here on.
-    pub fn new(mut records: Rows, file: File, claims: Claims, last: i64) -> Self {
+    pub fn new(mut records: Rows, file: File, unsettled: Unsettled, last: i64) -> Self {
         records.remember_changes();
         Self {
             records,
             file,
-            claims,
+            // Those that the file has end with the first commit.
+            claims: Claims::default(),
             last,
-            is_new: true,
+            unsettled: Some(unsettled),
+            is_written: false,
             jobs: HashMap::new(),
             answers: HashMap::new(),
         }
@@ -73,7 +93,7 @@ impl Journal {
     }
 
     /// The job of a record that has no answer.
-    pub fn job_of(&self, number: i64) -> rusqlite::Result<Bytes> {
+    pub fn job_of(&self, number: i64) -> Result<Bytes, NoBody> {
         match self.jobs.get(&number) {
             Some(job) => Ok(job.clone()),
             None => self.file.body(number),
@@ -90,16 +110,37 @@ impl Journal {
 
     /// Whether there is something to be committed.
     pub fn is_changed(&self) -> bool {
-        self.is_new || self.records.is_changed()
+        self.unsettled.is_some() || self.records.is_changed()
+    }
+
+    /// Whether there is something to be committed that somebody has asked for.
+    pub fn is_asked_for(&self) -> bool {
+        self.records.is_changed()
+    }
+
+    /// What was sent waits again, and what is lost is counted.
+    fn settle(&mut self) {
+        if let Some(Unsettled { sent, lost }) = &self.unsettled {
+            sent.iter().for_each(|it| self.records.abandon(it));
+            for it in lost {
+                let route = it.route.as_ref();
+                route.inspect(|route| self.records.lose(route, it.state));
+            }
+        }
     }
 
     /// Everything that has changed is in the file, or nothing, and then nothing has changed.
     /// `done` sees what it was.
     pub fn commit(&mut self, done: impl FnOnce(&Rows)) -> Result<(), NotCommitted> {
+        self.settle();
         let mut claims = ClaimChanges::default();
         let (records, jobs, answers) = (&self.records, &self.jobs, &self.answers);
-        let (known, is_new) = (&self.claims, self.is_new);
+        let (known, unsettled) = (&self.claims, &self.unsettled);
         let written = self.file.commit(|to| {
+            if let Some(Unsettled { lost, .. }) = unsettled {
+                lost.iter().try_for_each(|it| to.set_aside(it.number))?;
+                to.remove_claims()?;
+            }
             for change in records.changes() {
                 write(&change, jobs, answers, &mut claims, to)?;
             }
@@ -111,21 +152,36 @@ impl Journal {
                 to.stream(name, mark)?;
             }
             let marks = records.changed_marks();
-            let marks = marks.or_else(|| is_new.then(|| records.marks()));
+            let marks = marks.or_else(|| unsettled.as_ref().map(|_| records.marks()));
             marks.map_or(Ok(()), |it| to.marks(it))
         });
         match &written {
             Ok(()) => {
-                self.is_new = false;
+                self.is_written = true;
+                self.unsettled = None;
                 self.claims.committed(claims);
                 done(&self.records);
                 self.records.committed();
             }
             Err(_) => self.records.roll_back(),
         }
+        self.end_round();
+        written
+    }
+
+    /// After a panic what has changed is as the file has it: in it, or not done.
+    pub fn recover(&mut self) {
+        match self.is_written {
+            true => self.records.committed(),
+            false => self.records.roll_back(),
+        }
+        self.end_round();
+    }
+
+    fn end_round(&mut self) {
+        self.is_written = false;
         self.jobs.clear();
         self.answers.clear();
-        written
     }
 
     /// Ends in order.
@@ -219,7 +275,7 @@ fn new_row<'a>(handle: &Handle, entry: &'a Entry<Row, ()>, content: Content<'a>)
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unreadable {
     #[error(transparent)]
-    File(#[from] rusqlite::Error),
+    Body(#[from] NoBody),
     #[error(transparent)]
     Answer(#[from] answer_bytes::NotAnAnswer),
 }

@@ -36,6 +36,7 @@ CREATE TABLE records (
     stream TEXT,
     key TEXT,
     digest BLOB,
+    checksum INTEGER NOT NULL,
     body BLOB NOT NULL
 ) STRICT;
 CREATE TABLE claims (
@@ -57,22 +58,28 @@ CREATE TABLE marks (
 ";
 
 pub(super) const MAKE_RECORD: &str = "INSERT INTO records VALUES \
-    (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+    (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
 pub(super) const FINISH_RECORD: &str = "UPDATE records SET \
-    bytes = ?2, until = ?3, position = ?4, failed = ?5, body = ?6 WHERE number = ?1";
+    bytes = ?2, until = ?3, position = ?4, failed = ?5, checksum = ?6, body = ?7 WHERE number = ?1";
 pub(super) const INTERRUPT_RECORD: &str = "UPDATE records SET interrupted = ?2 WHERE number = ?1";
 pub(super) const REMOVE_RECORD: &str = "DELETE FROM records WHERE number = ?1";
-pub(super) const BODY: &str = "SELECT body FROM records WHERE number = ?1";
+pub(super) const BODY: &str = "SELECT checksum, body FROM records WHERE number = ?1";
 pub(super) const RECORDS: &str = "SELECT number, handle, route, items, interrupted, bytes, until, \
     position, failed, frame, id, stream, key, digest FROM records ORDER BY number";
 
+/// Records that can't be read, for whoever wants to look at them.
+pub(super) const UNREADABLE: &str =
+    "CREATE TABLE IF NOT EXISTS unreadable AS SELECT * FROM records WHERE 0";
+pub(super) const SET_ASIDE: &str = "INSERT INTO unreadable SELECT * FROM records WHERE number = ?1";
+
 pub(super) const SET_CLAIM: &str = "INSERT OR REPLACE INTO claims VALUES (?1, ?2)";
 pub(super) const REMOVE_CLAIM: &str = "DELETE FROM claims WHERE number = ?1";
+pub(super) const REMOVE_CLAIMS: &str = "DELETE FROM claims";
 pub(super) const CLAIMS: &str = "SELECT number, records FROM claims";
 
 pub(super) const SET_ROUTE: &str =
     "INSERT OR REPLACE INTO routes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-pub(super) const ROUTES: &str = "SELECT name, accepted, finished, deleted, expired_read, \
+pub(super) const ROUTES: &str = "SELECT number, name, accepted, finished, deleted, expired_read, \
     expired_unread FROM routes ORDER BY number";
 
 pub(super) const SET_STREAM: &str = "INSERT OR REPLACE INTO streams VALUES (?1, ?2, ?3)";

@@ -4,6 +4,7 @@
 mod crash_tests;
 mod open_tests;
 mod room_tests;
+mod thread_tests;
 
 use std::cell::RefCell;
 use std::collections::HashMap;

@@ -46,6 +46,9 @@ impl Trouble {
     }
 }
 
+/// A write has failed, as where there is no room, or no more than somebody may have.
+const CERTAIN: [i32; 2] = [ffi::SQLITE_FULL, ffi::SQLITE_IOERR_WRITE];
+
 /// Why changes are not in the file.
 #[derive(Debug)]
 pub(super) struct NotCommitted {
@@ -55,6 +58,13 @@ pub(super) struct NotCommitted {
 }
 
 impl NotCommitted {
+    /// Whether there is no room for them.
+    pub fn is_full(&self) -> bool {
+        let error = self.error.sqlite_error();
+        let code = error.map(|it| it.extended_code);
+        code.is_some_and(|it| CERTAIN.contains(&it))
+    }
+
     /// Before it was tried to commit them.
     pub fn before(error: Error) -> Self {
         Self {
@@ -67,8 +77,7 @@ impl NotCommitted {
     /// nobody takes it for one. Where all was written, nobody knows how much is on the disk.
     pub fn at_the_end(error: Error) -> Self {
         let code = error.sqlite_error().map(|it| it.extended_code);
-        let certain = [ffi::SQLITE_FULL, ffi::SQLITE_IOERR_WRITE];
-        let is_uncertain = code.is_none_or(|code| !certain.contains(&code));
+        let is_uncertain = code.is_none_or(|code| !CERTAIN.contains(&code));
         Self {
             error,
             is_uncertain,

@@ -1,10 +1,11 @@
 //! The store's thread: takes what has come during the last commit, does it to the records,
 //! commits all of it at once, and then tells each what became of it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::command::{Command, Reply};
 use super::journal::Journal;
@@ -22,8 +23,9 @@ use crate::throttle::LogThrottle;
 /// Most commands that are committed together, and that wait for that.
 pub(super) const MOST: usize = 256;
 
-/// What is told once it is known whether everything is committed.
-type Told = Box<dyn FnOnce(Result<(), StoreError>)>;
+/// What is told once it is known whether everything is committed; the jobs that were claimed
+/// for somebody who has gone.
+type Told = Box<dyn FnOnce(Result<(), StoreError>) -> Vec<Handle>>;
 
 #[derive(Debug)]
 pub(super) struct Worker {
@@ -32,6 +34,8 @@ pub(super) struct Worker {
     /// Whether the last commit failed: the next holds one command, so that those that would
     /// work alone do.
     is_careful: bool,
+    /// Jobs that were claimed for somebody who has gone, and are to wait again.
+    unwanted: Vec<Handle>,
     /// Who is told that it is closed.
     closes: Option<oneshot::Sender<()>>,
     failures: LogThrottle,
@@ -43,6 +47,7 @@ impl Worker {
             journal,
             published,
             is_careful: false,
+            unwanted: Vec::new(),
             closes: None,
             failures: LogThrottle::default(),
         }
@@ -57,10 +62,19 @@ impl Worker {
             if commands.blocking_recv_many(&mut taken, most) == 0 {
                 break;
             }
-            told.extend(taken.drain(..).map(|it| self.apply(it)));
-            let committed = self.commit();
-            told.drain(..).for_each(|tell| tell(committed));
+            let round = || self.round(&mut taken, &mut told);
+            if catch_unwind(AssertUnwindSafe(round)).is_err() {
+                error!(
+                    "the file of jobs for later goes on after a panic; what was not told is lost"
+                );
+                // Whoever asked is told that it is not known by this.
+                taken.clear();
+                told.clear();
+                self.journal.recover();
+            }
         }
+        // Whoever asks from here on is refused.
+        drop(commands);
         if let Err(error) = self.journal.close() {
             warn!(%error, "the file of jobs for later was not closed in order");
         }
@@ -68,26 +82,46 @@ impl Worker {
         let _gone = self.closes.map(|it| it.send(()));
     }
 
+    /// Does what is asked, commits it, and tells what became of it.
+    fn round(&mut self, taken: &mut Vec<Command>, told: &mut Vec<Told>) {
+        told.extend(taken.drain(..).map(|it| self.apply(it)));
+        let committed = self.commit();
+        let unwanted = told.drain(..).flat_map(|tell| tell(committed));
+        self.unwanted.extend(unwanted);
+        if !self.unwanted.is_empty() {
+            let unwanted = &self.unwanted;
+            unwanted
+                .iter()
+                .for_each(|it| self.journal.records.release(it));
+            if self.commit().is_ok() {
+                self.unwanted.clear();
+            }
+        }
+    }
+
     /// Commits what has changed.
     fn commit(&mut self) -> Result<(), StoreError> {
         if !self.journal.is_changed() {
             return Ok(());
         }
+        let is_asked_for = self.journal.is_asked_for();
         let published = &self.published;
         let committed = self.journal.commit(|records| published.committed(records));
         self.is_careful = committed.is_err();
-        committed.map_err(
-            |NotCommitted {
-                 error,
-                 is_uncertain,
-             }| {
-                self.warn(&error);
-                match is_uncertain {
-                    true => StoreError::Unanswered,
-                    false => StoreError::NotCommitted,
-                }
-            },
-        )
+        let Err(NotCommitted {
+            error,
+            is_uncertain,
+        }) = committed
+        else {
+            return Ok(());
+        };
+        self.warn(&error);
+        match (is_asked_for, is_uncertain) {
+            // What is read is there all the same.
+            (false, _) => Ok(()),
+            (true, true) => Err(StoreError::Unanswered),
+            (true, false) => Err(StoreError::NotCommitted),
+        }
     }
 
     fn warn(&self, error: &dyn std::error::Error) {
@@ -106,7 +140,11 @@ impl Worker {
             }
             Command::Claim(claim, reply) => {
                 let claimed = self.claim(&claim);
-                when_committed(reply, claimed)
+                Box::new(move |committed| {
+                    let unwanted = reply.send(committed.map(|()| claimed)).err();
+                    let unwanted = unwanted.and_then(Result::ok).unwrap_or_default();
+                    unwanted.iter().map(|it| it.handle).collect()
+                })
             }
             Command::Release(handles, reply) => {
                 handles.iter().for_each(|it| records.release(it));
@@ -133,7 +171,17 @@ impl Worker {
             }
             Command::Close(reply) => {
                 self.closes = Some(reply);
-                Box::new(drop)
+                Box::new(|_| Vec::new())
+            }
+            #[cfg(test)]
+            Command::Stall(until) => {
+                let _over = until.recv();
+                Box::new(|_| Vec::new())
+            }
+            #[cfg(test)]
+            Command::Panic(reply) => {
+                assert!(reply.is_closed(), "on purpose");
+                Box::new(|_| Vec::new())
             }
             #[cfg(test)]
             Command::Limit(pages, reply) => {
@@ -156,26 +204,24 @@ impl Worker {
         }
     }
 
-    fn claim(&mut self, claim: &Claim) -> Result<Vec<Claimed>, StoreError> {
+    fn claim(&mut self, claim: &Claim) -> Vec<Claimed> {
         let claimed = self.journal.records.claim(claim);
-        let with_job = claimed.iter().map(|it| {
+        let with_job = claimed.into_iter().map(|it| {
             let number = self.journal.number_of(&it.handle);
-            let job = number.map(|it| self.journal.job_of(it)).transpose()?;
-            Ok(Claimed {
+            let job = number.map(|it| self.journal.job_of(it)).transpose();
+            let job = job.unwrap_or_else(|why| {
+                error!(job = %it.handle, %why, "a job for later can't be read, and fails");
+                None
+            });
+            Claimed {
                 handle: it.handle,
+                // Where it can't be read, what is no job: its lane answers that.
                 job: job.unwrap_or_default(),
                 deadline: it.deadline,
                 interrupted: it.interrupted,
-            })
-        });
-        let with_jobs: rusqlite::Result<Vec<_>> = with_job.collect();
-        with_jobs.map_err(|error| {
-            self.warn(&error);
-            for it in &claimed {
-                self.journal.records.release(&it.handle);
             }
-            StoreError::NotCommitted
-        })
+        });
+        with_job.collect()
     }
 
     fn finish(&mut self, answers: Vec<(Handle, Answer)>, now: Millis) -> Vec<StreamName> {
@@ -215,5 +261,6 @@ fn when_committed<T: 'static>(reply: Reply<T>, result: Result<T, StoreError>) ->
     Box::new(move |committed| {
         // Whoever asked may have gone.
         let _gone = reply.send(committed.and(result));
+        Vec::new()
     })
 }

@@ -1,10 +1,11 @@
 //! What is written in one commit.
 
 use rusqlite::{Connection, params};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::schema::{
-    FINISH_RECORD, INTERRUPT_RECORD, MAKE_RECORD, REMOVE_CLAIM, REMOVE_RECORD, REMOVE_STREAM,
-    SET_CLAIM, SET_MARKS, SET_ROUTE, SET_STREAM,
+    FINISH_RECORD, INTERRUPT_RECORD, MAKE_RECORD, REMOVE_CLAIM, REMOVE_CLAIMS, REMOVE_RECORD,
+    REMOVE_STREAM, SET_ASIDE, SET_CLAIM, SET_MARKS, SET_ROUTE, SET_STREAM, UNREADABLE,
 };
 use crate::later::record::StreamName;
 use crate::later::records::{Mark, Marks, Route};
@@ -67,6 +68,7 @@ impl<'a> Writing<'a> {
                 row.stream,
                 row.key,
                 row.digest,
+                checksum_of(content.body),
                 content.body,
             ],
         )
@@ -81,6 +83,7 @@ impl<'a> Writing<'a> {
                 number(content.until),
                 content.position.map(number),
                 content.failed,
+                checksum_of(content.body),
                 content.body,
             ],
         )
@@ -92,6 +95,18 @@ impl<'a> Writing<'a> {
 
     pub fn remove(&self, record: i64) -> rusqlite::Result<()> {
         self.execute(REMOVE_RECORD, params![record])
+    }
+
+    /// A record that can't be read is none any more.
+    pub fn set_aside(&self, record: i64) -> rusqlite::Result<()> {
+        self.execute(UNREADABLE, [])?;
+        self.execute(SET_ASIDE, [record])?;
+        self.remove(record)
+    }
+
+    /// No claim has records.
+    pub fn remove_claims(&self) -> rusqlite::Result<()> {
+        self.execute(REMOVE_CLAIMS, [])
     }
 
     /// These are all the records that a claim has.
@@ -146,6 +161,11 @@ impl<'a> Writing<'a> {
             params![number(last), number(others), number(vanished)],
         )
     }
+}
+
+/// What a body is checked by when it is read: SQLite does not.
+pub(super) fn checksum_of(body: &[u8]) -> i64 {
+    xxh3_64(body).cast_signed()
 }
 
 /// As SQLite has numbers; what is larger is as good as never.
