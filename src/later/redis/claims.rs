@@ -65,6 +65,7 @@ impl Core {
         match claimed {
             Ok((token, claimed)) => {
                 numbers.unanswered = None;
+                self.views.claimed(&claim.route, true);
                 let until = now.saturating_add(self.bounds.lease);
                 let handles = claimed.iter().map(|it| it.handle);
                 self.held.claimed(handles, &token, until);
@@ -73,6 +74,7 @@ impl Core {
             Err(error) => {
                 if error == StoreError::Unanswered {
                     numbers.unanswered.get_or_insert(number);
+                    self.views.claimed(&claim.route, false);
                 }
                 Err(error)
             }

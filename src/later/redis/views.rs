@@ -2,7 +2,7 @@
 //! is new. It follows the scripts' messages, own and others', of which each tells of a route
 //! at one moment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -35,6 +35,8 @@ pub(super) struct Views {
 #[derive(Debug, Default)]
 struct Inner {
     routes: BTreeMap<RouteName, Known>,
+    /// Those of which a claim was not answered: what it has got is to be asked for again.
+    unanswered: BTreeSet<RouteName>,
     news: News,
     /// Whether there is news, and of the backlog from when on.
     is_new: bool,
@@ -189,7 +191,25 @@ impl Views {
         }
     }
 
+    /// Whether the last claim of a route was answered. One that was not may have got jobs,
+    /// which nobody else can claim until their leases run out.
+    pub fn claimed(&self, route: &RouteName, is_answered: bool) {
+        let mut inner = self.lock();
+        match is_answered {
+            true => drop(inner.unanswered.remove(route)),
+            false => drop(inner.unanswered.insert(route.clone())),
+        }
+    }
+
     pub fn waiting(&self, route: &RouteName) -> Waiting {
+        let mut waiting = self.known_of(route);
+        if self.lock().unanswered.contains(route) {
+            waiting.lapses = Some(0);
+        }
+        waiting
+    }
+
+    fn known_of(&self, route: &RouteName) -> Waiting {
         let mut inner = self.lock();
         let Some(known) = inner.routes.get_mut(route) else {
             return Waiting::default();

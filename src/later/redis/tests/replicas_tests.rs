@@ -372,6 +372,9 @@ async fn a_claim_whose_answer_was_lost_is_told_again() {
         which: Which::Any,
     };
     assert_eq!(store.claim(ask.clone()).await, Err(StoreError::Unanswered));
+    // Whoever claims is not to wait until the lease has run out.
+    let is_to_be_asked = |store: &Redis| store.waiting(&ask.route).lapses == Some(0);
+    assert!(is_to_be_asked(&store));
     let again = async {
         loop {
             match store.claim(ask.clone()).await {
@@ -385,6 +388,7 @@ async fn a_claim_whose_answer_was_lost_is_told_again() {
     found.sort();
     expected.sort();
     assert_eq!(found, expected);
+    assert!(!is_to_be_asked(&store));
     assert!(claimed.iter().all(|it| it.interrupted == 0));
     let answers = accepted.iter().map(|it| (*it, answer(200)));
     let answers: Vec<_> = answers.collect();
