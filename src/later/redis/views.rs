@@ -117,9 +117,7 @@ impl Views {
     /// What an own script has told; `now` is the time here.
     pub fn told(&self, mut message: Message, now: Option<Millis>) {
         let mut inner = self.lock();
-        if let Some(now) = now {
-            inner.ahead = message.now.cast_signed().saturating_sub(now.cast_signed());
-        }
+        inner.compare(message.now, now);
         inner.apply(&mut message, None);
         inner.is_new = true;
         drop(inner);
@@ -157,9 +155,7 @@ impl Views {
         let mut inner = self.lock();
         inner.routes.clear();
         inner.apply(&mut message, None);
-        if let Some(now) = now {
-            inner.ahead = message.now.cast_signed().saturating_sub(now.cast_signed());
-        }
+        inner.compare(message.now, now);
         (inner.is_new, inner.news.missed) = (true, true);
         drop(inner);
         self.changed.notify_one();
@@ -219,6 +215,7 @@ impl Views {
         // does not.
         let is_others = known.view.owner != self.me;
         waiting.lapses = waiting.lapses.map(|it| inner.here(it));
+        waiting.deadline = waiting.deadline.map(|it| inner.here(it));
         if is_others {
             let delay = self.delay(waiting.oldest);
             waiting.oldest = waiting.oldest.map(|it| it.saturating_add(delay));
@@ -265,6 +262,15 @@ impl Views {
 }
 
 impl Inner {
+    /// Redis' clock said so before this one did.
+    fn compare(&mut self, there: Millis, here: Option<Millis>) {
+        if let Some(here) = here {
+            // Both are rounded: what is over here is to be over there too.
+            let ahead = there.cast_signed().saturating_sub(here.cast_signed());
+            self.ahead = ahead.saturating_sub(1);
+        }
+    }
+
     fn here(&self, time: Millis) -> Millis {
         time.saturating_add_signed(-self.ahead)
     }

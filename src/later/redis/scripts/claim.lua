@@ -1,9 +1,12 @@
 -- Claims jobs. ARGV: route, most items, most bytes, which of them (batch, any, overdue), the
--- time that this is about, the lease, the number of this claim, and that of the first before
+-- time that this is about (of overdue ones from now on), the lease, the number of this claim, and that of the first before
 -- it whose answer never came.
 begin()
 local route, max_items, max_bytes = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local which, time, lease = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
+if which == 'overdue' then
+  time = now + time
+end
 local number, unanswered = tonumber(ARGV[9]), tonumber(ARGV[10])
 local token = ME .. '.' .. ARGV[9]
 local slot = P .. 'a:' .. ME .. ':' .. route
@@ -21,7 +24,8 @@ end
 local function give(handle, deadline, interrupted)
   local job = call('HGET', P .. 'r:' .. handle, 'job')
   table.insert(handles, handle)
-  table.insert(claimed, { handle, job or '', deadline, interrupted })
+  -- From now on, since clocks may differ.
+  table.insert(claimed, { handle, job or '', int(num(deadline) - now), interrupted })
 end
 
 local function take(handle, deadline, interrupted, state)

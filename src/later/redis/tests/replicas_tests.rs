@@ -207,6 +207,57 @@ async fn a_late_answer_is_dropped_and_counted() {
     );
 }
 
+/// One is ahead of Redis, and one is behind, by more than jobs may take.
+#[tokio::test(flavor = "multi_thread")]
+async fn clocks_that_differ_end_no_jobs() {
+    if !are_there() {
+        return;
+    }
+    let stay = clock::millis(SETTINGS.job_timeout);
+    let by_clock = |now, record| NewRecord {
+        deadline: now + stay,
+        ..record
+    };
+    let options = options(&shared().url);
+    let (store, other) = (connect(&options).await, connect(&options).await);
+    for (id, skewed) in [clock::now() + 3 * stay, clock::now() - 3 * stay]
+        .into_iter()
+        .enumerate()
+    {
+        let record = by_clock(skewed, new(id as u64));
+        let accepted = store.core.accept(vec![record], skewed).await;
+        assert!(accepted[0].is_ok(), "{accepted:?}");
+        waits(&other, 1).await;
+        let near = |time: Option<u64>, expected| {
+            let left = time.unwrap().abs_diff(expected);
+            assert!(left < clock::millis(LONG), "{time:?} {expected}");
+        };
+        let known = other.waiting(&RouteName::jobs()).deadline;
+        near(known, clock::now() + stay);
+        // By no clock is it overdue, whosever is asked.
+        for now in [clock::now(), skewed] {
+            let ask = |which| Claim {
+                route: RouteName::jobs(),
+                max_items: 1,
+                max_bytes: 1,
+                which,
+            };
+            let overdue = ask(Which::Overdue { now });
+            assert_eq!(other.core.claim(overdue, now).await, Ok(Vec::new()));
+            let claimed = other.core.claim(ask(Which::Any), now).await.unwrap();
+            near(Some(claimed[0].deadline), now + stay);
+            other.release(handles(&claimed)).await.unwrap();
+        }
+        let claimed = claim(&other, Which::Any).await;
+        assert_eq!(claimed.len(), 1);
+        other
+            .finish(vec![(claimed[0].handle, answer(200))])
+            .await
+            .unwrap();
+        waits(&store, 0).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_here_is_held_on_to() {
     if !are_there() {
