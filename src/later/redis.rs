@@ -161,11 +161,12 @@ impl Redis {
         let keeping = Arc::clone(&core);
         tasks.spawn(async move {
             let time = || (keeping.time.told)(clock::now());
+            let begins = || keeping.views.begins();
             let began = |message| {
                 let now = (keeping.time.compared)(clock::now());
                 keeping.views.began(message, now);
             };
-            keeping.link.keep(session, time, began).await;
+            keeping.link.keep(session, time, begins, began).await;
         });
         if time.goes_on() {
             let renewing = Arc::clone(&core);

@@ -150,10 +150,18 @@ impl Views {
         self.changed.notify_one();
     }
 
-    /// All that there is, as it was asked for: what was heard before may not be so any more.
+    /// A session is about to begin: what is known is of no moment of it, since a server may
+    /// have lost what it told, and the next one's clock may be behind.
+    pub fn begins(&self) {
+        let mut inner = self.lock();
+        inner.routes.values_mut().for_each(|it| it.seq = 0);
+    }
+
+    /// All that there is, as it was asked for: what was known before may not be so any more,
+    /// but for what was heard since of a later moment.
     pub fn began(&self, mut message: Message, now: Option<Millis>) {
         let mut inner = self.lock();
-        inner.routes.clear();
+        inner.routes.retain(|_, known| known.seq > message.seq);
         inner.apply(&mut message, None);
         inner.compare(message.now, now);
         (inner.is_new, inner.news.missed) = (true, true);
@@ -273,5 +281,55 @@ impl Inner {
 
     fn here(&self, time: Millis) -> Millis {
         time.saturating_add_signed(-self.ahead)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::message::View;
+    use super::*;
+
+    fn told(by: &str, seq: u64, jobs: u64) -> Message {
+        let waiting = Waiting {
+            jobs,
+            ..Waiting::default()
+        };
+        let view = View {
+            waiting,
+            ..View::default()
+        };
+        Message {
+            by: by.to_owned(),
+            now: 0,
+            seq,
+            views: vec![(RouteName::jobs(), view)],
+            finished: Vec::new(),
+            streams: Vec::new(),
+            deleted: Vec::new(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_heard_while_a_session_begins_is_not_forgotten() {
+        let (views, route) = (Views::new("me".to_owned()), RouteName::jobs());
+        let jobs = async |views: &Views| {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            views.waiting(&route).jobs
+        };
+        views.begins();
+        views.heard(told("you", 8, 3));
+        views.began(told("me", 7, 0), None);
+        assert_eq!(jobs(&views).await, 3);
+        // What was heard before says nothing of a server that has lost it.
+        views.begins();
+        views.began(told("me", 5, 1), None);
+        assert_eq!(jobs(&views).await, 1);
+        views.begins();
+        let nothing = Message {
+            views: Vec::new(),
+            ..told("me", 4, 0)
+        };
+        views.began(nothing, None);
+        assert_eq!(views.routes(), []);
     }
 }
