@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use super::message::{Message, View};
 use crate::job::RouteName;
 use crate::later::backlog::{News, Waiting};
+use crate::later::clock;
 use crate::later::record::Millis;
 use crate::observe::CountsByRoute;
 
@@ -222,8 +223,14 @@ impl Views {
         // Who accepted the oldest claims it as soon as it is due, and others only if it
         // does not.
         let is_others = known.view.owner != self.me;
+        let waits_apart = waiting.lapses == Some(0);
         waiting.lapses = waiting.lapses.map(|it| inner.here(it));
         waiting.deadline = waiting.deadline.map(|it| inner.here(it));
+        // What a process had that is gone waits once somebody claims, and may be overdue:
+        // that is seen to whether or not anything of this route is ever sent here.
+        let has_run_out = |it: &Millis| !waits_apart && *it <= clock::now();
+        let run_out = waiting.lapses.filter(has_run_out);
+        waiting.deadline = waiting.deadline.into_iter().chain(run_out).min();
         if is_others {
             let delay = self.delay(waiting.oldest);
             waiting.oldest = waiting.oldest.map(|it| it.saturating_add(delay));

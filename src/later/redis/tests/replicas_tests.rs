@@ -178,6 +178,35 @@ async fn what_a_process_had_that_is_gone_is_claimed_by_itself() {
     assert_eq!((again.len(), again[0].interrupted), (1, 1));
 }
 
+/// As of a route that nobody serves any more: nothing of it is ever claimed to be sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_process_had_that_is_gone_is_overdue_in_time() {
+    if !are_there() {
+        return;
+    }
+    let options = options(&shared().url);
+    let gone = stopped(&options, Duration::from_millis(300)).await;
+    let handle = accept(&gone, 1).await[0];
+    assert_eq!(claim(&gone, Which::Any).await.len(), 1);
+    drop(gone);
+    let (store, route) = (connect(&options).await, RouteName::jobs());
+    assert_eq!(store.routes(), [route.clone()]);
+    lapsed(&store).await;
+    let known = store.waiting(&route);
+    assert_eq!((known.jobs, known.deadline), (0, known.lapses));
+    let now = clock::now();
+    assert_eq!(claim(&store, Which::Overdue { now }).await, []);
+    let known = store.waiting(&route);
+    assert_eq!((known.jobs, known.lapses.is_some()), (1, true));
+    let then = known.deadline.unwrap();
+    assert!(then > now, "{then} {now}");
+    let overdue = claim(&store, Which::Overdue { now: then }).await;
+    assert_eq!(
+        (handles(&overdue), overdue[0].interrupted),
+        (vec![handle], 1)
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_late_answer_is_dropped_and_counted() {
     if !are_there() {
