@@ -10,13 +10,15 @@ end
 local number, unanswered = tonumber(ARGV[9]), tonumber(ARGV[10])
 local token = ME .. '.' .. ARGV[9]
 local slot = P .. 'a:' .. ME .. ':' .. route
--- Most jobs that are claimed at once, and most whose lease ran out that are looked at.
-local MOST, MOST_LAPSED = 512, 64
+-- Most jobs that are claimed at once, since all others wait that long, and most whose lease
+-- ran out that are looked at.
+local MOST, MOST_LAPSED = 10000, 64
 local claimed, handles = {}, {}
 
 local function answer()
-  call('SET', slot, table.concat({ int(number), token, unpack(handles) }, ' '), 'PX',
-    int(2 * lease))
+  -- Not unpacked: Lua has no room for so many.
+  local all = table.concat(handles, ' ')
+  call('SET', slot, int(number) .. ' ' .. token .. ' ' .. all, 'PX', int(2 * lease))
   return finish_up({ token, claimed }, route)
 end
 

@@ -288,6 +288,23 @@ async fn clocks_that_differ_end_no_jobs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_large_batch_is_claimed_at_once() {
+    const MANY: usize = 9_000;
+    if !are_there() {
+        return;
+    }
+    let store = connect(&options(&shared().url)).await;
+    accept(&store, MANY as u64).await;
+    let claim = Claim {
+        route: RouteName::jobs(),
+        max_items: MANY,
+        max_bytes: 1 << 30,
+        which: Which::Batch { due: 0 },
+    };
+    assert_eq!(store.claim(claim).await.unwrap().len(), MANY);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_waits_here_is_held_on_to() {
     if !are_there() {
         return;
