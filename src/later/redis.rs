@@ -46,6 +46,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle as Runtime;
 use tokio::task::JoinSet;
+use tracing::warn;
 
 use self::claims::Hold;
 use self::core::{Bounds, Claims, Core, Late, Time};
@@ -157,6 +158,15 @@ impl Redis {
             claims: Claims::default(),
             late: Late::default(),
         });
+        if !core.bounds.are_promises_kept() {
+            warn!(
+                later.lease = ?options.lease,
+                upstream.timeout = ?options.upstream_timeout,
+                "later.lease is hardly longer than upstream.timeout: batches wait for Redis once \
+                 more before they are sent, and jobs for later don't fill batches of callers; \
+                 let it be longer by a second at least"
+            );
+        }
         let mut tasks = JoinSet::new();
         let keeping = Arc::clone(&core);
         tasks.spawn(async move {
