@@ -143,7 +143,7 @@ async fn what_a_process_had_that_is_gone_is_claimed_by_itself() {
         return;
     }
     let options = options(&shared().url);
-    let gone = stopped(&options, Duration::from_millis(300)).await;
+    let gone = stopped(&options, LONG).await;
     let store = connect(&options).await;
     let accepted = accept(&store, 3).await;
     let first = claim(&gone, Which::Any).await;
@@ -151,7 +151,7 @@ async fn what_a_process_had_that_is_gone_is_claimed_by_itself() {
     // One of them waits for another attempt: it was not on its way.
     gone.queued_again(vec![accepted[0]]).await.unwrap();
     drop(gone);
-    lapsed(&store).await;
+    lapse(&options).await;
     let mut interrupted = Vec::new();
     for _ in 0..2 {
         let claimed = claim(&store, Which::Any).await;
@@ -311,7 +311,8 @@ async fn what_waits_here_is_held_on_to() {
     }
     let mut options = options(&shared().url);
     let other = connect(&options).await;
-    (options.lease, options.upstream_timeout) = (Duration::from_secs(3), Duration::ZERO);
+    // It is renewed every second, and does not run out on a machine that stands still.
+    (options.lease, options.upstream_timeout) = (LONG, LONG - Duration::from_secs(2));
     let store = connect(&options).await;
     let handle = accept(&store, 1).await;
     claim(&store, Which::Any).await;
