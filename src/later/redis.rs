@@ -126,7 +126,8 @@ impl Redis {
         settings: &Settings,
     ) -> Result<Self, OpenError> {
         let me = format!("{:016x}", fastrand::u64(..));
-        let (views, held) = (Arc::new(Views::new(me.clone())), Arc::new(Held::default()));
+        let views = Arc::new(Views::new(me.clone(), time.goes_on()));
+        let held = Arc::new(Held::default());
         let (heard, lost) = (Arc::clone(&views), Arc::clone(&held));
         let opening = Opening {
             target: Target::new(&options.url, options.ca.as_deref())?,

@@ -99,8 +99,9 @@ impl Core {
                 }
             });
             let gone = reply::handles(answer.await?).ok_or(StoreError::Unanswered)?;
-            let is_sent = what == Hold::Sent;
-            self.held.renewed(handles, &gone, until, is_sent);
+            // Redis is to be told when one goes on after its pause.
+            let asks = what != Hold::Renew;
+            self.held.renewed(handles, &gone, until, asks);
             all_gone.extend(gone);
         }
         Ok(all_gone)

@@ -29,6 +29,7 @@ const OTHERS_LATER: std::ops::Range<u64> = 4..20;
 #[derive(Debug)]
 pub(super) struct Views {
     me: String,
+    shared: bool,
     inner: Mutex<Inner>,
     changed: Notify,
 }
@@ -106,10 +107,12 @@ impl Inner {
 }
 
 impl Views {
-    /// Nothing yet; `me` is by whose name own messages are known.
-    pub fn new(me: String) -> Self {
+    /// Nothing yet; `me` is by whose name own messages are known, and `shared` whether there
+    /// may be others.
+    pub fn new(me: String, shared: bool) -> Self {
         Self {
             me,
+            shared,
             inner: Mutex::default(),
             changed: Notify::new(),
         }
@@ -222,7 +225,7 @@ impl Views {
         let mut waiting = known.waiting();
         // Who accepted the oldest claims it as soon as it is due, and others only if it
         // does not.
-        let is_others = known.view.owner != self.me;
+        let is_others = self.shared && known.view.owner != self.me;
         let waits_apart = waiting.lapses == Some(0);
         waiting.lapses = waiting.lapses.map(|it| inner.here(it));
         waiting.deadline = waiting.deadline.map(|it| inner.here(it));
@@ -318,7 +321,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_heard_while_a_session_begins_is_not_forgotten() {
-        let (views, route) = (Views::new("me".to_owned()), RouteName::jobs());
+        let (views, route) = (Views::new("me".to_owned(), true), RouteName::jobs());
         let jobs = async |views: &Views| {
             tokio::time::advance(Duration::from_secs(1)).await;
             views.waiting(&route).jobs
