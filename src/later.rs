@@ -428,8 +428,10 @@ impl Inner {
         let mut lanes = lane.claiming();
         for route in self.store.routes() {
             let is_served = lanes.iter().any(|it| *it.route() == route);
-            let jobs = self.store.waiting(&route).jobs;
-            if is_served || jobs == 0 {
+            let waiting = self.store.waiting(&route);
+            let jobs = waiting.jobs;
+            // Those that another process has wait here once it is gone.
+            if is_served || (jobs == 0 && waiting.lapses.is_none()) {
                 continue;
             }
             warn!(

@@ -54,6 +54,11 @@ pub(super) fn millis(duration: Duration) -> Millis {
     Millis::try_from(duration.as_millis()).unwrap_or(Millis::MAX)
 }
 
+/// How many milliseconds it is from one time to another one.
+pub(super) fn between(from: Millis, to: Millis) -> i128 {
+    i128::from(to) - i128::from(from)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

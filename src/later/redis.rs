@@ -46,6 +46,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle as Runtime;
 use tokio::task::JoinSet;
+use tracing::warn;
 
 use self::claims::Hold;
 use self::core::{Bounds, Claims, Core, Late, Time};
@@ -125,7 +126,8 @@ impl Redis {
         settings: &Settings,
     ) -> Result<Self, OpenError> {
         let me = format!("{:016x}", fastrand::u64(..));
-        let (views, held) = (Arc::new(Views::new(me.clone())), Arc::new(Held::default()));
+        let views = Arc::new(Views::new(me.clone(), time.goes_on()));
+        let held = Arc::new(Held::default());
         let (heard, lost) = (Arc::clone(&views), Arc::clone(&held));
         let opening = Opening {
             target: Target::new(&options.url, options.ca.as_deref())?,
@@ -157,15 +159,25 @@ impl Redis {
             claims: Claims::default(),
             late: Late::default(),
         });
+        if !core.bounds.are_promises_kept() {
+            warn!(
+                later.lease = ?options.lease,
+                upstream.timeout = ?options.upstream_timeout,
+                "later.lease is hardly longer than upstream.timeout: batches wait for Redis once \
+                 more before they are sent, and jobs for later don't fill batches of callers; \
+                 let it be longer by a second at least"
+            );
+        }
         let mut tasks = JoinSet::new();
         let keeping = Arc::clone(&core);
         tasks.spawn(async move {
             let time = || (keeping.time.told)(clock::now());
+            let begins = || keeping.views.begins();
             let began = |message| {
                 let now = (keeping.time.compared)(clock::now());
                 keeping.views.began(message, now);
             };
-            keeping.link.keep(session, time, began).await;
+            keeping.link.keep(session, time, begins, began).await;
         });
         if time.goes_on() {
             let renewing = Arc::clone(&core);

@@ -11,7 +11,7 @@ use super::reply;
 use super::script::Script;
 use crate::job::Handle;
 use crate::later::backlog::{Claim, Claimed, Which};
-use crate::later::clock;
+use crate::later::clock::{self, between};
 use crate::later::record::Millis;
 use crate::later::step::StoreError;
 
@@ -48,9 +48,9 @@ impl Core {
         numbers.last += 1;
         let (number, unanswered) = (numbers.last, numbers.unanswered);
         let (which, time) = match claim.which {
-            Which::Batch { due } => ("batch", due),
+            Which::Batch { due } => ("batch", i128::from(due)),
             Which::Any => ("any", 0),
-            Which::Overdue { now } => ("overdue", now),
+            Which::Overdue { now: then } => ("overdue", between(now, then)),
         };
         let answer = self.call(Script::Claim, now, |command| {
             command.arg(claim.route.as_str());
@@ -61,10 +61,11 @@ impl Core {
         });
         let claimed = answer
             .await
-            .and_then(|it| claimed(it).ok_or(StoreError::Unanswered));
+            .and_then(|it| claimed(it, now).ok_or(StoreError::Unanswered));
         match claimed {
             Ok((token, claimed)) => {
                 numbers.unanswered = None;
+                self.views.claimed(&claim.route, true);
                 let until = now.saturating_add(self.bounds.lease);
                 let handles = claimed.iter().map(|it| it.handle);
                 self.held.claimed(handles, &token, until);
@@ -73,6 +74,7 @@ impl Core {
             Err(error) => {
                 if error == StoreError::Unanswered {
                     numbers.unanswered.get_or_insert(number);
+                    self.views.claimed(&claim.route, false);
                 }
                 Err(error)
             }
@@ -97,8 +99,9 @@ impl Core {
                 }
             });
             let gone = reply::handles(answer.await?).ok_or(StoreError::Unanswered)?;
-            let is_sent = what == Hold::Sent;
-            self.held.renewed(handles, &gone, until, is_sent);
+            // Redis is to be told when one goes on after its pause.
+            let asks = what != Hold::Renew;
+            self.held.renewed(handles, &gone, until, asks);
             all_gone.extend(gone);
         }
         Ok(all_gone)
@@ -148,14 +151,16 @@ impl Core {
     }
 }
 
-fn claimed(answer: Value) -> Option<(String, Vec<Claimed>)> {
+/// What a claim that was made at this time here has got.
+fn claimed(answer: Value, now: Millis) -> Option<(String, Vec<Claimed>)> {
     let [token, claimed] = reply::parts(answer)?;
     let claimed = reply::list(claimed)?.into_iter().map(|claimed| {
-        let [handle, job, deadline, interrupted] = reply::parts(claimed)?;
+        let [handle, job, left, interrupted] = reply::parts(claimed)?;
+        let left: f64 = reply::read(left)?;
         Some(Claimed {
             handle: reply::parsed(handle)?,
             job: Bytes::from(reply::bytes(job)?),
-            deadline: reply::read(deadline)?,
+            deadline: now.saturating_add_signed(left as i64),
             interrupted: reply::read(interrupted)?,
         })
     });

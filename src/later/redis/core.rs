@@ -69,6 +69,17 @@ pub(super) struct Bounds {
     pub upstream_timeout: Millis,
 }
 
+/// How much longer than a job may take its lease is to be, in milliseconds: what is claimed
+/// is to be sent without asking again, though it waits for a slot or Redis is slow.
+const SPARE: Millis = 1000;
+
+impl Bounds {
+    /// Whether claimed jobs can be held on to well enough to be sent without asking again.
+    pub fn are_promises_kept(&self) -> bool {
+        self.lease >= self.upstream_timeout.saturating_add(SPARE)
+    }
+}
+
 impl Core {
     /// Asks for a script at this time here; what it answers.
     pub async fn call(
@@ -126,5 +137,29 @@ impl Claims {
         // Nothing panics while it is held.
         let mut claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(claims.entry(route.clone()).or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_is_longer_than_a_job_may_take_by_something() {
+        for (lease, upstream_timeout, expected) in [
+            (30_000, 10_000, true),
+            (11_000, 10_000, true),
+            (10_999, 10_000, false),
+            (10_001, 10_000, false),
+        ] {
+            let bounds = Bounds {
+                max_jobs: 1,
+                max_bytes: 1,
+                keep: 1,
+                lease,
+                upstream_timeout,
+            };
+            assert_eq!(bounds.are_promises_kept(), expected, "{lease}");
+        }
     }
 }

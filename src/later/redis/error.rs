@@ -180,7 +180,7 @@ pub(super) fn failed(error: &RedisError) -> StoreError {
         let text = error.detail().unwrap_or_default();
         text.contains(&format!("-{it} ")) || text.contains(&format!(" {it} "))
     };
-    match NOT_BEGUN.contains(&code) || (code == "ERR" && NOT_BEGUN.iter().any(|it| within(&it))) {
+    match NOT_BEGUN.contains(&code) || (code == "ERR" && NOT_BEGUN.iter().any(within)) {
         true => StoreError::NotCommitted,
         false => StoreError::Unanswered,
     }

@@ -28,7 +28,7 @@ struct Claim {
 enum Standing {
     /// It was not sent yet.
     Fresh,
-    /// It was.
+    /// It was, or waits for another attempt.
     Sent,
     /// It is somebody else's, or nobody's.
     Gone,
@@ -83,13 +83,14 @@ impl Held {
             .collect()
     }
 
-    /// Redis has renewed the leases of these but for those that are gone.
-    pub fn renewed(&self, handles: &[Handle], gone: &[Handle], until: Millis, is_sent: bool) {
+    /// Redis has renewed the leases of these but for those that are gone; whether it is to be
+    /// asked before they are sent from here on, since they were, or are in a pause.
+    pub fn renewed(&self, handles: &[Handle], gone: &[Handle], until: Millis, asks: bool) {
         let mut held = self.lock();
         for handle in handles.iter().filter(|it| !gone.contains(it)) {
             if let Some(claim) = held.get_mut(handle) {
                 claim.until = claim.until.max(until);
-                if is_sent {
+                if asks {
                     claim.standing = Standing::Sent;
                 }
             }

@@ -124,12 +124,13 @@ impl Link {
         }
     }
 
-    /// Opens another session whenever one has ended, and tells what there is then. Runs for
-    /// ever.
+    /// Opens another session whenever one has ended, tells before each that is tried, and what
+    /// there is then. Runs for ever.
     pub async fn keep(
         &self,
         mut session: Session,
         time: impl Fn() -> String,
+        begins: impl Fn(),
         began: impl Fn(Message),
     ) {
         loop {
@@ -139,7 +140,7 @@ impl Link {
             warn!(redis = %at, "the connection to the Redis of jobs for later is lost");
             // Its connections are closed before others are opened.
             drop(session);
-            let (opened, message) = self.reopen(time()).await;
+            let (opened, message) = self.reopen(time(), &begins).await;
             session = opened;
             began(message);
             self.state.send_replace(Live::of(&session));
@@ -147,10 +148,11 @@ impl Link {
         }
     }
 
-    async fn reopen(&self, time: String) -> (Session, Message) {
+    async fn reopen(&self, time: String, begins: impl Fn()) -> (Session, Message) {
         let mut pause = PAUSE;
         let mut told = None;
         loop {
+            begins();
             // Who loses data is not noticed any more: it was checked when this began.
             match self.opening.open(&time, false).await {
                 Ok(opened) => return opened,

@@ -55,7 +55,7 @@ pub(super) struct View {
     /// When the oldest job was handed in of those that are queued, whether or not it is
     /// claimed.
     pub oldest_queued: Option<Millis>,
-    /// What waits; leases by Redis' clock.
+    /// What waits; leases and deadlines by Redis' clock.
     pub waiting: Waiting,
     /// Whose the oldest job is that waits.
     pub owner: String,

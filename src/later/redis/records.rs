@@ -8,6 +8,7 @@ use super::script::Script;
 use crate::job::{Handle, State};
 use crate::later::answer::Answer;
 use crate::later::answer_bytes;
+use crate::later::clock::between;
 use crate::later::kept::Kept;
 use crate::later::record::{Idempotency, Millis, NewRecord, Record, StreamName};
 use crate::later::step::StoreError;
@@ -67,7 +68,7 @@ impl Core {
         let answer = self.call(Script::Accept, now, |command| {
             command.arg(bounds.max_jobs).arg(bounds.max_bytes);
             command.arg(bounds.keep);
-            records.iter().for_each(|it| write(it, command));
+            records.iter().for_each(|it| write(it, now, command));
         });
         let became = reply::list(answer.await?).ok_or(StoreError::Unanswered)?;
         if became.len() != records.len() {
@@ -207,8 +208,8 @@ fn page(answer: redis::Value) -> Option<Page> {
     })
 }
 
-/// A record, as `accept.lua` reads it.
-fn write(new: &NewRecord, command: &mut Cmd) {
+/// A record, as `accept.lua` reads it at this time here.
+fn write(new: &NewRecord, now: Millis, command: &mut Cmd) {
     command.arg(new.handle.to_string());
     command.arg(new.route.as_str());
     command.arg(new.job.id().map(ToString::to_string).unwrap_or_default());
@@ -219,7 +220,7 @@ fn write(new: &NewRecord, command: &mut Cmd) {
         Some(Idempotency { key, digest }) => command.arg(key.as_str()).arg(&digest[..]),
         None => command.arg("").arg(""),
     };
-    command.arg(new.deadline);
+    command.arg(between(now, new.deadline));
     command.arg(new.job.bytes());
     command.arg(new.job.call().count().max(1));
     command.arg(Kept::of(&new.job).to_bytes());

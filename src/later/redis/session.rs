@@ -163,8 +163,9 @@ impl Opening {
             info!(
                 redis = %self.target.at,
                 appendfsync,
-                "a power failure of the Redis costs what it accepted in the last moments: \
-                 appendfsync always costs nothing"
+                "a power failure of the Redis costs what it was told in the last moments: jobs \
+                 that it accepted are lost, and what was claimed then is queued again and sent \
+                 twice, idempotent or not; appendfsync always costs nothing"
             );
         }
     }

@@ -2,7 +2,7 @@
 //! is new. It follows the scripts' messages, own and others', of which each tells of a route
 //! at one moment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use super::message::{Message, View};
 use crate::job::RouteName;
 use crate::later::backlog::{News, Waiting};
+use crate::later::clock;
 use crate::later::record::Millis;
 use crate::observe::CountsByRoute;
 
@@ -28,6 +29,7 @@ const OTHERS_LATER: std::ops::Range<u64> = 4..20;
 #[derive(Debug)]
 pub(super) struct Views {
     me: String,
+    shared: bool,
     inner: Mutex<Inner>,
     changed: Notify,
 }
@@ -35,6 +37,8 @@ pub(super) struct Views {
 #[derive(Debug, Default)]
 struct Inner {
     routes: BTreeMap<RouteName, Known>,
+    /// Those of which a claim was not answered: what it has got is to be asked for again.
+    unanswered: BTreeSet<RouteName>,
     news: News,
     /// Whether there is news, and of the backlog from when on.
     is_new: bool,
@@ -103,10 +107,12 @@ impl Inner {
 }
 
 impl Views {
-    /// Nothing yet; `me` is by whose name own messages are known.
-    pub fn new(me: String) -> Self {
+    /// Nothing yet; `me` is by whose name own messages are known, and `shared` whether there
+    /// may be others.
+    pub fn new(me: String, shared: bool) -> Self {
         Self {
             me,
+            shared,
             inner: Mutex::default(),
             changed: Notify::new(),
         }
@@ -115,9 +121,7 @@ impl Views {
     /// What an own script has told; `now` is the time here.
     pub fn told(&self, mut message: Message, now: Option<Millis>) {
         let mut inner = self.lock();
-        if let Some(now) = now {
-            inner.ahead = message.now.cast_signed().saturating_sub(now.cast_signed());
-        }
+        inner.compare(message.now, now);
         inner.apply(&mut message, None);
         inner.is_new = true;
         drop(inner);
@@ -150,14 +154,20 @@ impl Views {
         self.changed.notify_one();
     }
 
-    /// All that there is, as it was asked for: what was heard before may not be so any more.
+    /// A session is about to begin: what is known is of no moment of it, since a server may
+    /// have lost what it told, and the next one's clock may be behind.
+    pub fn begins(&self) {
+        let mut inner = self.lock();
+        inner.routes.values_mut().for_each(|it| it.seq = 0);
+    }
+
+    /// All that there is, as it was asked for: what was known before may not be so any more,
+    /// but for what was heard since of a later moment.
     pub fn began(&self, mut message: Message, now: Option<Millis>) {
         let mut inner = self.lock();
-        inner.routes.clear();
+        inner.routes.retain(|_, known| known.seq > message.seq);
         inner.apply(&mut message, None);
-        if let Some(now) = now {
-            inner.ahead = message.now.cast_signed().saturating_sub(now.cast_signed());
-        }
+        inner.compare(message.now, now);
         (inner.is_new, inner.news.missed) = (true, true);
         drop(inner);
         self.changed.notify_one();
@@ -189,7 +199,25 @@ impl Views {
         }
     }
 
+    /// Whether the last claim of a route was answered. One that was not may have got jobs,
+    /// which nobody else can claim until their leases run out.
+    pub fn claimed(&self, route: &RouteName, is_answered: bool) {
+        let mut inner = self.lock();
+        match is_answered {
+            true => drop(inner.unanswered.remove(route)),
+            false => drop(inner.unanswered.insert(route.clone())),
+        }
+    }
+
     pub fn waiting(&self, route: &RouteName) -> Waiting {
+        let mut waiting = self.known_of(route);
+        if self.lock().unanswered.contains(route) {
+            waiting.lapses = Some(0);
+        }
+        waiting
+    }
+
+    fn known_of(&self, route: &RouteName) -> Waiting {
         let mut inner = self.lock();
         let Some(known) = inner.routes.get_mut(route) else {
             return Waiting::default();
@@ -197,8 +225,15 @@ impl Views {
         let mut waiting = known.waiting();
         // Who accepted the oldest claims it as soon as it is due, and others only if it
         // does not.
-        let is_others = known.view.owner != self.me;
+        let is_others = self.shared && known.view.owner != self.me;
+        let waits_apart = waiting.lapses == Some(0);
         waiting.lapses = waiting.lapses.map(|it| inner.here(it));
+        waiting.deadline = waiting.deadline.map(|it| inner.here(it));
+        // What a process had that is gone waits once somebody claims, and may be overdue:
+        // that is seen to whether or not anything of this route is ever sent here.
+        let has_run_out = |it: &Millis| !waits_apart && *it <= clock::now();
+        let run_out = waiting.lapses.filter(has_run_out);
+        waiting.deadline = waiting.deadline.into_iter().chain(run_out).min();
         if is_others {
             let delay = self.delay(waiting.oldest);
             waiting.oldest = waiting.oldest.map(|it| it.saturating_add(delay));
@@ -245,7 +280,66 @@ impl Views {
 }
 
 impl Inner {
+    /// Redis' clock said so before this one did.
+    fn compare(&mut self, there: Millis, here: Option<Millis>) {
+        if let Some(here) = here {
+            // Both are rounded: what is over here is to be over there too.
+            let ahead = there.cast_signed().saturating_sub(here.cast_signed());
+            self.ahead = ahead.saturating_sub(1);
+        }
+    }
+
     fn here(&self, time: Millis) -> Millis {
         time.saturating_add_signed(-self.ahead)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::message::View;
+    use super::*;
+
+    fn told(by: &str, seq: u64, jobs: u64) -> Message {
+        let waiting = Waiting {
+            jobs,
+            ..Waiting::default()
+        };
+        let view = View {
+            waiting,
+            ..View::default()
+        };
+        Message {
+            by: by.to_owned(),
+            now: 0,
+            seq,
+            views: vec![(RouteName::jobs(), view)],
+            finished: Vec::new(),
+            streams: Vec::new(),
+            deleted: Vec::new(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_heard_while_a_session_begins_is_not_forgotten() {
+        let (views, route) = (Views::new("me".to_owned(), true), RouteName::jobs());
+        let jobs = async |views: &Views| {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            views.waiting(&route).jobs
+        };
+        views.begins();
+        views.heard(told("you", 8, 3));
+        views.began(told("me", 7, 0), None);
+        assert_eq!(jobs(&views).await, 3);
+        // What was heard before says nothing of a server that has lost it.
+        views.begins();
+        views.began(told("me", 5, 1), None);
+        assert_eq!(jobs(&views).await, 1);
+        views.begins();
+        let nothing = Message {
+            views: Vec::new(),
+            ..told("me", 4, 0)
+        };
+        views.began(nothing, None);
+        assert_eq!(views.routes(), []);
     }
 }

@@ -1,5 +1,6 @@
 -- Makes records, each for itself. ARGV: max_jobs, max_bytes, keep, and of each record its
--- handle, route, id, frame, stream, key, digest, deadline, bytes, items, job.
+-- handle, route, id, frame, stream, key, digest, in how many milliseconds it is to be answered,
+-- bytes, items, job.
 begin(true)
 local max_jobs, max_bytes, keep = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local all = call('HMGET', P .. 'all', 'records', 'bytes')
@@ -26,7 +27,7 @@ local function existing(route, key, digest)
   return { 'existing', handle, route, r[2], r[3], r[4], r[5] }
 end
 
-local function accept(handle, route, id, frame, stream, key, digest, deadline, size, items, job)
+local function accept(handle, route, id, frame, stream, key, digest, stay, size, items, job)
   local found = key ~= '' and existing(route, key, digest)
   if found then
     return found
@@ -34,7 +35,8 @@ local function accept(handle, route, id, frame, stream, key, digest, deadline, s
   if present >= max_jobs or filled + size > max_bytes then
     return { 'full', first(P .. 'x')[2] or '' }
   end
-  local expires_at = int(tonumber(deadline) + keep)
+  -- By this clock, which is that of all replicas: their own may differ.
+  local deadline, expires_at = int(now + stay), int(now + stay + keep)
   local record = { 'state', 0, 'route', route, 'id', id, 'frame', frame, 'deadline', deadline,
     'bytes', size, 'items', items, 'expires_at', expires_at, 'owner', ME, 'job', job }
   if stream ~= '' then
@@ -60,8 +62,8 @@ end
 local i = 6
 while ARGV[i] do
   table.insert(became, accept(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4],
-    ARGV[i + 5], ARGV[i + 6], ARGV[i + 7], tonumber(ARGV[i + 8]), tonumber(ARGV[i + 9]),
-    ARGV[i + 10]))
+    ARGV[i + 5], ARGV[i + 6], tonumber(ARGV[i + 7]), tonumber(ARGV[i + 8]),
+    tonumber(ARGV[i + 9]), ARGV[i + 10]))
   i = i + 11
 end
 for route in pairs(counts) do

@@ -1,19 +1,24 @@
 -- Claims jobs. ARGV: route, most items, most bytes, which of them (batch, any, overdue), the
--- time that this is about, the lease, the number of this claim, and that of the first before
+-- time that this is about (of overdue ones from now on), the lease, the number of this claim, and that of the first before
 -- it whose answer never came.
 begin()
 local route, max_items, max_bytes = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local which, time, lease = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
+if which == 'overdue' then
+  time = now + time
+end
 local number, unanswered = tonumber(ARGV[9]), tonumber(ARGV[10])
 local token = ME .. '.' .. ARGV[9]
 local slot = P .. 'a:' .. ME .. ':' .. route
--- Most jobs that are claimed at once, and most whose lease ran out that are looked at.
-local MOST, MOST_LAPSED = 512, 64
+-- Most jobs that are claimed at once, since all others wait that long, and most whose lease
+-- ran out that are looked at.
+local MOST, MOST_LAPSED = 10000, 64
 local claimed, handles = {}, {}
 
 local function answer()
-  call('SET', slot, table.concat({ int(number), token, unpack(handles) }, ' '), 'PX',
-    int(2 * lease))
+  -- Not unpacked: Lua has no room for so many.
+  local all = table.concat(handles, ' ')
+  call('SET', slot, int(number) .. ' ' .. token .. ' ' .. all, 'PX', int(2 * lease))
   return finish_up({ token, claimed }, route)
 end
 
@@ -21,7 +26,8 @@ end
 local function give(handle, deadline, interrupted)
   local job = call('HGET', P .. 'r:' .. handle, 'job')
   table.insert(handles, handle)
-  table.insert(claimed, { handle, job or '', deadline, interrupted })
+  -- From now on, since clocks may differ.
+  table.insert(claimed, { handle, job or '', int(num(deadline) - now), interrupted })
 end
 
 local function take(handle, deadline, interrupted, state)
