@@ -190,9 +190,13 @@ impl Later {
             streams: inner.streams.clone(),
             expiry: Arc::clone(&finished),
         };
-        tasks.spawn(supervised("finisher", Vec::new(), async move |taken| {
-            finisher::run(taken, &answers, &store, &waiting).await;
-        }));
+        tasks.spawn(supervised(
+            "finisher",
+            finisher::Taken::new(),
+            async move |taken| {
+                finisher::run(taken, &answers, &store, &waiting).await;
+            },
+        ));
         let store = Arc::clone(&inner.store);
         tasks.spawn(supervised("expiry", (), async move |()| {
             expiry::run(&store, &finished).await;
