@@ -197,12 +197,12 @@ impl Later {
                 finisher::run(taken, &answers, &store, &waiting).await;
             },
         ));
-        let store = Arc::clone(&inner.store);
+        let (store, expiry) = (Arc::clone(&inner.store), Arc::clone(&finished));
         tasks.spawn(supervised("expiry", (), async move |()| {
             expiry::run(&store, &finished).await;
         }));
         if inner.store.lasts() {
-            inner.start_claiming(&*lane, &mut tasks);
+            inner.start_claiming(&*lane, &mut tasks, expiry);
         }
     }
 
@@ -428,7 +428,7 @@ impl Inner {
     }
 
     /// Has jobs claimed from the store, and hears what is new there.
-    fn start_claiming(&self, lane: &dyn Lane, tasks: &mut JoinSet<()>) {
+    fn start_claiming(&self, lane: &dyn Lane, tasks: &mut JoinSet<()>, expiry: Arc<Notify>) {
         let mut lanes = lane.claiming();
         for route in self.store.routes() {
             let is_served = lanes.iter().any(|it| *it.route() == route);
@@ -467,6 +467,7 @@ impl Inner {
             withdrawals: Arc::clone(&self.withdrawals),
             records: self.records.clone(),
             streams: self.streams.clone(),
+            expiry,
         };
         tasks.spawn(supervised("news", (), async move |()| {
             news::run(&store, &concerned).await;
