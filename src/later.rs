@@ -87,6 +87,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
 use self::answer::Answer;
+use self::backlog::Waiting;
 use self::claimer::{Claimer, Signals};
 use self::digest::digest;
 use self::intake::Intake;
@@ -432,15 +433,17 @@ impl Inner {
         let mut lanes = lane.claiming();
         for route in self.store.routes() {
             let is_served = lanes.iter().any(|it| *it.route() == route);
-            let jobs = self.store.waiting(&route).jobs;
-            if is_served || jobs == 0 {
+            let Waiting { jobs, lapses, .. } = self.store.waiting(&route);
+            // Also where another process has some of them: it may be gone.
+            if is_served || (jobs == 0 && lapses.is_none()) {
                 continue;
             }
             warn!(
                 route = route.as_str(),
                 jobs,
                 "jobs for later wait of a route that is not in the settings; they stay until \
-                 later.job_timeout is over and fail then, unless the route is there again"
+                 later.job_timeout is over and fail then, unless the route is there again; those \
+                 that were sent by a process which is gone fail as interrupted"
             );
             lanes.extend(lane.unserved(route));
         }
