@@ -87,6 +87,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
 use self::answer::Answer;
+use self::backlog::Waiting;
 use self::claimer::{Claimer, Signals};
 use self::digest::digest;
 use self::intake::Intake;
@@ -190,15 +191,19 @@ impl Later {
             streams: inner.streams.clone(),
             expiry: Arc::clone(&finished),
         };
-        tasks.spawn(supervised("finisher", Vec::new(), async move |taken| {
-            finisher::run(taken, &answers, &store, &waiting).await;
-        }));
-        let store = Arc::clone(&inner.store);
+        tasks.spawn(supervised(
+            "finisher",
+            finisher::Taken::new(),
+            async move |taken| {
+                finisher::run(taken, &answers, &store, &waiting).await;
+            },
+        ));
+        let (store, expiry) = (Arc::clone(&inner.store), Arc::clone(&finished));
         tasks.spawn(supervised("expiry", (), async move |()| {
             expiry::run(&store, &finished).await;
         }));
         if inner.store.lasts() {
-            inner.start_claiming(&*lane, &mut tasks);
+            inner.start_claiming(&*lane, &mut tasks, expiry);
         }
     }
 
@@ -424,21 +429,21 @@ impl Inner {
     }
 
     /// Has jobs claimed from the store, and hears what is new there.
-    fn start_claiming(&self, lane: &dyn Lane, tasks: &mut JoinSet<()>) {
+    fn start_claiming(&self, lane: &dyn Lane, tasks: &mut JoinSet<()>, expiry: Arc<Notify>) {
         let mut lanes = lane.claiming();
         for route in self.store.routes() {
             let is_served = lanes.iter().any(|it| *it.route() == route);
-            let waiting = self.store.waiting(&route);
-            let jobs = waiting.jobs;
-            // Those that another process has wait here once it is gone.
-            if is_served || (jobs == 0 && waiting.lapses.is_none()) {
+            let Waiting { jobs, lapses, .. } = self.store.waiting(&route);
+            // Also where another process has some of them: it may be gone.
+            if is_served || (jobs == 0 && lapses.is_none()) {
                 continue;
             }
             warn!(
                 route = route.as_str(),
                 jobs,
                 "jobs for later wait of a route that is not in the settings; they stay until \
-                 later.job_timeout is over and fail then, unless the route is there again"
+                 later.job_timeout is over and fail then, unless the route is there again; those \
+                 that were sent by a process which is gone fail as interrupted"
             );
             lanes.extend(lane.unserved(route));
         }
@@ -465,6 +470,7 @@ impl Inner {
             withdrawals: Arc::clone(&self.withdrawals),
             records: self.records.clone(),
             streams: self.streams.clone(),
+            expiry,
         };
         tasks.spawn(supervised("news", (), async move |()| {
             news::run(&store, &concerned).await;

@@ -38,7 +38,7 @@ impl WithLater {
     }
 
     /// The job waits in the store, and the next process has it sent.
-    async fn is_done_by_the_next(self, handle: Handle) {
+    async fn done_by_the_next(self, handle: Handle) {
         assert_eq!(self.state(handle).await, State::Queued);
         let mut next = Self::over(self.store.clone(), SETTINGS, of_two());
         next.next().await.take();
@@ -94,7 +94,7 @@ async fn at_a_drain_a_job_in_a_pause_waits_in_its_store() {
     it.drain().await;
     assert_eq!(start.elapsed(), Duration::ZERO);
     assert_eq!(it.later.counts().total().finished, []);
-    it.is_done_by_the_next(handle).await;
+    it.done_by_the_next(handle).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -108,7 +108,7 @@ async fn at_a_drain_a_job_that_would_have_paused_waits_in_its_store() {
     });
     it.drain().await;
     refusing.await.unwrap();
-    it.is_done_by_the_next(handle).await;
+    it.done_by_the_next(handle).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -132,7 +132,7 @@ async fn at_a_drain_a_job_that_waits_for_the_circuit_waits_in_its_store() {
         it.settle().await;
         assert_eq!(it.proxy.circuit.state(), "open");
         it.drain().await;
-        it.is_done_by_the_next(handle).await;
+        it.done_by_the_next(handle).await;
     }
 }
 
@@ -144,7 +144,7 @@ async fn at_a_drain_callers_beside_it_have_their_failure() {
     it.settle().await;
     it.drain().await;
     assert_eq!(failed(caller).await.code(), Code::UpstreamUnreachable);
-    it.is_done_by_the_next(handle).await;
+    it.done_by_the_next(handle).await;
 }
 
 /// A job that leaves beside a caller's.
@@ -209,5 +209,27 @@ async fn a_job_whose_claim_is_lost_in_a_pause_is_not_sent_and_not_answered() {
     it.expect_no_call().await;
     assert_eq!(it.state(handle).await, State::Queued);
     assert_eq!(it.later.counts().total().finished, []);
+    assert_eq!(it.proxy.batcher.snapshot().in_flight, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_half_whose_claim_is_lost_is_not_sent() {
+    let mut it = WithLater::lasting(Rules {
+        split_on: vec![413],
+        ..of_two()
+    });
+    let [lost, kept] = [it.hand_in(1).await, it.hand_in(2).await];
+    let call = it.next().await;
+    assert_eq!(ids(&call.array).len(), 2);
+    it.later.close();
+    let backlog = it.store.backlog().unwrap();
+    backlog.release(vec![lost]).await.unwrap();
+    call.status(413, None);
+    let call = it.next().await;
+    assert_eq!(ids(&call.array), [2]);
+    call.take();
+    assert_eq!(it.outcome(kept).await, Code::Ok);
+    it.expect_no_call().await;
+    assert_eq!(it.state(lost).await, State::Queued);
     assert_eq!(it.proxy.batcher.snapshot().in_flight, 0);
 }

@@ -119,7 +119,9 @@ impl<C: Call> Engine<C> {
     /// Two batches of one. Each has its place in line for a slot before the slot of
     /// the whole is free, so that nothing younger goes first.
     async fn split(self: Arc<Self>, run: Run) {
-        let (mut earlier, later) = run.split();
+        let (mut earlier, mut later) = run.split();
+        self.records.ask_again(&mut earlier);
+        self.records.ask_again(&mut later);
         let slot = earlier.batch.slot();
         if !later.batch.is_empty() {
             let (slot, span) = (later.batch.slot(), later.span());

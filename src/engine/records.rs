@@ -102,6 +102,14 @@ impl Records {
         }
     }
 
+    /// It is a half of a batch, which has waited for its slot: a store that lasts is asked
+    /// again whether its members are still to be sent; beside callers nobody waits for that.
+    pub fn ask_again(&self, run: &mut Run) {
+        if self.of_members(run).is_some_and(Later::lasts) && !run.has_callers() {
+            run.history.sent_told = false;
+        }
+    }
+
     /// The process ends: members whose store lasts wait there, and are dropped from the
     /// batch without an answer.
     pub fn release(&self, run: &mut Run) {

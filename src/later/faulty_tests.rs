@@ -38,6 +38,8 @@ pub(crate) enum Fault {
 pub(crate) struct Faulty {
     store: Arc<dyn Store>,
     faults: Mutex<HashMap<&'static str, Fault>>,
+    /// What can't be finished, whatever comes with it.
+    unwritable: Mutex<Option<Handle>>,
     /// How often each step was asked for.
     asked: Mutex<HashMap<&'static str, usize>>,
 }
@@ -47,6 +49,7 @@ impl Faulty {
         Self {
             store: Arc::new(Memory::new(settings)),
             faults: Mutex::default(),
+            unwritable: Mutex::default(),
             asked: Mutex::default(),
         }
     }
@@ -65,6 +68,11 @@ impl Faulty {
             Some(fault) => faults.insert(step.as_str(), fault),
             None => faults.remove(step.as_str()),
         };
+    }
+
+    /// No commit comes to anything that finishes this one.
+    pub fn never_finishes(&self, handle: Option<Handle>) {
+        *self.unwritable.lock().unwrap() = handle;
     }
 
     pub fn asked(&self, step: StoreStep) -> usize {
@@ -136,6 +144,10 @@ impl Store for Faulty {
         &self,
         answers: Vec<(Handle, Answer)>,
     ) -> Pending<'_, Result<Vec<StreamName>, StoreError>> {
+        let unwritable = *self.unwritable.lock().unwrap();
+        if answers.iter().any(|it| Some(it.0) == unwritable) {
+            return Box::pin(async { Err(StoreError::NotCommitted) });
+        }
         self.step(StoreStep::Finish, || self.store.finish(answers), Err)
     }
 

@@ -75,7 +75,7 @@ impl Lane for Lanes {
     }
 
     fn unserved(&self, route: RouteName) -> Option<Arc<dyn ClaimingLane>> {
-        let lane = TestLane::new(route, true);
+        let lane = TestLane::new(route, false);
         lane.later.set(self.0.later.get().unwrap().clone()).unwrap();
         Some(Arc::new(lane))
     }
@@ -519,6 +519,22 @@ async fn what_another_process_has_done_is_news() {
     settle().await;
     let withdrawn = process.lane.withdrawn.lock().unwrap().clone();
     assert_eq!(withdrawn, handles);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_process_has_finished_expires_though_that_is_gone() {
+    let process = Process::new();
+    let stays = Process::on(process.store.another(), false);
+    process.lane.wants(1, 0);
+    let handles = process.hand_in(1..=3).await;
+    for handle in handles {
+        process.later.answered(handle, answer(200));
+    }
+    settle().await;
+    process.store.crash();
+    assert_eq!(stays.later.counts().total().present, [0, 0, 3, 0]);
+    sleep(SETTINGS.keep + SECOND).await;
+    assert_eq!(stays.later.counts().total().present, [0; 4]);
 }
 
 #[tokio::test(start_paused = true)]

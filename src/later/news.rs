@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Notify;
+
 use super::backlog::News;
 use super::claimer::Signals;
 use super::record::StreamName;
@@ -17,6 +19,8 @@ pub(super) struct Concerned {
     pub withdrawals: Arc<Withdrawals>,
     pub records: Watchers<Handle, Told>,
     pub streams: Watchers<StreamName>,
+    /// There may be a first record to expire.
+    pub expiry: Arc<Notify>,
 }
 
 /// Tells it, for ever.
@@ -26,6 +30,7 @@ pub(super) async fn run(store: &Reported, concerned: &Concerned) {
         withdrawals,
         records,
         streams,
+        expiry,
     } = concerned;
     while let Some(news) = store.news().await {
         let News {
@@ -40,6 +45,10 @@ pub(super) async fn run(store: &Reported, concerned: &Concerned) {
         records.tell(deleted.iter().map(|handle| (handle, Told::Deleted)));
         records.wake(&finished);
         streams.wake(&told_on);
+        // Here too, since whoever finished them may be gone by then.
+        if missed || !finished.is_empty() {
+            expiry.notify_one();
+        }
         if missed {
             records.wake_all();
             streams.wake_all();

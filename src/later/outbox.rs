@@ -47,12 +47,17 @@ impl<T> Outbox<T> {
     /// Takes all that wait, as soon as some do.
     pub async fn take(&self) -> Vec<T> {
         loop {
-            let waiting = std::mem::take(&mut *self.lock());
+            let waiting = self.take_some();
             if !waiting.is_empty() {
                 return waiting;
             }
             self.came.notified().await;
         }
+    }
+
+    /// Takes those that wait at this moment.
+    pub fn take_some(&self) -> Vec<T> {
+        std::mem::take(&mut *self.lock())
     }
 
     /// So many of those that were taken are committed.

@@ -231,6 +231,7 @@ impl Store for Redis {
     }
 
     fn queued_again(&self, handles: Vec<Handle>) -> Pending<'_, Result<(), StoreError>> {
+        self.core.held.pause(&handles);
         self.step(async move |core, now| {
             core.hold(Hold::Pause, &handles, now).await?;
             Ok(())

@@ -358,6 +358,34 @@ async fn an_answer_is_committed_as_soon_as_the_store_is_there() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_that_can_never_be_written_holds_up_no_others() {
+    let (later, _waiting, store) = faulty();
+    let mut handles = Vec::new();
+    for id in 1..=4 {
+        handles.push(later.hand_in(job(id)).await.unwrap().handle);
+    }
+    store.never_finishes(Some(handles[1]));
+    for handle in &handles[..3] {
+        later.answered(*handle, answer(200, "x"));
+    }
+    sleep(SECOND).await;
+    assert_eq!(later.counts().total().present, [2, 0, 2, 0]);
+    // Nor those that come after it, for longer than a pause.
+    later.answered(handles[3], answer(200, "x"));
+    sleep(SECOND).await;
+    assert_eq!(later.counts().total().present, [1, 0, 3, 0]);
+    let ending = tokio::spawn({
+        let later = later.clone();
+        async move { later.end().await }
+    });
+    sleep(SECOND).await;
+    assert!(!ending.is_finished());
+    store.never_finishes(None);
+    ending.await.unwrap();
+    assert_eq!(later.counts().total().present, [0, 0, 4, 0]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_that_is_away_is_told_apart_from_a_job_that_is_not_there() {
     let (later, waiting, store) = faulty();
     let handle = later.hand_in(job(1)).await.unwrap().handle;

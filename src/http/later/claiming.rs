@@ -105,7 +105,8 @@ impl Claiming {
     fn options(&self, job: &Job, claimed: &Claimed, leaves: Leaves) -> Options {
         let deadline = clock::instant_at(claimed.deadline);
         let options = engine::options(&self.route.shape, job, deadline);
-        let handed_in = clock::instant_at(claimed.handle.millis());
+        // No later than by a clock that was set back since.
+        let handed_in = clock::instant_at(claimed.handle.millis()).min(Instant::now());
         match leaves {
             Leaves::InTime => options.arrived(handed_in),
             Leaves::AtOnce => {
@@ -214,7 +215,8 @@ fn problem(why: NotSent) -> Problem {
     }
 }
 
-/// That of a route which is not served: its jobs wait until their time is over.
+/// That of a route which is not served: its jobs wait until their time is over, but for
+/// those that were sent by a process which is gone.
 pub(super) struct Unserved {
     pub name: RouteName,
     /// Which they are answered by, for want of their own.
@@ -230,17 +232,19 @@ impl ClaimingLane for Unserved {
         self.answered_by.batch()
     }
 
-    /// Nobody knows; those that were sent wait like all others.
+    /// Nobody knows: those that were sent are not sent again.
     fn is_idempotent(&self) -> bool {
-        true
+        false
     }
 
     fn wanted(&self, _ready: bool) -> Pending<'_, Wanted> {
         Box::pin(std::future::pending())
     }
 
-    fn take(&self, _claimed: Claimed, _leaves: Leaves) -> Box<dyn Withdraw> {
-        Box::new(TakenBack)
+    /// It waits again.
+    fn take(&self, claimed: Claimed, _leaves: Leaves) -> Box<dyn Withdraw> {
+        self.answered_by.later.release(vec![claimed.handle]);
+        Box::new(NotQueued)
     }
 
     fn fail(&self, claimed: Claimed, why: NotSent) {

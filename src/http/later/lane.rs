@@ -93,7 +93,10 @@ mod tests {
 
     use super::*;
     use crate::batcher;
+    use crate::job::State;
     use crate::json::MAX_DEPTH;
+    use crate::later::backlog::{Backlog as _, Claim, Which};
+    use crate::later::lasting::Lasting;
     use crate::later::memory::Memory;
     use crate::later::{HandIn, Look, Settings};
     use crate::observe::{Bounds, Observer};
@@ -110,23 +113,67 @@ mod tests {
         }
     }
 
+    const SETTINGS: Settings = Settings {
+        max_jobs: 100,
+        max_bytes: 1_000_000,
+        keep: Duration::from_secs(3600),
+        job_timeout: Duration::from_secs(3600),
+        max_wait: Duration::ZERO,
+        max_attempts: 3,
+    };
+
     fn later() -> Later {
-        let settings = Settings {
-            max_jobs: 100,
-            max_bytes: 1_000_000,
-            keep: Duration::from_secs(3600),
-            job_timeout: Duration::from_secs(3600),
-            max_wait: Duration::ZERO,
-            max_attempts: 3,
-        };
         let bounds = Bounds {
             max_size: 1,
             max_bytes: 1,
         };
         let observer = Arc::new(Observer::new(bounds));
-        let later = Later::new(Arc::new(Memory::new(&settings)), settings, [observer]);
+        let later = Later::new(Arc::new(Memory::new(&SETTINGS)), SETTINGS, [observer]);
         later.start(Arc::new(Nowhere));
         later
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_sent_of_a_route_that_is_gone_is_interrupted() {
+        let gone: RouteName = "gone".parse().unwrap();
+        let hand_in = |later: &Later| {
+            let (later, route) = (later.clone(), gone.clone());
+            let job = Job::parse(Bytes::from_static(br#"{"id":1}"#), MAX_DEPTH).unwrap();
+            async move {
+                let new = HandIn {
+                    route,
+                    job,
+                    stream: None,
+                    key: None,
+                    frame: crate::later::backlog::NO_FRAME,
+                };
+                later.hand_in(new).await.unwrap().handle
+            }
+        };
+        let store = Lasting::new(&SETTINGS);
+        let next = store.another();
+        let before = Later::new(Arc::new(store), SETTINGS, []);
+        before.start(Arc::new(Nowhere));
+        let sent = hand_in(&before).await;
+        let claim = Claim {
+            route: gone.clone(),
+            max_items: 1,
+            max_bytes: 1_000,
+            which: Which::Any,
+        };
+        let claimed = next.claim(claim).await.unwrap();
+        assert_eq!(claimed[0].handle, sent);
+        let waits = hand_in(&before).await;
+        next.crash();
+        let later = Later::new(Arc::new(next.another()), SETTINGS, []);
+        let lane = Lane::new(route::tests::jobs(), later.clone(), false);
+        later.start(Arc::new(lane));
+        let soon = Instant::now() + Duration::from_secs(10);
+        let look = Look::ForAnswer;
+        let record = later.fetch_finished(sent, look, soon).await.unwrap();
+        assert_eq!(record.answer.unwrap().code().as_str(), "interrupted");
+        let record = later.fetch(waits, look).await.unwrap();
+        assert_eq!(record.state, State::Queued);
     }
 
     #[tokio::test(start_paused = true)]

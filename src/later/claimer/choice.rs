@@ -60,11 +60,13 @@ pub(super) fn next(waiting: &Waiting, now: Millis, route: &Route, flushed: Optio
     } = route.batch;
     let max_wait = millis(max_wait);
     let due = waiting.oldest.map(|it| it.saturating_add(max_wait));
+    // By a clock that was set back since, it would be due in days.
+    let is_ahead = (waiting.oldest).is_some_and(|it| it > now.saturating_add(max_wait));
     let is_full = waiting.items >= items as u64 || waiting.bytes >= bytes as u64;
     let is_flushed = flushed.is_some_and(|then| waiting.oldest.is_some_and(|it| it <= then));
-    let ready = is_full || is_flushed || lapsed || is_over(&due);
+    let ready = is_full || is_flushed || is_ahead || lapsed || is_over(&due);
     let due_since = now.saturating_sub(max_wait);
-    let which = match lapsed || is_flushed {
+    let which = match lapsed || is_flushed || is_ahead {
         true => Which::Any,
         false => Which::Batch { due: due_since },
     };

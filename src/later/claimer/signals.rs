@@ -13,9 +13,12 @@ use crate::later::record::Millis;
 #[derive(Debug)]
 pub(in crate::later) struct Signals {
     /// Once there are claimers.
-    each: OnceLock<Box<[(RouteName, Arc<Signal>)]>>,
+    each: OnceLock<Box<[Told]>>,
     stop: watch::Sender<bool>,
 }
+
+/// A route, and what its claimer is told.
+type Told = (RouteName, Arc<Signal>);
 
 /// Those of the claimer of one route.
 #[derive(Debug, Default)]
@@ -77,7 +80,7 @@ impl Signals {
         self.stop.closed().await;
     }
 
-    fn all(&self) -> impl Iterator<Item = &(RouteName, Arc<Signal>)> {
+    fn all(&self) -> impl Iterator<Item = &Told> {
         self.each.get().into_iter().flatten()
     }
 

@@ -26,10 +26,12 @@ struct Claim {
 /// How a claimed job stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
-    /// It was not sent yet.
+    /// Redis has it as sent, and it was not since.
     Fresh,
-    /// It was, or waits for another attempt.
+    /// It was, or it waits for another attempt.
     Sent,
+    /// Redis is asked to have it as sent.
+    Asked,
     /// It is somebody else's, or nobody's.
     Gone,
 }
@@ -67,10 +69,26 @@ impl Held {
                 Some(claim) if claim.standing == Standing::Fresh && claim.until >= until => {
                     claim.standing = Standing::Sent;
                 }
-                _ => doubtful.push(*handle),
+                Some(claim) => {
+                    claim.standing = Standing::Asked;
+                    doubtful.push(*handle);
+                }
+                None => doubtful.push(*handle),
             }
         }
         ToSend { gone, doubtful }
+    }
+
+    /// Redis is told that they wait for another attempt: it has to be asked before that.
+    pub fn pause(&self, handles: &[Handle]) {
+        let mut held = self.lock();
+        for handle in handles {
+            if let Some(claim) = held.get_mut(handle)
+                && claim.standing != Standing::Gone
+            {
+                claim.standing = Standing::Sent;
+            }
+        }
     }
 
     /// By which token each was claimed; nothing for those that were not.
@@ -83,15 +101,16 @@ impl Held {
             .collect()
     }
 
-    /// Redis has renewed the leases of these but for those that are gone; whether it is to be
-    /// asked before they are sent from here on, since they were, or are in a pause.
-    pub fn renewed(&self, handles: &[Handle], gone: &[Handle], until: Millis, asks: bool) {
+    /// Redis has renewed the leases of these but for those that are gone, and has them as
+    /// sent, if it was asked to. Where nobody has waited for that, since callers were among
+    /// their batch, it counts when they are to be sent the next time.
+    pub fn renewed(&self, handles: &[Handle], gone: &[Handle], until: Millis, is_sent: bool) {
         let mut held = self.lock();
         for handle in handles.iter().filter(|it| !gone.contains(it)) {
             if let Some(claim) = held.get_mut(handle) {
                 claim.until = claim.until.max(until);
-                if asks {
-                    claim.standing = Standing::Sent;
+                if is_sent && claim.standing == Standing::Asked {
+                    claim.standing = Standing::Fresh;
                 }
             }
         }
@@ -134,5 +153,39 @@ impl Held {
     fn lock(&self) -> MutexGuard<'_, HashMap<Handle, Claim>> {
         // Nothing panics while it is held.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_redis_has_as_sent_goes_once_without_asking() {
+        let held = Held::default();
+        let one = [Handle::new(1).unwrap()];
+        let asks = |until| {
+            let ToSend { gone, doubtful } = held.send(&one, until);
+            assert_eq!(gone, []);
+            doubtful == one
+        };
+        held.claimed(one.into_iter(), "token", 100);
+        assert!(!asks(100));
+        // It goes a second time, which is for Redis to say, and then as it has said.
+        assert!(asks(100));
+        held.renewed(&one, &[], 200, true);
+        assert!(!asks(200));
+        assert!(asks(200));
+        held.renewed(&one, &[], 300, true);
+        // The lease may run out meanwhile.
+        assert!(asks(301));
+        // What Redis says late is not about what came after.
+        held.pause(&one);
+        held.renewed(&one, &[], 400, true);
+        assert!(asks(400));
+        held.renewed(&one, &[], 500, false);
+        assert!(asks(500));
+        held.renewed(&one, &one, 600, true);
+        assert_eq!(held.send(&one, 600).gone, one);
     }
 }

@@ -106,6 +106,26 @@ fn the_table_of_what_is_next() {
             ask(false, batch, NOW + 400),
         ),
         (
+            "ahead by no more than they may wait, as by another's clock",
+            Waiting {
+                oldest: Some(NOW + 500),
+                ..few(0)
+            },
+            false,
+            None,
+            ask(false, batch, NOW + 1_000),
+        ),
+        (
+            "ahead by more, since the clock was set back",
+            Waiting {
+                oldest: Some(NOW + 501),
+                ..few(0)
+            },
+            false,
+            None,
+            ask(true, Which::Any, end),
+        ),
+        (
             "overdue",
             Waiting {
                 deadline,
