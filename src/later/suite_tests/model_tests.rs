@@ -378,8 +378,10 @@ impl<S: Store> Both<S> {
                 let most = (1..=frame.len()).take_while(fits).last().unwrap_or(0);
                 handles(&frame[..most])
             };
+            // Which of those comes first that came in one moment is nobody's business.
+            let since = |it: Option<&&Kept>| it.map(|it| it.new.handle.millis());
             let possible = frames.iter().filter(|frame| match is_due {
-                true => frame.first().map(|it| it.new.handle) == oldest.map(|it| it.new.handle),
+                true => since(frame.first()) == since(oldest),
                 false => is_full(frame),
             });
             let possible: Vec<_> = possible.filter(|it| !it.is_empty()).map(prefix).collect();
