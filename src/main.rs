@@ -1,6 +1,7 @@
 //! The life of the process: flags, settings, log, run, exit code.
 
 use std::io::{self, Write};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -185,8 +186,16 @@ fn load(flags: &Flags, need: NeedUpstream) -> Result<Loaded, Mistakes> {
 
 async fn serve(loaded: &Loaded) -> anyhow::Result<End> {
     telemetry::init(&loaded.settings.log)?;
-    let stop = stop_signal()?;
-    let app = start(loaded, Options::summary).await?;
+    let mut stop = pin!(stop_signal()?);
+    let app = tokio::select! {
+        biased;
+        () = &mut stop => {
+            // A large store takes a while to open.
+            info!("told to stop before it was ready");
+            return Ok(End::Code(ExitCode::SUCCESS));
+        }
+        app = start(loaded, Options::summary) => app?,
+    };
     Ok(End::Served(app.run(stop).await))
 }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use thiserror::Error;
+use tokio::task::{JoinError, spawn_blocking};
 
 use crate::config::settings;
 use crate::later::memory::Memory;
@@ -20,6 +21,9 @@ pub enum OpenError {
     /// The Redis.
     #[error(transparent)]
     Redis(#[from] redis::OpenError),
+    /// It was not opened to the end.
+    #[error("later.store: opening it failed: {0}")]
+    Panicked(JoinError),
 }
 
 /// Opens it.
@@ -27,8 +31,11 @@ pub(super) async fn open(later: settings::Later) -> Result<Arc<dyn Store>, OpenE
     let records = later.records;
     Ok(match later.store {
         settings::Store::Memory => Arc::new(Memory::new(&records)),
-        // Nobody is served yet whom reading a large file could hold up.
-        settings::Store::Sqlite(file) => Arc::new(Sqlite::open(&file, &records)?),
+        // A large file takes a while to read, and whoever waits for this may give it up.
+        settings::Store::Sqlite(file) => {
+            let opening = spawn_blocking(move || Sqlite::open(&file, &records));
+            Arc::new(opening.await.map_err(OpenError::Panicked)??)
+        }
         settings::Store::Redis(options) => Arc::new(Redis::connect(options, &records).await?),
     })
 }

@@ -3,9 +3,11 @@
 
 use std::path::Path;
 
+use rustix::process::Signal;
 use tempfile::TempDir;
+use tokio::net::TcpListener;
 
-use crate::harness::{Proxy, Redis, command, within};
+use crate::harness::{Proxy, Redis, Starting, command, within};
 
 const UPSTREAM: &str = "http://127.0.0.1:9/";
 
@@ -51,6 +53,22 @@ async fn a_redis_that_is_not_there_is_refused() {
     let expected = format!("no Redis can be reached at {url}?db=0 (");
     assert!(said.starts_with(&expected), "{said}");
     assert!(said.ends_with("start it, or mend later.store"), "{said}");
+}
+
+#[tokio::test]
+async fn a_proxy_whose_store_takes_long_to_open_can_be_stopped() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://{}", silent.local_addr().unwrap());
+    let env = [
+        ("MICROBATCH_LATER__STORE", &*url),
+        ("MICROBATCH_LATER__LEASE", "90s"),
+    ];
+    let mut starting = Starting::by(command(), UPSTREAM, &[], &env);
+    let _held = within("somebody who connects", silent.accept())
+        .await
+        .unwrap();
+    starting.signal(Signal::TERM);
+    assert_eq!(starting.exit_code().await, Some(0));
 }
 
 #[tokio::test]
