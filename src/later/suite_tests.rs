@@ -134,7 +134,12 @@ pub(super) const SETTINGS: Settings = Settings {
 
 /// A job to be, whose object has so many bytes.
 pub(super) fn new(id: u64, bytes: usize) -> NewRecord {
-    let handle = Handle::new(clock::now()).unwrap();
+    new_at(clock::now(), id, bytes)
+}
+
+/// The same, handed in at this time.
+fn new_at(time: u64, id: u64, bytes: usize) -> NewRecord {
+    let handle = Handle::new(time).unwrap();
     let body = format!("{{\"id\":{id}}}");
     let filling = " ".repeat(bytes.saturating_sub(body.len()));
     let body = body.replace(':', &format!(":{filling}"));

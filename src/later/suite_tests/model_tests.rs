@@ -437,7 +437,10 @@ impl<S: Store> Both<S> {
 
     async fn step<U: Under<Store = S>>(&mut self, step: &Step) {
         match step {
-            Step::Accept(jobs) => self.accept(jobs).await,
+            Step::Accept(jobs) => {
+                U::pass(Duration::from_millis(jobs.len() as u64)).await;
+                self.accept(jobs).await;
+            }
             Step::Sent(which) => {
                 let mut handles = self.handles(which);
                 let mut gone = self.store().sent(handles.clone()).await.unwrap();
@@ -513,9 +516,11 @@ impl<S: Store> Both<S> {
     }
 
     async fn accept(&mut self, jobs: &[Job]) {
+        let now = clock::now();
         let records: Vec<_> = jobs
             .iter()
-            .map(|job| NewRecord {
+            .enumerate()
+            .map(|(number, job)| NewRecord {
                 route: route(&format!("r{}", job.route)),
                 stream: job.stream.map(|it| stream(&format!("s{it}"))),
                 idempotency: job.key.map(|key| Idempotency {
@@ -524,7 +529,12 @@ impl<S: Store> Both<S> {
                 }),
                 frame: [job.frame; 16],
                 deadline: clock::now() + job.deadline,
-                ..new(self.made.len() as u64, job.bytes)
+                // Each of another moment, which alone puts them in order.
+                ..new_at(
+                    now - (jobs.len() - number) as u64,
+                    self.made.len() as u64,
+                    job.bytes,
+                )
             })
             .collect();
         let accepted = self.store().accept(records.clone()).await;
