@@ -130,7 +130,10 @@ impl Ledger {
     pub fn made(&self, new: &NewRecord) {
         let mut job: BTreeMap<String, Value> = serde_json::from_slice(new.job.raw()).unwrap();
         let secret = job["body"].as_str().unwrap().to_owned();
-        self.oracle.hold(&secret);
+        // Where a job may be sent twice nobody waits for what the store is told.
+        if self.terms.claimed.is_some() || !self.terms.idempotent {
+            self.oracle.hold(&secret);
+        }
         let (now, at_most) = (Instant::now(), new.deadline - clock::now());
         let half = Duration::from_millis(at_most) / 2;
         let entry = Entry {
@@ -192,9 +195,7 @@ impl Ledger {
         for handle in handles {
             self.with(*handle, |entry| {
                 if self.terms.claimed.is_none() || entry.holder == Some(process) {
-                    // Where it may be sent twice nobody waits for a store that lasts.
-                    let waits = self.terms.claimed.is_none() || !self.terms.idempotent;
-                    if waits {
+                    if !self.terms.idempotent {
                         self.oracle.lets(&entry.secret, process, false);
                     }
                     entry.is_sent = false;
