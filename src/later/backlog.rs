@@ -83,9 +83,9 @@ pub struct Claimed {
 pub struct Waiting {
     /// How many jobs.
     pub jobs: u64,
-    /// The items and the bytes of the frame that has most of them: whether it fills a batch.
+    /// The items of the frame that has most: whether it fills a batch.
     pub items: u64,
-    /// Its bytes.
+    /// The bytes of the frame that has most.
     pub bytes: u64,
     /// When the oldest job was handed in.
     pub oldest: Option<Millis>,
@@ -109,5 +109,5 @@ pub struct News {
     pub missed: bool,
 }
 
-/// What jobs of one frame have in common: they may share a batch.
+/// The key of jobs that have no frame: they may share a batch with each other.
 pub const NO_FRAME: FrameKey = [0; 16];
