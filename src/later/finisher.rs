@@ -62,7 +62,7 @@ pub(super) async fn run(
             if failures >= TOGETHER && taken.len() > 1 {
                 one_by_one(taken, answers, store, waiting).await;
             }
-            pauses.after(error).await;
+            pauses.next().await;
             // What has come meanwhile goes along.
             taken.extend(answers.take_some());
         }

@@ -7,8 +7,6 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
-use super::step::StoreError;
-
 /// The pause after a commit that failed, and the longest after several.
 const PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -89,10 +87,8 @@ impl Pauses {
     }
 
     /// The next, after the store has failed.
-    pub async fn after(&mut self, error: StoreError) {
-        match error {
-            StoreError::NotCommitted | StoreError::Unanswered => sleep(self.0).await,
-        }
+    pub async fn next(&mut self) {
+        sleep(self.0).await;
         self.0 = (2 * self.0).min(LONGEST_PAUSE);
     }
 }

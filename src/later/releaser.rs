@@ -19,8 +19,8 @@ pub(super) async fn run(
             *taken = released.take().await;
         }
         let mut pauses = Pauses::new();
-        while let Err(error) = store.release(taken.clone()).await {
-            pauses.after(error).await;
+        while store.release(taken.clone()).await.is_err() {
+            pauses.next().await;
         }
         released.committed(taken.len());
         taken.clear();
