@@ -96,10 +96,7 @@ impl Reported {
 
     /// A job was claimed that a process had sent which is gone.
     pub fn recovered(&self, route: &RouteName, how: Recovered) {
-        let mut observers = self.observers.iter();
-        if let Some(observer) = observers.find(|it| it.route() == route.as_str()) {
-            observer.tell(Event::Recovered { how, records: 1 });
-        }
+        self.tell_of(route, Event::Recovered { how, records: 1 });
     }
 
     pub async fn sent(&self, handles: Vec<Handle>) -> Result<Vec<Handle>, StoreError> {
@@ -127,11 +124,7 @@ impl Reported {
         let streams = self.told(StoreStep::Finish, self.store.finish(answers).await)?;
         self.committed(records, begun);
         for (route, records) in self.store.fenced() {
-            let of_it = self
-                .observers
-                .iter()
-                .find(|it| it.route() == route.as_str());
-            of_it.inspect(|it| it.tell(Event::Fenced { records }));
+            self.tell_of(&route, Event::Fenced { records });
         }
         Ok(streams)
     }
@@ -177,6 +170,14 @@ impl Reported {
             let took = begun.elapsed();
             self.tell(Event::StoreCommitted { records, took });
             self.tell_counts(Event::Recorded);
+        }
+    }
+
+    /// What is one route's.
+    fn tell_of(&self, route: &RouteName, event: Event) {
+        let mut observers = self.observers.iter();
+        if let Some(observer) = observers.find(|it| it.route() == route.as_str()) {
+            observer.tell(event);
         }
     }
 
