@@ -54,7 +54,7 @@ impl Target {
         let wrong = |why: String| OpenError::Url { why };
         let mut url = Url::parse(text).map_err(|error| wrong(error.to_string()))?;
         let is_tls = match url.scheme() {
-            "rediss" | "valkeys" => url.set_scheme("redis").is_ok(),
+            "rediss" => url.set_scheme("redis").is_ok(),
             _ => false,
         };
         let info = url
