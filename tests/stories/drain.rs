@@ -167,11 +167,7 @@ async fn a_job_that_comes_while_others_are_answered_is_refused_in_words() {
     let call = upstream.next().await;
     let mut idle = proxy.keep_alive().await;
     proxy.signal(Signal::TERM);
-    let jobs_addr = proxy.jobs_addr;
-    crate::harness::eventually("the listener to close", || async move {
-        tokio::net::TcpStream::connect(jobs_addr).await.err()
-    })
-    .await;
+    proxy.drains().await;
     let answer = idle.post(JOB).await;
     answer.problem(503, "shutting-down", "no");
     assert_eq!(answer.header("connection"), "close");

@@ -300,11 +300,7 @@ async fn a_drain_waits_for_tunnels() {
     let mut proxy = proxy(&upstream, &[], &[]).await;
     let (mut caller, mut wire) = tunnel(&proxy, &upstream).await;
     proxy.signal(Signal::TERM);
-    let addr = proxy.jobs_addr;
-    eventually("the listener to close", || async move {
-        tokio::net::TcpStream::connect(addr).await.err()
-    })
-    .await;
+    proxy.drains().await;
     carries(&mut caller, &mut wire).await;
     drop(wire);
     caller.end().await;

@@ -102,11 +102,7 @@ async fn nothing_is_handed_in_any_more() {
     let poll = poll(&proxy, &handed.location).await;
     proxy.signal(Signal::TERM);
     proxy.log.nth("draining", 1).await;
-    crate::harness::eventually("the listener to close", || async {
-        let connect = tokio::net::TcpStream::connect(proxy.jobs_addr).await;
-        connect.is_err().then_some(())
-    })
-    .await;
+    proxy.drains().await;
     let answer = open.send(Request::later(r#"{"id":"late"}"#)).await;
     answer.problem(503, "shutting-down", "no").has("id", "late");
     assert_eq!(answer.header("connection"), "close");

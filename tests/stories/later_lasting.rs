@@ -137,7 +137,7 @@ async fn at_the_end_what_is_queued_stays_and_what_is_sent_is_waited_for() {
         queued.push(proxy.hand_in(&format!(r#"{{"id":{id}}}"#)).await);
     }
     proxy.signal(Signal::TERM);
-    proxy.log.nth("draining", 1).await;
+    proxy.drains().await;
     call.echo();
     assert_eq!(proxy.exit_code().await, Some(0));
     let done = proxy.log.last().await;

@@ -12,9 +12,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::harness::{
-    Caller, KeepAlive, Request, Routes, Scrape, Signal, answers, call, eventually, route,
-};
+use crate::harness::{Caller, KeepAlive, Request, Routes, Scrape, Signal, answers, call, route};
 
 const PREDICT: &str = "/v1/models/{model}";
 
@@ -243,11 +241,7 @@ async fn a_drain_is_of_every_route_and_told_in_its_form() {
         routes.queue_one(Request::job(r#"{"id":"a"}"#)).await,
     ];
     routes.proxy.signal(Signal::TERM);
-    let addr = routes.proxy.jobs_addr;
-    eventually("the listener to close", || async move {
-        tokio::net::TcpStream::connect(addr).await.err()
-    })
-    .await;
+    routes.proxy.drains().await;
     // What comes now is refused, by each route in the words of its callers.
     for (connection, request, status, place) in [
         (open.pop(), predict(3), 503, "/error"),

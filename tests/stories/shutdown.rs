@@ -58,11 +58,7 @@ async fn the_order_of_the_end(signal: Signal) {
     readyz_turns_503(&proxy).await;
     // Alive, though not ready: it must not be killed for that.
     assert_eq!(proxy.admin("GET", "/livez").await.status, 200);
-    let jobs_addr = proxy.jobs_addr;
-    eventually("the listener to close", || async move {
-        tokio::net::TcpStream::connect(jobs_addr).await.err()
-    })
-    .await;
+    proxy.drains().await;
 
     let refused = open.send(job("late")).await;
     let problem = refused.problem(503, "shutting-down", "no");

@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-use super::{Answer, Caller, KeepAlive, Log, Request, send, within};
+use super::{Answer, Caller, KeepAlive, Log, Request, eventually, send, within};
 
 /// A running proxy. Dropping it kills the process.
 pub struct Proxy {
@@ -172,6 +173,16 @@ impl Proxy {
     /// Sends a signal to the process.
     pub fn signal(&self, signal: Signal) {
         send_signal(self.process_id(), signal);
+    }
+
+    /// Waits until it drains: no job is accepted any more, and what was claimed from a store
+    /// waits there again. It says `draining` a moment before that.
+    #[allow(dead_code, reason = "for `tests/stories`")]
+    pub async fn drains(&self) {
+        eventually("the listener to close", || async {
+            TcpStream::connect(self.jobs_addr).await.err()
+        })
+        .await;
     }
 
     /// Waits for the end of the process; its exit code, none when a signal
