@@ -9,7 +9,7 @@
 //! table, given           what a row of it becomes, and what a field of that holds
 //! file, env, flags       the layers, each read into options of its own (layer)
 //! shape      what is given of a shape, whose keys its own room knows
-//! kind       reading and printing a value; number, size, duration, words, list, store, …: the kinds
+//! kind       reading and printing a value; number, size, duration, words, list, store, door, …: the kinds
 //! routes     the routes they come to, each with all its options
 //! rules      what must hold between settings
 //! settings, records, route  what the options come to, in the types of those who go by them
@@ -22,6 +22,7 @@
 //! [`Options::to_toml`] or a `Debug` text.
 
 mod address;
+mod door;
 mod duration;
 mod env;
 mod file;

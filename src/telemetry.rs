@@ -39,6 +39,15 @@ pub enum Format {
     Json,
 }
 
+/// How a collector of spans is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// OTLP over HTTP, with protobuf.
+    HttpProtobuf,
+    /// OTLP over gRPC.
+    Grpc,
+}
+
 /// Why there is no log.
 #[derive(Debug, Error)]
 pub enum InitError {

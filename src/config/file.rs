@@ -124,10 +124,15 @@ impl Reader<'_> {
         for (name, value) in table {
             let key = format!("{section}.{}", name.get_ref());
             let at = name.span().start;
-            match known(route.is_some()).find(|known| known.key == key) {
+            let mut keys = known(route.is_some());
+            match keys.clone().find(|known| known.key == key) {
                 Some(known) => self.value(route, known, value.get_ref(), at),
+                None if keys.any(|known| is_within(known.key, &key)) => {
+                    self.section(route, &key, value.get_ref(), at);
+                }
                 None => {
-                    let what = in_file(route).unknown_key(section, name.get_ref());
+                    let (section, name) = key.split_once('.').unwrap_or((section, &key));
+                    let what = in_file(route).unknown_key(section, name);
                     self.layer.wrong(self.origin(at), full(route, &key), what);
                 }
             }
@@ -174,6 +179,12 @@ impl Reader<'_> {
     fn origin(&self, at: usize) -> Origin {
         origin(self.path, Some(line_at(self.text, at)))
     }
+}
+
+/// Whether a key is one of this section's.
+fn is_within(key: &str, section: &str) -> bool {
+    let rest = key.strip_prefix(section);
+    rest.is_some_and(|rest| rest.starts_with('.'))
 }
 
 fn in_file(route: Option<&str>) -> Scope<'_> {

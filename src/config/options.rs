@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName};
 use url::Url;
 
 use super::address::{address, optional_address};
+use super::door::{collector, mode, otlp_protocol, server_name};
 use super::duration::{DAY, HOUR, MILLISECOND, MONTH, ZERO, time};
 use super::given::Given;
 use super::headers::{forward_headers, headers};
@@ -30,7 +31,7 @@ use super::words::words;
 use crate::batcher::{OnFull, Wait};
 use crate::later::StoreKind;
 use crate::printable::shown;
-use crate::telemetry::Format;
+use crate::telemetry::{Format, Protocol};
 
 /// What a setting is.
 pub type KeyInfo = Key<Options>;
@@ -40,7 +41,11 @@ pub type KeyInfo = Key<Options>;
 #[derive(Clone, Default)]
 pub struct Options {
     pub(crate) server: ServerOptions,
+    pub(crate) server_tls: ServerTlsOptions,
+    pub(crate) server_auth: ServerAuthOptions,
     pub(crate) admin: AdminOptions,
+    pub(crate) admin_tls: AdminTlsOptions,
+    pub(crate) admin_auth: AdminAuthOptions,
     /// Of the route `jobs`, and what other routes inherit.
     pub(crate) route: RouteOptions,
     /// What the other routes have of their own, by name: their `route` alone is ever given.
@@ -49,6 +54,7 @@ pub struct Options {
     pub(crate) later: LaterOptions,
     pub(crate) shutdown: ShutdownOptions,
     pub(crate) log: LogOptions,
+    pub(crate) otlp: OtlpOptions,
 }
 
 /// What is about where jobs go, and how.
@@ -61,6 +67,7 @@ pub(crate) struct RouteOptions {
     pub(crate) batch: BatchOptions,
     pub(crate) queue: QueueOptions,
     pub(crate) upstream: UpstreamOptions,
+    pub(crate) upstream_tls: UpstreamTlsOptions,
     pub(crate) retry: RetryOptions,
     pub(crate) circuit: CircuitOptions,
 }
@@ -131,6 +138,24 @@ sections! { Options:
         timing: bool = "true", switch();
         /// Host names to answer to on loopback, besides localhost
         hosts: Vec<String> = "[]", host_names();
+        /// Permissions of the socket, where server.listen is one
+        socket_mode: u32 = "0660", mode();
+    }
+
+    /// `[server.tls]`: the listener's certificate.
+    in [server.tls] at [server_tls]: ServerTlsOptions {
+        /// Certificate with its chain, in PEM; with one the listener speaks TLS alone
+        cert: PathBuf, file();
+        /// Its private key, in PEM
+        key: PathBuf, file();
+        /// Certificates, in PEM, one of which must have signed the client's
+        client_ca: PathBuf, file();
+    }
+
+    /// `[server.auth]`: who may come in.
+    in [server.auth] at [server_auth]: ServerAuthOptions {
+        /// File of the tokens that are let in, by their digests
+        tokens: PathBuf, file();
     }
 
     /// `[admin]`: the listener for operators.
@@ -139,6 +164,24 @@ sections! { Options:
         listen: Option<String> = "127.0.0.1:8081", optional_address(), "--admin-listen" "HOST:PORT";
         /// Host names to answer to on loopback, besides localhost
         hosts: Vec<String> = "[]", host_names();
+        /// Permissions of the socket, where admin.listen is one
+        socket_mode: u32 = "0660", mode();
+    }
+
+    /// `[admin.tls]`: the listener's certificate.
+    in [admin.tls] at [admin_tls]: AdminTlsOptions {
+        /// Certificate with its chain, in PEM; with one the listener speaks TLS alone
+        cert: PathBuf, file();
+        /// Its private key, in PEM
+        key: PathBuf, file();
+        /// Certificates, in PEM, one of which must have signed the client's
+        client_ca: PathBuf, file();
+    }
+
+    /// `[admin.auth]`: who may come in.
+    in [admin.auth] at [admin_auth]: AdminAuthOptions {
+        /// File of the tokens that are let in, by their digests
+        tokens: PathBuf, file();
     }
 
     /// `[batch]`: when a batch leaves, and how large it may be.
@@ -227,6 +270,18 @@ sections! { Options:
         allow_volatile: bool = "false", switch();
     }
 
+    /// `[upstream.tls]`: what an `https` upstream is to show, and is shown.
+    in [upstream.tls] at [route.upstream_tls]: UpstreamTlsOptions {
+        /// Certificates, in PEM, that sign the upstream's, instead of the system's
+        ca: PathBuf, file();
+        /// Our certificate with its chain, in PEM
+        cert: PathBuf, file();
+        /// Its private key, in PEM
+        key: PathBuf, file();
+        /// Name that the upstream's certificate must have, instead of the URL's host
+        server_name: String, server_name();
+    }
+
     /// `[retry]`: when a failed batch is sent again.
     in [retry] at [route.retry]: RetryOptions {
         /// Most times one batch is sent, the first included; 1 for no retries
@@ -265,6 +320,16 @@ sections! { Options:
         format: Format = "auto", log_format(), "--log-format" "auto|text|json";
         /// Whether log and live page show what an answer said that failed a whole batch
         upstream_errors: bool = "true", switch();
+        /// Whether each answered request is a line of JSON on stdout
+        access: bool = "false", switch();
+    }
+
+    /// `[telemetry.otlp]`: where spans go.
+    in [telemetry.otlp] at [otlp]: OtlpOptions {
+        /// Collector that spans are sent to by OTLP
+        endpoint: Url, collector();
+        /// How it is spoken to: http/protobuf or grpc
+        protocol: Protocol = "http/protobuf", otlp_protocol();
     }
 }
 
@@ -307,6 +372,7 @@ impl Options {
         route.upstream.url = Given::default();
         route.upstream.alone_url = Given::default();
         route.upstream.headers = Given::default();
+        route.upstream_tls = UpstreamTlsOptions::default();
         own.clone().combine(&top).combine(&Options::defaults())
     }
 
@@ -321,10 +387,13 @@ impl Options {
 
 /// The sections of the top level, or those of a route.
 pub(crate) fn sections(of_routes: bool) -> impl Iterator<Item = &'static str> + Clone {
-    let known = known(of_routes);
-    let sections = SECTIONS.iter().filter(|it| !it.is_empty());
-    let sections = sections.filter(move |it| known.clone().any(|key| key.section() == **it));
-    sections.copied()
+    let mut sections = Vec::new();
+    for section in known(of_routes).map(KeyInfo::section) {
+        if !section.is_empty() && !sections.contains(&section) {
+            sections.push(section);
+        }
+    }
+    sections.into_iter()
 }
 
 /// The settings that the top level has, or a route.
@@ -351,7 +420,6 @@ mod tests {
                 true => assert_eq!(key.env(), key.env_of("name")),
                 false => assert_eq!(key.env(), format!("MICROBATCH_{env}")),
             }
-            assert!(SECTIONS.contains(&key.section()));
             assert!(!key.help.is_empty() && !key.name().is_empty());
             assert!(key.flag.is_none_or(|flag| flag.starts_with("--")));
             assert_eq!(key.flag.is_none(), key.value_name.is_empty());

@@ -38,7 +38,7 @@ impl<O> Key<O> {
         self.key.split_once('.').map_or("", |(section, _)| section)
     }
 
-    /// The key within its section: `max_size`.
+    /// The key within its section: `max_size`, or `tls.cert` where there is a section within.
     pub fn name(&self) -> &'static str {
         self.key.split_once('.').map_or(self.key, |(_, name)| name)
     }
@@ -82,15 +82,15 @@ pub(super) fn variable(key: &str) -> String {
 ///
 /// A row without a default has none, and one without a flag has none. A section is
 /// `in [name] at [path]: Struct { rows }`, where the path is where it stands in the options; `[]` has
-/// the keys that are in no section.
+/// the keys that are in no section, and `[name.within]` those of a section within another.
 macro_rules! sections {
     (@at $options:ident [$($path:ident).+]) => { $options.$($path).+ };
     (@of_routes [route.$($path:ident).+]) => { true };
     (@of_routes [$($path:ident).+]) => { false };
-    (@section []) => { "" };
-    (@section [$section:ident]) => { stringify!($section) };
     (@key [] $name:ident) => { stringify!($name) };
-    (@key [$section:ident] $name:ident) => { concat!(stringify!($section), ".", stringify!($name)) };
+    (@key [$($section:ident).+] $name:ident) => {
+        concat!($(stringify!($section), ".",)+ stringify!($name))
+    };
     (@default) => { None };
     (@default $default:literal) => { Some($default) };
     (@flag) => { (None::<&str>, "") };
@@ -111,9 +111,6 @@ macro_rules! sections {
                 pub(crate) $name: Given<$ty>,
             )*}
         )*
-
-        /// The names of the sections, and an empty one for the keys that are in none.
-        const SECTIONS: &[&str] = &[$(sections!(@section $section)),*];
 
         const KEYS: &[Key<$Options>] = &[$($(
             Key {
