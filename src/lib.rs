@@ -30,7 +30,7 @@
 //! | `main`, [`cli`] | the life of the process: commands, flags, settings, log, exit code |
 //! | [`app`] | compose (what answers, from the settings), run, drain (the order of the end), and try without a listener |
 //! | [`config`] | each layer's options, merged and checked into settings, and every mistake at once |
-//! | [`server`] | connections: accepted, spread over runtimes, guarded, bounded, ended in order, whatever is served on them |
+//! | [`server`] | connections: accepted on ports and sockets, spread over runtimes, guarded, bounded, ended in order, whatever is served on them |
 //! | [`http`] | what is said on both listeners: the gate, jobs, problems, admin |
 //! | [`batcher`] | the queue and when a batch leaves: a crate of its own, in `crates/batcher` |
 //! | [`engine`] | one batch to the answers of its members: attempt, read, retry or split; and its journal |
@@ -61,7 +61,7 @@
 //! | room | may know |
 //! |---|---|
 //! | `address` | `printable` |
-//! | `app` | `batcher`, `config`, `engine`, `forward`, `http`, `job`, `later`, `observe`, `printable`, `resilience`, `route`, `server`, `shape`, `telemetry`, `upstream` |
+//! | `app` | `address`, `batcher`, `config`, `engine`, `forward`, `http`, `job`, `later`, `observe`, `printable`, `resilience`, `route`, `server`, `shape`, `telemetry`, `upstream` |
 //! | `ask` | `address`, `printable` |
 //! | `aside` |  |
 //! | `cli` | `config`, `printable`, `sample_upstream`, `shape` |
@@ -83,7 +83,7 @@
 //! | `resilience` | `batcher` |
 //! | `route` | `batcher`, `code`, `engine`, `forward`, `job`, `observe`, `shape`, `upstream` |
 //! | `sample_upstream` | `address` |
-//! | `server` | `throttle` |
+//! | `server` | `address`, `throttle` |
 //! | `shape` | `fault`, `job_id`, `json` |
 //! | `submit` | `address`, `ask`, `resilience` |
 //! | `telemetry` | `printable` |

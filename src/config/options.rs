@@ -28,6 +28,7 @@ use super::store::{file, prefix, store};
 use super::table::{Key, sections};
 use super::target::target;
 use super::words::words;
+use crate::address::Address;
 use crate::batcher::{OnFull, Wait};
 use crate::later::StoreKind;
 use crate::printable::shown;
@@ -115,7 +116,7 @@ sections! { Options:
     /// `[server]`: the listener that takes jobs.
     in [server] at [server]: ServerOptions {
         /// Where jobs come in; port 0 is any free one
-        listen: String = "127.0.0.1:8080", address(), "--listen" "HOST:PORT";
+        listen: Address = "127.0.0.1:8080", address(), "--listen" "ADDRESS";
         /// Threads that serve callers, or auto
         threads: Option<usize> = "auto", or(count(1..=1_024), "auto"), "--threads" "N";
         /// Largest body of one job
@@ -161,7 +162,7 @@ sections! { Options:
     /// `[admin]`: the listener for operators.
     in [admin] at [admin]: AdminOptions {
         /// Live page, metrics and health; "" for nowhere
-        listen: Option<String> = "127.0.0.1:8081", optional_address(), "--admin-listen" "HOST:PORT";
+        listen: Option<Address> = "127.0.0.1:8081", optional_address(), "--admin-listen" "ADDRESS";
         /// Host names to answer to on loopback, besides localhost
         hosts: Vec<String> = "[]", host_names();
         /// Permissions of the socket, where admin.listen is one

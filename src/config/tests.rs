@@ -300,7 +300,7 @@ fn every_option_comes_out_where_it_is_for() {
         .replace("shutdown.delay = \"1s\"", "shutdown.delay = \"14s\"");
     let settings = Layers::default().file(&file).settings();
     let seconds = Duration::from_secs;
-    assert_eq!(settings.listen, "h:1");
+    assert_eq!(settings.listen.to_string(), "h:1");
     assert_eq!((settings.threads, settings.max_connections), (1, Some(1)));
     for (limits, streams) in [(settings.callers, 100), (settings.operators, 10)] {
         assert_eq!(limits.read_timeout, seconds(11));
@@ -373,7 +373,7 @@ fn every_option_comes_out_where_it_is_for() {
     assert_eq!(upstream.max_connection_age, Duration::ZERO);
     assert_eq!((upstream.connections, upstream.runtimes), (1, 1));
 
-    assert_eq!(settings.admin.unwrap().listen, "h:8");
+    assert_eq!(settings.admin.unwrap().listen.to_string(), "h:8");
     assert_eq!(settings.shutdown.delay, seconds(14));
     assert_eq!(settings.shutdown.timeout, seconds(1));
     assert_eq!(settings.log.targets, "warn".parse().unwrap());
