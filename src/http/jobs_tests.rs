@@ -64,10 +64,9 @@ async fn a_request_whose_handler_panics_is_counted_once() {
     assert_eq!(jobs.buffered.bytes(), 0);
 
     let panics = Router::new().fallback(async || -> () { panic!("in a route") });
-    let caller = connect(ForCallers {
-        others: panics,
-        ..for_callers()
-    });
+    let mut broken = for_callers();
+    broken.others = panics;
+    let caller = connect(broken);
     let request = Request::get("/nowhere").header("host", "localhost");
     let answer = caller.serve(request.body(Panics).unwrap()).await;
     assert_eq!(answer.status(), 500);

@@ -1,7 +1,6 @@
 //! Callers, and what every answer must be.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
