@@ -45,8 +45,10 @@
 //! | [`job`], [`job_id`], [`json`], [`code`], [`trace_context`] | the words on the wire |
 //! | `aside` | large texts, read on threads that serve nobody |
 //! | `lazy_timeout` | timeouts without a timer for what is there already |
+//! | [`tls`] | certificates: ours, those that others are checked with, and how long they last |
 //! | [`telemetry`], [`throttle`] | what is logged, without waiting for its reader, and how much |
 //! | [`printable`] | text of others, safe to look at |
+//! | [`reread`] | files that are read again when their contents change |
 //! | [`address`] | addresses to listen on, as text |
 //! | [`ask`], `top` | the commands that ask a running proxy; the live page in a terminal, behind a feature |
 //! | [`submit`] | the command that hands files in to a running proxy, and writes the results |
@@ -60,12 +62,12 @@
 //! | room | may know |
 //! |---|---|
 //! | `address` | `printable` |
-//! | `app` | `address`, `batcher`, `config`, `engine`, `forward`, `http`, `job`, `later`, `observe`, `printable`, `resilience`, `route`, `server`, `shape`, `telemetry`, `upstream` |
+//! | `app` | `address`, `batcher`, `config`, `engine`, `forward`, `http`, `job`, `later`, `observe`, `printable`, `reread`, `resilience`, `route`, `server`, `shape`, `telemetry`, `throttle`, `tls`, `upstream` |
 //! | `ask` | `address`, `printable` |
 //! | `aside` |  |
 //! | `cli` | `config`, `printable`, `sample_upstream`, `shape` |
 //! | `code` |  |
-//! | `config` | `address`, `batcher`, `engine`, `forward`, `http`, `job`, `later`, `observe`, `printable`, `resilience`, `route`, `server`, `shape`, `telemetry`, `upstream` |
+//! | `config` | `address`, `batcher`, `engine`, `forward`, `http`, `job`, `later`, `observe`, `printable`, `resilience`, `route`, `server`, `shape`, `telemetry`, `tls`, `upstream` |
 //! | `engine` | `aside`, `batcher`, `code`, `fault`, `job`, `later`, `observe`, `resilience`, `shape`, `throttle`, `trace_context`, `upstream` |
 //! | `fault` | `code`, `json` |
 //! | `forward` | `throttle`, `upstream` |
@@ -78,14 +80,16 @@
 //! | `main` | `address`, `app`, `ask`, `cli`, `config`, `printable`, `sample_upstream`, `shape`, `submit`, `telemetry`, `top` |
 //! | `observe` | `batcher`, `code`, `fault`, `printable`, `throttle` |
 //! | `printable` |  |
+//! | `reread` |  |
 //! | `resilience` | `batcher` |
 //! | `route` | `batcher`, `code`, `engine`, `forward`, `job`, `observe`, `shape`, `upstream` |
 //! | `sample_upstream` | `address` |
-//! | `server` | `address`, `throttle` |
+//! | `server` | `address`, `throttle`, `tls` |
 //! | `shape` | `fault`, `job_id`, `json` |
 //! | `submit` | `address`, `ask`, `resilience` |
 //! | `telemetry` | `printable` |
 //! | `throttle` |  |
+//! | `tls` | `reread` |
 //! | `top` | `ask`, `batcher`, `code`, `observe`, `printable` |
 //! | `trace_context` |  |
 //! | `upstream` | `lazy_timeout`, `trace_context` |
@@ -151,6 +155,7 @@ pub mod later;
 mod lazy_timeout;
 pub mod observe;
 pub mod printable;
+pub mod reread;
 pub mod resilience;
 pub mod route;
 pub mod sample_upstream;
@@ -159,6 +164,7 @@ pub mod shape;
 pub mod submit;
 pub mod telemetry;
 pub mod throttle;
+pub mod tls;
 #[cfg(feature = "top")]
 pub mod top;
 pub mod trace_context;

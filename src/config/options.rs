@@ -238,6 +238,18 @@ sections! { Options:
         min_interval: Duration = "0", time(ZERO..=HOUR);
     }
 
+    /// `[upstream.tls]`: what an `https` upstream is to show, and is shown.
+    in [upstream.tls] at [route.upstream_tls]: UpstreamTlsOptions {
+        /// Certificates, in PEM, that sign the upstream's, instead of the system's
+        ca: PathBuf, file();
+        /// Our certificate with its chain, in PEM
+        cert: PathBuf, file();
+        /// Its private key, in PEM
+        key: PathBuf, file();
+        /// Name that the upstream's certificate must have, instead of the URL's host
+        server_name: String, server_name();
+    }
+
     /// `[passthrough]`: where requests go that are no route's.
     in [passthrough] at [passthrough]: PassthroughOptions {
         /// Where requests go that are no route's
@@ -270,18 +282,6 @@ sections! { Options:
         ca: PathBuf, file();
         /// Whether a Redis will do that may lose jobs
         allow_volatile: bool = "false", switch();
-    }
-
-    /// `[upstream.tls]`: what an `https` upstream is to show, and is shown.
-    in [upstream.tls] at [route.upstream_tls]: UpstreamTlsOptions {
-        /// Certificates, in PEM, that sign the upstream's, instead of the system's
-        ca: PathBuf, file();
-        /// Our certificate with its chain, in PEM
-        cert: PathBuf, file();
-        /// Its private key, in PEM
-        key: PathBuf, file();
-        /// Name that the upstream's certificate must have, instead of the URL's host
-        server_name: String, server_name();
     }
 
     /// `[retry]`: when a failed batch is sent again.
