@@ -48,6 +48,7 @@
 //! | [`telemetry`], [`throttle`] | what is logged, without waiting for its reader, and how much |
 //! | [`printable`] | text of others, safe to look at |
 //! | [`reread`] | files that are read again when their contents change |
+//! | [`tls`] | certificates and keys of files, and what an error of TLS means |
 //! | [`address`] | addresses to listen on, as text |
 //! | [`ask`], `top` | the commands that ask a running proxy; the live page in a terminal, behind a feature |
 //! | [`submit`] | the command that hands files in to a running proxy, and writes the results |
@@ -69,7 +70,7 @@
 //! | `config` | `address`, `batcher`, `engine`, `forward`, `http`, `job`, `later`, `observe`, `printable`, `resilience`, `route`, `server`, `shape`, `telemetry`, `upstream` |
 //! | `engine` | `aside`, `batcher`, `code`, `fault`, `job`, `later`, `observe`, `resilience`, `shape`, `throttle`, `trace_context`, `upstream` |
 //! | `fault` | `code`, `json` |
-//! | `forward` | `throttle`, `upstream` |
+//! | `forward` | `throttle`, `tls`, `upstream` |
 //! | `http` | `aside`, `batcher`, `code`, `engine`, `forward`, `job_id`, `job`, `later`, `observe`, `route`, `server`, `shape`, `throttle`, `trace_context`, `upstream` |
 //! | `job` | `job_id`, `shape`, `trace_context` |
 //! | `job_id` |  |
@@ -88,9 +89,10 @@
 //! | `submit` | `address`, `ask`, `resilience` |
 //! | `telemetry` | `printable` |
 //! | `throttle` |  |
+//! | `tls` |  |
 //! | `top` | `ask`, `batcher`, `code`, `observe`, `printable` |
 //! | `trace_context` |  |
-//! | `upstream` | `lazy_timeout`, `trace_context` |
+//! | `upstream` | `lazy_timeout`, `reread`, `tls`, `trace_context` |
 //!
 //! `batcher` names neither JSON, HTTP, ids nor anything of this crate. `top`, `ask` and
 //! `submit` speak to another process, and know of this one its names alone. `observe` is told
@@ -162,6 +164,7 @@ pub mod shape;
 pub mod submit;
 pub mod telemetry;
 pub mod throttle;
+pub mod tls;
 #[cfg(feature = "top")]
 pub mod top;
 pub mod trace_context;

@@ -23,6 +23,7 @@ mod pool;
 mod response;
 mod socket;
 mod target;
+mod tls;
 mod tracked;
 mod unsent;
 #[cfg(test)]
@@ -30,11 +31,11 @@ mod unsent_tests;
 
 pub use call::{Call, Outgoing};
 pub use client::{Settings, Upstream};
-pub use connect::SetupError;
 pub use dial::{DialError, Dialed, Dialer};
-pub use error::{CallError, chain};
+pub use error::{CallError, SetupError, chain};
 pub use headers::credentials;
 pub use hop_by_hop::{strip_hop_by_hop, tokens};
 pub use response::{Ended, Origin, Response};
 pub use target::{LONGEST, NoSuchPath, Target, TargetError, walks};
+pub use tls::{Tls, TlsSettings};
 pub use tracked::DispatchFlag;

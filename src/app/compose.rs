@@ -27,7 +27,7 @@ use crate::route::paths::Paths;
 use crate::server::runtimes::Workers;
 use crate::server::socket::Reached;
 use crate::telemetry;
-use crate::upstream::SetupError;
+use crate::upstream::{SetupError, Tls};
 
 /// See the module.
 pub(super) struct Proxy {
@@ -60,7 +60,9 @@ impl Clients {
     /// Prepares to call; nothing is connected yet.
     pub fn new(settings: &Settings) -> Result<Self, SetupError> {
         let routes = settings.routes.iter().map(route::Clients::new);
-        let passthrough = settings.passthrough.clone().map(Forwarder::new);
+        // No settings of a route reach another service.
+        let passthrough = settings.passthrough.clone();
+        let passthrough = passthrough.map(|it| Forwarder::new(it, Tls::system()));
         Ok(Self {
             routes: routes.collect::<Result<_, _>>()?,
             passthrough: passthrough.transpose()?,

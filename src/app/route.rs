@@ -10,11 +10,12 @@ use crate::config::settings;
 use crate::engine::circuit::Circuit;
 use crate::engine::{Engine, Phase};
 use crate::forward::Forwarder;
+use crate::job::RouteName;
 use crate::later::Later;
 use crate::observe::Observer;
 use crate::resilience::budget::Budget;
 use crate::route::Route;
-use crate::upstream::{SetupError, Upstream};
+use crate::upstream::{SetupError, Tls, Upstream};
 
 /// The clients of a route.
 #[derive(Debug)]
@@ -28,9 +29,15 @@ pub(super) struct Clients {
 impl Clients {
     /// Prepares to call; nothing is connected yet.
     pub fn new(settings: &settings::Route) -> Result<Self, SetupError> {
-        let alone = settings.alone.clone().map(Forwarder::new);
+        let key = match settings.name == RouteName::jobs() {
+            true => "upstream.tls".to_owned(),
+            false => format!("routes.{}.upstream.tls", settings.name),
+        };
+        let tls = Tls::open(&settings.tls, &key)?;
+        let alone = settings.alone.clone();
+        let alone = alone.map(|alone| Forwarder::new(alone, tls.clone()));
         Ok(Self {
-            upstream: Upstream::new(settings.upstream.clone())?,
+            upstream: Upstream::new(settings.upstream.clone(), tls)?,
             alone: alone.transpose()?,
         })
     }

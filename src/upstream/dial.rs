@@ -18,7 +18,9 @@ use tokio::time::timeout;
 use tower_service::Service;
 use url::{Position, Url};
 
-use super::connect::{ConnectError, Connected, Connector, SetupError, Stream, Version};
+use super::connect::{ConnectError, Connected, Connector, Stream, Version};
+use super::error::SetupError;
+use super::tls::Tls;
 
 /// Makes connections to one host.
 #[derive(Clone)]
@@ -50,11 +52,16 @@ impl Dialer {
     ///
     /// # Errors
     /// [`SetupError`], as [`Upstream::new`](super::Upstream::new).
-    pub fn new(url: &Url, timeout: Duration, silence: Duration) -> Result<Self, SetupError> {
+    pub fn new(
+        url: &Url,
+        timeout: Duration,
+        silence: Duration,
+        tls: Tls,
+    ) -> Result<Self, SetupError> {
         let authority = &url[Position::BeforeHost..Position::AfterPort];
         let target = format!("{}://{authority}/", url.scheme());
         let target = Uri::try_from(target).map_err(|it| SetupError::Url(it.to_string()))?;
-        let connector = Connector::new(url, target, silence, &|_| {})?;
+        let connector = Connector::new(url, target, silence, tls, &|_| {})?;
         Ok(Self { connector, timeout })
     }
 

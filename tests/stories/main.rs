@@ -43,6 +43,7 @@ mod upstream_malformed;
 mod upstream_reuse;
 mod upstream_status;
 mod upstream_strays;
+mod upstream_tls;
 
 // Sections 5 and 6: deadlines, splitting, overload and shutdown.
 mod attempts;
