@@ -63,9 +63,9 @@
 //! |---|---|
 //! | `address` | `printable` |
 //! | `app` | `address`, `batcher`, `config`, `engine`, `forward`, `http`, `job`, `later`, `observe`, `printable`, `resilience`, `route`, `server`, `shape`, `telemetry`, `upstream` |
-//! | `ask` | `address`, `printable` |
+//! | `ask` | `address`, `printable`, `reread`, `tls` |
 //! | `aside` |  |
-//! | `cli` | `config`, `printable`, `sample_upstream`, `shape` |
+//! | `cli` | `ask`, `config`, `printable`, `sample_upstream`, `shape` |
 //! | `code` |  |
 //! | `config` | `address`, `batcher`, `engine`, `forward`, `http`, `job`, `later`, `observe`, `printable`, `resilience`, `route`, `server`, `shape`, `telemetry`, `upstream` |
 //! | `engine` | `aside`, `batcher`, `code`, `fault`, `job`, `later`, `observe`, `resilience`, `shape`, `throttle`, `trace_context`, `upstream` |
@@ -86,7 +86,7 @@
 //! | `sample_upstream` | `address` |
 //! | `server` | `address`, `throttle` |
 //! | `shape` | `fault`, `job_id`, `json` |
-//! | `submit` | `address`, `ask`, `resilience` |
+//! | `submit` | `ask`, `resilience` |
 //! | `telemetry` | `printable` |
 //! | `throttle` |  |
 //! | `tls` |  |

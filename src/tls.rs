@@ -2,4 +2,5 @@
 //! mean to an operator.
 
 pub mod client;
+pub mod known;
 pub mod words;

@@ -101,6 +101,10 @@ pub fn told(error: &rustls::Error, names: &Names) -> Option<String> {
                     "is not valid before {}; are the clocks right on both sides?",
                     date(*not_before)
                 ),
+                CertificateError::ApplicationVerificationFailure => format!(
+                    "is not the one that its settings name, of which it takes a renewed one within \
+                     10 seconds; give {ca} and {server_name} to trust whoever has signed it"
+                ),
                 CertificateError::Revoked => "is revoked, renew it".to_owned(),
                 CertificateError::InvalidPurpose
                 | CertificateError::InvalidPurposeContext { .. } => {
