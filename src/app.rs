@@ -5,7 +5,9 @@
 //! it connections, and leaves the order of the end to `drain`.
 
 mod compose;
+mod door;
 mod drain;
+mod files;
 mod route;
 mod store;
 mod trial;
@@ -14,22 +16,25 @@ use std::io;
 use std::sync::Arc;
 
 use thiserror::Error;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::info;
 
 use crate::address::Address;
-use crate::config::{Settings, keys};
+use crate::config::{Mistake, Mistakes, Settings, keys};
 use crate::http;
 use crate::later::store::Store;
 use crate::server::connections::Connections;
-use crate::server::files;
+use crate::server::files as open_files;
 use crate::server::listener::accept;
 use crate::server::runtimes::Workers;
 use crate::server::socket::{BindError, Socket};
 use crate::upstream;
 use compose::{Clients, Proxy};
+use door::Doors;
 pub use drain::Report;
 use drain::{Listeners, drain};
+use files::Files;
 pub use store::OpenError;
 pub use trial::{Trial, TrialError, try_out};
 
@@ -51,6 +56,9 @@ pub enum StartError {
         /// The system's reason.
         error: BindError,
     },
+    /// Files that the settings name do not do.
+    #[error(transparent)]
+    Files(#[from] Mistakes),
     /// The store of answers fetched later can't be had.
     #[error(transparent)]
     Store(#[from] OpenError),
@@ -69,6 +77,7 @@ pub struct App {
     admin_listener: Option<Socket>,
     workers: Workers,
     clients: Clients,
+    doors: Doors,
     store: Option<Arc<dyn Store>>,
     settings: Settings,
 }
@@ -84,6 +93,45 @@ async fn listen(key: &'static str, address: &Address, mode: u32) -> Result<Socke
     })
 }
 
+/// Looks at the files that the settings name, as [`App::bind`] does; what is doubtful about them, in
+/// words.
+///
+/// # Errors
+/// Everything that is wrong with them.
+pub fn check_files(settings: &Settings) -> Result<Vec<String>, Mistakes> {
+    let files = Files::default();
+    let mut mistakes = Vec::new();
+    let mut opened = Vec::new();
+    for route in &settings.routes {
+        match route::tls(route) {
+            Ok(tls) => opened.extend(tls.files()),
+            Err(error) => mistakes.extend(of_files(&error)),
+        }
+    }
+    let doors = Doors::open(settings);
+    if let Err(wrong) = &doors {
+        mistakes.extend(wrong.iter().cloned());
+    }
+    if let Some(mistakes) = Mistakes::of(mistakes) {
+        return Err(mistakes);
+    }
+    doors?.watched_by(&files);
+    opened.iter().for_each(|it| files.watch_certificates(it));
+    Ok(files.doubtful())
+}
+
+/// The mistake of files that the settings of an upstream name.
+fn of_files(error: &upstream::SetupError) -> Option<Mistake> {
+    let upstream::SetupError::Files { key, error } = error else {
+        return None;
+    };
+    Some(Mistake {
+        origin: None,
+        key: key.clone(),
+        what: error.to_string(),
+    })
+}
+
 impl App {
     /// Binds the listeners, opens the store of answers fetched later, and prepares the
     /// upstreams' clients.
@@ -94,7 +142,9 @@ impl App {
         if settings.routes.is_empty() {
             return Err(StartError::NoRoute);
         }
+        check_files(&settings)?;
         let clients = Clients::new(&settings)?;
+        let doors = Doors::open(&settings)?;
         let jobs_listener = listen("server.listen", &settings.listen, settings.socket_mode).await?;
         let admin_listener = match &settings.admin {
             Some(admin) => Some(listen("admin.listen", &admin.listen, admin.socket_mode).await?),
@@ -111,6 +161,7 @@ impl App {
             admin_listener,
             workers,
             clients,
+            doors,
             store,
             settings,
         })
@@ -142,17 +193,32 @@ impl App {
             admin_listener,
             workers,
             clients,
+            doors,
             store,
             settings,
         } = self;
         let workers = Arc::new(workers);
         // Also where callers get a fixed number: the upstream takes some too.
-        let files = files::raise_limit();
-        let for_callers = || files::for_callers(files, settings.slots(), settings.alone());
+        let files = open_files::raise_limit();
+        let for_callers = || open_files::for_callers(files, settings.slots(), settings.alone());
         let max_connections = settings.max_connections.unwrap_or_else(for_callers);
         let (shutdown, limits) = (settings.shutdown, settings.callers);
         let operators_limits = settings.operators;
-        let proxy = Arc::new(Proxy::new(settings, clients, store, &workers));
+        let reread = Arc::new(Files::default());
+        clients.watched_by(&reread);
+        let proxy = Arc::new(Proxy::new(settings, clients, &doors, store, &workers));
+        doors.watched_by(&reread);
+        let process = Arc::clone(proxy.process());
+        // To the very end, as what goes by them.
+        let asked = Arc::clone(&reread);
+        tokio::spawn(async move { reread.look_on(&process).await });
+        if let Ok(mut hang_up) = signal(SignalKind::hangup()) {
+            tokio::spawn(async move {
+                while hang_up.recv().await.is_some() {
+                    asked.again();
+                }
+            });
+        }
         let (stop_accepting, stopped) = watch::channel(false);
         let callers = Connections::new(max_connections);
         let (made, runtimes) = (Arc::clone(&proxy), Arc::clone(&workers));
@@ -160,14 +226,27 @@ impl App {
         let accepting = accept(jobs_listener, places, stopped, move |accepted, permit| {
             let proxy = Arc::clone(&made);
             runtimes.spawn(async move |worker| {
-                if let Some((stream, reached)) = accepted.open() {
-                    let caller = proxy.caller(worker, reached);
-                    http::serve_jobs(stream, caller, limits, permit).await;
+                let Some((stream, reached)) = accepted.open() else {
+                    return;
+                };
+                let caller = || proxy.caller(worker, reached);
+                match &proxy.door {
+                    None => http::serve_jobs(stream, caller(), limits, permit).await,
+                    Some(door) => {
+                        // On the heap: no task of a plain connection is the larger for it.
+                        Box::pin(async {
+                            let mut permit = permit;
+                            if let Some(stream) = door.shake(stream, limits, &mut permit).await {
+                                http::serve_jobs(stream, caller(), limits, permit).await;
+                            }
+                        })
+                        .await;
+                    }
                 }
             });
         });
         let accepting = tokio::spawn(accepting);
-        let operators = Connections::new(files::OPERATORS);
+        let operators = Connections::new(open_files::OPERATORS);
         // To the very end: the admin listener goes with the process.
         let (_never, to_the_end) = watch::channel(false);
         if let Some((listener, answers)) = admin_listener.zip(proxy.operators.clone()) {
@@ -175,9 +254,19 @@ impl App {
             let serving = accept(listener, places, to_the_end, move |accepted, permit| {
                 let answers = answers.clone();
                 tokio::spawn(async move {
-                    if let Some((stream, reached)) = accepted.open() {
-                        let operator = answers.operator(reached);
-                        http::serve_admin(stream, operator, operators_limits, permit).await;
+                    let Some((stream, reached)) = accepted.open() else {
+                        return;
+                    };
+                    let limits = operators_limits;
+                    let operator = answers.operator(reached);
+                    match &answers.door {
+                        None => http::serve_admin(stream, operator, limits, permit).await,
+                        Some(door) => {
+                            let mut permit = permit;
+                            if let Some(stream) = door.shake(stream, limits, &mut permit).await {
+                                http::serve_admin(stream, operator, limits, permit).await;
+                            }
+                        }
                     }
                 });
             });

@@ -11,6 +11,8 @@ use std::sync::atomic::AtomicBool;
 use axum::Router;
 use tokio::sync::watch;
 
+use super::door::{Door, Doors};
+use super::files::Files;
 use super::route::{self, route};
 use crate::config::Settings;
 use crate::engine::Phase;
@@ -21,7 +23,7 @@ use crate::http::{
 };
 use crate::later::Later;
 use crate::later::store::Store;
-use crate::observe::Observer;
+use crate::observe::{Observer, Process};
 use crate::route::Routes;
 use crate::route::paths::Paths;
 use crate::server::runtimes::Workers;
@@ -41,6 +43,8 @@ pub(super) struct Proxy {
     pub ready: Arc<AtomicBool>,
     /// What answers operators, unless there is no listener for them.
     pub operators: Option<Operators>,
+    /// Who shakes hands with callers, where that is done.
+    pub door: Option<Door>,
     /// Where requests are passed on to, one by one.
     pub forwarders: Vec<Forwarder>,
     /// The routes' batchers as each worker has them.
@@ -68,14 +72,21 @@ impl Clients {
             passthrough: passthrough.transpose()?,
         })
     }
+
+    /// Has the files of their certificates looked at again as long as they are in use.
+    pub fn watched_by(&self, files: &Files) {
+        let certified = self.routes.iter().filter_map(|it| it.tls.files());
+        certified.for_each(|it| files.watch_certificates(&it));
+    }
 }
 
 impl Proxy {
-    /// Calls are made by these clients, jobs for later are kept in `store`, and all are
+    /// Calls are made by these clients, callers and operators come in by these doors, jobs for later are kept in `store`, and all are
     /// processed by `workers`.
     pub fn new(
         settings: Settings,
         clients: Clients,
+        doors: &Doors,
         store: Option<Arc<dyn Store>>,
         workers: &Workers,
     ) -> Self {
@@ -159,6 +170,7 @@ impl Proxy {
                 connected: jobs.connected.clone(),
             }),
             hosts: admin.hosts,
+            door: doors.operators(&observer),
         });
         Self {
             routes,
@@ -167,10 +179,16 @@ impl Proxy {
             ready,
             forwarders,
             operators,
+            door: doors.callers(&observer),
             batchers,
             jobs_router: jobs_router(&jobs),
             jobs,
         }
+    }
+
+    /// Who is told what happens on no route.
+    pub fn process(&self) -> &Arc<Process> {
+        self.routes.first().observer.process()
     }
 
     /// What answering calls takes.
@@ -188,6 +206,8 @@ impl Proxy {
 /// What answers operators.
 #[derive(Clone)]
 pub(super) struct Operators {
+    /// Who shakes hands with them, where that is done.
+    pub door: Option<Door>,
     router: Router,
     hosts: HostNames,
 }

@@ -35,6 +35,7 @@ use self::input::{Call, InputError};
 use self::route::{ChoiceError, Chosen};
 use self::said::Said;
 use super::compose::{Clients, Proxy};
+use super::door::Doors;
 use crate::config::Settings;
 use crate::http::{AnswerBody, Rehearsed, rehearse};
 use crate::server::runtimes::Workers;
@@ -97,7 +98,13 @@ pub async fn try_out(mut settings: Settings, given: Trial) -> Result<bool, Trial
     (settings.admin, settings.later) = (None, None);
     let route = settings.routes[chosen.number].clone();
     let clients = Clients::new(&settings)?;
-    let proxy = Proxy::new(settings, clients, None, &Workers::start(1)?);
+    let proxy = Proxy::new(
+        settings,
+        clients,
+        &Doors::default(),
+        None,
+        &Workers::start(1)?,
+    );
     let trial = Running {
         proxy,
         chosen,

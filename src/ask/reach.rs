@@ -13,7 +13,7 @@
 //!
 //! Who is good by a signature must have the name of `--server-name`, else the address's.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
@@ -22,15 +22,16 @@ use rustls_platform_verifier::Verifier;
 use thiserror::Error;
 use tokio_rustls::rustls::client::WebPkiServerVerifier;
 use tokio_rustls::rustls::client::danger::ServerCertVerifier;
-use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{self, RootCertStore};
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{self, RootCertStore, server};
 
 use super::pass::Pass;
 use crate::address::Address;
 use crate::reread::{OpenError, read};
-use crate::tls::client::{HTTP1, Identity, Trust, WrongPart, certificates, config, provider, roots};
+use crate::tls::client::{HTTP1, Trust, config, provider};
 use crate::tls::known::{Known, Signed};
 use crate::tls::words::Names;
+use crate::tls::{Authorities, Identity, PemFile, Unsound};
 
 /// What is said of TLS with a proxy.
 pub(super) const NAMES: Names = Names {
@@ -63,25 +64,23 @@ pub struct Reach {
 #[derive(Debug, Error)]
 pub enum ReachError {
     /// A file is not to be had.
-    #[error("{name} {error}")]
+    #[error("{name}: {error}")]
     File {
         /// The flag or the setting that names it.
         name: &'static str,
-        /// Why.
+        /// Which, and why.
         error: OpenError,
     },
     /// A file is not what it is to be.
-    #[error("{name} {}: {what}", file.display())]
+    #[error("{name}: {error}")]
     Unsound {
         /// The flag or the setting that names it.
         name: &'static str,
-        /// Which.
-        file: PathBuf,
-        /// What is wrong with it.
-        what: String,
+        /// Which, and what is wrong with it.
+        error: Unsound,
     },
     /// There can be no certificate for it.
-    #[error("--server-name {0:?} is neither a DNS name nor an IP address; write it without a port")]
+    #[error("--server-name: {0:?} is neither a DNS name nor an IP address; write it without a port")]
     ServerName(String),
     /// The TLS library, or the system's roots.
     #[error("TLS: {0}")]
@@ -98,17 +97,9 @@ impl Reach {
         let trust = match is_tls {
             true => trust(listener.cert, pass)?,
             // The system's roots may not even be there.
-            false => Trust::Roots(RootCertStore::empty()),
+            false => Trust::Roots(Arc::new(RootCertStore::empty())),
         };
-        let tls = config(trust, identity(pass)?, HTTP1);
-        let tls = tls.map_err(|error| match (&pass.key, error) {
-            (Some(key), rustls::Error::InconsistentKeys(_)) => ReachError::Unsound {
-                name: "--key",
-                file: key.clone(),
-                what: "is not the key of the certificate in --cert".to_owned(),
-            },
-            (_, error) => ReachError::Tls(error),
-        })?;
+        let tls = config(trust, identity(pass)?, HTTP1)?;
         let mut client = Client::builder().no_proxy().tls_backend_preconfigured(tls);
         if let Some(token) = token(pass)? {
             client = client.default_headers(HeaderMap::from_iter([(AUTHORIZATION, token)]));
@@ -125,84 +116,111 @@ impl Reach {
     }
 }
 
-fn file(name: &'static str, path: &Path) -> Result<Vec<u8>, ReachError> {
-    read(path).map_err(|error| ReachError::File { name, error })
+/// A file that a flag or a setting of this name names.
+struct File<'a> {
+    name: &'static str,
+    path: &'a Path,
+    contents: Vec<u8>,
 }
 
-fn unsound(name: &'static str, path: &Path) -> impl Fn(String) -> ReachError {
-    let file = path.to_owned();
-    move |what| ReachError::Unsound {
-        name,
-        file: file.clone(),
-        what,
+impl<'a> File<'a> {
+    fn read(name: &'static str, path: &'a Path) -> Result<Self, ReachError> {
+        let contents = read(path).map_err(|error| ReachError::File { name, error })?;
+        Ok(Self {
+            name,
+            path,
+            contents,
+        })
+    }
+
+    fn pem(&self) -> PemFile<'_> {
+        PemFile {
+            path: self.path,
+            contents: &self.contents,
+        }
+    }
+
+    fn unsound(&self, error: Unsound) -> ReachError {
+        let name = self.name;
+        ReachError::Unsound { name, error }
     }
 }
 
 fn trust(cert: Option<&Path>, pass: &Pass) -> Result<Trust, ReachError> {
-    const CERT: &str = "the listener's tls.cert";
-    let own = cert.map(|path| {
-        let shown = certificates(&file(CERT, path)?).map_err(unsound(CERT, path))?;
-        Ok(shown.into_iter().next())
-    });
-    let verifier: Option<Arc<dyn ServerCertVerifier>> = match (&pass.ca, &pass.server_name) {
-        (Some(path), _) => {
-            let roots = roots(&file("--ca", path)?).map_err(unsound("--ca", path))?;
-            let verifier =
-                WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build();
-            let wrong = |error: rustls::server::VerifierBuilderError| {
-                unsound("--ca", path)(error.to_string())
-            };
-            Some(verifier.map_err(wrong)?)
-        }
-        (None, Some(_)) => Some(Arc::new(Verifier::new(provider())?)),
-        (None, None) => None,
-    };
-    let name = pass.server_name.as_ref().map(|name| {
-        let parsed = ServerName::try_from(name.clone());
-        parsed.map_err(|_| ReachError::ServerName(name.clone()))
-    });
-    let name = name.transpose()?;
-    let signed = verifier.map(|verifier| Signed { verifier, name });
+    let signed = signed(pass)?;
     // A file that is amid its renewal must not be in the way of what does without it.
-    let own = match (own.transpose(), &signed) {
-        (Ok(own), _) => own.flatten(),
+    let own = match (cert.map(own).transpose(), &signed) {
+        (Ok(own), _) => own,
         (Err(_), Some(_)) => None,
         (Err(error), None) => return Err(error),
     };
     Ok(Trust::Verifier(Arc::new(Known::new(own, signed))))
 }
 
+/// The first certificate of the file that the settings name.
+fn own(cert: &Path) -> Result<CertificateDer<'static>, ReachError> {
+    let file = File::read("the listener's tls.cert", cert)?;
+    let shown = file.pem().certificates();
+    let shown = shown.map_err(|error| file.unsound(error))?;
+    let first = shown.into_iter().next();
+    first.ok_or_else(|| file.unsound(file.pem().unsound("holds no certificate")))
+}
+
+/// Who verifies certificates by their signatures, where that is asked for.
+fn signed(pass: &Pass) -> Result<Option<Signed>, ReachError> {
+    let verifier: Arc<dyn ServerCertVerifier> = match (&pass.ca, &pass.server_name) {
+        (Some(path), _) => {
+            let file = File::read("--ca", path)?;
+            let authorities = Authorities::read(file.pem()).map_err(|it| file.unsound(it))?;
+            let verifier =
+                WebPkiServerVerifier::builder_with_provider(authorities.roots, provider());
+            let wrong = |error: server::VerifierBuilderError| {
+                file.unsound(file.pem().unsound(error.to_string()))
+            };
+            verifier.build().map_err(wrong)?
+        }
+        (None, Some(_)) => Arc::new(Verifier::new(provider())?),
+        (None, None) => return Ok(None),
+    };
+    let name = pass.server_name.as_ref().map(|name| {
+        let parsed = ServerName::try_from(name.clone());
+        parsed.map_err(|_| ReachError::ServerName(name.clone()))
+    });
+    let name = name.transpose()?;
+    Ok(Some(Signed { verifier, name }))
+}
+
 fn identity(pass: &Pass) -> Result<Option<Identity>, ReachError> {
     let Some((cert, key)) = pass.cert.as_deref().zip(pass.key.as_deref()) else {
         return Ok(None);
     };
-    let identity = Identity::new(&file("--cert", cert)?, &file("--key", key)?);
-    identity.map(Some).map_err(|part| match part {
-        WrongPart::Chain(why) => unsound("--cert", cert)(why),
-        WrongPart::Key(why) => unsound("--key", key)(why),
+    let (cert, key) = (File::read("--cert", cert)?, File::read("--key", key)?);
+    let identity = Identity::read(cert.pem(), key.pem());
+    identity.map(Some).map_err(|error| {
+        let is_of_key = error.file == key.path && error.file != cert.path;
+        let file = if is_of_key { &key } else { &cert };
+        file.unsound(error)
     })
 }
 
 /// The token as a header, which nothing prints.
 fn token(pass: &Pass) -> Result<Option<HeaderValue>, ReachError> {
-    const FLAG: &str = "--token-file";
     let Some(path) = &pass.token_file else {
         return Ok(None);
     };
-    let text = file(FLAG, path)?;
-    let text = text.trim_ascii();
-    let wrong = unsound(FLAG, path);
+    let file = File::read("--token-file", path)?;
+    let wrong = |what: &str| file.unsound(file.pem().unsound(what));
+    let text = file.contents.trim_ascii();
     if text.is_empty() {
-        return Err(wrong("is empty; write the token into it".to_owned()));
+        return Err(wrong("is empty; write the token into it"));
     }
     if !text.iter().all(u8::is_ascii_graphic) {
         return Err(wrong(
-            "holds more than a token; write what `microbatch token` has printed into it, alone"
-                .to_owned(),
+            "holds more than a token; write what `microbatch token` has printed into it, alone",
         ));
     }
-    let mut header = HeaderValue::from_bytes(&[b"Bearer ", text].concat())
-        .map_err(|error| wrong(error.to_string()))?;
+    let header = HeaderValue::from_bytes(&[b"Bearer ", text].concat());
+    let mut header = header.map_err(|_| wrong("holds no token"))?;
     header.set_sensitive(true);
     Ok(Some(header))
 }

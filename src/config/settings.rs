@@ -3,12 +3,14 @@
 //! `main` gets [`Settings`] from [`super::load`], and `app` hands each part to whom it is for.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
 use ::http::HeaderMap;
 
+use super::given::Given;
 use super::options::Options;
 pub use super::records::{Later, Store};
 pub use super::route::Route;
@@ -18,6 +20,7 @@ use crate::address::Address;
 use crate::forward::{self, Destination};
 use crate::http::{HostNames, Setting};
 use crate::route::paths::Paths;
+use crate::tls::server::Files;
 use crate::{server, telemetry};
 
 /// Concurrent requests of one HTTP/2 connection, a caller's and an operator's.
@@ -31,6 +34,8 @@ pub struct Settings {
     pub listen: Address,
     /// The permissions of that, where it is a socket.
     pub socket_mode: u32,
+    /// The certificate of that listener, if it speaks TLS.
+    pub tls: Option<Files>,
     /// How many threads serve callers.
     pub threads: usize,
     /// How many connections callers may have; without a number, as many as there are open files
@@ -82,6 +87,8 @@ pub struct Admin {
     pub listen: Address,
     /// The permissions of that, where it is a socket.
     pub socket_mode: u32,
+    /// Its certificate, if it speaks TLS.
+    pub tls: Option<Files>,
     /// The names that it answers to on loopback.
     pub hosts: HostNames,
     /// Every setting, as TOML.
@@ -144,6 +151,11 @@ impl Settings {
         Some(Settings {
             listen,
             socket_mode: server.socket_mode.get()?,
+            tls: files(
+                &options.server_tls.cert,
+                &options.server_tls.key,
+                &options.server_tls.client_ca,
+            ),
             threads,
             max_connections: server.max_connections.get()?,
             callers,
@@ -157,6 +169,11 @@ impl Settings {
                     hosts: HostNames::new(&options.admin.hosts.get()?, listen.host()),
                     listen,
                     socket_mode: options.admin.socket_mode.get()?,
+                    tls: files(
+                        &options.admin_tls.cert,
+                        &options.admin_tls.key,
+                        &options.admin_tls.client_ca,
+                    ),
                     toml: options.to_toml().into(),
                     settings: printed(options),
                 }),
@@ -196,6 +213,15 @@ impl std::fmt::Debug for Settings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Settings").finish_non_exhaustive()
     }
+}
+
+/// The files of a listener's certificate, if it has one.
+fn files(cert: &Given<PathBuf>, key: &Given<PathBuf>, client_ca: &Given<PathBuf>) -> Option<Files> {
+    Some(Files {
+        cert: cert.get()?,
+        key: key.get()?,
+        client_ca: client_ca.get(),
+    })
 }
 
 fn printed(options: &Options) -> Arc<[Setting]> {

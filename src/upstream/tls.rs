@@ -17,9 +17,10 @@ use tokio_rustls::rustls::{self, ClientConfig};
 use url::Url;
 
 use super::error::{OF_ROUTE, OF_SYSTEM, SetupError};
-use crate::reread::{Again, Reread};
-use crate::tls::client::{HTTP1, HTTP2_OR_1, Identity, Trust, WrongPart, config, roots};
+use crate::reread::Reread;
+use crate::tls::client::{HTTP1, HTTP2_OR_1, Trust, config};
 use crate::tls::words::Names;
+use crate::tls::{Authorities, Certificate, Certified, HasCertificates, Identity, PemFile, Unsound};
 
 /// The settings of a route's TLS. What is not given is as for any server: the system's roots, no
 /// certificate of ours, the name that the URL has.
@@ -47,7 +48,7 @@ enum Source {
     System,
     /// Those of a test.
     #[cfg(test)]
-    Roots(RootCertStore),
+    Roots(Arc<RootCertStore>),
     /// What files come to.
     Files(Arc<Reread<Configs>>),
 }
@@ -57,6 +58,13 @@ enum Source {
 pub(super) struct Configs {
     any: Arc<ClientConfig>,
     http1: Arc<ClientConfig>,
+    certificates: Vec<Certificate>,
+}
+
+impl HasCertificates for Configs {
+    fn certificates(&self) -> &[Certificate] {
+        &self.certificates
+    }
 }
 
 /// Makes connections of one host into those of TLS.
@@ -100,7 +108,9 @@ impl Tls {
             _ => {
                 let pair = identity.iter().flat_map(|(cert, key)| [cert, key]);
                 let paths = ca.iter().chain(pair).cloned().collect();
-                let make = move |contents: &[Vec<u8>]| made(&ca, &identity, contents);
+                let make = move |contents: &[Vec<u8>]| {
+                    made(ca.as_deref(), identity.as_ref(), contents)
+                };
                 let files = Reread::open(key, paths, make);
                 Source::Files(files.map_err(|error| {
                     let key = key.to_owned();
@@ -119,13 +129,13 @@ impl Tls {
     #[cfg(test)]
     pub(super) fn of_roots(roots: RootCertStore) -> Self {
         Self {
-            source: Source::Roots(roots),
+            source: Source::Roots(Arc::new(roots)),
             ..Self::system()
         }
     }
 
-    /// What to have looked at again, where there are files.
-    pub fn again(&self) -> Option<Arc<dyn Again>> {
+    /// The files that are to be looked at again, where there are any.
+    pub fn files(&self) -> Option<Arc<dyn Certified>> {
         match &self.source {
             Source::Files(files) => Some(Arc::clone(files) as _),
             _ => None,
@@ -183,46 +193,54 @@ impl Handshake {
 
 impl Configs {
     fn new(trust: Trust) -> Result<Arc<Self>, rustls::Error> {
-        Ok(Arc::new(Self::of(config(trust, None, HTTP2_OR_1)?)))
+        let config = config(trust, None, HTTP2_OR_1)?;
+        Ok(Arc::new(Self::of(config, Vec::new())))
     }
 
-    fn of(any: ClientConfig) -> Self {
+    fn of(any: ClientConfig, certificates: Vec<Certificate>) -> Self {
         let mut http1 = any.clone();
         http1.alpn_protocols = HTTP1.iter().map(|it| it.to_vec()).collect();
         Self {
             any: Arc::new(any),
             http1: Arc::new(http1),
+            certificates,
         }
     }
 }
 
 /// What the contents of the files come to, in the order in which their paths are given.
 fn made(
-    ca: &Option<PathBuf>,
-    identity: &Option<(PathBuf, PathBuf)>,
+    ca: Option<&Path>,
+    identity: Option<&(PathBuf, PathBuf)>,
     contents: &[Vec<u8>],
 ) -> Result<Configs, String> {
     let mut contents = contents.iter();
-    let mut next = || contents.next().map(Vec::as_slice).unwrap_or_default();
-    let wrong = |path: &Path, why: &str| format!("{}: {why}", path.display());
+    let mut next = |path| PemFile {
+        path,
+        contents: contents.next().map_or(&[][..], Vec::as_slice),
+    };
+    let said = |error: Unsound| error.to_string();
+    let mut certificates = Vec::new();
+    let mut lasts = |file: &Path, validity| {
+        let file = file.to_owned();
+        certificates.push(Certificate { file, validity });
+    };
     let trust = match ca {
         None => Trust::System,
-        Some(path) => Trust::Roots(roots(next()).map_err(|why| wrong(path, &why))?),
-    };
-    let Some((cert, key)) = identity else {
-        let config = config(trust, None, HTTP2_OR_1);
-        return config.map(Configs::of).map_err(|it| it.to_string());
-    };
-    let identity = Identity::new(next(), next()).map_err(|part| match part {
-        WrongPart::Chain(why) => wrong(cert, &why),
-        WrongPart::Key(why) => wrong(key, &why),
-    })?;
-    let config = config(trust, Some(identity), HTTP2_OR_1);
-    config.map(Configs::of).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(_) => {
-            let cert = cert.display();
-            wrong(key, &format!("is not the key of the certificate in {cert}"))
+        Some(path) => {
+            let authorities = Authorities::read(next(path)).map_err(said)?;
+            lasts(path, authorities.validity);
+            Trust::Roots(authorities.roots)
         }
-        error => wrong(cert, &error.to_string()),
-    })
+    };
+    let identity = match identity {
+        None => None,
+        Some((cert, key)) => {
+            let identity = Identity::read(next(cert), next(key)).map_err(said)?;
+            lasts(cert, identity.validity);
+            Some(identity)
+        }
+    };
+    let config = config(trust, identity, HTTP2_OR_1).map_err(|it| it.to_string())?;
+    Ok(Configs::of(config, certificates))
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::harness::certificates::{Authority, Pair};
+use crate::harness::issued::{Authority, Pair};
 use crate::harness::{Proxy, ScriptedUpstream, command, jobs, results, within};
 
 const ADMIN: [&str; 3] = [
@@ -129,9 +129,9 @@ async fn whoever_has_signed_is_trusted_for_the_name_that_is_given() {
             "is signed by nobody who is trusted here; name the certificate of its authority in \
              --ca",
         ),
-        (&["--ca", &none], "--ca "),
-        (&["--ca", &key], "has no certificate in it"),
-        (&["--ca", &ca, "--server-name", "a b"], "--server-name \"a b\" is neither"),
+        (&["--ca", &none], "--ca: "),
+        (&["--ca", &key], "holds a private key and no certificate"),
+        (&["--ca", &ca, "--server-name", "a b"], "--server-name: \"a b\" is neither"),
         (&[], "the proxy speaks TLS there: give the --config that it has, or --ca"),
     ] {
         let words = [&["healthcheck"], words].concat();
@@ -164,7 +164,7 @@ async fn a_proxy_that_wants_a_certificate_is_shown_one() {
     refused.is_refused("wants a certificate of its clients; give it one by --cert and --key");
     let mixed = ["healthcheck", "--cert", &client, "--key", &key];
     let refused = ask(&admin, &mixed, &env).await;
-    refused.is_refused("is not the key of the certificate in --cert");
+    refused.is_refused("--key: ");
 }
 
 #[tokio::test]

@@ -111,6 +111,9 @@ mod submit;
 mod submit_proxy;
 mod submit_resume;
 
+// Over TLS, with tokens, by sockets.
+mod commands_tls;
+
 // All of it at once, and against callers who mean ill.
 mod accounting;
 mod hostile_bytes;

@@ -7,7 +7,7 @@ use rcgen::date_time_ymd;
 use tempfile::TempDir;
 use tokio_rustls::rustls::ServerConfig;
 
-use crate::harness::certificates::{Authority, Pair};
+use crate::harness::issued::{Authority, Pair};
 use crate::harness::{
     Caller, Play, Proxy, RawUpstream, Request, ScriptedUpstream, Starting, command,
 };
@@ -293,16 +293,16 @@ async fn files_that_will_not_do_are_told_at_the_start() {
             &[(CA, &*none)][..],
             vec!["upstream.tls: ", "none.pem: can't be read", "name a file that is there"],
         ),
-        (&[(CA, &empty)], vec!["empty.pem: has no certificate in it"]),
+        (&[(CA, &empty)], vec!["empty.pem: is empty"]),
         (
             &[(CERT, &cert), (KEY, &other)],
-            vec!["two.key: is not the key of the certificate in ", "one.crt"],
+            vec!["two.key: is not the key of the first certificate in ", "one.crt"],
         ),
         (
             &[(CERT, &cert), (KEY, &cert)],
-            vec!["one.crt: has no private key in it"],
+            vec!["one.crt: holds a certificate and no private key"],
         ),
-        (&[(CERT, &key), (KEY, &key)], vec!["one.key: has no certificate in it"]),
+        (&[(CERT, &key), (KEY, &key)], vec!["one.key: holds a private key and no certificate"]),
         (
             &[(CERT, &cert)],
             vec!["upstream.tls.cert = ", "has no key: name its private key in upstream.tls.key"],

@@ -1,127 +1,171 @@
-//! Certificates, made when a story wants them.
+//! Certificates that a story makes for itself, and what they are shown to.
 
-use std::sync::Arc;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, SystemTime};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair,
 };
-use tokio_rustls::rustls::crypto::aws_lc_rs;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::server::WebPkiClientVerifier;
-use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+use tempfile::TempDir;
+use tokio::process::Command;
 
-/// Who signs certificates.
+use super::within;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// An authority that signs certificates, and the folder that all of it is in.
 pub struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    /// Its own certificate.
-    pub pem: String,
-    /// What those that it signs need with them: its own, if it is not a root.
-    chain: String,
+    folder: TempDir,
+    root: Issuer,
+    intermediate: Issuer,
 }
 
-/// A certificate with its chain, and its key.
-#[derive(Clone)]
+type Issuer = CertifiedIssuer<'static, KeyPair>;
+
+/// What a certificate is like that is not as it should be in every way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Like {
+    /// It is.
+    Good,
+    /// It has ended a day ago.
+    Expired,
+    /// It begins in a day.
+    NotYetValid,
+    /// It ends in so many days.
+    EndsIn(u32),
+    /// It is of another name.
+    OfAnotherName,
+    /// It is a client's.
+    Client,
+}
+
+/// A certificate with its chain, and its key: two files.
+#[derive(Clone, Debug)]
 pub struct Pair {
-    pub chain: String,
-    pub key: String,
+    pub cert: PathBuf,
+    pub key: PathBuf,
 }
 
-fn named(names: &[&str], common: &str) -> CertificateParams {
-    let names: Vec<String> = names.iter().map(|&it| it.to_owned()).collect();
-    let mut params = CertificateParams::new(names).expect("names");
-    params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, common);
-    params
-}
-
-fn of_authority(name: &str) -> CertificateParams {
-    let mut params = named(&[], name);
+fn issuer(name: &str, by: Option<&Issuer>) -> Issuer {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    params
+    let key = KeyPair::generate().expect("a key");
+    let made = match by {
+        None => Issuer::self_signed(params, key),
+        Some(by) => Issuer::signed_by(params, key, by),
+    };
+    made.expect("an authority")
 }
 
 impl Authority {
-    /// A root.
-    pub fn new(name: &str) -> Self {
-        let key = KeyPair::generate().expect("a key");
-        let params = of_authority(name);
-        let pem = params.self_signed(&key).expect("a certificate").pem();
+    pub fn new() -> Self {
+        let root = issuer("stories root", None);
         Self {
-            issuer: Issuer::new(params, key),
-            pem,
-            chain: String::new(),
+            folder: tempfile::tempdir().expect("a folder"),
+            intermediate: issuer("stories intermediate", Some(&root)),
+            root,
         }
     }
 
-    /// One whose own certificate this one has signed.
-    pub fn below(&self, name: &str) -> Self {
-        let key = KeyPair::generate().expect("a key");
-        let params = of_authority(name);
-        let pem = params.signed_by(&key, &self.issuer);
-        let pem = pem.expect("a certificate").pem();
-        Self {
-            issuer: Issuer::new(params, key),
-            chain: format!("{pem}{}", self.chain),
-            pem,
-        }
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
-    /// A certificate for these names, of a server and of a client.
-    pub fn issue(&self, names: &[&str]) -> Pair {
-        self.issue_with(names, |_| {})
+    /// The file of its root.
+    pub fn root(&self) -> PathBuf {
+        self.write("root.pem", &self.root.pem())
     }
 
-    /// The same, with something about it that is different.
-    pub fn issue_with(&self, names: &[&str], adapt: impl FnOnce(&mut CertificateParams)) -> Pair {
+    pub fn write(&self, name: &str, contents: &str) -> PathBuf {
+        let path = self.folder().join(name);
+        fs::write(&path, contents).expect("a file is written");
+        path
+    }
+
+    /// A certificate for 127.0.0.1 and `localhost` by the intermediate, whose certificate is in
+    /// the chain.
+    pub fn pair(&self, name: &str, like: Like) -> Pair {
+        let names = match like {
+            Like::OfAnotherName => vec!["elsewhere.example".to_owned()],
+            Like::Client => vec!["client.example".to_owned()],
+            _ => vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
+        };
+        let mut params = CertificateParams::new(names).expect("names");
+        params.distinguished_name.push(DnType::CommonName, name);
+        let now = SystemTime::now();
+        let (from, until) = match like {
+            Like::Expired => (now - 2 * DAY, now - DAY),
+            Like::NotYetValid => (now + DAY, now + 90 * DAY),
+            // An hour more, so that whole days are left.
+            Like::EndsIn(days) => (now - DAY, now + DAY * days + DAY / 24),
+            _ => (now - DAY, now + 90 * DAY),
+        };
+        (params.not_before, params.not_after) = (from.into(), until.into());
+        params.extended_key_usages = vec![match like {
+            Like::Client => ExtendedKeyUsagePurpose::ClientAuth,
+            _ => ExtendedKeyUsagePurpose::ServerAuth,
+        }];
         let key = KeyPair::generate().expect("a key");
-        let mut params = named(names, names.first().unwrap_or(&"nobody"));
-        params.extended_key_usages = vec![
-            ExtendedKeyUsagePurpose::ServerAuth,
-            ExtendedKeyUsagePurpose::ClientAuth,
-        ];
-        adapt(&mut params);
-        let certificate = params.signed_by(&key, &self.issuer);
+        let leaf = params.signed_by(&key, &self.intermediate);
+        let chain = [leaf.expect("a certificate").pem(), self.intermediate.pem()].concat();
         Pair {
-            chain: format!("{}{}", certificate.expect("a certificate").pem(), self.chain),
-            key: key.serialize_pem(),
+            cert: self.write(&format!("{name}.crt"), &chain),
+            key: self.write(&format!("{name}.key"), &key.serialize_pem()),
         }
     }
 }
 
 impl Pair {
-    /// The certificate, in DER.
-    pub fn der(&self) -> Vec<u8> {
-        let der = CertificateDer::from_pem_slice(self.chain.as_bytes());
-        der.expect("a certificate").to_vec()
+    /// The environment of a proxy whose jobs listener has it.
+    pub fn of_jobs(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("MICROBATCH_SERVER__TLS__CERT", shown(&self.cert)),
+            ("MICROBATCH_SERVER__TLS__KEY", shown(&self.key)),
+        ]
     }
 
-    /// A server that shows it, and speaks both versions of HTTP; with an authority it takes nobody
-    /// without a certificate of that.
-    pub fn server(&self, clients: Option<&Authority>) -> ServerConfig {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
-        let builder = builder.with_safe_default_protocol_versions();
-        let builder = builder.expect("versions");
-        let builder = match clients {
-            None => builder.with_no_client_auth(),
-            Some(authority) => {
-                let mut roots = RootCertStore::empty();
-                let root = CertificateDer::from_pem_slice(authority.pem.as_bytes());
-                roots.add(root.expect("a certificate")).expect("a root");
-                let roots = Arc::new(roots);
-                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
-                builder.with_client_cert_verifier(verifier.build().expect("a verifier"))
-            }
-        };
-        let chain = CertificateDer::pem_slice_iter(self.chain.as_bytes());
-        let chain = chain.collect::<Result<_, _>>().expect("certificates");
-        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).expect("a key");
-        let config = builder.with_single_cert(chain, key);
-        let mut config = config.expect("a certificate and its key");
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        config
+    /// The same of the admin listener.
+    pub fn of_admin(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("MICROBATCH_ADMIN__TLS__CERT", shown(&self.cert)),
+            ("MICROBATCH_ADMIN__TLS__KEY", shown(&self.key)),
+        ]
+    }
+}
+
+/// A path as text.
+pub fn shown(path: &Path) -> String {
+    path.to_str().expect("UTF-8").to_owned()
+}
+
+/// What a program has said, and its exit code.
+#[derive(Debug)]
+pub struct Said {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Runs a program with nothing to read until it ends; none where this machine has none and need
+/// not have one.
+pub async fn run(program: &str, arguments: &[&str]) -> Option<Said> {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+    match within(program, command.output()).await {
+        Ok(output) => Some(Said {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }),
+        Err(error) => {
+            let required = std::env::var_os("CI").is_some();
+            assert!(!required, "{program}: {error}");
+            None
+        }
     }
 }

@@ -8,6 +8,7 @@
 pub mod certificates;
 mod client;
 pub mod h2;
+pub mod issued;
 mod lasting;
 mod later;
 mod log;
