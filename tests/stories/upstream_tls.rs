@@ -9,7 +9,7 @@ use tokio_rustls::rustls::ServerConfig;
 
 use crate::harness::issued::{Authority, Pair};
 use crate::harness::{
-    Caller, Play, Proxy, RawUpstream, Request, ScriptedUpstream, Starting, command,
+    Caller, Play, Proxy, RawUpstream, Request, ScriptedUpstream, Signal, Starting, command,
 };
 
 const JOB: &str = r#"{"id":"a"}"#;
@@ -325,4 +325,56 @@ async fn a_handshake_that_ends_early_is_told() {
     let (proxy, _files) = trusting(&Authority::new("Private CA"), &url, &[]).await;
     let told = refused(&proxy).await;
     assert!(told.contains("no connection: "), "{told}");
+}
+
+#[tokio::test]
+async fn renewed_files_are_for_new_connections_and_broken_ones_for_none() {
+    const IN_FORCE: &str = "upstream.tls: the files have changed, and are in force";
+    const KEPT: &str =
+        "upstream.tls: the files have changed, and do not do: what was in force stays";
+    let [old, new] = ["Old", "New"].map(Authority::new);
+    let clients = Authority::new("Clients");
+    let [first, second] = ["first", "second"].map(|name| clients.issue(&[name]));
+    let files = Files::new();
+    let write = |authority: &Authority, ours: &Pair| {
+        let ca = files.write("ca.pem", &authority.pem);
+        let cert = files.write("tls.crt", &ours.chain);
+        [ca, cert, files.write("tls.key", &ours.key)]
+    };
+    let [ca, cert, key] = write(&old, &first);
+    let server = |authority: &Authority| authority.issue(&["127.0.0.1"]).server(Some(&clients));
+    let mut upstream = ScriptedUpstream::over_tls(server(&old));
+    let env = [(CA, &*ca), (CERT, &*cert), (KEY, &*key)];
+    let proxy = Proxy::start(&upstream.url(), &AT_ONCE, &env).await;
+    assert_eq!(reaches(&proxy, &mut upstream).await, Some(first.der()));
+    // What is connected stays so.
+    write(&new, &second);
+    proxy.signal(Signal::HUP);
+    proxy.log.nth(IN_FORCE, 1).await;
+    assert_eq!(reaches(&proxy, &mut upstream).await, Some(first.der()));
+    let again = async |upstream: &mut ScriptedUpstream, config| {
+        upstream.kill().await;
+        upstream.retrust(config);
+        upstream.restart();
+    };
+    again(&mut upstream, server(&old)).await;
+    let told = refused(&proxy).await;
+    assert!(told.contains("trusted here"), "{told}");
+    again(&mut upstream, server(&new)).await;
+    assert_eq!(reaches(&proxy, &mut upstream).await, Some(second.der()));
+    // A pair that does not match.
+    files.write("tls.key", &first.key);
+    proxy.signal(Signal::HUP);
+    proxy.log.nth(KEPT, 1).await;
+    again(&mut upstream, server(&new)).await;
+    assert_eq!(reaches(&proxy, &mut upstream).await, Some(second.der()));
+    let metrics = proxy.admin("GET", "/metrics").await;
+    for file in [&ca, &cert] {
+        let line = format!("microbatch_tls_certificate_expiry_seconds{{file=\"{file}\"}} ");
+        assert!(metrics.text().contains(&line), "{line}: {}", metrics.text());
+    }
+    for result in ["ok", "failed"] {
+        let line = format!("microbatch_tls_reloads_total{{result=\"{result}\"}} 1\n");
+        assert!(metrics.text().contains(&line), "{line}: {}", metrics.text());
+    }
 }
