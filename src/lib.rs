@@ -76,7 +76,7 @@
 //! | `job` | `job_id`, `shape`, `trace_context` |
 //! | `job_id` |  |
 //! | `json` |  |
-//! | `later` | `aside`, `code`, `job`, `job_id`, `observe`, `throttle`, `trace_context` |
+//! | `later` | `aside`, `code`, `job`, `job_id`, `observe`, `reread`, `throttle`, `tls`, `trace_context` |
 //! | `lazy_timeout` |  |
 //! | `main` | `address`, `app`, `ask`, `cli`, `config`, `printable`, `sample_upstream`, `shape`, `submit`, `telemetry`, `top` |
 //! | `observe` | `batcher`, `code`, `fault`, `printable`, `throttle` |

@@ -38,7 +38,7 @@ pub(super) const NAMES: Names = Names {
     peer: "the proxy",
     ca: "--ca",
     server_name: "--server-name",
-    identity: "--cert and --key",
+    identity: "give it one that it trusts by --cert and --key",
     plain: "leave --ca and --server-name out, and give the --config that the proxy has",
 };
 

@@ -20,7 +20,7 @@ pub struct Names {
     pub ca: &'static str,
     /// What says which name it must have.
     pub server_name: &'static str,
-    /// What says which certificate it is shown.
+    /// What to do where it wants a certificate that it is not shown.
     pub identity: &'static str,
     /// What would be right if it spoke no TLS.
     pub plain: &'static str,
@@ -115,15 +115,15 @@ pub fn told(error: &rustls::Error, names: &Names) -> Option<String> {
             format!("the certificate of {peer} {what}")
         }
         rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
-            format!("{peer} wants a certificate of its clients; give it one by {identity}")
+            format!("{peer} wants a certificate of its clients; {identity}")
         }
         rustls::Error::AlertReceived(alert) if refuses_client(error) => format!(
             "{peer} refuses the certificate that it is shown, or that there is none ({alert:?}); \
-             give it one that it trusts by {identity}"
+             {identity}"
         ),
         rustls::Error::AlertReceived(AlertDescription::HandshakeFailure) => format!(
-            "{peer} breaks the handshake off: it may want a certificate of its clients \
-             ({identity}), or other ciphers than there are"
+            "{peer} breaks the handshake off: it knows none of our ciphers, or wants a certificate \
+             of its clients; {identity}"
         ),
         rustls::Error::AlertReceived(AlertDescription::UnrecognisedName) => {
             format!("{peer} knows no such name; give {server_name} one that it knows")

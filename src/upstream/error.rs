@@ -17,7 +17,7 @@ pub(super) const OF_ROUTE: Names = Names {
     peer: "the upstream",
     ca: "upstream.tls.ca",
     server_name: "upstream.tls.server_name",
-    identity: "upstream.tls.cert and upstream.tls.key",
+    identity: "give it one that it trusts by upstream.tls.cert and upstream.tls.key",
     plain: "where it speaks no TLS, its URL begins with http://",
 };
 
@@ -25,7 +25,7 @@ pub(super) const OF_ROUTE: Names = Names {
 pub(super) const OF_SYSTEM: Names = Names {
     ca: "the file that SSL_CERT_FILE names to the proxy",
     server_name: "its URL",
-    identity: "upstream.tls.cert of a route, in place of this",
+    identity: "call it by a route that has one (upstream.tls.cert)",
     ..OF_ROUTE
 };
 

@@ -161,7 +161,7 @@ async fn a_proxy_that_wants_a_certificate_is_shown_one() {
     let shown = ["healthcheck", "--cert", &client, "--key", &client_key];
     ask(&admin, &shown, &env).await.is_good("200 OK");
     let refused = ask(&admin, &["healthcheck"], &env).await;
-    refused.is_refused("wants a certificate of its clients; give it one by --cert and --key");
+    refused.is_refused("wants a certificate of its clients; give it one that it trusts by --cert and --key");
     let mixed = ["healthcheck", "--cert", &client, "--key", &key];
     let refused = ask(&admin, &mixed, &env).await;
     refused.is_refused("--key: ");

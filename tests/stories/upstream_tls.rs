@@ -214,7 +214,7 @@ async fn who_takes_none_of_our_certificates_has_processed_nothing() {
     );
     let shown = [(CERT, &*cert), (KEY, &*key)];
     for (env, expected) in [
-        (&[][..], "wants a certificate of its clients; give it one by"),
+        (&[][..], "wants a certificate of its clients; give it one that it trusts by"),
         (&shown, "refuses the certificate that it is shown, or that there is none"),
     ] {
         for config in versions(&pair, &clients) {
