@@ -34,7 +34,7 @@ use tokio::sync::watch;
 use tracing::info;
 
 use crate::address::Address;
-use crate::config::{Mistakes, Settings, keys};
+use crate::config::{Mistake, Mistakes, Settings, keys};
 use crate::http;
 use crate::later::store::Store;
 use crate::server::connections::Connections;
@@ -114,9 +114,36 @@ async fn listen(key: &'static str, address: &Address, mode: u32) -> Result<Socke
 /// Everything that is wrong with them.
 pub fn check_files(settings: &Settings) -> Result<Vec<String>, Mistakes> {
     let files = Files::default();
-    let doors = Doors::open(settings)?;
-    doors.watched_by(&files);
+    let mut mistakes = Vec::new();
+    let mut opened = Vec::new();
+    for route in &settings.routes {
+        match route::tls(route) {
+            Ok(tls) => opened.extend(tls.files()),
+            Err(error) => mistakes.extend(of_files(&error)),
+        }
+    }
+    let doors = Doors::open(settings);
+    if let Err(wrong) = &doors {
+        mistakes.extend(wrong.iter().cloned());
+    }
+    if let Some(mistakes) = Mistakes::of(mistakes) {
+        return Err(mistakes);
+    }
+    doors?.watched_by(&files);
+    opened.iter().for_each(|it| files.watch_certificates(it));
     Ok(files.doubtful())
+}
+
+/// The mistake of files that the settings of an upstream name.
+fn of_files(error: &upstream::SetupError) -> Option<Mistake> {
+    let upstream::SetupError::Files { key, error } = error else {
+        return None;
+    };
+    Some(Mistake {
+        origin: None,
+        key: key.clone(),
+        what: error.to_string(),
+    })
 }
 
 impl App {
@@ -129,6 +156,7 @@ impl App {
         if settings.routes.is_empty() {
             return Err(StartError::NoRoute);
         }
+        check_files(&settings)?;
         let clients = Clients::new(&settings)?;
         let doors = Doors::open(&settings)?;
         let jobs_listener = listen("server.listen", &settings.listen, settings.socket_mode).await?;
@@ -190,9 +218,10 @@ impl App {
         let max_connections = settings.max_connections.unwrap_or_else(for_callers);
         let (shutdown, limits) = (settings.shutdown, settings.callers);
         let operators_limits = settings.operators;
+        let reread = Arc::new(Files::default());
+        clients.watched_by(&reread);
         let proxy = Proxy::new(settings, clients, &doors, store, Arc::clone(&workers));
         let proxy = Arc::new(proxy);
-        let reread = Arc::new(Files::default());
         doors.watched_by(&reread);
         let process = Arc::clone(proxy.process.observer.process());
         // To the very end, as what goes by them.

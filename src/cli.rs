@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use http::{HeaderName, HeaderValue};
 
+use crate::ask::Pass;
 use crate::config::{Flags, JOBS, Locator, parse_duration};
 use crate::printable::{SHOWN, cut, printable};
 use crate::sample_upstream;
@@ -122,6 +123,9 @@ pub struct Ask {
     )]
     #[arg(value_parser = parse_duration)]
     pub timeout: Duration,
+    /// How it lets in.
+    #[command(flatten)]
+    pub pass: Pass,
     /// Where it is.
     #[command(flatten)]
     pub proxy: Locator,
@@ -191,6 +195,9 @@ pub struct Submit {
     /// Say nothing but errors
     #[arg(long, short)]
     pub quiet: bool,
+    /// How it lets in.
+    #[command(flatten)]
+    pub pass: Pass,
     /// Where the proxy is.
     #[command(flatten)]
     pub proxy: Locator<JOBS>,
@@ -317,7 +324,9 @@ mod tests {
                 .collect();
             let own = |flag: &&str| !["json", "once", "route"].contains(flag);
             let flags: Vec<_> = flags.into_iter().filter(own).collect();
-            assert_eq!(flags, ["timeout", "config", "admin-listen"], "{words}");
+            let pass = ["ca", "server-name", "cert", "key", "token-file"];
+            let expected = [&["timeout"][..], &pass, &["config", "admin-listen"]].concat();
+            assert_eq!(flags, expected, "{words}");
         }
     }
 

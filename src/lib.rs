@@ -49,6 +49,7 @@
 //! | [`telemetry`], [`throttle`] | what is logged, without waiting for its reader, and how much |
 //! | [`printable`] | text of others, safe to look at |
 //! | [`reread`] | files that are read again when their contents change |
+//! | [`tls`] | certificates and keys of files, and what an error of TLS means |
 //! | [`address`] | addresses to listen on, as text |
 //! | [`ask`], `top` | the commands that ask a running proxy; the live page in a terminal, behind a feature |
 //! | [`submit`] | the command that hands files in to a running proxy, and writes the results |
@@ -63,19 +64,19 @@
 //! |---|---|
 //! | `address` | `printable` |
 //! | `app` | `address`, `batcher`, `config`, `engine`, `forward`, `http`, `job`, `later`, `observe`, `printable`, `reread`, `resilience`, `route`, `server`, `shape`, `telemetry`, `throttle`, `tls`, `upstream` |
-//! | `ask` | `address`, `printable` |
+//! | `ask` | `address`, `printable`, `reread`, `tls` |
 //! | `aside` |  |
-//! | `cli` | `config`, `printable`, `sample_upstream`, `shape` |
+//! | `cli` | `ask`, `config`, `printable`, `sample_upstream`, `shape` |
 //! | `code` |  |
 //! | `config` | `address`, `batcher`, `engine`, `forward`, `http`, `job`, `later`, `observe`, `printable`, `resilience`, `route`, `server`, `shape`, `telemetry`, `tls`, `upstream` |
 //! | `engine` | `aside`, `batcher`, `code`, `fault`, `job`, `later`, `observe`, `resilience`, `shape`, `throttle`, `trace_context`, `upstream` |
 //! | `fault` | `code`, `json` |
-//! | `forward` | `throttle`, `upstream` |
+//! | `forward` | `throttle`, `tls`, `upstream` |
 //! | `http` | `aside`, `batcher`, `code`, `engine`, `forward`, `job_id`, `job`, `later`, `observe`, `route`, `server`, `shape`, `throttle`, `trace_context`, `upstream` |
 //! | `job` | `job_id`, `shape`, `trace_context` |
 //! | `job_id` |  |
 //! | `json` |  |
-//! | `later` | `aside`, `code`, `job`, `job_id`, `observe`, `throttle`, `trace_context` |
+//! | `later` | `aside`, `code`, `job`, `job_id`, `observe`, `reread`, `throttle`, `tls`, `trace_context` |
 //! | `lazy_timeout` |  |
 //! | `main` | `address`, `app`, `ask`, `cli`, `config`, `printable`, `sample_upstream`, `shape`, `submit`, `telemetry`, `top` |
 //! | `observe` | `batcher`, `code`, `fault`, `printable`, `throttle` |
@@ -86,13 +87,13 @@
 //! | `sample_upstream` | `address` |
 //! | `server` | `address`, `throttle`, `tls` |
 //! | `shape` | `fault`, `job_id`, `json` |
-//! | `submit` | `address`, `ask`, `resilience` |
+//! | `submit` | `ask`, `resilience` |
 //! | `telemetry` | `printable` |
 //! | `throttle` |  |
 //! | `tls` | `reread` |
 //! | `top` | `ask`, `batcher`, `code`, `observe`, `printable` |
 //! | `trace_context` |  |
-//! | `upstream` | `lazy_timeout`, `trace_context` |
+//! | `upstream` | `lazy_timeout`, `reread`, `tls`, `trace_context` |
 //!
 //! `batcher` names neither JSON, HTTP, ids nor anything of this crate. `top`, `ask` and
 //! `submit` speak to another process, and know of this one its names alone. `observe` is told

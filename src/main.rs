@@ -9,7 +9,7 @@ use anyhow::Context;
 use clap::{CommandFactory, Parser};
 use microbatch::address::Address;
 use microbatch::app::{App, Report, StartError, Trial, check_files, try_out};
-use microbatch::ask::{Asker, Question, advice};
+use microbatch::ask::{AskError, Asker, Listener, Question, advice};
 use microbatch::cli::{self, Ask, Cli, Command, Submit, Top, Try};
 use microbatch::config::{self, Flags, Loaded, Mistakes, NeedUpstream, Options};
 use microbatch::printable::printable_json;
@@ -161,7 +161,12 @@ async fn hand_in(given: Submit) -> anyhow::Result<ExitCode> {
         requests: given.requests,
         quiet: given.quiet,
     };
-    let end = submit(&loaded.settings.listen, settings, stop).await?;
+    let server = &loaded.settings;
+    let listener = Listener {
+        listen: &server.listen,
+        cert: server.tls.as_ref().map(|it| it.cert.as_path()),
+    };
+    let end = submit(listener, &given.pass, settings, stop).await?;
     Ok(match end {
         submit::End::Done => ExitCode::SUCCESS,
         submit::End::Failed => ExitCode::FAILURE,
@@ -315,21 +320,30 @@ fn list_of_presets() -> String {
 /// Who asks the proxy that these settings are of.
 fn asker(ask: &Ask) -> anyhow::Result<Asker> {
     let loaded = load(&Flags::from(ask.proxy.clone()), NeedUpstream::No)?;
-    let listen = loaded.settings.admin.map(|admin| admin.listen);
-    Ok(Asker::new(listen.as_ref(), ask.timeout)?)
+    let admin = loaded.settings.admin.as_ref();
+    let listener = admin.map(|admin| Listener {
+        listen: &admin.listen,
+        cert: admin.tls.as_ref().map(|it| it.cert.as_path()),
+    });
+    Ok(Asker::new(listener, &ask.pass, ask.timeout)?)
 }
 
 /// Asks a running proxy's `/readyz`: 0 for ready, 1 for anything else.
 async fn ask_ready(asker: &Asker) -> anyhow::Result<ExitCode> {
-    let url = asker.url("/readyz");
-    let status = match asker.get("/readyz").await {
-        Ok(answer) => answer.status(),
+    const READY: &str = "/readyz";
+    let status = match asker.ready(READY).await {
+        Ok(status) => status,
+        // Whoever runs it knows the address.
+        Err(AskError::Unreachable { url, cause }) => {
+            println!("{url}: {cause}");
+            return Ok(ExitCode::FAILURE);
+        }
         Err(error) => {
-            println!("{url}: {}", anyhow::Error::new(error).root_cause());
+            println!("{error}");
             return Ok(ExitCode::FAILURE);
         }
     };
-    println!("{url}: {status}");
+    println!("{}: {status}", asker.url(READY));
     Ok(if status.is_success() {
         ExitCode::SUCCESS
     } else {

@@ -48,8 +48,7 @@ use self::output::{Output, OutputError};
 use self::progress::{Display, Figures};
 use self::run::{Run, RunError};
 use self::state::{State, StateError};
-use crate::address::Address;
-use crate::ask::root_cause;
+use crate::ask::{Listener, Pass, Reach, ReachError, body_up_to, root_cause, speaks_tls};
 
 /// Results heard of and not taken yet.
 const HEARD: usize = 16;
@@ -57,6 +56,9 @@ const HEARD: usize = 16;
 /// How long no result may come until the records are asked for: somebody else may have deleted
 /// them, or they have expired, of which no stream tells.
 const ASKS_AFTER: Duration = Duration::from_secs(10);
+
+/// The most that is read of a refusal, in bytes.
+const WORDS: usize = 64 << 10;
 
 /// What to hand in, and how.
 #[derive(Clone, Debug)]
@@ -108,9 +110,30 @@ pub enum SubmitError {
     /// There is no thread or no client to be had.
     #[error("can't start")]
     Start(#[from] io::Error),
+    /// What was given to get in with does not do.
+    #[error(transparent)]
+    Reach(#[from] ReachError),
     /// No HTTP client can be made.
     #[error("can't make an HTTP client")]
     Client(#[source] reqwest::Error),
+    /// It speaks TLS, and was asked without.
+    #[error(
+        "{url}: the proxy speaks TLS there: give the --config that it has, or --ca with the \
+         certificate of who has signed its own"
+    )]
+    SpeaksTls {
+        /// Who was asked.
+        url: String,
+    },
+    /// It lets nobody in without a token.
+    #[error(
+        "{url}: 401 Unauthorized: the proxy wants a token that it knows: give one by --token-file \
+         (`microbatch token` makes one)"
+    )]
+    Unauthorized {
+        /// Who was asked.
+        url: String,
+    },
     /// Nobody answers.
     #[error(
         "{url}: {cause}; is the proxy running? Its server.listen is found as the proxy finds it: \
@@ -142,9 +165,16 @@ async fn reached(client: &Client, url: &str) -> Result<Option<Response>, SubmitE
     match client.listen().await {
         Ok(stream) if stream.status().is_success() => Ok(Some(stream)),
         Ok(busy) if is_busy(busy.status()) => Ok(None),
+        Ok(other) if other.status() == StatusCode::UNAUTHORIZED => {
+            Err(SubmitError::Unauthorized { url })
+        }
         Ok(other) => {
             let status = other.status();
-            Err(SubmitError::NoStreams { url, status })
+            let body = body_up_to(WORDS, other).await.ok().flatten();
+            Err(match speaks_tls(status, &body.unwrap_or_default()) {
+                true => SubmitError::SpeaksTls { url },
+                false => SubmitError::NoStreams { url, status },
+            })
         }
         Err(error) => {
             let cause = root_cause(&error);
@@ -153,7 +183,7 @@ async fn reached(client: &Client, url: &str) -> Result<Option<Response>, SubmitE
     }
 }
 
-/// Hands everything in to the proxy that listens on `listen`, its `server.listen`, until all
+/// Hands everything in to the proxy by its listener for jobs, until all
 /// results are written or `stop` resolves: then no further line is handed in, and those that
 /// were are waited for.
 ///
@@ -161,18 +191,20 @@ async fn reached(client: &Client, url: &str) -> Result<Option<Response>, SubmitE
 /// Where it can't begin or not go on. What was written and acknowledged is told by the state
 /// file, where there is one.
 pub async fn submit(
-    listen: &Address,
+    listener: Listener<'_>,
+    pass: &Pass,
     settings: Settings,
     stop: impl Future<Output = ()>,
 ) -> Result<End, SubmitError> {
+    let reach = Reach::new(listener, pass)?;
     let total = input::size(&settings.files)?;
     let state = match &settings.resume {
         Some(path) => State::open(path, settings.ordered)?,
         None => State::unsaved()?,
     };
     let known = state.known;
-    let base = format!("http://{}", listen.connectable());
-    let client = Client::new(&base, &state.run, settings.requests);
+    let base = reach.base.clone();
+    let client = Client::new(reach, &state.run, settings.requests);
     let client = client.map_err(SubmitError::Client)?;
     let first = reached(&client, &base).await?;
 

@@ -6,6 +6,9 @@
 //! [`server::Server`]. What is wrong with a file is said with its name and with what to do.
 //!
 //! ```text
+//! client       whom a client trusts, and what it shows
+//! known        a server that is known by its very certificate
+//! words        what an error means to whoever connects, and what to do
 //! server       what a listener goes by: a pair, and who may sign its clients' certificates
 //! identity     a certificate with its chain and its key, which match
 //! authorities  certificates that others are checked with
@@ -16,13 +19,16 @@
 
 mod authorities;
 mod certificate;
+pub mod client;
 mod failure;
 mod identity;
+pub mod known;
 mod pem;
 pub mod server;
+pub mod words;
 
 pub use authorities::Authorities;
-pub use certificate::{Certificate, Certified, Validity};
+pub use certificate::{Certificate, Certified, HasCertificates, Validity};
 pub use failure::Failure;
 pub use identity::Identity;
 pub use pem::{PemFile, Unsound};

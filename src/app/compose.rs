@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::files::Files;
 use super::process::Process;
 use super::route::{self, route};
 use crate::config::Settings;
@@ -13,7 +14,7 @@ use crate::forward::Forwarder;
 use crate::http::{Admin, ForCallers, ForOperators, Jobs, JobsInner, Watched};
 use crate::route::Routes;
 use crate::route::paths::Paths;
-use crate::upstream::SetupError;
+use crate::upstream::{SetupError, Tls};
 
 /// See the module.
 pub(super) struct Set {
@@ -38,11 +39,19 @@ impl Clients {
     /// Prepares to call; nothing is connected yet.
     pub fn new(settings: &Settings) -> Result<Self, SetupError> {
         let routes = settings.routes.iter().map(route::Clients::new);
-        let passthrough = settings.passthrough.clone().map(Forwarder::new);
+        // No settings of a route reach another service.
+        let passthrough = settings.passthrough.clone();
+        let passthrough = passthrough.map(|it| Forwarder::new(it, Tls::system()));
         Ok(Self {
             routes: routes.collect::<Result<_, _>>()?,
             passthrough: passthrough.transpose()?,
         })
+    }
+
+    /// Has the files of their certificates looked at again as long as they are in use.
+    pub fn watched_by(&self, files: &Files) {
+        let certified = self.routes.iter().filter_map(|it| it.tls.files());
+        certified.for_each(|it| files.watch_certificates(&it));
     }
 }
 

@@ -14,8 +14,8 @@ use crate::reread::Reread;
 use crate::server::connections::Permit;
 use crate::server::{Encrypted, Limits, handshake};
 use crate::throttle::LogThrottle;
-use crate::tls::Failure;
 use crate::tls::server::{self, Server};
+use crate::tls::{Certified, Failure};
 
 /// The certificates of both listeners, opened.
 #[derive(Debug, Default)]
@@ -55,8 +55,10 @@ impl Doors {
 
     /// Has them looked at again as long as they are in use.
     pub fn watched_by(&self, files: &Files) {
-        let both = self.callers.iter().chain(&self.operators);
-        both.for_each(|it| files.watch_certificates(it));
+        for door in self.callers.iter().chain(&self.operators) {
+            let door = Arc::clone(door) as Arc<dyn Certified>;
+            files.watch_certificates(&door);
+        }
     }
 
     /// That of callers, which tells `observer`.

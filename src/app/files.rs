@@ -46,9 +46,8 @@ impl Files {
     }
 
     /// The same of certificates, which are counted, and spoken of before they end.
-    pub fn watch_certificates(&self, files: &Arc<impl Certified + 'static>) {
-        let weak = Arc::downgrade(files);
-        self.add(Watched::Certificates(weak));
+    pub fn watch_certificates(&self, files: &Arc<dyn Certified>) {
+        self.add(Watched::Certificates(Arc::downgrade(files)));
     }
 
     fn add(&self, added: Watched) {

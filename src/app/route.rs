@@ -10,26 +10,41 @@ use crate::config::settings;
 use crate::engine::Engine;
 use crate::engine::circuit::Circuit;
 use crate::forward::Forwarder;
+use crate::job::RouteName;
 use crate::resilience::budget::Budget;
 use crate::route::Route;
-use crate::upstream::{SetupError, Upstream};
+use crate::upstream::{SetupError, Tls, Upstream};
 
 /// The clients of a route.
 #[derive(Debug)]
 pub(super) struct Clients {
+    /// What they are verified by, and show.
+    pub tls: Tls,
     /// Of batches.
     upstream: Upstream,
     /// Of calls that are not merged, where there are such.
     alone: Option<Forwarder>,
 }
 
+/// Opens the files of a route's certificates.
+pub(super) fn tls(settings: &settings::Route) -> Result<Tls, SetupError> {
+    let key = match settings.name == RouteName::jobs() {
+        true => "upstream.tls".to_owned(),
+        false => format!("routes.{}.upstream.tls", settings.name),
+    };
+    Tls::open(&settings.tls, &key)
+}
+
 impl Clients {
     /// Prepares to call; nothing is connected yet.
     pub fn new(settings: &settings::Route) -> Result<Self, SetupError> {
-        let alone = settings.alone.clone().map(Forwarder::new);
+        let tls = tls(settings)?;
+        let alone = settings.alone.clone();
+        let alone = alone.map(|alone| Forwarder::new(alone, tls.clone()));
         Ok(Self {
-            upstream: Upstream::new(settings.upstream.clone())?,
+            upstream: Upstream::new(settings.upstream.clone(), tls.clone())?,
             alone: alone.transpose()?,
+            tls,
         })
     }
 }

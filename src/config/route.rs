@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::{HeaderMap, HeaderName};
+use tokio_rustls::rustls::pki_types::ServerName;
 
-use super::options::{Options, RouteOptions};
+use super::options::{Options, RouteOptions, UpstreamTlsOptions};
 use super::routes::RouteOf;
 use crate::batcher::{self, OnFull, Wait};
 use crate::engine::Policy;
@@ -18,7 +19,7 @@ use crate::resilience::backoff::Backoff;
 use crate::resilience::limit;
 use crate::resilience::size::Size;
 use crate::shape::{self, Shape};
-use crate::upstream::{self, Endpoint, Target};
+use crate::upstream::{self, Endpoint, Target, TlsSettings};
 
 /// Where jobs go, and how.
 #[derive(Clone)]
@@ -49,6 +50,8 @@ pub struct Route {
     pub circuit_open_for: Duration,
     /// Where to call.
     pub upstream: upstream::Settings,
+    /// What is verified and shown where that is `https`, or where calls go that are not merged.
+    pub tls: TlsSettings,
     /// Where calls go that are not merged, where there are such.
     pub alone: Option<forward::Settings>,
     /// What the histograms of batches reach up to.
@@ -57,6 +60,19 @@ pub struct Route {
     pub drawn: http::Limits,
     /// What advice is measured by.
     pub advice: advice::Limits,
+}
+
+/// What an `https` upstream is verified by, and shown.
+fn tls(options: &UpstreamTlsOptions) -> Option<TlsSettings> {
+    let name = match options.server_name.get() {
+        None => None,
+        Some(name) => Some(ServerName::try_from(name).ok()?),
+    };
+    Some(TlsSettings {
+        ca: options.ca.get(),
+        identity: options.cert.get().zip(options.key.get()),
+        server_name: name,
+    })
 }
 
 /// How requests are passed on, for those that have these options.
@@ -93,6 +109,7 @@ impl Route {
             batch,
             queue,
             upstream,
+            upstream_tls,
             retry,
             circuit,
             ..
@@ -200,6 +217,7 @@ impl Route {
                 max_connection_age: upstream.max_connection_age.get()?,
                 connections: slots.unwrap_or(limit::MAX),
             },
+            tls: tls(upstream_tls)?,
             alone: match shape.lets_alone() {
                 false => None,
                 true => Some(forwarding(

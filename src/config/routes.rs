@@ -169,7 +169,7 @@ pub(crate) fn doubtful(route: &RouteOf) -> Vec<String> {
 
 /// What the top level says of the route `jobs` alone, where there is no such route.
 pub(crate) fn unused(options: &Options) -> Vec<String> {
-    let route = &options.route;
+    let (route, tls) = (&options.route, &options.route.upstream_tls);
     if route.upstream.url.origin().is_some() || options.routes.is_empty() {
         return Vec::new();
     }
@@ -178,6 +178,10 @@ pub(crate) fn unused(options: &Options) -> Vec<String> {
         ("forward_headers", route.own.forward_headers.origin()),
         ("upstream.alone_url", route.upstream.alone_url.origin()),
         ("upstream.headers", route.upstream.headers.origin()),
+        ("upstream.tls.ca", tls.ca.origin()),
+        ("upstream.tls.cert", tls.cert.origin()),
+        ("upstream.tls.key", tls.key.origin()),
+        ("upstream.tls.server_name", tls.server_name.origin()),
     ];
     let given = given.into_iter().filter_map(|(key, from)| {
         let from = from.filter(|it| **it != Origin::Default)?;

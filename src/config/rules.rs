@@ -3,11 +3,14 @@
 //! A rule is asked when both its values could be read, so that one mistake is not told twice. In
 //! what it says, `{key}` stands for a key with its value and place.
 
+
 use super::given::Given;
-use super::options::{Options, RouteOptions, keys};
+use super::mistake::Origin;
+use super::options::{Options, RouteOptions, UpstreamOptions, keys};
 use super::routes::RouteOf;
 use crate::address::{Address, collide};
 use crate::later::StoreKind;
+use crate::upstream::Endpoint;
 
 /// What cannot work together in a route.
 pub(crate) fn refused_of(route: &RouteOf) -> Vec<String> {
@@ -16,6 +19,7 @@ pub(crate) fn refused_of(route: &RouteOf) -> Vec<String> {
         batch,
         queue,
         upstream,
+        upstream_tls: tls,
         retry,
         shape,
         ..
@@ -69,8 +73,41 @@ pub(crate) fn refused_of(route: &RouteOf) -> Vec<String> {
                 "{retry.base} is more than {retry.cap}: no pause before a retry may be longer \
                  than the cap; lower retry.base or raise retry.cap",
             ),
+            (
+                tls.cert.get().is_some() && tls.key.origin().is_none(),
+                "{upstream.tls.cert} has no key: name its private key in upstream.tls.key",
+            ),
+            (
+                tls.key.get().is_some() && tls.cert.origin().is_none(),
+                "{upstream.tls.key} has no certificate: name that in upstream.tls.cert",
+            ),
+            (
+                is_in_clear(upstream) && tls.ca.get().is_some(),
+                "{upstream.tls.ca} verifies nobody: {upstream.url} is not encrypted; begin that \
+                 with https://, or leave upstream.tls.ca out",
+            ),
+            (
+                is_in_clear(upstream) && tls.cert.get().is_some(),
+                "{upstream.tls.cert} is shown to nobody: {upstream.url} is not encrypted; begin \
+                 that with https://, or leave upstream.tls.cert out",
+            ),
+            (
+                is_in_clear(upstream) && tls.server_name.get().is_some(),
+                "{upstream.tls.server_name} verifies nobody: {upstream.url} is not encrypted; \
+                 begin that with https://, or leave upstream.tls.server_name out",
+            ),
         ],
     )
+}
+
+/// Whether nowhere that a route calls is TLS spoken. What a command brings along is not what the
+/// settings are for.
+fn is_in_clear(upstream: &UpstreamOptions) -> bool {
+    let encrypted =
+        |to: &Given<Endpoint>| to.get().is_some_and(|to| to.url().scheme() == "https");
+    let (url, alone) = (&upstream.url, &upstream.alone_url);
+    let is_ours = url.origin() == Some(&Origin::Command);
+    url.get().is_some() && !is_ours && !encrypted(url) && !encrypted(alone)
 }
 
 /// What cannot work together of what is the whole proxy's.

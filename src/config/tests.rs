@@ -107,11 +107,11 @@ const VALUES: &[(&str, [&str; 3])] = &[
     ("queue.on_full", ["\"wait\"", "\"reject\"", "\"wait\""]),
     (
         "upstream.url",
-        ["\"http://a/\"", "\"http://b/\"", "\"http://c/\""],
+        ["\"https://a/\"", "\"https://b/\"", "\"https://c/\""],
     ),
     (
         "upstream.alone_url",
-        ["\"http://a/\"", "\"http://b/\"", "\"http://c/\""],
+        ["\"https://a/\"", "\"https://b/\"", "\"https://c/\""],
     ),
     ("upstream.max_alone", ["1", "2", "3"]),
     ("upstream.max_in_flight", ["1", "\"adaptive\"", "3"]),
@@ -169,6 +169,9 @@ const VALUES: &[(&str, [&str; 3])] = &[
     ),
 ];
 
+/// Files that are nothing one without the other.
+const PAIRS: [(&str, &str); 1] = [("upstream.tls.cert", "upstream.tls.key")];
+
 #[test]
 fn for_every_key_flags_beat_environment_beats_file_beats_defaults() {
     let tested = VALUES.iter().map(|(key, _)| *key);
@@ -179,6 +182,15 @@ fn for_every_key_flags_beat_environment_beats_file_beats_defaults() {
         let info = keys().iter().find(|info| info.key == *key).unwrap();
         for layers in 0..8 {
             let mut given = Layers::default();
+            for (one, other) in PAIRS {
+                let missing = [(one, other), (other, one)]
+                    .into_iter()
+                    .find(|it| it.0 == *key);
+                let missing = missing.and_then(|(_, it)| keys().iter().find(|key| key.key == it));
+                if let Some(missing) = missing {
+                    given = given.env(&missing.env(), "other.pem");
+                }
+            }
             let mut expected = info.default.map(str::to_owned);
             let mut expect = |toml: &str| expected = Some(toml.trim_matches('"').to_owned());
             if layers & 1 != 0 {
@@ -361,7 +373,13 @@ fn every_option_comes_out_where_it_is_for() {
         (1, seconds(1))
     );
     let upstream = &route.upstream;
-    assert_eq!(upstream.url.to_string(), "http://a/");
+    assert_eq!(upstream.url.to_string(), "https://a/");
+    let tls = &route.tls;
+    assert_eq!(tls.ca.as_deref(), Some("a.pem".as_ref()));
+    let pair = tls.identity.as_ref().map(|(cert, key)| [cert, key]);
+    assert!(pair.is_some_and(|it| it.iter().all(|path| **path == *"a.pem")));
+    let name = tls.server_name.as_ref().map(|name| name.to_str());
+    assert_eq!(name.as_deref(), Some("a"));
     assert_eq!(
         (upstream.timeout, upstream.connect_timeout),
         (seconds(1), seconds(2))
@@ -466,6 +484,14 @@ proptest::proptest! {
         let inherited = |name: &str| {
             !NOT_INHERITED.contains(&name) && !name.starts_with("upstream.tls.")
         };
+        let at = |name: &str| VALUES.iter().position(|(key, _)| *key == name);
+        let paired = |mut given: Vec<bool>| {
+            for (one, other) in PAIRS.map(|(one, other)| (at(one).unwrap(), at(other).unwrap())) {
+                given[other] = given[one];
+            }
+            given
+        };
+        let (own, top) = (paired(own), paired(top));
         let (mut above, mut below) = (String::new(), String::new());
         let mut expected = Vec::new();
         for key in keys().iter().filter(|key| key.of_routes) {

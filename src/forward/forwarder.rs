@@ -25,7 +25,8 @@ use super::places::{Place, Places};
 use super::tunnel;
 use super::turns::{Party, Times};
 use crate::throttle::LogThrottle;
-use crate::upstream::{DialError, Dialer, SetupError, chain, credentials};
+use crate::tls::words::{cause, refuses_client};
+use crate::upstream::{DialError, Dialer, SetupError, Tls, chain, credentials};
 
 /// Where requests go, and what bounds them.
 #[derive(Clone, Debug)]
@@ -76,12 +77,12 @@ impl Forwarder {
     /// The most failures that are logged one by one in [`LogThrottle::SPAN`].
     pub const LINES: u32 = 5;
 
-    /// Prepares; nothing is connected yet.
+    /// Prepares to connect, over `tls` where the URL says so; nothing is connected yet.
     ///
     /// # Errors
     /// [`SetupError`], when the TLS library can't be set up, the system's roots can't be
     /// read, or the URL can't be called.
-    pub fn new(settings: Settings) -> Result<Self, SetupError> {
+    pub fn new(settings: Settings, tls: Tls) -> Result<Self, SetupError> {
         let to = settings.to.endpoint();
         let mut headers = HeaderMap::new();
         if let Some(credentials) = credentials(to.url()) {
@@ -91,7 +92,7 @@ impl Forwarder {
             headers.remove(name);
         }
         headers.extend(settings.headers);
-        let dialer = Dialer::new(to, settings.connect_timeout, settings.timeout)?;
+        let dialer = Dialer::new(to, settings.connect_timeout, settings.timeout, tls)?;
         let kept = Kept {
             idle: settings.idle_timeout,
             most: settings.max_alone,
@@ -287,10 +288,12 @@ fn without_answer(error: &legacy::Error) -> ForwardError {
             DialError::Failed(text) => ForwardError::Unreachable(text.clone()),
         };
     }
+    // Whoever does not take our certificate reads nothing of what follows it.
+    let stranger = cause(error).is_some_and(refuses_client);
     // What the library gives back it had not begun.
     let returned = |it: &hyper::Error| it.is_canceled();
     let first = causes().find_map(|it| it.downcast_ref::<hyper::Error>());
-    match error.is_connect() || first.is_some_and(returned) {
+    match stranger || error.is_connect() || first.is_some_and(returned) {
         true => ForwardError::Unreachable(chain(error)),
         false => ForwardError::Disconnected(chain(error)),
     }

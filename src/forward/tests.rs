@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use super::{Destination, Forwarder, Settings};
 use crate::server::connections::Connections;
 use crate::server::{Limits, RequestBody, serve};
+use crate::upstream::Tls;
 
 /// Longer than anything takes here.
 const LONG: Duration = Duration::from_secs(60);
@@ -104,7 +105,7 @@ impl Scene {
             request_timeout: LONG,
         };
         change(&mut settings);
-        let forwarder = Forwarder::new(settings).unwrap();
+        let forwarder = Forwarder::new(settings, Tls::system()).unwrap();
         let proxy = listen(forwarder.clone()).await;
         Self {
             upstream,

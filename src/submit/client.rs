@@ -18,7 +18,7 @@ use tokio::time::sleep;
 
 use super::handle::Handle;
 use super::outcome::Outcome;
-use crate::ask::{body_up_to, root_cause};
+use crate::ask::{Reach, body_up_to, root_cause};
 use crate::resilience::backoff::Backoff;
 
 /// The longest that the proxy may say nothing; it says something every 15 s to who listens.
@@ -94,17 +94,17 @@ struct Problem {
 }
 
 impl Client {
-    /// Speaks to the proxy at `base`, `http://host:port`, for this run, by at most so many
-    /// requests at once that read and remove records.
+    /// Speaks to the proxy that is reached so, for this run, by at most so many requests at once
+    /// that read and remove records.
     ///
     /// # Errors
-    /// Where there can be no TLS, which is not used.
-    pub fn new(base: &str, run: &str, requests: usize) -> Result<Self, reqwest::Error> {
-        let http = reqwest::Client::builder().no_proxy();
-        let http = http.redirect(Policy::none()).connect_timeout(CONNECT);
+    /// Where there can be no HTTP client.
+    pub fn new(reach: Reach, run: &str, requests: usize) -> Result<Self, reqwest::Error> {
+        let http = reach.client.redirect(Policy::none());
+        let http = http.connect_timeout(CONNECT);
         Ok(Self {
             http: http.read_timeout(SILENCE).build()?,
-            base: base.into(),
+            base: reach.base.into(),
             run: run.into(),
             permits: Arc::new(Semaphore::new(requests)),
             trouble: watch::Sender::new(None),
@@ -292,7 +292,9 @@ fn handed_in(status: StatusCode, headers: &HeaderMap, body: &Bytes) -> Result<Ha
         let is_of_another = problem.code.is_none() && status.is_server_error();
         let is_for_now = is_busy(status) || is_of_another;
         let is_too_slow = status == StatusCode::REQUEST_TIMEOUT;
-        if is_too_slow || is_for_now && problem.retryable != Some(false) {
+        // It is not about the job, and may be mended meanwhile: tokens are read again.
+        let is_locked_out = status == StatusCode::UNAUTHORIZED;
+        if is_too_slow || is_locked_out || is_for_now && problem.retryable != Some(false) {
             return Err(problem.code.unwrap_or_else(|| status.to_string()));
         }
     }
@@ -349,6 +351,12 @@ mod tests {
             ),
             (503, vec![], "<p>busy", "again: 503 Service Unavailable"),
             (429, vec![], "", "again: 429 Too Many Requests"),
+            (
+                401,
+                vec![],
+                r#"{"code":"unauthorized","retryable":false}"#,
+                "again: unauthorized",
+            ),
             (
                 408,
                 vec![],

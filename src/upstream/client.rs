@@ -11,14 +11,15 @@ use tokio::time::{Instant, timeout_at};
 use url::Position;
 
 use super::call::{Call, Outgoing};
-use super::connect::{Adapt, ConnectError, Connector, SetupError};
+use super::connect::{Adapt, ConnectError, Connector};
 use super::connection::NoAnswer;
-use super::error::CallError;
+use super::error::{CallError, SetupError};
 use super::headers;
 use super::lease::Lease;
 use super::pool::{Limits, Pool};
 use super::response::{Ended, Response};
 use super::target::Target;
+use super::tls::Tls;
 use super::tracked::{DispatchFlag, TrackedBody};
 
 /// Where and how to call.
@@ -72,17 +73,21 @@ struct Uris {
 }
 
 impl Upstream {
-    /// Prepares to call; nothing is connected yet.
+    /// Prepares to call, over `tls` where the URL says so; nothing is connected yet.
     ///
     /// # Errors
     /// [`SetupError`], when the TLS library can't be set up, the system's roots
     /// can't be read, or the URL can't be called.
-    pub fn new(settings: Settings) -> Result<Self, SetupError> {
-        Self::with(settings, &|_| {})
+    pub fn new(settings: Settings, tls: Tls) -> Result<Self, SetupError> {
+        Self::with(settings, tls, &|_| {})
     }
 
-    /// Tests adapt the connector: to HTTP/2 without TLS, to a root of their own.
-    pub(super) fn with(settings: Settings, adapt: &dyn Fn(&mut Adapt)) -> Result<Self, SetupError> {
+    /// Tests adapt the connector: to HTTP/2 without TLS.
+    pub(super) fn with(
+        settings: Settings,
+        tls: Tls,
+        adapt: &dyn Fn(&mut Adapt),
+    ) -> Result<Self, SetupError> {
         let (endpoint, given) = (settings.url.endpoint(), settings.url.url());
         let wrong = |error: &dyn std::error::Error| SetupError::Url(error.to_string());
         let authority = &given[Position::BeforeHost..Position::AfterPort];
@@ -94,7 +99,7 @@ impl Upstream {
             age: settings.max_connection_age,
             idle_connections: settings.connections,
         };
-        let connector = Connector::new(endpoint, url.clone(), settings.timeout, adapt)?;
+        let connector = Connector::new(endpoint, url.clone(), settings.timeout, tls, adapt)?;
         let made = Arc::default();
         let pool = |_| Pool::new(connector.clone(), limits, Arc::clone(&made));
         Ok(Self {
@@ -154,10 +159,8 @@ impl Call for Upstream {
             if is_kept && gone && !batch.dispatch.is_set() {
                 continue;
             }
-            return Err(CallError::without_answer(
-                &error,
-                !batch.dispatch.withdraw(),
-            ));
+            let asked = !batch.dispatch.withdraw();
+            return Err(CallError::without_answer(&error, is_kept, asked));
         }
     }
 }
@@ -254,7 +257,7 @@ mod tests {
             connections: 1,
             runtimes: 1,
         };
-        Upstream::new(settings).unwrap()
+        Upstream::new(settings, Tls::system()).unwrap()
     }
 
     fn requested(upstream: &Upstream, captures: &[Box<str>], query: Option<&str>) -> [String; 3] {

@@ -2,7 +2,7 @@
 //! says so.
 //!
 //! The [`pool`](super::pool) asks for one when it has none. Names are resolved for
-//! each, certificates verified against the system's roots, and HTTP/2 is spoken
+//! each, certificates verified as its [`Tls`] has it, and HTTP/2 is spoken
 //! where the upstream chooses it in the handshake. Until a connection is there,
 //! nothing of a batch is sent.
 
@@ -14,32 +14,16 @@ use std::time::Duration;
 
 use http::Uri;
 use hyper_util::client::legacy::connect::HttpConnector;
-use rustls_platform_verifier::Verifier;
-use thiserror::Error;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
-use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{self, ClientConfig};
 use tokio_util::either::Either;
 use tower_service::Service;
-use url::Url;
 
 use super::endpoint::Endpoint;
-use super::error::chain;
+use super::error::{OF_ROUTE, SetupError, told};
 use super::socket::{Socket, Track};
+use super::tls::{Handshake, Tls};
 use super::unix;
-
-/// Why calls to an upstream can't be prepared.
-#[derive(Debug, Error)]
-pub enum SetupError {
-    /// The TLS library, or the system's roots.
-    #[error("TLS: {0}")]
-    Tls(#[from] rustls::Error),
-    /// The URL's host or path.
-    #[error("url: {0}")]
-    Url(String),
-}
+use crate::tls::words::Names;
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -73,7 +57,7 @@ pub(super) enum Stream {
 #[derive(Clone)]
 pub(super) struct Connector {
     way: Way,
-    tls: Option<(TlsConnector, ServerName<'static>)>,
+    tls: Option<Handshake>,
     /// What is spoken without TLS, which has nothing to choose by.
     plain: Version,
     silence: Duration,
@@ -93,6 +77,7 @@ impl Connector {
         to: &Endpoint,
         target: Uri,
         silence: Duration,
+        tls: Tls,
         adapt: &dyn Fn(&mut Adapt),
     ) -> Result<Self, SetupError> {
         let url = to.url();
@@ -107,7 +92,7 @@ impl Connector {
         #[cfg(target_os = "linux")]
         tcp.set_tcp_user_timeout(Some(silence));
         let tls = match url.scheme() {
-            "https" => Some((tls(adapted.roots)?, server_name(url)?)),
+            "https" => Some(tls.handshake(url)?),
             _ => None,
         };
         let way = match to.socket() {
@@ -126,11 +111,7 @@ impl Connector {
     #[must_use]
     pub fn only_http1(mut self) -> Self {
         self.plain = Version::Http1;
-        self.tls = self.tls.map(|(tls, name)| {
-            let mut config = ClientConfig::clone(tls.config());
-            config.alpn_protocols = vec![b"http/1.1".to_vec()];
-            (TlsConnector::from(Arc::new(config)), name)
-        });
+        self.tls = self.tls.map(Handshake::only_http1);
         self
     }
 
@@ -144,7 +125,8 @@ impl Connector {
             Way::Tcp(tcp, target) => {
                 // Always ready.
                 let connecting = tcp.clone().call(target.clone());
-                let tcp = connecting.await.map_err(|error| failed(&error))?;
+                let tcp = connecting.await;
+                let tcp = tcp.map_err(|error| failed(&error, &OF_ROUTE))?;
                 Socket::new(Either::Left(tcp.into_inner()), None)
             }
             Way::Unix(path) => {
@@ -152,15 +134,15 @@ impl Connector {
                 Socket::new(Either::Right(stream), Some(self.silence))
             }
         };
-        let Some((tls, name)) = &self.tls else {
+        let Some(tls) = &self.tls else {
             return Ok(Connected {
                 stream: Stream::Plain(socket),
                 track,
                 version: self.plain,
             });
         };
-        let stream = tls.connect(name.clone(), socket).await;
-        let stream = stream.map_err(|error| failed(&error))?;
+        let stream = tls.over(socket).await;
+        let stream = stream.map_err(|error| failed(&error, tls.names))?;
         let version = match stream.get_ref().1.alpn_protocol() {
             Some(b"h2") => Version::Http2,
             _ => Version::Http1,
@@ -176,42 +158,18 @@ impl Connector {
 /// What tests have otherwise.
 pub(super) struct Adapt {
     pub plain: Version,
-    pub roots: Option<rustls::RootCertStore>,
 }
 
 impl Default for Adapt {
     fn default() -> Self {
         Self {
             plain: Version::Http1,
-            roots: None,
         }
     }
 }
 
-fn tls(roots: Option<rustls::RootCertStore>) -> Result<TlsConnector, rustls::Error> {
-    let provider = CryptoProvider::get_default().cloned();
-    let provider = provider.unwrap_or_else(|| Arc::new(aws_lc_rs::default_provider()));
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()?;
-    let builder = match roots {
-        Some(roots) => builder.with_root_certificates(roots),
-        None => builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Verifier::new(provider)?)),
-    };
-    let mut config = builder.with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(TlsConnector::from(Arc::new(config)))
-}
-
-fn server_name(url: &Url) -> Result<ServerName<'static>, SetupError> {
-    let host = url.host_str().unwrap_or_default();
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    ServerName::try_from(host.to_owned()).map_err(|error| SetupError::Url(error.to_string()))
-}
-
 /// The system's own timeout for connecting may be shorter than ours.
-fn failed(error: &(dyn Error + 'static)) -> ConnectError {
+fn failed(error: &(dyn Error + 'static), names: &Names) -> ConnectError {
     let timed_out = |error: &(dyn Error + 'static)| {
         let error = error.downcast_ref::<io::Error>();
         error.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
@@ -219,7 +177,7 @@ fn failed(error: &(dyn Error + 'static)) -> ConnectError {
     let causes = std::iter::successors(Some(error), |&error| error.source());
     match causes.into_iter().any(timed_out) {
         true => ConnectError::Timeout,
-        false => ConnectError::Failed(chain(error)),
+        false => ConnectError::Failed(told(error, names)),
     }
 }
 

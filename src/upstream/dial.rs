@@ -18,8 +18,10 @@ use tokio::time::timeout;
 use tower_service::Service;
 use url::Position;
 
-use super::connect::{ConnectError, Connected, Connector, SetupError, Stream, Version};
+use super::connect::{ConnectError, Connected, Connector, Stream, Version};
 use super::endpoint::Endpoint;
+use super::error::SetupError;
+use super::tls::Tls;
 
 /// Makes connections to one host.
 #[derive(Clone)]
@@ -51,12 +53,17 @@ impl Dialer {
     ///
     /// # Errors
     /// [`SetupError`], as [`Upstream::new`](super::Upstream::new).
-    pub fn new(to: &Endpoint, timeout: Duration, silence: Duration) -> Result<Self, SetupError> {
+    pub fn new(
+        to: &Endpoint,
+        timeout: Duration,
+        silence: Duration,
+        tls: Tls,
+    ) -> Result<Self, SetupError> {
         let url = to.url();
         let authority = &url[Position::BeforeHost..Position::AfterPort];
         let target = format!("{}://{authority}/", url.scheme());
         let target = Uri::try_from(target).map_err(|it| SetupError::Url(it.to_string()))?;
-        let connector = Connector::new(to, target, silence, &|_| {})?;
+        let connector = Connector::new(to, target, silence, tls, &|_| {})?;
         Ok(Self { connector, timeout })
     }
 

@@ -3,11 +3,50 @@
 use std::fmt::{self, Write};
 
 use thiserror::Error;
+use tokio_rustls::rustls;
 
 use super::unsent::{self, Unsent};
+use crate::reread::OpenError;
+use crate::tls::words::{self, Names};
 
 /// The longest text about an error, in bytes: part of it may be the upstream's.
 const MAX_TEXT: usize = 512;
+
+/// What is said of a route's TLS.
+pub(super) const OF_ROUTE: Names = Names {
+    peer: "the upstream",
+    ca: "upstream.tls.ca",
+    server_name: "upstream.tls.server_name",
+    identity: "give it one that it trusts by upstream.tls.cert and upstream.tls.key",
+    plain: "where it speaks no TLS, its URL begins with http://",
+};
+
+/// What is said of that of an upstream that has no such settings.
+pub(super) const OF_SYSTEM: Names = Names {
+    ca: "the file that SSL_CERT_FILE names to the proxy",
+    server_name: "its URL",
+    identity: "call it by a route that has one (upstream.tls.cert)",
+    ..OF_ROUTE
+};
+
+/// Why calls to an upstream can't be prepared.
+#[derive(Debug, Error)]
+pub enum SetupError {
+    /// The TLS library, or the system's roots.
+    #[error("TLS: {0}")]
+    Tls(#[from] rustls::Error),
+    /// The URL's host or path.
+    #[error("url: {0}")]
+    Url(String),
+    /// The files of its certificates.
+    #[error("{key}: {error}")]
+    Files {
+        /// What the settings are called that name them.
+        key: String,
+        /// Which of them, and what is wrong with it.
+        error: OpenError,
+    },
+}
 
 /// Why a call has no complete answer. The texts are for the operator's log.
 #[derive(Debug, Error)]
@@ -38,10 +77,11 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// Of a call that ended before the head of an answer.
-    pub(super) fn without_answer(error: &hyper::Error, asked: bool) -> Self {
-        match unsent::proof(error, asked) {
-            Some(Unsent::Unasked) => Self::Unreachable(chain(error)),
+    /// Of a call that ended before the head of an answer, on a connection that was `kept` for it or
+    /// not.
+    pub(super) fn without_answer(error: &hyper::Error, kept: bool, asked: bool) -> Self {
+        match unsent::proof(error, kept, asked) {
+            Some(Unsent::Unasked | Unsent::Stranger) => Self::Unreachable(chain(error)),
             Some(Unsent::Refused | Unsent::GoneAway) => Self::Refused(chain(error)),
             None => Self::disconnected(error),
         }
@@ -55,8 +95,16 @@ impl CallError {
 }
 
 /// An error with all its causes, which say what really happened, as far as there is
-/// room: part of it may be the upstream's own words.
+/// room: part of it may be the upstream's own words. Of TLS it says what to do.
 pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    told(error, &OF_ROUTE)
+}
+
+/// The same of an upstream whose settings have these names.
+pub(super) fn told(error: &(dyn std::error::Error + 'static), names: &Names) -> String {
+    if let Some(text) = words::cause(error).and_then(|it| words::told(it, names)) {
+        return format!("TLS: {text}");
+    }
     let mut text = Text(String::new());
     for (n, cause) in std::iter::successors(Some(error), |error| error.source()).enumerate() {
         let separator = if n > 0 { ": " } else { "" };

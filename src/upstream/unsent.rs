@@ -10,6 +10,7 @@
 //! | connecting took too long | the same; [`DispatchFlag::withdraw`](super::tracked::DispatchFlag::withdraw) keeps it so |
 //! | TLS failed | the same: a request needs a connection that is through with TLS |
 //! | a kept connection was closed before the request was written | the same: the HTTP library gives the request back whole; or the body was asked for, and the connection's socket, which counts what the system takes, took nothing of it: [`DispatchFlag`](super::tracked::DispatchFlag) is reset. [`Upstream`](super::client::Upstream) sends it on another connection then |
+//! | TLS 1.3: the upstream wants another certificate of ours, or one at all | the upstream says so, on a connection that no call was over before: [`Unsent::Stranger`] |
 //! | HTTP/2: `RST_STREAM` with `REFUSED_STREAM` | the upstream says so, [`Unsent::Refused`] |
 //! | HTTP/2: `GOAWAY` with a last stream below ours | the upstream says so, [`Unsent::GoneAway`] |
 //! | HTTP/2: any other reset; `GOAWAY` that covers our stream, then the end of the connection | not known, so sent |
@@ -21,6 +22,8 @@
 
 use std::error::Error;
 
+use crate::tls::words;
+
 /// Why a call can't have been processed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unsent {
@@ -28,6 +31,9 @@ pub(super) enum Unsent {
     /// construction, see [`TrackedBody`](super::tracked::TrackedBody). At most the head
     /// has, and no job is in that.
     Unasked,
+    /// The upstream broke the handshake off over our certificate, and reads nothing
+    /// before that is through: see [`words::refuses_client`].
+    Stranger,
     /// The upstream reset our stream with `REFUSED_STREAM`: closed "prior to any
     /// processing having occurred" (RFC 9113, section 8.7). A stream gets this
     /// error from a frame with its own number alone (`h2`, `State::recv_reset`).
@@ -43,11 +49,14 @@ pub(super) enum Unsent {
 }
 
 /// The proof that a call was not processed, if there is one. `error` is what the
-/// client gave in place of the head of an answer, `asked` whether anybody has
-/// asked for the body.
-pub(super) fn proof(error: &hyper::Error, asked: bool) -> Option<Unsent> {
+/// client gave in place of the head of an answer, `kept` whether the connection had
+/// others before, `asked` whether anybody has asked for the body.
+pub(super) fn proof(error: &hyper::Error, kept: bool, asked: bool) -> Option<Unsent> {
     if !asked {
         return Some(Unsent::Unasked);
+    }
+    if !kept && words::cause(error).is_some_and(words::refuses_client) {
+        return Some(Unsent::Stranger);
     }
     let error = stream_error(error)?;
     // Resets and farewells of our own, or of `h2` itself, prove nothing.

@@ -44,7 +44,7 @@ async fn a_name_that_no_host_has_is_unsent() {
     let mut settings = settings("http", (Ipv4Addr::LOCALHOST, 1).into());
     let url = format!("http://{}.invalid/batch", "a".repeat(64));
     settings.url = url.parse().unwrap();
-    let upstream = Upstream::new(settings).unwrap();
+    let upstream = Upstream::new(settings, Tls::system()).unwrap();
     assert_eq!(failure(&upstream, SMALL).await, ("Unreachable", false));
 }
 
@@ -56,11 +56,12 @@ async fn connecting_for_too_long_is_unsent() {
     let addr = deaf.local_addr().unwrap();
     let _fill = TcpStream::connect(addr).await.unwrap();
     for (connect_timeout, timeout) in [(SHORT, LONG), (LONG, SHORT)] {
-        let upstream = Upstream::new(Settings {
+        let settings = Settings {
             connect_timeout,
             timeout,
             ..settings("http", addr)
-        });
+        };
+        let upstream = Upstream::new(settings, Tls::system());
         let failure = failure(&upstream.unwrap(), SMALL).await;
         assert_eq!(failure, ("ConnectTimeout", false));
     }
@@ -93,7 +94,7 @@ async fn a_tls_handshake_that_stalls_is_unsent() {
     let listener = listener().await;
     let mut settings = settings("https", listener.local_addr().unwrap());
     settings.connect_timeout = SHORT;
-    let upstream = Upstream::new(settings).unwrap();
+    let upstream = Upstream::new(settings, Tls::system()).unwrap();
     let server = async {
         let mut seen = Vec::new();
         let mut socket = listener.accept().await.unwrap().0;
@@ -425,8 +426,7 @@ async fn over_tls_the_upstreams_word_counts_as_well() {
         let settings = settings("https", listener.local_addr().unwrap());
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from(CERTIFICATE)).unwrap();
-        let adapt = |it: &mut Adapt| it.roots = Some(roots.clone());
-        let upstream = Upstream::with(settings, &adapt).unwrap();
+        let upstream = Upstream::new(settings, Tls::of_roots(roots)).unwrap();
         let server = async {
             let socket = listener.accept().await.unwrap().0;
             let socket = acceptor().accept(socket).await.unwrap();
@@ -461,13 +461,14 @@ fn settings(scheme: &str, addr: SocketAddr) -> Settings {
 }
 
 fn upstream(scheme: &str, addr: SocketAddr) -> Upstream {
-    Upstream::new(settings(scheme, addr)).unwrap()
+    Upstream::new(settings(scheme, addr), Tls::system()).unwrap()
 }
 
 /// Without TLS there is nothing to choose HTTP/2 by, so it is said.
 fn http2_upstream(listener: &TcpListener) -> Upstream {
     let settings = settings("http", listener.local_addr().unwrap());
-    Upstream::with(settings, &|it| it.plain = connect::Version::Http2).unwrap()
+    let speaks = |it: &mut Adapt| it.plain = connect::Version::Http2;
+    Upstream::with(settings, Tls::system(), &speaks).unwrap()
 }
 
 /// What became of one call, and whether its body was asked for.

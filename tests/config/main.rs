@@ -544,6 +544,31 @@ fn what_cannot_work_together_is_refused_with_both_places() {
             "retry.base = 2s (m.toml:1) is more than retry.cap = 1s (default): no pause before a retry may be longer than the cap; lower retry.base or raise retry.cap",
         ),
         (
+            "[routes.a]\npath = \"/a\"\n[routes.a.upstream]\nurl = \"https://h/\"\ntls.cert = \"a.pem\"",
+            &[],
+            "routes.a.upstream.tls.cert = a.pem (m.toml:5) has no key: name its private key in upstream.tls.key",
+        ),
+        (
+            "[routes.a]\npath = \"/a\"\n[routes.a.upstream]\nurl = \"https://h/\"\ntls.key = \"a.pem\"",
+            &[],
+            "routes.a.upstream.tls.key = a.pem (m.toml:5) has no certificate: name that in upstream.tls.cert",
+        ),
+        (
+            "[routes.a]\npath = \"/a\"\n[routes.a.upstream]\nurl = \"http://h/\"\ntls.ca = \"a.pem\"",
+            &[],
+            "routes.a.upstream.tls.ca = a.pem (m.toml:5) verifies nobody: routes.a.upstream.url = http://h/ (m.toml:4) is not encrypted; begin that with https://, or leave upstream.tls.ca out",
+        ),
+        (
+            "[routes.a]\npath = \"/a\"\n[routes.a.upstream]\nurl = \"http://h/\"\n[routes.a.upstream.tls]\nserver_name = \"b\"",
+            &[],
+            "routes.a.upstream.tls.server_name = b (m.toml:6) verifies nobody: routes.a.upstream.url = http://h/ (m.toml:4) is not encrypted; begin that with https://, or leave upstream.tls.server_name out",
+        ),
+        (
+            "[routes.a]\npath = \"/a\"\n[routes.a.upstream]\nurl = \"http://h/\"\n[routes.a.upstream.tls]\ncert = \"a.pem\"\nkey = \"a.key\"",
+            &[],
+            "routes.a.upstream.tls.cert = a.pem (m.toml:6) is shown to nobody: routes.a.upstream.url = http://h/ (m.toml:4) is not encrypted; begin that with https://, or leave upstream.tls.cert out",
+        ),
+        (
             "server.listen = \"localhost:80\"",
             &["--admin-listen", "localhost:80"],
             "server.listen = localhost:80 (m.toml:1) and admin.listen = localhost:80 (--admin-listen) are one port of one host; give them two, or \"\" for no admin.listen",

@@ -43,6 +43,7 @@ mod upstream_malformed;
 mod upstream_reuse;
 mod upstream_status;
 mod upstream_strays;
+mod upstream_tls;
 
 // Sections 5 and 6: deadlines, splitting, overload and shutdown.
 mod attempts;
@@ -109,6 +110,9 @@ mod try_command;
 mod submit;
 mod submit_proxy;
 mod submit_resume;
+
+// Over TLS, with tokens, by sockets.
+mod commands_tls;
 
 // All of it at once, and against callers who mean ill.
 mod accounting;

@@ -1,6 +1,5 @@
 //! Why a Redis can't be the store, and how a step of it fails.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
@@ -22,11 +21,9 @@ pub enum OpenError {
         why: String,
     },
     /// The certificates can't be read.
-    #[error("later.ca {}: {why}; it takes a PEM file of certificates", path.display())]
+    #[error("later.ca: {why}")]
     Ca {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
+        /// Which file, what is wrong with it, and what to do.
         why: String,
     },
     /// There is nobody.
@@ -49,14 +46,11 @@ pub enum OpenError {
         timeout: Duration,
     },
     /// No TLS was agreed on.
-    #[error(
-        "no TLS with the Redis at {at} ({why}): name its certificate authority in later.ca, \
-         or write redis:// if it speaks no TLS there"
-    )]
+    #[error("no TLS with the Redis at {at}: {why}")]
     Tls {
         /// Where.
         at: String,
-        /// What was wrong.
+        /// What was wrong, and what to do.
         why: String,
     },
     /// It does not let this in.

@@ -6,18 +6,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo};
-use rustls_platform_verifier::Verifier;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::task::spawn_blocking;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tracing::warn;
 use url::Url;
 
 use super::error::OpenError;
+use crate::reread::{Again as _, Looked, Reread};
+use crate::tls::client::{Trust, config};
+use crate::tls::words::{Names, cause, told};
+use crate::tls::{Authorities, PemFile};
+
+/// What is said of TLS with a Redis.
+const NAMES: Names = Names {
+    peer: "the Redis",
+    ca: "later.ca",
+    server_name: "later.store",
+    identity: "set tls-auth-clients no there",
+    plain: "where it speaks no TLS, later.store begins with redis://",
+};
 
 /// When a connection that nothing comes on is asked whether it is there, and how often: the
 /// kernel does, and Redis knows nothing of it.
@@ -38,11 +50,19 @@ pub(super) struct Target {
     pub at: String,
 }
 
+/// How certificates are checked.
+enum Tls {
+    /// By the system's roots.
+    System(Arc<ClientConfig>),
+    /// By those of a file, which is looked at again for each connection: there are few.
+    File(Arc<Reread<Arc<ClientConfig>>>),
+}
+
 enum Address {
     Tcp {
         host: String,
         port: u16,
-        tls: Option<(TlsConnector, ServerName<'static>)>,
+        tls: Option<(Tls, ServerName<'static>)>,
     },
     Unix(PathBuf),
 }
@@ -64,7 +84,7 @@ impl Target {
         let (address, at) = match info.addr() {
             ConnectionAddr::Tcp(host, port) => {
                 let (scheme, tls) = match is_tls {
-                    true => ("rediss", Some((connector(ca)?, server_name(host)?))),
+                    true => ("rediss", Some((Tls::new(ca)?, server_name(host)?))),
                     false => ("redis", None),
                 };
                 let shown = match host.contains(':') {
@@ -106,10 +126,10 @@ impl Target {
                 let Some((tls, name)) = tls else {
                     return Ok(Box::new(stream));
                 };
-                let stream = tls.connect(name.clone(), stream).await;
+                let stream = tls.connector().await.connect(name.clone(), stream).await;
                 let stream = stream.map_err(|error| OpenError::Tls {
                     at: self.at.clone(),
-                    why: error.to_string(),
+                    why: why(&error),
                 })?;
                 Ok(Box::new(stream))
             }
@@ -125,44 +145,53 @@ fn kept_alive(stream: &TcpStream) -> io::Result<()> {
     SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
 
-/// The same provider as the rest of the process has.
-fn connector(ca: Option<&Path>) -> Result<TlsConnector, OpenError> {
-    let wrong = |error: tokio_rustls::rustls::Error| OpenError::Url {
-        why: format!("no TLS can be set up: {error}"),
-    };
-    let provider = CryptoProvider::get_default().cloned();
-    let provider = provider.unwrap_or_else(|| Arc::new(aws_lc_rs::default_provider()));
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .map_err(wrong)?;
-    let builder = match ca {
-        Some(path) => builder.with_root_certificates(roots(path)?),
-        None => {
-            let verifier = Verifier::new(provider).map_err(wrong)?;
-            builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(verifier))
-        }
-    };
-    Ok(TlsConnector::from(Arc::new(builder.with_no_client_auth())))
+/// Why there is no TLS, and what to do.
+fn why(error: &io::Error) -> String {
+    let told = cause(error).and_then(|error| told(error, &NAMES));
+    told.unwrap_or_else(|| {
+        format!(
+            "{error}; name its certificate authority in {}, and {}",
+            NAMES.ca, NAMES.plain
+        )
+    })
 }
 
-fn roots(path: &Path) -> Result<RootCertStore, OpenError> {
-    let wrong = |why: String| OpenError::Ca {
-        path: path.to_owned(),
-        why,
-    };
-    let text = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&text) {
-        let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
-        roots
-            .add(certificate)
-            .map_err(|error| wrong(error.to_string()))?;
+impl Tls {
+    fn new(ca: Option<&Path>) -> Result<Self, OpenError> {
+        let made = |trust| config(trust, None, &[]).map(Arc::new);
+        let Some(path) = ca else {
+            let system = made(Trust::System);
+            return system.map(Self::System).map_err(|error| OpenError::Url {
+                why: format!("no TLS can be set up: {error}"),
+            });
+        };
+        let file = path.to_owned();
+        let opened = Reread::open("later.ca", vec![file.clone()], move |contents| {
+            let file = PemFile {
+                path: &file,
+                contents: contents.first().map_or(&[][..], Vec::as_slice),
+            };
+            let authorities = Authorities::read(file).map_err(|error| error.to_string())?;
+            made(Trust::Roots(authorities.roots)).map_err(|error| error.to_string())
+        });
+        let opened = opened.map_err(|error| OpenError::Ca {
+            why: error.to_string(),
+        });
+        Ok(Self::File(opened?))
     }
-    match roots.is_empty() {
-        true => Err(wrong("there is no certificate in it".to_owned())),
-        false => Ok(roots),
+
+    async fn connector(&self) -> TlsConnector {
+        TlsConnector::from(match self {
+            Self::System(config) => Arc::clone(config),
+            Self::File(file) => {
+                let again = Arc::clone(file);
+                let looked = spawn_blocking(move || again.look()).await;
+                if let Ok(Looked::Failed(error)) = looked {
+                    warn!(%error, "later.ca has changed, and does not do: what was in force stays");
+                }
+                Arc::clone(file.current().as_ref())
+            }
+        })
     }
 }
 

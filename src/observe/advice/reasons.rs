@@ -33,6 +33,7 @@ pub(super) fn reason(
     let status = answer.map_or(0, |answer| answer.upstream_status);
     let cause = last.map_or("", |last| last.cause.as_str());
     match code {
+        Code::UpstreamUnreachable if cause.contains(TLS) => untrusted(cause),
         Code::UpstreamUnreachable => Reason::new(
             "upstream.url",
             format!(
@@ -92,6 +93,24 @@ pub(super) fn reason(
         _ if answer.is_some() => refused(code, status, last, figures),
         _ => Reason::new(None, "look at what failed last"),
     }
+}
+
+/// What the cause has before what is said of TLS, and what to do about it.
+const TLS: &str = "TLS: ";
+
+/// The upstream is there, and no TLS can be agreed on with it.
+fn untrusted(cause: &str) -> Reason {
+    const SETTINGS: [&str; 3] = [
+        "upstream.tls.ca",
+        "upstream.tls.server_name",
+        "upstream.tls.cert",
+    ];
+    let what = cause.split_once(TLS).map_or(cause, |(_, what)| what);
+    let setting = SETTINGS.into_iter().find(|it| what.contains(it));
+    Reason::new(
+        setting.unwrap_or("upstream.url"),
+        format!("there is no TLS with whoever answers at `upstream.url`: {what}"),
+    )
 }
 
 fn overloaded(status: u16, limits: &Limits) -> Reason {

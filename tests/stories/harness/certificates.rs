@@ -155,7 +155,10 @@ pub struct Said {
 /// not have one.
 pub async fn run(program: &str, arguments: &[&str]) -> Option<Said> {
     let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
     match within(program, command.output()).await {
         Ok(output) => Some(Said {
             code: output.status.code(),

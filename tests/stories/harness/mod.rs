@@ -5,8 +5,10 @@
 //! waits is guarded by [`within`], so a hang becomes a failure that says what
 //! was waited for.
 
+pub mod certificates;
 mod client;
 pub mod h2;
+pub mod issued;
 mod lasting;
 mod later;
 mod log;

@@ -12,25 +12,28 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::HeaderMap;
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use socket2::{SockRef, Socket};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 
 use super::{Reserved, within};
 
 type Response = hyper::Response<Full<Bytes>>;
 
-/// An HTTP/1.1 server that hands each batch to the story.
+/// A server that hands each batch to the story. It speaks HTTP/1.1, or over TLS what is chosen.
 pub struct ScriptedUpstream {
     port: Reserved,
     calls: mpsc::UnboundedReceiver<Call>,
     shared: Shared,
+    tls: Option<TlsAcceptor>,
     /// Ends when its other end is dropped.
     server: Option<(oneshot::Sender<Infallible>, JoinHandle<()>)>,
 }
@@ -45,6 +48,15 @@ struct Shared {
 
 impl ScriptedUpstream {
     pub async fn start() -> Self {
+        Self::speaking(None)
+    }
+
+    /// The same over TLS.
+    pub fn over_tls(config: ServerConfig) -> Self {
+        Self::speaking(Some(config))
+    }
+
+    fn speaking(tls: Option<ServerConfig>) -> Self {
         let (sender, calls) = mpsc::unbounded_channel();
         let shared = Shared {
             calls: sender,
@@ -55,6 +67,7 @@ impl ScriptedUpstream {
             port: Reserved::new(),
             calls,
             shared,
+            tls: tls.map(|config| TlsAcceptor::from(Arc::new(config))),
             server: None,
         };
         upstream.restart();
@@ -63,7 +76,15 @@ impl ScriptedUpstream {
 
     /// What the proxy is given as its upstream.
     pub fn url(&self) -> String {
-        self.port.url()
+        match self.tls {
+            None => self.port.url(),
+            Some(_) => self.port.url().replace("http:", "https:"),
+        }
+    }
+
+    /// What connections get over TLS from here on.
+    pub fn retrust(&mut self, config: ServerConfig) {
+        self.tls = Some(TlsAcceptor::from(Arc::new(config)));
     }
 
     pub fn addr(&self) -> SocketAddr {
@@ -103,7 +124,8 @@ impl ScriptedUpstream {
     pub fn restart(&mut self) {
         assert!(self.server.is_none(), "the upstream is up");
         let (end, ended) = oneshot::channel();
-        let server = serve(self.port.listen(), self.shared.clone(), ended);
+        let (listener, shared) = (self.port.listen(), self.shared.clone());
+        let server = serve(listener, shared, self.tls.clone(), ended);
         self.server = Some((end, tokio::spawn(server)));
     }
 }
@@ -128,7 +150,12 @@ impl Drop for Cut {
 }
 
 /// Serves until told to end; by then every connection has ended too.
-async fn serve(listener: TcpListener, shared: Shared, mut ended: oneshot::Receiver<Infallible>) {
+async fn serve(
+    listener: TcpListener,
+    shared: Shared,
+    tls: Option<TlsAcceptor>,
+    mut ended: oneshot::Receiver<Infallible>,
+) {
     let cut = Cut::of(&listener);
     let mut connections = JoinSet::new();
     loop {
@@ -142,12 +169,25 @@ async fn serve(listener: TcpListener, shared: Shared, mut ended: oneshot::Receiv
         let _ = socket.set_nodelay(true);
         let shared = shared.clone();
         let cut = Cut::of(&socket);
+        let tls = tls.clone();
         connections.spawn(async move {
             let _cut = cut;
-            let service = service_fn(move |request| take_call(shared.clone(), request));
-            let _ = http1::Builder::new()
-                .serve_connection(TokioIo::new(socket), service)
-                .await;
+            let service = |certificate: Option<Vec<u8>>| {
+                service_fn(move |request| take_call(shared.clone(), certificate.clone(), request))
+            };
+            let http = auto::Builder::new(TokioExecutor::new());
+            let Some(tls) = tls else {
+                let (io, service) = (TokioIo::new(socket), service(None));
+                let _ = http.http1_only().serve_connection(io, service).await;
+                return;
+            };
+            let Ok(stream) = tls.accept(socket).await else {
+                return;
+            };
+            let certificates = stream.get_ref().1.peer_certificates();
+            let shown = certificates.map(|it| it[0].to_vec());
+            let (io, service) = (TokioIo::new(stream), service(shown));
+            let _ = http.serve_connection(io, service).await;
         });
         while connections.try_join_next().is_some() {}
     }
@@ -155,7 +195,11 @@ async fn serve(listener: TcpListener, shared: Shared, mut ended: oneshot::Receiv
     connections.shutdown().await;
 }
 
-async fn take_call(shared: Shared, request: hyper::Request<Incoming>) -> io::Result<Response> {
+async fn take_call(
+    shared: Shared,
+    certificate: Option<Vec<u8>>,
+    request: hyper::Request<Incoming>,
+) -> io::Result<Response> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let (reply, answer) = oneshot::channel();
@@ -168,6 +212,8 @@ async fn take_call(shared: Shared, request: hyper::Request<Incoming>) -> io::Res
         method: head.method.to_string(),
         path: head.uri.to_string(),
         headers: head.headers,
+        is_http2: head.version == hyper::Version::HTTP_2,
+        certificate,
         body,
         reply,
         gone,
@@ -196,6 +242,9 @@ pub struct Call {
     pub method: String,
     pub path: String,
     pub headers: HeaderMap,
+    pub is_http2: bool,
+    /// The one that the proxy has shown, in DER.
+    pub certificate: Option<Vec<u8>>,
     /// The request's body, byte for byte.
     pub body: Bytes,
     reply: oneshot::Sender<Response>,
