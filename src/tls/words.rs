@@ -28,17 +28,22 @@ pub struct Names {
 
 /// The error of TLS among the causes of an error.
 pub fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
-    let mut causes = std::iter::successors(Some(error), |&error| error.source());
-    causes.find_map(|cause| {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        if let Some(found) = cause.downcast_ref() {
+            return Some(found);
+        }
         // An I/O error and one of HTTP/2 skip what they hold when they are asked for their source.
         let io = cause
             .downcast_ref::<h2::Error>()
             .and_then(h2::Error::get_io);
         let io = io.or_else(|| cause.downcast_ref::<io::Error>());
-        let held = io.and_then(io::Error::get_ref);
-        held.and_then(|held| held.downcast_ref())
-            .or_else(|| cause.downcast_ref())
-    })
+        next = match io.and_then(io::Error::get_ref) {
+            Some(held) => Some(held as &(dyn Error + 'static)),
+            None => cause.source(),
+        };
+    }
+    None
 }
 
 /// Whether a server says so that it wants another certificate of its client, or one at all.
@@ -168,4 +173,94 @@ fn name(presented: &str) -> String {
 fn date(time: UnixTime) -> String {
     let time = UNIX_EPOCH.checked_add(Duration::from_secs(time.as_secs()));
     time.map_or_else(|| "some day".to_owned(), httpdate::fmt_http_date)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_rustls::rustls::InvalidMessage;
+    use tokio_rustls::rustls::pki_types::ServerName;
+
+    use super::*;
+
+    const NAMES: Names = Names {
+        peer: "P",
+        ca: "CA",
+        server_name: "NAME",
+        identity: "IDENTITY",
+        plain: "PLAIN",
+    };
+
+    fn invalid(error: CertificateError) -> rustls::Error {
+        rustls::Error::InvalidCertificate(error)
+    }
+
+    fn for_names(presented: &[&str]) -> rustls::Error {
+        invalid(CertificateError::NotValidForNameContext {
+            expected: ServerName::try_from("h").unwrap(),
+            presented: presented.iter().map(|&it| it.to_owned()).collect(),
+        })
+    }
+
+    #[test]
+    fn an_error_names_what_mends_it() {
+        let alert = rustls::Error::AlertReceived;
+        let day = |day| UnixTime::since_unix_epoch(Duration::from_secs(day * 86_400));
+        for (error, expected) in [
+            (invalid(CertificateError::UnknownIssuer), "authority in CA"),
+            (for_names(&[]), "is for no name, and not for h; give one that it has in NAME"),
+            (for_names(&["DnsName(\"a\")"]), "is for a, and not for h"),
+            (for_names(&["a", "b", "c"]), "is for a, b and c, and not for h"),
+            (for_names(&["a", "b", "c", "d", "e", "f"]), "is for a, b, c, d and 2 more, and"),
+            (
+                invalid(CertificateError::ExpiredContext {
+                    time: day(9),
+                    not_after: day(1),
+                }),
+                "has expired on Fri, 02 Jan 1970 00:00:00 GMT, renew it",
+            ),
+            (
+                invalid(CertificateError::NotValidYetContext {
+                    time: day(1),
+                    not_before: day(9),
+                }),
+                "is not valid before Sat, 10 Jan 1970 00:00:00 GMT; ",
+            ),
+            (
+                alert(AlertDescription::CertificateRequired),
+                "P wants a certificate of its clients; IDENTITY",
+            ),
+            (alert(AlertDescription::UnknownCA), "(UnknownCA); IDENTITY"),
+            (alert(AlertDescription::HandshakeFailure), "IDENTITY"),
+            (
+                rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType),
+                "P answers in something else than TLS; PLAIN",
+            ),
+        ] {
+            let told = told(&error, &NAMES).unwrap();
+            assert!(told.contains(expected), "{told}");
+            assert!(told.contains('P'), "{told}");
+        }
+        assert_eq!(told(&rustls::Error::HandshakeNotComplete, &NAMES), None);
+    }
+
+    #[test]
+    fn what_a_peer_writes_takes_so_much_room() {
+        let long = "a".repeat(1 << 16);
+        let told = told(&for_names(&[&long; 9]), &NAMES).unwrap();
+        assert!(told.len() < 512, "{}", told.len());
+    }
+
+    #[test]
+    fn the_cause_is_found_under_what_hides_it() {
+        let inner = rustls::Error::AlertReceived(AlertDescription::CertificateRequired);
+        let io = io::Error::new(io::ErrorKind::InvalidData, inner.clone());
+        assert_eq!(cause(&io), Some(&inner));
+        // As deep as it may be.
+        let outer = io::Error::other(io);
+        assert_eq!(cause(&outer), Some(&inner));
+        assert!(cause(&inner).is_some_and(refuses_client));
+        assert_eq!(cause(&io::Error::other("else")), None);
+        let handshake = rustls::Error::AlertReceived(AlertDescription::HandshakeFailure);
+        assert!(!refuses_client(&handshake));
+    }
 }

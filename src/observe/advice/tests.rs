@@ -331,6 +331,16 @@ fn failing() -> Vec<(Figures, String, Option<&'static str>)> {
             Some("upstream.url"),
         ),
         (
+            all(failure(
+                UpstreamUnreachable,
+                "no connection: TLS: the certificate is another's; name it in upstream.tls.ca",
+                None,
+            )),
+            NOTHING,
+            "`upstream-unreachable`: there is no TLS with whoever answers at `upstream.url`: the certificate is another's; name it in upstream.tls.ca.",
+            Some("upstream.tls.ca"),
+        ),
+        (
             all(failure(UpstreamConnectTimeout, "", None)),
             NOTHING,
             "`upstream-connect-timeout`: nobody answers at `upstream.url` within `upstream.connect_timeout`; check that the upstream runs, and that this is its address.",
