@@ -3,7 +3,6 @@
 //! A rule is asked when both its values could be read, so that one mistake is not told twice. In
 //! what it says, `{key}` stands for a key with its value and place.
 
-
 use super::given::Given;
 use super::mistake::Origin;
 use super::options::{Options, RouteOptions, UpstreamOptions, keys};
