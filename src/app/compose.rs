@@ -116,7 +116,8 @@ impl Proxy {
             batchers.collect()
         });
         if let Some(later) = &later {
-            let lane = Lane::new(routes.clone(), later.clone(), jobs.timing);
+            let in_force = watch::Sender::new(routes.clone()).subscribe();
+            let lane = Lane::new(in_force, later.clone(), jobs.timing);
             later.start(Arc::new(lane));
         }
         let passthrough = clients.passthrough;

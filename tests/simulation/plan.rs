@@ -218,7 +218,8 @@ impl Plan {
             alone: None,
         };
         let routes = Routes::new([route], paths);
-        later.start(Arc::new(Lane::new(routes.clone(), later.clone(), true)));
+        let in_force = watch::Sender::new(routes.clone()).subscribe();
+        later.start(Arc::new(Lane::new(in_force, later.clone(), true)));
         let jobs = Jobs::from(JobsInner {
             routes,
             hosts: HostNames::default(),
