@@ -1,11 +1,22 @@
 //! The proxy as a whole: bind, then run until told to stop, then drain.
 //!
 //! [`App::bind`] takes the addresses, so that a second proxy on the same port is
-//! an error before anything runs. [`App::run`] has `compose` make what answers, hands
-//! it connections, and leaves the order of the end to `drain`.
+//! an error before anything runs. [`App::run`] has `proxy` answer, hands it
+//! connections, and leaves the order of the end to `drain`.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `process` | what lives as long as the process |
+//! | `compose`, `route` | a set of routes with all that they take, from the settings |
+//! | `proxy` | both, as they serve |
+//! | `store` | the store of jobs for later, opened |
+//! | `drain` | the order of the end |
+//! | `trial` | the same without a listener |
 
 mod compose;
 mod drain;
+mod process;
+mod proxy;
 mod route;
 mod store;
 mod trial;
@@ -28,9 +39,10 @@ use crate::server::listener::accept;
 use crate::server::runtimes::Workers;
 use crate::server::tcp::{self, BindError, bind};
 use crate::upstream;
-use compose::{Clients, Proxy};
+use compose::Clients;
 pub use drain::Report;
 use drain::{Listeners, drain};
+use proxy::Proxy;
 pub use store::OpenError;
 pub use trial::{Trial, TrialError, try_out};
 
@@ -152,7 +164,7 @@ impl App {
         let max_connections = settings.max_connections.unwrap_or_else(for_callers);
         let (shutdown, limits) = (settings.shutdown, settings.callers);
         let operators_limits = settings.operators;
-        let proxy = Arc::new(Proxy::new(settings, clients, store, &workers));
+        let proxy = Arc::new(Proxy::new(settings, clients, store, Arc::clone(&workers)));
         let (stop_accepting, stopped) = watch::channel(false);
         let callers = Connections::new(max_connections);
         let (made, runtimes) = (Arc::clone(&proxy), Arc::clone(&workers));
@@ -170,13 +182,15 @@ impl App {
         let operators = Connections::new(files::OPERATORS);
         // To the very end: the admin listener goes with the process.
         let (_never, to_the_end) = watch::channel(false);
-        if let Some((listener, answers)) = admin_listener.zip(proxy.operators.clone()) {
+        if let Some(listener) = admin_listener {
             let places = Arc::clone(&operators);
+            let made = Arc::clone(&proxy);
             let serving = accept(listener, places, to_the_end, move |stream, permit| {
-                let answers = answers.clone();
+                let proxy = Arc::clone(&made);
                 tokio::spawn(async move {
-                    if let Some((stream, local)) = tcp::open(stream) {
-                        let operator = answers.operator(local);
+                    if let Some((stream, local)) = tcp::open(stream)
+                        && let Some(operator) = proxy.operator(local)
+                    {
                         http::serve_admin(stream, operator, operators_limits, permit).await;
                     }
                 });

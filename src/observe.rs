@@ -14,6 +14,7 @@ mod latency;
 pub mod live;
 pub mod metrics;
 mod moment;
+mod observers;
 mod records;
 mod words;
 
@@ -29,6 +30,7 @@ pub use by_code::ByCode;
 pub use event::{ALONE, Bounds, Event, FailedJobs, SplitCause};
 pub use failed_answer::FailedAnswer;
 pub use moment::{Moment, Totals};
+pub use observers::Observers;
 pub use records::{CountsByRoute, RecordBounds, RecordCounts, Records, Recovered, StoreStep};
 
 /// What has happened on one route.

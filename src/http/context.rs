@@ -11,6 +11,7 @@ use super::connected::Connected;
 use crate::engine::Phase;
 use crate::forward::Forwarder;
 use crate::later::Later;
+use crate::observe::Observer;
 use crate::route::Routes;
 
 /// What answering callers takes.
@@ -22,6 +23,8 @@ pub struct Jobs(Arc<JobsInner>);
 pub struct JobsInner {
     /// Where calls go.
     pub routes: Routes,
+    /// Who is told what comes to none of them.
+    pub observer: Arc<Observer>,
     /// The names it answers to on loopback.
     pub hosts: HostNames,
     /// What is in memory before a job is queued and after it is answered.

@@ -3,6 +3,7 @@
 //! `app` hands connections to [`serve_jobs`] and [`serve_admin`], over whatever they
 //! have come.
 
+use std::cell::RefCell;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -19,13 +20,15 @@ use super::authority::HostNames;
 use super::calls;
 use super::connected::Connection;
 use super::context::Jobs;
+use super::following::{Following, InForce};
 use super::forward::pass_through;
 use super::gate::Gate;
 use super::jobs::Posted;
 use super::later::Resource;
+use super::operator::Admin;
 use super::problem::Problem;
 use super::refusal::{refuse, refuse_elsewhere};
-use super::routes::HEALTHZ;
+use super::routes::{HEALTHZ, admin_router, jobs_router};
 use super::sender::{Batchers, Senders};
 use super::uncounted::Uncounted;
 use crate::route::JOBS;
@@ -33,32 +36,101 @@ use crate::server::connections::Permit;
 use crate::server::{self, Limits};
 use crate::upstream::NoSuchPath;
 
+/// What serves callers: a set of routes, as the workers have it. It never changes, and one
+/// of other settings may take its place.
+pub struct ForCallers {
+    jobs: Jobs,
+    batchers: Vec<Batchers>,
+    pub(super) others: Router,
+}
+
+impl ForCallers {
+    /// `batchers` are those of each worker.
+    pub fn new(jobs: Jobs, batchers: Vec<Batchers>) -> Self {
+        let others = jobs_router(&jobs);
+        Self {
+            jobs,
+            batchers,
+            others,
+        }
+    }
+
+    /// What answering calls takes.
+    pub fn jobs(&self) -> &Jobs {
+        &self.jobs
+    }
+
+    /// Each route's batcher as the worker of this number has it.
+    pub fn batchers(&self, worker: usize) -> &Batchers {
+        &self.batchers[worker]
+    }
+}
+
 /// A connection of the jobs listener.
 pub struct Caller {
-    gate: Gate,
-    senders: Arc<Senders>,
-    /// The number of the route whose calls are found without a look at the table.
-    jobs: Option<usize>,
-    others: Router,
+    /// A connection is served by one thread, and one request of it is looked at at a time.
+    serving: RefCell<Following<ForCallers, Serving>>,
+    worker: usize,
+    local: Option<IpAddr>,
     _connected: Connection,
 }
 
 impl Caller {
-    /// Somebody who has just connected. `batchers` are those of the worker that serves the
-    /// connection, which has reached us at `local`, as far as the system tells. `others`
-    /// are the paths of [`super::jobs_router`].
-    pub fn new(jobs: Jobs, batchers: &Batchers, others: Router, local: Option<IpAddr>) -> Self {
+    /// Somebody who has just connected, whom the worker of this number serves, and who has
+    /// reached us at `local`, as far as the system tells.
+    pub fn new(in_force: InForce<ForCallers>, worker: usize, local: Option<IpAddr>) -> Self {
+        let _connected = in_force.borrow().jobs.connected.join();
+        let make = |now: &ForCallers| {
+            let senders = Senders::new(now.jobs.clone(), &now.batchers[worker]);
+            Serving::new(now, senders, local)
+        };
         Self {
-            gate: Gate::of_caller(&jobs.hosts, local),
-            jobs: jobs.routes.plain_jobs(),
-            _connected: jobs.connected.join(),
-            senders: Arc::new(Senders::new(jobs, Arc::clone(batchers))),
-            others,
+            serving: RefCell::new(Following::new(in_force, make)),
+            worker,
+            local,
+            _connected,
         }
     }
 
     /// Answers one request.
     pub fn serve<B>(
+        &self,
+        request: Request<B>,
+    ) -> impl Future<Output = Response<AnswerBody>> + Send + use<B>
+    where
+        B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+    {
+        let mut serving = self.serving.borrow_mut();
+        let serving = serving.get(|now, before| {
+            let batchers = &now.batchers[self.worker];
+            let senders = before.senders.succeeded(now.jobs.clone(), batchers);
+            Serving::new(now, senders, self.local)
+        });
+        serving.serve(request)
+    }
+}
+
+/// What serves a caller, of one set of routes.
+struct Serving {
+    gate: Gate,
+    senders: Arc<Senders>,
+    /// The number of the route whose calls are found without a look at the table.
+    jobs: Option<usize>,
+    others: Router,
+}
+
+impl Serving {
+    fn new(of: &ForCallers, senders: Senders, local: Option<IpAddr>) -> Self {
+        Self {
+            gate: Gate::of_caller(&of.jobs.hosts, local),
+            jobs: of.jobs.routes.plain_jobs(),
+            senders: Arc::new(senders),
+            others: of.others.clone(),
+        }
+    }
+
+    /// Answers one request.
+    fn serve<B>(
         &self,
         request: Request<B>,
     ) -> impl Future<Output = Response<AnswerBody>> + Send + use<B>
@@ -135,11 +207,11 @@ impl Caller {
             return Answer::boxed(calls::answer(senders, route, request, captures));
         }
         if let Some(target) = &jobs.passthrough {
-            let (target, routes, uncounted) = (target.clone(), routes.clone(), uncounted());
+            let (target, jobs, uncounted) = (target.clone(), jobs.clone(), uncounted());
             let occupied = self.senders.occupied();
             return Answer::boxed(async move {
                 let _uncounted = uncounted;
-                pass_through(&target, &routes, request, occupied).await
+                pass_through(&target, &jobs, request, occupied).await
             });
         }
         Answer::routed(self.others.clone(), request.map(Body::new), uncounted())
@@ -159,18 +231,38 @@ where
     server::serve(stream, answer, limits, permit).await;
 }
 
+/// What answers operators. It never changes, and one of other settings may take its place.
+pub struct ForOperators {
+    router: Router,
+    hosts: HostNames,
+}
+
+impl ForOperators {
+    /// On a listener that answers to these names.
+    pub fn new(admin: Admin, hosts: HostNames) -> Self {
+        let router = admin_router(admin);
+        Self { router, hosts }
+    }
+}
+
 /// A connection of the admin listener.
 pub struct Operator {
-    gate: Gate,
-    router: Router,
+    answering: RefCell<Following<ForOperators, (Gate, Router)>>,
+    local: Option<IpAddr>,
 }
 
 impl Operator {
-    /// Somebody who has reached us at `local`, where we answer to these names.
-    /// `router` are the paths of [`super::admin_router`].
-    pub fn new(router: Router, hosts: &HostNames, local: Option<IpAddr>) -> Self {
-        let gate = Gate::of_operator(hosts, local);
-        Self { gate, router }
+    /// Somebody who has reached us at `local`.
+    pub fn new(in_force: InForce<ForOperators>, local: Option<IpAddr>) -> Self {
+        let make = |now: &ForOperators| Self::answering(now, local);
+        Self {
+            answering: RefCell::new(Following::new(in_force, make)),
+            local,
+        }
+    }
+
+    fn answering(now: &ForOperators, local: Option<IpAddr>) -> (Gate, Router) {
+        (Gate::of_operator(&now.hosts, local), now.router.clone())
     }
 
     fn serve<B>(
@@ -181,8 +273,10 @@ impl Operator {
         B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
         type NoJob = std::future::Ready<Response<AnswerBody>>;
-        let dispatch = || match self.gate.check(&request) {
-            Ok(()) => Answer::<NoJob>::routed(self.router.clone(), request.map(Body::new), ()),
+        let mut answering = self.answering.borrow_mut();
+        let (gate, router) = answering.get(|now, _| Self::answering(now, self.local));
+        let dispatch = || match gate.check(&request) {
+            Ok(()) => Answer::<NoJob>::routed(router.clone(), request.map(Body::new), ()),
             Err(problem) => Answer::ready(problem.into_response().map(AnswerBody::from)),
         };
         Answer::guarded(dispatch, internal)

@@ -8,9 +8,7 @@ use microbatch::batcher::{Batcher, OnFull, Settings, Wait};
 use microbatch::engine::circuit::Circuit;
 use microbatch::engine::outcome::JobResult;
 use microbatch::engine::{Engine, Phase, Policy};
-use microbatch::http::{
-    Batchers, Buffered, Caller, Connected, HostNames, Jobs, JobsInner, Lane, jobs_router,
-};
+use microbatch::http::{Buffered, Caller, Connected, ForCallers, HostNames, Jobs, JobsInner, Lane};
 use microbatch::job::{Job, RouteName};
 use microbatch::json::MAX_DEPTH;
 use microbatch::later::store::Store;
@@ -218,10 +216,11 @@ impl Plan {
             alone: None,
         };
         let routes = Routes::new([route], paths);
-        let in_force = watch::Sender::new(routes.clone()).subscribe();
+        let in_force = watch::channel(routes.clone()).1;
         later.start(Arc::new(Lane::new(in_force, later.clone(), true)));
         let jobs = Jobs::from(JobsInner {
             routes,
+            observer: Arc::clone(&observer),
             hosts: HostNames::default(),
             buffered: Buffered::new(600, 140),
             connected: Connected::default(),
@@ -269,7 +268,8 @@ fn settings(rng: &mut StdRng, bounds: &Bounds, slots: usize) -> Settings {
 impl Proxy {
     /// Somebody who has just connected.
     pub fn connect(&self) -> Caller {
-        let batchers: Batchers = [self.batcher.clone()].into();
-        Caller::new(self.jobs.clone(), &batchers, jobs_router(&self.jobs), None)
+        let batchers = vec![[self.batcher.clone()].into()];
+        let in_force = ForCallers::new(self.jobs.clone(), batchers);
+        Caller::new(watch::channel(Arc::new(in_force)).1, 0, None)
     }
 }
