@@ -79,16 +79,17 @@ mod tests;
 mod watchers;
 mod withdrawals;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
-use tracing::warn;
 
 use self::answer::Answer;
 use self::backlog::Waiting;
-use self::claimer::{Claimer, Signals};
+use self::claimer::{Claimer, Signal, Signals};
 use self::digest::digest;
 use self::intake::Intake;
 use self::outbox::Outbox;
@@ -103,7 +104,9 @@ use crate::job::{Handle, Job, RouteName, State};
 use crate::observe::{CountsByRoute, Observer};
 
 pub use self::error::{FetchError, HandInError};
-pub use self::lane::{BatchSize, ClaimingLane, Lane, Leaves, NotSent, Wanted, Withdraw};
+pub use self::lane::{
+    BatchSize, ClaimingLane, FoundLane, Lane, Leaves, NotSent, Wanted, Withdraw,
+};
 pub use self::listener::{Heard, Listener};
 pub use self::settings::{RedisUrl, Settings, StoreKind};
 pub use self::store::Look;
@@ -112,9 +115,10 @@ pub use self::store::Look;
 #[derive(Clone, Debug)]
 pub struct Later(Arc<Inner>);
 
-#[derive(Debug)]
 struct Inner {
-    settings: Settings,
+    settings: watch::Sender<Settings>,
+    /// Where jobs wait, once there is a place.
+    lane: Mutex<Option<Arc<dyn Lane>>>,
     store: Arc<Reported>,
     intake: Intake,
     answers: Arc<Outbox<(Handle, Answer)>>,
@@ -130,11 +134,22 @@ struct Inner {
     tasks: Mutex<JoinSet<()>>,
 }
 
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Later")
+            .field("settings", &*self.settings.borrow())
+            .field("store", &self.store)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What is handed in.
-#[derive(Debug)]
 pub struct HandIn {
     /// The route that it came to.
     pub route: RouteName,
+    /// The lane of that as the caller has found it, where jobs are submitted; without one it
+    /// is the lane that there is once the record is committed.
+    pub lane: Option<Box<dyn FoundLane>>,
     /// The job.
     pub job: Job,
     /// The stream that its answer is told on.
@@ -154,7 +169,8 @@ impl Later {
         observers: impl Into<Vec<Arc<Observer>>>,
     ) -> Self {
         Self(Arc::new(Inner {
-            settings,
+            settings: watch::Sender::new(settings),
+            lane: Mutex::default(),
             store: Arc::new(Reported::new(store, observers.into())),
             intake: Intake::new(),
             answers: Arc::new(Outbox::new()),
@@ -199,11 +215,38 @@ impl Later {
             },
         ));
         let (store, expiry) = (Arc::clone(&inner.store), Arc::clone(&finished));
-        tasks.spawn(supervised("expiry", (), async move |()| {
-            expiry::run(&store, &finished).await;
+        let settings = inner.settings.subscribe();
+        tasks.spawn(supervised("expiry", settings, async move |settings| {
+            expiry::run(&store, &finished, settings).await;
         }));
+        *inner.lane() = Some(lane);
         if inner.store.lasts() {
-            inner.start_claiming(&*lane, &mut tasks, expiry);
+            inner.start_claiming(&mut tasks, expiry);
+        }
+    }
+
+    /// These bounds and times hold from here on, for what is kept already too. But what is
+    /// finished expires when it was told it would, and what was handed in is answered when it
+    /// was told it would be. `longest_call` is how long a job may take once it is sent.
+    pub fn set(&self, settings: Settings, longest_call: Duration) {
+        self.0.store.set(&settings, longest_call);
+        self.0.settings.send_replace(settings);
+        // Jobs may be sent more often, or be due.
+        self.0.claimers.wake_all();
+    }
+
+    /// The routes are others from here on: these are told what is counted of theirs, the
+    /// first what is the store's itself. From a store that lasts jobs are claimed for the
+    /// [lanes](Lane::claiming) that there are by now: what was claimed before and was not sent
+    /// waits in the store again; jobs of a route that has come are claimed, and those of one
+    /// that has gone wait until it comes again or their time is over.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime, where there is a new route.
+    pub fn follow(&self, observers: impl Into<Vec<Arc<Observer>>>) {
+        self.0.store.follow(observers.into());
+        if self.0.store.lasts() {
+            self.0.claim_for_all(&mut self.0.tasks());
         }
     }
 
@@ -216,6 +259,7 @@ impl Later {
     pub async fn hand_in(&self, new: HandIn) -> Result<Record, HandInError> {
         let HandIn {
             route,
+            lane,
             job,
             stream,
             key,
@@ -223,7 +267,8 @@ impl Later {
         } = new;
         let now = clock::now();
         let handle = Handle::new(now)?;
-        let deadline = now.saturating_add(clock::millis(self.0.settings.job_timeout));
+        let job_timeout = self.0.settings.borrow().job_timeout;
+        let deadline = now.saturating_add(clock::millis(job_timeout));
         let size = job.raw().len();
         let make = move || {
             let digest = |key| Idempotency {
@@ -244,7 +289,7 @@ impl Later {
             ..LARGE => make(),
             _ => aside(make).await,
         };
-        self.0.intake.hand_in(record).await
+        self.0.intake.hand_in(record, lane).await
     }
 
     /// Reads a record.
@@ -316,7 +361,8 @@ impl Later {
         let inner = &*self.0;
         let watch = inner.streams.watch(stream.clone());
         let (store, ended) = (Arc::clone(&inner.store), inner.ended.subscribe());
-        Listener::new(store, watch, (stream, after), inner.settings.keep, ended)
+        let keep = inner.settings.borrow().keep;
+        Listener::new(store, watch, (stream, after), keep, ended)
     }
 
     /// These are about to be sent. Those of them that are not to be, since their records
@@ -402,6 +448,9 @@ impl Later {
     /// Lets go of the store after the [end](Self::end), once nobody reads from it any more.
     pub async fn let_go(&self) {
         self.0.tasks().abort_all();
+        // What has this is had by those.
+        drop(self.0.lane().take());
+        self.0.claimers.forget();
         self.0.store.close().await;
     }
 
@@ -417,49 +466,26 @@ impl Later {
     }
 
     /// The bounds and times.
-    pub fn settings(&self) -> &Settings {
-        &self.0.settings
+    pub fn settings(&self) -> Settings {
+        *self.0.settings.borrow()
     }
 }
 
 impl Inner {
+    fn lane(&self) -> MutexGuard<'_, Option<Arc<dyn Lane>>> {
+        // Nothing panics while it is held.
+        self.lane.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
         // Nothing panics while it is held.
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has jobs claimed from the store, and hears what is new there.
-    fn start_claiming(&self, lane: &dyn Lane, tasks: &mut JoinSet<()>, expiry: Arc<Notify>) {
-        let mut lanes = lane.claiming();
-        for route in self.store.routes() {
-            let is_served = lanes.iter().any(|it| *it.route() == route);
-            let Waiting { jobs, lapses, .. } = self.store.waiting(&route);
-            // Also where another process has some of them: it may be gone.
-            if is_served || (jobs == 0 && lapses.is_none()) {
-                continue;
-            }
-            warn!(
-                route = route.as_str(),
-                jobs,
-                "jobs for later wait of a route that is not in the settings; they stay until \
-                 later.job_timeout is over and fail then, unless the route is there again; those \
-                 that were sent by a process which is gone fail as interrupted"
-            );
-            lanes.extend(lane.unserved(route));
-        }
-        let store = &self.store;
-        let claimers = Claimer::of(
-            lanes,
-            self.settings.max_attempts,
-            store,
-            &self.withdrawals,
-            &self.released,
-            &self.claimers,
-        );
-        for claimer in claimers {
-            tasks.spawn(supervised("claimer", claimer, async |it| it.run().await));
-        }
-        let (store, claimers) = (Arc::clone(store), Arc::clone(&self.claimers));
+    fn start_claiming(&self, tasks: &mut JoinSet<()>, expiry: Arc<Notify>) {
+        self.claim_for_all(tasks);
+        let (store, claimers) = (Arc::clone(&self.store), Arc::clone(&self.claimers));
         let released = Arc::clone(&self.released);
         tasks.spawn(supervised("releaser", Vec::new(), async move |taken| {
             releaser::run(taken, &released, &store, &claimers).await;
@@ -475,6 +501,42 @@ impl Inner {
         tasks.spawn(supervised("news", (), async move |()| {
             news::run(&store, &concerned).await;
         }));
+    }
+}
+
+impl Inner {
+    /// Has jobs claimed of every route that is served, and of those that are not and that
+    /// some wait of or had a claimer before.
+    fn claim_for_all(&self, tasks: &mut JoinSet<()>) {
+        let Some(lane) = self.lane().clone() else {
+            return;
+        };
+        let mut lanes = lane.claiming();
+        let served: BTreeSet<_> = lanes.iter().map(|it| it.route().clone()).collect();
+        let waits = |route: &RouteName| {
+            let Waiting { jobs, lapses, .. } = self.store.waiting(route);
+            // Also where another process has some of them: it may be gone.
+            jobs > 0 || lapses.is_some()
+        };
+        let waited_for = self.store.routes().into_iter().filter(waits);
+        let others: BTreeSet<_> = waited_for.chain(self.claimers.routes()).collect();
+        let unserved = others.difference(&served).cloned();
+        lanes.extend(unserved.filter_map(|route| lane.unserved(route)));
+        for signal in self.claimers.lead(lanes) {
+            let claimer = self.claimer(signal);
+            tasks.spawn(supervised("claimer", claimer, async |it| it.run().await));
+        }
+    }
+
+    fn claimer(&self, signal: Arc<Signal>) -> Claimer {
+        Claimer::new(
+            signal,
+            &self.claimers,
+            self.settings.subscribe(),
+            &self.store,
+            &self.withdrawals,
+            &self.released,
+        )
     }
 }
 

@@ -13,8 +13,9 @@ use std::time::Duration;
 use thiserror::Error;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, fmt};
+use tracing_subscriber::{Layer, Registry, fmt};
 
 use line::Lines;
 use writer::Writer;
@@ -60,7 +61,15 @@ pub enum InitError {
 }
 
 /// The process's log, once it is set up.
-static LOG: OnceLock<Writer> = OnceLock::new();
+static LOG: OnceLock<Log> = OnceLock::new();
+
+#[derive(Debug)]
+struct Log {
+    writer: Writer,
+    /// What is let through. A line that is not costs what it does without this: each place
+    /// that logs knows whether it is, and is told when that changes.
+    filter: Handle<Targets, Registry>,
+}
 
 /// The longest that [`flush`] waits for the log's reader.
 const FLUSH: Duration = Duration::from_millis(500);
@@ -77,13 +86,18 @@ pub fn init(settings: &Settings) -> Result<(), InitError> {
         Format::Text | Format::Auto => Lines::Text { colours: terminal },
     };
     let writer = Writer::start(stderr()).map_err(InitError::Thread)?;
-    LOG.set(writer.clone()).map_err(|_| InitError::Again)?;
+    let (filter, handle) = reload::Layer::new(told(&settings.targets));
+    let log = Log {
+        writer: writer.clone(),
+        filter: handle,
+    };
+    LOG.set(log).map_err(|_| InitError::Again)?;
     let layer = fmt::layer()
         .event_format(lines)
         .fmt_fields(lines)
         .with_writer(move || writer.clone());
     tracing_subscriber::registry()
-        .with(layer.with_filter(told(&settings.targets)))
+        .with(layer.with_filter(filter))
         .try_init()
         .map_err(|_| InitError::Again)?;
     std::panic::set_hook(Box::new(|panic| {
@@ -92,17 +106,25 @@ pub fn init(settings: &Settings) -> Result<(), InitError> {
     Ok(())
 }
 
+/// These levels are logged from here on; lines are written as before.
+pub fn set(settings: &Settings) {
+    if let Some(log) = LOG.get() {
+        // It is there as long as the log is.
+        let _gone = log.filter.reload(told(&settings.targets));
+    }
+}
+
 /// Waits until what was logged is written: for half a second at most, since its
 /// reader may have stopped.
 pub fn flush() {
     if let Some(log) = LOG.get() {
-        log.flush(FLUSH);
+        log.writer.flush(FLUSH);
     }
 }
 
 /// How many lines of the log were dropped, since nobody read them in time.
 pub fn lines_dropped() -> u64 {
-    LOG.get().map_or(0, Writer::dropped)
+    LOG.get().map_or(0, |it| it.writer.dropped())
 }
 
 /// What a filter lets through. A level without a target is ours: the libraries below

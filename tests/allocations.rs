@@ -112,6 +112,7 @@ fn bytes_per_record() {
             let (stream, key) = (None, None);
             let record = later
                 .hand_in(HandIn {
+                    lane: None,
                     route: RouteName::jobs(),
                     job,
                     stream,

@@ -261,6 +261,7 @@ mod tests {
         let job = Job::parse(Bytes::from_static(b"{\"id\":1}"), MAX_DEPTH).unwrap();
         let (stream, key) = (None, None);
         HandIn {
+            lane: None,
             route: RouteName::jobs(),
             job,
             stream,

@@ -12,6 +12,8 @@ use crate::later::{self, StoreKind, redis};
 pub struct Later {
     /// The bounds and times of records.
     pub records: later::Settings,
+    /// The longest that a job may take once it is sent.
+    pub longest_call: Duration,
     /// Where they are kept.
     pub store: Store,
 }
@@ -31,6 +33,7 @@ impl Later {
     /// What the options come to, if each has a value; `Some(None)` where the store is off.
     pub(super) fn of(options: &Options, routes: &[RouteOf]) -> Option<Option<Self>> {
         let later = &options.later;
+        let longest_call = longest_call(routes);
         let store = match later.store.get()? {
             StoreKind::Off => return Some(None),
             StoreKind::Memory => Store::Memory,
@@ -40,13 +43,14 @@ impl Later {
                 prefix: later.prefix.get()?,
                 lease: later.lease.get()?,
                 timeout: later.timeout.get()?,
-                upstream_timeout: longest_call(routes),
+                upstream_timeout: longest_call,
                 ca: later.ca.get(),
                 allow_volatile: later.allow_volatile.get()?,
             }),
         };
         Some(Some(Later {
             store,
+            longest_call,
             records: later::Settings {
                 max_jobs: later.max_jobs.get()?,
                 max_bytes: later.max_bytes.get()?,

@@ -269,6 +269,7 @@ impl World {
             Act::HandIn => {
                 let body = Bytes::from(format!(r#"{{"id":"later-{}."}}"#, self.made.len()));
                 let hand_in = HandIn {
+                    lane: None,
                     route: RouteName::jobs(),
                     job: Job::parse(body, crate::json::MAX_DEPTH).unwrap(),
                     stream: None,

@@ -199,6 +199,7 @@ impl WithLater {
     pub async fn hand_in(&self, id: u64) -> Handle {
         let body = Bytes::from(format!(r#"{{"id":{id}}}"#));
         let hand_in = HandIn {
+            lane: None,
             route: RouteName::jobs(),
             job: Job::parse(body, crate::json::MAX_DEPTH).unwrap(),
             stream: None,

@@ -25,9 +25,9 @@ use std::task::{Context, Poll, Waker};
 /// The account.
 #[derive(Debug)]
 pub struct Buffered {
-    limit: usize,
+    limit: AtomicUsize,
     /// What of it is for all, and how much of that is used.
-    shared: usize,
+    shared: AtomicUsize,
     used: AtomicUsize,
     /// How much is used of what is kept for the first in line.
     kept: AtomicUsize,
@@ -52,13 +52,23 @@ impl Buffered {
     /// An empty account of so many bytes, where a body has `max_body` at most.
     pub fn new(limit: usize, max_body: usize) -> Arc<Self> {
         Arc::new(Self {
-            limit,
-            shared: limit.saturating_sub(max_body),
+            limit: AtomicUsize::new(limit),
+            shared: AtomicUsize::new(limit.saturating_sub(max_body)),
             used: AtomicUsize::new(0),
             kept: AtomicUsize::new(0),
             in_line: AtomicUsize::new(0),
             line: Mutex::default(),
         })
+    }
+
+    /// So many bytes from here on. What is charged stays so: where that is more, bodies wait
+    /// until it is less.
+    pub fn set(&self, limit: usize, max_body: usize) {
+        // One after the other: who looks between them sees less room than there is, or more,
+        // and what is charged is counted all the same.
+        self.limit.store(limit, SeqCst);
+        self.shared.store(limit.saturating_sub(max_body), SeqCst);
+        self.wake_next();
     }
 
     /// How many bytes are charged.
@@ -88,14 +98,15 @@ impl Buffered {
 
     /// Whether a body has room that would hold so much, a piece included.
     fn fits(&self, used: usize, wanted: usize) -> bool {
-        used.saturating_add(wanted) <= self.shared
+        used.saturating_add(wanted) <= self.shared.load(SeqCst)
     }
 
     /// Whether a piece fits into what is kept for the first in line.
     fn fits_kept(&self, piece: usize) -> bool {
-        let room = self.limit - self.shared;
+        let limit = self.limit.load(SeqCst);
+        let room = limit.saturating_sub(self.shared.load(SeqCst));
         let kept = self.kept.load(SeqCst).saturating_add(piece);
-        kept <= room && self.bytes().saturating_add(piece) <= self.limit
+        kept <= room && self.bytes().saturating_add(piece) <= limit
     }
 
     /// Wakes who has room, if anybody waits.

@@ -216,3 +216,22 @@ async fn no_wake_up_is_lost() {
     assert!(all.await.is_ok(), "a body waits for ever: {account:?}");
     assert!(is_empty(&account));
 }
+
+#[test]
+fn what_there_is_may_become_more_or_less() {
+    let account = Buffered::new(BODY + PIECE, BODY);
+    let (mut one, mut other) = (Body::of(&account), Body::of(&account));
+    assert!(one.goes_on());
+    assert!(other.goes_on(), "of what is kept for the first in line");
+    let mut third = Body::of(&account);
+    assert!(!third.goes_on());
+    account.set(BODY + 10 * PIECE, BODY);
+    assert!(third.was_woken());
+    assert!(third.goes_on());
+    account.set(BODY, BODY);
+    assert_eq!(account.bytes(), 3 * PIECE, "what is there stays");
+    assert!(!one.goes_on() && !third.goes_on());
+    assert!(other.goes_on(), "the first in line comes in to its end");
+    drop((one, other, third));
+    assert!(is_empty(&account));
+}

@@ -7,13 +7,15 @@
 //! | `events` | a stream as the body of an answer |
 //! | `format`, `line` | one event as text |
 //! | `last_event_id` | where a listener was |
-//! | `lane`, `claiming` | where those jobs wait: as they are submitted, and as they are claimed |
+//! | `found`, `lane`, `claiming` | where those jobs wait: as they are submitted to the route that a request has found, to that which there is, and as they are claimed |
+//! | `reading` | a job that is read again |
 //! | `owed`, `queued` | an answer that such a job is to be given; how it is withdrawn |
 //! | `frame_key` | what tells which of them may share a batch |
 
 mod claiming;
 mod events;
 mod for_later;
+mod found;
 mod format;
 mod frame_key;
 mod lane;
@@ -21,6 +23,7 @@ mod last_event_id;
 mod line;
 mod owed;
 mod queued;
+mod reading;
 mod record;
 
 pub(super) use for_later::{ForLater, IDEMPOTENCY_KEY, without_stream};

@@ -1,7 +1,8 @@
 //! Claims the jobs of one route from a store that lasts, as its lane has use for them.
 //!
-//! [`Later::start`](super::Later::start) runs one for each route. What to do is said by
-//! `choice`; here it is done. A claimer holds no job for longer than it takes to hand it to
+//! [`Later`](super::Later) runs one for each name that a route has or has had. Where the
+//! route is served otherwise than before, the claimer goes on for its new form. What to do is
+//! said by `choice`; here it is done. A claimer holds no job for longer than it takes to hand it to
 //! the lane, claims at most a batch at a time, and does nothing while nothing waits. After
 //! the store has failed it pauses.
 //!
@@ -18,20 +19,21 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout};
+use tracing::warn;
 
 use self::choice::{Fate, Next, PAUSE, Route, fate, next};
-use self::signals::Signal;
-use super::backlog::{Claim, Claimed, Which};
+use super::backlog::{Claim, Claimed, Waiting, Which};
 use super::clock;
 use super::lane::{ClaimingLane, Leaves, Wanted};
 use super::outbox::Outbox;
 use super::record::Millis;
 use super::reported::Reported;
+use super::settings::Settings;
 use super::withdrawals::Withdrawals;
 use crate::aside::{LARGE, aside};
 use crate::job::Handle;
 
-pub(super) use self::signals::Signals;
+pub(super) use self::signals::{Signal, Signals};
 
 /// Most jobs that are claimed at once to be answered, and most of their bytes.
 const MOST: usize = 256;
@@ -46,7 +48,9 @@ pub(super) struct Claimer {
     released: Arc<Outbox<Handle>>,
     signal: Arc<Signal>,
     stops: watch::Receiver<bool>,
-    route: Route,
+    settings: watch::Receiver<Settings>,
+    /// Whether it was told that jobs wait of a route which is not served.
+    is_told: bool,
     /// Jobs that were claimed, and how they leave.
     claimed: VecDeque<(Claimed, Leaves)>,
 }
@@ -60,44 +64,42 @@ enum Came {
 }
 
 impl Claimer {
-    /// Those of these lanes, each one's own.
-    pub fn of(
-        lanes: Vec<Arc<dyn ClaimingLane>>,
-        max_attempts: u32,
+    /// The one of a route that has none yet.
+    pub fn new(
+        signal: Arc<Signal>,
+        signals: &Signals,
+        settings: watch::Receiver<Settings>,
         store: &Arc<Reported>,
         withdrawals: &Arc<Withdrawals>,
         released: &Arc<Outbox<Handle>>,
-        signals: &Signals,
-    ) -> Vec<Self> {
-        let told = signals.begin(lanes.iter().map(|it| it.route().clone()));
-        let claimer = |(lane, signal): (Arc<dyn ClaimingLane>, _)| Self {
+    ) -> Self {
+        Self {
             store: Arc::clone(store),
+            lane: signal.lane(),
             withdrawals: Arc::clone(withdrawals),
             released: Arc::clone(released),
             signal,
             stops: signals.stops(),
-            route: Route {
-                batch: lane.batch(),
-                is_idempotent: lane.is_idempotent(),
-                max_attempts,
-            },
-            lane,
+            settings,
+            is_told: false,
             claimed: VecDeque::new(),
-        };
-        lanes.into_iter().zip(told).map(claimer).collect()
+        }
     }
 
     /// Runs until it is told to stop; run again after a panic, it goes on.
     pub async fn run(&mut self) {
         loop {
+            let back = self.follow();
             if *self.stops.borrow() {
                 let left = self.claimed.drain(..).map(|it| it.0.handle);
                 return self.released.push(left);
             }
             self.hand_out().await;
             let (waiting, now) = (self.store.waiting(self.lane.route()), clock::now());
-            let batch = self.route.batch;
-            match next(&waiting, now, &self.route, self.signal.flushed()) {
+            self.tell_unserved(&waiting, back);
+            let route = self.route();
+            let batch = route.batch;
+            match next(&waiting, now, &route, self.signal.flushed()) {
                 Next::Answer(which) => {
                     let most = match which {
                         Which::Overdue { .. } => MOST,
@@ -125,6 +127,48 @@ impl Claimer {
                     Came::News | Came::Stop => {}
                 },
             }
+        }
+    }
+
+    /// Claims for the route as it is served by now. What its lane holds and has not sent
+    /// waits in the store again, to be claimed for that: how many jobs that is.
+    fn follow(&mut self) -> usize {
+        let lane = self.signal.lane();
+        if Arc::ptr_eq(&lane, &self.lane) {
+            return 0;
+        }
+        let back = self.withdrawals.take_back_of(self.lane.route());
+        let jobs = back.len();
+        self.released.push(back);
+        self.is_told &= !lane.is_served();
+        self.lane = lane;
+        jobs
+    }
+
+    /// Says once that jobs wait of a route which is not served, those that were just taken
+    /// back included.
+    fn tell_unserved(&mut self, waiting: &Waiting, back: usize) {
+        let Waiting { jobs, lapses, .. } = *waiting;
+        let jobs = jobs + back as u64;
+        // Also where another process has some of them: it may be gone.
+        if self.is_told || self.lane.is_served() || (jobs == 0 && lapses.is_none()) {
+            return;
+        }
+        self.is_told = true;
+        warn!(
+            route = self.lane.route().as_str(),
+            jobs,
+            "jobs for later wait of a route that is not in the settings; they stay until \
+             later.job_timeout is over and fail then, unless the route is there again; those \
+             that were sent by a process which is gone fail as interrupted"
+        );
+    }
+
+    fn route(&self) -> Route {
+        Route {
+            batch: self.lane.batch(),
+            is_idempotent: self.lane.is_idempotent(),
+            max_attempts: self.settings.borrow().max_attempts,
         }
     }
 
@@ -184,7 +228,7 @@ impl Claimer {
             // That may have come while it was being claimed.
             let is_flushed = self.signal.flushed().is_some_and(|it| handed_in <= it);
             let leaves = if is_flushed { Leaves::AtOnce } else { leaves };
-            let (fate, recovered) = fate(claimed.interrupted, is_overdue, leaves, &self.route);
+            let (fate, recovered) = fate(claimed.interrupted, is_overdue, leaves, &self.route());
             if let Some(how) = recovered {
                 self.store.recovered(self.lane.route(), how);
             }

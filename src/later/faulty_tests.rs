@@ -178,6 +178,10 @@ impl Store for Faulty {
         )
     }
 
+    fn set(&self, settings: &Settings, longest_call: Duration) {
+        self.store.set(settings, longest_call);
+    }
+
     fn counts(&self) -> CountsByRoute {
         self.store.counts()
     }

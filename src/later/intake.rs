@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use super::claimer::Signals;
 use super::clock;
 use super::error::HandInError;
-use super::lane::Lane;
+use super::lane::{FoundLane, Lane};
 use super::record::{NewRecord, Record};
 use super::reported::Reported;
 use super::store::{Accepted, Look, Refused, StoreError};
@@ -24,7 +24,10 @@ const MOST: usize = 1024;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// A job, and who waits for its record.
-type HandedIn = (NewRecord, Caller);
+type HandedIn = (New, Caller);
+
+/// A job, and the lane that its caller has found.
+type New = (NewRecord, Option<Box<dyn FoundLane>>);
 
 type Caller = oneshot::Sender<Result<Record, HandInError>>;
 
@@ -62,13 +65,17 @@ impl Intake {
 
     /// Hands a job in. Once there was room for it, it is committed and queued, whether or
     /// not this is awaited any further.
-    pub async fn hand_in(&self, record: NewRecord) -> Result<Record, HandInError> {
+    pub async fn hand_in(
+        &self,
+        record: NewRecord,
+        lane: Option<Box<dyn FoundLane>>,
+    ) -> Result<Record, HandInError> {
         // The task may be held up by the store, and learns of it later.
         if *self.closed.borrow() {
             return Err(HandInError::Closed);
         }
         let (sender, answer) = oneshot::channel();
-        let sent = self.sender.send((record, sender)).await;
+        let sent = self.sender.send(((record, lane), sender)).await;
         sent.map_err(|_| HandInError::Closed)?;
         answer.await.unwrap_or(Err(HandInError::Closed))
     }
@@ -124,7 +131,7 @@ pub(super) struct Task {
     accepted: std::vec::IntoIter<(HandedIn, Result<Accepted, Refused>)>,
     /// Records of which nobody knows whether they were made, since the store did not say;
     /// where it lasts they are there if they were.
-    doubtful: Vec<NewRecord>,
+    doubtful: Vec<New>,
 }
 
 impl Task {
@@ -157,7 +164,7 @@ impl Task {
     /// Commits jobs, and has those queued that are new.
     async fn accept(&mut self) {
         if self.doubtful.is_empty() {
-            let records = self.handed_in.iter().map(|it| it.0.clone()).collect();
+            let records = self.handed_in.iter().map(|it| it.0.0.clone()).collect();
             let mut accepted = self.store.accept(records).await.into_iter();
             self.told(|_| {
                 accepted
@@ -184,19 +191,19 @@ impl Task {
 
     /// Queues what is new, and tells each caller.
     fn hand_out(&mut self) {
-        while let Some(((record, caller), accepted)) = self.accepted.next() {
+        while let Some(((new, caller), accepted)) = self.accepted.next() {
             match accepted {
                 Ok(Accepted::New(made)) => {
                     // It is made, whatever becomes of its job from here on.
                     let _told = Telling(Some((caller, made)));
-                    self.queue(record);
+                    self.queue(new);
                 }
                 Ok(Accepted::Existing(record)) => tell(caller, Ok(record)),
                 Err(refused) => {
                     if refused == Refused::Store(StoreError::Unanswered) {
                         match self.store.lasts() {
-                            true => self.claimers.wake(&record.route),
-                            false => self.doubtful.push(record),
+                            true => self.claimers.wake(&new.0.route),
+                            false => self.doubtful.push(new),
                         }
                     }
                     tell(caller, Err(refused.into()));
@@ -207,25 +214,31 @@ impl Task {
 
     /// Has those queued that were made after all, as soon as the store tells.
     async fn settle_doubts(&mut self) {
-        while let Some(record) = self.doubtful.last() {
+        while let Some((record, _)) = self.doubtful.last() {
             let made = self.store.fetch(record.handle, Look::ForState).await;
             let Ok(made) = made else {
                 return;
             };
-            if let Some(record) = self.doubtful.pop()
+            if let Some(new) = self.doubtful.pop()
                 && made.is_some_and(|it| !it.state.is_finished())
             {
-                self.queue(record);
+                self.queue(new);
             }
         }
     }
 
-    fn queue(&self, record: NewRecord) {
+    fn queue(&self, (record, found): New) {
         if self.store.lasts() {
             return self.claimers.wake(&record.route);
         }
         let (handle, deadline) = (record.handle, clock::instant_at(record.deadline));
-        let submit = || self.lane.submit(&record.route, record.job, deadline);
+        let submit = || {
+            let submitted = match found {
+                Some(lane) => lane.submit(record.job, deadline).map_err(|job| *job),
+                None => Err(record.job),
+            };
+            submitted.unwrap_or_else(|job| self.lane.submit(&record.route, job, deadline))
+        };
         self.withdrawals.queue(handle, submit);
     }
 }

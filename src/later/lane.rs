@@ -11,13 +11,14 @@ use crate::job::{Job, RouteName};
 
 /// Where jobs wait that were accepted.
 pub trait Lane: Send + Sync + 'static {
-    /// Has a job of that route queued whose record is committed. It is answered by
-    /// [`Later::answered`](super::Later::answered), once and whatever happens; also where
-    /// it can't be queued, and possibly before this returns.
+    /// Has a job of that route queued whose record is committed, as the route is served at
+    /// the moment. It is answered by [`Later::answered`](super::Later::answered), once and
+    /// whatever happens; also where it can't be queued, and possibly before this returns.
     fn submit(&self, route: &RouteName, job: Job, deadline: Instant) -> Box<dyn Withdraw>;
 
-    /// The lane of each route, as jobs are claimed for it from a store that lasts. None
-    /// where jobs are never claimed.
+    /// The lane of each route that is served, as jobs are claimed for it from a store that
+    /// lasts: the same as before, unless its route has changed. None where jobs are never
+    /// claimed.
     fn claiming(&self) -> Vec<Arc<dyn ClaimingLane>> {
         Vec::new()
     }
@@ -29,10 +30,24 @@ pub trait Lane: Send + Sync + 'static {
     }
 }
 
+/// The lane of a job's route as its caller has found it, whatever became of the route since.
+pub trait FoundLane: Send + Sync + 'static {
+    /// As [`Lane::submit`]; the job, where this lane takes nothing more.
+    ///
+    /// # Errors
+    /// With the job, which is not answered then.
+    fn submit(&self, job: Job, deadline: Instant) -> Result<Box<dyn Withdraw>, Box<Job>>;
+}
+
 /// The lane of one route, as jobs are claimed for it from a store that lasts.
 pub trait ClaimingLane: Send + Sync + 'static {
     /// The route's name.
     fn route(&self) -> &RouteName;
+
+    /// Whether there is such a route in the settings.
+    fn is_served(&self) -> bool {
+        true
+    }
 
     /// What fills a batch.
     fn batch(&self) -> BatchSize;
@@ -46,7 +61,8 @@ pub trait ClaimingLane: Send + Sync + 'static {
 
     /// Has a claimed job queued, which has waited since its handle's time. It is answered
     /// as one that was submitted, also where its route can't read it; or, where it was not
-    /// sent since the process ends, [released](super::Later::release).
+    /// sent since the process ends, [released](super::Later::release). Where its route is
+    /// served otherwise by then it is taken back.
     fn take(&self, job: Claimed, leaves: Leaves) -> Box<dyn Withdraw>;
 
     /// Answers a claimed job that is not sent.
@@ -103,6 +119,11 @@ pub trait Withdraw: Send + Sync {
     /// Its record is gone: it is not sent any more, or its result is nobody's. Of a job
     /// that is answered nothing happens.
     fn withdraw(&self);
+
+    /// The route that it was claimed for; none of a job that was submitted to its lane.
+    fn route(&self) -> Option<&RouteName> {
+        None
+    }
 
     /// Takes it back if it was never sent, so that it is not sent any more and not answered
     /// either: whether it was so.

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -273,6 +274,10 @@ impl Store for Lasting {
         self.step(|it| it.records.read_stream(stream, after, limit))
     }
 
+    fn set(&self, settings: &Settings, _longest_call: Duration) {
+        lock(&self.shared).records.set(settings);
+    }
+
     fn counts(&self) -> CountsByRoute {
         lock(&self.shared).records.counts(clock::now())
     }
@@ -323,8 +328,6 @@ fn whole((record, answer): Read<Answer>) -> Record {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::later::suite_tests::{Under, every_lasting_store};
 

@@ -187,6 +187,7 @@ fn answer(status: u16) -> Answer {
 fn job_of(route: &str, id: u64) -> HandIn {
     let body = Bytes::from(format!("{{\"id\":{id}}}"));
     HandIn {
+        lane: None,
         route: route.parse().unwrap(),
         job: Job::parse(body, MAX_DEPTH).unwrap(),
         stream: None,
@@ -489,6 +490,7 @@ async fn what_another_process_has_done_is_news() {
     let other = Process::on(process.store.another(), false);
     let stream = StreamName::new("s").unwrap();
     let on_stream = HandIn {
+        lane: None,
         stream: Some(stream.clone()),
         ..job(1)
     };

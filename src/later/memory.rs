@@ -5,6 +5,7 @@
 
 use std::future::ready;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::answer::Answer;
 use super::clock;
@@ -101,6 +102,10 @@ impl Store for Memory {
         Box::pin(ready(Ok(page)))
     }
 
+    fn set(&self, settings: &Settings, _longest_call: Duration) {
+        self.with(|it| it.set(settings));
+    }
+
     fn counts(&self) -> CountsByRoute {
         let now = clock::now();
         self.with(|it| it.counts(now))
@@ -114,8 +119,6 @@ fn whole((record, answer): Read<Answer>) -> Record {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::later::suite_tests::{Under, every_store};
 

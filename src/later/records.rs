@@ -86,6 +86,13 @@ impl<J: Job, A: Clone> Records<J, A> {
         }
     }
 
+    /// These bounds hold from here on. What is finished expires when it was told it would.
+    pub fn set(&mut self, settings: &Settings) {
+        self.max_jobs = settings.max_jobs;
+        self.max_bytes = settings.max_bytes;
+        self.indexes.keep = clock::millis(settings.keep);
+    }
+
     /// Makes a record, of whose job this is kept, unless there is one of its route by its
     /// key, or no room.
     pub fn accept(&mut self, new: NewRecord, job: J) -> Result<Made<A>, Refused> {
@@ -98,7 +105,7 @@ impl<J: Job, A: Clone> Records<J, A> {
             if before.is_none_or(|it| it.digest != idempotency.digest) {
                 return Err(Refused::KeyReused);
             }
-            let read = entry.read(*handle, Look::ForAnswer, route);
+            let read = entry.read(*handle, Look::ForAnswer, route, self.indexes.keep);
             return Ok(Made::Existing(read));
         }
         let bytes = new.job.bytes();
@@ -119,14 +126,15 @@ impl<J: Job, A: Clone> Records<J, A> {
             state: State::Queued,
             read: false,
             bytes,
-            expires_at: new.deadline.saturating_add(self.indexes.keep),
+            until: new.deadline,
             answer: None,
             given: Given::new(new.stream, new.idempotency),
             job,
         });
+        let keep = self.indexes.keep;
         let route = self.indexes.routes.of_mut(number);
         route.counts.ever.accepted += 1;
-        let (record, _) = entry.read(handle, Look::ForState, route);
+        let (record, _) = entry.read(handle, Look::ForState, route, keep);
         self.link(handle, entry);
         Ok(Made::New(record))
     }
@@ -149,11 +157,11 @@ impl<J: Job, A: Clone> Records<J, A> {
         if entry.answer.is_none() {
             let number = entry.route;
             let position = self.indexes.streams.next_position();
-            let expires_at = now.saturating_add(self.indexes.keep);
+            let until = now.saturating_add(self.indexes.keep);
             self.change(handle, |entry| {
                 entry.state = outcome.state;
                 entry.bytes = outcome.bytes;
-                entry.expires_at = expires_at;
+                entry.until = until;
                 entry.answer = Some((position, answer));
             });
             let counts = &mut self.indexes.routes.of_mut(number).counts.ever;
@@ -168,7 +176,7 @@ impl<J: Job, A: Clone> Records<J, A> {
     pub fn fetch(&mut self, handle: Handle, look: Look) -> Option<Read<A>> {
         let entry = self.present.get_mut(&handle)?;
         let route = self.indexes.routes.of(entry.route);
-        Some(entry.read(handle, look, route))
+        Some(entry.read(handle, look, route, self.indexes.keep))
     }
 
     /// What is kept of a record's job.

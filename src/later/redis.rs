@@ -41,12 +41,11 @@ mod views;
 use std::fmt;
 use std::future::ready;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use tokio::runtime::Handle as Runtime;
 use tokio::task::JoinSet;
-use tracing::warn;
 
 use self::claims::Hold;
 use self::core::{Bounds, Claims, Core, Late, Time};
@@ -149,25 +148,15 @@ impl Redis {
             held,
             me,
             time,
-            bounds: Bounds {
-                max_jobs: settings.max_jobs,
-                max_bytes: settings.max_bytes,
-                keep: clock::millis(settings.keep),
-                lease: clock::millis(options.lease),
-                upstream_timeout: clock::millis(options.upstream_timeout),
-            },
+            set: RwLock::new(Bounds::new(
+                settings,
+                clock::millis(options.lease),
+                options.upstream_timeout,
+            )),
             claims: Claims::default(),
             late: Late::default(),
         });
-        if !core.bounds.are_promises_kept() {
-            warn!(
-                later.lease = ?options.lease,
-                upstream.timeout = ?options.upstream_timeout,
-                "later.lease is hardly longer than upstream.timeout: batches wait for Redis once \
-                 more before they are sent, and jobs for later don't fill batches of callers; \
-                 let it be longer by a second at least"
-            );
-        }
+        core.bounds().warn();
         let mut tasks = JoinSet::new();
         let keeping = Arc::clone(&core);
         tasks.spawn(async move {
@@ -217,7 +206,7 @@ impl Store for Redis {
     }
 
     fn sent(&self, handles: Vec<Handle>) -> Pending<'_, Result<Vec<Handle>, StoreError>> {
-        let longest = self.core.bounds.upstream_timeout;
+        let longest = self.core.bounds().upstream_timeout;
         let until = clock::now().saturating_add(longest);
         let mut known = self.core.held.send(&handles, until);
         if known.doubtful.is_empty() {
@@ -266,6 +255,15 @@ impl Store for Redis {
     ) -> Pending<'_, Result<Page, StoreError>> {
         let stream = stream.clone();
         self.step(async move |core, now| core.read_stream(stream, after, limit, now).await)
+    }
+
+    fn set(&self, settings: &Settings, longest_call: Duration) {
+        let before = self.core.bounds().upstream_timeout;
+        self.core.set(settings, longest_call);
+        let bounds = self.core.bounds();
+        if bounds.upstream_timeout != before {
+            bounds.warn();
+        }
     }
 
     fn counts(&self) -> CountsByRoute {

@@ -1,7 +1,8 @@
 //! A store whose commits and failures are told: to the observer, and now and then to the
 //! log.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::warn;
@@ -9,6 +10,7 @@ use tracing::warn;
 use super::answer::Answer;
 use super::backlog::{Claim, Claimed, News, Waiting};
 use super::record::{Millis, NewRecord, Record, StreamName};
+use super::settings::Settings;
 use super::store::{Accepted, Expired, Look, Page, Position, Refused, Store, StoreError};
 use crate::job::{Handle, RouteName, State};
 use crate::observe::{CountsByRoute, Event, Observer, RecordCounts, Recovered, StoreStep};
@@ -19,7 +21,7 @@ use crate::throttle::LogThrottle;
 pub(super) struct Reported {
     store: Arc<dyn Store>,
     /// One for each route; what is the store's itself is told to the first.
-    observers: Vec<Arc<Observer>>,
+    observers: Mutex<Arc<[Arc<Observer>]>>,
     failures: LogThrottle,
 }
 
@@ -27,11 +29,36 @@ impl Reported {
     pub fn new(store: Arc<dyn Store>, observers: Vec<Arc<Observer>>) -> Self {
         let reported = Self {
             store,
-            observers,
+            observers: Mutex::new(observers.into()),
             failures: LogThrottle::default(),
         };
-        reported.tell_counts(Event::Found);
+        reported.tell_counts(&reported.observers(), Event::Found);
         reported
+    }
+
+    /// From here on these are told; those that were not told before, what there is.
+    pub fn follow(&self, observers: Vec<Arc<Observer>>) {
+        let now: Arc<[_]> = observers.into();
+        let before = std::mem::replace(&mut *self.held(), Arc::clone(&now));
+        let is_new = |it: &&Arc<Observer>| !before.iter().any(|other| Arc::ptr_eq(it, other));
+        let new: Vec<_> = now.iter().filter(is_new).cloned().collect();
+        self.tell_counts(&new, Event::Found);
+    }
+
+    /// These bounds hold from here on.
+    pub fn set(&self, settings: &Settings, longest_call: Duration) {
+        self.store.set(settings, longest_call);
+    }
+
+    fn observers(&self) -> Arc<[Arc<Observer>]> {
+        Arc::clone(&self.held())
+    }
+
+    fn held(&self) -> MutexGuard<'_, Arc<[Arc<Observer>]>> {
+        // Nothing panics while it is held.
+        self.observers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub async fn accept(&self, records: Vec<NewRecord>) -> Vec<Result<Accepted, Refused>> {
@@ -169,21 +196,21 @@ impl Reported {
         if records > 0 {
             let took = begun.elapsed();
             self.tell(Event::StoreCommitted { records, took });
-            self.tell_counts(Event::Recorded);
+            self.tell_counts(&self.observers(), Event::Recorded);
         }
     }
 
     /// What is one route's.
     fn tell_of(&self, route: &RouteName, event: Event) {
-        let mut observers = self.observers.iter();
-        if let Some(observer) = observers.find(|it| it.route() == route.as_str()) {
+        let observers = self.observers();
+        if let Some(observer) = observers.iter().find(|it| it.route() == route.as_str()) {
             observer.tell(event);
         }
     }
 
-    fn tell_counts(&self, event: fn(RecordCounts) -> Event) {
+    fn tell_counts(&self, observers: &[Arc<Observer>], event: fn(RecordCounts) -> Event) {
         let counts = self.store.counts();
-        for observer in &self.observers {
+        for observer in observers {
             if let Some(counts) = counts.get(observer.route()) {
                 observer.tell(event(counts.clone()));
             }
@@ -191,7 +218,7 @@ impl Reported {
     }
 
     fn tell(&self, event: Event) {
-        if let Some(observer) = self.observers.first() {
+        if let Some(observer) = self.observers().first() {
             observer.tell(event);
         }
     }

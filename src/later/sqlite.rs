@@ -264,6 +264,10 @@ impl Store for Sqlite {
         self.ask(|reply| Command::ReadStream(stream, after, limit, reply))
     }
 
+    fn set(&self, settings: &Settings, _longest_call: Duration) {
+        self.published.set(*settings);
+    }
+
     fn counts(&self) -> CountsByRoute {
         self.published.counts(clock::now())
     }

@@ -16,11 +16,14 @@
 //! several deletions one succeeds. Idempotency keys are each route's own; the bounds, the
 //! streams and their positions are those of all routes together.
 
+use std::time::Duration;
+
 use thiserror::Error;
 
 use super::answer::Answer;
 use super::backlog::Backlog;
 use super::record::{Millis, NewRecord, Record, StreamName};
+use super::settings::Settings;
 use crate::job::{Handle, RouteName, State};
 use crate::observe::CountsByRoute;
 
@@ -75,6 +78,11 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
     /// What was counted, and what there is, at one moment: of each route that records were
     /// ever made of.
     fn counts(&self) -> CountsByRoute;
+
+    /// These bounds hold from here on, for what it holds already too; but what is finished
+    /// expires when it was told it would. `longest_call` is how long a job may take once it is
+    /// sent.
+    fn set(&self, settings: &Settings, longest_call: Duration);
 
     /// Lets go of what it lasts in, once everything is there that was committed: the
     /// process ends. Steps after that fail, and nothing is committed by them.

@@ -91,6 +91,7 @@ fn faulty() -> (Later, Waiting, Arc<Faulty>) {
 fn job(id: u64) -> HandIn {
     let body = Bytes::from(format!("{{\"id\":{id}}}"));
     HandIn {
+        lane: None,
         route: RouteName::jobs(),
         job: Job::parse(body, json::MAX_DEPTH).unwrap(),
         stream: None,
@@ -201,6 +202,7 @@ async fn a_key_makes_handing_in_again_harmless() {
     for other in [
         with_key(2, "k"),
         HandIn {
+            lane: None,
             stream: on_stream(1, "s").stream,
             ..with_key(1, "k")
         },

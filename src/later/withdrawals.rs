@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::lane::Withdraw;
-use crate::job::Handle;
+use crate::job::{Handle, RouteName};
 
 /// By handle; in the order of time, and so mostly taken from the front.
 #[derive(Default)]
@@ -42,9 +42,19 @@ impl Withdrawals {
     /// Takes back from their lanes those that were never sent: those, which are neither sent
     /// nor answered any more.
     pub fn take_back(&self) -> Vec<Handle> {
+        self.take_back_if(|_| true)
+    }
+
+    /// The same of those that were claimed for a route.
+    pub fn take_back_of(&self, route: &RouteName) -> Vec<Handle> {
+        self.take_back_if(|it| it.route() == Some(route))
+    }
+
+    fn take_back_if(&self, is_meant: impl Fn(&dyn Withdraw) -> bool) -> Vec<Handle> {
         let mut taken = Vec::new();
         self.lock().retain(|&handle, withdraw| {
-            let back = withdraw.as_ref().is_some_and(|it| it.take_back());
+            let meant = withdraw.as_ref().filter(|it| is_meant(&***it));
+            let back = meant.is_some_and(|it| it.take_back());
             taken.extend(back.then_some(handle));
             !back
         });

@@ -29,6 +29,7 @@ const MAKING_ROOM: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub struct Connections {
     places: Arc<Semaphore>,
+    most: Mutex<Most>,
     life: Arc<Life>,
     members: Mutex<Slab<Arc<Progress>>>,
     /// Its receivers are those that are served.
@@ -37,14 +38,36 @@ pub struct Connections {
     open: watch::Sender<()>,
 }
 
+/// How many there may be.
+#[derive(Debug)]
+struct Most {
+    places: usize,
+    /// How many more there are than that: as many places are not free again when they are
+    /// left.
+    over: usize,
+}
+
 /// A place for one connection; free again when dropped.
 #[derive(Debug)]
 pub struct Permit {
     connections: Arc<Connections>,
     /// What it was served as before it is served as what it is.
     before: Option<Member>,
-    _place: OwnedSemaphorePermit,
+    place: Option<OwnedSemaphorePermit>,
     _open: watch::Receiver<()>,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let Some(place) = self.place.take() else {
+            return;
+        };
+        let mut most = self.connections.most();
+        if most.over > 0 {
+            most.over -= 1;
+            place.forget();
+        }
+    }
 }
 
 impl Permit {
@@ -75,12 +98,36 @@ impl Connections {
     /// At most so many.
     pub fn new(most: usize) -> Arc<Self> {
         Arc::new(Self {
-            places: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
+            places: Arc::new(Semaphore::new(bounded(most))),
+            most: Mutex::new(Most {
+                places: bounded(most),
+                over: 0,
+            }),
             life: Arc::new(Life::new()),
             members: Mutex::default(),
             served: watch::Sender::new(()),
             open: watch::Sender::new(()),
         })
+    }
+
+    /// At most so many from here on. Nobody loses a place: where more are connected, those
+    /// that come wait until enough have left.
+    pub fn set_most(&self, most: usize) {
+        let now = bounded(most);
+        let mut most = self.most();
+        let before = std::mem::replace(&mut most.places, now);
+        // Those that are not to be free again are first, then free ones.
+        let more = now.saturating_sub(before);
+        let paid = more.min(most.over);
+        most.over -= paid;
+        self.places.add_permits(more - paid);
+        let less = before.saturating_sub(now);
+        most.over += less - self.places.forget_permits(less);
+    }
+
+    fn most(&self) -> MutexGuard<'_, Most> {
+        // Nothing panics while it is held.
+        self.most.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A place, as soon as there is one: where there is none, one idle connection
@@ -102,7 +149,7 @@ impl Connections {
                 return Permit {
                     connections: Arc::clone(self),
                     before: None,
-                    _place: place,
+                    place: Some(place),
                     _open: self.open.subscribe(),
                 };
             }
@@ -161,6 +208,10 @@ impl Connections {
     }
 }
 
+fn bounded(most: usize) -> usize {
+    most.min(Semaphore::MAX_PERMITS)
+}
+
 /// A connection that is served; over when dropped.
 #[derive(Debug)]
 pub(super) struct Member {
@@ -172,5 +223,70 @@ pub(super) struct Member {
 impl Drop for Member {
     fn drop(&mut self) {
         self.connections.members().try_remove(self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use tokio::time::sleep;
+
+    use super::*;
+
+    /// Whether a place is had within a moment; it is kept.
+    async fn is_had(connections: &Arc<Connections>, had: &mut Vec<Permit>) -> bool {
+        let place = pin!(connections.place());
+        let place = timeout(Duration::from_millis(1), place).await;
+        let is_had = place.is_ok();
+        had.extend(place);
+        is_had
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_has_a_place_keeps_it_whatever_there_may_be() {
+        let connections = Connections::new(2);
+        let mut had = Vec::new();
+        assert!(is_had(&connections, &mut had).await);
+        assert!(is_had(&connections, &mut had).await);
+        assert!(!is_had(&connections, &mut had).await);
+        connections.set_most(4);
+        assert!(is_had(&connections, &mut had).await);
+        connections.set_most(1);
+        assert_eq!(had.len(), 3);
+        for left in [2, 1] {
+            assert!(!is_had(&connections, &mut had).await, "{left}");
+            had.pop();
+        }
+        assert!(!is_had(&connections, &mut had).await, "one is connected");
+        had.pop();
+        assert!(is_had(&connections, &mut had).await);
+        assert!(!is_had(&connections, &mut had).await);
+        // More again before those have left that were too many.
+        connections.set_most(3);
+        assert!(is_had(&connections, &mut had).await);
+        connections.set_most(1);
+        connections.set_most(2);
+        assert!(!is_had(&connections, &mut had).await, "two are connected");
+        had.pop();
+        assert!(is_had(&connections, &mut had).await);
+        assert!(!is_had(&connections, &mut had).await);
+        connections.set_most(usize::MAX);
+        connections.set_most(2);
+        assert!(!is_had(&connections, &mut had).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_a_place_has_it_once_there_may_be_more() {
+        let connections = Connections::new(1);
+        let _first = connections.place().await;
+        let waits = tokio::spawn({
+            let connections = Arc::clone(&connections);
+            async move { drop(connections.place().await) }
+        });
+        sleep(Duration::from_secs(1)).await;
+        assert!(!waits.is_finished());
+        connections.set_most(2);
+        waits.await.unwrap();
     }
 }

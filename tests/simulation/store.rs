@@ -12,6 +12,7 @@ use microbatch::later::record::{Millis, NewRecord, Record, StreamName};
 use microbatch::later::store::{
     Accepted, Expired, Look, Page, Pending, Position, Refused, Store, StoreError,
 };
+use microbatch::later::Settings;
 use microbatch::observe::CountsByRoute;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -265,6 +266,10 @@ impl Store for SimulatedStore {
             step.ends().await?;
             Ok(page)
         })
+    }
+
+    fn set(&self, settings: &Settings, longest_call: Duration) {
+        self.committed.set(settings, longest_call);
     }
 
     fn counts(&self) -> CountsByRoute {

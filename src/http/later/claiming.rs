@@ -5,23 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use percent_encoding::percent_decode_str;
-use thiserror::Error;
 use tokio::time::Instant;
 use tracing::warn;
 
 use super::super::problem::Problem;
 use super::owed::{From, Owed};
-use super::queued::{NotQueued, TakenBack};
+use super::queued::{InLane, NotQueued, TakenBack};
+use super::reading::{Unreadable, read};
 use crate::batcher::{self, Options};
 use crate::engine::{self, outcome::Failure};
 use crate::job::{Handle, Job, RouteName};
 use crate::later::backlog::Claimed;
-use crate::later::kept::{Kept, NotKept};
+use crate::later::kept::Kept;
 use crate::later::store::Pending;
 use crate::later::{BatchSize, ClaimingLane, Later, Leaves, NotSent, Wanted, Withdraw, clock};
 use crate::route::Route;
-use crate::shape::{NotMerged, Request};
 use crate::throttle::LogThrottle;
 
 /// Most lines about unreadable jobs of one route, within [`LogThrottle::SPAN`].
@@ -39,22 +37,6 @@ pub(super) struct Claiming {
     unreadable: LogThrottle,
 }
 
-/// Why a job can't be read again.
-#[derive(Debug, Error)]
-enum Unreadable {
-    #[error("what is kept of the job can't be read; it may have been written by another version")]
-    NotKept(#[from] NotKept),
-    #[error("the job is none by the settings that its route has since: {}", reason(.0))]
-    NoJob(NotMerged),
-}
-
-fn reason(why: &NotMerged) -> String {
-    match why {
-        NotMerged::NoJob(error) => error.to_string(),
-        NotMerged::Alone(_) => "it would go alone".to_owned(),
-    }
-}
-
 impl Claiming {
     pub fn new(route: Arc<Route>, later: Later, timing: bool) -> Self {
         Self {
@@ -63,6 +45,11 @@ impl Claiming {
             later,
             timing,
         }
+    }
+
+    /// Whether both are of the same form of a route.
+    pub fn is_like(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.route, &other.route) && self.timing == other.timing
     }
 
     fn owed(&self, claimed: &Claimed) -> Owed {
@@ -80,26 +67,7 @@ impl Claiming {
     }
 
     fn read(&self, handle: Handle, bytes: &Bytes) -> Result<Job, Unreadable> {
-        let Kept {
-            body,
-            content_type,
-            carried,
-            trace,
-        } = Kept::from_bytes(bytes)?;
-        let captures = carried.iter().flat_map(|it| &it.captures);
-        let captures = captures.map(|it| percent_decode_str(it).decode_utf8_lossy());
-        let captures: Vec<_> = captures.collect();
-        let captures: Vec<&str> = captures.iter().map(|it| &**it).collect();
-        let request = Request {
-            content_type: content_type.as_deref(),
-            captures: &captures,
-        };
-        let call = self.route.shape.read(body, request, self.route.limits);
-        let job = Job::new(call.map_err(Unreadable::NoJob)?);
-        Ok(job
-            .with_trace(trace)
-            .with_carried(carried)
-            .for_later(handle))
+        read(&self.route, handle, Kept::from_bytes(bytes)?)
     }
 
     fn options(&self, job: &Job, claimed: &Claimed, leaves: Leaves) -> Options {
@@ -163,10 +131,7 @@ impl ClaimingLane for Claiming {
             Ok(job) => job,
             Err(why) => {
                 self.tell_unreadable(&why);
-                here.problem(match &why {
-                    Unreadable::NotKept(_) => Problem::unreadable_kept(why.to_string()),
-                    Unreadable::NoJob(_) => Problem::no_job_any_more(why.to_string()),
-                });
+                here.problem(why.problem());
                 return Box::new(NotQueued);
             }
         };
@@ -177,11 +142,16 @@ impl ClaimingLane for Claiming {
         match self.route.batcher.submit_detached(job, options, queued) {
             Ok(detached) => {
                 here.given_elsewhere();
-                Box::new(detached)
+                let route = self.route.name.clone();
+                Box::new(InLane {
+                    job: detached,
+                    route,
+                })
             }
             Err((_, batcher::Error::Closed)) => {
                 here.given_elsewhere();
-                Box::new(TakenBack)
+                let route = self.route.name.clone();
+                Box::new(TakenBack { route })
             }
             Err((_, error)) => {
                 here.answer(Err(error));
@@ -226,6 +196,10 @@ pub(super) struct Unserved {
 impl ClaimingLane for Unserved {
     fn route(&self) -> &RouteName {
         &self.name
+    }
+
+    fn is_served(&self) -> bool {
+        false
     }
 
     fn batch(&self) -> BatchSize {

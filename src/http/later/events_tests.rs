@@ -59,6 +59,7 @@ async fn done(later: &Later, bytes: usize) {
     let (stream, key) = (Some(name()), None);
     let record = later
         .hand_in(HandIn {
+            lane: None,
             route: RouteName::jobs(),
             job,
             stream,

@@ -15,6 +15,7 @@ use super::super::context::Jobs;
 use super::super::problem::Problem;
 use super::super::refusal::refuse;
 use super::super::sender::Occupied;
+use super::found::Found;
 use super::frame_key::frame_key;
 use super::record;
 use crate::aside::{LARGE, aside};
@@ -22,7 +23,7 @@ use crate::batcher;
 use crate::job::Job;
 use crate::later::backlog::NO_FRAME;
 use crate::later::record::{FrameKey, IdempotencyKey, StreamName};
-use crate::later::{FetchError, HandIn, Later, Look, clock};
+use crate::later::{FetchError, FoundLane, HandIn, Later, Look, clock};
 use crate::route::Route;
 
 /// The parameter of the query that names a stream.
@@ -63,7 +64,7 @@ impl ForLater {
     pub async fn hand_in(
         self,
         jobs: &Jobs,
-        route: &Route,
+        route: &Arc<Route>,
         occupied: impl FnOnce() -> Occupied,
         job: Job,
         stay: Stay,
@@ -82,9 +83,19 @@ impl ForLater {
             true => framed(route, job).await,
             false => (NO_FRAME, job),
         };
+        // Where jobs are claimed, it is for the route as it is by then.
+        let lane = (!later.lasts()).then(|| {
+            let found = Found {
+                route: Arc::clone(route),
+                later: later.clone(),
+                timing: jobs.timing,
+            };
+            Box::new(found) as Box<dyn FoundLane>
+        });
         let record = match later
             .hand_in(HandIn {
                 route: route.name.clone(),
+                lane,
                 job,
                 stream,
                 key,

@@ -1,25 +1,30 @@
 //! Where jobs for later wait: their route's batcher, in a lane of its own. What becomes of
 //! one is rendered as for a caller that waits, and kept.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::claiming::{Claiming, Unserved};
-use super::owed::{From, Owed};
+use super::found::Found;
 use super::queued::NotQueued;
-use crate::engine;
+use super::reading::read;
+use crate::batcher;
 use crate::job::{Job, RouteName};
-use crate::later::{self, ClaimingLane, Later, Withdraw};
+use crate::later::kept::Kept;
+use crate::later::{self, ClaimingLane, FoundLane as _, Later, Withdraw};
+use crate::observe::Observer;
 use crate::route::{Route, Routes};
 
 /// See the module.
-#[derive(Clone, Debug)]
 pub struct Lane {
     routes: watch::Receiver<Routes>,
     later: Later,
-    timing: bool,
+    timing: AtomicBool,
+    /// Those of the routes, each as long as its route does not change.
+    claiming: Mutex<Vec<Arc<Claiming>>>,
 }
 
 impl Lane {
@@ -29,8 +34,20 @@ impl Lane {
         Self {
             routes,
             later,
-            timing,
+            timing: AtomicBool::new(timing),
+            claiming: Mutex::default(),
         }
+    }
+
+    /// Others may be in force: jobs for later follow them from here on. What waits in the lane
+    /// of a batcher that none of them has leaves from there, but for what was claimed.
+    /// `observers` are told of them, see [`Later::follow`].
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime, where there is a new route.
+    pub fn follow(&self, observers: impl Into<Vec<Arc<Observer>>>, timing: bool) {
+        self.timing.store(timing, Ordering::Relaxed);
+        self.later.follow(observers);
     }
 
     /// Those that are in force.
@@ -38,54 +55,78 @@ impl Lane {
         self.routes.borrow().clone()
     }
 
+    fn found(&self, route: &Arc<Route>) -> Found {
+        Found {
+            route: Arc::clone(route),
+            later: self.later.clone(),
+            timing: self.timing.load(Ordering::Relaxed),
+        }
+    }
+
     fn claiming_of(&self, route: &Arc<Route>) -> Claiming {
-        Claiming::new(Arc::clone(route), self.later.clone(), self.timing)
+        let Found {
+            route,
+            later,
+            timing,
+        } = self.found(route);
+        Claiming::new(route, later, timing)
+    }
+}
+
+impl std::fmt::Debug for Lane {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lane").finish_non_exhaustive()
     }
 }
 
 impl later::Lane for Lane {
-    fn submit(&self, route: &RouteName, job: Job, deadline: Instant) -> Box<dyn Withdraw> {
+    /// The job was read by a form of its route that takes nothing more, and is read again.
+    fn submit(&self, name: &RouteName, job: Job, deadline: Instant) -> Box<dyn Withdraw> {
         let Some(handle) = job.handle() else {
             // Nobody could come for its answer.
             return Box::new(NotQueued);
         };
-        let routes = self.routes();
-        let found = routes.get(route.as_str());
-        let here = Owed {
-            later: self.later.clone(),
-            route: Arc::clone(found.unwrap_or(routes.first())),
-            timing: self.timing,
-            handle,
-            id: job.id().cloned(),
-            from: From::Caller,
-            is_given: false,
-        };
-        let Some(route) = found else {
-            // No route of that name is left that could do it.
-            return Box::new(NotQueued);
-        };
-        // Whatever becomes of queueing it, one of both answers.
-        let queued = here.again().when_asked();
-        let options = engine::options(&route.shape, &job, deadline);
-        match route.batcher.submit_detached(job, options, queued) {
-            Ok(detached) => {
-                here.given_elsewhere();
-                Box::new(detached)
-            }
-            Err((_, error)) => {
-                here.answer(Err(error));
-                Box::new(NotQueued)
+        let (id, kept) = (job.id().cloned(), Kept::of(&job));
+        let mut tried: Option<Arc<Route>> = None;
+        while let Some(route) = self.routes().get(name.as_str())
+            && (tried.as_ref()).is_none_or(|it| !Arc::ptr_eq(it, route))
+        {
+            let found = self.found(route);
+            let job = match read(&found.route, handle, kept.clone()) {
+                Ok(job) => job,
+                Err(why) => {
+                    found.owed(handle, id).problem(why.problem());
+                    return Box::new(NotQueued);
+                }
+            };
+            match found.submit(job, deadline) {
+                Ok(queued) => return queued,
+                Err(_) => tried = Some(found.route),
             }
         }
+        // The process ends, or no route of that name is left that could do it.
+        let route = tried.unwrap_or_else(|| Arc::clone(self.routes().first()));
+        let owed = self.found(&route).owed(handle, id);
+        owed.answer(Err(batcher::Error::Closed));
+        Box::new(NotQueued)
     }
 
     fn claiming(&self) -> Vec<Arc<dyn ClaimingLane>> {
+        // Nothing panics while it is held.
+        let mut before = self.claiming.lock().unwrap_or_else(PoisonError::into_inner);
         let routes = self.routes();
-        let lanes = routes
-            .all()
-            .iter()
-            .map(|it| Arc::new(self.claiming_of(it)) as Arc<dyn ClaimingLane>);
-        lanes.collect()
+        let each = routes.all().iter().map(|route| {
+            let made = self.claiming_of(route);
+            let same = before.iter().find(|it| it.is_like(&made));
+            same.cloned().unwrap_or_else(|| Arc::new(made))
+        });
+        let now: Vec<_> = each.collect();
+        let gone = std::mem::replace(&mut *before, now.clone());
+        drop(before);
+        // Its routes may be the last of their kind.
+        drop(gone);
+        let lanes = now.into_iter();
+        lanes.map(|it| it as Arc<dyn ClaimingLane>).collect()
     }
 
     fn unserved(&self, name: RouteName) -> Option<Arc<dyn ClaimingLane>> {
@@ -101,6 +142,7 @@ mod tests {
 
     use bytes::Bytes;
 
+    use super::super::owed::{From, Owed};
     use super::*;
     use crate::batcher;
     use crate::job::State;
@@ -109,7 +151,7 @@ mod tests {
     use crate::later::lasting::Lasting;
     use crate::later::memory::Memory;
     use crate::later::{HandIn, Look, Settings};
-    use crate::observe::{Bounds, Observer};
+    use crate::observe::Bounds;
     use crate::route;
 
     type Case = (&'static str, fn(Owed));
@@ -151,6 +193,7 @@ mod tests {
             let job = Job::parse(Bytes::from_static(br#"{"id":1}"#), MAX_DEPTH).unwrap();
             async move {
                 let new = HandIn {
+                    lane: None,
                     route,
                     job,
                     stream: None,
@@ -215,6 +258,7 @@ mod tests {
             let (stream, key) = (None, None);
             let record = later
                 .hand_in(HandIn {
+                    lane: None,
                     route: RouteName::jobs(),
                     job,
                     stream,

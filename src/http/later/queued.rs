@@ -2,7 +2,7 @@
 
 use crate::batcher::Detached;
 use crate::engine::outcome::JobResult;
-use crate::job::Job;
+use crate::job::{Job, RouteName};
 use crate::later::Withdraw;
 
 impl Withdraw for Detached<Job, JobResult> {
@@ -15,6 +15,26 @@ impl Withdraw for Detached<Job, JobResult> {
     }
 }
 
+/// A claimed job in its route's lane.
+pub(super) struct InLane {
+    pub job: Detached<Job, JobResult>,
+    pub route: RouteName,
+}
+
+impl Withdraw for InLane {
+    fn withdraw(&self) {
+        self.job.withdraw();
+    }
+
+    fn route(&self) -> Option<&RouteName> {
+        Some(&self.route)
+    }
+
+    fn take_back(&self) -> bool {
+        self.job.take_back()
+    }
+}
+
 /// A job that was answered at once.
 pub(super) struct NotQueued;
 
@@ -23,10 +43,16 @@ impl Withdraw for NotQueued {
 }
 
 /// A claimed job that its lane did not take.
-pub(super) struct TakenBack;
+pub(super) struct TakenBack {
+    pub route: RouteName,
+}
 
 impl Withdraw for TakenBack {
     fn withdraw(&self) {}
+
+    fn route(&self) -> Option<&RouteName> {
+        Some(&self.route)
+    }
 
     fn take_back(&self) -> bool {
         true

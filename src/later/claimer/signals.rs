@@ -1,65 +1,82 @@
 //! What claimers are told by others: that there is something new, that what waits is to be
-//! sent, that the process ends.
+//! sent, that their route is served otherwise, that the process ends.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
 use crate::job::RouteName;
+use crate::later::lane::ClaimingLane;
 use crate::later::record::Millis;
 
-/// Those of all claimers.
+/// Those of all claimers: of as many as there were names of routes in the settings of this
+/// process.
 #[derive(Debug)]
 pub(in crate::later) struct Signals {
-    /// Once there are claimers.
-    each: OnceLock<Box<[Told]>>,
+    each: Mutex<BTreeMap<RouteName, Arc<Signal>>>,
     stop: watch::Sender<bool>,
 }
 
-/// A route, and what its claimer is told.
-type Told = (RouteName, Arc<Signal>);
-
 /// Those of the claimer of one route.
-#[derive(Debug, Default)]
-pub(super) struct Signal {
+pub(in crate::later) struct Signal {
     changed: Notify,
     /// What was handed in until then is to be sent as soon as it can be.
     flushed: AtomicU64,
+    /// What jobs are claimed for.
+    lane: Mutex<Arc<dyn ClaimingLane>>,
 }
 
 impl Signals {
     pub fn new() -> Self {
         Self {
-            each: OnceLock::new(),
+            each: Mutex::default(),
             stop: watch::Sender::new(false),
         }
     }
 
-    /// The claimers of these routes begin: what each is told.
-    pub(super) fn begin(&self, routes: impl IntoIterator<Item = RouteName>) -> Vec<Arc<Signal>> {
-        let each = routes.into_iter().map(|it| (it, Arc::default()));
-        let each = self.each.get_or_init(|| each.collect());
-        each.iter().map(|it| Arc::clone(&it.1)).collect()
+    /// Jobs are claimed for these lanes from here on. What the claimers are told that are to
+    /// begin, of routes that had none.
+    pub fn lead(&self, lanes: Vec<Arc<dyn ClaimingLane>>) -> Vec<Arc<Signal>> {
+        let mut each = self.each();
+        let mut new = Vec::new();
+        for lane in lanes {
+            let route = lane.route().clone();
+            match each.get(&route) {
+                Some(signal) => signal.lead(lane),
+                None => {
+                    let signal = Arc::new(Signal::new(lane));
+                    each.insert(route, Arc::clone(&signal));
+                    new.push(signal);
+                }
+            }
+        }
+        new
+    }
+
+    /// The routes that have a claimer.
+    pub fn routes(&self) -> Vec<RouteName> {
+        self.each().keys().cloned().collect()
     }
 
     /// There may be something new of a route.
     pub fn wake(&self, route: &RouteName) {
-        if let Some(signal) = self.of(route) {
+        if let Some(signal) = self.each().get(route) {
             signal.changed.notify_one();
         }
     }
 
     /// There may be something new of any route.
     pub fn wake_all(&self) {
-        for (_, signal) in self.all() {
+        for signal in self.each().values() {
             signal.changed.notify_one();
         }
     }
 
     /// What was handed in on a route until then is to be sent as soon as it can be.
     pub fn flush(&self, route: &RouteName, until: Millis) {
-        if let Some(signal) = self.of(route) {
+        if let Some(signal) = self.each().get(route) {
             signal.flushed.fetch_max(until, Ordering::Relaxed);
             signal.changed.notify_one();
         }
@@ -80,24 +97,60 @@ impl Signals {
         self.stop.closed().await;
     }
 
-    fn all(&self) -> impl Iterator<Item = &Told> {
-        self.each.get().into_iter().flatten()
+    /// Nobody is told anything any more.
+    pub fn forget(&self) {
+        let each = std::mem::take(&mut *self.each());
+        drop(each);
     }
 
-    fn of(&self, route: &RouteName) -> Option<&Signal> {
-        let mut all = self.all();
-        all.find(|it| it.0 == *route).map(|it| &*it.1)
+    fn each(&self) -> MutexGuard<'_, BTreeMap<RouteName, Arc<Signal>>> {
+        // Nothing panics while it is held.
+        self.each.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Signal {
+    fn new(lane: Arc<dyn ClaimingLane>) -> Self {
+        Self {
+            changed: Notify::new(),
+            flushed: AtomicU64::new(0),
+            lane: Mutex::new(lane),
+        }
+    }
+
+    fn lead(&self, lane: Arc<dyn ClaimingLane>) {
+        let before = std::mem::replace(&mut *self.held(), lane);
+        // Not under the lock: it may be the last of what it was.
+        drop(before);
+        self.changed.notify_one();
+    }
+
+    /// What jobs are claimed for.
+    pub(super) fn lane(&self) -> Arc<dyn ClaimingLane> {
+        Arc::clone(&self.held())
+    }
+
     /// Resolves when there may be something new since it last did.
-    pub async fn changed(&self) {
+    pub(super) async fn changed(&self) {
         self.changed.notified().await;
     }
 
     /// Until when what was handed in is to be sent as soon as it can be.
-    pub fn flushed(&self) -> Option<Millis> {
+    pub(super) fn flushed(&self) -> Option<Millis> {
         Some(self.flushed.load(Ordering::Relaxed)).filter(|&it| it > 0)
+    }
+
+    fn held(&self) -> MutexGuard<'_, Arc<dyn ClaimingLane>> {
+        // Nothing panics while it is held.
+        self.lane.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Signal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Signal")
+            .field("route", self.lane().route())
+            .field("flushed", &self.flushed())
+            .finish_non_exhaustive()
     }
 }

@@ -32,11 +32,11 @@ impl<J: Job, A: Clone> Records<J, A> {
         };
         let chosen = route.backlog.choose(claim.which, full);
         let chosen: Vec<_> = chosen.take_while(fits).collect();
-        let (number, keep) = (self.next_claim(), self.indexes.keep);
+        let number = self.next_claim();
         let mut claimed = Vec::with_capacity(chosen.len());
         for handle in chosen {
             self.change(&handle, |entry| {
-                let deadline = entry.expires_at.saturating_sub(keep);
+                let deadline = entry.until;
                 if let Some(claimable) = entry.job.claimable_mut() {
                     claimable.claim = number;
                     entry.state = State::Sent;

@@ -107,8 +107,8 @@ pub(in crate::later) struct Entry<J, A> {
     pub read: bool,
     /// Of its job, or of its answer once it has one.
     pub bytes: usize,
-    /// When it expires; unfinished, at the latest.
-    pub expires_at: Millis,
+    /// When it expires; unfinished, when it is answered at the latest.
+    pub until: Millis,
     pub answer: Option<(Position, A)>,
     /// What few have.
     pub given: Option<Box<Given>>,
@@ -150,15 +150,26 @@ impl<J: Job, A: Clone> Entry<J, A> {
         self.job.claimable().filter(waits)
     }
 
-    /// As it is read, but for its answer, and what is kept of that.
-    pub fn read(&mut self, handle: Handle, look: Look, route: &Route) -> (Record, Option<A>) {
+    /// As it is read where what finishes now is kept for so long, but for its answer, and
+    /// what is kept of that.
+    pub fn read(
+        &mut self,
+        handle: Handle,
+        look: Look,
+        route: &Route,
+        keep: Millis,
+    ) -> (Record, Option<A>) {
         self.read |= self.answer.is_some() && look == Look::ForAnswer;
+        let expires_at = match self.answer {
+            Some(_) => self.until,
+            None => self.until.saturating_add(keep),
+        };
         let record = Record {
             handle,
             route: route.name.clone(),
             id: self.id.clone(),
             state: self.state,
-            expires_at: self.expires_at,
+            expires_at,
             answer: None,
         };
         (record, self.answer.as_ref().map(|it| it.1.clone()))
@@ -177,7 +188,7 @@ mod tests {
             _state: State,
             _read: bool,
             _bytes: usize,
-            _expires_at: Millis,
+            _until: Millis,
             _answer: Option<(Position, Answer)>,
             _given: Option<Box<Given>>,
         }

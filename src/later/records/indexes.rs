@@ -13,6 +13,7 @@ use crate::later::store::Position;
 
 #[derive(Debug)]
 pub(super) struct Indexes {
+    /// How long what finishes now is kept.
     pub keep: Millis,
     /// Those that are finished, in the order of expiring, and then of finishing.
     pub finished: BTreeMap<(Millis, Position), Handle>,
@@ -25,14 +26,14 @@ pub(super) struct Indexes {
 impl Indexes {
     /// A record has come into this state.
     pub fn insert<J: Job, A: Clone>(&mut self, handle: Handle, entry: &Entry<J, A>) {
-        let waits = self.waits(handle, entry);
+        let waits = waits(handle, entry);
         let route = self.routes.of_mut(entry.route);
         route.counts.present[entry.state as usize] += 1;
         route.counts.bytes += entry.bytes;
         self.bytes += entry.bytes;
         match (&entry.answer, waits) {
             (Some((position, _)), _) => {
-                self.finished.insert((entry.expires_at, *position), handle);
+                self.finished.insert((entry.until, *position), handle);
             }
             (None, Some(waits)) => route.backlog.insert(&waits),
             (None, None) if entry.state == State::Queued => drop(route.queued.insert(handle)),
@@ -42,29 +43,29 @@ impl Indexes {
 
     /// A record goes out of this state.
     pub fn remove<J: Job, A: Clone>(&mut self, handle: Handle, entry: &Entry<J, A>) {
-        let waits = self.waits(handle, entry);
+        let waits = waits(handle, entry);
         let route = self.routes.of_mut(entry.route);
         route.counts.present[entry.state as usize] -= 1;
         route.counts.bytes -= entry.bytes;
         self.bytes -= entry.bytes;
         match (&entry.answer, waits) {
             (Some((position, _)), _) => {
-                self.finished.remove(&(entry.expires_at, *position));
+                self.finished.remove(&(entry.until, *position));
             }
             (None, Some(waits)) => route.backlog.remove(&waits),
             (None, None) if entry.state == State::Queued => drop(route.queued.remove(&handle)),
             (None, None) => {}
         }
     }
+}
 
-    fn waits<J: Job, A: Clone>(&self, handle: Handle, entry: &Entry<J, A>) -> Option<Waits> {
-        entry.waiting().map(|it| Waits {
-            handle,
-            frame: it.frame,
-            items: u64::from(it.items),
-            bytes: entry.bytes as u64,
-            deadline: entry.expires_at.saturating_sub(self.keep),
-            interrupted: it.interrupted > 0,
-        })
-    }
+fn waits<J: Job, A: Clone>(handle: Handle, entry: &Entry<J, A>) -> Option<Waits> {
+    entry.waiting().map(|it| Waits {
+        handle,
+        frame: it.frame,
+        items: u64::from(it.items),
+        bytes: entry.bytes as u64,
+        deadline: entry.until,
+        interrupted: it.interrupted > 0,
+    })
 }

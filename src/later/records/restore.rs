@@ -29,16 +29,10 @@ impl<J: Job, A: Clone> Records<J, A> {
     pub fn restore(&mut self, record: Restored<J, A>) -> Result<(), TooManyRoutes> {
         let number = self.indexes.routes.number_of(&record.route);
         let is_claimed = record.job.claimable().is_some_and(|it| it.claim > 0);
-        let (state, expires_at, answer) = match record.answer {
-            Some((position, state, answer)) => (state, record.until, Some((position, answer))),
-            None => {
-                let state = match is_claimed {
-                    true => State::Sent,
-                    false => State::Queued,
-                };
-                let expires_at = record.until.saturating_add(self.indexes.keep);
-                (state, expires_at, None)
-            }
+        let (state, answer) = match record.answer {
+            Some((position, state, answer)) => (state, Some((position, answer))),
+            None if is_claimed => (State::Sent, None),
+            None => (State::Queued, None),
         };
         let entry = Entry {
             route: number.ok_or(TooManyRoutes)?,
@@ -46,7 +40,7 @@ impl<J: Job, A: Clone> Records<J, A> {
             state,
             read: false,
             bytes: record.bytes,
-            expires_at,
+            until: record.until,
             answer,
             given: Given::new(record.stream, record.idempotency),
             job: record.job,

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use super::entry::Entry;
 use super::routes::{Ever, RouteNumber};
 use crate::job::Handle;
-use crate::later::record::Millis;
 
 #[derive(Debug)]
 pub(super) struct Touched<J, A> {
@@ -31,15 +30,4 @@ pub(in crate::later) struct Change<'a, J, A> {
     pub before: Option<&'a Entry<J, A>>,
     /// As it is, if it is there.
     pub after: Option<&'a Entry<J, A>>,
-    pub(super) keep: Millis,
-}
-
-impl<J, A> Change<'_, J, A> {
-    /// When a record's job is answered at the latest or, once it has been, when it expires.
-    pub fn until(&self, entry: &Entry<J, A>) -> Millis {
-        match entry.answer {
-            Some(_) => entry.expires_at,
-            None => entry.expires_at.saturating_sub(self.keep),
-        }
-    }
 }

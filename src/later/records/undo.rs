@@ -24,7 +24,6 @@ impl<J: Job, A: Clone> Records<J, A> {
             handle,
             before: before.as_deref(),
             after: self.present.get(handle).map(|it| &**it),
-            keep: self.indexes.keep,
         })
     }
 

@@ -55,7 +55,7 @@ impl Core {
         let answer = self.call(Script::Claim, now, |command| {
             command.arg(claim.route.as_str());
             command.arg(claim.max_items).arg(claim.max_bytes);
-            command.arg(which).arg(time).arg(self.bounds.lease);
+            command.arg(which).arg(time).arg(self.bounds().lease);
             command.arg(number);
             command.arg(unanswered.map(|it| it.to_string()).unwrap_or_default());
         });
@@ -66,7 +66,7 @@ impl Core {
             Ok((token, claimed)) => {
                 numbers.unanswered = None;
                 self.views.claimed(&claim.route, true);
-                let until = now.saturating_add(self.bounds.lease);
+                let until = now.saturating_add(self.bounds().lease);
                 let handles = claimed.iter().map(|it| it.handle);
                 self.held.claimed(handles, &token, until);
                 Ok(claimed)
@@ -88,12 +88,12 @@ impl Core {
         handles: &[Handle],
         now: Millis,
     ) -> Result<Vec<Handle>, StoreError> {
-        let until = now.saturating_add(self.bounds.lease);
+        let until = now.saturating_add(self.bounds().lease);
         let mut all_gone = Vec::new();
         for handles in handles.chunks(MOST) {
             let tokens = self.held.tokens(handles);
             let answer = self.call(Script::Hold, now, |command| {
-                command.arg(what.as_str()).arg(self.bounds.lease);
+                command.arg(what.as_str()).arg(self.bounds().lease);
                 for (handle, token) in handles.iter().zip(&tokens) {
                     command.arg(handle.to_string()).arg(&**token);
                 }
@@ -129,7 +129,7 @@ impl Core {
     /// without asking: half of what the lease is longer than it may take, and a third of
     /// it at most.
     pub fn renewal(&self) -> Duration {
-        let (lease, longest) = (self.bounds.lease, self.bounds.upstream_timeout);
+        let (lease, longest) = (self.bounds().lease, self.bounds().upstream_timeout);
         let often = (lease / 3).min(lease.saturating_sub(longest) / 2);
         Duration::from_millis(often).max(OFTEN)
     }
@@ -139,7 +139,7 @@ impl Core {
         let often = self.renewal();
         loop {
             sleep(often).await;
-            let (now, lease) = (clock::now(), self.bounds.lease);
+            let (now, lease) = (clock::now(), self.bounds().lease);
             // What would not outlast the next pause, and another one that fails.
             let before = now
                 .saturating_add(lease)

@@ -1,10 +1,12 @@
 //! What all steps share: the way to Redis, what is known here, and what was claimed.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use redis::{Cmd, Value};
 use tokio::sync::Mutex as AsyncMutex;
+use tracing::warn;
 
 use super::held::Held;
 use super::link::Link;
@@ -15,6 +17,7 @@ use super::views::Views;
 use crate::job::RouteName;
 use crate::later::clock;
 use crate::later::record::Millis;
+use crate::later::settings::Settings;
 use crate::later::step::StoreError;
 
 /// Whose clock says when a lease has run out and a record has expired.
@@ -53,7 +56,8 @@ pub(super) struct Core {
     pub held: Arc<Held>,
     pub me: String,
     pub time: Time,
-    pub bounds: Bounds,
+    /// They may be others from one step to the next.
+    pub set: RwLock<Bounds>,
     pub claims: Claims,
     pub late: Late,
 }
@@ -74,6 +78,30 @@ pub(super) struct Bounds {
 const SPARE: Millis = 1000;
 
 impl Bounds {
+    /// What these settings come to.
+    pub fn new(settings: &Settings, lease: Millis, longest_call: Duration) -> Self {
+        Self {
+            max_jobs: settings.max_jobs,
+            max_bytes: settings.max_bytes,
+            keep: clock::millis(settings.keep),
+            lease,
+            upstream_timeout: clock::millis(longest_call),
+        }
+    }
+
+    /// Says so where that is not so.
+    pub fn warn(&self) {
+        if !self.are_promises_kept() {
+            warn!(
+                later.lease = ?Duration::from_millis(self.lease),
+                upstream.timeout = ?Duration::from_millis(self.upstream_timeout),
+                "later.lease is hardly longer than upstream.timeout: batches wait for Redis once \
+                 more before they are sent, and jobs for later don't fill batches of callers; \
+                 let it be longer by a second at least"
+            );
+        }
+    }
+
     /// Whether claimed jobs can be held on to well enough to be sent without asking again.
     pub fn are_promises_kept(&self) -> bool {
         self.lease >= self.upstream_timeout.saturating_add(SPARE)
@@ -81,6 +109,18 @@ impl Bounds {
 }
 
 impl Core {
+    /// What is set by now.
+    pub fn bounds(&self) -> Bounds {
+        // Nothing panics while it is held.
+        *self.set.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// These bounds hold from here on; the lease stays as it is.
+    pub fn set(&self, settings: &Settings, longest_call: Duration) {
+        let mut bounds = self.set.write().unwrap_or_else(PoisonError::into_inner);
+        *bounds = Bounds::new(settings, bounds.lease, longest_call);
+    }
+
     /// Asks for a script at this time here; what it answers.
     pub async fn call(
         &self,

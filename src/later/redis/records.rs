@@ -64,7 +64,7 @@ impl Core {
         records: &[NewRecord],
         now: Millis,
     ) -> Result<Vec<Result<Accepted, Refused>>, StoreError> {
-        let bounds = self.bounds;
+        let bounds = self.bounds();
         let answer = self.call(Script::Accept, now, |command| {
             command.arg(bounds.max_jobs).arg(bounds.max_bytes);
             command.arg(bounds.keep);
@@ -115,7 +115,7 @@ impl Core {
         let handles: Vec<_> = answers.iter().map(|it| it.0).collect();
         let tokens = self.held.tokens(&handles);
         let answer = self.call(Script::Finish, now, |command| {
-            command.arg(self.bounds.keep);
+            command.arg(self.bounds().keep);
             for ((handle, answer), token) in answers.iter().zip(&tokens) {
                 command.arg(handle.to_string()).arg(&**token);
                 command

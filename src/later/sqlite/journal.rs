@@ -219,7 +219,7 @@ fn write(
         return to.remove(*number);
     };
     let answer = answers.get(number).map(answer_bytes::to_bytes);
-    let (keeps_answer, until) = (after.answer.is_some(), change.until(after));
+    let (keeps_answer, until) = (after.answer.is_some(), after.until);
     let content = |body| Content {
         bytes: after.bytes,
         until,

@@ -1,5 +1,5 @@
 //! What is told without asking the store's thread: counts, what waits, and which jobs are
-//! claimed; all of it as it is committed.
+//! claimed; all of it as it is committed. And the bounds, as the thread is told them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,12 +11,15 @@ use crate::job::{Handle, RouteName, State};
 use crate::later::backlog::Waiting;
 use crate::later::record::Millis;
 use crate::later::records::{Counts, Route};
+use crate::later::settings::Settings;
 use crate::observe::CountsByRoute;
 
 #[derive(Debug, Default)]
 pub(super) struct Published {
     routes: Mutex<BTreeMap<RouteName, OfRoute>>,
     claimed: Mutex<HashMap<Handle, Standing>>,
+    /// Bounds that the thread has not heard of.
+    set: Mutex<Option<Settings>>,
     /// There may be something to claim.
     news: Notify,
 }
@@ -71,6 +74,16 @@ impl Published {
         }
     }
 
+    /// The bounds hold from the next step on.
+    pub fn set(&self, settings: Settings) {
+        *self.unheard() = Some(settings);
+    }
+
+    /// Bounds that hold from here on.
+    pub fn heard(&self) -> Option<Settings> {
+        self.unheard().take()
+    }
+
     pub fn counts(&self, now: Millis) -> CountsByRoute {
         let routes = self.routes();
         let counted = routes.iter().filter(|it| it.1.counts.ever.accepted > 0);
@@ -113,6 +126,10 @@ impl Published {
     fn routes(&self) -> MutexGuard<'_, BTreeMap<RouteName, OfRoute>> {
         // Nothing panics while it is held.
         self.routes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unheard(&self) -> MutexGuard<'_, Option<Settings>> {
+        self.set.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn claimed(&self) -> MutexGuard<'_, HashMap<Handle, Standing>> {

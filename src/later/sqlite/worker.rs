@@ -84,6 +84,9 @@ impl Worker {
 
     /// Does what is asked, commits it, and tells what became of it.
     fn round(&mut self, taken: &mut Vec<Command>, told: &mut Vec<Told>) {
+        if let Some(settings) = self.published.heard() {
+            self.journal.records.set(&settings);
+        }
         told.extend(taken.drain(..).map(|it| self.apply(it)));
         let committed = self.commit();
         let unwanted = told.drain(..).flat_map(|tell| tell(committed));
