@@ -8,6 +8,7 @@ mod compose;
 mod drain;
 mod route;
 mod store;
+mod tokens;
 mod trial;
 
 use std::io;
@@ -31,6 +32,8 @@ use compose::{Clients, Proxy};
 pub use drain::Report;
 use drain::{Listeners, drain};
 pub use store::OpenError;
+use tokens::Tokens;
+pub use tokens::TokensError;
 pub use trial::{Trial, TrialError, try_out};
 
 /// Why the proxy can't start.
@@ -51,6 +54,9 @@ pub enum StartError {
         /// The system's reason.
         error: BindError,
     },
+    /// A file of tokens does not do.
+    #[error(transparent)]
+    Tokens(#[from] TokensError),
     /// The store of answers fetched later can't be had.
     #[error(transparent)]
     Store(#[from] OpenError),
@@ -69,6 +75,7 @@ pub struct App {
     admin_listener: Option<Socket>,
     workers: Workers,
     clients: Clients,
+    tokens: Tokens,
     store: Option<Arc<dyn Store>>,
     settings: Settings,
 }
@@ -85,8 +92,8 @@ async fn listen(key: &'static str, address: &Address, mode: u32) -> Result<Socke
 }
 
 impl App {
-    /// Binds the listeners, opens the store of answers fetched later, and prepares the
-    /// upstreams' clients.
+    /// Reads the files of tokens, binds the listeners, opens the store of answers fetched
+    /// later, and prepares the upstreams' clients.
     ///
     /// # Errors
     /// [`StartError`]; nothing is bound then.
@@ -95,6 +102,7 @@ impl App {
             return Err(StartError::NoRoute);
         }
         let clients = Clients::new(&settings)?;
+        let tokens = Tokens::open(&settings)?;
         let jobs_listener = listen("server.listen", &settings.listen, settings.socket_mode).await?;
         let admin_listener = match &settings.admin {
             Some(admin) => Some(listen("admin.listen", &admin.listen, admin.socket_mode).await?),
@@ -111,6 +119,7 @@ impl App {
             admin_listener,
             workers,
             clients,
+            tokens,
             store,
             settings,
         })
@@ -142,6 +151,7 @@ impl App {
             admin_listener,
             workers,
             clients,
+            tokens,
             store,
             settings,
         } = self;
@@ -152,7 +162,10 @@ impl App {
         let max_connections = settings.max_connections.unwrap_or_else(for_callers);
         let (shutdown, limits) = (settings.shutdown, settings.callers);
         let operators_limits = settings.operators;
-        let proxy = Arc::new(Proxy::new(settings, clients, store, &workers));
+        let proxy = Proxy::new(settings, clients, tokens.clone(), store, &workers);
+        let proxy = Arc::new(proxy);
+        let process = Arc::clone(proxy.routes.first().observer.process());
+        tokio::spawn(async move { tokens.look_on(&process).await });
         let (stop_accepting, stopped) = watch::channel(false);
         let callers = Connections::new(max_connections);
         let (made, runtimes) = (Arc::clone(&proxy), Arc::clone(&workers));

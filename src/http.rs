@@ -15,11 +15,13 @@
 //! connections to [`serve_jobs`] and [`serve_admin`].
 
 mod accept;
+mod access;
 mod admin;
 mod answer;
 mod answer_body;
 mod arriving;
 mod authority;
+mod bearer;
 mod body;
 mod buffered;
 mod call_head;
@@ -35,8 +37,10 @@ mod later;
 mod listener;
 mod live;
 mod nosniff;
+mod noted;
 mod observe;
 mod operator;
+mod paths;
 mod prefer;
 pub mod problem;
 mod refusal;
@@ -47,6 +51,7 @@ mod sender;
 mod uncounted;
 mod waiting;
 
+pub use access::WriteLine;
 pub use answer_body::AnswerBody;
 pub use authority::HostNames;
 pub use buffered::Buffered;

@@ -48,6 +48,7 @@
 //! | [`telemetry`], [`throttle`] | what is logged, without waiting for its reader, and how much |
 //! | [`printable`] | text of others, safe to look at |
 //! | [`reread`] | files that are read again when their contents change |
+//! | [`tokens`] | who may come in, by the tokens that requests bear |
 //! | [`address`] | addresses to listen on, as text |
 //! | [`ask`], `top` | the commands that ask a running proxy; the live page in a terminal, behind a feature |
 //! | [`submit`] | the command that hands files in to a running proxy, and writes the results |
@@ -61,22 +62,22 @@
 //! | room | may know |
 //! |---|---|
 //! | `address` | `printable` |
-//! | `app` | `address`, `batcher`, `config`, `engine`, `forward`, `http`, `job`, `later`, `observe`, `printable`, `resilience`, `route`, `server`, `shape`, `telemetry`, `upstream` |
+//! | `app` | `address`, `batcher`, `config`, `engine`, `forward`, `http`, `job`, `later`, `observe`, `printable`, `reread`, `resilience`, `route`, `server`, `shape`, `telemetry`, `tokens`, `upstream` |
 //! | `ask` | `address`, `printable` |
 //! | `aside` |  |
-//! | `cli` | `config`, `printable`, `sample_upstream`, `shape` |
+//! | `cli` | `config`, `printable`, `sample_upstream`, `shape`, `tokens` |
 //! | `code` |  |
 //! | `config` | `address`, `batcher`, `engine`, `forward`, `http`, `job`, `later`, `observe`, `printable`, `resilience`, `route`, `server`, `shape`, `telemetry`, `upstream` |
 //! | `engine` | `aside`, `batcher`, `code`, `fault`, `job`, `later`, `observe`, `resilience`, `shape`, `throttle`, `trace_context`, `upstream` |
 //! | `fault` | `code`, `json` |
 //! | `forward` | `throttle`, `upstream` |
-//! | `http` | `aside`, `batcher`, `code`, `engine`, `forward`, `job_id`, `job`, `later`, `observe`, `route`, `server`, `shape`, `throttle`, `trace_context`, `upstream` |
+//! | `http` | `aside`, `batcher`, `code`, `engine`, `forward`, `job_id`, `job`, `later`, `observe`, `route`, `server`, `shape`, `throttle`, `tokens`, `trace_context`, `upstream` |
 //! | `job` | `job_id`, `shape`, `trace_context` |
 //! | `job_id` |  |
 //! | `json` |  |
 //! | `later` | `aside`, `code`, `job`, `job_id`, `observe`, `throttle`, `trace_context` |
 //! | `lazy_timeout` |  |
-//! | `main` | `address`, `app`, `ask`, `cli`, `config`, `printable`, `sample_upstream`, `shape`, `submit`, `telemetry`, `top` |
+//! | `main` | `address`, `app`, `ask`, `cli`, `config`, `printable`, `sample_upstream`, `shape`, `submit`, `telemetry`, `tokens`, `top` |
 //! | `observe` | `batcher`, `code`, `fault`, `printable`, `throttle` |
 //! | `printable` |  |
 //! | `reread` |  |
@@ -88,6 +89,7 @@
 //! | `submit` | `address`, `ask`, `resilience` |
 //! | `telemetry` | `printable` |
 //! | `throttle` |  |
+//! | `tokens` | `reread` |
 //! | `top` | `ask`, `batcher`, `code`, `observe`, `printable` |
 //! | `trace_context` |  |
 //! | `upstream` | `lazy_timeout`, `trace_context` |
@@ -162,6 +164,7 @@ pub mod shape;
 pub mod submit;
 pub mod telemetry;
 pub mod throttle;
+pub mod tokens;
 #[cfg(feature = "top")]
 pub mod top;
 pub mod trace_context;

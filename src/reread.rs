@@ -314,7 +314,9 @@ mod tests {
         }
         symlink("v1", at("..data")).unwrap();
         symlink("..data/file", at("file")).unwrap();
-        let again = Reread::open("linked", vec![at("file")], |contents| Ok(contents[0].clone()));
+        let again = Reread::open("linked", vec![at("file")], |contents| {
+            Ok(contents[0].clone())
+        });
         let again = again.unwrap();
         assert_eq!(*again.current(), b"v1");
         symlink("v2", at("..tmp")).unwrap();
@@ -331,7 +333,11 @@ mod tests {
         assert_eq!(read(&large).unwrap().len() as u64, LARGEST);
         fs::write(&large, vec![b' '; LARGEST as usize + 1]).unwrap();
         let told = |path: &Path| read(path).unwrap_err().to_string();
-        assert!(told(&large).contains("is larger than 1 MiB"), "{}", told(&large));
+        assert!(
+            told(&large).contains("is larger than 1 MiB"),
+            "{}",
+            told(&large)
+        );
         for path in [directory.path(), Path::new("/dev/zero")] {
             assert!(told(path).contains("is no file"), "{}", told(path));
         }

@@ -12,12 +12,13 @@ use axum::Router;
 use tokio::sync::watch;
 
 use super::route::{self, route};
+use super::tokens::Tokens;
 use crate::config::Settings;
 use crate::engine::Phase;
 use crate::forward::Forwarder;
 use crate::http::{
     Admin, Batchers, Buffered, Caller, Connected, HostNames, Jobs, JobsInner, Lane, Operator,
-    Watched, admin_router, jobs_router,
+    Watched, WriteLine, admin_router, jobs_router,
 };
 use crate::later::Later;
 use crate::later::store::Store;
@@ -27,6 +28,7 @@ use crate::route::paths::Paths;
 use crate::server::runtimes::Workers;
 use crate::server::socket::Reached;
 use crate::telemetry;
+use crate::tokens::Guard;
 use crate::upstream::SetupError;
 
 /// See the module.
@@ -69,16 +71,18 @@ impl Clients {
 }
 
 impl Proxy {
-    /// Calls are made by these clients, jobs for later are kept in `store`, and all are
-    /// processed by `workers`.
+    /// Calls are made by these clients, these tokens let in, jobs for later are kept in
+    /// `store`, and all are processed by `workers`.
     pub fn new(
         settings: Settings,
         clients: Clients,
+        tokens: Tokens,
         store: Option<Arc<dyn Store>>,
         workers: &Workers,
     ) -> Self {
         let Settings {
             jobs,
+            access_log,
             routes: of_routes,
             admin,
             later,
@@ -127,6 +131,7 @@ impl Proxy {
         let jobs = Jobs::from(JobsInner {
             routes: routes.clone(),
             hosts: jobs.hosts,
+            tokens: tokens.callers.clone(),
             buffered: Buffered::new(jobs.max_buffered, jobs.max_body),
             connected: Connected::default(),
             max_body: jobs.max_body,
@@ -134,6 +139,7 @@ impl Proxy {
             read_timeout: jobs.read_timeout,
             timing: jobs.timing,
             phase: current,
+            access: access_log.then_some(telemetry::write_access as WriteLine),
             later: later.clone(),
             passthrough,
         });
@@ -145,6 +151,7 @@ impl Proxy {
         });
         let watched = watched.collect();
         let ready = Arc::new(AtomicBool::new(true));
+        let all_tokens = tokens.all().into();
         let operators = admin.map(|admin| Operators {
             router: admin_router(Admin {
                 routes: watched,
@@ -155,8 +162,10 @@ impl Proxy {
                 later: later.clone(),
                 buffered: Arc::clone(&jobs.buffered),
                 connected: jobs.connected.clone(),
+                tokens: all_tokens,
             }),
             hosts: admin.hosts,
+            tokens: tokens.operators,
         });
         Self {
             routes,
@@ -188,11 +197,13 @@ impl Proxy {
 pub(super) struct Operators {
     router: Router,
     hosts: HostNames,
+    tokens: Option<Guard>,
 }
 
 impl Operators {
     /// What serves an operator who has reached us so.
     pub fn operator(&self, reached: Reached) -> Operator {
-        Operator::new(self.router.clone(), &self.hosts, reached)
+        let router = self.router.clone();
+        Operator::new(router, &self.hosts, self.tokens.as_ref(), reached)
     }
 }

@@ -35,6 +35,7 @@ use self::input::{Call, InputError};
 use self::route::{ChoiceError, Chosen};
 use self::said::Said;
 use super::compose::{Clients, Proxy};
+use super::tokens::Tokens;
 use crate::config::Settings;
 use crate::http::{AnswerBody, Rehearsed, rehearse};
 use crate::server::runtimes::Workers;
@@ -93,11 +94,18 @@ pub async fn try_out(mut settings: Settings, given: Trial) -> Result<bool, Trial
     for route in &mut settings.routes {
         route.batcher = gathering(route.batcher.clone(), calls.len());
     }
-    // Nobody asks for anything but answers.
+    // Nobody asks for anything but answers, which alone stand on standard output.
     (settings.admin, settings.later) = (None, None);
+    settings.access_log = false;
     let route = settings.routes[chosen.number].clone();
     let clients = Clients::new(&settings)?;
-    let proxy = Proxy::new(settings, clients, None, &Workers::start(1)?);
+    let proxy = Proxy::new(
+        settings,
+        clients,
+        Tokens::default(),
+        None,
+        &Workers::start(1)?,
+    );
     let trial = Running {
         proxy,
         chosen,

@@ -18,6 +18,8 @@ fn jobs() -> Jobs {
     Jobs::from(JobsInner {
         routes: route::tests::jobs(),
         hosts: HostNames::default(),
+        tokens: None,
+        access: None,
         buffered: Buffered::new(1_000, 100),
         connected: Connected::default(),
         max_body: 100,

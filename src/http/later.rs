@@ -42,6 +42,7 @@ use self::last_event_id::LastEventId;
 use super::answer_body::AnswerBody;
 use super::context::Jobs;
 use super::nosniff::nosniff;
+use super::noted::{Way, note};
 use super::prefer::Preferences;
 use super::problem::Problem;
 use super::refusal::refuse_elsewhere;
@@ -49,6 +50,9 @@ use super::sender::Senders;
 use crate::job::Handle;
 use crate::later::record::{Record, StreamName};
 use crate::later::{FetchError, Later, Look};
+
+/// Where records are.
+const RECORDS: &str = "/jobs/";
 
 /// `Allow` of a record and of a stream.
 const RECORD: &str = "GET, HEAD, DELETE";
@@ -79,7 +83,7 @@ impl Resource {
     pub fn of<B>(jobs: &Jobs, request: &Request<B>) -> Option<Self> {
         let later = jobs.later.clone()?;
         let (path, headers) = (request.uri().path(), request.headers());
-        let at = if let Some(handle) = segment(path, "/jobs/") {
+        let at = if let Some(handle) = segment(path, RECORDS) {
             let handle = percent_decode_str(handle).decode_utf8().ok();
             At::Record {
                 handle: handle.and_then(|handle| handle.parse().ok()),
@@ -100,6 +104,7 @@ impl Resource {
 
     /// Answers the request, which came over the connection of these.
     pub async fn answer(self, senders: &Senders) -> Response<AnswerBody> {
+        note(|it| it.way = Some(Way::Later));
         let jobs = senders.jobs();
         let Self { later, method, at } = self;
         let is_head = method == Method::HEAD;
@@ -149,6 +154,11 @@ impl Resource {
             false => answer,
         }
     }
+}
+
+/// Whether it is the path of a job for later, where there are such.
+pub(super) fn names_record(path: &str) -> bool {
+    segment(path, RECORDS).is_some()
 }
 
 /// The one segment that follows in the path.

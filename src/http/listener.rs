@@ -6,31 +6,35 @@
 use std::sync::Arc;
 
 use axum::body::Body;
+use axum::http::header::AUTHORIZATION;
 use axum::http::{Method, Request, Response};
 use axum::response::IntoResponse;
 use axum::{BoxError, Router};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::access::Entry;
 use super::answer::{Answer, internal};
 use super::answer_body::AnswerBody;
 use super::authority::HostNames;
 use super::calls;
 use super::connected::Connection;
-use super::context::Jobs;
+use super::context::{Jobs, JobsInner};
 use super::forward::pass_through;
 use super::gate::Gate;
 use super::jobs::Posted;
 use super::later::Resource;
+use super::noted::note;
+use super::paths::HEALTHZ;
 use super::problem::Problem;
 use super::refusal::{refuse, refuse_elsewhere};
-use super::routes::HEALTHZ;
 use super::sender::{Batchers, Senders};
 use super::uncounted::Uncounted;
-use crate::route::JOBS;
+use crate::route::{JOBS, Route};
 use crate::server::connections::Permit;
 use crate::server::socket::Reached;
 use crate::server::{self, Limits};
+use crate::tokens::Guard;
 use crate::upstream::NoSuchPath;
 
 /// A connection of the jobs listener.
@@ -48,7 +52,7 @@ impl Caller {
     /// connection, which has reached us so. `others` are the paths of [`super::jobs_router`].
     pub fn new(jobs: Jobs, batchers: &Batchers, others: Router, reached: Reached) -> Self {
         Self {
-            gate: Gate::of_caller(&jobs.hosts, reached),
+            gate: Gate::of_caller(&jobs.hosts, jobs.tokens.as_ref(), reached),
             jobs: jobs.routes.plain_jobs(),
             _connected: jobs.connected.join(),
             senders: Arc::new(Senders::new(jobs, Arc::clone(batchers))),
@@ -64,17 +68,24 @@ impl Caller {
     where
         B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
     {
-        let routes = &self.senders.jobs().routes;
+        let JobsInner { routes, access, .. } = &**self.senders.jobs();
+        let logged = access.and_then(|write| Entry::of(write, &request));
         let dispatch = || {
-            if let Err(problem) = self.gate.check(&request) {
-                return Answer::ready(refuse_elsewhere(routes, problem));
+            match self.gate.check(&request) {
+                Err(problem) => return Answer::ready(refuse_elsewhere(routes, problem)),
+                Ok(None) => {}
+                Ok(Some(admitted)) => note(|it| it.token = Some(admitted.name().clone())),
             }
             match self.jobs {
                 Some(jobs) if is_job(&request) => self.job(jobs, request),
                 _ => self.other(request),
             }
         };
-        Answer::guarded(dispatch, || refuse_elsewhere(routes, Problem::internal()))
+        let answer = || Answer::guarded(dispatch, || refuse_elsewhere(routes, Problem::internal()));
+        match logged {
+            None => answer(),
+            Some(entry) => entry.log(answer),
+        }
     }
 
     /// Answers a job of the route of this number, which takes nothing else of a request.
@@ -103,7 +114,7 @@ impl Caller {
 
     /// Answers anything else: on the proxy's own paths, then on those of routes, then on
     /// any.
-    fn other<B, F>(&self, request: Request<B>) -> Answer<F>
+    fn other<B, F>(&self, mut request: Request<B>) -> Answer<F>
     where
         B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
         F: Future<Output = Response<AnswerBody>>,
@@ -130,10 +141,18 @@ impl Caller {
                 return Answer::ready(refuse(&routes.all()[route], problem));
             }
             let captures = found.captures.into_iter().map(Box::from).collect();
+            // A token of ours is nobody's business beyond, unless that is asked for.
+            let names_it = |route: &Route| route.forward_headers.contains(&AUTHORIZATION);
+            if self.gate.takes_tokens() && !names_it(&routes.all()[route]) {
+                request.headers_mut().remove(AUTHORIZATION);
+            }
             let senders = Arc::clone(&self.senders);
             return Answer::boxed(calls::answer(senders, route, request, captures));
         }
         if let Some(target) = &jobs.passthrough {
+            if self.gate.takes_tokens() {
+                request.headers_mut().remove(AUTHORIZATION);
+            }
             let (target, routes, uncounted) = (target.clone(), routes.clone(), uncounted());
             let occupied = self.senders.occupied();
             return Answer::boxed(async move {
@@ -165,10 +184,15 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// Somebody who has reached us so, where we answer to these names.
-    /// `router` are the paths of [`super::admin_router`].
-    pub fn new(router: Router, hosts: &HostNames, reached: Reached) -> Self {
-        let gate = Gate::of_operator(hosts, reached);
+    /// Somebody who has reached us so, where we answer to these names and these tokens let
+    /// in. `router` are the paths of [`super::admin_router`].
+    pub fn new(
+        router: Router,
+        hosts: &HostNames,
+        tokens: Option<&Guard>,
+        reached: Reached,
+    ) -> Self {
+        let gate = Gate::of_operator(hosts, tokens, reached);
         Self { gate, router }
     }
 
@@ -181,7 +205,7 @@ impl Operator {
     {
         type NoJob = std::future::Ready<Response<AnswerBody>>;
         let dispatch = || match self.gate.check(&request) {
-            Ok(()) => Answer::<NoJob>::routed(self.router.clone(), request.map(Body::new), ()),
+            Ok(_) => Answer::<NoJob>::routed(self.router.clone(), request.map(Body::new), ()),
             Err(problem) => Answer::ready(problem.into_response().map(AnswerBody::from)),
         };
         Answer::guarded(dispatch, internal)

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub enum ProcessEvent {
     /// Files of certificates have changed and were read again.
     TlsReloaded(Reloaded),
+    /// A file of tokens has changed and was read again.
+    TokensReloaded(Reloaded),
 }
 
 /// What came of files that were read again.
@@ -37,6 +39,7 @@ impl Reloaded {
 #[derive(Debug, Default)]
 pub struct Process {
     tls_reloads: [AtomicU64; Reloaded::ALL.len()],
+    tokens_reloads: [AtomicU64; Reloaded::ALL.len()],
 }
 
 impl Process {
@@ -44,12 +47,19 @@ impl Process {
     pub fn tell(&self, event: ProcessEvent) {
         match event {
             ProcessEvent::TlsReloaded(result) => add(&self.tls_reloads[result as usize]),
+            ProcessEvent::TokensReloaded(result) => add(&self.tokens_reloads[result as usize]),
         }
     }
 
     /// How often certificates were read again, by what came of it.
     pub fn tls_reloads(&self) -> impl Iterator<Item = (Reloaded, u64)> {
         let counts = self.tls_reloads.iter().map(read);
+        Reloaded::ALL.into_iter().zip(counts)
+    }
+
+    /// How often files of tokens were, by what came of it.
+    pub fn tokens_reloads(&self) -> impl Iterator<Item = (Reloaded, u64)> {
+        let counts = self.tokens_reloads.iter().map(read);
         Reloaded::ALL.into_iter().zip(counts)
     }
 }

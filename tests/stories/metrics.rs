@@ -62,6 +62,8 @@ const METRICS: [(&str, &str, &[&str]); 43] = [
     ("store_commit_records", "histogram", &[]),
     ("store_errors_total", "counter", &["op"]),
     ("tls_reloads_total", "counter", &["result"]),
+    ("tokens_reloads_total", "counter", &["result"]),
+    ("requests_by_token_total", "counter", &["token"]),
     ("log_lines_dropped_total", "counter", &[]),
 ];
 
@@ -323,6 +325,7 @@ async fn a_new_proxy_has_every_name_already() {
         "retries_total",
         "retry_budget_exhausted_total",
         r#"tls_reloads_total{result="failed"}"#,
+        r#"tokens_reloads_total{result="failed"}"#,
         "log_lines_dropped_total",
         "job_duration_seconds_count",
         r#"later_jobs{state="queued"}"#,

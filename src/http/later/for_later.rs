@@ -12,6 +12,7 @@ use url::form_urlencoded;
 use super::super::answer_body::AnswerBody;
 use super::super::arriving::Stay;
 use super::super::context::Jobs;
+use super::super::noted::{Way, note};
 use super::super::problem::Problem;
 use super::super::refusal::refuse;
 use super::super::sender::Occupied;
@@ -74,6 +75,10 @@ impl ForLater {
             stream,
             key,
         } = self;
+        note(|it| {
+            it.job(route, &job);
+            it.way = Some(Way::Later);
+        });
         let (id, has_key) = (job.id().cloned(), key.is_some());
         if route.batcher.is_closed() {
             return refuse(route, Problem::from(batcher::Error::Closed).of(id.as_ref()));
