@@ -5,35 +5,37 @@
 //! it connections, and leaves the order of the end to `drain`.
 
 mod compose;
+mod door;
 mod drain;
+mod files;
 mod route;
 mod store;
-mod tokens;
 mod trial;
 
 use std::io;
 use std::sync::Arc;
 
 use thiserror::Error;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::info;
 
 use crate::address::Address;
-use crate::config::{Settings, keys};
+use crate::config::{Mistakes, Settings, keys};
 use crate::http;
 use crate::later::store::Store;
 use crate::server::connections::Connections;
-use crate::server::files;
+use crate::server::files as open_files;
 use crate::server::listener::accept;
 use crate::server::runtimes::Workers;
 use crate::server::socket::{BindError, Socket};
 use crate::upstream;
 use compose::{Clients, Proxy};
+use door::Doors;
 pub use drain::Report;
 use drain::{Listeners, drain};
+use files::Files;
 pub use store::OpenError;
-use tokens::Tokens;
-pub use tokens::TokensError;
 pub use trial::{Trial, TrialError, try_out};
 
 /// Why the proxy can't start.
@@ -54,9 +56,9 @@ pub enum StartError {
         /// The system's reason.
         error: BindError,
     },
-    /// A file of tokens does not do.
+    /// Files that the settings name do not do.
     #[error(transparent)]
-    Tokens(#[from] TokensError),
+    Files(#[from] Mistakes),
     /// The store of answers fetched later can't be had.
     #[error(transparent)]
     Store(#[from] OpenError),
@@ -75,7 +77,7 @@ pub struct App {
     admin_listener: Option<Socket>,
     workers: Workers,
     clients: Clients,
-    tokens: Tokens,
+    doors: Doors,
     store: Option<Arc<dyn Store>>,
     settings: Settings,
 }
@@ -91,9 +93,21 @@ async fn listen(key: &'static str, address: &Address, mode: u32) -> Result<Socke
     })
 }
 
+/// Looks at the files that the settings name, as [`App::bind`] does; what is doubtful about them, in
+/// words.
+///
+/// # Errors
+/// Everything that is wrong with them.
+pub fn check_files(settings: &Settings) -> Result<Vec<String>, Mistakes> {
+    let files = Files::default();
+    let doors = Doors::open(settings)?;
+    doors.watched_by(&files);
+    Ok(files.doubtful())
+}
+
 impl App {
-    /// Reads the files of tokens, binds the listeners, opens the store of answers fetched
-    /// later, and prepares the upstreams' clients.
+    /// Binds the listeners, opens the store of answers fetched later, and prepares the
+    /// upstreams' clients.
     ///
     /// # Errors
     /// [`StartError`]; nothing is bound then.
@@ -102,7 +116,7 @@ impl App {
             return Err(StartError::NoRoute);
         }
         let clients = Clients::new(&settings)?;
-        let tokens = Tokens::open(&settings)?;
+        let doors = Doors::open(&settings)?;
         let jobs_listener = listen("server.listen", &settings.listen, settings.socket_mode).await?;
         let admin_listener = match &settings.admin {
             Some(admin) => Some(listen("admin.listen", &admin.listen, admin.socket_mode).await?),
@@ -119,7 +133,7 @@ impl App {
             admin_listener,
             workers,
             clients,
-            tokens,
+            doors,
             store,
             settings,
         })
@@ -151,21 +165,31 @@ impl App {
             admin_listener,
             workers,
             clients,
-            tokens,
+            doors,
             store,
             settings,
         } = self;
         let workers = Arc::new(workers);
         // Also where callers get a fixed number: the upstream takes some too.
-        let files = files::raise_limit();
-        let for_callers = || files::for_callers(files, settings.slots(), settings.alone());
+        let files = open_files::raise_limit();
+        let for_callers = || open_files::for_callers(files, settings.slots(), settings.alone());
         let max_connections = settings.max_connections.unwrap_or_else(for_callers);
         let (shutdown, limits) = (settings.shutdown, settings.callers);
         let operators_limits = settings.operators;
-        let proxy = Proxy::new(settings, clients, tokens.clone(), store, &workers);
-        let proxy = Arc::new(proxy);
-        let process = Arc::clone(proxy.routes.first().observer.process());
-        tokio::spawn(async move { tokens.look_on(&process).await });
+        let proxy = Arc::new(Proxy::new(settings, clients, &doors, store, &workers));
+        let reread = Arc::new(Files::default());
+        doors.watched_by(&reread);
+        let process = Arc::clone(proxy.process());
+        // To the very end, as what goes by them.
+        let asked = Arc::clone(&reread);
+        tokio::spawn(async move { reread.look_on(&process).await });
+        if let Ok(mut hang_up) = signal(SignalKind::hangup()) {
+            tokio::spawn(async move {
+                while hang_up.recv().await.is_some() {
+                    asked.again();
+                }
+            });
+        }
         let (stop_accepting, stopped) = watch::channel(false);
         let callers = Connections::new(max_connections);
         let (made, runtimes) = (Arc::clone(&proxy), Arc::clone(&workers));
@@ -173,14 +197,27 @@ impl App {
         let accepting = accept(jobs_listener, places, stopped, move |accepted, permit| {
             let proxy = Arc::clone(&made);
             runtimes.spawn(async move |worker| {
-                if let Some((stream, reached)) = accepted.open() {
-                    let caller = proxy.caller(worker, reached);
-                    http::serve_jobs(stream, caller, limits, permit).await;
+                let Some((stream, reached)) = accepted.open() else {
+                    return;
+                };
+                let caller = || proxy.caller(worker, reached);
+                match &proxy.door {
+                    None => http::serve_jobs(stream, caller(), limits, permit).await,
+                    Some(door) => {
+                        // On the heap: no task of a plain connection is the larger for it.
+                        Box::pin(async {
+                            let mut permit = permit;
+                            if let Some(stream) = door.shake(stream, limits, &mut permit).await {
+                                http::serve_jobs(stream, caller(), limits, permit).await;
+                            }
+                        })
+                        .await;
+                    }
                 }
             });
         });
         let accepting = tokio::spawn(accepting);
-        let operators = Connections::new(files::OPERATORS);
+        let operators = Connections::new(open_files::OPERATORS);
         // To the very end: the admin listener goes with the process.
         let (_never, to_the_end) = watch::channel(false);
         if let Some((listener, answers)) = admin_listener.zip(proxy.operators.clone()) {
@@ -188,9 +225,19 @@ impl App {
             let serving = accept(listener, places, to_the_end, move |accepted, permit| {
                 let answers = answers.clone();
                 tokio::spawn(async move {
-                    if let Some((stream, reached)) = accepted.open() {
-                        let operator = answers.operator(reached);
-                        http::serve_admin(stream, operator, operators_limits, permit).await;
+                    let Some((stream, reached)) = accepted.open() else {
+                        return;
+                    };
+                    let limits = operators_limits;
+                    let operator = answers.operator(reached);
+                    match &answers.door {
+                        None => http::serve_admin(stream, operator, limits, permit).await,
+                        Some(door) => {
+                            let mut permit = permit;
+                            if let Some(stream) = door.shake(stream, limits, &mut permit).await {
+                                http::serve_admin(stream, operator, limits, permit).await;
+                            }
+                        }
                     }
                 });
             });

@@ -45,6 +45,7 @@
 //! | [`job`], [`job_id`], [`json`], [`code`], [`trace_context`] | the words on the wire |
 //! | `aside` | large texts, read on threads that serve nobody |
 //! | `lazy_timeout` | timeouts without a timer for what is there already |
+//! | [`tls`] | certificates: ours, those that others are checked with, and how long they last |
 //! | [`telemetry`], [`throttle`] | what is logged, without waiting for its reader, and how much |
 //! | [`printable`] | text of others, safe to look at |
 //! | [`reread`] | files that are read again when their contents change |
@@ -62,12 +63,12 @@
 //! | room | may know |
 //! |---|---|
 //! | `address` | `printable` |
-//! | `app` | `address`, `batcher`, `config`, `engine`, `forward`, `http`, `job`, `later`, `observe`, `printable`, `reread`, `resilience`, `route`, `server`, `shape`, `telemetry`, `tokens`, `upstream` |
+//! | `app` | `address`, `batcher`, `config`, `engine`, `forward`, `http`, `job`, `later`, `observe`, `printable`, `reread`, `resilience`, `route`, `server`, `shape`, `telemetry`, `throttle`, `tls`, `tokens`, `upstream` |
 //! | `ask` | `address`, `printable` |
 //! | `aside` |  |
 //! | `cli` | `config`, `printable`, `sample_upstream`, `shape`, `tokens` |
 //! | `code` |  |
-//! | `config` | `address`, `batcher`, `engine`, `forward`, `http`, `job`, `later`, `observe`, `printable`, `resilience`, `route`, `server`, `shape`, `telemetry`, `upstream` |
+//! | `config` | `address`, `batcher`, `engine`, `forward`, `http`, `job`, `later`, `observe`, `printable`, `resilience`, `route`, `server`, `shape`, `telemetry`, `tls`, `upstream` |
 //! | `engine` | `aside`, `batcher`, `code`, `fault`, `job`, `later`, `observe`, `resilience`, `shape`, `throttle`, `trace_context`, `upstream` |
 //! | `fault` | `code`, `json` |
 //! | `forward` | `throttle`, `upstream` |
@@ -84,11 +85,12 @@
 //! | `resilience` | `batcher` |
 //! | `route` | `batcher`, `code`, `engine`, `forward`, `job`, `observe`, `shape`, `upstream` |
 //! | `sample_upstream` | `address` |
-//! | `server` | `address`, `throttle` |
+//! | `server` | `address`, `throttle`, `tls` |
 //! | `shape` | `fault`, `job_id`, `json` |
 //! | `submit` | `address`, `ask`, `resilience` |
 //! | `telemetry` | `printable` |
 //! | `throttle` |  |
+//! | `tls` | `reread` |
 //! | `tokens` | `reread` |
 //! | `top` | `ask`, `batcher`, `code`, `observe`, `printable` |
 //! | `trace_context` |  |
@@ -164,6 +166,7 @@ pub mod shape;
 pub mod submit;
 pub mod telemetry;
 pub mod throttle;
+pub mod tls;
 pub mod tokens;
 #[cfg(feature = "top")]
 pub mod top;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
 use microbatch::address::Address;
-use microbatch::app::{App, Report, Trial, try_out};
+use microbatch::app::{App, Report, StartError, Trial, check_files, try_out};
 use microbatch::ask::{Asker, Question, advice};
 use microbatch::cli::{self, Ask, Cli, Command, Submit, Top, Try};
 use microbatch::config::{self, Flags, Loaded, Mistakes, NeedUpstream, Options};
@@ -44,13 +44,22 @@ fn main() -> ExitCode {
     match ended {
         Ok(code) => code,
         Err(error) => {
-            if let Some(mistakes) = error.downcast_ref::<Mistakes>() {
+            if let Some(mistakes) = mistakes(&error) {
                 eprintln!("microbatch: the configuration has mistakes:\n{mistakes}");
                 return ExitCode::from(EX_CONFIG);
             }
             eprintln!("microbatch: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Those of the configuration, if it is that.
+fn mistakes(error: &anyhow::Error) -> Option<&Mistakes> {
+    match error.downcast_ref::<StartError>() {
+        Some(StartError::Files(mistakes)) => Some(mistakes),
+        Some(_) => None,
+        None => error.downcast_ref::<Mistakes>(),
     }
 }
 
@@ -288,7 +297,8 @@ async fn upstream(args: sample_upstream::Args) -> anyhow::Result<()> {
 }
 
 fn check(loaded: &Loaded) -> anyhow::Result<()> {
-    for warning in &loaded.warnings {
+    let doubtful = check_files(&loaded.settings)?;
+    for warning in loaded.warnings.iter().chain(&doubtful) {
         eprintln!("warning: {warning}");
     }
     io::stdout().write_all(loaded.options.to_toml().as_bytes())?;
@@ -348,7 +358,7 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send> {
     let mut hang_up = signal(SignalKind::hangup()).context("can't listen for SIGHUP")?;
     tokio::spawn(async move {
         while hang_up.recv().await.is_some() {
-            info!("SIGHUP: settings are read at start alone, nothing is reloaded");
+            info!("SIGHUP: certificates are looked at again, settings are read at start alone");
         }
     });
     Ok(stop)

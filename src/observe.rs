@@ -6,6 +6,7 @@
 
 pub mod advice;
 mod by_code;
+mod certificate;
 mod event;
 mod failed_answer;
 mod failure_log;
@@ -27,10 +28,11 @@ use crate::observe::metrics::Metrics;
 use crate::throttle::LogThrottle;
 
 pub use by_code::ByCode;
+pub use certificate::{Certificate, Trouble};
 pub use event::{ALONE, Bounds, Event, FailedJobs, SplitCause};
 pub use failed_answer::FailedAnswer;
 pub use moment::{Moment, Totals};
-pub use process::{Process, ProcessEvent, Reloaded};
+pub use process::{HANDSHAKE_FAILURES, Process, ProcessEvent, Reloaded};
 pub use records::{CountsByRoute, RecordBounds, RecordCounts, Records, Recovered, StoreStep};
 
 /// What has happened on one route.

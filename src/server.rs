@@ -14,6 +14,7 @@
 //! - `exchange` is one request and its answer, with what was left `unread` of the one
 //!   and the `pieces` of the other. `streams` resets an HTTP/2 stream whose answer is
 //!   not taken.
+//! - `handshake` is what comes before where TLS is spoken.
 //! - `linger` closes in stages, so that a last answer arrives.
 //! - [`connections`] bounds how many there are, and tells them of the end of their
 //!   `life`.
@@ -26,6 +27,7 @@ mod exchange;
 pub mod files;
 mod frames;
 mod guard;
+mod handshake;
 mod io;
 mod life;
 mod limits;
@@ -56,6 +58,7 @@ use connections::Permit;
 use drive::Drive;
 use exchange::Exchange;
 use guard::Guard;
+pub use handshake::{Encrypted, Failed, handshake};
 use io::Watched;
 pub use limits::Limits;
 use linger::linger;
@@ -81,7 +84,7 @@ pub async fn serve<S, F, B>(
     stream: S,
     answer: impl Fn(Request<RequestBody>) -> F + Send + 'static,
     limits: Limits,
-    permit: Permit,
+    mut permit: Permit,
 ) where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     F: Future<Output = Response<B>> + Send + 'static,

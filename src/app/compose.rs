@@ -11,8 +11,8 @@ use std::sync::atomic::AtomicBool;
 use axum::Router;
 use tokio::sync::watch;
 
+use super::door::{Door, Doors};
 use super::route::{self, route};
-use super::tokens::Tokens;
 use crate::config::Settings;
 use crate::engine::Phase;
 use crate::forward::Forwarder;
@@ -22,7 +22,7 @@ use crate::http::{
 };
 use crate::later::Later;
 use crate::later::store::Store;
-use crate::observe::Observer;
+use crate::observe::{Observer, Process};
 use crate::route::Routes;
 use crate::route::paths::Paths;
 use crate::server::runtimes::Workers;
@@ -43,6 +43,8 @@ pub(super) struct Proxy {
     pub ready: Arc<AtomicBool>,
     /// What answers operators, unless there is no listener for them.
     pub operators: Option<Operators>,
+    /// Who shakes hands with callers, where that is done.
+    pub door: Option<Door>,
     /// Where requests are passed on to, one by one.
     pub forwarders: Vec<Forwarder>,
     /// The routes' batchers as each worker has them.
@@ -71,12 +73,12 @@ impl Clients {
 }
 
 impl Proxy {
-    /// Calls are made by these clients, these tokens let in, jobs for later are kept in
-    /// `store`, and all are processed by `workers`.
+    /// Calls are made by these clients, callers and operators come in by these doors, jobs for later are kept in `store`, and all are
+    /// processed by `workers`.
     pub fn new(
         settings: Settings,
         clients: Clients,
-        tokens: Tokens,
+        doors: &Doors,
         store: Option<Arc<dyn Store>>,
         workers: &Workers,
     ) -> Self {
@@ -131,7 +133,7 @@ impl Proxy {
         let jobs = Jobs::from(JobsInner {
             routes: routes.clone(),
             hosts: jobs.hosts,
-            tokens: tokens.callers.clone(),
+            tokens: doors.tokens_of_callers(),
             buffered: Buffered::new(jobs.max_buffered, jobs.max_body),
             connected: Connected::default(),
             max_body: jobs.max_body,
@@ -151,7 +153,7 @@ impl Proxy {
         });
         let watched = watched.collect();
         let ready = Arc::new(AtomicBool::new(true));
-        let all_tokens = tokens.all().into();
+        let all_tokens = doors.tokens().into();
         let operators = admin.map(|admin| Operators {
             router: admin_router(Admin {
                 routes: watched,
@@ -165,7 +167,8 @@ impl Proxy {
                 tokens: all_tokens,
             }),
             hosts: admin.hosts,
-            tokens: tokens.operators,
+            tokens: doors.tokens_of_operators(),
+            door: doors.operators(&observer),
         });
         Self {
             routes,
@@ -174,10 +177,16 @@ impl Proxy {
             ready,
             forwarders,
             operators,
+            door: doors.callers(&observer),
             batchers,
             jobs_router: jobs_router(&jobs),
             jobs,
         }
+    }
+
+    /// Who is told what happens on no route.
+    pub fn process(&self) -> &Arc<Process> {
+        self.routes.first().observer.process()
     }
 
     /// What answering calls takes.
@@ -195,6 +204,8 @@ impl Proxy {
 /// What answers operators.
 #[derive(Clone)]
 pub(super) struct Operators {
+    /// Who shakes hands with them, where that is done.
+    pub door: Option<Door>,
     router: Router,
     hosts: HostNames,
     tokens: Option<Guard>,

@@ -35,7 +35,7 @@ use self::input::{Call, InputError};
 use self::route::{ChoiceError, Chosen};
 use self::said::Said;
 use super::compose::{Clients, Proxy};
-use super::tokens::Tokens;
+use super::door::Doors;
 use crate::config::Settings;
 use crate::http::{AnswerBody, Rehearsed, rehearse};
 use crate::server::runtimes::Workers;
@@ -102,7 +102,7 @@ pub async fn try_out(mut settings: Settings, given: Trial) -> Result<bool, Trial
     let proxy = Proxy::new(
         settings,
         clients,
-        Tokens::default(),
+        &Doors::default(),
         None,
         &Workers::start(1)?,
     );

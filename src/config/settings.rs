@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use ::http::HeaderMap;
 
+use super::given::Given;
 use super::options::Options;
 pub use super::records::{Later, Store};
 pub use super::route::Route;
@@ -19,6 +20,7 @@ use crate::address::Address;
 use crate::forward::{self, Destination};
 use crate::http::{HostNames, Setting};
 use crate::route::paths::Paths;
+use crate::tls::server::Files;
 use crate::{server, telemetry};
 
 /// Concurrent requests of one HTTP/2 connection, a caller's and an operator's.
@@ -32,6 +34,8 @@ pub struct Settings {
     pub listen: Address,
     /// The permissions of that, where it is a socket.
     pub socket_mode: u32,
+    /// The certificate of that listener, if it speaks TLS.
+    pub tls: Option<Files>,
     /// How many threads serve callers.
     pub threads: usize,
     /// How many connections callers may have; without a number, as many as there are open files
@@ -87,6 +91,8 @@ pub struct Admin {
     pub listen: Address,
     /// The permissions of that, where it is a socket.
     pub socket_mode: u32,
+    /// Its certificate, if it speaks TLS.
+    pub tls: Option<Files>,
     /// The names that it answers to on loopback.
     pub hosts: HostNames,
     /// The file of the tokens that it lets in, unless everybody may come in.
@@ -152,6 +158,11 @@ impl Settings {
         Some(Settings {
             listen,
             socket_mode: server.socket_mode.get()?,
+            tls: files(
+                &options.server_tls.cert,
+                &options.server_tls.key,
+                &options.server_tls.client_ca,
+            ),
             threads,
             max_connections: server.max_connections.get()?,
             callers,
@@ -166,6 +177,11 @@ impl Settings {
                     tokens: options.admin_auth.tokens.get(),
                     listen,
                     socket_mode: options.admin.socket_mode.get()?,
+                    tls: files(
+                        &options.admin_tls.cert,
+                        &options.admin_tls.key,
+                        &options.admin_tls.client_ca,
+                    ),
                     toml: options.to_toml().into(),
                     settings: printed(options),
                 }),
@@ -206,6 +222,15 @@ impl std::fmt::Debug for Settings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Settings").finish_non_exhaustive()
     }
+}
+
+/// The files of a listener's certificate, if it has one.
+fn files(cert: &Given<PathBuf>, key: &Given<PathBuf>, client_ca: &Given<PathBuf>) -> Option<Files> {
+    Some(Files {
+        cert: cert.get()?,
+        key: key.get()?,
+        client_ca: client_ca.get(),
+    })
 }
 
 fn printed(options: &Options) -> Arc<[Setting]> {

@@ -10,7 +10,7 @@ use subtle::{ConditionallySelectable as _, ConstantTimeEq as _};
 use super::digest::Digest;
 use super::file::{self, FileError};
 use super::name::Name;
-use crate::reread::{Again, OpenError, Reread};
+use crate::reread::{OpenError, Reread};
 
 /// The longest token that is looked for, in bytes: digesting a longer one would cost those
 /// who have none more than it costs whoever sends it.
@@ -145,9 +145,9 @@ impl Guard {
         self.maker.latest.load(Ordering::Relaxed) == generation
     }
 
-    /// What reads the file again.
-    pub fn again(&self) -> Arc<dyn Again> {
-        Arc::<Reread<Tokens>>::clone(&self.file)
+    /// The file, which is read again.
+    pub fn file(&self) -> &Arc<Reread<Tokens>> {
+        &self.file
     }
 }
 
@@ -156,7 +156,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::reread::Looked;
+    use crate::reread::{Again as _, Looked};
 
     fn line(name: &str, token: &str) -> String {
         format!("{name}: sha256:{}\n", Digest::of(token.as_bytes()))
@@ -196,7 +196,7 @@ mod tests {
         first.find(b"one").unwrap().count();
         first.find(b"two").unwrap().count();
         fs::write(&path, line("new", "three") + &line("ci", "four")).unwrap();
-        assert!(matches!(guard.again().look(), Looked::New));
+        assert!(matches!(guard.file().look(), Looked::New));
         let second = guard.current();
         assert!(guard.is_newest(second.generation()) && !guard.is_newest(first.generation()));
         assert_eq!(found(&second, "one"), None);
@@ -213,7 +213,7 @@ mod tests {
         assert_eq!(counts(&second), expected);
         // What is wrong changes nothing, and is told with its file.
         fs::write(&path, "ci: four\n").unwrap();
-        let Looked::Failed(error) = guard.again().look() else {
+        let Looked::Failed(error) = guard.file().look() else {
             panic!("a file with a mistake");
         };
         let told = format!("{}: line 1: ", path.display());

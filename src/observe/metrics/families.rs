@@ -1,6 +1,8 @@
 //! The one table of metric families: name, type, labels, help, and who makes their
 //! samples of what.
 
+use std::time::SystemTime;
+
 use super::counts::Metrics;
 use super::samples::Samples;
 use crate::batcher::FlushReason;
@@ -243,6 +245,22 @@ families! {
         Process(|it, out| {
             for &(token, count) in it.requests_by_token {
                 out.labelled([token], count);
+            }
+        });
+    "microbatch_tls_certificate_expiry_seconds" Gauge ["file"]
+        "Time until the first certificate of a chain ends, or the last of those that others are \
+         checked with; negative once it has"
+        Process(|it, out| {
+            let now = SystemTime::now();
+            for certificate in it.told.certificates().iter() {
+                out.decimal_of([&certificate.file], certificate.seconds_left(now));
+            }
+        });
+    "microbatch_tls_handshakes_failed_total" Counter ["reason"]
+        "TLS handshakes of callers and operators that failed, by why"
+        Process(|it, out| {
+            for (why, count) in it.told.handshakes_failed() {
+                out.labelled([why], count);
             }
         });
     "microbatch_log_lines_dropped_total" Counter []
