@@ -116,6 +116,7 @@
 //! | no job for later is claimed twice, and what may have been sent is known as interrupted | `later::suite_tests::it_does_as_the_model`, `later::lasting_tests::what_was_sent_is_interrupted` |
 //! | every scrape of `later_*` adds up | `stories::later_counts::every_scrape_adds_up`, `later::suite_tests::it_does_as_the_model` |
 //! | what was accepted for later is drained as all are | `app::drain::tests::what_is_accepted_is_queued_before_the_queue_closes`, `stories::later_drain` |
+//! | who bears no token that lets in comes no further, and a token goes no further than it is asked to | `stories::tokens` |
 //! | nobody can guess a handle | `job::handle::tests::handles_are_random` |
 //! | no result reaches another job's caller | `shape::tests::answers`, `simulation`, `stories::accounting`, `stories::upstream_strays` |
 //! | what a caller sends and what comes back for it travel byte for byte, whatever the shape | `shape::tests::round_trip` |

@@ -9,6 +9,7 @@
 //! | `last_event_id` | where a listener was |
 //! | `lane`, `claiming` | where those jobs wait: as they are submitted, and as they are claimed |
 //! | `owed`, `queued` | an answer that such a job is to be given; how it is withdrawn |
+//! | `owner` | whose it is, where tokens let in |
 //! | `frame_key` | what tells which of them may share a batch |
 
 mod claiming;
@@ -20,11 +21,13 @@ mod lane;
 mod last_event_id;
 mod line;
 mod owed;
+mod owner;
 mod queued;
 mod record;
 
 pub(super) use for_later::{ForLater, IDEMPOTENCY_KEY, without_stream};
 pub use lane::Lane;
+pub(super) use owner::Owner;
 
 use std::time::Duration;
 
@@ -62,6 +65,7 @@ const STREAM: &str = "GET, HEAD";
 pub(super) struct Resource {
     later: Later,
     method: Method,
+    owner: Owner,
     at: At,
 }
 
@@ -80,33 +84,46 @@ enum At {
 
 impl Resource {
     /// What the request is for, if it is one of those here and there are any.
-    pub fn of<B>(jobs: &Jobs, request: &Request<B>) -> Option<Self> {
+    pub fn of<B>(jobs: &Jobs, request: &Request<B>, owner: Owner) -> Option<Self> {
         let later = jobs.later.clone()?;
         let (path, headers) = (request.uri().path(), request.headers());
         let at = if let Some(handle) = segment(path, RECORDS) {
             let handle = percent_decode_str(handle).decode_utf8().ok();
             At::Record {
-                handle: handle.and_then(|handle| handle.parse().ok()),
+                handle: handle
+                    .and_then(|handle| handle.parse().ok())
+                    .map(|handle| owner.handle(handle)),
                 wait: Preferences::of(headers).wait,
             }
         } else {
             let name = segment(path, "/streams/")?;
             At::Stream {
                 name: StreamName::new(&percent_decode_str(name).decode_utf8_lossy())
+                    .and_then(|name| owner.stream(name))
                     .map_err(Problem::from),
                 format: Format::accepted_by(headers),
                 after: LastEventId::of(headers),
             }
         };
         let method = request.method().clone();
-        Some(Self { later, method, at })
+        Some(Self {
+            later,
+            method,
+            owner,
+            at,
+        })
     }
 
     /// Answers the request, which came over the connection of these.
     pub async fn answer(self, senders: &Senders) -> Response<AnswerBody> {
         note(|it| it.way = Some(Way::Later));
         let jobs = senders.jobs();
-        let Self { later, method, at } = self;
+        let Self {
+            later,
+            method,
+            owner,
+            at,
+        } = self;
         let is_head = method == Method::HEAD;
         let reads = is_head || method == Method::GET;
         let answer = match at {
@@ -121,9 +138,10 @@ impl Resource {
                         Some(wait) => {
                             let _occupied = senders.occupied();
                             let until = Instant::now() + wait.min(jobs.request_timeout);
-                            fetched(jobs, later.fetch_finished(handle, look, until).await)
+                            let record = later.fetch_finished(handle, look, until).await;
+                            fetched(jobs, owner, record)
                         }
-                        None => fetched(jobs, later.fetch(handle, look).await),
+                        None => fetched(jobs, owner, later.fetch(handle, look).await),
                     },
                     Ok(handle) if method == Method::DELETE => delete(&later, handle).await,
                     Err(unknown) if reads || method == Method::DELETE => {
@@ -140,7 +158,7 @@ impl Resource {
             } => match name {
                 Ok(_) if is_head => Ok(stream(format, Body::empty())),
                 Ok(name) => {
-                    let events = Events::begin(&later, name, format, after).await;
+                    let events = Events::begin(&later, owner, name, format, after).await;
                     let occupied = || senders.occupied();
                     let body = |it| Body::new(EventsBody::new(it, &jobs.buffered, occupied()));
                     events.map(|it| stream(format, body(it)))
@@ -169,9 +187,10 @@ fn segment<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
 
 fn fetched(
     jobs: &Jobs,
+    owner: Owner,
     record: Result<Record, FetchError>,
 ) -> Result<Response<AnswerBody>, Problem> {
-    Ok(record::fetched(&record?, jobs))
+    Ok(record::fetched(&owner.shown(record?), jobs))
 }
 
 async fn delete(later: &Later, handle: Handle) -> Result<Response<AnswerBody>, Problem> {

@@ -23,7 +23,7 @@ use super::context::{Jobs, JobsInner};
 use super::forward::pass_through;
 use super::gate::Gate;
 use super::jobs::Posted;
-use super::later::Resource;
+use super::later::{Owner, Resource};
 use super::noted::note;
 use super::paths::HEALTHZ;
 use super::problem::Problem;
@@ -34,7 +34,7 @@ use crate::route::{JOBS, Route};
 use crate::server::connections::Permit;
 use crate::server::socket::Reached;
 use crate::server::{self, Limits};
-use crate::tokens::Guard;
+use crate::tokens::{Admitted, Guard};
 use crate::upstream::NoSuchPath;
 
 /// A connection of the jobs listener.
@@ -71,14 +71,17 @@ impl Caller {
         let JobsInner { routes, access, .. } = &**self.senders.jobs();
         let logged = access.and_then(|write| Entry::of(write, &request));
         let dispatch = || {
-            match self.gate.check(&request) {
+            let admitted = match self.gate.check(&request) {
+                Ok(admitted) => admitted,
                 Err(problem) => return Answer::ready(refuse_elsewhere(routes, problem)),
-                Ok(None) => {}
-                Ok(Some(admitted)) => note(|it| it.token = Some(admitted.name().clone())),
+            };
+            if let Some(admitted) = &admitted {
+                note(|it| it.token = Some(admitted.name().clone()));
             }
+            let admitted = admitted.as_deref();
             match self.jobs {
-                Some(jobs) if is_job(&request) => self.job(jobs, request),
-                _ => self.other(request),
+                Some(jobs) if is_job(&request) => self.job(jobs, request, admitted),
+                _ => self.other(request, Owner::of(admitted)),
             }
         };
         let answer = || Answer::guarded(dispatch, || refuse_elsewhere(routes, Problem::internal()));
@@ -93,12 +96,13 @@ impl Caller {
         &self,
         route: usize,
         request: Request<B>,
+        admitted: Option<&Admitted>,
     ) -> Answer<impl Future<Output = Response<AnswerBody>> + Send + use<B>>
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
     {
         let sender = self.senders.of(route, request.version());
-        match Posted::new(&sender.jobs, request) {
+        match Posted::new(&sender.jobs, request, admitted) {
             Ok(mut posted) => match posted.for_later() {
                 None => Answer::Job {
                     answer: posted.answer(Arc::clone(sender)),
@@ -114,7 +118,7 @@ impl Caller {
 
     /// Answers anything else: on the proxy's own paths, then on those of routes, then on
     /// any.
-    fn other<B, F>(&self, mut request: Request<B>) -> Answer<F>
+    fn other<B, F>(&self, mut request: Request<B>, owner: Owner) -> Answer<F>
     where
         B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
         F: Future<Output = Response<AnswerBody>>,
@@ -124,7 +128,7 @@ impl Caller {
         let routes = &jobs.routes;
         let path = request.uri().path();
         let uncounted = || Uncounted::new(Arc::clone(routes.first()));
-        if let Some(resource) = Resource::of(jobs, &request) {
+        if let Some(resource) = Resource::of(jobs, &request, owner) {
             let (senders, uncounted) = (Arc::clone(&self.senders), uncounted());
             return Answer::boxed(async move {
                 let _uncounted = uncounted;
@@ -147,7 +151,7 @@ impl Caller {
                 request.headers_mut().remove(AUTHORIZATION);
             }
             let senders = Arc::clone(&self.senders);
-            return Answer::boxed(calls::answer(senders, route, request, captures));
+            return Answer::boxed(calls::answer(senders, route, request, captures, owner));
         }
         if let Some(target) = &jobs.passthrough {
             if self.gate.takes_tokens() {

@@ -6,8 +6,8 @@ use std::process::{Output, Stdio};
 use tempfile::NamedTempFile;
 
 use crate::harness::{
-    Answer, H2c, KeepAlive, Peer, PeerUpstream, Proxy, RawClient, Request, Scrape,
-    ScriptedUpstream, TokenFile, command, send, token_entry, within,
+    Answer, H2c, Handed, KeepAlive, Listening, Peer, PeerUpstream, Proxy, RawClient, Request,
+    Scrape, ScriptedUpstream, TokenFile, command, send, token_entry, within,
 };
 use crate::http_rules::{JOB, echo};
 
@@ -33,7 +33,7 @@ fn is_unauthorized(answer: &Answer) {
 struct Guarded {
     proxy: Proxy,
     upstream: ScriptedUpstream,
-    tokens: TokenFile,
+    _tokens: TokenFile,
 }
 
 impl Guarded {
@@ -49,7 +49,7 @@ impl Guarded {
         Self {
             proxy,
             upstream,
-            tokens,
+            _tokens: tokens,
         }
     }
 
@@ -339,11 +339,87 @@ async fn a_file_that_does_not_do_is_an_error_at_start() {
             command.args(["--admin-listen", "127.0.0.1:0"]);
             let failed = within("the end of the process", command.output()).await;
             let failed = failed.expect("the binary starts");
-            assert_eq!(failed.status.code(), Some(1), "{file}");
+            assert_eq!(failed.status.code(), Some(78), "{file}");
             let said = String::from_utf8(failed.stderr).unwrap();
-            let begins = format!("microbatch: {}.auth.tokens: {file}: ", key.to_lowercase());
-            assert!(said.contains(&begins) && said.contains(says), "{said}");
+            let key = format!("{}.auth.tokens", key.to_lowercase());
+            for part in [&key, file, says] {
+                assert!(said.contains(part), "{part}: {said}");
+            }
             assert!(!said.contains(CI), "{said}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_file_that_changes_is_in_force_for_connections_that_are_open() {
+    let upstream = ScriptedUpstream::start().await;
+    let tokens = TokenFile::of(&[("ci", CI)]);
+    let env = [("MICROBATCH_SERVER__AUTH__TOKENS", tokens.path())];
+    let proxy = Proxy::start(&upstream.url(), &[], &env).await;
+    let mut kept = KeepAlive::connect(proxy.jobs_addr).await;
+    let nowhere = |token| bearing(Request::new("GET", "/nowhere"), token);
+    assert_eq!(kept.send(nowhere(CI)).await.status, 404);
+    assert_eq!(kept.send(nowhere(OPS)).await.status, 401);
+    tokens.replace(&token_entry("ops", OPS));
+    proxy.log.nth("changed files are in force", 1).await;
+    assert_eq!(kept.send(nowhere(CI)).await.status, 401);
+    assert_eq!(kept.send(nowhere(OPS)).await.status, 404);
+    // A mistake changes nothing, and is told.
+    tokens.replace(&format!("ops: {OPS}\n"));
+    let told = "changed files do not do: what was in force stays";
+    let line = proxy.log.nth(told, 1).await;
+    assert_eq!(line.text("files"), "server.auth.tokens");
+    assert!(line.text("error").contains(": line 1: "), "{line:?}");
+    assert!(!line.0.to_string().contains(OPS), "{line:?}");
+    assert_eq!(kept.send(nowhere(OPS)).await.status, 404);
+    let scrape = Scrape::of(&proxy).await;
+    for (sample, count) in [
+        ("tokens_reloads_total{result=\"ok\"}", 1.0),
+        ("tokens_reloads_total{result=\"failed\"}", 1.0),
+        ("requests_by_token_total{token=\"ops\"}", 2.0),
+    ] {
+        assert_eq!(scrape.get(sample), count, "{sample}");
+    }
+}
+
+#[tokio::test]
+async fn a_job_for_later_is_that_of_the_token_that_made_it() {
+    let mut guarded = Guarded::start(&[("MICROBATCH_LATER__STORE", "memory")]).await;
+    let jobs = guarded.proxy.jobs_addr;
+    let later = |token, key: &str| {
+        let request = Request::later(JOB).to("POST", "/jobs?stream=s");
+        bearing(request, token).header("idempotency-key", key)
+    };
+    let mut handed = Vec::new();
+    for token in [CI, OPS] {
+        // The same key of another token is another request.
+        let first = Handed::of(&send(jobs, later(token, "k")).await);
+        guarded.upstream.next().await.echo();
+        let request = bearing(Request::new("GET", &first.location), token);
+        let answer = send(jobs, request.header("prefer", "wait=30")).await;
+        answer.is_result(&echo("1"));
+        let again = send(jobs, later(token, "k")).await;
+        assert_eq!(again.header("location"), first.location);
+        handed.push((token, first));
+    }
+    for (owner, handed) in &handed {
+        for token in [CI, OPS] {
+            for method in ["GET", "HEAD"] {
+                let request = bearing(Request::new(method, &handed.location), token);
+                let status = if token == *owner { 200 } else { 404 };
+                assert_eq!(send(jobs, request).await.status, status, "{method}");
+            }
+        }
+        let other = if *owner == CI { OPS } else { CI };
+        let delete = bearing(Request::new("DELETE", &handed.location), other);
+        send(jobs, delete).await.problem(404, "job-unknown", "no");
+        // A stream tells what its own listeners have handed in, by the handles they know.
+        let request = bearing(Request::new("GET", "/streams/s"), owner);
+        let mut listening = Listening::to(&guarded.proxy, request).await;
+        let event = listening.event().await.expect("an event");
+        assert_eq!(event.json()["handle"], handed.handle.as_str());
+        let delete = bearing(Request::new("DELETE", &handed.location), owner);
+        assert_eq!(send(jobs, delete).await.status, 204);
+    }
+    assert!(guarded.upstream.arrived().is_none());
 }
