@@ -1,13 +1,26 @@
 //! The proxy as a whole: bind, then run until told to stop, then drain.
 //!
 //! [`App::bind`] takes the addresses, so that a second proxy on the same port is
-//! an error before anything runs. [`App::run`] has `compose` make what answers, hands
-//! it connections, and leaves the order of the end to `drain`.
+//! an error before anything runs. [`App::run`] has `proxy` answer, hands it
+//! connections, and leaves the order of the end to `drain`.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `door` | hands shaken with who connects, where there is a certificate |
+//! | `files` | what is read again while the proxy runs |
+//! | `process` | what lives as long as the process |
+//! | `compose`, `route` | a set of routes with all that they take, from the settings |
+//! | `proxy` | both, as they serve |
+//! | `store` | the store of jobs for later, opened |
+//! | `drain` | the order of the end |
+//! | `trial` | the same without a listener |
 
 mod compose;
 mod door;
 mod drain;
 mod files;
+mod process;
+mod proxy;
 mod route;
 mod store;
 mod trial;
@@ -30,11 +43,12 @@ use crate::server::listener::accept;
 use crate::server::runtimes::Workers;
 use crate::server::socket::{BindError, Socket};
 use crate::upstream;
-use compose::{Clients, Proxy};
+use compose::Clients;
 use door::Doors;
 pub use drain::Report;
 use drain::{Listeners, drain};
 use files::Files;
+use proxy::Proxy;
 pub use store::OpenError;
 pub use trial::{Trial, TrialError, try_out};
 
@@ -176,10 +190,11 @@ impl App {
         let max_connections = settings.max_connections.unwrap_or_else(for_callers);
         let (shutdown, limits) = (settings.shutdown, settings.callers);
         let operators_limits = settings.operators;
-        let proxy = Arc::new(Proxy::new(settings, clients, &doors, store, &workers));
+        let proxy = Proxy::new(settings, clients, &doors, store, Arc::clone(&workers));
+        let proxy = Arc::new(proxy);
         let reread = Arc::new(Files::default());
         doors.watched_by(&reread);
-        let process = Arc::clone(proxy.process());
+        let process = Arc::clone(proxy.process.observer.process());
         // To the very end, as what goes by them.
         let asked = Arc::clone(&reread);
         tokio::spawn(async move { reread.look_on(&process).await });
@@ -201,7 +216,7 @@ impl App {
                     return;
                 };
                 let caller = || proxy.caller(worker, reached);
-                match &proxy.door {
+                match &proxy.callers_door {
                     None => http::serve_jobs(stream, caller(), limits, permit).await,
                     Some(door) => {
                         // On the heap: no task of a plain connection is the larger for it.
@@ -220,17 +235,20 @@ impl App {
         let operators = Connections::new(open_files::OPERATORS);
         // To the very end: the admin listener goes with the process.
         let (_never, to_the_end) = watch::channel(false);
-        if let Some((listener, answers)) = admin_listener.zip(proxy.operators.clone()) {
+        if let Some(listener) = admin_listener {
             let places = Arc::clone(&operators);
+            let made = Arc::clone(&proxy);
             let serving = accept(listener, places, to_the_end, move |accepted, permit| {
-                let answers = answers.clone();
+                let proxy = Arc::clone(&made);
                 tokio::spawn(async move {
                     let Some((stream, reached)) = accepted.open() else {
                         return;
                     };
                     let limits = operators_limits;
-                    let operator = answers.operator(reached);
-                    match &answers.door {
+                    let Some(operator) = proxy.operator(reached) else {
+                        return;
+                    };
+                    match &proxy.operators_door {
                         None => http::serve_admin(stream, operator, limits, permit).await,
                         Some(door) => {
                             let mut permit = permit;

@@ -54,8 +54,6 @@ mod words;
 use std::ffi::OsString;
 use std::path::Path;
 
-use url::Url;
-
 pub use duration::parse_duration;
 pub use flags::{ADMIN, EVERY, Flags, JOBS, Locator};
 pub use mistake::{Mistake, Mistakes, Origin};
@@ -63,6 +61,7 @@ pub use options::{KeyInfo, Options, keys};
 pub use settings::Settings;
 pub(crate) use target::redacted;
 
+use crate::upstream::Endpoint;
 use given::Given;
 use layer::Layer;
 use routes::RouteOf;
@@ -75,7 +74,7 @@ pub enum NeedUpstream {
     /// It calls no upstream (`healthcheck`), and routes are of no interest.
     No,
     /// It brings one for the route `jobs` (`demo`), which overrides every layer's.
-    Supplied(Url),
+    Supplied(Endpoint),
 }
 
 /// A configuration that can be run.
@@ -91,7 +90,7 @@ pub struct Loaded {
 
 impl Loaded {
     /// The same with another upstream, once a command knows where its own is.
-    pub fn supply(&mut self, url: Url) {
+    pub fn supply(&mut self, url: Endpoint) {
         self.options.route.upstream.url = Given::new(url, Origin::Command);
         if let Some(settings) = Settings::of(&self.options) {
             self.settings = settings;

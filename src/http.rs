@@ -12,7 +12,8 @@
 //!
 //! A request passes the gate of its listener before anything is looked up for it.
 //! [`problem`] alone decides a status. `app` makes [`Jobs`] and [`Admin`], and hands
-//! connections to [`serve_jobs`] and [`serve_admin`].
+//! connections to [`serve_jobs`] and [`serve_admin`]. Another set of routes may take the
+//! place of the one in force: a connection asks for that at each request ([`InForce`]).
 
 mod accept;
 mod access;
@@ -29,6 +30,7 @@ mod calls;
 mod chosen;
 mod connected;
 mod context;
+mod following;
 mod forward;
 mod gate;
 mod headers;
@@ -58,10 +60,10 @@ pub use authority::HostNames;
 pub use buffered::Buffered;
 pub use connected::Connected;
 pub use context::{Jobs, JobsInner};
+pub use following::InForce;
 pub use later::Lane;
-pub use listener::{Caller, Operator, serve_admin, serve_jobs};
+pub use listener::{Caller, ForCallers, ForOperators, Operator, serve_admin, serve_jobs};
 pub use operator::{Admin, Limits, Setting, Watched};
 pub use plain_http::TO_PLAIN_HTTP;
 pub use rehearsal::{Rehearsed, rehearse};
-pub use routes::{admin_router, jobs_router};
 pub use sender::Batchers;

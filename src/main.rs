@@ -20,7 +20,6 @@ use microbatch::{sample_upstream, telemetry, tokens};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
-use url::Url;
 
 /// EX_CONFIG of sysexits.h: something is wrong with the configuration.
 const EX_CONFIG: u8 = 78;
@@ -211,7 +210,7 @@ async fn serve(loaded: &Loaded) -> anyhow::Result<End> {
 /// The proxy in front of a sample upstream in the same process.
 async fn demo(flags: &Flags) -> anyhow::Result<End> {
     // The settings before any socket: with a mistake in them nothing is bound.
-    let somewhere = Url::parse("http://127.0.0.1/batch")?;
+    let somewhere = "http://127.0.0.1/batch".parse()?;
     let mut loaded = load(flags, NeedUpstream::Supplied(somewhere))?;
     telemetry::init(&loaded.settings.log)?;
     let stop = stop_signal()?;
@@ -221,7 +220,7 @@ async fn demo(flags: &Flags) -> anyhow::Result<End> {
     })
     .await?;
     let url = format!("http://{}/batch", sample.local_addr());
-    loaded.supply(Url::parse(&url)?);
+    loaded.supply(url.parse()?);
     // The screen of somebody who tries it out: what is not the default is enough.
     let app = start(&loaded, Options::summary_of_changes).await?;
     let jobs = app.jobs_address()?.connectable();

@@ -15,6 +15,7 @@ mod latency;
 pub mod live;
 pub mod metrics;
 mod moment;
+mod observers;
 mod process;
 mod records;
 mod words;
@@ -32,6 +33,7 @@ pub use certificate::{Certificate, Trouble};
 pub use event::{ALONE, Bounds, Event, FailedJobs, SplitCause};
 pub use failed_answer::FailedAnswer;
 pub use moment::{Moment, Totals};
+pub use observers::Observers;
 pub use process::{HANDSHAKE_FAILURES, Process, ProcessEvent, Reloaded};
 pub use records::{CountsByRoute, RecordBounds, RecordCounts, Records, Recovered, StoreStep};
 

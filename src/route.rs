@@ -94,8 +94,8 @@ struct Table {
 
 impl Routes {
     /// These routes, each at the pattern of `paths` with its number.
-    pub fn new(routes: impl IntoIterator<Item = Route>, paths: Paths) -> Self {
-        let routes: Box<[_]> = routes.into_iter().map(Arc::new).collect();
+    pub fn new(routes: impl IntoIterator<Item: Into<Arc<Route>>>, paths: Paths) -> Self {
+        let routes: Box<[Arc<Route>]> = routes.into_iter().map(Into::into).collect();
         let jobs = paths.at(JOBS).filter(|found| found.captures.is_empty());
         let jobs = jobs.map(|found| found.route);
         Self(Arc::new(Table {

@@ -5,7 +5,7 @@
 //! environment, and nothing is decompressed, since nothing asks for that.
 //!
 //! ```text
-//! Upstream ──lease──▶ pool ──▶ connection ──▶ HTTP library ──▶ socket ──▶ TCP, under TLS
+//! Upstream ──lease──▶ pool ──▶ connection ──▶ HTTP library ──▶ socket ──▶ TCP, or unix
 //!    ▲                 ▲                                         │
 //!    └─── Response ────┘ whole, cut or suspect       track ◀─────┘ what was written
 //! ```
@@ -15,6 +15,7 @@ mod client;
 mod connect;
 mod connection;
 mod dial;
+mod endpoint;
 mod error;
 mod headers;
 mod hop_by_hop;
@@ -24,6 +25,7 @@ mod response;
 mod socket;
 mod target;
 mod tracked;
+mod unix;
 mod unsent;
 #[cfg(test)]
 mod unsent_tests;
@@ -32,6 +34,7 @@ pub use call::{Call, Outgoing};
 pub use client::{Settings, Upstream};
 pub use connect::SetupError;
 pub use dial::{DialError, Dialed, Dialer};
+pub use endpoint::Endpoint;
 pub use error::{CallError, chain};
 pub use headers::credentials;
 pub use hop_by_hop::{strip_hop_by_hop, tokens};

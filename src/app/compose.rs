@@ -1,56 +1,32 @@
-//! What the settings make: the routes with all that they take, and what answers on both
-//! listeners.
+//! What the settings make: a set of routes with all that they take, and what answers by
+//! them on both listeners.
 //!
-//! A [`Proxy`] never changes. Listeners ask it for whatever serves a connection, so
-//! that one of other settings can take its place for those that come, while those it
-//! has served end by its own.
+//! A [`Set`] never changes. One of other settings may take its place, and shares with it
+//! what lives as long as the process.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
-use axum::Router;
-use tokio::sync::watch;
-
-use super::door::{Door, Doors};
+use super::door::Tokens;
+use super::process::Process;
 use super::route::{self, route};
 use crate::config::Settings;
-use crate::engine::Phase;
 use crate::forward::Forwarder;
-use crate::http::{
-    Admin, Batchers, Buffered, Caller, Connected, HostNames, Jobs, JobsInner, Lane, Operator,
-    Watched, WriteLine, admin_router, jobs_router,
-};
-use crate::later::Later;
-use crate::later::store::Store;
-use crate::observe::{Observer, Process};
+use crate::http::{Admin, ForCallers, ForOperators, Jobs, JobsInner, Watched, WriteLine};
 use crate::route::Routes;
 use crate::route::paths::Paths;
-use crate::server::runtimes::Workers;
-use crate::server::socket::Reached;
 use crate::telemetry;
-use crate::tokens::Guard;
 use crate::upstream::SetupError;
 
 /// See the module.
-pub(super) struct Proxy {
+pub(super) struct Set {
     /// What is served.
     pub routes: Routes,
-    /// The jobs whose answers are fetched later, unless there are none.
-    pub later: Option<Later>,
-    /// How far the process's life has come.
-    pub phase: watch::Sender<Phase>,
-    /// Whether to send traffic here.
-    pub ready: Arc<AtomicBool>,
+    /// Where requests are passed on to that are no route's.
+    pub passthrough: Option<Forwarder>,
+    /// What serves callers.
+    pub for_callers: Arc<ForCallers>,
     /// What answers operators, unless there is no listener for them.
-    pub operators: Option<Operators>,
-    /// Who shakes hands with callers, where that is done.
-    pub door: Option<Door>,
-    /// Where requests are passed on to, one by one.
-    pub forwarders: Vec<Forwarder>,
-    /// The routes' batchers as each worker has them.
-    batchers: Vec<Batchers>,
-    jobs: Jobs,
-    jobs_router: Router,
+    pub for_operators: Option<Arc<ForOperators>>,
 }
 
 /// The clients of all that calls.
@@ -72,78 +48,53 @@ impl Clients {
     }
 }
 
-impl Proxy {
-    /// Calls are made by these clients, callers and operators come in by these doors, jobs for later are kept in `store`, and all are
-    /// processed by `workers`.
-    pub fn new(
-        settings: Settings,
-        clients: Clients,
-        doors: &Doors,
-        store: Option<Arc<dyn Store>>,
-        workers: &Workers,
-    ) -> Self {
+impl Set {
+    /// Calls are made by these clients, and these tokens let in.
+    pub fn new(process: &Process, settings: Settings, clients: Clients, tokens: &Tokens) -> Self {
         let Settings {
             jobs,
             access_log,
             routes: of_routes,
             admin,
-            later,
             ..
         } = settings;
-        let (phase, current) = watch::channel(Phase::Running);
-        let process = Observer::new(of_routes[0].bounds).with_log(telemetry::lines_dropped);
-        let observers = of_routes.iter().map(|route| {
-            let observer = process.beside(route.name.as_str(), route.bounds);
-            Arc::new(observer)
-        });
-        let observers: Vec<Arc<Observer>> = observers.collect();
-        // What is no route's is counted with the first.
-        let observer = Arc::clone(&observers[0]);
-        let later = later.zip(store);
-        let later = later.map(|(it, store)| Later::new(store, it.records, observers.clone()));
         let shown = of_routes.iter().map(|it| (it.drawn.clone(), it.advice));
         let shown: Vec<_> = shown.collect();
         let mut paths = Paths::default();
-        let made = of_routes.into_iter().zip(clients.routes).zip(observers);
-        let made = made
-            .enumerate()
-            .map(|(number, ((settings, clients), observer))| {
-                // The settings have found no fault with it.
-                let _captures = paths.add(&settings.path, number);
-                route(settings, clients, observer, current.clone(), later.as_ref())
-            });
+        let made = of_routes.into_iter().zip(clients.routes).enumerate();
+        let made = made.map(|(number, (settings, clients))| {
+            // The settings have found no fault with it.
+            let _captures = paths.add(&settings.path, number);
+            route(settings, clients, process)
+        });
         let made: Vec<_> = made.collect();
         let routes = Routes::new(made, paths);
-        let batchers = workers.for_each(|number| {
+        let batchers = process.workers.for_each(|number| {
             let batchers = routes.all().iter().map(|route| match number {
                 0 => route.batcher.clone(),
                 _ => route.batcher.on_this_runtime(),
             });
             batchers.collect()
         });
-        if let Some(later) = &later {
-            let lane = Lane::new(routes.clone(), later.clone(), jobs.timing);
-            later.start(Arc::new(lane));
-        }
+        let observer = &process.observer;
         let passthrough = clients.passthrough;
         let passthrough =
             passthrough.map(|it| it.told_in(observer.throttle(Forwarder::LINES), None));
-        let of_routes = routes.all().iter().filter_map(|route| route.alone.clone());
-        let forwarders = of_routes.chain(passthrough.clone()).collect();
         let jobs = Jobs::from(JobsInner {
             routes: routes.clone(),
+            observer: Arc::clone(observer),
             hosts: jobs.hosts,
-            tokens: doors.tokens_of_callers(),
-            buffered: Buffered::new(jobs.max_buffered, jobs.max_body),
-            connected: Connected::default(),
+            tokens: tokens.callers.clone(),
+            buffered: Arc::clone(&process.buffered),
+            connected: process.connected.clone(),
             max_body: jobs.max_body,
             request_timeout: jobs.request_timeout,
             read_timeout: jobs.read_timeout,
             timing: jobs.timing,
-            phase: current,
+            phase: process.phase.subscribe(),
             access: access_log.then_some(telemetry::write_access as WriteLine),
-            later: later.clone(),
-            passthrough,
+            later: process.later.clone(),
+            passthrough: passthrough.clone(),
         });
         let watched = routes.all().iter().zip(shown);
         let watched = watched.map(|(route, (limits, advice))| Watched {
@@ -151,70 +102,26 @@ impl Proxy {
             limits,
             advice,
         });
-        let watched = watched.collect();
-        let ready = Arc::new(AtomicBool::new(true));
-        let all_tokens = doors.tokens().into();
-        let operators = admin.map(|admin| Operators {
-            router: admin_router(Admin {
-                routes: watched,
-                observer: Arc::clone(&observer),
-                ready: Arc::clone(&ready),
+        let for_operators = admin.map(|admin| {
+            let answers = Admin {
+                routes: watched.collect(),
+                observer: Arc::clone(observer),
+                ready: Arc::clone(&process.ready),
                 config: admin.toml,
                 settings: admin.settings,
-                later: later.clone(),
-                buffered: Arc::clone(&jobs.buffered),
-                connected: jobs.connected.clone(),
-                tokens: all_tokens,
-            }),
-            hosts: admin.hosts,
-            tokens: doors.tokens_of_operators(),
-            door: doors.operators(&observer),
+                later: process.later.clone(),
+                buffered: Arc::clone(&process.buffered),
+                connected: process.connected.clone(),
+                tokens: tokens.all(),
+            };
+            let tokens = tokens.operators.clone();
+            Arc::new(ForOperators::new(answers, admin.hosts, tokens))
         });
         Self {
             routes,
-            later,
-            phase,
-            ready,
-            forwarders,
-            operators,
-            door: doors.callers(&observer),
-            batchers,
-            jobs_router: jobs_router(&jobs),
-            jobs,
+            passthrough,
+            for_callers: Arc::new(ForCallers::new(jobs, batchers)),
+            for_operators,
         }
-    }
-
-    /// Who is told what happens on no route.
-    pub fn process(&self) -> &Arc<Process> {
-        self.routes.first().observer.process()
-    }
-
-    /// What answering calls takes.
-    pub fn jobs(&self) -> &Jobs {
-        &self.jobs
-    }
-
-    /// What serves a caller whom this worker has, and who has reached us so.
-    pub fn caller(&self, worker: usize, reached: Reached) -> Caller {
-        let (jobs, router) = (self.jobs.clone(), self.jobs_router.clone());
-        Caller::new(jobs, &self.batchers[worker], router, reached)
-    }
-}
-
-/// What answers operators.
-#[derive(Clone)]
-pub(super) struct Operators {
-    /// Who shakes hands with them, where that is done.
-    pub door: Option<Door>,
-    router: Router,
-    hosts: HostNames,
-    tokens: Option<Guard>,
-}
-
-impl Operators {
-    /// What serves an operator who has reached us so.
-    pub fn operator(&self, reached: Reached) -> Operator {
-        let router = self.router.clone();
-        Operator::new(router, &self.hosts, self.tokens.as_ref(), reached)
     }
 }

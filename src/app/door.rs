@@ -25,8 +25,24 @@ use crate::tokens::Guard;
 pub(super) struct Doors {
     callers: Option<Arc<Reread<Server>>>,
     operators: Option<Arc<Reread<Server>>>,
-    tokens_of_callers: Option<Guard>,
-    tokens_of_operators: Option<Guard>,
+    tokens: Tokens,
+}
+
+/// The tokens that let in, unless everybody may come in.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tokens {
+    /// Callers.
+    pub callers: Option<Guard>,
+    /// Operators.
+    pub operators: Option<Guard>,
+}
+
+impl Tokens {
+    /// All that there are.
+    pub fn all(&self) -> Arc<[Guard]> {
+        let both = [&self.callers, &self.operators];
+        both.into_iter().flatten().cloned().collect()
+    }
 }
 
 impl Doors {
@@ -58,8 +74,10 @@ impl Doors {
         let doors = Self {
             callers,
             operators,
-            tokens_of_callers: guard("server.auth.tokens", settings.jobs.tokens.as_ref()),
-            tokens_of_operators: guard("admin.auth.tokens", of_operators),
+            tokens: Tokens {
+                callers: guard("server.auth.tokens", settings.jobs.tokens.as_ref()),
+                operators: guard("admin.auth.tokens", of_operators),
+            },
         };
         match Mistakes::of(mistakes) {
             None => Ok(doors),
@@ -71,25 +89,14 @@ impl Doors {
     pub fn watched_by(&self, files: &Files) {
         let both = self.callers.iter().chain(&self.operators);
         both.for_each(|it| files.watch_certificates(it));
-        for tokens in self.tokens() {
+        for tokens in &*self.tokens.all() {
             files.watch(tokens.file(), ProcessEvent::TokensReloaded);
         }
     }
 
-    /// The tokens that let callers in, unless everybody may come in.
-    pub fn tokens_of_callers(&self) -> Option<Guard> {
-        self.tokens_of_callers.clone()
-    }
-
-    /// The same of operators.
-    pub fn tokens_of_operators(&self) -> Option<Guard> {
-        self.tokens_of_operators.clone()
-    }
-
-    /// All of them.
-    pub fn tokens(&self) -> Vec<Guard> {
-        let both = [&self.tokens_of_callers, &self.tokens_of_operators];
-        both.into_iter().flatten().cloned().collect()
+    /// The tokens that let in.
+    pub fn tokens(&self) -> &Tokens {
+        &self.tokens
     }
 
     /// That of callers, which tells `observer`.

@@ -12,7 +12,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::info;
 
-use super::compose::Proxy;
+use super::process::Process;
+use super::proxy::Proxy;
 use crate::batcher::Batcher;
 use crate::engine::Phase;
 use crate::forward::Forwarder;
@@ -55,14 +56,14 @@ pub(super) async fn drain(
         accepting,
         stop_accepting,
     } = listeners;
-    let Proxy {
-        routes,
+    let Process {
         later,
         phase,
-        forwarders,
+        ready,
         ..
-    } = proxy;
-    proxy.ready.store(false, Ordering::Relaxed);
+    } = &proxy.process;
+    let (routes, forwarders) = (proxy.routes(), proxy.forwarders());
+    ready.store(false, Ordering::Relaxed);
     // Callers go elsewhere, answer by answer, before this is closed to them.
     callers.close();
     operators.close();
@@ -76,7 +77,7 @@ pub(super) async fn drain(
         for batcher in batchers() {
             batcher.vacated().await;
         }
-        for forwarder in forwarders {
+        for forwarder in &forwarders {
             forwarder.vacated().await;
         }
     };
@@ -114,7 +115,7 @@ pub(super) async fn drain(
         let _ = timeout(LAST_WORDS, later.let_go()).await;
     }
     Report {
-        routes: routes.clone(),
+        routes,
         later: later.clone(),
     }
 }

@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::process::Process;
 use crate::batcher::Batcher;
 use crate::config::settings;
+use crate::engine::Engine;
 use crate::engine::circuit::Circuit;
-use crate::engine::{Engine, Phase};
 use crate::forward::Forwarder;
-use crate::later::Later;
-use crate::observe::Observer;
 use crate::resilience::budget::Budget;
 use crate::route::Route;
 use crate::upstream::{SetupError, Upstream};
@@ -36,14 +34,11 @@ impl Clients {
     }
 }
 
-/// Makes a route that calls by `clients`, and tells `observer` what happens on it.
-pub(super) fn route(
-    settings: settings::Route,
-    clients: Clients,
-    observer: Arc<Observer>,
-    phase: watch::Receiver<Phase>,
-    later: Option<&Later>,
-) -> Route {
+/// Makes a route that calls by `clients`.
+pub(super) fn route(settings: settings::Route, clients: Clients, process: &Process) -> Route {
+    let observer = process
+        .observers
+        .of(settings.name.as_str(), settings.bounds);
     let circuit = Circuit::new(settings.circuit_failures, settings.circuit_open_for);
     let circuit = Arc::new(circuit.on_route_of(&observer));
     let idempotent = settings.policy.idempotent;
@@ -53,10 +48,10 @@ pub(super) fn route(
         settings.policy,
         Budget::new(settings.budget, settings.budget_min, Instant::now()),
         Arc::clone(&circuit),
-        phase,
+        process.phase.subscribe(),
         Arc::clone(&observer),
     );
-    if let Some(later) = later {
+    if let Some(later) = &process.later {
         engine = engine.with_later(later.clone());
     }
     if settings.adaptive {

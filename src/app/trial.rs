@@ -34,8 +34,9 @@ use self::batches::{Gathered, gathering};
 use self::input::{Call, InputError};
 use self::route::{ChoiceError, Chosen};
 use self::said::Said;
-use super::compose::{Clients, Proxy};
+use super::compose::Clients;
 use super::door::Doors;
+use super::proxy::Proxy;
 use crate::config::Settings;
 use crate::http::{AnswerBody, Rehearsed, rehearse};
 use crate::server::runtimes::Workers;
@@ -99,13 +100,8 @@ pub async fn try_out(mut settings: Settings, given: Trial) -> Result<bool, Trial
     settings.access_log = false;
     let route = settings.routes[chosen.number].clone();
     let clients = Clients::new(&settings)?;
-    let proxy = Proxy::new(
-        settings,
-        clients,
-        &Doors::default(),
-        None,
-        &Workers::start(1)?,
-    );
+    let workers = Arc::new(Workers::start(1)?);
+    let proxy = Proxy::new(settings, clients, &Doors::default(), None, workers);
     let trial = Running {
         proxy,
         chosen,
@@ -143,12 +139,12 @@ impl Running {
 
     /// Says what would be sent.
     async fn show(self, calls: Vec<Call>) -> Result<bool, TrialError> {
-        let route = Arc::clone(&self.proxy.routes.all()[self.chosen.number]);
+        let route = Arc::clone(&self.proxy.routes().all()[self.chosen.number]);
         let (mut jobs, mut fine) = (Vec::new(), true);
         for Call { name, body } in calls {
             let request = self.request(body);
             let captures = &self.chosen.captures;
-            match rehearse(self.proxy.jobs(), &route, request, captures).await {
+            match rehearse(&self.proxy.jobs(), &route, request, captures).await {
                 Rehearsed::Merged(job) => jobs.push((name, *job)),
                 Rehearsed::Alone(why) => self.said.alone(&name, why, &self.chosen)?,
                 Rehearsed::Refused(response) => {
@@ -175,7 +171,9 @@ impl Running {
             let answer = caller.serve(self.request(Full::new(call.body)));
             answers.spawn(async move { (number, call.name, whole(answer.await).await) });
         }
-        let batcher = &self.proxy.routes.all()[self.chosen.number].batcher;
+        let batcher = self.proxy.routes().all()[self.chosen.number]
+            .batcher
+            .clone();
         let (mut answered, mut looks) = (Vec::new(), interval(ASKS));
         loop {
             tokio::select! {

@@ -33,6 +33,7 @@ use crate::batcher::{OnFull, Wait};
 use crate::later::StoreKind;
 use crate::printable::shown;
 use crate::telemetry::{Format, Protocol};
+use crate::upstream::Endpoint;
 
 /// What a setting is.
 pub type KeyInfo = Key<Options>;
@@ -210,9 +211,9 @@ sections! { Options:
     /// `[upstream]`: where batches go, and how.
     in [upstream] at [route.upstream]: UpstreamOptions {
         /// Where batches are POSTed
-        url: Url, target(), "--upstream" "URL";
+        url: Endpoint, target(), "--upstream" "URL";
         /// Where calls go that are not merged, if not there
-        alone_url: Url, target();
+        alone_url: Endpoint, target();
         /// Most calls under way that are not merged
         max_alone: usize = "100", count(1..=10_000);
         /// Most batches in flight at once, or adaptive
@@ -252,7 +253,7 @@ sections! { Options:
     /// `[passthrough]`: where requests go that are no route's.
     in [passthrough] at [passthrough]: PassthroughOptions {
         /// Where requests go that are no route's
-        url: Url, target();
+        url: Endpoint, target();
     }
 
     /// `[later]`: answers fetched later.
@@ -461,7 +462,7 @@ mod tests {
         assert_eq!(all.batch.max_wait.get(), Some(Duration::from_millis(5)));
         assert_eq!(all.retry.max_attempts.get(), Some(1));
         assert_eq!(all.retry.cap.get(), Some(Duration::from_secs(1)));
-        assert_eq!(all.upstream.url.get().unwrap().as_str(), "http://own/");
+        assert_eq!(all.upstream.url.get().unwrap().to_string(), "http://own/");
         let places = [all.batch.max_size.origin(), all.batch.max_wait.origin()];
         let places = places.map(|origin| origin.unwrap().to_string());
         assert_eq!(places, ["MICROBATCH_BATCH__MAX_SIZE", "default"]);

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::{HeaderMap, HeaderName};
-use url::Url;
 
 use super::options::{Options, RouteOptions};
 use super::routes::RouteOf;
@@ -19,7 +18,7 @@ use crate::resilience::backoff::Backoff;
 use crate::resilience::limit;
 use crate::resilience::size::Size;
 use crate::shape::{self, Shape};
-use crate::upstream::{self, Target};
+use crate::upstream::{self, Endpoint, Target};
 
 /// Where jobs go, and how.
 #[derive(Clone)]
@@ -104,7 +103,7 @@ impl Route {
             true => Arc::new(shape.compile(&captures).ok()?),
         };
         let url = upstream.url.get()?;
-        let target = |url: &Url| Target::compile(url.clone(), &captures).ok();
+        let target = |to: &Endpoint| Target::compile(to.clone(), &captures).ok();
         let alone = match upstream.alone_url.origin() {
             None => target(&url)?,
             Some(_) => target(&upstream.alone_url.get()?)?,

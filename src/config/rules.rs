@@ -6,7 +6,7 @@
 use super::given::Given;
 use super::options::{Options, RouteOptions, keys};
 use super::routes::RouteOf;
-use crate::address::collide;
+use crate::address::{Address, collide};
 use crate::later::StoreKind;
 
 /// What cannot work together in a route.
@@ -160,9 +160,36 @@ fn in_redis(store: &Given<StoreKind>) -> bool {
     matches!(store.get(), Some(StoreKind::Redis(_)))
 }
 
+/// What is set and not used.
+pub(crate) fn unused(options: &Options) -> Vec<String> {
+    [unused_of_sockets(options), unused_of_stores(options)].concat()
+}
+
+/// What is set for another kind of listener than there is.
+fn unused_of_sockets(options: &Options) -> Vec<String> {
+    let told = |listen: &str, address: Option<Address>, of_socket: &str, of_port: &str| {
+        let unused = match address? {
+            Address::Tcp(_) => of_socket,
+            Address::Unix(_) => of_port,
+        };
+        let (key, listen) = (options.changed(unused)?, options.told(listen, None)?);
+        Some(format!("{key} is not used with {listen}"))
+    };
+    let (jobs, operators) = (options.server.listen.get(), options.admin.listen.get());
+    let jobs = told("server.listen", jobs, "server.socket_mode", "server.hosts");
+    let operators = operators.flatten();
+    let operators = told(
+        "admin.listen",
+        operators,
+        "admin.socket_mode",
+        "admin.hosts",
+    );
+    jobs.into_iter().chain(operators).collect()
+}
+
 /// What is set for another store than there is. Where there is none nothing is told: all of it is for
 /// when there is one.
-pub(crate) fn unused(options: &Options) -> Vec<String> {
+fn unused_of_stores(options: &Options) -> Vec<String> {
     const OF_REDIS: [&str; 5] = [
         "later.lease",
         "later.prefix",

@@ -149,9 +149,9 @@ impl Settings {
         let passthrough = match options.passthrough.url.get() {
             None => None,
             // No credential of a route reaches another service.
-            Some(url) => Some(forwarding(
+            Some(to) => Some(forwarding(
                 options,
-                Destination::Below(url),
+                Destination::Below(to),
                 HeaderMap::new(),
             )?),
         };

@@ -7,7 +7,7 @@ use http::Uri;
 use http::uri::{Authority, InvalidUri, PathAndQuery, Scheme};
 use url::{Position, Url};
 
-use crate::upstream::{LONGEST, NoSuchPath, Target, walks};
+use crate::upstream::{Endpoint, LONGEST, NoSuchPath, Target, walks};
 
 /// Where requests go.
 #[derive(Clone, Debug)]
@@ -16,7 +16,7 @@ pub enum Destination {
     /// follows its own.
     At(Target),
     /// To the caller's own path, below the URL's; the URL's query comes first.
-    Below(Url),
+    Below(Endpoint),
 }
 
 /// A destination, ready for requests.
@@ -28,18 +28,18 @@ pub(super) struct Compiled {
 }
 
 impl Destination {
-    /// The URL, with its placeholders.
-    pub fn url(&self) -> &Url {
+    /// Whom it calls, with its placeholders.
+    pub fn endpoint(&self) -> &Endpoint {
         match self {
-            Self::At(target) => target.url(),
-            Self::Below(url) => url,
+            Self::At(target) => target.endpoint(),
+            Self::Below(endpoint) => endpoint,
         }
     }
 }
 
 impl Compiled {
     pub fn new(destination: Destination) -> Result<Self, InvalidUri> {
-        let url = destination.url();
+        let url = destination.endpoint().url();
         Ok(Self {
             scheme: url.scheme().parse()?,
             authority: url[Position::BeforeHost..Position::AfterPort].parse()?,
@@ -55,7 +55,7 @@ impl Compiled {
         let path = match &self.destination {
             Destination::At(target) => target.path_for(captures, requested.query())?,
             Destination::Below(_) if walks(requested.path()) => return Err(NoSuchPath::DotSegment),
-            Destination::Below(url) => below(url, requested),
+            Destination::Below(endpoint) => below(endpoint.url(), requested),
         };
         if path.len() > LONGEST {
             return Err(NoSuchPath::TooLong);
@@ -145,7 +145,8 @@ mod tests {
 
     #[test]
     fn what_a_path_captures_is_filled_in() {
-        let target = Target::compile("http://h/d/{x}?k".parse().unwrap(), &["x"]).unwrap();
+        let target =
+            Target::compile("http://h/d/{x}?k".parse::<Endpoint>().unwrap(), &["x"]).unwrap();
         let compiled = Compiled::new(Destination::At(target)).unwrap();
         let of = |requested: &str, capture: &str| {
             let uri = compiled.of(&requested.parse().unwrap(), &[capture.into()]);

@@ -82,16 +82,16 @@ impl Forwarder {
     /// [`SetupError`], when the TLS library can't be set up, the system's roots can't be
     /// read, or the URL can't be called.
     pub fn new(settings: Settings) -> Result<Self, SetupError> {
-        let url = settings.to.url();
+        let to = settings.to.endpoint();
         let mut headers = HeaderMap::new();
-        if let Some(credentials) = credentials(url) {
+        if let Some(credentials) = credentials(to.url()) {
             headers.insert(AUTHORIZATION, credentials);
         }
         for name in settings.headers.keys() {
             headers.remove(name);
         }
         headers.extend(settings.headers);
-        let dialer = Dialer::new(url, settings.connect_timeout, settings.timeout)?;
+        let dialer = Dialer::new(to, settings.connect_timeout, settings.timeout)?;
         let kept = Kept {
             idle: settings.idle_timeout,
             most: settings.max_alone,

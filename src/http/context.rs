@@ -12,6 +12,7 @@ use super::connected::Connected;
 use crate::engine::Phase;
 use crate::forward::Forwarder;
 use crate::later::Later;
+use crate::observe::Observer;
 use crate::route::Routes;
 use crate::tokens::Guard;
 
@@ -24,6 +25,8 @@ pub struct Jobs(Arc<JobsInner>);
 pub struct JobsInner {
     /// Where calls go.
     pub routes: Routes,
+    /// Who is told what comes to none of them.
+    pub observer: Arc<Observer>,
     /// The names it answers to on loopback.
     pub hosts: HostNames,
     /// The tokens that let requests in, unless everybody may come in.

@@ -13,6 +13,7 @@ use http_body::Frame;
 
 use super::answer_body::AnswerBody;
 use super::authority::of_own_origin;
+use super::context::Jobs;
 use super::headers::Headers;
 use super::nosniff::nosniff;
 use super::noted::{Way, note};
@@ -22,7 +23,7 @@ use super::reply::Rendered;
 use super::sender::Occupied;
 use crate::forward::{BrokenOff, ForwardError, ForwardedBody, Forwarder, upgrade};
 use crate::observe::Event;
-use crate::route::{Route, Routes};
+use crate::route::Route;
 use crate::shape::Why;
 
 /// `Allow` of a path that takes whatever the upstream takes.
@@ -61,7 +62,7 @@ where
 /// Passes a request on whose path is none of a route, nor the proxy's own.
 pub(super) async fn pass_through<B>(
     to: &Forwarder,
-    routes: &Routes,
+    jobs: &Jobs,
     request: Request<B>,
     occupied: Occupied,
 ) -> Response<AnswerBody>
@@ -69,11 +70,11 @@ where
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     if let Err(problem) = check(&request) {
-        return refuse_elsewhere(routes, problem);
+        return refuse_elsewhere(&jobs.routes, problem);
     }
-    let route = routes.first();
+    let route = jobs.routes.first();
     note(|it| it.way = Some(Way::PassedThrough));
-    let goes = || route.observer.tell(Event::PassedThrough);
+    let goes = || jobs.observer.tell(Event::PassedThrough);
     let (head, body) = request.into_parts();
     match to.forward(head, body, &[], goes).await {
         Ok(answer) => handed_back(answer, occupied),

@@ -6,17 +6,20 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::super::{Buffered, Caller, Connected, HostNames, JobsInner, jobs_router};
+use super::super::{Buffered, Caller, Connected, ForCallers, HostNames, JobsInner};
 use super::*;
 use crate::engine::Phase;
 use crate::route;
 use crate::server::socket::Reached;
 
 fn jobs() -> Jobs {
+    let routes = route::tests::jobs();
     Jobs::from(JobsInner {
-        routes: route::tests::jobs(),
+        observer: Arc::clone(&routes.first().observer),
+        routes,
         hosts: HostNames::default(),
         tokens: None,
         access: None,
@@ -51,13 +54,9 @@ impl http_body::Body for Panics {
 async fn a_request_whose_handler_panics_is_counted_once() {
     let jobs = jobs();
     let route = jobs.routes.first();
-    let batchers = [route.batcher.clone()].into();
-    let caller = Caller::new(
-        jobs.clone(),
-        &batchers,
-        jobs_router(&jobs),
-        Reached::Tcp(None),
-    );
+    let for_callers = || ForCallers::new(jobs.clone(), vec![[route.batcher.clone()].into()]);
+    let connect = |it| Caller::new(watch::channel(Arc::new(it)).1, 0, Reached::Tcp(None));
+    let caller = connect(for_callers());
     let request = Request::post("/jobs").header("host", "localhost");
     let answer = caller.serve(request.body(Panics).unwrap()).await;
     assert_eq!(answer.status(), 500);
@@ -67,7 +66,9 @@ async fn a_request_whose_handler_panics_is_counted_once() {
     assert_eq!(jobs.buffered.bytes(), 0);
 
     let panics = Router::new().fallback(async || -> () { panic!("in a route") });
-    let caller = Caller::new(jobs.clone(), &batchers, panics, Reached::Tcp(None));
+    let mut broken = for_callers();
+    broken.others = panics;
+    let caller = connect(broken);
     let request = Request::get("/nowhere").header("host", "localhost");
     let answer = caller.serve(request.body(Panics).unwrap()).await;
     assert_eq!(answer.status(), 500);

@@ -3,6 +3,7 @@
 //! `app` hands connections to [`serve_jobs`] and [`serve_admin`], over whatever they
 //! have come.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -20,14 +21,17 @@ use super::authority::HostNames;
 use super::calls;
 use super::connected::Connection;
 use super::context::{Jobs, JobsInner};
+use super::following::{Following, InForce};
 use super::forward::pass_through;
 use super::gate::Gate;
 use super::jobs::Posted;
 use super::later::{Owner, Resource};
 use super::noted::note;
+use super::operator::Admin;
 use super::paths::HEALTHZ;
 use super::problem::Problem;
 use super::refusal::{refuse, refuse_elsewhere};
+use super::routes::{admin_router, jobs_router};
 use super::sender::{Batchers, Senders};
 use super::uncounted::Uncounted;
 use crate::route::{JOBS, Route};
@@ -37,31 +41,101 @@ use crate::server::{self, Limits};
 use crate::tokens::{Admitted, Guard};
 use crate::upstream::NoSuchPath;
 
+/// What serves callers: a set of routes, as the workers have it. It never changes, and one
+/// of other settings may take its place.
+pub struct ForCallers {
+    jobs: Jobs,
+    batchers: Vec<Batchers>,
+    pub(super) others: Router,
+}
+
+impl ForCallers {
+    /// `batchers` are those of each worker.
+    pub fn new(jobs: Jobs, batchers: Vec<Batchers>) -> Self {
+        let others = jobs_router(&jobs);
+        Self {
+            jobs,
+            batchers,
+            others,
+        }
+    }
+
+    /// What answering calls takes.
+    pub fn jobs(&self) -> &Jobs {
+        &self.jobs
+    }
+
+    /// Each route's batcher as the worker of this number has it.
+    pub fn batchers(&self, worker: usize) -> &Batchers {
+        &self.batchers[worker]
+    }
+}
+
 /// A connection of the jobs listener.
 pub struct Caller {
-    gate: Gate,
-    senders: Arc<Senders>,
-    /// The number of the route whose calls are found without a look at the table.
-    jobs: Option<usize>,
-    others: Router,
+    /// A connection is served by one thread, and one request of it is looked at at a time.
+    serving: RefCell<Following<ForCallers, Serving>>,
+    worker: usize,
+    reached: Reached,
     _connected: Connection,
 }
 
 impl Caller {
-    /// Somebody who has just connected. `batchers` are those of the worker that serves the
-    /// connection, which has reached us so. `others` are the paths of [`super::jobs_router`].
-    pub fn new(jobs: Jobs, batchers: &Batchers, others: Router, reached: Reached) -> Self {
+    /// Somebody who has just connected, whom the worker of this number serves, and who has
+    /// reached us so.
+    pub fn new(in_force: InForce<ForCallers>, worker: usize, reached: Reached) -> Self {
+        let _connected = in_force.borrow().jobs.connected.join();
+        let make = |now: &ForCallers| {
+            let senders = Senders::new(now.jobs.clone(), &now.batchers[worker]);
+            Serving::new(now, senders, reached)
+        };
         Self {
-            gate: Gate::of_caller(&jobs.hosts, jobs.tokens.as_ref(), reached),
-            jobs: jobs.routes.plain_jobs(),
-            _connected: jobs.connected.join(),
-            senders: Arc::new(Senders::new(jobs, Arc::clone(batchers))),
-            others,
+            serving: RefCell::new(Following::new(in_force, make)),
+            worker,
+            reached,
+            _connected,
         }
     }
 
     /// Answers one request.
     pub fn serve<B>(
+        &self,
+        request: Request<B>,
+    ) -> impl Future<Output = Response<AnswerBody>> + Send + use<B>
+    where
+        B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+    {
+        let mut serving = self.serving.borrow_mut();
+        let serving = serving.get(|now, before| {
+            let batchers = &now.batchers[self.worker];
+            let senders = before.senders.succeeded(now.jobs.clone(), batchers);
+            Serving::new(now, senders, self.reached)
+        });
+        serving.serve(request)
+    }
+}
+
+/// What serves a caller, of one set of routes.
+struct Serving {
+    gate: Gate,
+    senders: Arc<Senders>,
+    /// The number of the route whose calls are found without a look at the table.
+    jobs: Option<usize>,
+    others: Router,
+}
+
+impl Serving {
+    fn new(of: &ForCallers, senders: Senders, reached: Reached) -> Self {
+        Self {
+            gate: Gate::of_caller(&of.jobs.hosts, of.jobs.tokens.as_ref(), reached),
+            jobs: of.jobs.routes.plain_jobs(),
+            senders: Arc::new(senders),
+            others: of.others.clone(),
+        }
+    }
+
+    /// Answers one request.
+    fn serve<B>(
         &self,
         request: Request<B>,
     ) -> impl Future<Output = Response<AnswerBody>> + Send + use<B>
@@ -157,11 +231,11 @@ impl Caller {
             if self.gate.takes_tokens() {
                 request.headers_mut().remove(AUTHORIZATION);
             }
-            let (target, routes, uncounted) = (target.clone(), routes.clone(), uncounted());
+            let (target, jobs, uncounted) = (target.clone(), jobs.clone(), uncounted());
             let occupied = self.senders.occupied();
             return Answer::boxed(async move {
                 let _uncounted = uncounted;
-                pass_through(&target, &routes, request, occupied).await
+                pass_through(&target, &jobs, request, occupied).await
             });
         }
         Answer::routed(self.others.clone(), request.map(Body::new), uncounted())
@@ -181,23 +255,44 @@ where
     server::serve(stream, answer, limits, permit).await;
 }
 
+/// What answers operators. It never changes, and one of other settings may take its place.
+pub struct ForOperators {
+    router: Router,
+    hosts: HostNames,
+    tokens: Option<Guard>,
+}
+
+impl ForOperators {
+    /// On a listener that answers to these names, and where these tokens let in.
+    pub fn new(admin: Admin, hosts: HostNames, tokens: Option<Guard>) -> Self {
+        let router = admin_router(admin);
+        Self {
+            router,
+            hosts,
+            tokens,
+        }
+    }
+}
+
 /// A connection of the admin listener.
 pub struct Operator {
-    gate: Gate,
-    router: Router,
+    answering: RefCell<Following<ForOperators, (Gate, Router)>>,
+    reached: Reached,
 }
 
 impl Operator {
-    /// Somebody who has reached us so, where we answer to these names and these tokens let
-    /// in. `router` are the paths of [`super::admin_router`].
-    pub fn new(
-        router: Router,
-        hosts: &HostNames,
-        tokens: Option<&Guard>,
-        reached: Reached,
-    ) -> Self {
-        let gate = Gate::of_operator(hosts, tokens, reached);
-        Self { gate, router }
+    /// Somebody who has reached us so.
+    pub fn new(in_force: InForce<ForOperators>, reached: Reached) -> Self {
+        let make = |now: &ForOperators| Self::answering(now, reached);
+        Self {
+            answering: RefCell::new(Following::new(in_force, make)),
+            reached,
+        }
+    }
+
+    fn answering(now: &ForOperators, reached: Reached) -> (Gate, Router) {
+        let gate = Gate::of_operator(&now.hosts, now.tokens.as_ref(), reached);
+        (gate, now.router.clone())
     }
 
     fn serve<B>(
@@ -208,8 +303,10 @@ impl Operator {
         B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
         type NoJob = std::future::Ready<Response<AnswerBody>>;
-        let dispatch = || match self.gate.check(&request) {
-            Ok(_) => Answer::<NoJob>::routed(self.router.clone(), request.map(Body::new), ()),
+        let mut answering = self.answering.borrow_mut();
+        let (gate, router) = answering.get(|now, _| Self::answering(now, self.reached));
+        let dispatch = || match gate.check(&request) {
+            Ok(_) => Answer::<NoJob>::routed(router.clone(), request.map(Body::new), ()),
             Err(problem) => Answer::ready(problem.into_response().map(AnswerBody::from)),
         };
         Answer::guarded(dispatch, internal)

@@ -20,7 +20,7 @@ pub(super) const POST: &str = "POST";
 
 /// The jobs listener's paths that are none of a route. Calls are dispatched ahead of them,
 /// since they are to cost no more than they must.
-pub fn jobs_router(jobs: &Jobs) -> Router {
+pub(super) fn jobs_router(jobs: &Jobs) -> Router {
     let only_get = async |State(routes): State<Routes>| {
         refuse_elsewhere(&routes, Problem::method_not_allowed(GET))
     };
@@ -38,7 +38,7 @@ pub fn jobs_router(jobs: &Jobs) -> Router {
 }
 
 /// The admin listener's paths.
-pub fn admin_router(admin: Admin) -> Router {
+pub(super) fn admin_router(admin: Admin) -> Router {
     let only = |allow| async move || Problem::method_not_allowed(allow);
     let no_such_path = async || {
         Problem::not_found(

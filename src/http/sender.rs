@@ -65,15 +65,27 @@ pub(super) struct Senders {
 }
 
 impl Senders {
-    pub fn new(jobs: Jobs, batchers: Batchers) -> Self {
+    pub fn new(jobs: Jobs, batchers: &Batchers) -> Self {
         let routes = jobs.routes.all().len();
         let senders = Self {
             jobs,
-            batchers,
+            batchers: Arc::clone(batchers),
             made: (0..routes).map(|_| OnceLock::new()).collect(),
         };
         if routes == 1 {
             senders.of(0, Version::default());
+        }
+        senders
+    }
+
+    /// Those of the same connection for another set of routes: whoever has called a route
+    /// will call the one of the same name.
+    pub fn succeeded(&self, jobs: Jobs, batchers: &Batchers) -> Self {
+        let senders = Self::new(jobs, batchers);
+        for (number, route) in senders.jobs.routes.all().iter().enumerate() {
+            if self.made().any(|it| it.route.name == route.name) {
+                senders.of(number, Version::default());
+            }
         }
         senders
     }

@@ -24,7 +24,7 @@ use super::tracked::{DispatchFlag, TrackedBody};
 /// Where and how to call.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// `http` or `https`.
+    /// `http`, `https` or a unix socket.
     pub url: Target,
     /// Sent with every batch; they win over the proxy's own `Accept` and
     /// `User-Agent`.
@@ -83,7 +83,7 @@ impl Upstream {
 
     /// Tests adapt the connector: to HTTP/2 without TLS, to a root of their own.
     pub(super) fn with(settings: Settings, adapt: &dyn Fn(&mut Adapt)) -> Result<Self, SetupError> {
-        let given = settings.url.url();
+        let (endpoint, given) = (settings.url.endpoint(), settings.url.url());
         let wrong = |error: &dyn std::error::Error| SetupError::Url(error.to_string());
         let authority = &given[Position::BeforeHost..Position::AfterPort];
         let path = &given[Position::BeforePath..Position::AfterQuery];
@@ -94,7 +94,7 @@ impl Upstream {
             age: settings.max_connection_age,
             idle_connections: settings.connections,
         };
-        let connector = Connector::new(given, url.clone(), settings.timeout, adapt)?;
+        let connector = Connector::new(endpoint, url.clone(), settings.timeout, adapt)?;
         let made = Arc::default();
         let pool = |_| Pool::new(connector.clone(), limits, Arc::clone(&made));
         Ok(Self {
@@ -238,12 +238,13 @@ impl Uris {
 mod tests {
     use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 
+    use super::super::endpoint::Endpoint;
     use super::*;
 
     fn upstream(url: &str) -> Upstream {
         let second = Duration::from_secs(1);
         let settings = Settings {
-            url: Target::compile(url.parse().unwrap(), &["model"]).unwrap(),
+            url: Target::compile(url.parse::<Endpoint>().unwrap(), &["model"]).unwrap(),
             headers: HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static("ours"))]),
             timeout: second,
             connect_timeout: second,
@@ -305,9 +306,14 @@ mod tests {
             ("http://h:1/v1/{model}", None, "/v1/m%20n"),
             ("http://h:1/v1", Some("c"), "/v1?c"),
             ("http://h:1/v1", None, "/v1"),
+            ("unix:/s:/v1/{model}", Some("c"), "/v1/m%20n?c"),
         ] {
             let found = requested(&upstream(url), &["m%20n".into()], query);
-            let expected = [path, &format!("http://h:1{path}"), headers];
+            let host = match url.starts_with("unix:") {
+                true => "localhost",
+                false => "h:1",
+            };
+            let expected = [path, &format!("http://{host}{path}"), headers];
             assert_eq!(found, expected, "{url}");
         }
     }

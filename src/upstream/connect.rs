@@ -1,4 +1,5 @@
-//! New connections to the upstream: DNS, TCP, and TLS where the URL says so.
+//! New connections to the upstream: DNS and TCP, or a unix socket, and TLS where the URL
+//! says so.
 //!
 //! The [`pool`](super::pool) asks for one when it has none. Names are resolved for
 //! each, certificates verified against the system's roots, and HTTP/2 is spoken
@@ -7,6 +8,7 @@
 
 use std::error::Error;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,11 +21,14 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{self, ClientConfig};
+use tokio_util::either::Either;
 use tower_service::Service;
 use url::Url;
 
+use super::endpoint::Endpoint;
 use super::error::chain;
 use super::socket::{Socket, Track};
+use super::unix;
 
 /// Why calls to an upstream can't be prepared.
 #[derive(Debug, Error)]
@@ -67,22 +72,30 @@ pub(super) enum Stream {
 /// How to connect.
 #[derive(Clone)]
 pub(super) struct Connector {
-    tcp: HttpConnector,
-    target: Uri,
+    way: Way,
     tls: Option<(TlsConnector, ServerName<'static>)>,
     /// What is spoken without TLS, which has nothing to choose by.
     plain: Version,
+    silence: Duration,
+}
+
+/// What is below.
+#[derive(Clone)]
+enum Way {
+    Tcp(HttpConnector, Uri),
+    Unix(Arc<Path>),
 }
 
 impl Connector {
-    /// Connects to the host of `url`; gives up a connection of which nothing that
-    /// was sent is acknowledged for as long as `silence`.
+    /// Connects to `target`, which is `to` without its secrets; gives up a connection of which
+    /// nothing that was sent is acknowledged for as long as `silence`.
     pub fn new(
-        url: &Url,
+        to: &Endpoint,
         target: Uri,
         silence: Duration,
         adapt: &dyn Fn(&mut Adapt),
     ) -> Result<Self, SetupError> {
+        let url = to.url();
         let mut adapted = Adapt::default();
         adapt(&mut adapted);
         let mut tcp = HttpConnector::new();
@@ -97,11 +110,15 @@ impl Connector {
             "https" => Some((tls(adapted.roots)?, server_name(url)?)),
             _ => None,
         };
+        let way = match to.socket() {
+            None => Way::Tcp(tcp, target),
+            Some(socket) => Way::Unix(Arc::clone(socket)),
+        };
         Ok(Self {
-            tcp,
-            target,
+            way,
             tls,
             plain: adapted.plain,
+            silence,
         })
     }
 
@@ -123,10 +140,18 @@ impl Connector {
     }
 
     pub async fn connect(&self) -> Result<Connected, ConnectError> {
-        // Always ready.
-        let connecting = self.tcp.clone().call(self.target.clone());
-        let tcp = connecting.await.map_err(|error| failed(&error))?;
-        let (socket, track) = Socket::new(tcp.into_inner());
+        let (socket, track) = match &self.way {
+            Way::Tcp(tcp, target) => {
+                // Always ready.
+                let connecting = tcp.clone().call(target.clone());
+                let tcp = connecting.await.map_err(|error| failed(&error))?;
+                Socket::new(Either::Left(tcp.into_inner()), None)
+            }
+            Way::Unix(path) => {
+                let stream = unix::connect(path).await.map_err(ConnectError::Failed)?;
+                Socket::new(Either::Right(stream), Some(self.silence))
+            }
+        };
         let Some((tls, name)) = &self.tls else {
             return Ok(Connected {
                 stream: Stream::Plain(socket),

@@ -16,9 +16,10 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
 use tower_service::Service;
-use url::{Position, Url};
+use url::Position;
 
 use super::connect::{ConnectError, Connected, Connector, SetupError, Stream, Version};
+use super::endpoint::Endpoint;
 
 /// Makes connections to one host.
 #[derive(Clone)]
@@ -45,16 +46,17 @@ pub struct Dialed {
 }
 
 impl Dialer {
-    /// Connects to the host of `url`, within `timeout`; gives up a connection of which
+    /// Connects to whoever is to be called, within `timeout`; gives up a connection of which
     /// nothing that was sent is acknowledged for as long as `silence`.
     ///
     /// # Errors
     /// [`SetupError`], as [`Upstream::new`](super::Upstream::new).
-    pub fn new(url: &Url, timeout: Duration, silence: Duration) -> Result<Self, SetupError> {
+    pub fn new(to: &Endpoint, timeout: Duration, silence: Duration) -> Result<Self, SetupError> {
+        let url = to.url();
         let authority = &url[Position::BeforeHost..Position::AfterPort];
         let target = format!("{}://{authority}/", url.scheme());
         let target = Uri::try_from(target).map_err(|it| SetupError::Url(it.to_string()))?;
-        let connector = Connector::new(url, target, silence, &|_| {})?;
+        let connector = Connector::new(to, target, silence, &|_| {})?;
         Ok(Self { connector, timeout })
     }
 

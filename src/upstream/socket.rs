@@ -1,4 +1,4 @@
-//! A TCP connection that a failed write does not end before its answer is read,
+//! A connection that a failed write does not end before its answer is read,
 //! and that knows what was written since its current call began.
 //!
 //! An upstream that refuses a batch unread answers and closes; the rest of the
@@ -14,11 +14,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use socket2::SockRef;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{Sleep, sleep};
+use tokio_util::either::Either;
 
 /// The most interim answers (1xx) to one call.
 pub(super) const MAX_INTERIM: u32 = 16;
@@ -87,21 +90,31 @@ impl Track {
     }
 }
 
+/// What the system has.
+pub(super) type Stream = Either<TcpStream, UnixStream>;
+
 /// The connection itself.
 #[derive(Debug)]
 pub(super) struct Socket {
-    tcp: TcpStream,
+    stream: Stream,
     track: Arc<Track>,
+    /// How long the other end may take nothing, where the system does not see to that.
+    patience: Option<Duration>,
+    /// Since when it takes nothing.
+    stalled: Option<Pin<Box<Sleep>>>,
     /// What may be read before others have their turn.
     turn: usize,
 }
 
 impl Socket {
-    pub fn new(tcp: TcpStream) -> (Self, Arc<Track>) {
+    /// One that is given up when the other end takes nothing for as long as `patience`.
+    pub fn new(stream: Stream, patience: Option<Duration>) -> (Self, Arc<Track>) {
         let track = Arc::new(Track::default());
         let socket = Self {
-            tcp,
+            stream,
             track: Arc::clone(&track),
+            patience,
+            stalled: None,
             turn: 0,
         };
         (socket, track)
@@ -110,18 +123,25 @@ impl Socket {
     /// Writes, if it still can.
     fn write(
         &mut self,
+        context: &mut Context<'_>,
         length: usize,
-        write: impl FnOnce(Pin<&mut TcpStream>) -> Poll<io::Result<usize>>,
+        write: impl FnOnce(Pin<&mut Stream>, &mut Context<'_>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         let track = &self.track;
-        if track.first.swap(false, Ordering::Relaxed) && !is_silent(&self.tcp) {
+        if track.first.swap(false, Ordering::Relaxed) && !is_silent(&self.stream) {
             track.broken.store(true, Ordering::Relaxed);
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::NotConnected, Stale)));
         }
         if track.is_broken() {
             return Poll::Ready(Ok(length));
         }
-        match ready!(write(Pin::new(&mut self.tcp))) {
+        let written = match write(Pin::new(&mut self.stream), context) {
+            Poll::Ready(written) => written,
+            Poll::Pending => Err(ready!(self.wait(context))),
+        };
+        let track = &self.track;
+        self.stalled = None;
+        match written {
             Ok(written) => {
                 track.wrote(written);
                 Poll::Ready(Ok(written))
@@ -138,10 +158,27 @@ impl Socket {
     }
 }
 
+impl Socket {
+    /// Resolves when the other end has taken nothing for too long.
+    fn wait(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        let Some(patience) = self.patience else {
+            return Poll::Pending;
+        };
+        let stalled = &mut self.stalled;
+        let stalled = stalled.get_or_insert_with(|| Box::pin(sleep(patience)));
+        let timer = stalled.as_mut();
+        timer.poll(context).map(|()| io::ErrorKind::TimedOut.into())
+    }
+}
+
 /// Whether the other end has neither spoken nor closed. Asks the system, since the
 /// event loop may not have come round to it.
-fn is_silent(tcp: &TcpStream) -> bool {
-    let peeked = SockRef::from(tcp).peek(&mut [std::mem::MaybeUninit::uninit()]);
+fn is_silent(stream: &Stream) -> bool {
+    let socket = match stream {
+        Either::Left(tcp) => SockRef::from(tcp),
+        Either::Right(unix) => SockRef::from(unix),
+    };
+    let peeked = socket.peek(&mut [std::mem::MaybeUninit::uninit()]);
     peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
 
@@ -160,7 +197,7 @@ impl AsyncRead for Socket {
             return Poll::Pending;
         }
         let before = buffer.filled().len();
-        let Poll::Ready(read) = Pin::new(&mut self.tcp).poll_read(context, buffer) else {
+        let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(context, buffer) else {
             self.turn = 0;
             return Poll::Pending;
         };
@@ -176,7 +213,9 @@ impl AsyncWrite for Socket {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.write(bytes.len(), |tcp| tcp.poll_write(context, bytes))
+        self.write(context, bytes.len(), |stream, context| {
+            stream.poll_write(context, bytes)
+        })
     }
 
     fn poll_write_vectored(
@@ -185,21 +224,23 @@ impl AsyncWrite for Socket {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let length = slices.iter().map(|slice| slice.len()).sum();
-        self.write(length, |tcp| tcp.poll_write_vectored(context, slices))
+        self.write(context, length, |stream, context| {
+            stream.poll_write_vectored(context, slices)
+        })
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.tcp.is_write_vectored()
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(context)
+        Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.track.is_broken() {
             true => Poll::Ready(Ok(())),
-            false => Pin::new(&mut self.tcp).poll_shutdown(context),
+            false => Pin::new(&mut self.stream).poll_shutdown(context),
         }
     }
 }

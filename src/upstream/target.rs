@@ -12,6 +12,8 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_enco
 use thiserror::Error;
 use url::{Position, Url};
 
+use super::endpoint::Endpoint;
+
 /// What no path can have, but for `%`: that is how a capture comes encoded.
 const PATH: &AsciiSet = &CONTROLS
     .add(b' ')
@@ -39,7 +41,7 @@ const BRACES: [[&str; 2]; 2] = [["{", "}"], ["%7B", "%7D"]];
 /// An upstream's URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    url: Url,
+    endpoint: Endpoint,
     /// None where there is nothing to fill in.
     parts: Option<Box<[Part]>>,
 }
@@ -53,6 +55,9 @@ pub enum TargetError {
     /// It has one where callers must not choose.
     #[error("a placeholder may stand in the path and in the query, not in the host")]
     Host,
+    /// The same.
+    #[error("a placeholder may stand in the path and in the query, not in the socket's own path")]
+    Socket,
 }
 
 /// What nobody is asked for, whatever its route.
@@ -82,10 +87,11 @@ enum Part {
     Query(usize),
 }
 
-impl From<Url> for Target {
-    /// The URL as it is: braces in it are braces.
-    fn from(url: Url) -> Self {
-        Self { url, parts: None }
+impl From<Endpoint> for Target {
+    /// As it is: braces in it are braces.
+    fn from(endpoint: Endpoint) -> Self {
+        let parts = None;
+        Self { endpoint, parts }
     }
 }
 
@@ -93,13 +99,13 @@ impl FromStr for Target {
     type Err = url::ParseError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Url::parse(text).map(Self::from)
+        text.parse().map(|it: Endpoint| it.into())
     }
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        self.endpoint.fmt(f)
     }
 }
 
@@ -111,7 +117,16 @@ impl Target {
     ///
     /// # Errors
     /// [`TargetError`], where it is not to be filled in so.
-    pub fn compile(url: Url, captures: &[impl AsRef<str>]) -> Result<Self, TargetError> {
+    pub fn compile(
+        endpoint: impl Into<Endpoint>,
+        captures: &[impl AsRef<str>],
+    ) -> Result<Self, TargetError> {
+        let endpoint = endpoint.into();
+        let socket = endpoint.socket().map(|it| it.to_string_lossy());
+        if socket.is_some_and(|it| it.contains(['{', '}'])) {
+            return Err(TargetError::Socket);
+        }
+        let url = endpoint.url();
         let authority = &url[Position::BeforeHost..Position::AfterPort];
         if authority.contains(['{', '}']) {
             return Err(TargetError::Host);
@@ -123,17 +138,17 @@ impl Target {
         split(query, captures, Part::Query, &mut parts)?;
         let has_places = parts.iter().any(|it| !matches!(it, Part::Text(_)));
         let parts = has_places.then(|| parts.into_boxed_slice());
-        Ok(Self { url, parts })
+        Ok(Self { endpoint, parts })
+    }
+
+    /// Whom it calls, with its placeholders.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
     /// The URL, with its placeholders.
-    pub fn as_str(&self) -> &str {
-        self.url.as_str()
-    }
-
-    /// The same.
     pub fn url(&self) -> &Url {
-        &self.url
+        self.endpoint.url()
     }
 
     /// Whether every batch goes to the same path.
@@ -155,7 +170,7 @@ impl Target {
             return Err(NoSuchPath::DotSegment);
         }
         let mut path = match &self.parts {
-            None => self.url[Position::BeforePath..Position::AfterQuery].to_owned(),
+            None => self.url()[Position::BeforePath..Position::AfterQuery].to_owned(),
             Some(parts) => parts.iter().map(|it| it.filled(captures)).collect(),
         };
         if let Some(query) = query.filter(|it| !it.is_empty()) {
@@ -181,7 +196,7 @@ impl Target {
         let captured = captures.iter().map(|it| it.len()).sum::<usize>();
         let places = self.parts.as_ref().map_or(0, |parts| parts.len());
         let theirs = captured.saturating_mul(places) + query.map_or(0, |it| it.len() + 1);
-        let fits = theirs.saturating_mul(3) + self.as_str().len() <= LONGEST;
+        let fits = theirs.saturating_mul(3) + self.url().as_str().len() <= LONGEST;
         if fits && !captures.iter().any(|it| walks(it)) {
             return Ok(());
         }
@@ -260,7 +275,7 @@ mod tests {
     use super::*;
 
     fn compile(url: &str, captures: &[&str]) -> Result<Target, TargetError> {
-        Target::compile(url.parse().unwrap(), captures)
+        Target::compile(url.parse::<Endpoint>().unwrap(), captures)
     }
 
     #[test]
@@ -272,6 +287,8 @@ mod tests {
             ("http://h/a", &[], Some("c=%20?"), "/a?c=%20?"),
             ("http://h/a", &[], Some(""), "/a"),
             ("http://h/{x}", &["m%20n:predict"], None, "/m%20n:predict"),
+            ("unix:/s", &[], None, "/"),
+            ("unix:/s:/v1/{x}?a", &["m:n"], Some("b"), "/v1/m:n?a&b"),
             (
                 "http://h/a/{x}/{y}.b/{x}",
                 &["1", "2"],
@@ -381,6 +398,10 @@ mod tests {
             ("http://{x}/", Err(TargetError::Host)),
             ("http://a{x}.b:1/", Err(TargetError::Host)),
             ("http://u{x}:{p}@h/", Ok(true)),
+            ("unix:/s:/{x}", Ok(false)),
+            ("unix:/s:/?a={x}", Ok(false)),
+            ("unix:/s", Ok(true)),
+            ("unix:/{x}:/", Err(TargetError::Socket)),
         ] {
             let found = compile(url, &["x"]).map(|it| it.is_fixed());
             assert_eq!(found, expected, "{url}");

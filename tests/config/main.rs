@@ -231,7 +231,7 @@ fn each_mistake_of_a_file_is_named_with_its_line_and_key() {
         ),
         (
             "[upstream]\nurl = \"h:80/s3cret\"",
-            "m.toml:2: upstream.url: must start with http:// or https://",
+            "m.toml:2: upstream.url: must start with http://, https:// or unix:/",
         ),
         (
             "[upstream]\nmax_in_flight = \"auto\"",
@@ -462,7 +462,7 @@ fn a_bad_flag_is_claps_error_in_the_same_words() {
         ),
         (
             &["--upstream", "u:s3cret@h"],
-            "error: --upstream: upstream.url: must start with http:// or https://",
+            "error: --upstream: upstream.url: must start with http://, https:// or unix:/",
         ),
         (
             &["--upstream-header", "s3cret"],

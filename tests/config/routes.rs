@@ -166,7 +166,7 @@ fn each_mistake_of_a_route_is_named_with_its_line_and_key() {
         ),
         (
             "[passthrough]\nurl = \"h\"",
-            "m.toml:5: passthrough.url: must start with http:// or https://",
+            "m.toml:5: passthrough.url: must start with http://, https:// or unix:/",
         ),
         (
             "[passthrough]\nurl = \"http://h/{x}\"",

@@ -1,7 +1,6 @@
 //! Callers, and what every answer must be.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -70,7 +69,7 @@ pub struct Manners {
 /// One caller: job after job. Whenever the `exodus` changes, everybody leaves who
 /// waits.
 pub async fn call(
-    caller: Arc<Caller>,
+    caller: Caller,
     oracle: Oracle,
     manners: Manners,
     mut exodus: watch::Receiver<()>,
@@ -86,7 +85,7 @@ pub async fn call(
             request = request.header("prefer", "wait=1");
         }
         let request = request.body(Body::from(body(&id, &secret))).unwrap();
-        let answer = Arc::clone(&caller).serve(request);
+        let answer = caller.serve(request);
         let leaves = match rng.random_bool(manners.leaves) {
             true => Duration::from_millis(rng.random_range(0..60)),
             false => FOR_EVER,

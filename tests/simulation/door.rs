@@ -26,7 +26,7 @@ pub struct Door(Arc<Mutex<Vec<Front>>>);
 pub struct Front {
     pub life: Life,
     pub later: Later,
-    caller: Arc<Caller>,
+    caller: Arc<Mutex<Caller>>,
 }
 
 impl Door {
@@ -34,7 +34,7 @@ impl Door {
         self.0.lock().unwrap().push(Front {
             life: proxy.life.clone(),
             later: proxy.later.clone(),
-            caller: Arc::new(proxy.connect()),
+            caller: Arc::new(Mutex::new(proxy.connect())),
         });
     }
 
@@ -61,7 +61,8 @@ impl Door {
 impl Front {
     /// The whole answer, unless the process dies meanwhile.
     pub async fn ask(&self, request: Request<Body>) -> Option<(Parts, Bytes)> {
-        let answer = async { read(self.caller.serve(request).await.map(Body::new)).await };
+        let answer = self.caller.lock().unwrap().serve(request);
+        let answer = async { read(answer.await.map(Body::new)).await };
         tokio::select! {
             biased;
             () = self.life.over() => None,

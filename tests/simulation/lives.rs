@@ -197,7 +197,7 @@ impl World {
             .process(rng, life, (&self.oracle, &self.ledger), committed);
         self.door.opens(&proxy);
         for _ in 0..rng.random_range(0..4) {
-            let (caller, oracle) = (Arc::new(proxy.connect()), self.oracle.clone());
+            let (caller, oracle) = (proxy.connect(), self.oracle.clone());
             let (life, manners, seed) = (proxy.life.clone(), self.plan.manners, rng.random());
             tokio::spawn(async move {
                 let (stay, all_leave) = watch::channel(());

@@ -8,9 +8,7 @@ use microbatch::batcher::{Batcher, OnFull, Settings, Wait};
 use microbatch::engine::circuit::Circuit;
 use microbatch::engine::outcome::JobResult;
 use microbatch::engine::{Engine, Phase, Policy};
-use microbatch::http::{
-    Batchers, Buffered, Caller, Connected, HostNames, Jobs, JobsInner, Lane, jobs_router,
-};
+use microbatch::http::{Buffered, Caller, Connected, ForCallers, HostNames, Jobs, JobsInner, Lane};
 use microbatch::job::{Job, RouteName};
 use microbatch::json::MAX_DEPTH;
 use microbatch::later::store::Store;
@@ -219,9 +217,11 @@ impl Plan {
             alone: None,
         };
         let routes = Routes::new([route], paths);
-        later.start(Arc::new(Lane::new(routes.clone(), later.clone(), true)));
+        let in_force = watch::channel(routes.clone()).1;
+        later.start(Arc::new(Lane::new(in_force, later.clone(), true)));
         let jobs = Jobs::from(JobsInner {
             routes,
+            observer: Arc::clone(&observer),
             hosts: HostNames::default(),
             tokens: None,
             access: None,
@@ -271,12 +271,8 @@ fn settings(rng: &mut StdRng, bounds: &Bounds, slots: usize) -> Settings {
 impl Proxy {
     /// Somebody who has just connected.
     pub fn connect(&self) -> Caller {
-        let batchers: Batchers = [self.batcher.clone()].into();
-        Caller::new(
-            self.jobs.clone(),
-            &batchers,
-            jobs_router(&self.jobs),
-            Reached::Tcp(None),
-        )
+        let batchers = vec![[self.batcher.clone()].into()];
+        let in_force = ForCallers::new(self.jobs.clone(), batchers);
+        Caller::new(watch::channel(Arc::new(in_force)).1, 0, Reached::Tcp(None))
     }
 }

@@ -97,7 +97,7 @@ async fn schedule(seed: u64) -> Outcome {
     let (exodus, _) = watch::channel(());
     let mut callers = JoinSet::new();
     for _ in 0..plan.callers {
-        let caller = Arc::new(proxy.connect());
+        let caller = proxy.connect();
         let (oracle, all_leave) = (oracle.clone(), exodus.subscribe());
         let calls = callers::call(caller, oracle, manners, all_leave, rng.random());
         callers.spawn(calls);

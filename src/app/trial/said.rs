@@ -7,7 +7,6 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use http::response::Parts;
-use url::Position;
 
 use super::batches::Named;
 use super::route::Chosen;
@@ -44,7 +43,7 @@ impl Said {
     pub fn alone(&self, name: &str, why: Why, chosen: &Chosen) -> io::Result<()> {
         let to = match self.route.alone.as_ref().map(|it| &it.to) {
             Some(Destination::At(target)) => address(target, chosen, chosen.uri.query())?,
-            Some(Destination::Below(url)) => url.origin().ascii_serialization(),
+            Some(Destination::Below(endpoint)) => endpoint.at(""),
             None => String::new(),
         };
         remark(&format!(
@@ -134,13 +133,11 @@ impl Said {
 
 /// Where it goes, without what of the URL may be a secret.
 fn address(target: &Target, chosen: &Chosen, query: Option<&str>) -> io::Result<String> {
-    let url = redacted(target.url());
-    let shown = Target::compile(url, &chosen.names).map_err(io::Error::other)?;
+    let shown = redacted(target.endpoint());
+    let shown = Target::compile(shown, &chosen.names).map_err(io::Error::other)?;
     let path = shown.path_for(&chosen.captures, query);
     let path = path.map_err(io::Error::other)?;
-    let url = shown.url();
-    let origin = &url[Position::BeforeHost..Position::AfterPort];
-    Ok(format!("{}://{origin}{path}", url.scheme()))
+    Ok(shown.endpoint().at(&path))
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::claiming::{Claiming, Unserved};
@@ -16,20 +17,25 @@ use crate::route::{Route, Routes};
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct Lane {
-    routes: Routes,
+    routes: watch::Receiver<Routes>,
     later: Later,
     timing: bool,
 }
 
 impl Lane {
-    /// A lane of each of these routes' batchers, whose answers are kept there, and which
+    /// A lane of the batchers of the routes in force, whose answers are kept there, and which
     /// tell where their time went or not.
-    pub fn new(routes: Routes, later: Later, timing: bool) -> Self {
+    pub fn new(routes: watch::Receiver<Routes>, later: Later, timing: bool) -> Self {
         Self {
             routes,
             later,
             timing,
         }
+    }
+
+    /// Those that are in force.
+    fn routes(&self) -> Routes {
+        self.routes.borrow().clone()
     }
 
     fn claiming_of(&self, route: &Arc<Route>) -> Claiming {
@@ -43,10 +49,11 @@ impl later::Lane for Lane {
             // Nobody could come for its answer.
             return Box::new(NotQueued);
         };
-        let found = self.routes.get(route.as_str());
+        let routes = self.routes();
+        let found = routes.get(route.as_str());
         let here = Owed {
             later: self.later.clone(),
-            route: Arc::clone(found.unwrap_or(self.routes.first())),
+            route: Arc::clone(found.unwrap_or(routes.first())),
             timing: self.timing,
             handle,
             id: job.id().cloned(),
@@ -73,13 +80,16 @@ impl later::Lane for Lane {
     }
 
     fn claiming(&self) -> Vec<Arc<dyn ClaimingLane>> {
-        let routes = self.routes.all().iter();
-        let lanes = routes.map(|it| Arc::new(self.claiming_of(it)) as Arc<dyn ClaimingLane>);
+        let routes = self.routes();
+        let lanes = routes
+            .all()
+            .iter()
+            .map(|it| Arc::new(self.claiming_of(it)) as Arc<dyn ClaimingLane>);
         lanes.collect()
     }
 
     fn unserved(&self, name: RouteName) -> Option<Arc<dyn ClaimingLane>> {
-        let answered_by = self.claiming_of(self.routes.first());
+        let answered_by = self.claiming_of(self.routes().first());
         Some(Arc::new(Unserved { name, answered_by }))
     }
 }
@@ -166,7 +176,8 @@ mod tests {
         let waits = hand_in(&before).await;
         next.crash();
         let later = Later::new(Arc::new(next.another()), SETTINGS, []);
-        let lane = Lane::new(route::tests::jobs(), later.clone(), false);
+        let routes = watch::Sender::new(route::tests::jobs());
+        let lane = Lane::new(routes.subscribe(), later.clone(), false);
         later.start(Arc::new(lane));
         let soon = Instant::now() + Duration::from_secs(10);
         let look = Look::ForAnswer;

@@ -902,7 +902,7 @@ fn of_two(one: &Figures, two: &Figures, whole: &Figures) -> Vec<Advice> {
         figures,
         limits,
     });
-    super::advise(&routes, whole)
+    super::advise(&routes, whole, &[], std::time::SystemTime::UNIX_EPOCH)
 }
 
 #[test]
