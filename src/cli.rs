@@ -17,6 +17,7 @@ use crate::config::{Flags, JOBS, Locator, parse_duration};
 use crate::printable::{SHOWN, cut, printable};
 use crate::sample_upstream;
 use crate::shape::presets;
+use crate::tokens;
 
 const SETTINGS: &str = "\
 All settings: config/microbatch.toml, or `microbatch check`. Flags override environment variables
@@ -25,6 +26,13 @@ All settings: config/microbatch.toml, or `microbatch check`. Flags override envi
 const EXIT_CODES: &str = "\
 Exit code: 0 if every job was done, 1 if any failed or the run could not go on, 2 for wrong flags,
 78 for a wrong configuration, 130 if stopped before the end, 141 if nobody reads the results.";
+
+const TOKEN: &str = "\
+    microbatch token ci >> tokens          # shows the token, this once
+    token=$(microbatch token ci 2>&1 >> tokens)
+
+The file is what server.auth.tokens or admin.auth.tokens names. It has digests alone, and is read
+again when it changes. Whoever bears the token sends it as `Authorization: Bearer TOKEN`.";
 
 const TRY: &str = "\
 Bodies go to standard output, byte for byte, and what is said of them to standard error.
@@ -103,6 +111,12 @@ pub enum Command {
     /// Watch a running proxy in the terminal
     #[cfg_attr(not(feature = "top"), command(hide = true))]
     Top(Top),
+    /// Make a token: its line for the file goes to standard output, itself to standard error
+    #[command(after_help = TOKEN)]
+    Token {
+        /// What to call it: 1 to 64 letters, digits, '.', '_' and '-'
+        name: tokens::Name,
+    },
     /// Print completions for a shell
     Completions {
         /// The shell to print them for

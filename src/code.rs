@@ -38,6 +38,8 @@ codes! {
     Misdirected = "misdirected",
     /// A web page of another origin asks for what only this one may.
     ForeignOrigin = "foreign-origin",
+    /// The request bears no token that lets it in.
+    Unauthorized = "unauthorized",
     /// The body is not JSON.
     MalformedJson = "malformed-json",
     /// No such path.
@@ -155,6 +157,7 @@ impl Code {
             Self::InvalidRequest
                 | Self::Misdirected
                 | Self::ForeignOrigin
+                | Self::Unauthorized
                 | Self::Overloaded
                 | Self::MalformedJson
                 | Self::NotFound
@@ -189,6 +192,7 @@ mod tests {
             Code::InvalidRequest,
             Code::Misdirected,
             Code::ForeignOrigin,
+            Code::Unauthorized,
             Code::Overloaded,
             Code::ReadTimeout,
             Code::InvalidParameter,

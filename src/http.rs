@@ -16,11 +16,13 @@
 //! place of the one in force: a connection asks for that at each request ([`InForce`]).
 
 mod accept;
+mod access;
 mod admin;
 mod answer;
 mod answer_body;
 mod arriving;
 mod authority;
+mod bearer;
 mod body;
 mod buffered;
 mod call_head;
@@ -37,8 +39,10 @@ mod later;
 mod listener;
 mod live;
 mod nosniff;
+mod noted;
 mod observe;
 mod operator;
+mod paths;
 mod plain_http;
 mod prefer;
 pub mod problem;
@@ -50,6 +54,7 @@ mod sender;
 mod uncounted;
 mod waiting;
 
+pub use access::WriteLine;
 pub use answer_body::AnswerBody;
 pub use authority::HostNames;
 pub use buffered::Buffered;

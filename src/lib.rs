@@ -50,6 +50,7 @@
 //! | [`printable`] | text of others, safe to look at |
 //! | [`reread`] | files that are read again when their contents change |
 //! | [`tls`] | certificates and keys of files, and what an error of TLS means |
+//! | [`tokens`] | who may come in, by the tokens that requests bear |
 //! | [`address`] | addresses to listen on, as text |
 //! | [`ask`], `top` | the commands that ask a running proxy; the live page in a terminal, behind a feature |
 //! | [`submit`] | the command that hands files in to a running proxy, and writes the results |
@@ -63,22 +64,22 @@
 //! | room | may know |
 //! |---|---|
 //! | `address` | `printable` |
-//! | `app` | `address`, `batcher`, `config`, `engine`, `forward`, `http`, `job`, `later`, `observe`, `printable`, `reread`, `resilience`, `route`, `server`, `shape`, `telemetry`, `throttle`, `tls`, `upstream` |
+//! | `app` | `address`, `batcher`, `config`, `engine`, `forward`, `http`, `job`, `later`, `observe`, `printable`, `reread`, `resilience`, `route`, `server`, `shape`, `telemetry`, `throttle`, `tls`, `tokens`, `upstream` |
 //! | `ask` | `address`, `printable`, `reread`, `tls` |
 //! | `aside` |  |
-//! | `cli` | `ask`, `config`, `printable`, `sample_upstream`, `shape` |
+//! | `cli` | `ask`, `config`, `printable`, `sample_upstream`, `shape`, `tokens` |
 //! | `code` |  |
 //! | `config` | `address`, `batcher`, `engine`, `forward`, `http`, `job`, `later`, `observe`, `printable`, `resilience`, `route`, `server`, `shape`, `telemetry`, `tls`, `upstream` |
 //! | `engine` | `aside`, `batcher`, `code`, `fault`, `job`, `later`, `observe`, `resilience`, `shape`, `throttle`, `trace_context`, `upstream` |
 //! | `fault` | `code`, `json` |
 //! | `forward` | `throttle`, `tls`, `upstream` |
-//! | `http` | `aside`, `batcher`, `code`, `engine`, `forward`, `job_id`, `job`, `later`, `observe`, `route`, `server`, `shape`, `throttle`, `trace_context`, `upstream` |
+//! | `http` | `aside`, `batcher`, `code`, `engine`, `forward`, `job_id`, `job`, `later`, `observe`, `route`, `server`, `shape`, `throttle`, `tokens`, `trace_context`, `upstream` |
 //! | `job` | `job_id`, `shape`, `trace_context` |
 //! | `job_id` |  |
 //! | `json` |  |
 //! | `later` | `aside`, `code`, `job`, `job_id`, `observe`, `reread`, `throttle`, `tls`, `trace_context` |
 //! | `lazy_timeout` |  |
-//! | `main` | `address`, `app`, `ask`, `cli`, `config`, `printable`, `sample_upstream`, `shape`, `submit`, `telemetry`, `top` |
+//! | `main` | `address`, `app`, `ask`, `cli`, `config`, `printable`, `sample_upstream`, `shape`, `submit`, `telemetry`, `tokens`, `top` |
 //! | `observe` | `batcher`, `code`, `fault`, `printable`, `throttle` |
 //! | `printable` |  |
 //! | `reread` |  |
@@ -91,6 +92,7 @@
 //! | `telemetry` | `printable` |
 //! | `throttle` |  |
 //! | `tls` | `reread` |
+//! | `tokens` | `reread` |
 //! | `top` | `ask`, `batcher`, `code`, `observe`, `printable` |
 //! | `trace_context` |  |
 //! | `upstream` | `lazy_timeout`, `reread`, `tls`, `trace_context` |
@@ -115,6 +117,7 @@
 //! | no job for later is claimed twice, and what may have been sent is known as interrupted | `later::suite_tests::it_does_as_the_model`, `later::lasting_tests::what_was_sent_is_interrupted` |
 //! | every scrape of `later_*` adds up | `stories::later_counts::every_scrape_adds_up`, `later::suite_tests::it_does_as_the_model` |
 //! | what was accepted for later is drained as all are | `app::drain::tests::what_is_accepted_is_queued_before_the_queue_closes`, `stories::later_drain` |
+//! | who bears no token that lets in comes no further, and a token goes no further than it is asked to | `stories::tokens` |
 //! | nobody can guess a handle | `job::handle::tests::handles_are_random` |
 //! | no result reaches another job's caller | `shape::tests::answers`, `simulation`, `stories::accounting`, `stories::upstream_strays` |
 //! | what a caller sends and what comes back for it travel byte for byte, whatever the shape | `shape::tests::round_trip` |
@@ -166,6 +169,7 @@ pub mod submit;
 pub mod telemetry;
 pub mod throttle;
 pub mod tls;
+pub mod tokens;
 #[cfg(feature = "top")]
 pub mod top;
 pub mod trace_context;

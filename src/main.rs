@@ -1,6 +1,6 @@
 //! The life of the process: flags, settings, log, run, exit code.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,7 +15,8 @@ use microbatch::config::{self, Flags, Loaded, Mistakes, NeedUpstream, Options};
 use microbatch::printable::printable_json;
 use microbatch::shape::presets;
 use microbatch::submit::{self, submit};
-use microbatch::{sample_upstream, telemetry};
+use microbatch::tokens::Token;
+use microbatch::{sample_upstream, telemetry, tokens};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
@@ -118,6 +119,7 @@ async fn run(command: Command) -> anyhow::Result<End> {
             io::stdout().write_all(said.as_bytes())?;
         }
         Command::Top(given) => top(&given).await?,
+        Command::Token { name } => make_token(&name)?,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "microbatch", &mut script);
@@ -129,8 +131,6 @@ async fn run(command: Command) -> anyhow::Result<End> {
 
 #[cfg(feature = "top")]
 async fn top(given: &Top) -> anyhow::Result<()> {
-    use std::io::IsTerminal as _;
-
     use microbatch::top::{once, watch};
 
     let asker = asker(&given.ask)?;
@@ -306,6 +306,19 @@ fn check(loaded: &Loaded) -> anyhow::Result<()> {
         eprintln!("warning: {warning}");
     }
     io::stdout().write_all(loaded.options.to_toml().as_bytes())?;
+    Ok(())
+}
+
+/// Makes a token. Where the line for its file is redirected to, the token can't end up: it
+/// goes elsewhere, and stands there alone unless somebody reads it.
+fn make_token(name: &tokens::Name) -> anyhow::Result<()> {
+    let token = Token::new()?;
+    writeln!(io::stdout(), "{name}: sha256:{}", token.digest())?;
+    let mut shown = io::stderr();
+    if shown.is_terminal() {
+        writeln!(shown, "The token, which is shown this once:")?;
+    }
+    writeln!(shown, "{}", token.reveal())?;
     Ok(())
 }
 

@@ -1,4 +1,5 @@
-//! Logs: to standard error, as text for people or JSON for machines.
+//! Logs: to standard error, as text for people or JSON for machines, and the access log
+//! to standard output.
 //!
 //! `main` sets the log up once, with [`init`]. It promises that logging never waits
 //! for the log's reader, and that a line is safe to look at whatever is in it.
@@ -6,8 +7,9 @@
 mod line;
 mod writer;
 
-use std::io::{self, IsTerminal, stderr};
+use std::io::{self, IsTerminal, Write as _, stderr, stdout};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -19,6 +21,8 @@ use tracing_subscriber::{Layer, Registry, fmt};
 
 use line::Lines;
 use writer::Writer;
+
+use crate::printable::printable_json;
 
 /// What is logged.
 #[derive(Clone, Debug)]
@@ -114,17 +118,41 @@ pub fn set(settings: &Settings) {
     }
 }
 
+/// The access log, once a line of it was written; none where there is no thread for it.
+static ACCESS: OnceLock<Option<Writer>> = OnceLock::new();
+
+/// Lines of the access log that there was no thread for.
+static UNWRITTEN: AtomicU64 = AtomicU64::new(0);
+
+/// Writes a line of JSON to standard output, which is not waited for: where its reader
+/// takes too long it is dropped, and counted with those of the log.
+pub fn write_access(line: &[u8]) {
+    let writer = ACCESS.get_or_init(|| Writer::start(stdout()).ok());
+    let Some(mut writer) = writer.clone() else {
+        UNWRITTEN.fetch_add(1, Ordering::Relaxed);
+        return;
+    };
+    let mut line = printable_json(line);
+    line.push('\n');
+    // It takes a line whole or drops it.
+    let _ = writer.write(line.as_bytes());
+}
+
+/// What writes the log and the access log, as far as they are set up.
+fn writers() -> impl Iterator<Item = &'static Writer> {
+    let log = LOG.get().map(|log| &log.writer);
+    log.into_iter().chain(ACCESS.get().into_iter().flatten())
+}
+
 /// Waits until what was logged is written: for half a second at most, since its
 /// reader may have stopped.
 pub fn flush() {
-    if let Some(log) = LOG.get() {
-        log.writer.flush(FLUSH);
-    }
+    writers().for_each(|it| it.flush(FLUSH));
 }
 
-/// How many lines of the log were dropped, since nobody read them in time.
+/// How many lines of the log, and of the access log, were dropped, since nobody read them in time.
 pub fn lines_dropped() -> u64 {
-    LOG.get().map_or(0, |it| it.writer.dropped())
+    writers().map(Writer::dropped).sum::<u64>() + UNWRITTEN.load(Ordering::Relaxed)
 }
 
 /// What a filter lets through. A level without a target is ours: the libraries below

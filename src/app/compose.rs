@@ -6,14 +6,16 @@
 
 use std::sync::Arc;
 
+use super::door::Tokens;
 use super::files::Files;
 use super::process::Process;
 use super::route::{self, route};
 use crate::config::Settings;
 use crate::forward::Forwarder;
-use crate::http::{Admin, ForCallers, ForOperators, Jobs, JobsInner, Watched};
+use crate::http::{Admin, ForCallers, ForOperators, Jobs, JobsInner, Watched, WriteLine};
 use crate::route::Routes;
 use crate::route::paths::Paths;
+use crate::telemetry;
 use crate::upstream::{SetupError, Tls};
 
 /// See the module.
@@ -56,10 +58,11 @@ impl Clients {
 }
 
 impl Set {
-    /// Calls are made by these clients.
-    pub fn new(process: &Process, settings: Settings, clients: Clients) -> Self {
+    /// Calls are made by these clients, and these tokens let in.
+    pub fn new(process: &Process, settings: Settings, clients: Clients, tokens: &Tokens) -> Self {
         let Settings {
             jobs,
+            access_log,
             routes: of_routes,
             admin,
             ..
@@ -90,6 +93,7 @@ impl Set {
             routes: routes.clone(),
             observer: Arc::clone(observer),
             hosts: jobs.hosts,
+            tokens: tokens.callers.clone(),
             buffered: Arc::clone(&process.buffered),
             connected: process.connected.clone(),
             max_body: jobs.max_body,
@@ -97,6 +101,7 @@ impl Set {
             read_timeout: jobs.read_timeout,
             timing: jobs.timing,
             phase: process.phase.subscribe(),
+            access: access_log.then_some(telemetry::write_access as WriteLine),
             later: process.later.clone(),
             passthrough: passthrough.clone(),
         });
@@ -116,8 +121,10 @@ impl Set {
                 later: process.later.clone(),
                 buffered: Arc::clone(&process.buffered),
                 connected: process.connected.clone(),
+                tokens: tokens.all(),
             };
-            Arc::new(ForOperators::new(answers, admin.hosts))
+            let tokens = tokens.operators.clone();
+            Arc::new(ForOperators::new(answers, admin.hosts, tokens))
         });
         Self {
             routes,

@@ -1,5 +1,7 @@
-//! The listeners' doors: where there is a certificate, hands are shaken before anything is said.
+//! The listeners' doors: where there is a certificate, hands are shaken before anything is said,
+//! and where there are tokens, who bears none of them comes no further.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -10,18 +12,37 @@ use crate::config::settings::Settings;
 use crate::config::{Mistake, Mistakes};
 use crate::http::TO_PLAIN_HTTP;
 use crate::observe::{Observer, Process, ProcessEvent};
-use crate::reread::Reread;
+use crate::reread::{OpenError, Reread};
 use crate::server::connections::Permit;
 use crate::server::{Encrypted, Limits, handshake};
 use crate::throttle::LogThrottle;
 use crate::tls::server::{self, Server};
 use crate::tls::{Certified, Failure};
+use crate::tokens::Guard;
 
-/// The certificates of both listeners, opened.
+/// The certificates and the tokens of both listeners, opened.
 #[derive(Debug, Default)]
 pub(super) struct Doors {
     callers: Option<Arc<Reread<Server>>>,
     operators: Option<Arc<Reread<Server>>>,
+    tokens: Tokens,
+}
+
+/// The tokens that let in, unless everybody may come in.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tokens {
+    /// Callers.
+    pub callers: Option<Guard>,
+    /// Operators.
+    pub operators: Option<Guard>,
+}
+
+impl Tokens {
+    /// All that there are.
+    pub fn all(&self) -> Arc<[Guard]> {
+        let both = [&self.callers, &self.operators];
+        both.into_iter().flatten().cloned().collect()
+    }
 }
 
 impl Doors {
@@ -31,21 +52,32 @@ impl Doors {
     /// Everything that is wrong with them.
     pub fn open(settings: &Settings) -> Result<Self, Mistakes> {
         let mut mistakes = Vec::new();
-        let mut open = |key: &str, files: Option<&server::Files>| match files?.open(key) {
-            Ok(opened) => Some(opened),
-            Err(error) => {
-                mistakes.push(Mistake {
-                    origin: None,
-                    key: key.to_owned(),
-                    what: error.to_string(),
-                });
-                None
-            }
+        let mut told = |key: &str, error: OpenError| {
+            mistakes.push(Mistake {
+                origin: None,
+                key: key.to_owned(),
+                what: error.to_string(),
+            });
+        };
+        let mut open = |key: &str, files: Option<&server::Files>| {
+            let opened = files?.open(key);
+            opened.map_err(|error| told(key, error)).ok()
         };
         let of_admin = settings.admin.as_ref();
+        let callers = open("server.tls", settings.tls.as_ref());
+        let operators = open("admin.tls", of_admin.and_then(|it| it.tls.as_ref()));
+        let mut guard = |key: &str, path: Option<&PathBuf>| {
+            let opened = Guard::open(key, path?);
+            opened.map_err(|error| told(key, error)).ok()
+        };
+        let of_operators = of_admin.and_then(|it| it.tokens.as_ref());
         let doors = Self {
-            callers: open("server.tls", settings.tls.as_ref()),
-            operators: open("admin.tls", of_admin.and_then(|it| it.tls.as_ref())),
+            callers,
+            operators,
+            tokens: Tokens {
+                callers: guard("server.auth.tokens", settings.jobs.tokens.as_ref()),
+                operators: guard("admin.auth.tokens", of_operators),
+            },
         };
         match Mistakes::of(mistakes) {
             None => Ok(doors),
@@ -59,6 +91,14 @@ impl Doors {
             let door = Arc::clone(door) as Arc<dyn Certified>;
             files.watch_certificates(&door);
         }
+        for tokens in &*self.tokens.all() {
+            files.watch(tokens.file(), ProcessEvent::TokensReloaded);
+        }
+    }
+
+    /// The tokens that let in.
+    pub fn tokens(&self) -> &Tokens {
+        &self.tokens
     }
 
     /// That of callers, which tells `observer`.

@@ -30,19 +30,20 @@ pub(super) struct Files {
     asked: Notify,
 }
 
+/// What is told of files that were read again.
+type Counted = fn(Reloaded) -> ProcessEvent;
+
 #[derive(Clone)]
 enum Watched {
-    #[allow(dead_code, reason = "see `Files::watch`")]
-    Plain(Weak<dyn Again>),
+    Plain(Weak<dyn Again>, Counted),
     Certificates(Weak<dyn Certified>),
 }
 
 impl Files {
-    /// These are looked at from here on.
-    #[allow(dead_code, reason = "for files that are no certificates")]
-    pub fn watch(&self, files: &Arc<impl Again + 'static>) {
+    /// These are looked at from here on, and counted so.
+    pub fn watch(&self, files: &Arc<impl Again + 'static>, counted: Counted) {
         let weak = Arc::downgrade(files);
-        self.add(Watched::Plain(weak));
+        self.add(Watched::Plain(weak, counted));
     }
 
     /// The same of certificates, which are counted, and spoken of before they end.
@@ -98,32 +99,33 @@ impl Files {
 /// That files have changed.
 struct Outcome {
     name: String,
-    of_certificates: bool,
+    counted: Counted,
     looked: Looked,
 }
 
 impl Watched {
     fn is_in_use(&self) -> bool {
         match self {
-            Self::Plain(files) => files.strong_count() > 0,
+            Self::Plain(files, _) => files.strong_count() > 0,
             Self::Certificates(files) => files.strong_count() > 0,
         }
     }
 
     /// Looks at them, if they are still in use; nothing where they have not changed.
     fn look(&self) -> Option<Outcome> {
-        let (name, of_certificates, looked) = match self {
-            Self::Plain(files) => files
+        let (name, counted, looked) = match self {
+            Self::Plain(files, counted) => files
                 .upgrade()
-                .map(|it| (it.name().to_owned(), false, it.look()))?,
-            Self::Certificates(files) => files
-                .upgrade()
-                .map(|it| (it.name().to_owned(), true, it.look()))?,
+                .map(|it| (it.name().to_owned(), *counted, it.look()))?,
+            Self::Certificates(files) => files.upgrade().map(|it| {
+                let counted: Counted = ProcessEvent::TlsReloaded;
+                (it.name().to_owned(), counted, it.look())
+            })?,
         };
         let changed = !matches!(looked, Looked::Same);
         changed.then_some(Outcome {
             name,
-            of_certificates,
+            counted,
             looked,
         })
     }
@@ -143,9 +145,7 @@ impl Outcome {
                 Reloaded::Failed
             }
         };
-        if self.of_certificates {
-            process.tell(ProcessEvent::TlsReloaded(result));
-        }
+        process.tell((self.counted)(result));
     }
 }
 
@@ -240,13 +240,13 @@ mod tests {
         }
         let files = Files::default();
         let [one, other] = [Arc::new(Counted), Arc::new(Counted)];
-        files.watch(&one);
-        files.watch(&other);
+        files.watch(&one, ProcessEvent::TokensReloaded);
+        files.watch(&other, ProcessEvent::TokensReloaded);
         let looked = || files.watched().iter().filter_map(Watched::look).count();
         assert_eq!(looked(), 2);
         drop(other);
         assert_eq!(looked(), 1);
-        files.watch(&one);
+        files.watch(&one, ProcessEvent::TokensReloaded);
         assert_eq!(files.watched().len(), 2);
     }
 }

@@ -50,7 +50,7 @@ impl Proxy {
             passthrough,
             for_callers,
             for_operators,
-        } = Set::new(&process, settings, clients);
+        } = Set::new(&process, settings, clients, doors.tokens());
         let routes = watch::Sender::new(routes);
         if let Some(later) = &process.later {
             let lane = Lane::new(routes.subscribe(), later.clone(), timing);

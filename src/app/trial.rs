@@ -95,8 +95,9 @@ pub async fn try_out(mut settings: Settings, given: Trial) -> Result<bool, Trial
     for route in &mut settings.routes {
         route.batcher = gathering(route.batcher.clone(), calls.len());
     }
-    // Nobody asks for anything but answers.
+    // Nobody asks for anything but answers, which alone stand on standard output.
     (settings.admin, settings.later) = (None, None);
+    settings.access_log = false;
     let route = settings.routes[chosen.number].clone();
     let clients = Clients::new(&settings)?;
     let workers = Arc::new(Workers::start(1)?);

@@ -59,6 +59,8 @@ pub struct Settings {
     pub shutdown: Shutdown,
     /// What is logged.
     pub log: telemetry::Settings,
+    /// Whether each call is a line on standard output.
+    pub access_log: bool,
 }
 
 /// What jobs are held to, and how their answers look.
@@ -66,6 +68,8 @@ pub struct Settings {
 pub struct Intake {
     /// The names that their listener answers to on loopback.
     pub hosts: HostNames,
+    /// The file of the tokens that it lets in, unless everybody may come in.
+    pub tokens: Option<PathBuf>,
     /// The largest body, in bytes.
     pub max_body: usize,
     /// How deep a job may nest, in levels.
@@ -91,6 +95,8 @@ pub struct Admin {
     pub tls: Option<Files>,
     /// The names that it answers to on loopback.
     pub hosts: HostNames,
+    /// The file of the tokens that it lets in, unless everybody may come in.
+    pub tokens: Option<PathBuf>,
     /// Every setting, as TOML.
     pub toml: Arc<str>,
     /// Every setting, by its key.
@@ -116,6 +122,7 @@ impl Settings {
         let threads = server.threads.get()?.unwrap_or_else(cores);
         let jobs = Intake {
             hosts: HostNames::new(&server.hosts.get()?, listen.host()),
+            tokens: options.server_auth.tokens.get(),
             max_body: server.max_body.get()?,
             max_depth: server.max_depth.get()?,
             max_buffered: server.max_buffered.get()?,
@@ -167,6 +174,7 @@ impl Settings {
             admin: match options.admin.listen.get()? {
                 Some(listen) => Some(Admin {
                     hosts: HostNames::new(&options.admin.hosts.get()?, listen.host()),
+                    tokens: options.admin_auth.tokens.get(),
                     listen,
                     socket_mode: options.admin.socket_mode.get()?,
                     tls: files(
@@ -191,6 +199,7 @@ impl Settings {
                 targets: log.level.get()?.parse().ok()?,
                 format: log.format.get()?,
             },
+            access_log: log.access.get()?,
         })
     }
 }

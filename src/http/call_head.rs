@@ -13,7 +13,7 @@ use super::arriving::Stay;
 use super::authority::of_own_origin;
 use super::context::Jobs;
 use super::headers::Headers;
-use super::later::{ForLater, IDEMPOTENCY_KEY, without_stream};
+use super::later::{ForLater, IDEMPOTENCY_KEY, Owner, without_stream};
 use super::problem::Problem;
 use super::routes::POST;
 use crate::forward::upgrade;
@@ -65,6 +65,7 @@ impl Told {
         head: &Parts,
         has_body: bool,
         captures: &[Box<str>],
+        owner: Owner,
     ) -> Result<Self, Turned> {
         let arrived = Instant::now();
         let headers = Headers::of(&head.headers);
@@ -82,7 +83,7 @@ impl Told {
         })?;
         let for_later = later.map(|later| {
             let (uri, headers) = (&head.uri, &head.headers);
-            ForLater::of(uri, headers, later.clone(), preferences.wait).map(Box::new)
+            ForLater::of(uri, headers, later.clone(), owner, preferences.wait).map(Box::new)
         });
         let for_later = match for_later {
             Some(Err(problem)) if !lets_alone => return Err(problem.into()),

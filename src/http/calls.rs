@@ -15,6 +15,7 @@ use super::answer_body::AnswerBody;
 use super::arriving::{Unread, read, unread};
 use super::call_head::{Told, Turned, content_type};
 use super::forward::go_alone;
+use super::later::Owner;
 use super::problem::Problem;
 use super::refusal::refuse;
 use super::sender::Senders;
@@ -26,12 +27,14 @@ use crate::job::Job;
 use crate::route::Route;
 use crate::shape::{self, Call, JobError, NotMerged, Why};
 
-/// Answers a call of the route of this number, whose path has captured so much.
+/// Answers a call of this owner's of the route of this number, whose path has captured so
+/// much.
 pub(super) async fn answer<B>(
     senders: Arc<Senders>,
     route: usize,
     request: Request<B>,
     captures: Box<[Box<str>]>,
+    owner: Owner,
 ) -> Response<AnswerBody>
 where
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
@@ -48,7 +51,7 @@ where
         head,
         captures,
     };
-    let told = match Told::of(jobs, route, &head, !body.is_end_stream(), &captures) {
+    let told = match Told::of(jobs, route, &head, !body.is_end_stream(), &captures, owner) {
         Ok(told) => told,
         Err(Turned::Alone(why)) => return alone(why, head, captures).goes(body).await,
         Err(Turned::Refused(problem)) => return refuse(route, problem),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::access::WriteLine;
 use super::authority::HostNames;
 use super::buffered::Buffered;
 use super::connected::Connected;
@@ -13,6 +14,7 @@ use crate::forward::Forwarder;
 use crate::later::Later;
 use crate::observe::Observer;
 use crate::route::Routes;
+use crate::tokens::Guard;
 
 /// What answering callers takes.
 #[derive(Clone, Debug)]
@@ -27,6 +29,8 @@ pub struct JobsInner {
     pub observer: Arc<Observer>,
     /// The names it answers to on loopback.
     pub hosts: HostNames,
+    /// The tokens that let requests in, unless everybody may come in.
+    pub tokens: Option<Guard>,
     /// What is in memory before a job is queued and after it is answered.
     pub buffered: Arc<Buffered>,
     /// How many callers there are.
@@ -43,6 +47,8 @@ pub struct JobsInner {
     pub phase: watch::Receiver<Phase>,
     /// The jobs whose answers are fetched later, unless there are none.
     pub later: Option<Later>,
+    /// Takes the lines of the access log, unless there is none.
+    pub access: Option<WriteLine>,
     /// Where requests to paths of no route are passed on to, if anywhere.
     pub passthrough: Option<Forwarder>,
 }

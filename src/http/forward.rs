@@ -16,6 +16,7 @@ use super::authority::of_own_origin;
 use super::context::Jobs;
 use super::headers::Headers;
 use super::nosniff::nosniff;
+use super::noted::{Way, note};
 use super::problem::Problem;
 use super::refusal::refuse_elsewhere;
 use super::reply::Rendered;
@@ -44,6 +45,10 @@ where
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     let why = why.as_str();
+    note(|it| {
+        it.route = Some(route.name.clone());
+        it.way = Some(Way::Alone);
+    });
     let goes = || route.observer.tell(Event::Alone { why });
     match to.forward(head, body, captures, goes).await {
         Ok(answer) => handed_back(answer, occupied),
@@ -68,6 +73,7 @@ where
         return refuse_elsewhere(&jobs.routes, problem);
     }
     let route = jobs.routes.first();
+    note(|it| it.way = Some(Way::PassedThrough));
     let goes = || jobs.observer.tell(Event::PassedThrough);
     let (head, body) = request.into_parts();
     match to.forward(head, body, &[], goes).await {
@@ -128,6 +134,7 @@ impl http_body::Body for Occupying {
 /// refusal of ours.
 fn counted(error: &ForwardError, route: &Route) -> Problem {
     let problem = Problem::from(error);
+    note(|it| it.code = Some(problem.code()));
     if problem.code().refuses() {
         route.refused(problem.code());
     }

@@ -2,16 +2,20 @@
 //!
 //! Both listeners have one for each connection, and `POST /jobs` passes it as all
 //! else does. Checks stand in their order here: the host first, so that nothing is
-//! told to a page that got here by a name of its own.
+//! told to a page that got here by a name of its own; then the token, before anything is
+//! told of which paths there are.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use axum::http::header::{HOST, HeaderValue};
-use axum::http::{Request, Version};
+use axum::http::{Method, Request, Version};
 
 use super::authority::{HostNames, Rules};
+use super::bearer::Bearer;
+use super::paths::{HEALTHZ, LIVEZ, PAGE, READYZ};
 use super::problem::Problem;
 use crate::server::socket::Reached;
+use crate::tokens::{Admitted, Guard};
 
 /// The checks of one connection.
 #[derive(Debug)]
@@ -20,29 +24,53 @@ pub(super) struct Gate {
     /// The first `Host` that was let through: most callers never say another, and
     /// what the rules say of one they always say.
     host: OnceLock<HeaderValue>,
+    /// Unless everybody may come in.
+    bearer: Option<Bearer>,
+    /// What everybody may ask all the same.
+    open: fn(&Method, &str) -> bool,
 }
 
 impl Gate {
-    /// That of a caller who has reached us so.
-    pub fn of_caller(names: &HostNames, reached: Reached) -> Self {
-        Self::new(Rules::of(names, reached))
+    /// That of a caller who has reached us so, where these tokens let in.
+    pub fn of_caller(names: &HostNames, tokens: Option<&Guard>, reached: Reached) -> Self {
+        Self::new(Rules::of(names, reached), tokens, open_to_callers)
     }
 
     /// That of an operator, who may not be a page of another origin.
-    pub fn of_operator(names: &HostNames, reached: Reached) -> Self {
-        Self::new(Rules::of(names, reached).with_own_origin(reached))
+    pub fn of_operator(names: &HostNames, tokens: Option<&Guard>, reached: Reached) -> Self {
+        let rules = Rules::of(names, reached).with_own_origin(reached);
+        Self::new(rules, tokens, open_to_operators)
     }
 
-    fn new(rules: Rules) -> Self {
-        let host = OnceLock::new();
-        Self { rules, host }
+    fn new(rules: Rules, tokens: Option<&Guard>, open: fn(&Method, &str) -> bool) -> Self {
+        Self {
+            rules,
+            host: OnceLock::new(),
+            bearer: tokens.cloned().map(Bearer::new),
+            open,
+        }
     }
 
-    /// Whether a request may go on.
+    /// Whether a request may go on, and whom its token lets in where tokens do.
     ///
     /// # Errors
     /// What it is answered if not.
-    pub fn check<B>(&self, request: &Request<B>) -> Result<(), Problem> {
+    pub fn check<B>(&self, request: &Request<B>) -> Result<Option<Arc<Admitted>>, Problem> {
+        self.check_host(request)?;
+        match &self.bearer {
+            None => Ok(None),
+            Some(_) if (self.open)(request.method(), request.uri().path()) => Ok(None),
+            Some(bearer) => bearer.check(request.headers()).map(Some),
+        }
+    }
+
+    /// Whether the `Authorization` of a request is for this listener, and for nobody beyond
+    /// it.
+    pub fn takes_tokens(&self) -> bool {
+        self.bearer.is_some()
+    }
+
+    fn check_host<B>(&self, request: &Request<B>) -> Result<(), Problem> {
         let only = self.only_host(request);
         if only.is_some() && only == self.host.get() {
             return Ok(());
@@ -64,6 +92,21 @@ impl Gate {
         }
         let mut hosts = request.headers().get_all(HOST).iter();
         hosts.next().filter(|_| hosts.next().is_none())
+    }
+}
+
+/// Of the jobs listener's own paths.
+fn open_to_callers(_: &Method, path: &str) -> bool {
+    path == HEALTHZ
+}
+
+/// Of the admin listener's: whether it lives and is ready, and the page, which holds no
+/// data.
+fn open_to_operators(method: &Method, path: &str) -> bool {
+    match path {
+        HEALTHZ | LIVEZ | READYZ => true,
+        PAGE => method == Method::GET || method == Method::HEAD,
+        _ => false,
     }
 }
 

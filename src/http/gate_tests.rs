@@ -17,7 +17,7 @@ fn request(version: Version, target: &str, headers: &[(&str, &str)]) -> Request<
 /// What the gate of an operator on loopback says: 200 where the request may go on.
 fn status(request: &Request<()>) -> u16 {
     let names = HostNames::new(&["proxy.internal".to_owned()], Some("My-Host"));
-    said(&Gate::of_operator(&names, LOOPBACK), request)
+    said(&Gate::of_operator(&names, None, LOOPBACK), request)
 }
 
 fn said(gate: &Gate, request: &Request<()>) -> u16 {
@@ -141,7 +141,7 @@ fn other_addresses_may_have_any_name() {
         (None, false),
     ] {
         let reached = Reached::Tcp(address.map(|it| it.parse().unwrap()));
-        let gate = Gate::of_caller(&names, reached);
+        let gate = Gate::of_caller(&names, None, reached);
         assert_eq!(gate.check(&foreign).is_err(), refused, "{address:?}");
         let none = request(Version::HTTP_11, "/", &[]);
         assert!(gate.check(&none).is_err(), "{address:?}");
@@ -154,8 +154,8 @@ fn no_page_gets_to_a_socket() {
     let any = ("host", "any.example");
     let post = |headers: &[_]| request(Version::HTTP_11, "/flush", headers);
     for gate in [
-        Gate::of_caller(&names, Reached::Unix),
-        Gate::of_operator(&names, Reached::Unix),
+        Gate::of_caller(&names, None, Reached::Unix),
+        Gate::of_operator(&names, None, Reached::Unix),
     ] {
         for (headers, expected) in [
             (&[any][..], 200),
@@ -172,7 +172,7 @@ fn no_page_gets_to_a_socket() {
 
 #[test]
 fn a_host_that_was_let_through_opens_the_gate_for_no_other() {
-    let gate = Gate::of_caller(&HostNames::default(), LOOPBACK);
+    let gate = Gate::of_caller(&HostNames::default(), None, LOOPBACK);
     let (own, foreign) = (("host", "localhost"), ("host", "rebound.example"));
     let jobs = |headers: &[_]| request(Version::HTTP_11, "/jobs", headers);
     assert_eq!(said(&gate, &jobs(&[own])), 200);
@@ -199,7 +199,7 @@ fn a_host_that_was_let_through_opens_the_gate_for_no_other() {
         assert_eq!(said(&gate, &request), expected, "{request:?}");
     }
     // An operator's is looked at again, for its origin.
-    let gate = Gate::of_operator(&HostNames::default(), Reached::Tcp(None));
+    let gate = Gate::of_operator(&HostNames::default(), None, Reached::Tcp(None));
     assert_eq!(said(&gate, &jobs(&[own])), 200);
     assert_eq!(
         said(&gate, &jobs(&[own, ("origin", "http://evil.example")])),

@@ -112,7 +112,8 @@ fn check_content_type(
     }
 }
 
-fn trace_context(all: &HeaderMap) -> Option<TraceContext> {
+/// The caller's place in a trace, if its headers name one and that is valid.
+pub(super) fn trace_context(all: &HeaderMap) -> Option<TraceContext> {
     let mut parents = all.get_all(TRACEPARENT).iter();
     let context = TraceContext::parse(parents.next()?.to_str().ok()?)?;
     if parents.next().is_some() {

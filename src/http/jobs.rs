@@ -13,7 +13,7 @@ use super::arriving::{Stay, read, unread};
 use super::body::Reading;
 use super::context::Jobs;
 use super::headers::Headers;
-use super::later::ForLater;
+use super::later::{ForLater, Owner};
 use super::problem::Problem;
 use super::refusal::refuse;
 use super::sender::{Sender, Senders};
@@ -23,6 +23,7 @@ use crate::aside::{LARGE, aside};
 use crate::job::Job;
 use crate::route::Route;
 use crate::shape;
+use crate::tokens::Admitted;
 use crate::trace_context::TraceContext;
 
 /// A request to do a job, without what its head says to no purpose here: while the
@@ -39,7 +40,11 @@ impl<B: http_body::Body<Data = Bytes> + Unpin> Posted<B> {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn new(jobs: &Jobs, request: Request<B>) -> Result<Self, Problem> {
+    pub fn new(
+        jobs: &Jobs,
+        request: Request<B>,
+        admitted: Option<&Admitted>,
+    ) -> Result<Self, Problem> {
         let arrived = Instant::now();
         let headers = Headers::of(request.headers());
         headers
@@ -56,7 +61,8 @@ impl<B: http_body::Body<Data = Bytes> + Unpin> Posted<B> {
         let (for_later, stay) = match &jobs.later {
             Some(later) if preferences.respond_async => {
                 let (uri, headers) = (request.uri(), request.headers());
-                let for_later = ForLater::of(uri, headers, later.clone(), preferences.wait)?;
+                let (later, owner) = (later.clone(), Owner::of(admitted));
+                let for_later = ForLater::of(uri, headers, later, owner, preferences.wait)?;
                 // That it is not waited for leaves its body the usual time.
                 (Some(Box::new(for_later)), None)
             }

@@ -21,6 +21,8 @@ fn jobs() -> Jobs {
         observer: Arc::clone(&routes.first().observer),
         routes,
         hosts: HostNames::default(),
+        tokens: None,
+        access: None,
         buffered: Buffered::new(1_000, 100),
         connected: Connected::default(),
         max_body: 100,

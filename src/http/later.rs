@@ -10,6 +10,7 @@
 //! | `found`, `lane`, `claiming` | where those jobs wait: as they are submitted to the route that a request has found, to that which there is, and as they are claimed |
 //! | `reading` | a job that is read again |
 //! | `owed`, `queued` | an answer that such a job is to be given; how it is withdrawn |
+//! | `owner` | whose it is, where tokens let in |
 //! | `frame_key` | what tells which of them may share a batch |
 
 mod claiming;
@@ -22,12 +23,14 @@ mod lane;
 mod last_event_id;
 mod line;
 mod owed;
+mod owner;
 mod queued;
 mod reading;
 mod record;
 
 pub(super) use for_later::{ForLater, IDEMPOTENCY_KEY, without_stream};
 pub use lane::Lane;
+pub(super) use owner::Owner;
 
 use std::time::Duration;
 
@@ -45,6 +48,7 @@ use self::last_event_id::LastEventId;
 use super::answer_body::AnswerBody;
 use super::context::Jobs;
 use super::nosniff::nosniff;
+use super::noted::{Way, note};
 use super::prefer::Preferences;
 use super::problem::Problem;
 use super::refusal::refuse_elsewhere;
@@ -52,6 +56,9 @@ use super::sender::Senders;
 use crate::job::Handle;
 use crate::later::record::{Record, StreamName};
 use crate::later::{FetchError, Later, Look};
+
+/// Where records are.
+const RECORDS: &str = "/jobs/";
 
 /// `Allow` of a record and of a stream.
 const RECORD: &str = "GET, HEAD, DELETE";
@@ -61,6 +68,7 @@ const STREAM: &str = "GET, HEAD";
 pub(super) struct Resource {
     later: Later,
     method: Method,
+    owner: Owner,
     at: At,
 }
 
@@ -79,32 +87,46 @@ enum At {
 
 impl Resource {
     /// What the request is for, if it is one of those here and there are any.
-    pub fn of<B>(jobs: &Jobs, request: &Request<B>) -> Option<Self> {
+    pub fn of<B>(jobs: &Jobs, request: &Request<B>, owner: Owner) -> Option<Self> {
         let later = jobs.later.clone()?;
         let (path, headers) = (request.uri().path(), request.headers());
-        let at = if let Some(handle) = segment(path, "/jobs/") {
+        let at = if let Some(handle) = segment(path, RECORDS) {
             let handle = percent_decode_str(handle).decode_utf8().ok();
             At::Record {
-                handle: handle.and_then(|handle| handle.parse().ok()),
+                handle: handle
+                    .and_then(|handle| handle.parse().ok())
+                    .map(|handle| owner.handle(handle)),
                 wait: Preferences::of(headers).wait,
             }
         } else {
             let name = segment(path, "/streams/")?;
             At::Stream {
                 name: StreamName::new(&percent_decode_str(name).decode_utf8_lossy())
+                    .and_then(|name| owner.stream(name))
                     .map_err(Problem::from),
                 format: Format::accepted_by(headers),
                 after: LastEventId::of(headers),
             }
         };
         let method = request.method().clone();
-        Some(Self { later, method, at })
+        Some(Self {
+            later,
+            method,
+            owner,
+            at,
+        })
     }
 
     /// Answers the request, which came over the connection of these.
     pub async fn answer(self, senders: &Senders) -> Response<AnswerBody> {
+        note(|it| it.way = Some(Way::Later));
         let jobs = senders.jobs();
-        let Self { later, method, at } = self;
+        let Self {
+            later,
+            method,
+            owner,
+            at,
+        } = self;
         let is_head = method == Method::HEAD;
         let reads = is_head || method == Method::GET;
         let answer = match at {
@@ -119,9 +141,10 @@ impl Resource {
                         Some(wait) => {
                             let _occupied = senders.occupied();
                             let until = Instant::now() + wait.min(jobs.request_timeout);
-                            fetched(jobs, later.fetch_finished(handle, look, until).await)
+                            let record = later.fetch_finished(handle, look, until).await;
+                            fetched(jobs, owner, record)
                         }
-                        None => fetched(jobs, later.fetch(handle, look).await),
+                        None => fetched(jobs, owner, later.fetch(handle, look).await),
                     },
                     Ok(handle) if method == Method::DELETE => delete(&later, handle).await,
                     Err(unknown) if reads || method == Method::DELETE => {
@@ -138,7 +161,7 @@ impl Resource {
             } => match name {
                 Ok(_) if is_head => Ok(stream(format, Body::empty())),
                 Ok(name) => {
-                    let events = Events::begin(&later, name, format, after).await;
+                    let events = Events::begin(&later, owner, name, format, after).await;
                     let occupied = || senders.occupied();
                     let body = |it| Body::new(EventsBody::new(it, &jobs.buffered, occupied()));
                     events.map(|it| stream(format, body(it)))
@@ -154,6 +177,11 @@ impl Resource {
     }
 }
 
+/// Whether it is the path of a job for later, where there are such.
+pub(super) fn names_record(path: &str) -> bool {
+    segment(path, RECORDS).is_some()
+}
+
 /// The one segment that follows in the path.
 fn segment<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
     let segment = path.strip_prefix(prefix)?;
@@ -162,9 +190,10 @@ fn segment<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
 
 fn fetched(
     jobs: &Jobs,
+    owner: Owner,
     record: Result<Record, FetchError>,
 ) -> Result<Response<AnswerBody>, Problem> {
-    Ok(record::fetched(&record?, jobs))
+    Ok(record::fetched(&owner.shown(record?), jobs))
 }
 
 async fn delete(later: &Later, handle: Handle) -> Result<Response<AnswerBody>, Problem> {

@@ -7,33 +7,38 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use axum::body::Body;
+use axum::http::header::AUTHORIZATION;
 use axum::http::{Method, Request, Response};
 use axum::response::IntoResponse;
 use axum::{BoxError, Router};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::access::Entry;
 use super::answer::{Answer, internal};
 use super::answer_body::AnswerBody;
 use super::authority::HostNames;
 use super::calls;
 use super::connected::Connection;
-use super::context::Jobs;
+use super::context::{Jobs, JobsInner};
 use super::following::{Following, InForce};
 use super::forward::pass_through;
 use super::gate::Gate;
 use super::jobs::Posted;
-use super::later::Resource;
+use super::later::{Owner, Resource};
+use super::noted::note;
 use super::operator::Admin;
+use super::paths::HEALTHZ;
 use super::problem::Problem;
 use super::refusal::{refuse, refuse_elsewhere};
-use super::routes::{HEALTHZ, admin_router, jobs_router};
+use super::routes::{admin_router, jobs_router};
 use super::sender::{Batchers, Senders};
 use super::uncounted::Uncounted;
-use crate::route::JOBS;
+use crate::route::{JOBS, Route};
 use crate::server::connections::Permit;
 use crate::server::socket::Reached;
 use crate::server::{self, Limits};
+use crate::tokens::{Admitted, Guard};
 use crate::upstream::NoSuchPath;
 
 /// What serves callers: a set of routes, as the workers have it. It never changes, and one
@@ -122,7 +127,7 @@ struct Serving {
 impl Serving {
     fn new(of: &ForCallers, senders: Senders, reached: Reached) -> Self {
         Self {
-            gate: Gate::of_caller(&of.jobs.hosts, reached),
+            gate: Gate::of_caller(&of.jobs.hosts, of.jobs.tokens.as_ref(), reached),
             jobs: of.jobs.routes.plain_jobs(),
             senders: Arc::new(senders),
             others: of.others.clone(),
@@ -137,17 +142,27 @@ impl Serving {
     where
         B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
     {
-        let routes = &self.senders.jobs().routes;
+        let JobsInner { routes, access, .. } = &**self.senders.jobs();
+        let logged = access.and_then(|write| Entry::of(write, &request));
         let dispatch = || {
-            if let Err(problem) = self.gate.check(&request) {
-                return Answer::ready(refuse_elsewhere(routes, problem));
+            let admitted = match self.gate.check(&request) {
+                Ok(admitted) => admitted,
+                Err(problem) => return Answer::ready(refuse_elsewhere(routes, problem)),
+            };
+            if let Some(admitted) = &admitted {
+                note(|it| it.token = Some(admitted.name().clone()));
             }
+            let admitted = admitted.as_deref();
             match self.jobs {
-                Some(jobs) if is_job(&request) => self.job(jobs, request),
-                _ => self.other(request),
+                Some(jobs) if is_job(&request) => self.job(jobs, request, admitted),
+                _ => self.other(request, Owner::of(admitted)),
             }
         };
-        Answer::guarded(dispatch, || refuse_elsewhere(routes, Problem::internal()))
+        let answer = || Answer::guarded(dispatch, || refuse_elsewhere(routes, Problem::internal()));
+        match logged {
+            None => answer(),
+            Some(entry) => entry.log(answer),
+        }
     }
 
     /// Answers a job of the route of this number, which takes nothing else of a request.
@@ -155,12 +170,13 @@ impl Serving {
         &self,
         route: usize,
         request: Request<B>,
+        admitted: Option<&Admitted>,
     ) -> Answer<impl Future<Output = Response<AnswerBody>> + Send + use<B>>
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
     {
         let sender = self.senders.of(route, request.version());
-        match Posted::new(&sender.jobs, request) {
+        match Posted::new(&sender.jobs, request, admitted) {
             Ok(mut posted) => match posted.for_later() {
                 None => Answer::Job {
                     answer: posted.answer(Arc::clone(sender)),
@@ -176,7 +192,7 @@ impl Serving {
 
     /// Answers anything else: on the proxy's own paths, then on those of routes, then on
     /// any.
-    fn other<B, F>(&self, request: Request<B>) -> Answer<F>
+    fn other<B, F>(&self, mut request: Request<B>, owner: Owner) -> Answer<F>
     where
         B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
         F: Future<Output = Response<AnswerBody>>,
@@ -186,7 +202,7 @@ impl Serving {
         let routes = &jobs.routes;
         let path = request.uri().path();
         let uncounted = || Uncounted::new(Arc::clone(routes.first()));
-        if let Some(resource) = Resource::of(jobs, &request) {
+        if let Some(resource) = Resource::of(jobs, &request, owner) {
             let (senders, uncounted) = (Arc::clone(&self.senders), uncounted());
             return Answer::boxed(async move {
                 let _uncounted = uncounted;
@@ -203,10 +219,18 @@ impl Serving {
                 return Answer::ready(refuse(&routes.all()[route], problem));
             }
             let captures = found.captures.into_iter().map(Box::from).collect();
+            // A token of ours is nobody's business beyond, unless that is asked for.
+            let names_it = |route: &Route| route.forward_headers.contains(&AUTHORIZATION);
+            if self.gate.takes_tokens() && !names_it(&routes.all()[route]) {
+                request.headers_mut().remove(AUTHORIZATION);
+            }
             let senders = Arc::clone(&self.senders);
-            return Answer::boxed(calls::answer(senders, route, request, captures));
+            return Answer::boxed(calls::answer(senders, route, request, captures, owner));
         }
         if let Some(target) = &jobs.passthrough {
+            if self.gate.takes_tokens() {
+                request.headers_mut().remove(AUTHORIZATION);
+            }
             let (target, jobs, uncounted) = (target.clone(), jobs.clone(), uncounted());
             let occupied = self.senders.occupied();
             return Answer::boxed(async move {
@@ -235,13 +259,18 @@ where
 pub struct ForOperators {
     router: Router,
     hosts: HostNames,
+    tokens: Option<Guard>,
 }
 
 impl ForOperators {
-    /// On a listener that answers to these names.
-    pub fn new(admin: Admin, hosts: HostNames) -> Self {
+    /// On a listener that answers to these names, and where these tokens let in.
+    pub fn new(admin: Admin, hosts: HostNames, tokens: Option<Guard>) -> Self {
         let router = admin_router(admin);
-        Self { router, hosts }
+        Self {
+            router,
+            hosts,
+            tokens,
+        }
     }
 }
 
@@ -262,7 +291,8 @@ impl Operator {
     }
 
     fn answering(now: &ForOperators, reached: Reached) -> (Gate, Router) {
-        (Gate::of_operator(&now.hosts, reached), now.router.clone())
+        let gate = Gate::of_operator(&now.hosts, now.tokens.as_ref(), reached);
+        (gate, now.router.clone())
     }
 
     fn serve<B>(
@@ -276,7 +306,7 @@ impl Operator {
         let mut answering = self.answering.borrow_mut();
         let (gate, router) = answering.get(|now, _| Self::answering(now, self.reached));
         let dispatch = || match gate.check(&request) {
-            Ok(()) => Answer::<NoJob>::routed(router.clone(), request.map(Body::new), ()),
+            Ok(_) => Answer::<NoJob>::routed(router.clone(), request.map(Body::new), ()),
             Err(problem) => Answer::ready(problem.into_response().map(AnswerBody::from)),
         };
         Answer::guarded(dispatch, internal)

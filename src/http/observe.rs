@@ -57,11 +57,17 @@ pub(super) async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> R
     let records = admin.records();
     // Routes have nothing in common: each has its moment, one after the other.
     let moments: Vec<_> = admin.routes.iter().map(Watched::moment).collect();
+    let by_token = admin.requests_by_token();
+    let by_token: Vec<_> = by_token
+        .iter()
+        .map(|(name, &count)| (name.as_str(), count))
+        .collect();
     let total = records.as_ref().map(RecordsByRoute::total);
     let process = Process {
         buffered: admin.buffered.bytes(),
         told: admin.observer.process(),
         log_lines_dropped: admin.observer.log_lines_dropped(),
+        requests_by_token: &by_token,
         passed_through: admin.observer.metrics.passed_through(),
         store: total.as_ref().map(|records| Store {
             metrics: &admin.observer.metrics,

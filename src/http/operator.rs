@@ -1,5 +1,6 @@
 //! What answering an operator takes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,6 +12,7 @@ use crate::later::Later;
 use crate::observe::live::Recent;
 use crate::observe::{CountsByRoute, Moment, Observer, RecordBounds, Records, advice};
 use crate::route::Route;
+use crate::tokens::{Guard, Name};
 
 /// `Cache-Control` of what an operator is told: it is of the moment, and nobody
 /// else's.
@@ -36,9 +38,22 @@ pub struct Admin {
     pub buffered: Arc<Buffered>,
     /// How many callers are connected.
     pub connected: Connected,
+    /// The tokens that let requests in, on both listeners.
+    pub tokens: Arc<[Guard]>,
 }
 
 impl Admin {
+    /// How many requests each token has let in, by its name, on whichever listener.
+    pub(super) fn requests_by_token(&self) -> BTreeMap<Name, u64> {
+        let mut counts = BTreeMap::new();
+        for guard in &*self.tokens {
+            for (name, count) in guard.current().counts() {
+                *counts.entry(name.clone()).or_default() += count;
+            }
+        }
+        counts
+    }
+
     /// The jobs for later at one moment, if such are taken.
     pub(super) fn records(&self) -> Option<RecordsByRoute> {
         let later = self.later.as_ref()?;

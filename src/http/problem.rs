@@ -10,7 +10,9 @@ pub(super) mod status;
 use std::borrow::Cow;
 
 use axum::body::Body;
-use axum::http::header::{ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{
+    ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -122,6 +124,11 @@ impl Problem {
             Code::ForeignOrigin,
             "the Origin of the request is not its Host; pages of other origins may not ask for this",
         )
+    }
+
+    /// For a request that bears no token that lets it in.
+    pub fn unauthorized(detail: &'static str) -> Self {
+        Self::new(Code::Unauthorized, detail)
     }
 
     /// For a path that does not exist.
@@ -418,6 +425,9 @@ impl Problem {
         }
         if let Some(encodings) = self.0.accept_encoding {
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(encodings));
+        }
+        if self.0.code == Code::Unauthorized {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if self.0.code == Code::ShuttingDown {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));

@@ -9,6 +9,7 @@ use super::answer_body::AnswerBody;
 use super::call_head::{Told, Turned};
 use super::calls::merge;
 use super::context::Jobs;
+use super::later::Owner;
 use super::problem::Problem;
 use super::refusal::refuse;
 use crate::job::Job;
@@ -35,7 +36,14 @@ pub async fn rehearse(
 ) -> Rehearsed {
     let (head, body) = request.into_parts();
     let refused = |problem| Rehearsed::Refused(refuse(route, problem));
-    let told = match Told::of(jobs, route, &head, !body.is_empty(), captures) {
+    let told = match Told::of(
+        jobs,
+        route,
+        &head,
+        !body.is_empty(),
+        captures,
+        Owner::default(),
+    ) {
         Ok(told) => told,
         Err(Turned::Alone(why)) => return Rehearsed::Alone(why),
         Err(Turned::Refused(problem)) => return refused(problem),

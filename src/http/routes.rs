@@ -6,6 +6,7 @@ use axum::routing::{get, post};
 
 use super::context::Jobs;
 use super::operator::Admin;
+use super::paths::{HEALTHZ, LIVEZ, PAGE, READYZ};
 use super::problem::Problem;
 use super::refusal::refuse_elsewhere;
 use super::{admin, live, observe};
@@ -16,9 +17,6 @@ const GET: &str = "GET, HEAD";
 
 /// `Allow` of a path that is posted to.
 pub(super) const POST: &str = "POST";
-
-/// Where callers ask whether the process lives.
-pub(super) const HEALTHZ: &str = "/healthz";
 
 /// The jobs listener's paths that are none of a route. Calls are dispatched ahead of them,
 /// since they are to cost no more than they must.
@@ -49,9 +47,9 @@ pub(super) fn admin_router(admin: Admin) -> Router {
         )
     };
     Router::new()
-        .route("/livez", get(admin::alive).fallback(only(GET)))
-        .route("/readyz", get(admin::ready).fallback(only(GET)))
-        .route("/", get(observe::page).fallback(only(GET)))
+        .route(LIVEZ, get(admin::alive).fallback(only(GET)))
+        .route(READYZ, get(admin::ready).fallback(only(GET)))
+        .route(PAGE, get(observe::page).fallback(only(GET)))
         .route("/live", get(live::live).fallback(only(GET)))
         .route("/advice", get(observe::advice).fallback(only(GET)))
         .route("/metrics", get(observe::metrics).fallback(only(GET)))

@@ -6,6 +6,7 @@ use axum::http::Version;
 use tokio::time::Instant;
 
 use super::context::Jobs;
+use super::noted::note;
 use super::problem::Problem;
 use crate::batcher::{self, Batcher, Reply, Source};
 use crate::engine;
@@ -36,6 +37,9 @@ impl Sender {
         deadline: Instant,
     ) -> Result<(Reply<Job, JobResult>, Option<JobId>), Problem> {
         let (route, id) = (&self.route, job.id().cloned());
+        if self.jobs.access.is_some() {
+            note(|it| it.job(route, &job));
+        }
         // Who shuts down says so, whatever the upstream is like.
         if !route.circuit.is_closed()
             && let Err(open) = route.circuit.admit(Instant::now())

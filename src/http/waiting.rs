@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use tracing::trace;
 
 use super::answer_body::AnswerBody;
+use super::noted::{Batch, note};
 use super::reply::Rendered;
 use super::sender::Sender;
 use crate::batcher::{self, Reply, Stage};
@@ -66,6 +67,19 @@ impl Drop for Waiting<'_> {
     }
 }
 
+/// Notes which batch a job was in.
+fn note_answer(answer: &Result<JobResult, batcher::Error>) {
+    if let Ok(result) = answer {
+        let batch = Batch {
+            id: result.batch.id,
+            size: result.batch.size,
+            queued: result.queued,
+            upstream: result.upstream,
+        };
+        note(|it| it.batch = Some(batch));
+    }
+}
+
 /// Answers a job that has arrived then, and counts it.
 pub(super) fn render(
     sender: &Sender,
@@ -76,7 +90,13 @@ pub(super) fn render(
     let Sender { jobs, route, .. } = sender;
     let error = answer.as_ref().err();
     let had_entered = error.is_none_or(batcher::Error::had_entered);
+    if jobs.access.is_some() {
+        note_answer(&answer);
+    }
     let rendered = Rendered::of(route, jobs.timing, id, answer);
+    if jobs.access.is_some() {
+        note(|it| it.code = Some(rendered.code));
+    }
     match had_entered {
         true => route.answered(rendered.code, arrived),
         false => route.refused(rendered.code),

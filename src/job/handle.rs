@@ -61,6 +61,15 @@ impl Handle {
         Self(bytes)
     }
 
+    /// The same with other random bits: those of this pad over its own. Done twice it is the
+    /// first.
+    #[must_use]
+    pub fn masked(mut self, pad: &[u8; 32]) -> Self {
+        let random = self.0[TIME_BYTES..].iter_mut();
+        random.zip(pad).for_each(|(byte, pad)| *byte ^= pad);
+        self
+    }
+
     /// When it was made, in milliseconds since the epoch.
     pub fn millis(&self) -> u64 {
         let time = &self.0[..TIME_BYTES];

@@ -11,6 +11,8 @@ use crate::observe::certificate::Certificate;
 pub enum ProcessEvent {
     /// Files of certificates have changed and were read again.
     TlsReloaded(Reloaded),
+    /// A file of tokens has changed and was read again.
+    TokensReloaded(Reloaded),
     /// These are the certificates in force from here on.
     Certificates(Vec<Certificate>),
     /// A client's TLS handshake has failed.
@@ -60,6 +62,7 @@ impl Reloaded {
 #[derive(Debug, Default)]
 pub struct Process {
     tls_reloads: [AtomicU64; Reloaded::ALL.len()],
+    tokens_reloads: [AtomicU64; Reloaded::ALL.len()],
     handshakes_failed: [AtomicU64; HANDSHAKE_FAILURES.len()],
     certificates: Mutex<Arc<[Certificate]>>,
 }
@@ -69,6 +72,7 @@ impl Process {
     pub fn tell(&self, event: ProcessEvent) {
         match event {
             ProcessEvent::TlsReloaded(result) => add(&self.tls_reloads[result as usize]),
+            ProcessEvent::TokensReloaded(result) => add(&self.tokens_reloads[result as usize]),
             ProcessEvent::Certificates(certificates) => {
                 // Nothing panics while it is held.
                 let mut known = self.known();
@@ -86,6 +90,12 @@ impl Process {
     /// How often certificates were read again, by what came of it.
     pub fn tls_reloads(&self) -> impl Iterator<Item = (Reloaded, u64)> {
         let counts = self.tls_reloads.iter().map(read);
+        Reloaded::ALL.into_iter().zip(counts)
+    }
+
+    /// How often files of tokens were, by what came of it.
+    pub fn tokens_reloads(&self) -> impl Iterator<Item = (Reloaded, u64)> {
+        let counts = self.tokens_reloads.iter().map(read);
         Reloaded::ALL.into_iter().zip(counts)
     }
 

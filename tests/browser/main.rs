@@ -24,6 +24,7 @@ mod browser;
 mod load;
 mod picture;
 mod routes;
+mod tokens;
 
 use std::time::Duration;
 

@@ -223,6 +223,8 @@ impl Plan {
             routes,
             observer: Arc::clone(&observer),
             hosts: HostNames::default(),
+            tokens: None,
+            access: None,
             buffered: Buffered::new(600, 140),
             connected: Connected::default(),
             max_body: 140,

@@ -182,3 +182,51 @@ async fn what_an_operator_is_told_is_stored_nowhere() {
         assert_eq!(answer.header("cache-control"), "no-store", "{path}");
     }
 }
+
+/// What a page may send to a stranger's server without asking first (Fetch, "CORS-safelisted"),
+/// and a WebSocket, about which a browser asks nobody: none of it reaches an upstream.
+#[tokio::test]
+async fn what_a_page_sends_unasked_reaches_no_upstream() {
+    let passed = crate::harness::PeerUpstream::start().await;
+    let mut upstream = ScriptedUpstream::start().await;
+    let url = passed.url("/");
+    let env = [("MICROBATCH_PASSTHROUGH__URL", url.as_str())];
+    let proxy = Proxy::start(&upstream.url(), &["--max-wait", "0"], &env).await;
+    for origin in ["http://evil.example", "null", "http://localhost:1"] {
+        for content_type in [
+            "text/plain",
+            "text/plain;charset=UTF-8",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data; boundary=x",
+            "",
+        ] {
+            for path in ["/jobs", "/elsewhere"] {
+                let request = Request::untyped(JOB)
+                    .to("POST", path)
+                    .header("origin", origin);
+                let request = match content_type {
+                    "" => request,
+                    named => request.header("content-type", named),
+                };
+                let answer = proxy.send(request).await;
+                assert_eq!(answer.status, 415, "{origin} {content_type:?} {path}");
+                answer.problem(415, "unsupported-media-type", "no");
+            }
+        }
+        // It is asked first, and nobody says that it may.
+        let preflight = Request::new("OPTIONS", "/jobs")
+            .header("origin", origin)
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", "content-type");
+        let answer = proxy.send(preflight).await;
+        assert_eq!(answer.status, 405);
+        assert_eq!(answer.header("access-control-allow-origin"), "");
+        let websocket = Request::new("GET", "/elsewhere")
+            .header("origin", origin)
+            .header("connection", "upgrade")
+            .header("upgrade", "websocket");
+        let answer = proxy.send(websocket).await;
+        answer.problem(403, "foreign-origin", "no");
+    }
+    assert!(upstream.arrived().is_none());
+}

@@ -28,6 +28,7 @@ mod batch_request;
 mod batching;
 mod slots;
 mod threads;
+mod tokens;
 mod tracing;
 
 // Section 3: results come back.
@@ -115,6 +116,7 @@ mod submit_resume;
 mod commands_tls;
 
 // All of it at once, and against callers who mean ill.
+mod access_log;
 mod accounting;
 mod hostile_bytes;
 mod hostile_callers;

@@ -18,6 +18,7 @@ use super::super::problem::Problem;
 use super::super::sender::Occupied;
 use super::format::Format;
 use super::last_event_id::LastEventId;
+use super::owner::Owner;
 use crate::aside::{LARGE, aside};
 use crate::later::record::StreamName;
 use crate::later::{FetchError, Heard, Later, Listener};
@@ -32,6 +33,8 @@ const ASK_STORE_AGAIN: Duration = Duration::from_secs(1);
 /// The events of a stream from some point on, as text.
 pub(super) struct Events {
     listener: Listener,
+    /// Whose records they are of.
+    owner: Owner,
     format: Format,
     /// A gap is to be told before all else.
     gap: bool,
@@ -45,6 +48,7 @@ impl Events {
     /// Where it is away.
     pub async fn begin(
         later: &Later,
+        owner: Owner,
         stream: StreamName,
         format: Format,
         last: LastEventId,
@@ -57,6 +61,7 @@ impl Events {
         listener.look().await.map_err(FetchError::from)?;
         Ok(Self {
             listener,
+            owner,
             format,
             gap: last == LastEventId::Unreadable,
         })
@@ -69,7 +74,7 @@ impl Events {
     }
 
     async fn text(&mut self) -> Option<Bytes> {
-        let format = self.format;
+        let (format, owner) = (self.format, self.owner);
         if std::mem::take(&mut self.gap) {
             return Some(Bytes::from_static(format.gap().as_bytes()));
         }
@@ -84,7 +89,7 @@ impl Events {
                 }
                 Ok(Some(Heard::Finished(position, record))) => {
                     let size = record.answer.as_ref().map_or(0, |it| it.body().len());
-                    let write = move || format.finished(position, &record);
+                    let write = move || format.finished(position, &owner.shown(*record));
                     let text = match size {
                         ..LARGE => write(),
                         _ => aside(write).await,

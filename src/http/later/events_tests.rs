@@ -80,7 +80,7 @@ async fn done(later: &Later, bytes: usize) {
 }
 
 async fn listen(later: &Later, format: Format, account: &Arc<Buffered>) -> EventsBody {
-    let events = Events::begin(later, name(), format, LastEventId::None);
+    let events = Events::begin(later, Owner::default(), name(), format, LastEventId::None);
     let events = events.await.unwrap();
     let batcher = Batcher::<(), ()>::with_batches(batcher::Settings::default(), async |_| ());
     EventsBody::new(events, account, vec![batcher.source().occupied()])

@@ -12,11 +12,13 @@ use url::form_urlencoded;
 use super::super::answer_body::AnswerBody;
 use super::super::arriving::Stay;
 use super::super::context::Jobs;
+use super::super::noted::{Way, note};
 use super::super::problem::Problem;
 use super::super::refusal::refuse;
 use super::super::sender::Occupied;
 use super::found::Found;
 use super::frame_key::frame_key;
+use super::owner::Owner;
 use super::record;
 use crate::aside::{LARGE, aside};
 use crate::batcher;
@@ -34,6 +36,8 @@ pub(in super::super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static
 /// What such a request says but for the job.
 pub(in super::super) struct ForLater {
     later: Later,
+    /// Whose it is.
+    owner: Owner,
     /// How long its answer is waited for all the same.
     wait: Duration,
     stream: Option<StreamName>,
@@ -49,13 +53,17 @@ impl ForLater {
         uri: &Uri,
         headers: &HeaderMap,
         later: Later,
+        owner: Owner,
         wait: Option<Duration>,
     ) -> Result<Self, Problem> {
+        let stream = stream(uri.query().unwrap_or_default())?;
+        let key = key(headers)?;
         Ok(Self {
             later,
+            owner,
             wait: wait.unwrap_or_default(),
-            stream: stream(uri.query().unwrap_or_default())?,
-            key: key(headers)?,
+            stream: stream.map(|it| owner.stream(it)).transpose()?,
+            key: key.map(|it| owner.key(it)).transpose()?,
         })
     }
 
@@ -71,10 +79,15 @@ impl ForLater {
     ) -> Response<AnswerBody> {
         let Self {
             later,
+            owner,
             wait,
             stream,
             key,
         } = self;
+        note(|it| {
+            it.job(route, &job);
+            it.way = Some(Way::Later);
+        });
         let (id, has_key) = (job.id().cloned(), key.is_some());
         if route.batcher.is_closed() {
             return refuse(route, Problem::from(batcher::Error::Closed).of(id.as_ref()));
@@ -103,13 +116,13 @@ impl ForLater {
             })
             .await
         {
-            Ok(record) => record,
+            Ok(record) => owner.shown(record),
             Err(error) => {
                 let problem = Problem::not_handed_in(&error, has_key, clock::now());
                 return refuse(route, problem.of(id.as_ref()));
             }
         };
-        let handle = record.handle;
+        let handle = owner.handle(record.handle);
         let told = id.as_ref().map(tracing::field::display);
         trace!(
             id = told,
@@ -123,7 +136,7 @@ impl ForLater {
         let until = stay.arrived + wait.min(jobs.request_timeout);
         let _occupied = occupied();
         match later.fetch_finished(handle, Look::ForAnswer, until).await {
-            Ok(record) => record::posted(&record, jobs),
+            Ok(record) => record::posted(&owner.shown(record), jobs),
             // It is kept all the same.
             Err(FetchError::Store(_)) => record::posted(&record, jobs),
             Err(unknown) => refuse(route, Problem::from(unknown).of(id.as_ref())),

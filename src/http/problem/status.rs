@@ -37,6 +37,7 @@ pub(in crate::http) fn of(code: Code) -> StatusCode {
         }
         Code::Misdirected => StatusCode::MISDIRECTED_REQUEST,
         Code::ForeignOrigin => StatusCode::FORBIDDEN,
+        Code::Unauthorized => StatusCode::UNAUTHORIZED,
         Code::NotFound | Code::JobUnknown => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::ReadTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -83,6 +84,7 @@ pub(super) fn title(code: Code) -> &'static str {
         Code::InvalidRequest => "Invalid request",
         Code::Misdirected => "Misdirected request",
         Code::ForeignOrigin => "Foreign origin",
+        Code::Unauthorized => "Unauthorized",
         Code::MalformedJson => "Malformed JSON",
         Code::NotFound => "Not found",
         Code::MethodNotAllowed => "Method not allowed",

@@ -127,6 +127,7 @@ mod tests {
             buffered: 0,
             told,
             log_lines_dropped: 0,
+            requests_by_token: &[],
             passed_through: 0,
             store: None,
         }

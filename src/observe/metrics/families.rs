@@ -21,6 +21,8 @@ pub struct Process<'a> {
     pub told: &'a process::Process,
     /// Lines of the log that nobody took in time.
     pub log_lines_dropped: u64,
+    /// Requests that tokens have let in, by the names of those.
+    pub requests_by_token: &'a [(&'a str, u64)],
     /// Requests to paths of no route that were passed through.
     pub passed_through: u64,
     /// The store of jobs for later, unless none are taken.
@@ -234,9 +236,15 @@ families! {
         Store(store_errors);
     "microbatch_tls_reloads_total" Counter ["result"]
         "Changed files of certificates that were read again, by what came of it"
+        Process(|it, out| reloads(it.told.tls_reloads(), out));
+    "microbatch_tokens_reloads_total" Counter ["result"]
+        "Changed files of tokens that were read again, by what came of it"
+        Process(|it, out| reloads(it.told.tokens_reloads(), out));
+    "microbatch_requests_by_token_total" Counter ["token"]
+        "Requests that a token has let in, on either listener, by its name in the file"
         Process(|it, out| {
-            for (result, count) in it.told.tls_reloads() {
-                out.labelled([result.as_str()], count);
+            for &(token, count) in it.requests_by_token {
+                out.labelled([token], count);
             }
         });
     "microbatch_tls_certificate_expiry_seconds" Gauge ["file"]
@@ -258,6 +266,12 @@ families! {
     "microbatch_log_lines_dropped_total" Counter []
         "Lines of the log that were dropped, since stderr did not take them"
         Process(|it, out| out.number(it.log_lines_dropped));
+}
+
+fn reloads(counts: impl Iterator<Item = (process::Reloaded, u64)>, out: &mut Samples<'_>) {
+    for (result, count) in counts {
+        out.labelled([result.as_str()], count);
+    }
 }
 
 fn departures(it: &Route<'_>, out: &mut Samples<'_>) {

@@ -25,6 +25,7 @@ mod scrape;
 pub mod set_up;
 mod siege;
 mod submit;
+mod tokens;
 mod upstream;
 mod wire;
 
@@ -48,6 +49,7 @@ pub use scrape::Scrape;
 pub use set_up::SetUp;
 pub use siege::Siege;
 pub use submit::{Submit, jobs, results, word};
+pub use tokens::{TokenFile, token_entry};
 pub use upstream::{Call, ScriptedUpstream};
 pub use wire::{Wire, WireUpstream};
 
