@@ -27,6 +27,7 @@ use crate::server::files;
 use crate::server::listener::accept;
 use crate::server::runtimes::Workers;
 use crate::server::tcp::{self, BindError, bind};
+use crate::telemetry::{self, Exporting};
 use crate::upstream;
 use compose::{Clients, Proxy};
 pub use drain::Report;
@@ -58,6 +59,9 @@ pub enum StartError {
     /// A thread to serve callers can't be had.
     #[error("server.threads: the system gives no thread for each; ask for fewer: {0}")]
     Threads(io::Error),
+    /// Spans can't be sent.
+    #[error(transparent)]
+    Spans(#[from] telemetry::StartError),
     /// The HTTP client can't be set up.
     #[error("upstream: the HTTP client can't be set up: {0}")]
     Client(#[from] upstream::SetupError),
@@ -71,6 +75,7 @@ pub struct App {
     workers: Workers,
     clients: Clients,
     store: Option<Arc<dyn Store>>,
+    exporting: Option<Exporting>,
     settings: Settings,
 }
 
@@ -106,12 +111,14 @@ impl App {
             None => None,
         };
         let workers = Workers::start(settings.threads).map_err(StartError::Threads)?;
+        let exporting = settings.spans.clone().map(Exporting::start).transpose()?;
         Ok(Self {
             jobs_listener,
             admin_listener,
             workers,
             clients,
             store,
+            exporting,
             settings,
         })
     }
@@ -143,6 +150,7 @@ impl App {
             workers,
             clients,
             store,
+            exporting,
             settings,
         } = self;
         let workers = Arc::new(workers);
@@ -152,7 +160,8 @@ impl App {
         let max_connections = settings.max_connections.unwrap_or_else(for_callers);
         let (shutdown, limits) = (settings.shutdown, settings.callers);
         let operators_limits = settings.operators;
-        let proxy = Arc::new(Proxy::new(settings, clients, store, &workers));
+        let spans = exporting.as_ref().map(Exporting::spans).unwrap_or_default();
+        let proxy = Arc::new(Proxy::new(settings, clients, store, spans, &workers));
         let (stop_accepting, stopped) = watch::channel(false);
         let callers = Connections::new(max_connections);
         let (made, runtimes) = (Arc::clone(&proxy), Arc::clone(&workers));
@@ -195,6 +204,9 @@ impl App {
         let report = drain(&proxy, listeners, shutdown.delay, shutdown.timeout).await;
         // Their threads end here; what is left on one may take a moment to notice.
         drop(workers);
+        if let Some(exporting) = exporting {
+            exporting.flush().await;
+        }
         report
     }
 }

@@ -44,6 +44,7 @@ mod rehearsal;
 mod reply;
 mod routes;
 mod sender;
+mod traced;
 mod uncounted;
 mod waiting;
 

@@ -76,7 +76,7 @@
 //! | `later` | `aside`, `code`, `job`, `job_id`, `observe`, `throttle`, `trace_context` |
 //! | `lazy_timeout` |  |
 //! | `main` | `address`, `app`, `ask`, `cli`, `config`, `printable`, `sample_upstream`, `shape`, `submit`, `telemetry`, `top` |
-//! | `observe` | `batcher`, `code`, `fault`, `printable`, `throttle` |
+//! | `observe` | `batcher`, `code`, `fault`, `printable`, `throttle`, `trace_context` |
 //! | `printable` |  |
 //! | `resilience` | `batcher` |
 //! | `route` | `batcher`, `code`, `engine`, `forward`, `job`, `observe`, `shape`, `upstream` |
@@ -84,7 +84,7 @@
 //! | `server` | `throttle` |
 //! | `shape` | `fault`, `job_id`, `json` |
 //! | `submit` | `address`, `ask`, `resilience` |
-//! | `telemetry` | `printable` |
+//! | `telemetry` | `code`, `observe`, `printable`, `throttle`, `trace_context` |
 //! | `throttle` |  |
 //! | `top` | `ask`, `batcher`, `code`, `observe`, `printable` |
 //! | `trace_context` |  |

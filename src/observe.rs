@@ -15,6 +15,7 @@ pub mod live;
 pub mod metrics;
 mod moment;
 mod records;
+pub mod spans;
 mod words;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::batcher::Snapshot;
 use crate::observe::failure_log::FailureLog;
 use crate::observe::live::{Live, Recent};
 use crate::observe::metrics::Metrics;
+use crate::observe::spans::{Described, Spans};
 use crate::throttle::LogThrottle;
 
 pub use by_code::ByCode;
@@ -42,6 +44,8 @@ pub struct Observer {
     failures: FailureLog,
     lines: Arc<LogThrottle>,
     log_lines_dropped: fn() -> u64,
+    spans: Spans,
+    described: Arc<Described>,
 }
 
 /// How many lines the throttles of all routes let through in
@@ -62,6 +66,8 @@ impl Observer {
             failures: FailureLog::default(),
             lines: Arc::new(LogThrottle::new(LINES)),
             log_lines_dropped: || 0,
+            spans: Spans::default(),
+            described: Arc::default(),
         }
     }
 
@@ -69,6 +75,20 @@ impl Observer {
     #[must_use]
     pub fn with_log(mut self, lines_dropped: fn() -> u64) -> Self {
         self.log_lines_dropped = lines_dropped;
+        self
+    }
+
+    /// The same, which has who keeps spans.
+    #[must_use]
+    pub fn with_spans(mut self, spans: Spans) -> Self {
+        self.spans = spans;
+        self
+    }
+
+    /// The same, of a route that is so described in spans.
+    #[must_use]
+    pub fn described(mut self, described: Described) -> Self {
+        self.described = described.into();
         self
     }
 
@@ -81,6 +101,7 @@ impl Observer {
             failures: self.failures.clone(),
             lines: Arc::clone(&self.lines),
             log_lines_dropped: self.log_lines_dropped,
+            spans: self.spans.clone(),
             ..Self::new(bounds)
         }
     }
@@ -137,6 +158,16 @@ impl Observer {
             }
         }
         moment
+    }
+
+    /// Who keeps spans.
+    pub fn spans(&self) -> &Spans {
+        &self.spans
+    }
+
+    /// What the spans of the route have in common.
+    pub fn of(&self) -> &Arc<Described> {
+        &self.described
     }
 
     /// How many lines the log of the process had no room for.

@@ -1,9 +1,17 @@
-//! Logs: to standard error, as text for people or JSON for machines.
+//! What goes out about the process: its log, to standard error, as text for people or JSON
+//! for machines; and its spans, to a collector.
 //!
 //! `main` sets the log up once, with [`init`]. It promises that logging never waits
-//! for the log's reader, and that a line is safe to look at whatever is in it.
+//! for the log's reader, and that a line is safe to look at whatever is in it. `app` starts
+//! [`Exporting`], which promises the same of spans; all of OpenTelemetry is there, behind
+//! the feature `otlp`.
 
+mod collector;
+mod exporting;
 mod line;
+#[cfg(feature = "otlp")]
+mod otlp;
+mod sampler;
 mod writer;
 
 use std::io::{self, IsTerminal, stderr};
@@ -16,7 +24,10 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
+pub use collector::{Collector, Protocol, StartError};
+pub use exporting::Exporting;
 use line::Lines;
+pub use sampler::Sampler;
 use writer::Writer;
 
 /// What is logged.
@@ -37,15 +48,6 @@ pub enum Format {
     Text,
     /// One JSON object per line.
     Json,
-}
-
-/// How a collector of spans is spoken to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// OTLP over HTTP, with protobuf.
-    HttpProtobuf,
-    /// OTLP over gRPC.
-    Grpc,
 }
 
 /// Why there is no log.

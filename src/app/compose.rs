@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicBool;
 use axum::Router;
 use tokio::sync::watch;
 
-use super::route::{self, route};
+use super::route::{self, described, route};
 use crate::config::Settings;
 use crate::engine::Phase;
 use crate::forward::Forwarder;
@@ -23,6 +23,7 @@ use crate::http::{
 use crate::later::Later;
 use crate::later::store::Store;
 use crate::observe::Observer;
+use crate::observe::spans::Spans;
 use crate::route::Routes;
 use crate::route::paths::Paths;
 use crate::server::runtimes::Workers;
@@ -70,11 +71,12 @@ impl Clients {
 
 impl Proxy {
     /// Calls are made by these clients, jobs for later are kept in `store`, and all are
-    /// processed by `workers`.
+    /// processed by `workers`, and told to `spans`.
     pub fn new(
         settings: Settings,
         clients: Clients,
         store: Option<Arc<dyn Store>>,
+        spans: Spans,
         workers: &Workers,
     ) -> Self {
         let Settings {
@@ -86,9 +88,10 @@ impl Proxy {
         } = settings;
         let (phase, current) = watch::channel(Phase::Running);
         let process = Observer::new(of_routes[0].bounds).with_log(telemetry::lines_dropped);
+        let process = process.with_spans(spans);
         let observers = of_routes.iter().map(|route| {
             let observer = process.beside(route.name.as_str(), route.bounds);
-            Arc::new(observer)
+            Arc::new(observer.described(described(route)))
         });
         let observers: Vec<Arc<Observer>> = observers.collect();
         // What is no route's is counted with the first.

@@ -6,12 +6,13 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::batcher::Batcher;
-use crate::config::settings;
+use crate::config::{redacted, settings};
 use crate::engine::circuit::Circuit;
 use crate::engine::{Engine, Phase};
 use crate::forward::Forwarder;
 use crate::later::Later;
 use crate::observe::Observer;
+use crate::observe::spans::Described;
 use crate::resilience::budget::Budget;
 use crate::route::Route;
 use crate::upstream::{SetupError, Upstream};
@@ -33,6 +34,21 @@ impl Clients {
             upstream: Upstream::new(settings.upstream.clone())?,
             alone: alone.transpose()?,
         })
+    }
+}
+
+/// What spans say of a route, without the secrets that its upstream's URL may have.
+pub(super) fn described(settings: &settings::Route) -> Described {
+    let url = redacted(settings.upstream.url.url());
+    // Placeholders as they are written.
+    let written = |text: &str| text.replace("%7B", "{").replace("%7D", "}");
+    Described {
+        route: settings.name.to_string(),
+        path: settings.path.clone(),
+        url: written(url.as_str()),
+        url_path: written(url.path()),
+        host: url.host_str().unwrap_or_default().to_owned(),
+        port: url.port_or_known_default(),
     }
 }
 

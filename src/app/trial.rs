@@ -37,6 +37,7 @@ use self::said::Said;
 use super::compose::{Clients, Proxy};
 use crate::config::Settings;
 use crate::http::{AnswerBody, Rehearsed, rehearse};
+use crate::observe::spans::Spans;
 use crate::server::runtimes::Workers;
 use crate::upstream::SetupError;
 
@@ -96,7 +97,13 @@ pub async fn try_out(mut settings: Settings, given: Trial) -> Result<bool, Trial
     (settings.admin, settings.later) = (None, None);
     let route = settings.routes[chosen.number].clone();
     let clients = Clients::new(&settings)?;
-    let proxy = Proxy::new(settings, clients, None, &Workers::start(1)?);
+    let proxy = Proxy::new(
+        settings,
+        clients,
+        None,
+        Spans::default(),
+        &Workers::start(1)?,
+    );
     let trial = Running {
         proxy,
         chosen,

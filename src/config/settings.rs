@@ -51,6 +51,9 @@ pub struct Settings {
     pub shutdown: Shutdown,
     /// What is logged.
     pub log: telemetry::Settings,
+    /// Where spans go, if anywhere. The environment has a say in it, so that it comes
+    /// after the options.
+    pub spans: Option<telemetry::Collector>,
 }
 
 /// What jobs are held to, and how their answers look.
@@ -167,6 +170,7 @@ impl Settings {
                 targets: log.level.get()?.parse().ok()?,
                 format: log.format.get()?,
             },
+            spans: None,
         })
     }
 }

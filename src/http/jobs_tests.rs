@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use tokio::time::Instant;
 
-use super::super::{Buffered, Caller, Connected, HostNames, JobsInner, jobs_router};
+use super::super::{Buffered, Caller, Connected, HostNames, Jobs, JobsInner, jobs_router};
 use super::*;
 use crate::engine::Phase;
 use crate::route;

@@ -88,7 +88,7 @@ impl Caller {
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
     {
         let sender = self.senders.of(route, request.version());
-        match Posted::new(&sender.jobs, request) {
+        match Posted::new(&sender, request) {
             Ok(mut posted) => match posted.for_later() {
                 None => Answer::Job {
                     answer: posted.answer(Arc::clone(sender)),

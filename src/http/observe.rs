@@ -61,6 +61,7 @@ pub(super) async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> R
     let process = Process {
         buffered: admin.buffered.bytes(),
         log_lines_dropped: admin.observer.log_lines_dropped(),
+        spans_dropped: admin.observer.spans().dropped(),
         passed_through: admin.observer.metrics.passed_through(),
         store: total.as_ref().map(|records| Store {
             metrics: &admin.observer.metrics,

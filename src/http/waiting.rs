@@ -9,10 +9,12 @@ use tracing::trace;
 use super::answer_body::AnswerBody;
 use super::reply::Rendered;
 use super::sender::Sender;
+use super::traced::{Traced, joined};
 use crate::batcher::{self, Reply, Stage};
 use crate::engine::outcome::JobResult;
 use crate::job::Job;
 use crate::job_id::JobId;
+use crate::observe::spans::JobEnd;
 use crate::route::Route;
 
 /// A job whose answer is awaited. Tells the log when its caller leaves first.
@@ -66,20 +68,27 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// Answers a job that has arrived then, and counts it.
+/// Answers a job that has arrived then, counts it, and ends its span, if it has one.
 pub(super) fn render(
     sender: &Sender,
     id: Option<&JobId>,
     arrived: Instant,
     answer: Result<JobResult, batcher::Error>,
+    traced: Option<Box<Traced>>,
 ) -> Response<AnswerBody> {
     let Sender { jobs, route, .. } = sender;
     let error = answer.as_ref().err();
     let had_entered = error.is_none_or(batcher::Error::had_entered);
+    let joined = traced.as_ref().and_then(|_| joined(&answer));
     let rendered = Rendered::of(route, jobs.timing, id, answer);
     match had_entered {
         true => route.answered(rendered.code, arrived),
         false => route.refused(rendered.code),
     }
-    rendered.into_response(&jobs.buffered)
+    let code = rendered.code;
+    let answer = rendered.into_response(&jobs.buffered);
+    if let Some(traced) = traced {
+        traced.ended(JobEnd::Answered(code), answer.status().as_u16(), joined);
+    }
+    answer
 }

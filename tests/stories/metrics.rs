@@ -15,7 +15,7 @@ use crate::harness::{
 use crate::retries::{IDEMPOTENT, SHORT};
 
 /// Every name with its type and its labels.
-const METRICS: [(&str, &str, &[&str]); 42] = [
+const METRICS: [(&str, &str, &[&str]); 43] = [
     ("build_info", "gauge", &["version"]),
     ("jobs_accepted_total", "counter", &["route"]),
     ("jobs_total", "counter", &["outcome", "route"]),
@@ -62,6 +62,7 @@ const METRICS: [(&str, &str, &[&str]); 42] = [
     ("store_commit_records", "histogram", &[]),
     ("store_errors_total", "counter", &["op"]),
     ("log_lines_dropped_total", "counter", &[]),
+    ("telemetry_spans_dropped_total", "counter", &[]),
 ];
 
 const BAD: &str = r#"{"id":7,"body":"bad"}"#;

@@ -97,7 +97,7 @@ impl Claiming {
         let call = self.route.shape.read(body, request, self.route.limits);
         let job = Job::new(call.map_err(Unreadable::NoJob)?);
         Ok(job
-            .with_trace(trace)
+            .with_trace(trace.map(|it| *it))
             .with_carried(carried)
             .for_later(handle))
     }

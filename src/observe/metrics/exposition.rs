@@ -124,6 +124,7 @@ mod tests {
     const PROCESS: Process<'static> = Process {
         buffered: 0,
         log_lines_dropped: 0,
+        spans_dropped: 0,
         passed_through: 0,
         store: None,
     };

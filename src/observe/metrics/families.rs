@@ -16,6 +16,8 @@ pub struct Process<'a> {
     pub buffered: usize,
     /// Lines of the log that nobody took in time.
     pub log_lines_dropped: u64,
+    /// Spans that the collector did not take.
+    pub spans_dropped: u64,
     /// Requests to paths of no route that were passed through.
     pub passed_through: u64,
     /// The store of jobs for later, unless none are taken.
@@ -230,6 +232,9 @@ families! {
     "microbatch_log_lines_dropped_total" Counter []
         "Lines of the log that were dropped, since stderr did not take them"
         Process(|it, out| out.number(it.log_lines_dropped));
+    "microbatch_telemetry_spans_dropped_total" Counter []
+        "Spans that were dropped, since the collector did not take them"
+        Process(|it, out| out.number(it.spans_dropped));
 }
 
 fn departures(it: &Route<'_>, out: &mut Samples<'_>) {
