@@ -47,7 +47,7 @@ async fn a_collector_that_hangs_refuses_or_fails_costs_spans_alone() {
             ("OTEL_BSP_EXPORT_TIMEOUT", "600000"),
             ("OTEL_BSP_SCHEDULE_DELAY", "1"),
         ];
-        let flags = ["--max-wait", "1ms", "--min-interval", "0s"];
+        let flags = ["--max-wait", "1ms"];
         let mut proxy = Proxy::start(&echoing().await, &flags, &env).await;
         assert_eq!(dropped(&proxy).await, 0.0);
         let mut connection = proxy.keep_alive().await;

@@ -20,10 +20,10 @@ struct Scene {
 
 impl Scene {
     /// Batches of so many jobs; spans go out at once.
-    async fn set(size: &str, flags: &[&str], env: &[(&str, &str)]) -> Self {
+    async fn set(size: &str, env: &[(&str, &str)]) -> Self {
         let upstream = ScriptedUpstream::start().await;
         let collector = Collector::start(Answers::Taken).await;
-        let flags = [&LONG_WAIT[..], &["--max-size", size], flags].concat();
+        let flags = [&LONG_WAIT[..], &["--max-size", size]].concat();
         let url = collector.url();
         let own = [
             ("OTEL_EXPORTER_OTLP_ENDPOINT", &*url),
@@ -60,7 +60,7 @@ async fn a_batch_is_linked_to_its_sampled_jobs_and_they_to_it() {
         proxy,
         mut upstream,
         mut collector,
-    } = Scene::set("4", &[], &[]).await;
+    } = Scene::set("4", &[]).await;
     let callers = [
         proxy.enqueue_request(traced(1, 0, "01")).await,
         proxy.enqueue_request(traced(2, 0, "00")).await,
@@ -146,7 +146,7 @@ async fn a_batch_of_one_is_below_its_job_in_its_callers_trace() {
         proxy,
         mut upstream,
         mut collector,
-    } = Scene::set("1", &[], &[]).await;
+    } = Scene::set("1", &[]).await;
     let request = traced(1, 0, "01").header("tracestate", "a=1");
     let caller = Caller::spawn(proxy.jobs_addr, request);
     let call = upstream.next().await;
@@ -179,7 +179,7 @@ async fn the_process_is_described_as_the_environment_says() {
             proxy,
             mut upstream,
             mut collector,
-        } = Scene::set("1", &[], &env).await;
+        } = Scene::set("1", &env).await;
         let caller = Caller::spawn(proxy.jobs_addr, traced(1, 0, "01"));
         upstream.next().await.echo();
         assert_eq!(caller.answer().await.status, 200);
@@ -212,12 +212,12 @@ async fn the_process_is_described_as_the_environment_says() {
 
 #[tokio::test]
 async fn each_attempt_is_a_span_of_its_own() {
-    let flags = ["--max-attempts", "2"];
+    let env = [("MICROBATCH_RETRY__MAX_ATTEMPTS", "2")];
     let Scene {
         proxy,
         mut upstream,
         mut collector,
-    } = Scene::set("1", &flags, &[]).await;
+    } = Scene::set("1", &env).await;
     let caller = Caller::spawn(proxy.jobs_addr, traced(1, 0, "01"));
     let mut parents = Vec::new();
     let call = upstream.next().await;
@@ -258,7 +258,7 @@ async fn each_half_is_a_span_of_its_own() {
         proxy,
         mut upstream,
         mut collector,
-    } = Scene::set("2", &[], &[]).await;
+    } = Scene::set("2", &[]).await;
     let callers = [
         proxy.enqueue_request(traced(1, 0, "01")).await,
         proxy.enqueue_request(traced(2, 1, "01")).await,
@@ -294,7 +294,7 @@ async fn a_job_that_is_refused_or_left_has_a_span_without_a_batch() {
         proxy,
         upstream: _upstream,
         mut collector,
-    } = Scene::set("2", &[], &[]).await;
+    } = Scene::set("2", &[]).await;
     let request =
         Request::job("{}").header("traceparent", &format!("00-{}-{}-01", TRACES[0], SPANS[0]));
     assert_eq!(proxy.send(request).await.status, 422);
@@ -323,7 +323,7 @@ async fn a_failure_of_ours_or_of_the_upstream_is_an_error() {
         proxy,
         mut upstream,
         mut collector,
-    } = Scene::set("1", &["--max-attempts", "1"], &[]).await;
+    } = Scene::set("1", &[("MICROBATCH_RETRY__MAX_ATTEMPTS", "1")]).await;
     let caller = Caller::spawn(proxy.jobs_addr, traced(1, 0, "01"));
     upstream.next().await.answer(500, &[], "");
     assert_eq!(caller.answer().await.status, 502);
@@ -339,7 +339,7 @@ async fn a_job_for_later_has_a_span_until_it_is_kept_and_its_batch_is_linked_to_
         proxy,
         mut upstream,
         mut collector,
-    } = Scene::set("1", &["--later-store", "memory"], &[]).await;
+    } = Scene::set("1", &[]).await;
     let parent = format!("00-{}-{}-01", TRACES[0], SPANS[0]);
     let request = Request::later(r#"{"id":1}"#).header("traceparent", &parent);
     assert_eq!(proxy.send(request).await.status, 202);
@@ -369,7 +369,7 @@ async fn whoever_is_not_sampled_has_no_span_unless_the_sampler_says_so() {
             proxy,
             mut upstream,
             mut collector,
-        } = Scene::set("1", &[], sampler).await;
+        } = Scene::set("1", sampler).await;
         for request in [job(1), traced(2, 0, "00")] {
             let caller = Caller::spawn(proxy.jobs_addr, request);
             upstream.next().await.echo();
@@ -395,7 +395,7 @@ async fn a_call_that_all_callers_left_is_told_of() {
         proxy,
         mut upstream,
         mut collector,
-    } = Scene::set("1", &[], &[]).await;
+    } = Scene::set("1", &[]).await;
     let caller = Caller::spawn(proxy.jobs_addr, traced(1, 0, "01"));
     let mut call = upstream.next().await;
     drop(caller);
