@@ -11,14 +11,13 @@ mod store;
 mod trial;
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use thiserror::Error;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tracing::info;
 
+use crate::address::Address;
 use crate::config::{Settings, keys};
 use crate::http;
 use crate::later::store::Store;
@@ -26,7 +25,7 @@ use crate::server::connections::Connections;
 use crate::server::files;
 use crate::server::listener::accept;
 use crate::server::runtimes::Workers;
-use crate::server::tcp::{self, BindError, bind};
+use crate::server::socket::{BindError, Socket};
 use crate::telemetry::{self, Exporting};
 use crate::upstream;
 use compose::{Clients, Proxy};
@@ -49,7 +48,7 @@ pub enum StartError {
         /// The flag that does.
         flag: &'static str,
         /// The address.
-        address: String,
+        address: Address,
         /// The system's reason.
         error: BindError,
     },
@@ -70,8 +69,8 @@ pub enum StartError {
 /// A proxy whose listeners are bound.
 #[derive(Debug)]
 pub struct App {
-    jobs_listener: TcpListener,
-    admin_listener: Option<TcpListener>,
+    jobs_listener: Socket,
+    admin_listener: Option<Socket>,
     workers: Workers,
     clients: Clients,
     store: Option<Arc<dyn Store>>,
@@ -79,12 +78,13 @@ pub struct App {
     settings: Settings,
 }
 
-async fn listen(key: &'static str, address: &str) -> Result<TcpListener, StartError> {
+async fn listen(key: &'static str, address: &Address, mode: u32) -> Result<Socket, StartError> {
     let flag = keys().iter().find(|it| it.key == key);
-    bind(address).await.map_err(|error| StartError::Listen {
+    let bound = Socket::bind(address, mode).await;
+    bound.map_err(|error| StartError::Listen {
         key,
         flag: flag.and_then(|it| it.flag).unwrap_or(key),
-        address: address.to_owned(),
+        address: address.clone(),
         error,
     })
 }
@@ -100,9 +100,9 @@ impl App {
             return Err(StartError::NoRoute);
         }
         let clients = Clients::new(&settings)?;
-        let jobs_listener = listen("server.listen", &settings.listen).await?;
+        let jobs_listener = listen("server.listen", &settings.listen, settings.socket_mode).await?;
         let admin_listener = match &settings.admin {
-            Some(admin) => Some(listen("admin.listen", &admin.listen).await?),
+            Some(admin) => Some(listen("admin.listen", &admin.listen, admin.socket_mode).await?),
             None => None,
         };
         // After the listeners, so that a second process of the same settings hears of its port.
@@ -127,18 +127,18 @@ impl App {
     ///
     /// # Errors
     /// The system's, if it can't tell.
-    pub fn jobs_address(&self) -> io::Result<SocketAddr> {
-        self.jobs_listener.local_addr()
+    pub fn jobs_address(&self) -> io::Result<Address> {
+        self.jobs_listener.address()
     }
 
     /// Where operators come in, unless that is off.
     ///
     /// # Errors
     /// The system's, if it can't tell.
-    pub fn admin_address(&self) -> io::Result<Option<SocketAddr>> {
+    pub fn admin_address(&self) -> io::Result<Option<Address>> {
         self.admin_listener
             .as_ref()
-            .map(TcpListener::local_addr)
+            .map(Socket::address)
             .transpose()
     }
 
@@ -166,11 +166,11 @@ impl App {
         let callers = Connections::new(max_connections);
         let (made, runtimes) = (Arc::clone(&proxy), Arc::clone(&workers));
         let places = Arc::clone(&callers);
-        let accepting = accept(jobs_listener, places, stopped, move |stream, permit| {
+        let accepting = accept(jobs_listener, places, stopped, move |accepted, permit| {
             let proxy = Arc::clone(&made);
             runtimes.spawn(async move |worker| {
-                if let Some((stream, local)) = tcp::open(stream) {
-                    let caller = proxy.caller(worker, local);
+                if let Some((stream, reached)) = accepted.open() {
+                    let caller = proxy.caller(worker, reached);
                     http::serve_jobs(stream, caller, limits, permit).await;
                 }
             });
@@ -181,11 +181,11 @@ impl App {
         let (_never, to_the_end) = watch::channel(false);
         if let Some((listener, answers)) = admin_listener.zip(proxy.operators.clone()) {
             let places = Arc::clone(&operators);
-            let serving = accept(listener, places, to_the_end, move |stream, permit| {
+            let serving = accept(listener, places, to_the_end, move |accepted, permit| {
                 let answers = answers.clone();
                 tokio::spawn(async move {
-                    if let Some((stream, local)) = tcp::open(stream) {
-                        let operator = answers.operator(local);
+                    if let Some((stream, reached)) = accepted.open() {
+                        let operator = answers.operator(reached);
                         http::serve_admin(stream, operator, operators_limits, permit).await;
                     }
                 });

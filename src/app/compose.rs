@@ -5,7 +5,6 @@
 //! that one of other settings can take its place for those that come, while those it
 //! has served end by its own.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -27,6 +26,7 @@ use crate::observe::spans::Spans;
 use crate::route::Routes;
 use crate::route::paths::Paths;
 use crate::server::runtimes::Workers;
+use crate::server::socket::Reached;
 use crate::telemetry;
 use crate::upstream::SetupError;
 
@@ -179,10 +179,10 @@ impl Proxy {
         &self.jobs
     }
 
-    /// What serves a caller whom this worker has, and who has reached us at `local`.
-    pub fn caller(&self, worker: usize, local: Option<IpAddr>) -> Caller {
+    /// What serves a caller whom this worker has, and who has reached us so.
+    pub fn caller(&self, worker: usize, reached: Reached) -> Caller {
         let (jobs, router) = (self.jobs.clone(), self.jobs_router.clone());
-        Caller::new(jobs, &self.batchers[worker], router, local)
+        Caller::new(jobs, &self.batchers[worker], router, reached)
     }
 }
 
@@ -194,8 +194,8 @@ pub(super) struct Operators {
 }
 
 impl Operators {
-    /// What serves an operator who has reached us at `local`.
-    pub fn operator(&self, local: Option<IpAddr>) -> Operator {
-        Operator::new(self.router.clone(), &self.hosts, local)
+    /// What serves an operator who has reached us so.
+    pub fn operator(&self, reached: Reached) -> Operator {
+        Operator::new(self.router.clone(), &self.hosts, reached)
     }
 }
