@@ -82,10 +82,10 @@ impl TraceContext {
         }
     }
 
-    /// The same, of a trace that is sampled.
+    /// The same, of a trace that is sampled, or is not.
     #[must_use]
-    pub fn sampled(mut self) -> Self {
-        self.sampled = true;
+    pub fn with_sampled(mut self, sampled: bool) -> Self {
+        self.sampled = sampled;
         self
     }
 

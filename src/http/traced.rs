@@ -37,13 +37,15 @@ impl Traced {
         caller: Option<TraceContext>,
         arrived: Instant,
     ) -> Option<Box<Self>> {
-        let traced = match observer.spans().sample(caller.as_ref()) {
-            Some(place) => Self::Kept(Open {
+        let spans = observer.spans();
+        let place = spans.sample(caller)?;
+        let traced = match spans.wants(Some(&place)) {
+            true => Self::Kept(Open {
                 place,
                 arrived,
                 observer: Some(Arc::clone(observer)),
             }),
-            None => Self::Caller(caller?),
+            false => Self::Caller(place),
         };
         Some(Box::new(traced))
     }

@@ -16,9 +16,9 @@ use crate::trace_context::TraceContext;
 
 /// Who keeps spans. None of it waits.
 pub trait Tracer: Debug + Send + Sync {
-    /// The place of a job in its caller's trace, or in one that begins with it, if that is
-    /// sampled.
-    fn sample(&self, caller: Option<&TraceContext>) -> Option<TraceContext>;
+    /// The place of a job whose caller has this one, if it has any. Where it is to be kept
+    /// that is sampled, and below its caller's or the first of a trace; else it is not.
+    fn sample(&self, caller: Option<TraceContext>) -> Option<TraceContext>;
 
     /// Something is over.
     fn tell(&self, span: Span);
@@ -38,13 +38,16 @@ impl From<Arc<dyn Tracer>> for Spans {
 }
 
 impl Spans {
-    /// See [`Tracer::sample`].
+    /// See [`Tracer::sample`]; its caller's where nobody keeps spans.
     #[inline]
-    pub fn sample(&self, caller: Option<&TraceContext>) -> Option<TraceContext> {
-        self.0.as_ref()?.sample(caller)
+    pub fn sample(&self, caller: Option<TraceContext>) -> Option<TraceContext> {
+        match &self.0 {
+            None => caller,
+            Some(tracer) => tracer.sample(caller),
+        }
     }
 
-    /// Whether a call in this place is to be told of.
+    /// Whether what is in this place is to be told of.
     #[inline]
     pub fn wants(&self, place: Option<&TraceContext>) -> bool {
         self.0.is_some() && place.is_some_and(TraceContext::is_sampled)

@@ -24,14 +24,18 @@ impl Default for Sampler {
 }
 
 impl Sampler {
-    /// The place of a job in its caller's trace, or in one that begins with it, if it is
-    /// sampled.
-    pub fn place(&self, caller: Option<&TraceContext>) -> Option<TraceContext> {
+    /// The place of a job whose caller has this one, if it has any: sampled where the job gets
+    /// a span, and else not, so that whoever comes after it decides alike.
+    pub fn place(&self, caller: Option<TraceContext>) -> Option<TraceContext> {
         match caller {
-            Some(caller) if self.heeds_callers => caller.is_sampled().then(|| caller.child()),
-            Some(caller) => self
-                .keeps(caller.trace_id())
-                .then(|| caller.child().sampled()),
+            Some(caller) if self.heeds_callers => Some(match caller.is_sampled() {
+                true => caller.child(),
+                false => caller,
+            }),
+            Some(caller) => Some(match self.keeps(caller.trace_id()) {
+                true => caller.child().with_sampled(true),
+                false => caller.with_sampled(false),
+            }),
             // Most callers of most proxies.
             None if self.ratio <= 0.0 => None,
             None => Some(TraceContext::begin()).filter(|it| self.keeps(it.trace_id())),
@@ -72,13 +76,12 @@ mod tests {
             (sampler(false, 0.63), false, false, true),
         ] {
             for (caller, kept) in [(caller("01"), sampled), (caller("00"), not)] {
-                let place = sampler.place(Some(&caller));
-                assert_eq!(place.is_some(), kept, "{sampler:?} {caller}");
-                if let Some(place) = place {
-                    assert!(place.is_sampled());
-                    assert_eq!(place.trace_id(), caller.trace_id());
-                    assert_eq!(place.parent(), Some(caller.span_id()));
-                }
+                let place = sampler.place(Some(caller.clone())).unwrap();
+                assert_eq!(place.is_sampled(), kept, "{sampler:?} {caller}");
+                assert_eq!(place.trace_id(), caller.trace_id());
+                let parent = kept.then(|| caller.span_id());
+                assert_eq!(place.parent(), parent);
+                assert_eq!(place.span_id() == caller.span_id(), !kept);
             }
             let own = (0..1_000).filter_map(|_| sampler.place(None));
             let own: Vec<_> = own.collect();

@@ -70,7 +70,7 @@ impl Queue {
 }
 
 impl Tracer for Queue {
-    fn sample(&self, caller: Option<&TraceContext>) -> Option<TraceContext> {
+    fn sample(&self, caller: Option<TraceContext>) -> Option<TraceContext> {
         self.sampler.place(caller)
     }
 
