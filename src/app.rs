@@ -16,6 +16,7 @@
 //! | `trial` | the same without a listener |
 
 mod compose;
+mod described;
 mod door;
 mod drain;
 mod files;
@@ -42,6 +43,7 @@ use crate::server::files as open_files;
 use crate::server::listener::accept;
 use crate::server::runtimes::Workers;
 use crate::server::socket::{BindError, Socket};
+use crate::telemetry::{self, Exporting};
 use crate::upstream;
 use compose::Clients;
 use door::Doors;
@@ -79,6 +81,9 @@ pub enum StartError {
     /// A thread to serve callers can't be had.
     #[error("server.threads: the system gives no thread for each; ask for fewer: {0}")]
     Threads(io::Error),
+    /// Spans can't be sent.
+    #[error(transparent)]
+    Spans(#[from] telemetry::StartError),
     /// The HTTP client can't be set up.
     #[error("upstream: the HTTP client can't be set up: {0}")]
     Client(#[from] upstream::SetupError),
@@ -93,6 +98,7 @@ pub struct App {
     clients: Clients,
     doors: Doors,
     store: Option<Arc<dyn Store>>,
+    exporting: Option<Exporting>,
     settings: Settings,
 }
 
@@ -170,6 +176,7 @@ impl App {
             None => None,
         };
         let workers = Workers::start(settings.threads).map_err(StartError::Threads)?;
+        let exporting = settings.spans.clone().map(Exporting::start).transpose()?;
         Ok(Self {
             jobs_listener,
             admin_listener,
@@ -177,6 +184,7 @@ impl App {
             clients,
             doors,
             store,
+            exporting,
             settings,
         })
     }
@@ -209,6 +217,7 @@ impl App {
             clients,
             doors,
             store,
+            exporting,
             settings,
         } = self;
         let workers = Arc::new(workers);
@@ -220,7 +229,15 @@ impl App {
         let operators_limits = settings.operators;
         let reread = Arc::new(Files::default());
         clients.watched_by(&reread);
-        let proxy = Proxy::new(settings, clients, &doors, store, Arc::clone(&workers));
+        let spans = exporting.as_ref().map(Exporting::spans).unwrap_or_default();
+        let proxy = Proxy::new(
+            settings,
+            clients,
+            &doors,
+            store,
+            spans,
+            Arc::clone(&workers),
+        );
         let proxy = Arc::new(proxy);
         doors.watched_by(&reread);
         let process = Arc::clone(proxy.process.observer.process());
@@ -302,6 +319,9 @@ impl App {
         let report = drain(&proxy, listeners, shutdown.delay, shutdown.timeout).await;
         // Their threads end here; what is left on one may take a moment to notice.
         drop(workers);
+        if let Some(exporting) = exporting {
+            exporting.flush().await;
+        }
         report
     }
 }

@@ -8,6 +8,7 @@
 //! options    the table of settings, and what each layer gives of them
 //! table, given           what a row of it becomes, and what a field of that holds
 //! file, env, flags       the layers, each read into options of its own (layer)
+//! otel       what the standard variables of OpenTelemetry say besides
 //! shape      what is given of a shape, whose keys its own room knows
 //! kind       reading and printing a value; number, size, duration, words, list, store, door, …: the kinds
 //! routes     the routes they come to, each with all its options
@@ -37,6 +38,7 @@ mod mistake;
 mod nearest;
 mod number;
 mod options;
+mod otel;
 mod printed;
 mod records;
 mod route;
@@ -93,7 +95,8 @@ impl Loaded {
     pub fn supply(&mut self, url: Endpoint) {
         self.options.route.upstream.url = Given::new(url, Origin::Command);
         if let Some(settings) = Settings::of(&self.options) {
-            self.settings = settings;
+            let spans = self.settings.spans.take();
+            self.settings = Settings { spans, ..settings };
         }
     }
 }
@@ -110,7 +113,8 @@ pub fn load(
     env: impl Iterator<Item = (OsString, OsString)>,
     need: NeedUpstream,
 ) -> Result<Loaded, Mistakes> {
-    let env = env::Environment::new(env);
+    let all: Vec<_> = env.collect();
+    let env = env::Environment::new(all.iter().cloned());
     let path = flags.config.as_deref();
     let path = path.or_else(|| env.file().map(Path::new));
     let file = path.map(file::read).unwrap_or_default();
@@ -154,13 +158,19 @@ pub fn load(
             whole.wrong(None, "", what);
         }
     }
+    let spans = otel::spans(&whole.options.otlp, &all);
+    whole.mistakes.extend(spans.mistakes);
+    warnings.extend(spans.warnings);
     // Only then are the settings sure to be sound.
     if whole.mistakes.is_empty() {
         match Settings::of(&whole.options) {
             Some(settings) => {
                 return Ok(Loaded {
                     options: whole.options,
-                    settings,
+                    settings: Settings {
+                        spans: spans.collector,
+                        ..settings
+                    },
                     warnings,
                 });
             }

@@ -51,6 +51,7 @@ mod rehearsal;
 mod reply;
 mod routes;
 mod sender;
+mod traced;
 mod uncounted;
 mod waiting;
 

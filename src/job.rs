@@ -32,7 +32,7 @@ pub struct Job {
 /// What few jobs have.
 #[derive(Clone, Debug, Default)]
 struct More {
-    trace: Option<Box<TraceContext>>,
+    trace: Option<TraceContext>,
     handle: Option<Handle>,
     carried: Option<Arc<Carried>>,
 }
@@ -66,7 +66,7 @@ impl Job {
 
     /// The same job, with the trace its caller belongs to.
     #[must_use]
-    pub fn with_trace(mut self, trace: Option<Box<TraceContext>>) -> Self {
+    pub fn with_trace(mut self, trace: Option<TraceContext>) -> Self {
         if trace.is_some() {
             self.more().trace = trace;
         }
@@ -125,9 +125,9 @@ impl Job {
         self.raw().len() + self.carried().map_or(0, |it| it.bytes())
     }
 
-    /// The caller's trace, where it sent a valid one.
+    /// The caller's trace, where it sent a valid one, with the job's own place where that is kept.
     pub fn trace(&self) -> Option<&TraceContext> {
-        self.more.as_ref()?.trace.as_deref()
+        self.more.as_ref()?.trace.as_ref()
     }
 }
 

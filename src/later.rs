@@ -104,9 +104,7 @@ use crate::job::{Handle, Job, RouteName, State};
 use crate::observe::{CountsByRoute, Observer};
 
 pub use self::error::{FetchError, HandInError};
-pub use self::lane::{
-    BatchSize, ClaimingLane, FoundLane, Lane, Leaves, NotSent, Wanted, Withdraw,
-};
+pub use self::lane::{BatchSize, ClaimingLane, FoundLane, Lane, Leaves, NotSent, Wanted, Withdraw};
 pub use self::listener::{Heard, Listener};
 pub use self::settings::{RedisUrl, Settings, StoreKind};
 pub use self::store::Look;

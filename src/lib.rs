@@ -80,7 +80,7 @@
 //! | `later` | `aside`, `code`, `job`, `job_id`, `observe`, `reread`, `throttle`, `tls`, `trace_context` |
 //! | `lazy_timeout` |  |
 //! | `main` | `address`, `app`, `ask`, `cli`, `config`, `printable`, `sample_upstream`, `shape`, `submit`, `telemetry`, `tokens`, `top` |
-//! | `observe` | `batcher`, `code`, `fault`, `printable`, `throttle` |
+//! | `observe` | `batcher`, `code`, `fault`, `printable`, `throttle`, `trace_context` |
 //! | `printable` |  |
 //! | `reread` |  |
 //! | `resilience` | `batcher` |
@@ -89,7 +89,7 @@
 //! | `server` | `address`, `throttle`, `tls` |
 //! | `shape` | `fault`, `job_id`, `json` |
 //! | `submit` | `ask`, `resilience` |
-//! | `telemetry` | `printable` |
+//! | `telemetry` | `code`, `observe`, `printable`, `throttle`, `trace_context` |
 //! | `throttle` |  |
 //! | `tls` | `reread` |
 //! | `tokens` | `reread` |

@@ -18,6 +18,7 @@ mod moment;
 mod observers;
 mod process;
 mod records;
+pub mod spans;
 mod words;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::batcher::Snapshot;
 use crate::observe::failure_log::FailureLog;
 use crate::observe::live::{Live, Recent};
 use crate::observe::metrics::Metrics;
+use crate::observe::spans::{Described, Spans};
 use crate::throttle::LogThrottle;
 
 pub use by_code::ByCode;
@@ -49,6 +51,8 @@ pub struct Observer {
     lines: Arc<LogThrottle>,
     process: Arc<Process>,
     log_lines_dropped: fn() -> u64,
+    spans: Spans,
+    described: Arc<Described>,
 }
 
 /// How many lines the throttles of all routes let through in
@@ -70,6 +74,8 @@ impl Observer {
             lines: Arc::new(LogThrottle::new(LINES)),
             process: Arc::default(),
             log_lines_dropped: || 0,
+            spans: Spans::default(),
+            described: Arc::default(),
         }
     }
 
@@ -77,6 +83,20 @@ impl Observer {
     #[must_use]
     pub fn with_log(mut self, lines_dropped: fn() -> u64) -> Self {
         self.log_lines_dropped = lines_dropped;
+        self
+    }
+
+    /// The same, which has who keeps spans.
+    #[must_use]
+    pub fn with_spans(mut self, spans: Spans) -> Self {
+        self.spans = spans;
+        self
+    }
+
+    /// The same, of a route that is so described in spans.
+    #[must_use]
+    pub fn described(mut self, described: Described) -> Self {
+        self.described = described.into();
         self
     }
 
@@ -90,6 +110,7 @@ impl Observer {
             lines: Arc::clone(&self.lines),
             process: Arc::clone(&self.process),
             log_lines_dropped: self.log_lines_dropped,
+            spans: self.spans.clone(),
             ..Self::new(bounds)
         }
     }
@@ -151,6 +172,16 @@ impl Observer {
             }
         }
         moment
+    }
+
+    /// Who keeps spans.
+    pub fn spans(&self) -> &Spans {
+        &self.spans
+    }
+
+    /// What the spans of the route have in common.
+    pub fn of(&self) -> &Arc<Described> {
+        &self.described
     }
 
     /// How many lines the log of the process had no room for.

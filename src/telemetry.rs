@@ -1,10 +1,17 @@
-//! Logs: to standard error, as text for people or JSON for machines, and the access log
-//! to standard output.
+//! What goes out about the process: its log, to standard error, as text for people or JSON
+//! for machines; the access log, to standard output; and its spans, to a collector.
 //!
 //! `main` sets the log up once, with [`init`]. It promises that logging never waits
-//! for the log's reader, and that a line is safe to look at whatever is in it.
+//! for the log's reader, and that a line is safe to look at whatever is in it. `app` starts
+//! [`Exporting`], which promises the same of spans; all of OpenTelemetry is there, behind
+//! the feature `otlp`.
 
+mod collector;
+mod exporting;
 mod line;
+#[cfg(feature = "otlp")]
+mod otlp;
+mod sampler;
 mod writer;
 
 use std::io::{self, IsTerminal, Write as _, stderr, stdout};
@@ -19,7 +26,10 @@ use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt};
 
+pub use collector::{Collector, Protocol, StartError};
+pub use exporting::Exporting;
 use line::Lines;
+pub use sampler::Sampler;
 use writer::Writer;
 
 use crate::printable::printable_json;
@@ -42,15 +52,6 @@ pub enum Format {
     Text,
     /// One JSON object per line.
     Json,
-}
-
-/// How a collector of spans is spoken to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// OTLP over HTTP, with protobuf.
-    HttpProtobuf,
-    /// OTLP over gRPC.
-    Grpc,
 }
 
 /// Why there is no log.

@@ -4,6 +4,7 @@
 //! 3.2 (traceparent) and 3.3 (tracestate).
 
 use std::fmt;
+use std::num::NonZeroU64;
 
 /// The `sampled` bit of the trace flags, the only one version 00 defines.
 const SAMPLED: u8 = 1;
@@ -20,6 +21,8 @@ const MAX_STATE_MEMBERS: usize = 32;
 pub struct TraceContext {
     trace_id: u128,
     span_id: u64,
+    /// The place above, where this one is the proxy's own.
+    parent: Option<NonZeroU64>,
     sampled: bool,
     state: Option<Box<str>>,
 }
@@ -40,6 +43,7 @@ impl TraceContext {
         valid.then_some(Self {
             trace_id,
             span_id,
+            parent: None,
             sampled: flags & SAMPLED != 0,
             state: None,
         })
@@ -56,6 +60,53 @@ impl TraceContext {
     /// The `tracestate` to send along, if the caller sent one.
     pub fn state(&self) -> Option<&str> {
         self.state.as_deref()
+    }
+
+    /// A new trace that is sampled, and its first place.
+    pub fn begin() -> Self {
+        Self {
+            trace_id: random_trace(),
+            span_id: random_nonzero(),
+            parent: None,
+            sampled: true,
+            state: None,
+        }
+    }
+
+    /// A new place below this one.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        Self {
+            parent: NonZeroU64::new(self.span_id),
+            ..self.next_span()
+        }
+    }
+
+    /// The same, of a trace that is sampled, or is not.
+    #[must_use]
+    pub fn with_sampled(mut self, sampled: bool) -> Self {
+        self.sampled = sampled;
+        self
+    }
+
+    /// The trace.
+    pub fn trace_id(&self) -> u128 {
+        self.trace_id
+    }
+
+    /// The place in it.
+    pub fn span_id(&self) -> u64 {
+        self.span_id
+    }
+
+    /// The place above this one, where this one is the proxy's own and has one.
+    pub fn parent(&self) -> Option<u64> {
+        self.parent.map(NonZeroU64::get)
+    }
+
+    /// Whether somebody keeps it.
+    pub fn is_sampled(&self) -> bool {
+        self.sampled
     }
 
     /// The same trace in a new place: for another attempt at the same call.
@@ -78,11 +129,12 @@ impl TraceContext {
         let mut traced = members.flatten();
         let first = traced.next()?;
         if is_alone {
-            return Some(first.next_span());
+            return Some(first.child());
         }
         Some(Self {
-            trace_id: u128::from(random_nonzero()) << 64 | u128::from(random_nonzero()),
+            trace_id: random_trace(),
             span_id: random_nonzero(),
+            parent: None,
             sampled: first.sampled || traced.any(|member| member.sampled),
             state: None,
         })
@@ -155,6 +207,10 @@ fn is_state_value(value: &str) -> bool {
     (1..=256).contains(&value.len()) && value.bytes().all(allowed)
 }
 
+fn random_trace() -> u128 {
+    u128::from(random_nonzero()) << 64 | u128::from(random_nonzero())
+}
+
 fn random_nonzero() -> u64 {
     fastrand::u64(1..)
 }
@@ -198,6 +254,12 @@ mod tests {
         assert_eq!(batch.trace_id, caller.trace_id);
         assert_ne!(batch.span_id, caller.span_id);
         assert_eq!((batch.sampled, batch.state()), (true, Some("a=1")));
+        // Every attempt is below the same place.
+        let again = batch.next_span();
+        assert_ne!(again.span_id, batch.span_id);
+        for place in [batch, again] {
+            assert_eq!(place.parent(), Some(caller.span_id));
+        }
     }
 
     #[test]

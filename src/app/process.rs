@@ -5,11 +5,13 @@ use std::sync::atomic::AtomicBool;
 
 use tokio::sync::watch;
 
-use crate::config::Settings;
+use super::described::described;
+use crate::config::{Settings, settings};
 use crate::engine::Phase;
 use crate::http::{Buffered, Connected};
 use crate::later::Later;
 use crate::later::store::Store;
+use crate::observe::spans::Spans;
 use crate::observe::{Observer, Observers};
 use crate::server::runtimes::Workers;
 use crate::telemetry;
@@ -37,12 +39,17 @@ pub(super) struct Process {
 impl Process {
     /// Jobs for later are kept in `store`, and all are processed by `workers`. There is a
     /// route in the settings.
-    pub fn new(settings: &Settings, store: Option<Arc<dyn Store>>, workers: Arc<Workers>) -> Self {
+    pub fn new(
+        settings: &Settings,
+        store: Option<Arc<dyn Store>>,
+        spans: Spans,
+        workers: Arc<Workers>,
+    ) -> Self {
         let routes = &settings.routes;
         let process = Observer::new(routes[0].bounds).with_log(telemetry::lines_dropped);
-        let observers = Observers::new(process);
+        let observers = Observers::new(process.with_spans(spans));
         let first = routes.iter();
-        let first = first.map(|it| observers.of(it.name.as_str(), it.bounds));
+        let first = first.map(|it| observers.of(it.bounds, described(it)));
         let first: Vec<_> = first.collect();
         let observer = Arc::clone(&first[0]);
         let later = settings.later.as_ref().zip(store);
@@ -57,5 +64,10 @@ impl Process {
             connected: Connected::default(),
             workers,
         }
+    }
+
+    /// Who is told what happens on a route.
+    pub fn observer_of(&self, settings: &settings::Route) -> Arc<Observer> {
+        self.observers.of(settings.bounds, described(settings))
     }
 }

@@ -14,6 +14,7 @@ use crate::config::Settings;
 use crate::forward::Forwarder;
 use crate::http::{Caller, ForCallers, ForOperators, Jobs, Lane, Operator};
 use crate::later::store::Store;
+use crate::observe::spans::Spans;
 use crate::route::Routes;
 use crate::server::runtimes::Workers;
 use crate::server::socket::Reached;
@@ -35,15 +36,16 @@ pub(super) struct Proxy {
 
 impl Proxy {
     /// Calls are made by these clients, who connects comes in by these doors, jobs for later are kept in `store`, and all are
-    /// processed by `workers`.
+    /// processed by `workers`, and told to `spans`.
     pub fn new(
         settings: Settings,
         clients: Clients,
         doors: &Doors,
         store: Option<Arc<dyn Store>>,
+        spans: Spans,
         workers: Arc<Workers>,
     ) -> Self {
-        let process = Process::new(&settings, store, workers);
+        let process = Process::new(&settings, store, spans, workers);
         let timing = settings.jobs.timing;
         let Set {
             routes,

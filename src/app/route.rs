@@ -51,9 +51,7 @@ impl Clients {
 
 /// Makes a route that calls by `clients`.
 pub(super) fn route(settings: settings::Route, clients: Clients, process: &Process) -> Route {
-    let observer = process
-        .observers
-        .of(settings.name.as_str(), settings.bounds);
+    let observer = process.observer_of(&settings);
     let circuit = Circuit::new(settings.circuit_failures, settings.circuit_open_for);
     let circuit = Arc::new(circuit.on_route_of(&observer));
     let idempotent = settings.policy.idempotent;

@@ -39,6 +39,7 @@ use super::door::Doors;
 use super::proxy::Proxy;
 use crate::config::Settings;
 use crate::http::{AnswerBody, Rehearsed, rehearse};
+use crate::observe::spans::Spans;
 use crate::server::runtimes::Workers;
 use crate::server::socket::Reached;
 use crate::upstream::SetupError;
@@ -101,7 +102,8 @@ pub async fn try_out(mut settings: Settings, given: Trial) -> Result<bool, Trial
     let route = settings.routes[chosen.number].clone();
     let clients = Clients::new(&settings)?;
     let workers = Arc::new(Workers::start(1)?);
-    let proxy = Proxy::new(settings, clients, &Doors::default(), None, workers);
+    let (doors, spans) = (Doors::default(), Spans::default());
+    let proxy = Proxy::new(settings, clients, &doors, None, spans, workers);
     let trial = Running {
         proxy,
         chosen,

@@ -102,8 +102,7 @@ pub(crate) fn refused_of(route: &RouteOf) -> Vec<String> {
 /// Whether nowhere that a route calls is TLS spoken. What a command brings along is not what the
 /// settings are for.
 fn is_in_clear(upstream: &UpstreamOptions) -> bool {
-    let encrypted =
-        |to: &Given<Endpoint>| to.get().is_some_and(|to| to.url().scheme() == "https");
+    let encrypted = |to: &Given<Endpoint>| to.get().is_some_and(|to| to.url().scheme() == "https");
     let (url, alone) = (&upstream.url, &upstream.alone_url);
     let is_ours = url.origin() == Some(&Origin::Command);
     url.get().is_some() && !is_ours && !encrypted(url) && !encrypted(alone)

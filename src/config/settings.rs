@@ -61,6 +61,9 @@ pub struct Settings {
     pub log: telemetry::Settings,
     /// Whether each call is a line on standard output.
     pub access_log: bool,
+    /// Where spans go, if anywhere. The environment has a say in it, so that it comes
+    /// after the options.
+    pub spans: Option<telemetry::Collector>,
 }
 
 /// What jobs are held to, and how their answers look.
@@ -200,6 +203,7 @@ impl Settings {
                 format: log.format.get()?,
             },
             access_log: log.access.get()?,
+            spans: None,
         })
     }
 }

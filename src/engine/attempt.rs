@@ -14,7 +14,7 @@ use super::batch::{Batch, Batcher, size};
 use super::budget::Reservation;
 use super::call::Failed;
 use super::circuit::Permit;
-use super::journal::Journal;
+use super::journal::{Journal, Traced};
 use super::learning::Learning;
 use super::outcome::{Abandoned, Failure};
 use crate::code::Code;
@@ -42,6 +42,8 @@ pub(super) struct Attempt {
     batcher: Batcher,
     size: Size,
     started: Instant,
+    /// What its end tells besides, where somebody keeps spans.
+    traced: Option<Box<Traced>>,
     /// `None` once its end is told.
     permit: Option<Permit>,
 }
@@ -66,8 +68,15 @@ impl Attempt {
             batcher: batch.batcher(),
             size: size(batch),
             started,
+            traced: None,
             permit: Some(permit),
         }
+    }
+
+    /// The same, whose end tells this besides.
+    pub fn traced(mut self, traced: Option<Box<Traced>>) -> Self {
+        self.traced = traced;
+        self
     }
 
     /// The call is over.
@@ -81,10 +90,12 @@ impl Attempt {
         }
     }
 
-    fn tell(&self, permit: Permit, lesson: Lesson) {
+    fn tell(&mut self, permit: Permit, lesson: Lesson) {
         let now = Instant::now();
         let took = now.saturating_duration_since(self.started);
-        self.journal.call_ended(lesson.outcome, lesson.status, took);
+        let traced = self.traced.take();
+        self.journal
+            .call_ended(lesson.outcome, lesson.status, took, traced);
         let closed = lesson.signal.is_some_and(|it| permit.tell(it, now));
         if closed {
             // What was put back when it was open may leave again.

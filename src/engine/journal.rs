@@ -4,7 +4,7 @@
 //! Lines that an upstream could provoke without end are throttled.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
@@ -15,9 +15,11 @@ use super::outcome::Abandoned;
 use crate::batcher::Snapshot;
 use crate::code::Code;
 use crate::fault::Unsound;
+use crate::observe::spans::{CallAbout, CallSpan, Span};
 use crate::observe::{Event, FailedAnswer, FailedJobs, Observer, SplitCause};
 use crate::shape::{Answer, Outcome};
 use crate::throttle::LogThrottle;
+use crate::trace_context::TraceContext;
 
 /// What is told, and how often.
 #[derive(Debug)]
@@ -27,6 +29,12 @@ pub(super) struct Journal {
     exhausted: LogThrottle,
     too_large: LogThrottle,
     slots: LogThrottle,
+}
+
+/// A call under way that somebody wants to hear of.
+pub(super) struct Traced {
+    place: TraceContext,
+    about: CallAbout,
 }
 
 impl Journal {
@@ -80,18 +88,64 @@ impl Journal {
         );
     }
 
+    /// What is to be told of a call that begins, at its end, where somebody keeps that: its
+    /// place, and what it is about. Its members have these places.
+    pub fn traced<'a>(
+        &self,
+        context: &BatchContext,
+        attempt: u32,
+        bytes: usize,
+        places: impl Iterator<Item = &'a TraceContext>,
+    ) -> Option<Box<Traced>> {
+        let place = context.trace.as_ref();
+        let place = place.filter(|_| self.observer.spans().wants(place))?;
+        let about = CallAbout {
+            batch_id: context.id,
+            half_of: context.half_of,
+            jobs: context.members,
+            items: context.size,
+            bytes,
+            reason: context.reason,
+            attempt,
+            links: Vec::new(),
+            more_links: 0,
+        };
+        Some(Box::new(Traced {
+            place: place.clone(),
+            about: about.linked(places),
+        }))
+    }
+
     /// A call that is a retry begins.
     pub fn retried(&self) {
         self.observer.tell(Event::Retried);
     }
 
     /// A call is over.
-    pub fn call_ended(&self, outcome: Option<Code>, status: Option<u16>, took: Duration) {
+    pub fn call_ended(
+        &self,
+        outcome: Option<Code>,
+        status: Option<u16>,
+        took: Duration,
+        traced: Option<Box<Traced>>,
+    ) {
         self.observer.tell(Event::AttemptEnded {
             outcome,
             status,
             took,
         });
+        if let Some(traced) = traced {
+            let Traced { place, about } = *traced;
+            self.observer.spans().tell(Span::Call(Box::new(CallSpan {
+                place,
+                of: Arc::clone(self.observer.of()),
+                ended: SystemTime::now(),
+                took,
+                outcome,
+                status,
+                about,
+            })));
+        }
     }
 
     /// The members of a batch are about to be answered: it came to this after so many

@@ -327,9 +327,15 @@ impl<C: Call> Engine<C> {
     /// One call.
     async fn attempt(&self, run: &mut Run, permit: Permit, retry: Option<Reservation<'_>>) -> End {
         let written = self.shape.write(calls(&run.batch), run.first_number);
-        let dispatch = run.begin_call(written.body.len());
+        let bytes = written.body.len();
+        let dispatch = run.begin_call(bytes);
         let context = Arc::clone(&run.context);
+        let places = jobs(&run.batch).filter_map(Job::trace);
+        let traced = self
+            .journal
+            .traced(&context, run.history.attempts, bytes, places);
         let attempt = Attempt::begin(&self.learning, &self.journal, &run.batch, permit, retry);
+        let attempt = attempt.traced(traced);
         let sent = Sent {
             shape: &self.shape,
             members: context.members,

@@ -16,17 +16,17 @@ use super::headers::Headers;
 use super::later::{ForLater, IDEMPOTENCY_KEY, Owner, without_stream};
 use super::problem::Problem;
 use super::routes::POST;
+use super::traced::Traced;
 use crate::forward::upgrade;
 use crate::job::Carried;
 use crate::route::Route;
 use crate::shape::Why;
-use crate::trace_context::TraceContext;
 use crate::upstream::{NoSuchPath, tokens};
 
 /// What a call says besides its body that may be merged.
 pub(super) struct Told {
     pub stay: Stay,
-    pub trace: Option<Box<TraceContext>>,
+    pub traced: Option<Box<Traced>>,
     /// What is said of its answer where that is fetched later; or what is wrong with that,
     /// which is nobody's business where the call is not merged after all.
     pub for_later: Option<Result<Box<ForLater>, Problem>>,
@@ -99,7 +99,7 @@ impl Told {
         })?;
         Ok(Self {
             stay: Stay::new(jobs, arrived, wait),
-            trace: headers.trace,
+            traced: Traced::of(&route.observer, headers.trace, arrived),
             carried: carried(Carried {
                 captures: captures.into(),
                 query,

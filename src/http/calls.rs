@@ -17,13 +17,15 @@ use super::call_head::{Told, Turned, content_type};
 use super::forward::go_alone;
 use super::later::Owner;
 use super::problem::Problem;
-use super::refusal::refuse;
+use super::refusal::{refuse, refuse_traced};
 use super::sender::Senders;
+use super::traced::Traced;
 use super::uncounted::{CountedBy, Uncounted};
 use super::waiting::{Waiting, render};
 use crate::aside::{LARGE, aside};
 use crate::forward::Prefixed;
 use crate::job::Job;
+use crate::observe::spans::JobEnd;
 use crate::route::Route;
 use crate::shape::{self, Call, JobError, NotMerged, Why};
 
@@ -60,44 +62,51 @@ where
     let body = match read(&mut reading, &told.stay, jobs).await {
         Ok(body) => body,
         Err(Unread::TooLarge) if route.shape.lets_alone() => {
+            Traced::forget(told.traced);
             // What was read is charged until it is passed on.
             let (begun, rest, _charge) = reading.into_parts();
             let body = Prefixed::new(begun, rest);
             return alone(Why::Size, head, captures).goes(body).await;
         }
-        Err(unread) => return refuse(route, unread.problem(jobs)),
+        Err(unread) => return refuse_traced(route, unread.problem(jobs), told.traced),
     };
     let call = match merge(route, body.clone(), &head, &captures).await {
         Ok(call) => call,
         Err(NotMerged::Alone(why)) => {
+            Traced::forget(told.traced);
             let (_, _, _charge) = reading.into_parts();
             return alone(why, head, captures).goes(Full::new(body)).await;
         }
-        Err(no_job) => return refuse(route, Problem::no_job(no_job)),
+        Err(no_job) => return refuse_traced(route, Problem::no_job(no_job), told.traced),
     };
     // While the job waits nothing keeps the buffer that its connection read into.
     drop((head, body, captures));
     let Told {
         stay,
-        trace,
+        mut traced,
         for_later,
         carried,
     } = told;
-    let job = Job::new(call).with_trace(trace).with_carried(carried);
+    let place = Traced::for_job(&mut traced);
+    let job = Job::new(call).with_trace(place).with_carried(carried);
     match for_later {
         Some(Ok(for_later)) => {
             // From here on the store counts it.
             drop(reading);
             let occupied = || senders.occupied();
-            return for_later.hand_in(jobs, route, occupied, job, stay).await;
+            let answer = for_later.hand_in(jobs, route, occupied, job, stay).await;
+            if let Some(traced) = traced {
+                traced.ended(JobEnd::HandedIn, answer.status().as_u16(), None);
+            }
+            return answer;
         }
-        Some(Err(problem)) => return refuse(route, problem.of(job.id())),
+        Some(Err(problem)) => return refuse_traced(route, problem.of(job.id()), traced),
         None => {}
     }
     let sender = senders.of(number, version);
     let (reply, id) = match sender.submit(job, stay.deadline()) {
         Ok(submitted) => submitted,
-        Err(problem) => return refuse(route, problem),
+        Err(problem) => return refuse_traced(route, problem, traced),
     };
     let mut waiting = Waiting::new(reply, id.as_ref(), route);
     // From here on the queue counts it.
@@ -105,7 +114,7 @@ where
     uncounted.stage = CountedBy::Batcher;
     let answer = poll_fn(|context| waiting.poll(context)).await;
     uncounted.stage = CountedBy::Outcome(stay.arrived);
-    render(sender, id.as_ref(), stay.arrived, answer)
+    render(sender, id.as_ref(), stay.arrived, answer, traced)
 }
 
 /// A call that goes by itself, but for its body.

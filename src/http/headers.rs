@@ -26,7 +26,7 @@ pub(super) struct Headers {
     /// What it would have rather than not.
     pub preferences: Preferences,
     /// The caller's place in a trace, if it names one and that is valid.
-    pub trace: Option<Box<TraceContext>>,
+    pub trace: Option<TraceContext>,
 }
 
 impl Headers {
@@ -62,7 +62,7 @@ impl Headers {
                 true => Preferences::of(all),
                 false => Preferences::default(),
             },
-            trace: traced.then(|| trace_context(all)).flatten().map(Box::new),
+            trace: traced.then(|| trace_context(all)).flatten(),
         }
     }
 }

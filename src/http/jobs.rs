@@ -11,26 +11,26 @@ use tokio::time::Instant;
 use super::answer_body::AnswerBody;
 use super::arriving::{Stay, read, unread};
 use super::body::Reading;
-use super::context::Jobs;
 use super::headers::Headers;
 use super::later::{ForLater, Owner};
 use super::problem::Problem;
-use super::refusal::refuse;
+use super::refusal::refuse_traced;
 use super::sender::{Sender, Senders};
+use super::traced::Traced;
 use super::uncounted::{CountedBy, Uncounted};
 use super::waiting::{Waiting, render};
 use crate::aside::{LARGE, aside};
 use crate::job::Job;
+use crate::observe::spans::JobEnd;
 use crate::route::Route;
 use crate::shape;
 use crate::tokens::Admitted;
-use crate::trace_context::TraceContext;
 
 /// A request to do a job, without what its head says to no purpose here: while the
 /// job waits nothing keeps the buffer that its connection read into.
 pub(super) struct Posted<B> {
     stay: Stay,
-    trace: Option<Box<TraceContext>>,
+    traced: Option<Box<Traced>>,
     for_later: Option<Box<ForLater>>,
     body: Reading<B>,
 }
@@ -41,10 +41,11 @@ impl<B: http_body::Body<Data = Bytes> + Unpin> Posted<B> {
     /// # Errors
     /// What is wrong with it.
     pub fn new(
-        jobs: &Jobs,
+        sender: &Sender,
         request: Request<B>,
         admitted: Option<&Admitted>,
     ) -> Result<Self, Problem> {
+        let jobs = &sender.jobs;
         let arrived = Instant::now();
         let headers = Headers::of(request.headers());
         headers
@@ -70,7 +71,7 @@ impl<B: http_body::Body<Data = Bytes> + Unpin> Posted<B> {
         };
         Ok(Self {
             stay: Stay::new(jobs, arrived, stay),
-            trace: headers.trace,
+            traced: Traced::of(&sender.route.observer, headers.trace, arrived),
             for_later,
             body: unread(request.into_body(), jobs),
         })
@@ -96,8 +97,8 @@ impl<B: http_body::Body<Data = Bytes> + Unpin> Posted<B> {
             Err(unread) => Err(unread.problem(jobs)),
         };
         let job = match parsed {
-            Ok(job) => job.with_trace(self.trace.take()),
-            Err(problem) => return refuse(route, problem),
+            Ok(job) => job.with_trace(Traced::for_job(&mut self.traced)),
+            Err(problem) => return refuse_traced(route, problem, self.traced),
         };
         // From here on the store counts it.
         drop(self.body);
@@ -105,6 +106,9 @@ impl<B: http_body::Body<Data = Bytes> + Unpin> Posted<B> {
         let answer = for_later
             .hand_in(jobs, route, occupied, job, self.stay)
             .await;
+        if let Some(traced) = self.traced {
+            traced.ended(JobEnd::HandedIn, answer.status().as_u16(), None);
+        }
         drop(uncounted);
         answer
     }
@@ -124,12 +128,12 @@ impl<B: http_body::Body<Data = Bytes> + Unpin> Posted<B> {
                 Err(unread) => Err(unread.problem(jobs)),
             };
             let submitted = parsed.and_then(|job| {
-                let job = job.with_trace(self.trace.take());
+                let job = job.with_trace(Traced::for_job(&mut self.traced));
                 sender.submit(job, self.stay.deadline())
             });
             let (reply, id) = match submitted {
                 Ok(submitted) => submitted,
-                Err(problem) => return refuse(route, problem),
+                Err(problem) => return refuse_traced(route, problem, self.traced.take()),
             };
             let mut waiting = Waiting::new(reply, id.as_ref(), route);
             // From here on the queue counts it.
@@ -137,7 +141,13 @@ impl<B: http_body::Body<Data = Bytes> + Unpin> Posted<B> {
             uncounted.stage = CountedBy::Batcher;
             let answer = poll_fn(|context| waiting.poll(context)).await;
             uncounted.stage = CountedBy::Outcome(self.stay.arrived);
-            render(&sender, id.as_ref(), self.stay.arrived, answer)
+            render(
+                &sender,
+                id.as_ref(),
+                self.stay.arrived,
+                answer,
+                self.traced.take(),
+            )
         }
     }
 }

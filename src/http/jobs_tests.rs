@@ -9,7 +9,7 @@ use axum::Router;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::super::{Buffered, Caller, Connected, ForCallers, HostNames, JobsInner};
+use super::super::{Buffered, Caller, Connected, ForCallers, HostNames, Jobs, JobsInner};
 use super::*;
 use crate::engine::Phase;
 use crate::route;

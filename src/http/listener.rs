@@ -176,7 +176,7 @@ impl Serving {
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
     {
         let sender = self.senders.of(route, request.version());
-        match Posted::new(&sender.jobs, request, admitted) {
+        match Posted::new(sender, request, admitted) {
             Ok(mut posted) => match posted.for_later() {
                 None => Answer::Job {
                     answer: posted.answer(Arc::clone(sender)),

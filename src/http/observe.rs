@@ -68,6 +68,7 @@ pub(super) async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> R
         told: admin.observer.process(),
         log_lines_dropped: admin.observer.log_lines_dropped(),
         requests_by_token: &by_token,
+        spans_dropped: admin.observer.spans().dropped(),
         passed_through: admin.observer.metrics.passed_through(),
         store: total.as_ref().map(|records| Store {
             metrics: &admin.observer.metrics,

@@ -10,10 +10,12 @@ use super::answer_body::AnswerBody;
 use super::noted::{Batch, note};
 use super::reply::Rendered;
 use super::sender::Sender;
+use super::traced::{Traced, joined};
 use crate::batcher::{self, Reply, Stage};
 use crate::engine::outcome::JobResult;
 use crate::job::Job;
 use crate::job_id::JobId;
+use crate::observe::spans::JobEnd;
 use crate::route::Route;
 
 /// A job whose answer is awaited. Tells the log when its caller leaves first.
@@ -80,12 +82,13 @@ fn note_answer(answer: &Result<JobResult, batcher::Error>) {
     }
 }
 
-/// Answers a job that has arrived then, and counts it.
+/// Answers a job that has arrived then, counts it, and ends its span, if it has one.
 pub(super) fn render(
     sender: &Sender,
     id: Option<&JobId>,
     arrived: Instant,
     answer: Result<JobResult, batcher::Error>,
+    traced: Option<Box<Traced>>,
 ) -> Response<AnswerBody> {
     let Sender { jobs, route, .. } = sender;
     let error = answer.as_ref().err();
@@ -93,6 +96,7 @@ pub(super) fn render(
     if jobs.access.is_some() {
         note_answer(&answer);
     }
+    let joined = traced.as_ref().and_then(|_| joined(&answer));
     let rendered = Rendered::of(route, jobs.timing, id, answer);
     if jobs.access.is_some() {
         note(|it| it.code = Some(rendered.code));
@@ -101,5 +105,10 @@ pub(super) fn render(
         true => route.answered(rendered.code, arrived),
         false => route.refused(rendered.code),
     }
-    rendered.into_response(&jobs.buffered)
+    let code = rendered.code;
+    let answer = rendered.into_response(&jobs.buffered);
+    if let Some(traced) = traced {
+        traced.ended(JobEnd::Answered(code), answer.status().as_u16(), joined);
+    }
+    answer
 }

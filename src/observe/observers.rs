@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Observer;
 use super::event::Bounds;
+use super::spans::Described;
 
 /// See the module. Clones are the same.
 #[derive(Clone, Debug)]
@@ -25,13 +26,14 @@ impl Observers {
         Self(Arc::new(Inner { process, routes }))
     }
 
-    /// That of the route of this name, which has batches up to these bounds.
-    pub fn of(&self, route: &str, bounds: Bounds) -> Arc<Observer> {
+    /// That of the route that is so described, which has batches up to these bounds.
+    pub fn of(&self, bounds: Bounds, described: Described) -> Arc<Observer> {
         let mut routes = self.lock();
-        if let Some(known) = routes.iter().find(|it| it.route() == route) {
+        if let Some(known) = routes.iter().find(|it| it.route() == described.route) {
             return Arc::clone(known);
         }
-        let new = Arc::new(self.0.process.beside(route, bounds));
+        let new = self.0.process.beside(&described.route, bounds);
+        let new = Arc::new(new.described(described));
         routes.push(Arc::clone(&new));
         new
     }

@@ -207,10 +207,19 @@ mod tests {
         let day = |day| UnixTime::since_unix_epoch(Duration::from_secs(day * 86_400));
         for (error, expected) in [
             (invalid(CertificateError::UnknownIssuer), "authority in CA"),
-            (for_names(&[]), "is for no name, and not for h; give one that it has in NAME"),
+            (
+                for_names(&[]),
+                "is for no name, and not for h; give one that it has in NAME",
+            ),
             (for_names(&["DnsName(\"a\")"]), "is for a, and not for h"),
-            (for_names(&["a", "b", "c"]), "is for a, b and c, and not for h"),
-            (for_names(&["a", "b", "c", "d", "e", "f"]), "is for a, b, c, d and 2 more, and"),
+            (
+                for_names(&["a", "b", "c"]),
+                "is for a, b and c, and not for h",
+            ),
+            (
+                for_names(&["a", "b", "c", "d", "e", "f"]),
+                "is for a, b, c, d and 2 more, and",
+            ),
             (
                 invalid(CertificateError::ExpiredContext {
                     time: day(9),

@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod collector;
 mod harness;
 
 // Section 1 of the contract: a job comes in.
@@ -30,6 +31,10 @@ mod slots;
 mod threads;
 mod tokens;
 mod tracing;
+
+// Section 12: doors.
+mod otlp_collectors;
+mod otlp_spans;
 
 // Section 3: results come back.
 mod answers;

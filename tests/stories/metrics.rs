@@ -15,7 +15,7 @@ use crate::harness::{
 use crate::retries::{IDEMPOTENT, SHORT};
 
 /// Every name with its type and its labels.
-const METRICS: [(&str, &str, &[&str]); 45] = [
+const METRICS: [(&str, &str, &[&str]); 46] = [
     ("build_info", "gauge", &["version"]),
     ("jobs_accepted_total", "counter", &["route"]),
     ("jobs_total", "counter", &["outcome", "route"]),
@@ -67,6 +67,7 @@ const METRICS: [(&str, &str, &[&str]); 45] = [
     ("tls_certificate_expiry_seconds", "gauge", &["file"]),
     ("tls_handshakes_failed_total", "counter", &["reason"]),
     ("log_lines_dropped_total", "counter", &[]),
+    ("telemetry_spans_dropped_total", "counter", &[]),
 ];
 
 /// Those of them that have samples with settings of their own alone.

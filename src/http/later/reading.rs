@@ -54,7 +54,7 @@ pub(super) fn read(route: &Route, handle: Handle, kept: Kept) -> Result<Job, Unr
     let call = route.shape.read(body, request, route.limits);
     let job = Job::new(call.map_err(Unreadable::NoJob)?);
     Ok(job
-        .with_trace(trace)
+        .with_trace(trace.map(|it| *it))
         .with_carried(carried)
         .for_later(handle))
 }

@@ -128,6 +128,7 @@ mod tests {
             told,
             log_lines_dropped: 0,
             requests_by_token: &[],
+            spans_dropped: 0,
             passed_through: 0,
             store: None,
         }

@@ -23,6 +23,8 @@ pub struct Process<'a> {
     pub log_lines_dropped: u64,
     /// Requests that tokens have let in, by the names of those.
     pub requests_by_token: &'a [(&'a str, u64)],
+    /// Spans that the collector did not take.
+    pub spans_dropped: u64,
     /// Requests to paths of no route that were passed through.
     pub passed_through: u64,
     /// The store of jobs for later, unless none are taken.
@@ -266,6 +268,9 @@ families! {
     "microbatch_log_lines_dropped_total" Counter []
         "Lines of the log that were dropped, since stderr did not take them"
         Process(|it, out| out.number(it.log_lines_dropped));
+    "microbatch_telemetry_spans_dropped_total" Counter []
+        "Spans that were dropped, since the collector did not take them"
+        Process(|it, out| out.number(it.spans_dropped));
 }
 
 fn reloads(counts: impl Iterator<Item = (process::Reloaded, u64)>, out: &mut Samples<'_>) {
