@@ -22,7 +22,7 @@ mod pem;
 pub mod server;
 
 pub use authorities::Authorities;
-pub use certificate::{Certificate, Certified, Validity};
+pub use certificate::{Certificate, Certified, HasCertificates, Validity};
 pub use failure::Failure;
 pub use identity::Identity;
 pub use pem::{PemFile, Unsound};

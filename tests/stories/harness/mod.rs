@@ -5,6 +5,7 @@
 //! waits is guarded by [`within`], so a hang becomes a failure that says what
 //! was waited for.
 
+pub mod certificates;
 mod client;
 pub mod h2;
 mod lasting;
