@@ -70,7 +70,8 @@ pub fn advise(
     if said.iter().any(|(_, it)| it.kind == Kind::Problem) {
         said.retain(|(_, it)| it.kind != Kind::Good);
     }
-    if said.iter().all(|(rank, _)| *rank == Rank::Certificates) {
+    let is_well = |rank, kind| rank == Rank::Certificates && kind != Kind::Problem;
+    if said.iter().all(|(rank, it)| is_well(*rank, it.kind)) {
         said.push((Rank::Last, batching::fine(whole)));
     }
     said.extend(load::lines_dropped(whole).map(|it| (Rank::Last, it)));

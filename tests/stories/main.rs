@@ -97,6 +97,12 @@ mod later_store_start;
 mod later_streams;
 mod routes_later;
 
+// Section 12: how the proxy is reached.
+mod tls_clients;
+mod tls_files;
+mod tls_hostile;
+mod tls_listeners;
+
 // Section 8: what an operator sees.
 mod admin;
 mod dashboards;

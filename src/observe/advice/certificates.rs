@@ -15,23 +15,20 @@ pub(super) fn ending(
         let (kind, way_out) = match certificate.trouble(now)? {
             Trouble::NotYet(_) => (
                 Kind::Problem,
-                "whoever checks it refuses the connection until then. Look at the clocks, or put \
+                ": whoever checks it refuses the connection until then. Look at the clocks, or put \
                  the one before it back.",
             ),
             Trouble::Ending(_) => (
                 Kind::Hint,
-                "renew it: the file is read again when its contents change.",
+                ". Renew it: the file is read again when its contents change.",
             ),
             Trouble::Ended(_) => (
                 Kind::Problem,
-                "whoever checks it refuses the connection. Renew it: the file is read again when \
+                ": whoever checks it refuses the connection. Renew it: the file is read again when \
                  its contents change.",
             ),
         };
-        let text = format!(
-            "The certificate in `{}` {told}: {way_out}",
-            certificate.file
-        );
+        let text = format!("The certificate in `{}` {told}{way_out}", certificate.file);
         Some(say(kind, None, text))
     })
 }
@@ -61,7 +58,7 @@ mod tests {
         };
         assert_eq!((soon.kind, over.kind), (Kind::Hint, Kind::Problem));
         assert!(
-            soon.text.contains("`soon.pem` ends in 3 days: "),
+            soon.text.contains("`soon.pem` ends in 3 days. "),
             "{soon:?}"
         );
         assert!(

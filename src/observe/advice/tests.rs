@@ -765,6 +765,32 @@ fn dropped_log_lines_are_told_whatever_else_is() {
     }
 }
 
+/// A certificate that ends soon is beside what is well; one that has ended leaves nothing well.
+#[test]
+fn a_certificate_that_ends_is_told_whatever_else_is() {
+    let now = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(100 * 86_400);
+    for (ends, kinds) in [
+        (200, &[Kind::Good][..]),
+        (103, &[Kind::Hint, Kind::Good]),
+        (98, &[Kind::Problem]),
+    ] {
+        let certificate = Certificate {
+            file: "c.pem".to_owned(),
+            from: 0,
+            until: ends * 86_400,
+        };
+        let (figures, limits) = (figures(), limits());
+        let jobs = Subject {
+            route: "jobs",
+            figures: &figures,
+            limits: &limits,
+        };
+        let advice = super::advise(&[jobs], &figures, &[certificate], now);
+        let found: Vec<_> = advice.iter().map(|it| it.kind).collect();
+        assert_eq!(found, kinds, "{ends}: {advice:?}");
+    }
+}
+
 #[test]
 fn what_only_comes_near_is_not_said() {
     let fine = advise(&figures(), &limits());
@@ -912,7 +938,7 @@ fn of_two(one: &Figures, two: &Figures, whole: &Figures) -> Vec<Advice> {
         figures,
         limits,
     });
-    super::advise(&routes, whole, &[], std::time::SystemTime::UNIX_EPOCH)
+    super::advise(&routes, whole, &[], SystemTime::now())
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Certificates that a story makes for itself, and what they are shown to.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
@@ -106,10 +107,13 @@ impl Authority {
             _ => (now - DAY, now + 90 * DAY),
         };
         (params.not_before, params.not_after) = (from.into(), until.into());
-        params.extended_key_usages = vec![match like {
-            Like::Client => ExtendedKeyUsagePurpose::ClientAuth,
-            _ => ExtendedKeyUsagePurpose::ServerAuth,
-        }];
+        params.extended_key_usages = match like {
+            Like::Client => vec![ExtendedKeyUsagePurpose::ClientAuth],
+            _ => vec![
+                ExtendedKeyUsagePurpose::ServerAuth,
+                ExtendedKeyUsagePurpose::ClientAuth,
+            ],
+        };
         let key = KeyPair::generate().expect("a key");
         let leaf = params.signed_by(&key, &self.intermediate);
         let chain = [leaf.expect("a certificate").pem(), self.intermediate.pem()].concat();
@@ -148,6 +152,7 @@ pub fn shown(path: &Path) -> String {
 pub struct Said {
     pub code: Option<i32>,
     pub stdout: String,
+    #[allow(dead_code, reason = "told where a story fails")]
     pub stderr: String,
 }
 
@@ -171,4 +176,31 @@ pub async fn run(program: &str, arguments: &[&str]) -> Option<Said> {
             None
         }
     }
+}
+
+/// What `curl` gets at a path of a listener with TLS, with more arguments; none where there is no
+/// `curl`.
+pub async fn curl(
+    authority: &Authority,
+    to: SocketAddr,
+    path: &str,
+    arguments: &[&str],
+) -> Option<Said> {
+    let (port, root) = (to.port(), shown(&authority.root()));
+    let url = format!("https://localhost:{port}{path}");
+    let resolve = format!("localhost:{port}:{}", to.ip());
+    let always = ["-sS", "--cacert", &root, "--resolve", &resolve, &url];
+    run("curl", &[&always[..], arguments].concat()).await
+}
+
+/// What `openssl s_client` says of a listener with TLS; none where there is no `openssl`.
+pub async fn s_client(authority: &Authority, to: SocketAddr, arguments: &[&str]) -> Option<Said> {
+    let (to, root) = (to.to_string(), shown(&authority.root()));
+    let always = ["s_client", "-connect", &to, "-CAfile", &root];
+    run("openssl", &[&always[..], arguments].concat()).await
+}
+
+/// As the environment of a proxy.
+pub fn env<'a>(given: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a str)> {
+    given.iter().map(|(key, value)| (*key, &**value)).collect()
 }
