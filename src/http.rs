@@ -55,7 +55,6 @@ mod traced;
 mod uncounted;
 mod waiting;
 
-pub use access::WriteLine;
 pub use answer_body::AnswerBody;
 pub use authority::HostNames;
 pub use buffered::Buffered;
@@ -64,6 +63,7 @@ pub use context::{Jobs, JobsInner};
 pub use following::InForce;
 pub use later::Lane;
 pub use listener::{Caller, ForCallers, ForOperators, Operator, serve_admin, serve_jobs};
+pub use noted::WriteLine;
 pub use operator::{Admin, Limits, Setting, Watched};
 pub use plain_http::TO_PLAIN_HTTP;
 pub use rehearsal::{Rehearsed, rehearse};

@@ -21,13 +21,10 @@ use super::answer::Answer;
 use super::answer_body::AnswerBody;
 use super::headers::trace_context;
 use super::later::names_record;
-use super::noted::{Noted, Shared, Way};
+use super::noted::{Noted, Shared, Way, WriteLine};
 use super::paths::HEALTHZ;
 use crate::code::Code;
 use crate::job_id::JobId;
-
-/// Takes a line without its end, and waits for nobody.
-pub type WriteLine = fn(&[u8]);
 
 /// The most of a path that is told, in bytes.
 const LONGEST_PATH: usize = 1_024;

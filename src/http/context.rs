@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::access::WriteLine;
 use super::authority::HostNames;
 use super::buffered::Buffered;
 use super::connected::Connected;
+use super::noted::WriteLine;
 use crate::engine::Phase;
 use crate::forward::Forwarder;
 use crate::later::Later;

@@ -17,6 +17,9 @@ use crate::job_id::JobId;
 use crate::route::Route;
 use crate::tokens::Name;
 
+/// Takes a line of the access log without its end, and waits for nobody.
+pub type WriteLine = fn(&[u8]);
+
 task_local! {
     static NOTED: Shared;
 }
