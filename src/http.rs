@@ -36,6 +36,7 @@ mod listener;
 mod live;
 mod nosniff;
 mod observe;
+mod openapi;
 mod operator;
 mod prefer;
 pub mod problem;

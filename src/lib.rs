@@ -45,6 +45,8 @@
 //! | [`job`], [`job_id`], [`json`], [`code`], [`trace_context`] | the words on the wire |
 //! | `aside` | large texts, read on threads that serve nobody |
 //! | `lazy_timeout` | timeouts without a timer for what is there already |
+//! | [`man`] | manual pages, made from the commands and the settings |
+//! | [`notify`] | what a service manager is told of the process |
 //! | [`telemetry`], [`throttle`] | what is logged, without waiting for its reader, and how much |
 //! | [`printable`] | text of others, safe to look at |
 //! | [`address`] | addresses to listen on, as text |
@@ -60,7 +62,7 @@
 //! | room | may know |
 //! |---|---|
 //! | `address` | `printable` |
-//! | `app` | `batcher`, `config`, `engine`, `forward`, `http`, `job`, `later`, `observe`, `printable`, `resilience`, `route`, `server`, `shape`, `telemetry`, `upstream` |
+//! | `app` | `batcher`, `config`, `engine`, `forward`, `http`, `job`, `later`, `notify`, `observe`, `printable`, `resilience`, `route`, `server`, `shape`, `telemetry`, `upstream` |
 //! | `ask` | `address`, `printable` |
 //! | `aside` |  |
 //! | `cli` | `config`, `printable`, `sample_upstream`, `shape` |
@@ -75,7 +77,9 @@
 //! | `json` |  |
 //! | `later` | `aside`, `code`, `job`, `job_id`, `observe`, `throttle`, `trace_context` |
 //! | `lazy_timeout` |  |
-//! | `main` | `address`, `app`, `ask`, `cli`, `config`, `printable`, `sample_upstream`, `shape`, `submit`, `telemetry`, `top` |
+//! | `main` | `address`, `app`, `ask`, `cli`, `config`, `man`, `printable`, `sample_upstream`, `shape`, `submit`, `telemetry`, `top` |
+//! | `man` | `cli`, `config`, `shape` |
+//! | `notify` |  |
 //! | `observe` | `batcher`, `code`, `fault`, `printable`, `throttle` |
 //! | `printable` |  |
 //! | `resilience` | `batcher` |
@@ -149,6 +153,8 @@ pub mod job_id;
 pub mod json;
 pub mod later;
 mod lazy_timeout;
+pub mod man;
+pub mod notify;
 pub mod observe;
 pub mod printable;
 pub mod resilience;

@@ -15,7 +15,7 @@ use microbatch::config::{self, Flags, Loaded, Mistakes, NeedUpstream, Options};
 use microbatch::printable::printable_json;
 use microbatch::shape::presets;
 use microbatch::submit::{self, submit};
-use microbatch::{sample_upstream, telemetry};
+use microbatch::{man, sample_upstream, telemetry};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
@@ -89,6 +89,12 @@ async fn run(command: Command) -> anyhow::Result<End> {
         Command::Demo(flags) => return demo(&flags).await,
         Command::Upstream(args) => upstream(args).await?,
         Command::Check(flags) => check(&load(&flags, NeedUpstream::Yes)?)?,
+        Command::Schema => print_schema()?,
+        Command::Man { directory } => {
+            let at = directory.display();
+            man::write(&directory)
+                .with_context(|| format!("can't write manual pages into {at}"))?;
+        }
         Command::Shapes { name } => {
             let text = match name.as_deref().and_then(presets::text) {
                 Some(table) => format!("{table}\n"),
@@ -281,6 +287,12 @@ fn check(loaded: &Loaded) -> anyhow::Result<()> {
         eprintln!("warning: {warning}");
     }
     io::stdout().write_all(loaded.options.to_toml().as_bytes())?;
+    Ok(())
+}
+
+fn print_schema() -> anyhow::Result<()> {
+    let schema = serde_json::to_string_pretty(&config::schema())?;
+    io::stdout().write_all(format!("{schema}\n").as_bytes())?;
     Ok(())
 }
 

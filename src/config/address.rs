@@ -7,6 +7,7 @@ use crate::address::parse_address;
 pub(crate) fn address() -> Kind<String> {
     Kind::text("host:port", |text| Ok(parse_address(text)?), String::clone)
         .expecting("an address such as \"127.0.0.1:8080\"")
+        .of_pattern("^(unix:/.+|.+:[0-9]+)$", &["127.0.0.1:8080"])
 }
 
 /// The same, or an empty string for none.
@@ -18,6 +19,7 @@ pub(crate) fn optional_address() -> Kind<Option<String>> {
     let spelled = |address: &Option<String>| address.clone().unwrap_or_default();
     Kind::text("host:port, or \"\" for none", read, spelled)
         .expecting("an address such as \"127.0.0.1:8081\", or \"\" for none")
+        .of_pattern("^(|unix:/.+|.+:[0-9]+)$", &["127.0.0.1:8081", ""])
 }
 
 #[cfg(test)]

@@ -12,6 +12,10 @@ pub(crate) fn target() -> Kind<Url> {
         with_braces(&redacted(url))
     })
     .expecting("a URL such as \"http://127.0.0.1:9000/batch\"")
+    .of_pattern(
+        r"^\s*([hH][tT][tT][pP][sS]?://[^#]+|unix:/[^#]+)$",
+        &["http://127.0.0.1:9000/batch"],
+    )
 }
 
 /// The URL as it is written: [`Url`] has braces in a path percent-encoded, and there they stand for

@@ -25,7 +25,7 @@ use super::jobs::Posted;
 use super::later::Resource;
 use super::problem::Problem;
 use super::refusal::{refuse, refuse_elsewhere};
-use super::routes::HEALTHZ;
+use super::routes::is_own;
 use super::sender::{Batchers, Senders};
 use super::uncounted::Uncounted;
 use crate::route::JOBS;
@@ -121,7 +121,7 @@ impl Caller {
                 resource.answer(&senders).await
             });
         }
-        if path == HEALTHZ {
+        if is_own(path) {
             return Answer::routed(self.others.clone(), request.map(Body::new), uncounted());
         }
         if let Some(found) = routes.at(path) {

@@ -8,6 +8,7 @@
 
 mod examples;
 mod failures;
+mod kustomize;
 mod later;
 mod links;
 mod operations;
