@@ -6,33 +6,37 @@
 
 mod alive;
 mod compose;
+mod door;
 mod drain;
+mod files;
 mod route;
 mod store;
 mod trial;
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use thiserror::Error;
-use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::info;
 
-use crate::config::{Settings, keys};
+use crate::address::Address;
+use crate::config::{Mistakes, Settings, keys};
 use crate::http;
 use crate::later::store::Store;
 use crate::notify::Notifier;
 use crate::server::connections::Connections;
-use crate::server::files;
+use crate::server::files as open_files;
 use crate::server::listener::accept;
 use crate::server::runtimes::Workers;
-use crate::server::tcp::{self, BindError, bind};
+use crate::server::socket::{BindError, Socket};
 use crate::upstream;
 use compose::{Clients, Proxy};
+use door::Doors;
 pub use drain::Report;
 use drain::{Listeners, drain};
+use files::Files;
 pub use store::OpenError;
 pub use trial::{Trial, TrialError, try_out};
 
@@ -50,10 +54,13 @@ pub enum StartError {
         /// The flag that does.
         flag: &'static str,
         /// The address.
-        address: String,
+        address: Address,
         /// The system's reason.
         error: BindError,
     },
+    /// Files that the settings name do not do.
+    #[error(transparent)]
+    Files(#[from] Mistakes),
     /// The store of answers fetched later can't be had.
     #[error(transparent)]
     Store(#[from] OpenError),
@@ -68,22 +75,36 @@ pub enum StartError {
 /// A proxy whose listeners are bound.
 #[derive(Debug)]
 pub struct App {
-    jobs_listener: TcpListener,
-    admin_listener: Option<TcpListener>,
+    jobs_listener: Socket,
+    admin_listener: Option<Socket>,
     workers: Workers,
     clients: Clients,
+    doors: Doors,
     store: Option<Arc<dyn Store>>,
     settings: Settings,
 }
 
-async fn listen(key: &'static str, address: &str) -> Result<TcpListener, StartError> {
+async fn listen(key: &'static str, address: &Address, mode: u32) -> Result<Socket, StartError> {
     let flag = keys().iter().find(|it| it.key == key);
-    bind(address).await.map_err(|error| StartError::Listen {
+    let bound = Socket::bind(address, mode).await;
+    bound.map_err(|error| StartError::Listen {
         key,
         flag: flag.and_then(|it| it.flag).unwrap_or(key),
-        address: address.to_owned(),
+        address: address.clone(),
         error,
     })
+}
+
+/// Looks at the files that the settings name, as [`App::bind`] does; what is doubtful about them, in
+/// words.
+///
+/// # Errors
+/// Everything that is wrong with them.
+pub fn check_files(settings: &Settings) -> Result<Vec<String>, Mistakes> {
+    let files = Files::default();
+    let doors = Doors::open(settings)?;
+    doors.watched_by(&files);
+    Ok(files.doubtful())
 }
 
 impl App {
@@ -97,9 +118,10 @@ impl App {
             return Err(StartError::NoRoute);
         }
         let clients = Clients::new(&settings)?;
-        let jobs_listener = listen("server.listen", &settings.listen).await?;
+        let doors = Doors::open(&settings)?;
+        let jobs_listener = listen("server.listen", &settings.listen, settings.socket_mode).await?;
         let admin_listener = match &settings.admin {
-            Some(admin) => Some(listen("admin.listen", &admin.listen).await?),
+            Some(admin) => Some(listen("admin.listen", &admin.listen, admin.socket_mode).await?),
             None => None,
         };
         // After the listeners, so that a second process of the same settings hears of its port.
@@ -113,6 +135,7 @@ impl App {
             admin_listener,
             workers,
             clients,
+            doors,
             store,
             settings,
         })
@@ -122,24 +145,24 @@ impl App {
     ///
     /// # Errors
     /// The system's, if it can't tell.
-    pub fn jobs_address(&self) -> io::Result<SocketAddr> {
-        self.jobs_listener.local_addr()
+    pub fn jobs_address(&self) -> io::Result<Address> {
+        self.jobs_listener.address()
     }
 
     /// Where operators come in, unless that is off.
     ///
     /// # Errors
     /// The system's, if it can't tell.
-    pub fn admin_address(&self) -> io::Result<Option<SocketAddr>> {
+    pub fn admin_address(&self) -> io::Result<Option<Address>> {
         self.admin_listener
             .as_ref()
-            .map(TcpListener::local_addr)
+            .map(Socket::address)
             .transpose()
     }
 
     /// Where it is, for whoever looks at it as a service.
     fn status(&self) -> String {
-        let told = |address: io::Result<SocketAddr>| {
+        let told = |address: io::Result<Address>| {
             address.map_or_else(|_| "somewhere".to_owned(), |it| it.to_string())
         };
         let jobs = format!("jobs on {}", told(self.jobs_address()));
@@ -158,42 +181,79 @@ impl App {
             admin_listener,
             workers,
             clients,
+            doors,
             store,
             settings,
         } = self;
         let workers = Arc::new(workers);
         // Also where callers get a fixed number: the upstream takes some too.
-        let files = files::raise_limit();
-        let for_callers = || files::for_callers(files, settings.slots(), settings.alone());
+        let files = open_files::raise_limit();
+        let for_callers = || open_files::for_callers(files, settings.slots(), settings.alone());
         let max_connections = settings.max_connections.unwrap_or_else(for_callers);
         let (shutdown, limits) = (settings.shutdown, settings.callers);
         let operators_limits = settings.operators;
-        let proxy = Arc::new(Proxy::new(settings, clients, store, &workers));
+        let proxy = Arc::new(Proxy::new(settings, clients, &doors, store, &workers));
+        let reread = Arc::new(Files::default());
+        doors.watched_by(&reread);
+        let process = Arc::clone(proxy.process());
+        // To the very end, as what goes by them.
+        let asked = Arc::clone(&reread);
+        tokio::spawn(async move { reread.look_on(&process).await });
+        if let Ok(mut hang_up) = signal(SignalKind::hangup()) {
+            tokio::spawn(async move {
+                while hang_up.recv().await.is_some() {
+                    asked.again();
+                }
+            });
+        }
         let (stop_accepting, stopped) = watch::channel(false);
         let callers = Connections::new(max_connections);
         let (made, runtimes) = (Arc::clone(&proxy), Arc::clone(&workers));
         let places = Arc::clone(&callers);
-        let accepting = accept(jobs_listener, places, stopped, move |stream, permit| {
+        let accepting = accept(jobs_listener, places, stopped, move |accepted, permit| {
             let proxy = Arc::clone(&made);
             runtimes.spawn(async move |worker| {
-                if let Some((stream, local)) = tcp::open(stream) {
-                    let caller = proxy.caller(worker, local);
-                    http::serve_jobs(stream, caller, limits, permit).await;
+                let Some((stream, reached)) = accepted.open() else {
+                    return;
+                };
+                let caller = || proxy.caller(worker, reached);
+                match &proxy.door {
+                    None => http::serve_jobs(stream, caller(), limits, permit).await,
+                    Some(door) => {
+                        // On the heap: no task of a plain connection is the larger for it.
+                        Box::pin(async {
+                            let mut permit = permit;
+                            if let Some(stream) = door.shake(stream, limits, &mut permit).await {
+                                http::serve_jobs(stream, caller(), limits, permit).await;
+                            }
+                        })
+                        .await;
+                    }
                 }
             });
         });
         let accepting = tokio::spawn(accepting);
-        let operators = Connections::new(files::OPERATORS);
+        let operators = Connections::new(open_files::OPERATORS);
         // To the very end: the admin listener goes with the process.
         let (_never, to_the_end) = watch::channel(false);
         if let Some((listener, answers)) = admin_listener.zip(proxy.operators.clone()) {
             let places = Arc::clone(&operators);
-            let serving = accept(listener, places, to_the_end, move |stream, permit| {
+            let serving = accept(listener, places, to_the_end, move |accepted, permit| {
                 let answers = answers.clone();
                 tokio::spawn(async move {
-                    if let Some((stream, local)) = tcp::open(stream) {
-                        let operator = answers.operator(local);
-                        http::serve_admin(stream, operator, operators_limits, permit).await;
+                    let Some((stream, reached)) = accepted.open() else {
+                        return;
+                    };
+                    let limits = operators_limits;
+                    let operator = answers.operator(reached);
+                    match &answers.door {
+                        None => http::serve_admin(stream, operator, limits, permit).await,
+                        Some(door) => {
+                            let mut permit = permit;
+                            if let Some(stream) = door.shake(stream, limits, &mut permit).await {
+                                http::serve_admin(stream, operator, limits, permit).await;
+                            }
+                        }
                     }
                 });
             });

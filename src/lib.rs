@@ -30,7 +30,7 @@
 //! | `main`, [`cli`] | the life of the process: commands, flags, settings, log, exit code |
 //! | [`app`] | compose (what answers, from the settings), run, drain (the order of the end), and try without a listener |
 //! | [`config`] | each layer's options, merged and checked into settings, and every mistake at once |
-//! | [`server`] | connections: accepted, spread over runtimes, guarded, bounded, ended in order, whatever is served on them |
+//! | [`server`] | connections: accepted on ports and sockets, spread over runtimes, guarded, bounded, ended in order, whatever is served on them |
 //! | [`http`] | what is said on both listeners: the gate, jobs, problems, admin |
 //! | [`batcher`] | the queue and when a batch leaves: a crate of its own, in `crates/batcher` |
 //! | [`engine`] | one batch to the answers of its members: attempt, read, retry or split; and its journal |
@@ -47,8 +47,10 @@
 //! | `lazy_timeout` | timeouts without a timer for what is there already |
 //! | [`man`] | manual pages, made from the commands and the settings |
 //! | [`notify`] | what a service manager is told of the process |
+//! | [`tls`] | certificates: ours, those that others are checked with, and how long they last |
 //! | [`telemetry`], [`throttle`] | what is logged, without waiting for its reader, and how much |
 //! | [`printable`] | text of others, safe to look at |
+//! | [`reread`] | files that are read again when their contents change |
 //! | [`address`] | addresses to listen on, as text |
 //! | [`ask`], `top` | the commands that ask a running proxy; the live page in a terminal, behind a feature |
 //! | [`submit`] | the command that hands files in to a running proxy, and writes the results |
@@ -62,12 +64,12 @@
 //! | room | may know |
 //! |---|---|
 //! | `address` | `printable` |
-//! | `app` | `batcher`, `config`, `engine`, `forward`, `http`, `job`, `later`, `notify`, `observe`, `printable`, `resilience`, `route`, `server`, `shape`, `telemetry`, `upstream` |
+//! | `app` | `address`, `batcher`, `config`, `engine`, `forward`, `http`, `job`, `later`, `notify`, `observe`, `printable`, `reread`, `resilience`, `route`, `server`, `shape`, `telemetry`, `throttle`, `tls`, `upstream` |
 //! | `ask` | `address`, `printable` |
 //! | `aside` |  |
 //! | `cli` | `config`, `printable`, `sample_upstream`, `shape` |
 //! | `code` |  |
-//! | `config` | `address`, `batcher`, `engine`, `forward`, `http`, `job`, `later`, `observe`, `printable`, `resilience`, `route`, `server`, `shape`, `telemetry`, `upstream` |
+//! | `config` | `address`, `batcher`, `engine`, `forward`, `http`, `job`, `later`, `observe`, `printable`, `resilience`, `route`, `server`, `shape`, `telemetry`, `tls`, `upstream` |
 //! | `engine` | `aside`, `batcher`, `code`, `fault`, `job`, `later`, `observe`, `resilience`, `shape`, `throttle`, `trace_context`, `upstream` |
 //! | `fault` | `code`, `json` |
 //! | `forward` | `throttle`, `upstream` |
@@ -82,14 +84,16 @@
 //! | `notify` |  |
 //! | `observe` | `batcher`, `code`, `fault`, `printable`, `throttle` |
 //! | `printable` |  |
+//! | `reread` |  |
 //! | `resilience` | `batcher` |
 //! | `route` | `batcher`, `code`, `engine`, `forward`, `job`, `observe`, `shape`, `upstream` |
 //! | `sample_upstream` | `address` |
-//! | `server` | `throttle` |
+//! | `server` | `address`, `throttle`, `tls` |
 //! | `shape` | `fault`, `job_id`, `json` |
 //! | `submit` | `address`, `ask`, `resilience` |
 //! | `telemetry` | `printable` |
 //! | `throttle` |  |
+//! | `tls` | `reread` |
 //! | `top` | `ask`, `batcher`, `code`, `observe`, `printable` |
 //! | `trace_context` |  |
 //! | `upstream` | `lazy_timeout`, `trace_context` |
@@ -157,6 +161,7 @@ pub mod man;
 pub mod notify;
 pub mod observe;
 pub mod printable;
+pub mod reread;
 pub mod resilience;
 pub mod route;
 pub mod sample_upstream;
@@ -165,6 +170,7 @@ pub mod shape;
 pub mod submit;
 pub mod telemetry;
 pub mod throttle;
+pub mod tls;
 #[cfg(feature = "top")]
 pub mod top;
 pub mod trace_context;

@@ -1,7 +1,7 @@
 //! Connections of callers, from the listening socket to the last byte: what one
 //! caller can hold is bounded here, whatever is served.
 //!
-//! [`listener::accept`] takes connections from any socket, [`tcp`] being one, and `app`
+//! [`listener::accept`] takes connections from a [`socket`], of [`tcp`] or [`unix`], and `app`
 //! has one of the [`runtimes`] serve each: `http` gives it to [`serve`] with what
 //! answers its requests. The HTTP library speaks HTTP/1.1 and HTTP/2; what it leaves
 //! open is done around it:
@@ -14,6 +14,7 @@
 //! - `exchange` is one request and its answer, with what was left `unread` of the one
 //!   and the `pieces` of the other. `streams` resets an HTTP/2 stream whose answer is
 //!   not taken.
+//! - `handshake` is what comes before where TLS is spoken.
 //! - `linger` closes in stages, so that a last answer arrives.
 //! - [`connections`] bounds how many there are, and tells them of the end of their
 //!   `life`.
@@ -26,6 +27,7 @@ mod exchange;
 pub mod files;
 mod frames;
 mod guard;
+mod handshake;
 mod io;
 mod life;
 mod limits;
@@ -34,9 +36,11 @@ pub mod listener;
 mod pieces;
 mod progress;
 pub mod runtimes;
+pub mod socket;
 mod streams;
 mod task;
 pub mod tcp;
+pub mod unix;
 mod unread;
 
 use std::sync::Arc;
@@ -54,6 +58,7 @@ use connections::Permit;
 use drive::Drive;
 use exchange::Exchange;
 use guard::Guard;
+pub use handshake::{Encrypted, Failed, handshake};
 use io::Watched;
 pub use limits::Limits;
 use linger::linger;
@@ -79,7 +84,7 @@ pub async fn serve<S, F, B>(
     stream: S,
     answer: impl Fn(Request<RequestBody>) -> F + Send + 'static,
     limits: Limits,
-    permit: Permit,
+    mut permit: Permit,
 ) where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     F: Future<Output = Response<B>> + Send + 'static,

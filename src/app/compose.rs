@@ -5,13 +5,13 @@
 //! that one of other settings can take its place for those that come, while those it
 //! has served end by its own.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use axum::Router;
 use tokio::sync::watch;
 
+use super::door::{Door, Doors};
 use super::route::{self, route};
 use crate::config::Settings;
 use crate::engine::Phase;
@@ -22,10 +22,11 @@ use crate::http::{
 };
 use crate::later::Later;
 use crate::later::store::Store;
-use crate::observe::Observer;
+use crate::observe::{Observer, Process};
 use crate::route::Routes;
 use crate::route::paths::Paths;
 use crate::server::runtimes::Workers;
+use crate::server::socket::Reached;
 use crate::telemetry;
 use crate::upstream::SetupError;
 
@@ -41,6 +42,8 @@ pub(super) struct Proxy {
     pub ready: Arc<AtomicBool>,
     /// What answers operators, unless there is no listener for them.
     pub operators: Option<Operators>,
+    /// Who shakes hands with callers, where that is done.
+    pub door: Option<Door>,
     /// Where requests are passed on to, one by one.
     pub forwarders: Vec<Forwarder>,
     /// The routes' batchers as each worker has them.
@@ -69,11 +72,12 @@ impl Clients {
 }
 
 impl Proxy {
-    /// Calls are made by these clients, jobs for later are kept in `store`, and all are
+    /// Calls are made by these clients, callers and operators come in by these doors, jobs for later are kept in `store`, and all are
     /// processed by `workers`.
     pub fn new(
         settings: Settings,
         clients: Clients,
+        doors: &Doors,
         store: Option<Arc<dyn Store>>,
         workers: &Workers,
     ) -> Self {
@@ -157,6 +161,7 @@ impl Proxy {
                 connected: jobs.connected.clone(),
             }),
             hosts: admin.hosts,
+            door: doors.operators(&observer),
         });
         Self {
             routes,
@@ -165,10 +170,16 @@ impl Proxy {
             ready,
             forwarders,
             operators,
+            door: doors.callers(&observer),
             batchers,
             jobs_router: jobs_router(&jobs),
             jobs,
         }
+    }
+
+    /// Who is told what happens on no route.
+    pub fn process(&self) -> &Arc<Process> {
+        self.routes.first().observer.process()
     }
 
     /// What answering calls takes.
@@ -176,23 +187,25 @@ impl Proxy {
         &self.jobs
     }
 
-    /// What serves a caller whom this worker has, and who has reached us at `local`.
-    pub fn caller(&self, worker: usize, local: Option<IpAddr>) -> Caller {
+    /// What serves a caller whom this worker has, and who has reached us so.
+    pub fn caller(&self, worker: usize, reached: Reached) -> Caller {
         let (jobs, router) = (self.jobs.clone(), self.jobs_router.clone());
-        Caller::new(jobs, &self.batchers[worker], router, local)
+        Caller::new(jobs, &self.batchers[worker], router, reached)
     }
 }
 
 /// What answers operators.
 #[derive(Clone)]
 pub(super) struct Operators {
+    /// Who shakes hands with them, where that is done.
+    pub door: Option<Door>,
     router: Router,
     hosts: HostNames,
 }
 
 impl Operators {
-    /// What serves an operator who has reached us at `local`.
-    pub fn operator(&self, local: Option<IpAddr>) -> Operator {
-        Operator::new(self.router.clone(), &self.hosts, local)
+    /// What serves an operator who has reached us so.
+    pub fn operator(&self, reached: Reached) -> Operator {
+        Operator::new(self.router.clone(), &self.hosts, reached)
     }
 }

@@ -35,9 +35,11 @@ use self::input::{Call, InputError};
 use self::route::{ChoiceError, Chosen};
 use self::said::Said;
 use super::compose::{Clients, Proxy};
+use super::door::Doors;
 use crate::config::Settings;
 use crate::http::{AnswerBody, Rehearsed, rehearse};
 use crate::server::runtimes::Workers;
+use crate::server::socket::Reached;
 use crate::upstream::SetupError;
 
 /// How often it is asked whether all calls are queued.
@@ -96,7 +98,13 @@ pub async fn try_out(mut settings: Settings, given: Trial) -> Result<bool, Trial
     (settings.admin, settings.later) = (None, None);
     let route = settings.routes[chosen.number].clone();
     let clients = Clients::new(&settings)?;
-    let proxy = Proxy::new(settings, clients, None, &Workers::start(1)?);
+    let proxy = Proxy::new(
+        settings,
+        clients,
+        &Doors::default(),
+        None,
+        &Workers::start(1)?,
+    );
     let trial = Running {
         proxy,
         chosen,
@@ -160,7 +168,7 @@ impl Running {
 
     /// Sends the calls, and says what each is answered.
     async fn send(self, calls: Vec<Call>) -> Result<bool, TrialError> {
-        let caller = Arc::new(self.proxy.caller(0, None));
+        let caller = Arc::new(self.proxy.caller(0, Reached::Tcp(None)));
         let (mut answers, count) = (JoinSet::new(), calls.len());
         for (number, call) in calls.into_iter().enumerate() {
             let answer = caller.serve(self.request(Full::new(call.body)));

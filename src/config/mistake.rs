@@ -103,6 +103,11 @@ impl Mistakes {
         Self(mistakes)
     }
 
+    /// These, if there are any.
+    pub(crate) fn of(mistakes: Vec<Mistake>) -> Option<Self> {
+        (!mistakes.is_empty()).then(|| Self::in_order(mistakes))
+    }
+
     /// The mistakes in the order of their layers and lines: file, environment, the rest.
     pub fn iter(&self) -> impl Iterator<Item = &Mistake> {
         self.0.iter()

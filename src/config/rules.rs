@@ -76,6 +76,7 @@ pub(crate) fn refused_of(route: &RouteOf) -> Vec<String> {
 /// What cannot work together of what is the whole proxy's.
 pub(crate) fn refused(options: &Options) -> Vec<String> {
     let (server, admin, later) = (&options.server, &options.admin, &options.later);
+    let (of_jobs, of_admin) = (&options.server_tls, &options.admin_tls);
     // What is set of a store that is off says nothing.
     let keeps = later.store.get() != Some(StoreKind::Off);
     broken(
@@ -109,8 +110,43 @@ pub(crate) fn refused(options: &Options) -> Vec<String> {
                  with; begin later.store with rediss:// or leave later.ca out",
             ),
             (
+                alone(&of_jobs.cert, &of_jobs.key),
+                "{server.tls.cert} has no key; name its private key with server.tls.key",
+            ),
+            (
+                alone(&of_jobs.key, &of_jobs.cert),
+                "{server.tls.key} has no certificate; name it with server.tls.cert",
+            ),
+            (
+                alone(&of_jobs.client_ca, &of_jobs.cert) && of_jobs.key.origin().is_none(),
+                "{server.tls.client_ca} asks for nothing without TLS; name a certificate with \
+                 server.tls.cert and its key with server.tls.key",
+            ),
+            (
+                alone(&of_admin.cert, &of_admin.key),
+                "{admin.tls.cert} has no key; name its private key with admin.tls.key",
+            ),
+            (
+                alone(&of_admin.key, &of_admin.cert),
+                "{admin.tls.key} has no certificate; name it with admin.tls.cert",
+            ),
+            (
+                alone(&of_admin.client_ca, &of_admin.cert) && of_admin.key.origin().is_none(),
+                "{admin.tls.client_ca} asks for nothing without TLS; name a certificate with \
+                 admin.tls.cert and its key with admin.tls.key",
+            ),
+            (
                 both(&server.listen, &admin.listen, |jobs, operators| {
-                    operators.is_some_and(|operators| collide(&jobs, &operators))
+                    jobs.socket().is_some()
+                        && operators.is_some_and(|operators| collide(&jobs, &operators))
+                }),
+                "{server.listen} and {admin.listen} are one socket; give them two, or \"\" for \
+                 no admin.listen",
+            ),
+            (
+                both(&server.listen, &admin.listen, |jobs, operators| {
+                    jobs.socket().is_none()
+                        && operators.is_some_and(|operators| collide(&jobs, &operators))
                 }),
                 "{server.listen} and {admin.listen} are one port of one host; give them two, or \
                  \"\" for no admin.listen",
@@ -176,6 +212,11 @@ fn both<A: Clone, B: Clone>(
 ) -> bool {
     let values = one.get().zip(other.get());
     values.is_some_and(|(one, other)| broken(one, other))
+}
+
+/// Whether one is given, and the other nowhere.
+fn alone<A: Clone, B: Clone>(one: &Given<A>, other: &Given<B>) -> bool {
+    one.get().is_some() && other.origin().is_none()
 }
 
 /// What is said of the rules that are broken in a route.

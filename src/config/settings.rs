@@ -3,20 +3,24 @@
 //! `main` gets [`Settings`] from [`super::load`], and `app` hands each part to whom it is for.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
 use ::http::HeaderMap;
 
+use super::given::Given;
 use super::options::Options;
 pub use super::records::{Later, Store};
 pub use super::route::Route;
 use super::route::forwarding;
 use super::routes;
+use crate::address::Address;
 use crate::forward::{self, Destination};
 use crate::http::{HostNames, Setting};
 use crate::route::paths::Paths;
+use crate::tls::server::Files;
 use crate::{server, telemetry};
 
 /// Concurrent requests of one HTTP/2 connection, a caller's and an operator's.
@@ -27,7 +31,11 @@ const OPERATOR_STREAMS: u32 = 10;
 #[derive(Clone)]
 pub struct Settings {
     /// Where jobs come in.
-    pub listen: String,
+    pub listen: Address,
+    /// The permissions of that, where it is a socket.
+    pub socket_mode: u32,
+    /// The certificate of that listener, if it speaks TLS.
+    pub tls: Option<Files>,
     /// How many threads serve callers.
     pub threads: usize,
     /// How many connections callers may have; without a number, as many as there are open files
@@ -76,7 +84,11 @@ pub struct Intake {
 #[derive(Clone)]
 pub struct Admin {
     /// Where they come in.
-    pub listen: String,
+    pub listen: Address,
+    /// The permissions of that, where it is a socket.
+    pub socket_mode: u32,
+    /// Its certificate, if it speaks TLS.
+    pub tls: Option<Files>,
     /// The names that it answers to on loopback.
     pub hosts: HostNames,
     /// Every setting, as TOML.
@@ -103,7 +115,7 @@ impl Settings {
         // Where the system does not tell, one thread is right for any machine.
         let threads = server.threads.get()?.unwrap_or_else(cores);
         let jobs = Intake {
-            hosts: HostNames::new(&server.hosts.get()?, &listen),
+            hosts: HostNames::new(&server.hosts.get()?, listen.host()),
             max_body: server.max_body.get()?,
             max_depth: server.max_depth.get()?,
             max_buffered: server.max_buffered.get()?,
@@ -138,6 +150,12 @@ impl Settings {
         };
         Some(Settings {
             listen,
+            socket_mode: server.socket_mode.get()?,
+            tls: files(
+                &options.server_tls.cert,
+                &options.server_tls.key,
+                &options.server_tls.client_ca,
+            ),
             threads,
             max_connections: server.max_connections.get()?,
             callers,
@@ -148,8 +166,14 @@ impl Settings {
             },
             admin: match options.admin.listen.get()? {
                 Some(listen) => Some(Admin {
-                    hosts: HostNames::new(&options.admin.hosts.get()?, &listen),
+                    hosts: HostNames::new(&options.admin.hosts.get()?, listen.host()),
                     listen,
+                    socket_mode: options.admin.socket_mode.get()?,
+                    tls: files(
+                        &options.admin_tls.cert,
+                        &options.admin_tls.key,
+                        &options.admin_tls.client_ca,
+                    ),
                     toml: options.to_toml().into(),
                     settings: printed(options),
                 }),
@@ -189,6 +213,15 @@ impl std::fmt::Debug for Settings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Settings").finish_non_exhaustive()
     }
+}
+
+/// The files of a listener's certificate, if it has one.
+fn files(cert: &Given<PathBuf>, key: &Given<PathBuf>, client_ca: &Given<PathBuf>) -> Option<Files> {
+    Some(Files {
+        cert: cert.get()?,
+        key: key.get()?,
+        client_ca: client_ca.get(),
+    })
 }
 
 fn printed(options: &Options) -> Arc<[Setting]> {

@@ -1,5 +1,7 @@
 //! What an operator looks at: all routes, or the one that was asked for.
 
+use std::time::SystemTime;
+
 use super::operator::{Admin, Watched};
 use super::problem::Problem;
 use crate::observe::advice::{Advice, Figures, Subject, advise};
@@ -95,10 +97,16 @@ impl Reading<'_> {
             limits: &it.advice,
         });
         let subjects: Vec<_> = subjects.collect();
-        match &figures[..] {
-            [one] => advise(&subjects, one),
-            _ => advise(&subjects, &Figures::of(&self.whole, false)),
-        }
+        let together;
+        let whole = match &figures[..] {
+            [one] => one,
+            _ => {
+                together = Figures::of(&self.whole, false);
+                &together
+            }
+        };
+        let certificates = self.chosen.admin.observer.process().certificates();
+        advise(&subjects, whole, &certificates, SystemTime::now())
     }
 
     /// How they are: the worst that is true of any.

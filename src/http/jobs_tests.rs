@@ -12,6 +12,7 @@ use super::super::{Buffered, Caller, Connected, HostNames, JobsInner, jobs_route
 use super::*;
 use crate::engine::Phase;
 use crate::route;
+use crate::server::socket::Reached;
 
 fn jobs() -> Jobs {
     Jobs::from(JobsInner {
@@ -49,7 +50,12 @@ async fn a_request_whose_handler_panics_is_counted_once() {
     let jobs = jobs();
     let route = jobs.routes.first();
     let batchers = [route.batcher.clone()].into();
-    let caller = Caller::new(jobs.clone(), &batchers, jobs_router(&jobs), None);
+    let caller = Caller::new(
+        jobs.clone(),
+        &batchers,
+        jobs_router(&jobs),
+        Reached::Tcp(None),
+    );
     let request = Request::post("/jobs").header("host", "localhost");
     let answer = caller.serve(request.body(Panics).unwrap()).await;
     assert_eq!(answer.status(), 500);
@@ -59,7 +65,7 @@ async fn a_request_whose_handler_panics_is_counted_once() {
     assert_eq!(jobs.buffered.bytes(), 0);
 
     let panics = Router::new().fallback(async || -> () { panic!("in a route") });
-    let caller = Caller::new(jobs.clone(), &batchers, panics, None);
+    let caller = Caller::new(jobs.clone(), &batchers, panics, Reached::Tcp(None));
     let request = Request::get("/nowhere").header("host", "localhost");
     let answer = caller.serve(request.body(Panics).unwrap()).await;
     assert_eq!(answer.status(), 500);

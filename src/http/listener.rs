@@ -3,7 +3,6 @@
 //! `app` hands connections to [`serve_jobs`] and [`serve_admin`], over whatever they
 //! have come.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -30,6 +29,7 @@ use super::sender::{Batchers, Senders};
 use super::uncounted::Uncounted;
 use crate::route::JOBS;
 use crate::server::connections::Permit;
+use crate::server::socket::Reached;
 use crate::server::{self, Limits};
 use crate::upstream::NoSuchPath;
 
@@ -45,11 +45,10 @@ pub struct Caller {
 
 impl Caller {
     /// Somebody who has just connected. `batchers` are those of the worker that serves the
-    /// connection, which has reached us at `local`, as far as the system tells. `others`
-    /// are the paths of [`super::jobs_router`].
-    pub fn new(jobs: Jobs, batchers: &Batchers, others: Router, local: Option<IpAddr>) -> Self {
+    /// connection, which has reached us so. `others` are the paths of [`super::jobs_router`].
+    pub fn new(jobs: Jobs, batchers: &Batchers, others: Router, reached: Reached) -> Self {
         Self {
-            gate: Gate::of_caller(&jobs.hosts, local),
+            gate: Gate::of_caller(&jobs.hosts, reached),
             jobs: jobs.routes.plain_jobs(),
             _connected: jobs.connected.join(),
             senders: Arc::new(Senders::new(jobs, Arc::clone(batchers))),
@@ -166,10 +165,10 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// Somebody who has reached us at `local`, where we answer to these names.
+    /// Somebody who has reached us so, where we answer to these names.
     /// `router` are the paths of [`super::admin_router`].
-    pub fn new(router: Router, hosts: &HostNames, local: Option<IpAddr>) -> Self {
-        let gate = Gate::of_operator(hosts, local);
+    pub fn new(router: Router, hosts: &HostNames, reached: Reached) -> Self {
+        let gate = Gate::of_operator(hosts, reached);
         Self { gate, router }
     }
 

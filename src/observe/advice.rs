@@ -1,19 +1,24 @@
 //! What limits the proxy now, in words: each sentence with its numbers and the
 //! setting or the side to change.
 //!
-//! Pure: [`Figures`] of the last minute in, sentences out, what dominates first. Each
+//! Pure: [`Figures`] of the last minute and the certificates in, sentences out, what dominates first. Each
 //! rule is a function of its own; [`advise`] alone decides which of them may speak,
 //! so that no two sentences contradict each other. The live page, `GET /advice` and
 //! `microbatch advice` show them.
 
 mod backlog;
 mod batching;
+mod certificates;
 mod failing;
 mod figures;
 mod later;
 mod load;
 mod reasons;
 mod sentence;
+
+use std::time::SystemTime;
+
+use crate::observe::certificate::Certificate;
 
 pub use backlog::{Backlog, BacklogLimits};
 pub use figures::{Figures, Limits};
@@ -33,7 +38,12 @@ pub struct Subject<'a> {
 /// Everything there is to say of a process with these routes, on which `whole` happened in
 /// all; what dominates first, and never nothing. Where there are several each sentence about
 /// one begins with its name.
-pub fn advise(routes: &[Subject<'_>], whole: &Figures) -> Vec<Advice> {
+pub fn advise(
+    routes: &[Subject<'_>],
+    whole: &Figures,
+    certificates: &[Certificate],
+    now: SystemTime,
+) -> Vec<Advice> {
     let Some(first) = routes.first() else {
         return Vec::new();
     };
@@ -55,10 +65,12 @@ pub fn advise(routes: &[Subject<'_>], whole: &Figures) -> Vec<Advice> {
     }
     let of_store = later::of_store(whole, first.limits).into_iter();
     said.extend(of_store.map(|it| (Rank::Store, it)));
+    let ending = certificates::ending(certificates, now);
+    said.extend(ending.map(|it| (Rank::Certificates, it)));
     if said.iter().any(|(_, it)| it.kind == Kind::Problem) {
         said.retain(|(_, it)| it.kind != Kind::Good);
     }
-    if said.is_empty() {
+    if said.iter().all(|(rank, _)| *rank == Rank::Certificates) {
         said.push((Rank::Last, batching::fine(whole)));
     }
     said.extend(load::lines_dropped(whole).map(|it| (Rank::Last, it)));
@@ -72,6 +84,7 @@ enum Rank {
     /// It leaves nothing else to say.
     Only,
     Callers,
+    Certificates,
     Store,
     Later,
     Last,

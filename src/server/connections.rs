@@ -41,6 +41,8 @@ pub struct Connections {
 #[derive(Debug)]
 pub struct Permit {
     connections: Arc<Connections>,
+    /// What it was served as before it is served as what it is.
+    before: Option<Member>,
     _place: OwnedSemaphorePermit,
     _open: watch::Receiver<()>,
 }
@@ -51,13 +53,21 @@ impl Permit {
     }
 
     /// Makes its connection known as served until what this gives is dropped.
-    pub(super) fn enter(&self, progress: &Arc<Progress>) -> Member {
+    pub(super) fn enter(&mut self, progress: &Arc<Progress>) -> Member {
         let connections = &self.connections;
-        Member {
+        let member = Member {
             key: connections.members().insert(Arc::clone(progress)),
             connections: Arc::clone(connections),
             _served: connections.served.subscribe(),
-        }
+        };
+        self.before = None;
+        member
+    }
+
+    /// Its connection will be served as something else in a moment: until then it counts as
+    /// this, so that the end does not miss it in between.
+    pub(super) fn keep(&mut self, member: Member) {
+        self.before = Some(member);
     }
 }
 
@@ -91,6 +101,7 @@ impl Connections {
             if let Some(place) = place {
                 return Permit {
                     connections: Arc::clone(self),
+                    before: None,
                     _place: place,
                     _open: self.open.subscribe(),
                 };
@@ -151,6 +162,7 @@ impl Connections {
 }
 
 /// A connection that is served; over when dropped.
+#[derive(Debug)]
 pub(super) struct Member {
     connections: Arc<Connections>,
     key: usize,

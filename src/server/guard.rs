@@ -28,6 +28,8 @@ const GRACE: Duration = Duration::from_millis(500);
 pub(super) enum Activity {
     /// No byte has come.
     New,
+    /// Keys are agreed on, since it was new.
+    Handshake,
     /// A head is coming in, after so many others.
     Head(u32),
     /// A request is being read or served.
@@ -82,7 +84,8 @@ impl Guard {
             return false;
         }
         self.activity = activity;
-        if activity != Activity::Busy {
+        // A handshake has its time from when the connection came.
+        if !matches!(activity, Activity::Busy | Activity::Handshake) {
             self.since = now();
         }
         true
@@ -98,7 +101,7 @@ impl Guard {
     pub fn keeps_place_until(&self) -> Option<Instant> {
         match self.activity {
             Activity::New | Activity::Idle(_) => Some(self.since),
-            Activity::Head(_) => Some(self.since + SLOW_HEAD),
+            Activity::Handshake | Activity::Head(_) => Some(self.since + SLOW_HEAD),
             Activity::Busy | Activity::Writing(_) => None,
         }
     }
@@ -132,7 +135,7 @@ impl Guard {
     pub fn due(&self) -> Option<Instant> {
         let limit = match self.activity {
             Activity::Busy => return None,
-            Activity::New | Activity::Head(_) => self.limits.read_timeout,
+            Activity::New | Activity::Handshake | Activity::Head(_) => self.limits.read_timeout,
             Activity::Idle(_) => self.limits.idle_timeout,
             Activity::Writing(_) => return Some(self.since + self.limits.write_timeout),
         };
@@ -189,6 +192,7 @@ mod tests {
     fn each_activity_has_its_time() {
         for (activity, limit) in [
             (Activity::New, Some(10)),
+            (Activity::Handshake, Some(10)),
             (Activity::Head(0), Some(10)),
             (Activity::Head(7), Some(10)),
             (Activity::Busy, None),
@@ -211,6 +215,11 @@ mod tests {
         assert!(!guard.saw(Activity::Head(0), || after(start, 9_000)));
         assert_eq!(guard.at(after(start, 10_999)), Action::Wait);
         assert_eq!(guard.at(after(start, 11_000)), Action::Close);
+        // A handshake has what is left of the time since the connection came.
+        let mut guard = Guard::new(LIMITS);
+        let start = guard.since;
+        assert!(guard.saw(Activity::Handshake, || after(start, 9_000)));
+        assert_eq!(guard.at(after(start, 10_000)), Action::Close);
         // The next head has a time of its own, and so has each write.
         let mut guard = Guard::new(LIMITS);
         guard.saw(Activity::Writing(1), || start);
@@ -242,7 +251,12 @@ mod tests {
 
     #[test]
     fn at_the_end_only_the_busy_are_waited_for() {
-        for activity in [Activity::New, Activity::Head(0), Activity::Idle(1)] {
+        for activity in [
+            Activity::New,
+            Activity::Handshake,
+            Activity::Head(0),
+            Activity::Idle(1),
+        ] {
             let mut guard = Guard::new(LIMITS);
             let start = guard.since;
             guard.saw(activity, || start);
@@ -290,6 +304,8 @@ mod tests {
     fn only_idle_connections_and_slow_heads_make_room() {
         for (activity, millis, action) in [
             (Activity::New, 0, Action::Close),
+            (Activity::Handshake, 999, Action::Wait),
+            (Activity::Handshake, 1_000, Action::Close),
             (Activity::Idle(1), 0, Action::Close),
             (Activity::Head(0), 999, Action::Wait),
             (Activity::Head(0), 1_000, Action::Close),

@@ -254,7 +254,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         if !awaited && this.progress.is_serving() {
             this.read_ahead(context)?;
         }
-        this.stream()?.poll_flush(context)
+        let flushed = this.stream()?.poll_flush(context);
+        match &flushed {
+            // An encrypted stream has taken more than its socket has.
+            Poll::Pending => this.progress.blocked.set(true),
+            Poll::Ready(_) if this.progress.blocked.is_set() => this.progress.wrote(),
+            Poll::Ready(_) => {}
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

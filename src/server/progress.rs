@@ -20,6 +20,7 @@ const RECEIVING: u8 = 2;
 const SERVING: u8 = 3;
 const IDLE: u8 = 4;
 const ANSWERING: u8 = 5;
+const HANDSHAKE: u8 = 6;
 
 /// A note that something is so.
 #[derive(Debug, Default)]
@@ -123,6 +124,16 @@ impl Progress {
 
     fn set(&self, stage: u8) {
         self.stage.store(stage, Ordering::Relaxed);
+    }
+
+    /// Bytes of a handshake have come.
+    pub fn shakes_hands(&self) {
+        self.set(HANDSHAKE);
+    }
+
+    /// Whether anything has come at all.
+    pub fn has_begun(&self) -> bool {
+        self.stage() != NEW
     }
 
     /// Bytes have come.
@@ -246,6 +257,7 @@ impl Progress {
         } else {
             match self.stage() {
                 NEW => Activity::New,
+                HANDSHAKE => Activity::Handshake,
                 HEAD => Activity::Head(heads),
                 IDLE => Activity::Idle(heads),
                 _ => Activity::Busy,

@@ -22,6 +22,7 @@ use microbatch::resilience::limit;
 use microbatch::resilience::size::Size;
 use microbatch::route::paths::Paths;
 use microbatch::route::{JOBS, Route, Routes};
+use microbatch::server::socket::Reached;
 use microbatch::shape::{Limits, Shape};
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -269,6 +270,11 @@ impl Proxy {
     /// Somebody who has just connected.
     pub fn connect(&self) -> Caller {
         let batchers: Batchers = [self.batcher.clone()].into();
-        Caller::new(self.jobs.clone(), &batchers, jobs_router(&self.jobs), None)
+        Caller::new(
+            self.jobs.clone(),
+            &batchers,
+            jobs_router(&self.jobs),
+            Reached::Tcp(None),
+        )
     }
 }

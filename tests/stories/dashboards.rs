@@ -7,7 +7,7 @@ use std::path::Path;
 use microbatch::batcher::FlushReason;
 use microbatch::code::Code;
 use microbatch::observe::metrics::{FAMILIES, Kind};
-use microbatch::observe::{RecordCounts, StoreStep};
+use microbatch::observe::{HANDSHAKE_FAILURES, RecordCounts, Reloaded, StoreStep};
 use serde_json::Value;
 
 use crate::metrics::promtool;
@@ -85,10 +85,11 @@ fn domain(label: &str) -> Option<BTreeSet<&'static str>> {
     match label {
         "outcome" => Some(codes.chain(["abandoned"]).collect()),
         "code" => Some(codes.collect()),
-        "reason" => Some(reasons.collect()),
+        "reason" => Some(reasons.chain(HANDSHAKE_FAILURES).collect()),
         "state" => Some(RecordCounts::STATES.into()),
         "op" => Some(StoreStep::ALL.map(StoreStep::as_str).into()),
         "read" => Some(["true", "false"].into()),
+        "result" => Some(Reloaded::ALL.map(Reloaded::as_str).into()),
         _ => None,
     }
 }

@@ -17,7 +17,7 @@ pub(super) fn advise(figures: &Figures, limits: &Limits) -> Vec<Advice> {
         figures,
         limits,
     };
-    super::advise(&[jobs], figures)
+    super::advise(&[jobs], figures, &[], SystemTime::now())
 }
 
 pub(super) fn limits() -> Limits {

@@ -1,12 +1,15 @@
 //! The one table of metric families: name, type, labels, help, and who makes their
 //! samples of what.
 
+use std::time::SystemTime;
+
 use super::counts::Metrics;
 use super::samples::Samples;
 use crate::batcher::FlushReason;
 use crate::code::Code;
 use crate::observe::by_code::ByCode;
 use crate::observe::moment::Moment;
+use crate::observe::process;
 use crate::observe::records::{RecordCounts, Records};
 
 /// What is looked up of the process.
@@ -14,6 +17,8 @@ use crate::observe::records::{RecordCounts, Records};
 pub struct Process<'a> {
     /// Bytes of bodies that are being received and of answers that are not taken.
     pub buffered: usize,
+    /// What has happened on no route.
+    pub told: &'a process::Process,
     /// Lines of the log that nobody took in time.
     pub log_lines_dropped: u64,
     /// Requests to paths of no route that were passed through.
@@ -227,6 +232,29 @@ families! {
     "microbatch_store_errors_total" Counter ["op"]
         "What the store of jobs for later failed to do, by what that was"
         Store(store_errors);
+    "microbatch_tls_reloads_total" Counter ["result"]
+        "Changed files of certificates that were read again, by what came of it"
+        Process(|it, out| {
+            for (result, count) in it.told.tls_reloads() {
+                out.labelled([result.as_str()], count);
+            }
+        });
+    "microbatch_tls_certificate_expiry_seconds" Gauge ["file"]
+        "Time until the first certificate of a chain ends, or the last of those that others are \
+         checked with; negative once it has"
+        Process(|it, out| {
+            let now = SystemTime::now();
+            for certificate in it.told.certificates().iter() {
+                out.decimal_of([&certificate.file], certificate.seconds_left(now));
+            }
+        });
+    "microbatch_tls_handshakes_failed_total" Counter ["reason"]
+        "TLS handshakes of callers and operators that failed, by why"
+        Process(|it, out| {
+            for (why, count) in it.told.handshakes_failed() {
+                out.labelled([why], count);
+            }
+        });
     "microbatch_log_lines_dropped_total" Counter []
         "Lines of the log that were dropped, since stderr did not take them"
         Process(|it, out| out.number(it.log_lines_dropped));

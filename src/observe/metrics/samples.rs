@@ -6,8 +6,7 @@ use super::histogram::Reading;
 /// Where the samples of one family are written.
 ///
 /// A label's values come from a list of ours (a code, a flush reason, a status) or from the
-/// settings (a route's name), never from a caller, and hold nothing that would have to be
-/// escaped.
+/// settings (a route's name, a file), never from a caller.
 #[derive(Debug)]
 pub struct Samples<'a> {
     /// The name that all of them begin with.
@@ -29,6 +28,11 @@ impl Samples<'_> {
     /// A number that need not be whole, without labels of its own.
     pub fn decimal(&mut self, number: f64) {
         self.sample("", None, &[], &decimal(number));
+    }
+
+    /// A number that need not be whole, with these values of the family's labels, `route` apart.
+    pub fn decimal_of<const N: usize>(&mut self, values: [&str; N], number: f64) {
+        self.sample("", None, &values, &decimal(number));
     }
 
     /// A number with these values of the family's labels, `route` apart.
@@ -67,7 +71,7 @@ impl Samples<'_> {
             self.text.push(std::mem::replace(&mut open, ','));
             self.text.push_str(label);
             self.text.push_str("=\"");
-            self.text.push_str(value);
+            escape(value, self.text);
             self.text.push('"');
         }
         if open == ',' {
@@ -76,6 +80,18 @@ impl Samples<'_> {
         self.text.push(' ');
         self.text.push_str(number);
         self.text.push('\n');
+    }
+}
+
+/// Appends a label's value as it stands in quotes.
+fn escape(value: &str, text: &mut String) {
+    for c in value.chars() {
+        match c {
+            '\\' => text.push_str("\\\\"),
+            '"' => text.push_str("\\\""),
+            '\n' => text.push_str("\\n"),
+            plain => text.push(plain),
+        }
     }
 }
 
@@ -107,11 +123,13 @@ mod tests {
         samples(&["x", "y"], None, |it| it.labelled(["one", "two"], 0));
         samples(&["route"], Some("r"), |it| it.number(7_usize));
         samples(&["route", "x"], Some("r"), |it| it.labelled(["one"], 1));
+        samples(&["file"], None, |it| it.decimal_of(["a\\b\"\"c"], -0.5));
         let expected = "\
 a_total 7
 a_total{x=\"one\",y=\"two\"} 0
 a_total{route=\"r\"} 7
 a_total{route=\"r\",x=\"one\"} 1
+a_total{file=\"a\\\\b\\\"\\\"c\"} -0.5
 ";
         assert_eq!(text, expected);
     }

@@ -1,0 +1,137 @@
+//! What happens in the process that is no route's: told to [`Process`], which every observer of
+//! the process has.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::observe::certificate::Certificate;
+
+/// Something that has happened in the process, on no route.
+#[derive(Clone, Debug)]
+pub enum ProcessEvent {
+    /// Files of certificates have changed and were read again.
+    TlsReloaded(Reloaded),
+    /// These are the certificates in force from here on.
+    Certificates(Vec<Certificate>),
+    /// A client's TLS handshake has failed.
+    HandshakeFailed {
+        /// Why: one of [`HANDSHAKE_FAILURES`].
+        why: &'static str,
+    },
+}
+
+/// Every reason there is for a handshake to fail.
+pub const HANDSHAKE_FAILURES: [&str; 9] = [
+    "timeout",
+    "plain-http",
+    "not-tls",
+    "no-certificate",
+    "bad-certificate",
+    "refused",
+    "unsupported",
+    "closed",
+    "other",
+];
+
+/// What came of files that were read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reloaded {
+    /// They are in force.
+    Ok,
+    /// They do not do: those before them stay.
+    Failed,
+}
+
+impl Reloaded {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Ok, Self::Failed];
+
+    /// Its name as a label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Counts of what happens in the process, from its start on, and what is in force. Counting is
+/// an addition, without a lock.
+#[derive(Debug, Default)]
+pub struct Process {
+    tls_reloads: [AtomicU64; Reloaded::ALL.len()],
+    handshakes_failed: [AtomicU64; HANDSHAKE_FAILURES.len()],
+    certificates: Mutex<Arc<[Certificate]>>,
+}
+
+impl Process {
+    /// Something has happened.
+    pub fn tell(&self, event: ProcessEvent) {
+        match event {
+            ProcessEvent::TlsReloaded(result) => add(&self.tls_reloads[result as usize]),
+            ProcessEvent::Certificates(certificates) => {
+                // Nothing panics while it is held.
+                let mut known = self.known();
+                *known = certificates.into();
+            }
+            ProcessEvent::HandshakeFailed { why } => {
+                let at = HANDSHAKE_FAILURES.iter().position(|&it| it == why);
+                at.map(|at| &self.handshakes_failed[at])
+                    .into_iter()
+                    .for_each(add);
+            }
+        }
+    }
+
+    /// How often certificates were read again, by what came of it.
+    pub fn tls_reloads(&self) -> impl Iterator<Item = (Reloaded, u64)> {
+        let counts = self.tls_reloads.iter().map(read);
+        Reloaded::ALL.into_iter().zip(counts)
+    }
+
+    /// How many handshakes failed, by why.
+    pub fn handshakes_failed(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = self.handshakes_failed.iter().map(read);
+        HANDSHAKE_FAILURES.into_iter().zip(counts)
+    }
+
+    /// The certificates in force.
+    pub fn certificates(&self) -> Arc<[Certificate]> {
+        Arc::clone(&self.known())
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Arc<[Certificate]>> {
+        self.certificates
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn add(count: &AtomicU64) {
+    count.fetch_add(1, Ordering::Relaxed);
+}
+
+fn read(count: &AtomicU64) -> u64 {
+    count.load(Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_result_has_a_count() {
+        let process = Process::default();
+        for (result, times) in [(Reloaded::Ok, 2), (Reloaded::Failed, 1)] {
+            (0..times).for_each(|_| process.tell(ProcessEvent::TlsReloaded(result)));
+        }
+        let counts: Vec<_> = process.tls_reloads().collect();
+        assert_eq!(counts, [(Reloaded::Ok, 2), (Reloaded::Failed, 1)]);
+        for why in ["other", "nothing of ours", "timeout", "other"] {
+            process.tell(ProcessEvent::HandshakeFailed { why });
+        }
+        let failed = process.handshakes_failed().filter(|(_, count)| *count > 0);
+        let failed: Vec<_> = failed.collect();
+        assert_eq!(failed, [("timeout", 1), ("other", 2)]);
+    }
+}
