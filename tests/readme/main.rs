@@ -15,6 +15,7 @@ mod operations;
 mod page;
 mod process;
 mod routes;
+mod service;
 mod settings;
 mod shapes;
 mod shell;

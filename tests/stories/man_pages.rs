@@ -28,7 +28,8 @@ async fn pages() -> BTreeMap<String, String> {
 
 /// What is written, without what roff wants for it.
 fn plain(page: &str) -> String {
-    page.replace("\\-", "-")
+    page.replace("\\*(Aq", "'")
+        .replace("\\-", "-")
         .replace("\\fB", "")
         .replace("\\fR", "")
         .replace("\\fI", "")
