@@ -1,8 +1,33 @@
 # docker build -t microbatch .
 # docker run --rm -p 127.0.0.1:8080:8080 -e MICROBATCH_UPSTREAM__URL=http://host:9000/batch microbatch
+#
+# For both architectures: docker buildx build --platform linux/amd64,linux/arm64 -t microbatch .
 
-FROM docker.io/library/rust:1-bookworm AS build
+# The build's own architecture, whatever that of the image: it compiles across.
+FROM --platform=$BUILDPLATFORM docker.io/library/rust:1-bookworm AS build
 WORKDIR /src
+ARG TARGETARCH
+
+# A compiler and musl for the architecture of the image: the binary needs no library of a system. Debian's
+# musl-dev has the specs that make any gcc of that architecture a compiler for musl.
+RUN case "$TARGETARCH" in \
+        amd64) cpu=x86_64 package=gcc-x86-64-linux-gnu ;; \
+        arm64) cpu=aarch64 package=gcc-aarch64-linux-gnu ;; \
+        *) echo "no such architecture here: '$TARGETARCH'" >&2; exit 1 ;; \
+    esac \
+    && dpkg --add-architecture "$TARGETARCH" \
+    && apt-get update \
+    && apt-get install --yes --no-install-recommends "$package" "musl-dev:$TARGETARCH" \
+    && rm -rf /var/lib/apt/lists/* \
+    && printf '#!/bin/sh\nexec %s-linux-gnu-gcc "$@" -specs /usr/lib/%s-linux-musl/musl-gcc.specs\n' \
+        "$cpu" "$cpu" > /usr/local/bin/musl-cc \
+    && chmod +x /usr/local/bin/musl-cc \
+    && rustup target add "$cpu-unknown-linux-musl" \
+    && printf '[build]\ntarget = "%s-unknown-linux-musl"\n[target.%s-unknown-linux-musl]\nlinker = "%s-linux-gnu-gcc"\n' \
+        "$cpu" "$cpu" "$cpu" > /usr/local/cargo/config.toml
+# Of the dependencies in C: the TLS library and SQLite. What runs while it is built has the host's.
+ENV CC_x86_64_unknown_linux_musl=musl-cc \
+    CC_aarch64_unknown_linux_musl=musl-cc
 
 # The dependencies, built with empty crates in place of ours: this layer is built again only when
 # one of these files changes.
@@ -18,25 +43,28 @@ COPY src ./src
 COPY config ./config
 # Cargo compares times of modification, and ours may be older than the build of the empty crates.
 RUN touch src/lib.rs src/main.rs crates/batcher/src/lib.rs \
-    && cargo build --release --locked --bin microbatch
+    && cargo build --release --locked --bin microbatch \
+    && cp target/*-unknown-linux-musl/release/microbatch /microbatch \
+    && install -d /empty/var/lib/microbatch /empty/tmp
 
-FROM docker.io/library/debian:bookworm-slim
+# Nothing but the binary, and what it needs of a system.
+FROM scratch
 
-# The roots that https:// upstreams are verified against: one file of the build's image. To install
-# their package here would bring openssl along, and where the base does not clean up after apt also
-# apt's caches, 70 MB and more.
+# The roots that https:// upstreams are verified against.
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 
-COPY --from=build /src/target/release/microbatch /usr/local/bin/microbatch
+COPY --from=build /microbatch /usr/local/bin/microbatch
 
 # For `later.store = "sqlite:/var/lib/microbatch/later.db"`: mount a volume here, which takes over whose it
 # is. Without one the file goes with the container.
-RUN install -d -o 65532 -g 65532 -m 0700 /var/lib/microbatch
+COPY --from=build --chown=65532:65532 --chmod=0700 /empty/var/lib/microbatch /var/lib/microbatch
+COPY --from=build --chown=65532:65532 /empty/tmp /tmp
 
 # Inside a container the loopback interface would be out of everyone's reach. Publish both ports
-# with care: the admin listener has no password. The environment goes before a mounted file, so the
-# two `listen` of a file have no effect here; set these two variables instead.
-ENV MICROBATCH_SERVER__LISTEN=0.0.0.0:8080 \
+# with care: neither listener has a password or TLS unless you give it some. The environment goes before a
+# mounted file, so the two `listen` of a file have no effect here; set these two variables instead.
+ENV PATH=/usr/local/bin \
+    MICROBATCH_SERVER__LISTEN=0.0.0.0:8080 \
     MICROBATCH_ADMIN__LISTEN=0.0.0.0:8081
 EXPOSE 8080 8081
 

@@ -15,6 +15,7 @@
 //! | `drain` | the order of the end |
 //! | `trial` | the same without a listener |
 
+mod alive;
 mod compose;
 mod described;
 mod door;
@@ -38,6 +39,7 @@ use crate::address::Address;
 use crate::config::{Mistake, Mistakes, Settings, keys};
 use crate::http;
 use crate::later::store::Store;
+use crate::notify::Notifier;
 use crate::server::connections::Connections;
 use crate::server::files as open_files;
 use crate::server::listener::accept;
@@ -208,8 +210,22 @@ impl App {
             .transpose()
     }
 
+    /// Where it is, for whoever looks at it as a service.
+    fn status(&self) -> String {
+        let told = |address: io::Result<Address>| {
+            address.map_or_else(|_| "somewhere".to_owned(), |it| it.to_string())
+        };
+        let jobs = format!("jobs on {}", told(self.jobs_address()));
+        match self.admin_address().transpose() {
+            Some(admin) => format!("{jobs}, administration on {}", told(admin)),
+            None => jobs,
+        }
+    }
+
     /// Serves until `stop` resolves, then drains and returns.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Report {
+        let notifier = Notifier::of_environment();
+        let status = self.status();
         let Self {
             jobs_listener,
             admin_listener,
@@ -308,6 +324,8 @@ impl App {
             tokio::spawn(serving);
         }
         info!("ready");
+        notifier.ready(status);
+        let alive = alive::prove(&notifier, &workers);
 
         stop.await;
         let listeners = Listeners {
@@ -316,7 +334,13 @@ impl App {
             accepting,
             stop_accepting,
         };
+        notifier.stopping(drain::longest(&shutdown)).await;
         let report = drain(&proxy, listeners, shutdown.delay, shutdown.timeout).await;
+        if let Some(alive) = alive {
+            // It has the workers, too.
+            alive.abort();
+            let _ = alive.await;
+        }
         // Their threads end here; what is left on one may take a moment to notice.
         drop(workers);
         if let Some(exporting) = exporting {

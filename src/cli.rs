@@ -91,6 +91,14 @@ pub enum Command {
     /// Load the configuration and print it whole as TOML, secrets redacted
     #[command(after_help = SETTINGS)]
     Check(Flags),
+    /// Print the JSON Schema of configuration files
+    Schema,
+    /// Write manual pages into a directory
+    Man {
+        /// The directory, made if it is not there
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
     /// List the presets of shapes, or print one as TOML
     Shapes {
         /// The preset to print

@@ -41,6 +41,7 @@ mod live;
 mod nosniff;
 mod noted;
 mod observe;
+mod openapi;
 mod operator;
 mod paths;
 mod plain_http;

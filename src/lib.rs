@@ -45,6 +45,8 @@
 //! | [`job`], [`job_id`], [`json`], [`code`], [`trace_context`] | the words on the wire |
 //! | `aside` | large texts, read on threads that serve nobody |
 //! | `lazy_timeout` | timeouts without a timer for what is there already |
+//! | [`man`] | manual pages, made from the commands and the settings |
+//! | [`notify`] | what a service manager is told of the process |
 //! | [`tls`] | certificates: ours, those that others are checked with, and how long they last |
 //! | [`telemetry`], [`throttle`] | what is logged, without waiting for its reader, and how much |
 //! | [`printable`] | text of others, safe to look at |
@@ -64,7 +66,7 @@
 //! | room | may know |
 //! |---|---|
 //! | `address` | `printable` |
-//! | `app` | `address`, `batcher`, `config`, `engine`, `forward`, `http`, `job`, `later`, `observe`, `printable`, `reread`, `resilience`, `route`, `server`, `shape`, `telemetry`, `throttle`, `tls`, `tokens`, `upstream` |
+//! | `app` | `address`, `batcher`, `config`, `engine`, `forward`, `http`, `job`, `later`, `notify`, `observe`, `printable`, `reread`, `resilience`, `route`, `server`, `shape`, `telemetry`, `throttle`, `tls`, `tokens`, `upstream` |
 //! | `ask` | `address`, `printable`, `reread`, `tls` |
 //! | `aside` |  |
 //! | `cli` | `ask`, `config`, `printable`, `sample_upstream`, `shape`, `tokens` |
@@ -79,7 +81,9 @@
 //! | `json` |  |
 //! | `later` | `aside`, `code`, `job`, `job_id`, `observe`, `reread`, `throttle`, `tls`, `trace_context` |
 //! | `lazy_timeout` |  |
-//! | `main` | `address`, `app`, `ask`, `cli`, `config`, `printable`, `sample_upstream`, `shape`, `submit`, `telemetry`, `tokens`, `top` |
+//! | `main` | `address`, `app`, `ask`, `cli`, `config`, `man`, `printable`, `sample_upstream`, `shape`, `submit`, `telemetry`, `tokens`, `top` |
+//! | `man` | `cli`, `config`, `shape` |
+//! | `notify` |  |
 //! | `observe` | `batcher`, `code`, `fault`, `printable`, `throttle`, `trace_context` |
 //! | `printable` |  |
 //! | `reread` |  |
@@ -157,6 +161,8 @@ pub mod job_id;
 pub mod json;
 pub mod later;
 mod lazy_timeout;
+pub mod man;
+pub mod notify;
 pub mod observe;
 pub mod printable;
 pub mod reread;

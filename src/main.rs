@@ -16,7 +16,7 @@ use microbatch::printable::printable_json;
 use microbatch::shape::presets;
 use microbatch::submit::{self, submit};
 use microbatch::tokens::Token;
-use microbatch::{sample_upstream, telemetry, tokens};
+use microbatch::{man, sample_upstream, telemetry, tokens};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
@@ -98,6 +98,12 @@ async fn run(command: Command) -> anyhow::Result<End> {
         Command::Demo(flags) => return demo(&flags).await,
         Command::Upstream(args) => upstream(args).await?,
         Command::Check(flags) => check(&load(&flags, NeedUpstream::Yes)?)?,
+        Command::Schema => print_schema()?,
+        Command::Man { directory } => {
+            let at = directory.display();
+            man::write(&directory)
+                .with_context(|| format!("can't write manual pages into {at}"))?;
+        }
         Command::Shapes { name } => {
             let text = match name.as_deref().and_then(presets::text) {
                 Some(table) => format!("{table}\n"),
@@ -319,6 +325,12 @@ fn make_token(name: &tokens::Name) -> anyhow::Result<()> {
         writeln!(shown, "The token, which is shown this once:")?;
     }
     writeln!(shown, "{}", token.reveal())?;
+    Ok(())
+}
+
+fn print_schema() -> anyhow::Result<()> {
+    let schema = serde_json::to_string_pretty(&config::schema())?;
+    io::stdout().write_all(format!("{schema}\n").as_bytes())?;
     Ok(())
 }
 

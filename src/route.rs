@@ -105,6 +105,11 @@ impl Routes {
         }))
     }
 
+    /// The pattern of the route of this number; empty where there is none.
+    pub fn pattern(&self, route: usize) -> &str {
+        self.0.paths.pattern(route).unwrap_or_default()
+    }
+
     /// The number of the route that `POST /jobs` is of, where that takes jobs and nothing
     /// else of a request: those find it without a look at the table.
     pub fn plain_jobs(&self) -> Option<usize> {

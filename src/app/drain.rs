@@ -15,6 +15,7 @@ use tracing::info;
 use super::process::Process;
 use super::proxy::Proxy;
 use crate::batcher::Batcher;
+use crate::config::settings::Shutdown;
 use crate::engine::Phase;
 use crate::forward::Forwarder;
 use crate::later::Later;
@@ -32,6 +33,13 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The time after that for callers to have read what they were told.
 const LAST_READS: Duration = Duration::from_millis(400);
+
+/// The longest that the end takes by these settings, and a little more for the process itself.
+pub(super) fn longest(shutdown: &Shutdown) -> Duration {
+    const PROCESS: Duration = Duration::from_secs(2);
+    let last = LAST_WORDS + LAST_WORDS + LAST_READS + LAST_WORDS;
+    shutdown.delay + QUEUEING + shutdown.timeout + last + PROCESS
+}
 
 /// The listeners at work.
 pub(super) struct Listeners {

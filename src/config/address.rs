@@ -9,6 +9,7 @@ pub(crate) fn address() -> Kind<Address> {
     let read = |text: &str| Ok(parse_address(text)?);
     Kind::text("host:port or unix:/path", read, Address::to_string)
         .expecting("an address such as \"127.0.0.1:8080\"")
+        .of_pattern("^(unix:/.+|.+:[0-9]+)$", &["127.0.0.1:8080"])
 }
 
 /// The same, or an empty string for none.
@@ -23,6 +24,7 @@ pub(crate) fn optional_address() -> Kind<Option<Address>> {
     };
     Kind::text("host:port or unix:/path, or \"\" for none", read, spelled)
         .expecting("an address such as \"127.0.0.1:8081\", or \"\" for none")
+        .of_pattern("^(|unix:/.+|.+:[0-9]+)$", &["127.0.0.1:8081", ""])
 }
 
 #[cfg(test)]

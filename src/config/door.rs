@@ -18,7 +18,9 @@ pub(crate) fn mode() -> Kind<u32> {
         let mode = mode.filter(|&mode| octal && mode <= 0o777);
         mode.ok_or_else(|| must_be(ALLOWED, shown(text)))
     };
-    Kind::text(ALLOWED, read, |mode| format!("{mode:04o}")).expecting("a string such as \"0660\"")
+    Kind::text(ALLOWED, read, |mode| format!("{mode:04o}"))
+        .expecting("a string such as \"0660\"")
+        .of_pattern("^0?[0-7]{3}$", &["0660"])
 }
 
 /// The name or the IP address that a certificate is for.
@@ -28,7 +30,7 @@ pub(crate) fn server_name() -> Kind<String> {
         Ok(_) => Ok(text.to_owned()),
         Err(_) => Err(must_be(ALLOWED, shown(text))),
     };
-    Kind::text(ALLOWED, read, String::clone)
+    Kind::text(ALLOWED, read, String::clone).of_pattern(r"^[^\s/\[\]]+$", &["example.org"])
 }
 
 /// The URL of a collector.
@@ -42,7 +44,12 @@ pub(crate) fn collector() -> Kind<Url> {
             .filter(|url| url.query().is_none() && url.fragment().is_none())
             .ok_or_else(|| format!("must be {SUCH_AS}, without user, query and fragment").into())
     };
-    Kind::text(ALLOWED, read, Url::to_string).expecting(SUCH_AS)
+    Kind::text(ALLOWED, read, Url::to_string)
+        .expecting(SUCH_AS)
+        .of_pattern(
+            r"^\s*[hH][tT][tT][pP][sS]?:[^?#]+$",
+            &["http://127.0.0.1:4318"],
+        )
 }
 
 /// How a collector is spoken to.

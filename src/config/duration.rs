@@ -3,6 +3,8 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::kind::{Kind, Raw, Wrong, from_to, must_be, quoted, shown_number};
 use crate::printable::shown;
 
@@ -17,10 +19,17 @@ pub(crate) const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Thirty days.
 pub(crate) const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
 
+/// Zero, or numbers with units as [`humantime`] knows them, perhaps with spaces around.
+const WRITTEN: &str = concat!(
+    r"^\s*(0|([0-9][0-9.\s]*(nanos|nsec|ns|usec|us|µs|millis|msec|ms|seconds?|secs?|s|minutes?|mins?|m|",
+    r"hours?|hrs?|h|days?|d|weeks?|wks?|w|months?|M|years?|yrs?|y)\s*)+)\s*$",
+);
+
 /// A span of time within `range`, written with its unit.
 pub(crate) fn time(range: RangeInclusive<Duration>) -> Kind<Duration> {
     let from_to = from_to(&range, |time| spelled(*time));
     let allowed = format!("a duration {from_to}");
+    let from_zero = range.start().is_zero();
     let read = move |raw: Raw<'_>| {
         let time = parsed(raw)?;
         match range.contains(&time) {
@@ -34,7 +43,17 @@ pub(crate) fn time(range: RangeInclusive<Duration>) -> Kind<Duration> {
     };
     let takes =
         |value: &toml::de::DeValue<'_>| value.is_str() || value.is_integer() || value.is_float();
-    Kind::new(allowed, takes, read, print).expecting("a duration such as \"5ms\", or 0")
+    let zero = from_zero.then(|| json!({ "const": 0 }));
+    let schema = move || {
+        let text = json!({ "type": "string", "pattern": WRITTEN, "examples": ["5ms", "1m 30s"] });
+        match &zero {
+            Some(zero) => json!({ "anyOf": [text, zero] }),
+            None => text,
+        }
+    };
+    Kind::new(allowed, takes, read, print)
+        .expecting("a duration such as \"5ms\", or 0")
+        .described(schema)
 }
 
 fn parsed(raw: Raw<'_>) -> Result<Duration, Wrong> {

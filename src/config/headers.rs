@@ -2,10 +2,12 @@
 //! of callers that travel with theirs.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::{Value, json};
 use toml::de::DeValue;
 
 use super::kind::{Kind, Part, Raw, Wrong, must_be, quoted, type_of};
 use super::list::{list, strings};
+use super::pattern::any_case;
 use super::target::REDACTED;
 use crate::printable::shown;
 
@@ -23,7 +25,13 @@ pub(crate) fn headers() -> Kind<HeaderMap> {
             upper.entry(name).or_insert_with(|| value.clone());
         }
     };
-    kind.expecting(IN_A_FILE)
+    kind.expecting(IN_A_FILE).described(|| {
+        json!({
+            "type": "object",
+            "propertyNames": name_but(REFUSED.iter()),
+            "additionalProperties": { "type": "string" },
+        })
+    })
 }
 
 const IN_A_FILE: &str = "a table such as [upstream.headers]";
@@ -137,7 +145,25 @@ pub(crate) fn forward_headers() -> Kind<Vec<HeaderName>> {
         Ok(read)
     };
     let print = |names: &Vec<HeaderName>| list(names.iter().map(|name| quoted(name.as_str())));
-    Kind::new(NAMES, |value| value.is_array(), read, print)
+    Kind::new(NAMES, |value| value.is_array(), read, print).described(|| {
+        let name = name_but(REFUSED.iter().chain(NOT_CALLERS));
+        json!({
+            "type": "array", "items": name, "uniqueItems": true, "examples": [["authorization"]],
+        })
+    })
+}
+
+/// The schema of a header's name that is none of those refused, however written.
+fn name_but(
+    refused: impl Iterator<Item = &'static (&'static [&'static str], &'static str)>,
+) -> Value {
+    let names = refused.flat_map(|(names, _)| names.iter().map(|name| any_case(name)));
+    let names: Vec<_> = names.collect();
+    json!({
+        "type": "string",
+        "pattern": r"^[-A-Za-z0-9!#$%&'*+.^_`|~]+$",
+        "not": { "pattern": format!("^({})$", names.join("|")) },
+    })
 }
 
 /// Every header of a table, or every one that is wrong.

@@ -11,6 +11,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::{Range, RangeInclusive};
 
+use serde_json::{Value, json};
 use toml::de::DeValue;
 
 use crate::printable::{SHOWN, cut, printable, shown};
@@ -24,6 +25,7 @@ pub(crate) struct Kind<T> {
     takes: fn(&DeValue<'_>) -> bool,
     read: Box<Read<T>>,
     print: Box<dyn Fn(&T) -> String>,
+    schema: Box<dyn Fn() -> Value>,
     /// Adds to an upper layer's value what a lower one's has besides; most hold alone.
     pub merge: fn(&mut T, &T),
 }
@@ -46,6 +48,7 @@ impl<T> Kind<T> {
             takes,
             read: Box::new(read),
             print: Box::new(print),
+            schema: Box::new(|| json!({})),
             merge: |_, _| {},
         }
     }
@@ -63,12 +66,32 @@ impl<T> Kind<T> {
             read,
             move |value| quoted(&spelled(value)),
         )
+        .described(|| json!({ "type": "string" }))
     }
 
     /// The same, with other words for a file that has another type.
     pub(crate) fn expecting(self, expected: &str) -> Self {
         let expected = expected.to_owned();
         Kind { expected, ..self }
+    }
+
+    /// The same, with the JSON Schema of what a file may have. It takes all that `read` does, and
+    /// refuses of the rest what a schema can.
+    pub(crate) fn described(self, schema: impl Fn() -> Value + 'static) -> Self {
+        let schema = Box::new(schema);
+        Kind { schema, ..self }
+    }
+
+    /// Texts of this pattern, see [`Kind::described`].
+    pub(crate) fn of_pattern(self, pattern: &'static str, examples: &'static [&str]) -> Self {
+        self.described(
+            move || json!({ "type": "string", "pattern": pattern, "examples": examples }),
+        )
+    }
+
+    /// The JSON Schema of what a file may have.
+    pub(crate) fn schema(&self) -> Value {
+        (self.schema)()
     }
 
     /// Reads a value from whichever layer it stands in.

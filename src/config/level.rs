@@ -1,8 +1,10 @@
 //! The kind for log filters: a level, or targets with levels.
 
+use serde_json::json;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use super::kind::{Kind, Wrong, must_be};
+use super::pattern::any_case;
 use crate::printable::shown;
 
 const ALLOWED: &str = "a level (off, error, warn, info, debug, trace) or target=level pairs, such \
@@ -10,7 +12,12 @@ const ALLOWED: &str = "a level (off, error, warn, info, debug, trace) or target=
 
 /// A filter as [`Targets`] reads it: `info`, `warn,microbatch=debug`.
 pub(crate) fn level() -> Kind<String> {
-    Kind::text(ALLOWED, filter, String::clone)
+    Kind::text(ALLOWED, filter, String::clone).described(|| {
+        let words = ["off", "error", "warn", "info", "debug", "trace"].map(any_case);
+        let one = format!(r"\s*([^=,\s]+=)?({}|[0-5])\s*", words.join("|"));
+        let examples = ["info", "warn,microbatch=debug"];
+        json!({ "type": "string", "pattern": format!("^{one}(,{one})*$"), "examples": examples })
+    })
 }
 
 fn filter(text: &str) -> Result<String, Wrong> {

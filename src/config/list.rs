@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+use serde_json::json;
 use toml::de::DeValue;
 
 use super::kind::{Kind, Raw, Wrong, must_be, quoted, type_of};
@@ -17,7 +18,10 @@ pub(crate) fn host_names() -> Kind<Vec<String>> {
         names.iter().map(|name| host(name)).collect()
     };
     let print = |names: &Vec<String>| list(names.iter().map(|name| quoted(name)));
-    Kind::new(HOSTS, |value| value.is_array(), read, print)
+    Kind::new(HOSTS, |value| value.is_array(), read, print).described(|| {
+        let name = json!({ "type": "string", "pattern": "^[A-Za-z0-9._-]+$" });
+        json!({ "type": "array", "items": name, "examples": [["proxy.internal"]] })
+    })
 }
 
 fn host(text: &str) -> Result<String, Wrong> {
@@ -47,7 +51,11 @@ pub(crate) fn statuses() -> Kind<Vec<u16>> {
         checked(statuses?)
     };
     let print = |statuses: &Vec<u16>| list(statuses.iter());
-    Kind::new(STATUSES, |value| value.is_array(), read, print)
+    Kind::new(STATUSES, |value| value.is_array(), read, print).described(|| {
+        let status =
+            json!({ "allOf": [count::<u16>(400..=599).schema(), { "not": { "enum": NEVER } }] });
+        json!({ "type": "array", "items": status, "examples": [[400, 422]] })
+    })
 }
 
 /// Statuses that no single job is to blame for: 401, 403 and 407 speak of the proxy's credentials,

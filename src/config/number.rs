@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
+use serde_json::{Number, Value, json};
 use toml::de::DeValue;
 
 use super::kind::{Kind, Raw, Wrong, from_to, must_be, quoted};
@@ -14,9 +15,11 @@ where
     T: FromStr + PartialOrd + Display + 'static,
 {
     let takes = |value: &DeValue<'_>| value.is_integer() || value.is_str();
-    number("a whole number", range, takes, |raw| {
+    let schema = within("integer", &range);
+    let kind = number("a whole number", range, takes, |raw| {
         raw.text().parse().ok()
-    })
+    });
+    kind.described(schema)
 }
 
 /// A share within `range`.
@@ -25,7 +28,8 @@ pub(crate) fn fraction(range: RangeInclusive<f64>) -> Kind<f64> {
         DeValue::Integer(number) => number.radix() == 10,
         other => other.is_float() || other.is_str(),
     };
-    number("a number", range, takes, |raw| {
+    let schema = within("number", &range);
+    let kind = number("a number", range, takes, |raw| {
         let text = raw.text();
         // What TOML does not call a number (`inf`, `.5`, `1e`) is none here either.
         let digit = text.starts_with(|first: char| first.is_ascii_digit());
@@ -35,7 +39,20 @@ pub(crate) fn fraction(range: RangeInclusive<f64>) -> Kind<f64> {
             .filter(|_| digit || raw.is_number())?;
         // Minus zero is within the range, and would be printed as such.
         Some(number + 0.0)
-    })
+    });
+    kind.described(schema)
+}
+
+/// The schema of a number of this type within `range`.
+fn within<T: Display>(
+    name: &'static str,
+    range: &RangeInclusive<T>,
+) -> impl Fn() -> Value + use<T> + 'static {
+    let ends = [range.start(), range.end()].map(|end| end.to_string().parse::<Number>().ok());
+    move || {
+        let [least, most] = &ends;
+        json!({ "type": name, "minimum": least, "maximum": most })
+    }
 }
 
 fn number<T>(
@@ -67,6 +84,7 @@ fn without_quotes(allowed: &str) -> Wrong {
 
 /// A `number`, or a `word` that leaves it to the proxy: `None`.
 pub(crate) fn or<T: Display + 'static>(number: Kind<T>, word: &'static str) -> Kind<Option<T>> {
+    let of_number = number.schema();
     let allowed = format!("{}, or {word:?}", number.allowed);
     let read = move |raw: Raw<'_>| {
         let read = match raw {
@@ -85,7 +103,8 @@ pub(crate) fn or<T: Display + 'static>(number: Kind<T>, word: &'static str) -> K
         Some(number) => number.to_string(),
         None => quoted(word),
     };
-    Kind::new(allowed, |_| true, read, print)
+    let schema = move || json!({ "anyOf": [of_number, { "const": word }] });
+    Kind::new(allowed, |_| true, read, print).described(schema)
 }
 
 /// `true` or `false`.
@@ -97,7 +116,7 @@ pub(crate) fn switch() -> Kind<bool> {
         (Ok(_), true) => Err(without_quotes(ALLOWED)),
         (Err(_), _) => Err(must_be(ALLOWED, raw)),
     };
-    Kind::new(ALLOWED, takes, read, bool::to_string)
+    Kind::new(ALLOWED, takes, read, bool::to_string).described(|| json!({ "type": "boolean" }))
 }
 
 #[cfg(test)]

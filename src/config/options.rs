@@ -100,6 +100,7 @@ fn path() -> Kind<String> {
         }
     };
     Kind::text(ALLOWED, read, String::clone)
+        .of_pattern(r##"^/[!"$->@-~]*$"##, &["/v1/models/{model}"])
 }
 
 /// The most memory that a bound may be: 64 GiB, or all there can be.
@@ -376,6 +377,15 @@ impl Options {
         route.upstream.headers = Given::default();
         route.upstream_tls = UpstreamTlsOptions::default();
         own.clone().combine(&top).combine(&Options::defaults())
+    }
+
+    /// Whether a route has the top level's value of this setting where it has none of its own.
+    pub(crate) fn inherits(key: &KeyInfo) -> bool {
+        let mut top = Options::default();
+        // No value, but a place to know it by.
+        let _ = (key.read)(&mut top, Raw::Text(""), Origin::Command);
+        let route = top.of_route(&Options::default());
+        (key.origin)(&route) == Some(&Origin::Command)
     }
 
     /// Where a value of the top level belongs, or of a route.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize as _;
+use serde_json::json;
 use toml::de::{DeValue, ValueDeserializer};
 use toml::{Spanned, Table, Value};
 
@@ -139,7 +140,7 @@ impl ShapeOptions {
 }
 
 /// The shape of a route that says nothing of one.
-const DEFAULT: &str = "jobs";
+pub(crate) const DEFAULT: &str = "jobs";
 
 /// A number that any key takes that takes numbers.
 const STATUS: i64 = 200;
@@ -210,6 +211,49 @@ fn allowed(key: &'static str) -> String {
         .filter(|(sample, _)| takes(key, sample.clone()));
     let words: Vec<_> = types.map(|(_, words)| words).collect();
     words.join(" or ")
+}
+
+/// The JSON Schema of `shape = "NAME"` or of a table.
+pub(crate) fn schema() -> serde_json::Value {
+    let keys = Keys::names().zip(Keys::meanings()).map(|(key, meaning)| {
+        let mut schema = schema_of(key);
+        schema["description"] = meaning.into();
+        (key.to_owned(), schema)
+    });
+    let keys: serde_json::Map<_, _> = keys.collect();
+    json!({
+        "anyOf": [
+            schema_of(LIKE),
+            { "type": "object", "additionalProperties": false, "properties": keys },
+        ],
+    })
+}
+
+/// The JSON Schema of a key.
+fn schema_of(key: &'static str) -> serde_json::Value {
+    if key == LIKE {
+        let names: Vec<_> = presets::all().keys().collect();
+        return json!({ "enum": names });
+    }
+    let status = || json!({ "type": "integer", "minimum": 0, "maximum": u16::MAX });
+    let text = || json!({ "type": "string" });
+    let list = |items: serde_json::Value| json!({ "type": "array", "items": items });
+    let statuses_too = takes(key, vec![STATUS].into());
+    let types = [
+        (Value::from("2xx"), text()),
+        (STATUS.into(), status()),
+        (true.into(), json!({ "type": "boolean" })),
+        (
+            vec!["2xx"].into(),
+            list(match statuses_too {
+                true => json!({ "anyOf": [text(), status()] }),
+                false => text(),
+            }),
+        ),
+    ];
+    let types = types.into_iter();
+    let schema = types.filter(|(sample, _)| takes(key, sample.clone()));
+    schema.map(|(_, schema)| schema).next().unwrap_or_default()
 }
 
 /// A value as TOML, in one line.

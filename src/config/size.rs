@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use bytesize::ByteSize;
+use serde_json::json;
 
 use super::kind::{Kind, Raw, from_to, must_be, quoted};
 use crate::printable::shown;
@@ -10,10 +11,20 @@ use crate::printable::shown;
 /// A gibibyte, the upper end of what one body may be.
 pub(crate) const GIB: usize = 1 << 30;
 
+/// A whole number of bytes, or a number with a unit as [`ByteSize`] knows them, perhaps with spaces
+/// around.
+const WRITTEN: &str = r"^\s*([0-9]+|[0-9.]+\s*([kKmMgGtTpPeE][iI]?[bB]?|[bB]))\s*$";
+
 /// A size in bytes within `range`.
 pub(crate) fn size(range: RangeInclusive<usize>) -> Kind<usize> {
     let from_to = from_to(&range, |bytes| spelled(*bytes as u64));
     let allowed = format!("bytes, {from_to}");
+    let (least, most) = (*range.start(), *range.end());
+    let schema = move || {
+        let number = json!({ "type": "integer", "minimum": least, "maximum": most });
+        let text = json!({ "type": "string", "pattern": WRITTEN, "examples": ["256KiB", "1MiB"] });
+        json!({ "anyOf": [text, number] })
+    };
     let read = move |raw: Raw<'_>| {
         let text = raw.text();
         let text = text.trim();
@@ -47,6 +58,7 @@ pub(crate) fn size(range: RangeInclusive<usize>) -> Kind<usize> {
         print,
     )
     .expecting("a size such as \"256KiB\", or a number of bytes")
+    .described(schema)
 }
 
 /// A size as people write it: in the largest unit that divides it, else in plain bytes.

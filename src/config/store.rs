@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use serde_json::json;
 use url::Url;
 
 use super::kind::{Kind, Wrong, must_be};
@@ -16,6 +17,15 @@ const STORES: &str =
 pub(crate) fn store() -> Kind<StoreKind> {
     Kind::text(STORES, |text| checked(text.trim()), StoreKind::to_string)
         .expecting("a store such as \"sqlite:/var/lib/microbatch/later.db\"")
+        .of_pattern(
+            r"^\s*(off|memory|sqlite:[^?]+|rediss?://[^?#]+|(redis\+)?unix:/[^#]+)\s*$",
+            &[
+                "memory",
+                "off",
+                "sqlite:/var/lib/microbatch/later.db",
+                "redis://127.0.0.1:6379/0",
+            ],
+        )
 }
 
 /// Every store that there is, by the beginning of its address.
@@ -167,7 +177,7 @@ pub(crate) fn prefix() -> Kind<String> {
         true => Ok(text.to_owned()),
         false => Err(must_be(ALLOWED, shown(text))),
     };
-    Kind::text(ALLOWED, read, String::clone)
+    Kind::text(ALLOWED, read, String::clone).of_pattern("^[A-Za-z0-9._-]{1,64}$", &["microbatch"])
 }
 
 /// The path of a file.
@@ -178,6 +188,7 @@ pub(crate) fn file() -> Kind<PathBuf> {
         true => Err(must_be(ALLOWED, shown(text))),
     };
     Kind::text(ALLOWED, read, |path| path.display().to_string())
+        .described(|| json!({ "type": "string", "minLength": 1 }))
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! is [`Given`](super::given::Given) for a setting, and the list of its [`Key`]s. A setting is one
 //! row there and is written nowhere else.
 
+use serde_json::Value;
+
 use super::kind::{Raw, Wrong};
 use super::mistake::Origin;
 
@@ -23,6 +25,7 @@ pub struct Key<O> {
     /// What it means, in a line.
     pub help: &'static str,
     pub(super) allowed: fn() -> String,
+    pub(super) schema: fn() -> Value,
     /// Sets what one layer gives.
     pub(super) read: fn(&mut O, Raw<'_>, Origin) -> Result<(), Wrong>,
     /// Lays what upper options give over what lower ones do.
@@ -121,6 +124,7 @@ macro_rules! sections {
                 default: sections!(@default $($default)?),
                 help: $help.trim_ascii(),
                 allowed: || Kind::<$ty>::from($kind).allowed,
+                schema: || Kind::<$ty>::from($kind).schema(),
                 read: |options, raw, from| {
                     sections!(@at options $path).$name.read(&$kind, raw, from)
                 },

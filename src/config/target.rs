@@ -13,6 +13,10 @@ pub(crate) fn target() -> Kind<Endpoint> {
     const ALLOWED: &str = "an http or https URL, or unix:/socket:/path";
     Kind::text(ALLOWED, checked, |to| with_braces(&redacted(to)))
         .expecting("a URL such as \"http://127.0.0.1:9000/batch\"")
+        .of_pattern(
+            r"^\s*([hH][tT][tT][pP][sS]?://[^#]+|unix:/[^#]+)$",
+            &["http://127.0.0.1:9000/batch"],
+        )
 }
 
 /// As it is written: [`Url`] has braces in a path percent-encoded, and there they stand for

@@ -1,5 +1,7 @@
 //! The kind for values that are one of a few words.
 
+use serde_json::json;
+
 use super::kind::{Kind, must_be, quoted};
 use crate::printable::shown;
 
@@ -17,5 +19,8 @@ pub(crate) fn words<T: Copy + PartialEq>(words: &'static [(&'static str, T)]) ->
         let found = words.iter().find(|(_, known)| known == value);
         found.map_or("", |(word, _)| word).to_owned()
     };
-    Kind::text(allowed, read, spelled)
+    Kind::text(allowed, read, spelled).described(|| {
+        let words: Vec<_> = words.iter().map(|(word, _)| word).collect();
+        json!({ "enum": words })
+    })
 }

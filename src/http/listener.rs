@@ -31,7 +31,7 @@ use super::operator::Admin;
 use super::paths::HEALTHZ;
 use super::problem::Problem;
 use super::refusal::{refuse, refuse_elsewhere};
-use super::routes::{admin_router, jobs_router};
+use super::routes::{admin_router, is_own, jobs_router};
 use super::sender::{Batchers, Senders};
 use super::uncounted::Uncounted;
 use crate::route::{JOBS, Route};
@@ -209,7 +209,7 @@ impl Serving {
                 resource.answer(&senders).await
             });
         }
-        if path == HEALTHZ {
+        if is_own(path) {
             return Answer::routed(self.others.clone(), request.map(Body::new), uncounted());
         }
         if let Some(found) = routes.at(path) {

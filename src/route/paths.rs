@@ -12,6 +12,7 @@ use crate::upstream;
 #[derive(Clone, Debug, Default)]
 pub struct Paths {
     router: Router<usize>,
+    patterns: Vec<(usize, String)>,
 }
 
 /// Why a pattern can't be a route's.
@@ -66,10 +67,20 @@ impl Paths {
             return Err(PathError::Ours(ours));
         }
         match self.router.insert(pattern, route) {
-            Ok(()) => Ok(names(pattern)),
+            Ok(()) => {
+                self.patterns.push((route, pattern.to_owned()));
+                Ok(names(pattern))
+            }
             Err(InsertError::Conflict { with }) => Err(PathError::Conflict { with }),
             Err(error) => Err(PathError::Pattern(error.to_string())),
         }
+    }
+
+    /// The pattern that was added for this route.
+    pub fn pattern(&self, route: usize) -> Option<&str> {
+        let mut all = self.patterns.iter();
+        let found = all.find(|(number, _)| *number == route);
+        found.map(|(_, pattern)| &**pattern)
     }
 
     /// The route that the path is of.
@@ -86,6 +97,7 @@ fn ours(pattern: &str) -> Option<&'static str> {
     let below = |own: &str| pattern.starts_with(own);
     match pattern {
         "/healthz" => Some("/healthz"),
+        "/openapi.json" => Some("/openapi.json"),
         _ if below("/jobs/") => Some("/jobs/…"),
         _ if below("/streams/") => Some("/streams/…"),
         _ => None,
@@ -116,6 +128,7 @@ mod tests {
             ("/a-{{{b}/c-{d}", Ok(&["b", "d"])),
             ("v1", Err(PathError::NotAbsolute)),
             ("/healthz", Err(PathError::Ours("/healthz"))),
+            ("/openapi.json", Err(PathError::Ours("/openapi.json"))),
             ("/jobs/{a}", Err(PathError::Ours("/jobs/…"))),
             ("/streams/a", Err(PathError::Ours("/streams/…"))),
             (

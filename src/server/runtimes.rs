@@ -72,6 +72,14 @@ impl Workers {
         made.collect()
     }
 
+    /// Resolves once every worker has run a task that it is given here: none of them is stuck.
+    pub async fn answer(&self) {
+        for answered in self.for_each(|_| tokio::spawn(async {})) {
+            // A runtime that ends has answered, too.
+            let _ = answered.await;
+        }
+    }
+
     /// Has a task run by the worker that runs the fewest; it is made there, and is
     /// told the worker's number, from 0: that is the thread they were started on.
     pub fn spawn<F>(&self, task: impl FnOnce(usize) -> F + Send + 'static)
@@ -201,6 +209,30 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert_eq!(next(None).await, 1);
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_is_stuck_does_not_answer() {
+        let workers = Workers::start(2).unwrap();
+        workers.answer().await;
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let (began, beginning) = oneshot::channel();
+        workers.spawn(async |_| std::future::pending().await);
+        workers.spawn(async move |number| {
+            began.send(number).unwrap();
+            let _ = released.recv();
+        });
+        assert_eq!(beginning.await, Ok(1));
+        let mut answer = std::pin::pin!(workers.answer());
+        for _ in 0..100 {
+            let now = std::future::poll_fn(|context| {
+                std::task::Poll::Ready(answer.as_mut().poll(context))
+            });
+            assert!(now.await.is_pending());
+            tokio::task::yield_now().await;
+        }
+        drop(release);
+        answer.await;
     }
 
     #[tokio::test]

@@ -139,6 +139,19 @@ impl Shape {
         self.keeps_apart
     }
 
+    /// The content types of calls that are merged.
+    pub fn call_types(&self) -> Vec<String> {
+        match &self.accept {
+            Accept::Json => vec!["application/json".to_owned()],
+            Accept::These(types) => types.clone(),
+        }
+    }
+
+    /// Whether what the proxy says itself has a form of the shape's own.
+    pub fn has_own_problems(&self) -> bool {
+        self.problem.is_some()
+    }
+
     /// The content type of a batch that does not go as it came.
     pub fn content_type(&self) -> &HeaderValue {
         &self.content_type

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 macro_rules! keys {
-    ($($(#[$doc:meta])* $key:ident: $kind:ty,)+) => {
+    ($($(#[doc = $doc:literal])+ $key:ident: $kind:ty,)+) => {
         /// What a table says of a shape; what it does not say is the default, or what the
         /// preset has that it is like.
         ///
@@ -12,7 +12,7 @@ macro_rules! keys {
         #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
         #[serde(deny_unknown_fields)]
         pub struct Keys {
-            $($(#[$doc])* #[serde(skip_serializing_if = "Option::is_none")] pub $key: Option<$kind>,)+
+            $($(#[doc = $doc])+ #[serde(skip_serializing_if = "Option::is_none")] pub $key: Option<$kind>,)+
         }
 
         impl Keys {
@@ -20,6 +20,12 @@ macro_rules! keys {
             pub fn names() -> impl Iterator<Item = &'static str> {
                 let names = [$(stringify!($key),)+].into_iter();
                 names.map(|it| it.trim_start_matches("r#"))
+            }
+
+            /// What each of them means, in the same order.
+            pub fn meanings() -> impl Iterator<Item = &'static str> {
+                let meanings = [$(concat!($($doc),+),)+].into_iter();
+                meanings.map(str::trim_ascii)
             }
 
             /// The same keys, and those of `base` where these say nothing.

@@ -8,12 +8,14 @@
 
 mod examples;
 mod failures;
+mod kustomize;
 mod later;
 mod links;
 mod operations;
 mod page;
 mod process;
 mod routes;
+mod service;
 mod settings;
 mod shapes;
 mod shell;

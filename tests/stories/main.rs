@@ -109,10 +109,15 @@ mod dashboards;
 mod live;
 mod logging;
 mod metrics;
+mod openapi;
 mod process;
 mod routes_told;
+mod service_manager;
 mod situations;
 mod top;
+
+// Manual pages.
+mod man_pages;
 
 // Shapes, for shells.
 mod shapes_command;

@@ -77,7 +77,7 @@ pub(in crate::http) fn of(code: Code) -> StatusCode {
 }
 
 /// A short name for people, the same for every problem of the code.
-pub(super) fn title(code: Code) -> &'static str {
+pub(in crate::http) fn title(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::JobError => "Job failed",
