@@ -1,18 +1,62 @@
 //! Addresses to listen on, as text: `host:port`, the host a name or an IP address, an
-//! IPv6 address in brackets.
+//! IPv6 address in brackets; or `unix:` and the absolute path of a socket.
 //!
 //! Settings and flags read them here, and who calls a listener learns from here where.
+
+use std::fmt;
+use std::os::unix::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use url::Host;
 
 use crate::printable::shown;
+
+/// Where a listener is, as it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// `host:port`.
+    Tcp(String),
+    /// The path of a socket.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => f.write_str(address),
+            Self::Unix(path) => write!(f, "{UNIX}{}", path.display()),
+        }
+    }
+}
+
+/// What the address of a socket begins with.
+pub const UNIX: &str = "unix:";
 
 /// An address as it stands, once it is known to be one.
 ///
 /// # Errors
 ///
 /// A text that says what is wrong with `text` and how an address is written.
-pub fn parse_address(text: &str) -> Result<String, String> {
+pub fn parse_address(text: &str) -> Result<Address, String> {
+    match text.strip_prefix(UNIX) {
+        None => parse_tcp(text).map(Address::Tcp),
+        Some(path) => match socket_path(path) {
+            Ok(path) => Ok(Address::Unix(path)),
+            Err(why) => Err(format!(
+                "{} is not an address to listen on: {why}; write unix:/path, such as \
+                 \"unix:/run/microbatch/jobs.sock\"",
+                shown(text)
+            )),
+        },
+    }
+}
+
+/// The same, where it can't be a socket.
+///
+/// # Errors
+///
+/// As [`parse_address`].
+pub fn parse_tcp(text: &str) -> Result<String, String> {
     let wrong = |why| {
         format!(
             "{} is not an address to listen on: {why}; write host:port, such as \
@@ -22,6 +66,29 @@ pub fn parse_address(text: &str) -> Result<String, String> {
     };
     split(text).map_err(wrong)?;
     Ok(text.to_owned())
+}
+
+/// The path of a socket, if it can be one.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub fn socket_path(path: &str) -> Result<PathBuf, &'static str> {
+    if path.starts_with("//") {
+        return Err("the path begins with more than one slash");
+    }
+    if !path.starts_with('/') {
+        return Err("the path is not absolute");
+    }
+    if path.ends_with('/') {
+        return Err("the path is that of a directory");
+    }
+    // Also the system's: 107 bytes on Linux.
+    match SocketAddr::from_pathname(path) {
+        Ok(_) => Ok(PathBuf::from(path)),
+        Err(_) if path.contains('\0') => Err("the path has a NUL in it"),
+        Err(_) => Err("the path is longer than that of a socket can be (107 bytes on Linux)"),
+    }
 }
 
 /// The host and the port of `host:port`, or what is wrong with it.
@@ -51,9 +118,14 @@ fn split(text: &str) -> Result<(Host, u16), &'static str> {
     }
 }
 
-/// Whether two addresses cannot both be listened on: one port, and one host or every host.
-/// Port 0 takes any free port, so it never collides.
-pub(crate) fn collide(one: &str, other: &str) -> bool {
+/// Whether two addresses cannot both be listened on: one socket, or one port and one host or
+/// every host. Port 0 takes any free port, so it never collides.
+pub(crate) fn collide(one: &Address, other: &Address) -> bool {
+    let (one, other) = match (one, other) {
+        (Address::Tcp(one), Address::Tcp(other)) => (one, other),
+        (Address::Unix(one), Address::Unix(other)) => return one == other,
+        _ => return false,
+    };
     let (Ok((one, port)), Ok((other, other_port))) = (split(one), split(other)) else {
         return false;
     };
@@ -65,13 +137,35 @@ pub(crate) fn collide(one: &str, other: &str) -> bool {
     hosts && port == other_port && port != 0
 }
 
-/// The address to connect to in order to reach a listener on this machine: the same, but
-/// loopback where the listener takes every interface.
-pub fn connectable(listen: &str) -> String {
-    match split(listen) {
-        Ok((Host::Ipv4(ip), port)) if ip.is_unspecified() => format!("127.0.0.1:{port}"),
-        Ok((Host::Ipv6(ip), port)) if ip.is_unspecified() => format!("[::1]:{port}"),
-        _ => listen.to_owned(),
+impl Address {
+    /// The address to connect to in order to reach a listener on this machine: the same, but
+    /// loopback where the listener takes every interface.
+    #[must_use]
+    pub fn connectable(&self) -> Self {
+        let Self::Tcp(listen) = self else {
+            return self.clone();
+        };
+        Self::Tcp(match split(listen) {
+            Ok((Host::Ipv4(ip), port)) if ip.is_unspecified() => format!("127.0.0.1:{port}"),
+            Ok((Host::Ipv6(ip), port)) if ip.is_unspecified() => format!("[::1]:{port}"),
+            _ => listen.clone(),
+        })
+    }
+
+    /// The host, where it has one, as it is written.
+    pub fn host(&self) -> Option<&str> {
+        match self {
+            Self::Tcp(listen) => listen.rsplit_once(':').map(|(host, _)| host),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// The path of the socket, where it is one.
+    pub fn socket(&self) -> Option<&Path> {
+        match self {
+            Self::Tcp(_) => None,
+            Self::Unix(path) => Some(path),
+        }
     }
 }
 
@@ -91,8 +185,12 @@ mod tests {
             ("127.0.0.1:80", "127.0.0.1:81", false),
             ("127.0.0.1:0", "127.0.0.1:0", false),
             ("[::1]:80", "127.0.0.1:80", false),
+            ("unix:/a", "unix:/a", true),
+            ("unix:/a", "unix:/b", false),
+            ("unix:/a", "127.0.0.1:80", false),
         ] {
-            assert_eq!(collide(one, other), expected, "{one} {other}");
+            let [first, second] = [one, other].map(|it| parse_address(it).unwrap());
+            assert_eq!(collide(&first, &second), expected, "{one} {other}");
         }
     }
 
@@ -104,8 +202,10 @@ mod tests {
             ("10.0.0.7:8081", "10.0.0.7:8081"),
             ("localhost:1", "localhost:1"),
             ("[::1]:1", "[::1]:1"),
+            ("unix:/run/jobs.sock", "unix:/run/jobs.sock"),
         ] {
-            assert_eq!(connectable(listen), expected);
+            let address = parse_address(listen).unwrap();
+            assert_eq!(address.connectable().to_string(), expected);
         }
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `process` | what lives as long as the process |
+//! | `process`, `observers` | what lives as long as the process |
 //! | `compose`, `route` | a set of routes with all that they take, from the settings |
 //! | `proxy` | both, as they serve |
 //! | `store` | the store of jobs for later, opened |
@@ -15,6 +15,7 @@
 
 mod compose;
 mod drain;
+mod observers;
 mod process;
 mod proxy;
 mod route;
@@ -22,14 +23,13 @@ mod store;
 mod trial;
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use thiserror::Error;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tracing::info;
 
+use crate::address::Address;
 use crate::config::{Settings, keys};
 use crate::http;
 use crate::later::store::Store;
@@ -37,7 +37,7 @@ use crate::server::connections::Connections;
 use crate::server::files;
 use crate::server::listener::accept;
 use crate::server::runtimes::Workers;
-use crate::server::tcp::{self, BindError, bind};
+use crate::server::socket::{BindError, Socket};
 use crate::upstream;
 use compose::Clients;
 pub use drain::Report;
@@ -60,7 +60,7 @@ pub enum StartError {
         /// The flag that does.
         flag: &'static str,
         /// The address.
-        address: String,
+        address: Address,
         /// The system's reason.
         error: BindError,
     },
@@ -78,20 +78,21 @@ pub enum StartError {
 /// A proxy whose listeners are bound.
 #[derive(Debug)]
 pub struct App {
-    jobs_listener: TcpListener,
-    admin_listener: Option<TcpListener>,
+    jobs_listener: Socket,
+    admin_listener: Option<Socket>,
     workers: Workers,
     clients: Clients,
     store: Option<Arc<dyn Store>>,
     settings: Settings,
 }
 
-async fn listen(key: &'static str, address: &str) -> Result<TcpListener, StartError> {
+async fn listen(key: &'static str, address: &Address, mode: u32) -> Result<Socket, StartError> {
     let flag = keys().iter().find(|it| it.key == key);
-    bind(address).await.map_err(|error| StartError::Listen {
+    let bound = Socket::bind(address, mode).await;
+    bound.map_err(|error| StartError::Listen {
         key,
         flag: flag.and_then(|it| it.flag).unwrap_or(key),
-        address: address.to_owned(),
+        address: address.clone(),
         error,
     })
 }
@@ -107,9 +108,9 @@ impl App {
             return Err(StartError::NoRoute);
         }
         let clients = Clients::new(&settings)?;
-        let jobs_listener = listen("server.listen", &settings.listen).await?;
+        let jobs_listener = listen("server.listen", &settings.listen, settings.socket_mode).await?;
         let admin_listener = match &settings.admin {
-            Some(admin) => Some(listen("admin.listen", &admin.listen).await?),
+            Some(admin) => Some(listen("admin.listen", &admin.listen, admin.socket_mode).await?),
             None => None,
         };
         // After the listeners, so that a second process of the same settings hears of its port.
@@ -132,18 +133,18 @@ impl App {
     ///
     /// # Errors
     /// The system's, if it can't tell.
-    pub fn jobs_address(&self) -> io::Result<SocketAddr> {
-        self.jobs_listener.local_addr()
+    pub fn jobs_address(&self) -> io::Result<Address> {
+        self.jobs_listener.address()
     }
 
     /// Where operators come in, unless that is off.
     ///
     /// # Errors
     /// The system's, if it can't tell.
-    pub fn admin_address(&self) -> io::Result<Option<SocketAddr>> {
+    pub fn admin_address(&self) -> io::Result<Option<Address>> {
         self.admin_listener
             .as_ref()
-            .map(TcpListener::local_addr)
+            .map(Socket::address)
             .transpose()
     }
 
@@ -169,11 +170,11 @@ impl App {
         let callers = Connections::new(max_connections);
         let (made, runtimes) = (Arc::clone(&proxy), Arc::clone(&workers));
         let places = Arc::clone(&callers);
-        let accepting = accept(jobs_listener, places, stopped, move |stream, permit| {
+        let accepting = accept(jobs_listener, places, stopped, move |accepted, permit| {
             let proxy = Arc::clone(&made);
             runtimes.spawn(async move |worker| {
-                if let Some((stream, local)) = tcp::open(stream) {
-                    let caller = proxy.caller(worker, local);
+                if let Some((stream, reached)) = accepted.open() {
+                    let caller = proxy.caller(worker, reached);
                     http::serve_jobs(stream, caller, limits, permit).await;
                 }
             });
@@ -185,11 +186,11 @@ impl App {
         if let Some(listener) = admin_listener {
             let places = Arc::clone(&operators);
             let made = Arc::clone(&proxy);
-            let serving = accept(listener, places, to_the_end, move |stream, permit| {
+            let serving = accept(listener, places, to_the_end, move |accepted, permit| {
                 let proxy = Arc::clone(&made);
                 tokio::spawn(async move {
-                    if let Some((stream, local)) = tcp::open(stream)
-                        && let Some(operator) = proxy.operator(local)
+                    if let Some((stream, reached)) = accepted.open()
+                        && let Some(operator) = proxy.operator(reached)
                     {
                         http::serve_admin(stream, operator, operators_limits, permit).await;
                     }

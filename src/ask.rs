@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use reqwest::{Client, Response, StatusCode};
 
-use crate::address::connectable;
+use crate::address::Address;
 use crate::printable::printable;
 
 pub use question::Question;
@@ -88,12 +88,12 @@ impl Asker {
     ///
     /// [`AskError::Off`] without an address; [`AskError::Client`] if there can be no
     /// TLS, which is not used.
-    pub fn new(listen: Option<&str>, timeout: Duration) -> Result<Self, AskError> {
+    pub fn new(listen: Option<&Address>, timeout: Duration) -> Result<Self, AskError> {
         let listen = listen.ok_or(AskError::Off)?;
         let client = Client::builder().no_proxy().timeout(timeout);
         Ok(Self {
             client: client.build().map_err(AskError::Client)?,
-            base: format!("http://{}", connectable(listen)),
+            base: format!("http://{}", listen.connectable()),
         })
     }
 

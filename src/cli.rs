@@ -304,7 +304,11 @@ mod tests {
             };
             let flags = Flags::from(ask.proxy);
             let loaded = load(&flags, std::iter::empty(), NeedUpstream::No).unwrap();
-            assert_eq!(loaded.settings.admin.unwrap().listen, "h:1", "{words}");
+            assert_eq!(
+                loaded.settings.admin.unwrap().listen.to_string(),
+                "h:1",
+                "{words}"
+            );
             let mut command = Cli::command();
             let command = command.find_subcommand_mut(words).unwrap();
             let flags: Vec<_> = command
@@ -368,7 +372,7 @@ mod tests {
             Command::Submit(given) => {
                 let flags = Flags::from(given.proxy);
                 let loaded = load(&flags, std::iter::empty(), NeedUpstream::No).unwrap();
-                assert_eq!(loaded.settings.listen, "h:1");
+                assert_eq!(loaded.settings.listen.to_string(), "h:1");
                 assert_eq!(given.files, [PathBuf::from("a"), PathBuf::from("-")]);
                 assert_eq!((given.in_flight, given.requests), (5, 32));
             }

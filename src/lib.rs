@@ -30,7 +30,7 @@
 //! | `main`, [`cli`] | the life of the process: commands, flags, settings, log, exit code |
 //! | [`app`] | compose (what answers, from the settings), run, drain (the order of the end), and try without a listener |
 //! | [`config`] | each layer's options, merged and checked into settings, and every mistake at once |
-//! | [`server`] | connections: accepted, spread over runtimes, guarded, bounded, ended in order, whatever is served on them |
+//! | [`server`] | connections: accepted on ports and sockets, spread over runtimes, guarded, bounded, ended in order, whatever is served on them |
 //! | [`http`] | what is said on both listeners: the gate, jobs, problems, admin |
 //! | [`batcher`] | the queue and when a batch leaves: a crate of its own, in `crates/batcher` |
 //! | [`engine`] | one batch to the answers of its members: attempt, read, retry or split; and its journal |
@@ -47,6 +47,7 @@
 //! | `lazy_timeout` | timeouts without a timer for what is there already |
 //! | [`telemetry`], [`throttle`] | what is logged, without waiting for its reader, and how much |
 //! | [`printable`] | text of others, safe to look at |
+//! | [`reread`] | files that are read again when their contents change |
 //! | [`address`] | addresses to listen on, as text |
 //! | [`ask`], `top` | the commands that ask a running proxy; the live page in a terminal, behind a feature |
 //! | [`submit`] | the command that hands files in to a running proxy, and writes the results |
@@ -60,7 +61,7 @@
 //! | room | may know |
 //! |---|---|
 //! | `address` | `printable` |
-//! | `app` | `batcher`, `config`, `engine`, `forward`, `http`, `job`, `later`, `observe`, `printable`, `resilience`, `route`, `server`, `shape`, `telemetry`, `upstream` |
+//! | `app` | `address`, `batcher`, `config`, `engine`, `forward`, `http`, `job`, `later`, `observe`, `printable`, `resilience`, `route`, `server`, `shape`, `telemetry`, `upstream` |
 //! | `ask` | `address`, `printable` |
 //! | `aside` |  |
 //! | `cli` | `config`, `printable`, `sample_upstream`, `shape` |
@@ -78,10 +79,11 @@
 //! | `main` | `address`, `app`, `ask`, `cli`, `config`, `printable`, `sample_upstream`, `shape`, `submit`, `telemetry`, `top` |
 //! | `observe` | `batcher`, `code`, `fault`, `printable`, `throttle` |
 //! | `printable` |  |
+//! | `reread` |  |
 //! | `resilience` | `batcher` |
 //! | `route` | `batcher`, `code`, `engine`, `forward`, `job`, `observe`, `shape`, `upstream` |
 //! | `sample_upstream` | `address` |
-//! | `server` | `throttle` |
+//! | `server` | `address`, `throttle` |
 //! | `shape` | `fault`, `job_id`, `json` |
 //! | `submit` | `address`, `ask`, `resilience` |
 //! | `telemetry` | `printable` |
@@ -151,6 +153,7 @@ pub mod later;
 mod lazy_timeout;
 pub mod observe;
 pub mod printable;
+pub mod reread;
 pub mod resilience;
 pub mod route;
 pub mod sample_upstream;

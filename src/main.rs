@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
-use microbatch::address::connectable;
+use microbatch::address::Address;
 use microbatch::app::{App, Report, Trial, try_out};
 use microbatch::ask::{Asker, Question, advice};
 use microbatch::cli::{self, Ask, Cli, Command, Submit, Top, Try};
@@ -215,23 +215,34 @@ async fn demo(flags: &Flags) -> anyhow::Result<End> {
     loaded.supply(Url::parse(&url)?);
     // The screen of somebody who tries it out: what is not the default is enough.
     let app = start(&loaded, Options::summary_of_changes).await?;
-    let jobs = connectable(&app.jobs_address()?.to_string());
-    let admin = app.admin_address()?;
-    let admin = admin.map(|address| connectable(&address.to_string()));
-    print(welcome(&jobs, admin.as_deref()))?;
+    let jobs = app.jobs_address()?.connectable();
+    let admin = app.admin_address()?.map(|it| it.connectable());
+    print(welcome(&jobs, admin.as_ref()))?;
     tokio::spawn(sample.run(std::future::pending()));
     Ok(End::Served(app.run(stop).await))
 }
 
 /// What the demo says of itself.
-fn welcome(jobs: &str, admin: Option<&str>) -> String {
-    let page = admin.map(|address| format!("Watch: http://{address}/\n"));
+fn welcome(jobs: &Address, admin: Option<&Address>) -> String {
+    let url = |address: &Address, path| match address {
+        Address::Tcp(address) => format!("http://{address}{path}"),
+        // A socket's host may be any.
+        Address::Unix(socket) => {
+            let socket = socket.display().to_string().replace('\'', r"'\''");
+            format!("--unix-socket '{socket}' http://localhost{path}")
+        }
+    };
+    let (jobs, page) = (url(jobs, "/jobs"), admin.map(|it| (it, url(it, "/"))));
+    let page = page.map(|(address, url)| match address {
+        Address::Tcp(_) => format!("Watch: {url}\n"),
+        Address::Unix(_) => format!("Watch: curl {url}live\n"),
+    });
     format!(
         "\n\
          microbatch {} in front of a sample upstream that echoes each job's body.\n\
          \n\
          Send a job:\n  \
-         curl -i -X POST http://{jobs}/jobs -d '{{\"id\":\"1\",\"body\":\"hello\"}}'\n\
+         curl -i -X POST {jobs} -d '{{\"id\":\"1\",\"body\":\"hello\"}}'\n\
          {}End:   Ctrl-C\n\
          \n",
         env!("CARGO_PKG_VERSION"),
@@ -296,7 +307,7 @@ fn list_of_presets() -> String {
 fn asker(ask: &Ask) -> anyhow::Result<Asker> {
     let loaded = load(&Flags::from(ask.proxy.clone()), NeedUpstream::No)?;
     let listen = loaded.settings.admin.map(|admin| admin.listen);
-    Ok(Asker::new(listen.as_deref(), ask.timeout)?)
+    Ok(Asker::new(listen.as_ref(), ask.timeout)?)
 }
 
 /// Asks a running proxy's `/readyz`: 0 for ready, 1 for anything else.

@@ -14,7 +14,7 @@ mod latency;
 pub mod live;
 pub mod metrics;
 mod moment;
-mod observers;
+mod process;
 mod records;
 mod words;
 
@@ -30,7 +30,7 @@ pub use by_code::ByCode;
 pub use event::{ALONE, Bounds, Event, FailedJobs, SplitCause};
 pub use failed_answer::FailedAnswer;
 pub use moment::{Moment, Totals};
-pub use observers::Observers;
+pub use process::{Process, ProcessEvent, Reloaded};
 pub use records::{CountsByRoute, RecordBounds, RecordCounts, Records, Recovered, StoreStep};
 
 /// What has happened on one route.
@@ -43,6 +43,7 @@ pub struct Observer {
     pub live: Live,
     failures: FailureLog,
     lines: Arc<LogThrottle>,
+    process: Arc<Process>,
     log_lines_dropped: fn() -> u64,
 }
 
@@ -63,6 +64,7 @@ impl Observer {
             live: Live::new(bounds),
             failures: FailureLog::default(),
             lines: Arc::new(LogThrottle::new(LINES)),
+            process: Arc::default(),
             log_lines_dropped: || 0,
         }
     }
@@ -75,13 +77,14 @@ impl Observer {
     }
 
     /// That of a route of this name in the same process, on which nothing has happened yet.
-    /// Both have the same log, which has no more lines for it.
+    /// Both have the same log, which has no more lines for it, and the same [`Process`].
     #[must_use]
     pub fn beside(&self, route: &str, bounds: Bounds) -> Self {
         Self {
             route: route.into(),
             failures: self.failures.clone(),
             lines: Arc::clone(&self.lines),
+            process: Arc::clone(&self.process),
             log_lines_dropped: self.log_lines_dropped,
             ..Self::new(bounds)
         }
@@ -91,6 +94,11 @@ impl Observer {
     /// [`LogThrottle::SPAN`], and not too many with those of all routes of the process.
     pub fn throttle(&self, most: u32) -> LogThrottle {
         LogThrottle::new(most).within(&self.lines)
+    }
+
+    /// What happens in the process on no route.
+    pub fn process(&self) -> &Arc<Process> {
+        &self.process
     }
 
     /// The name of the route.

@@ -1,7 +1,7 @@
 //! Connections of callers, from the listening socket to the last byte: what one
 //! caller can hold is bounded here, whatever is served.
 //!
-//! [`listener::accept`] takes connections from any socket, [`tcp`] being one, and `app`
+//! [`listener::accept`] takes connections from a [`socket`], of [`tcp`] or [`unix`], and `app`
 //! has one of the [`runtimes`] serve each: `http` gives it to [`serve`] with what
 //! answers its requests. The HTTP library speaks HTTP/1.1 and HTTP/2; what it leaves
 //! open is done around it:
@@ -34,9 +34,11 @@ pub mod listener;
 mod pieces;
 mod progress;
 pub mod runtimes;
+pub mod socket;
 mod streams;
 mod task;
 pub mod tcp;
+pub mod unix;
 mod unread;
 
 use std::sync::Arc;

@@ -48,7 +48,7 @@ use self::output::{Output, OutputError};
 use self::progress::{Display, Figures};
 use self::run::{Run, RunError};
 use self::state::{State, StateError};
-use crate::address::connectable;
+use crate::address::Address;
 use crate::ask::root_cause;
 
 /// Results heard of and not taken yet.
@@ -161,7 +161,7 @@ async fn reached(client: &Client, url: &str) -> Result<Option<Response>, SubmitE
 /// Where it can't begin or not go on. What was written and acknowledged is told by the state
 /// file, where there is one.
 pub async fn submit(
-    listen: &str,
+    listen: &Address,
     settings: Settings,
     stop: impl Future<Output = ()>,
 ) -> Result<End, SubmitError> {
@@ -171,7 +171,7 @@ pub async fn submit(
         None => State::unsaved()?,
     };
     let known = state.known;
-    let base = format!("http://{}", connectable(listen));
+    let base = format!("http://{}", listen.connectable());
     let client = Client::new(&base, &state.run, settings.requests);
     let client = client.map_err(SubmitError::Client)?;
     let first = reached(&client, &base).await?;

@@ -5,12 +5,13 @@ use std::sync::atomic::AtomicBool;
 
 use tokio::sync::watch;
 
+use super::observers::Observers;
 use crate::config::Settings;
 use crate::engine::Phase;
 use crate::http::{Buffered, Connected};
 use crate::later::Later;
 use crate::later::store::Store;
-use crate::observe::{Observer, Observers};
+use crate::observe::Observer;
 use crate::server::runtimes::Workers;
 use crate::telemetry;
 

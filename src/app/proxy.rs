@@ -3,7 +3,6 @@
 //! Whatever serves goes by what is in force: connections ask at each request whether that
 //! has changed, and the jobs for later follow the routes.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -16,6 +15,7 @@ use crate::http::{Caller, ForCallers, ForOperators, Jobs, Lane, Operator};
 use crate::later::store::Store;
 use crate::route::Routes;
 use crate::server::runtimes::Workers;
+use crate::server::socket::Reached;
 
 /// See the module.
 pub(super) struct Proxy {
@@ -76,14 +76,14 @@ impl Proxy {
         self.for_callers.borrow().jobs().clone()
     }
 
-    /// What serves a caller whom this worker has, and who has reached us at `local`.
-    pub fn caller(&self, worker: usize, local: Option<IpAddr>) -> Caller {
-        Caller::new(self.for_callers.subscribe(), worker, local)
+    /// What serves a caller whom this worker has, and who has reached us so.
+    pub fn caller(&self, worker: usize, reached: Reached) -> Caller {
+        Caller::new(self.for_callers.subscribe(), worker, reached)
     }
 
-    /// What serves an operator who has reached us at `local`, unless nothing does.
-    pub fn operator(&self, local: Option<IpAddr>) -> Option<Operator> {
+    /// What serves an operator who has reached us so, unless nothing does.
+    pub fn operator(&self, reached: Reached) -> Option<Operator> {
         let in_force = self.for_operators.as_ref()?.subscribe();
-        Some(Operator::new(in_force, local))
+        Some(Operator::new(in_force, reached))
     }
 }

@@ -39,6 +39,7 @@ use super::proxy::Proxy;
 use crate::config::Settings;
 use crate::http::{AnswerBody, Rehearsed, rehearse};
 use crate::server::runtimes::Workers;
+use crate::server::socket::Reached;
 use crate::upstream::SetupError;
 
 /// How often it is asked whether all calls are queued.
@@ -161,7 +162,7 @@ impl Running {
 
     /// Sends the calls, and says what each is answered.
     async fn send(self, calls: Vec<Call>) -> Result<bool, TrialError> {
-        let caller = Arc::new(self.proxy.caller(0, None));
+        let caller = Arc::new(self.proxy.caller(0, Reached::Tcp(None)));
         let (mut answers, count) = (JoinSet::new(), calls.len());
         for (number, call) in calls.into_iter().enumerate() {
             let answer = caller.serve(self.request(Full::new(call.body)));

@@ -1,22 +1,27 @@
 //! The kinds for addresses to listen on.
 
 use super::kind::Kind;
-use crate::address::parse_address;
+use crate::address::{Address, parse_address};
 
-/// `host:port`, the host a name or an IP address, an IPv6 address in brackets.
-pub(crate) fn address() -> Kind<String> {
-    Kind::text("host:port", |text| Ok(parse_address(text)?), String::clone)
+/// `host:port`, the host a name or an IP address, an IPv6 address in brackets; or the path of a
+/// socket.
+pub(crate) fn address() -> Kind<Address> {
+    let read = |text: &str| Ok(parse_address(text)?);
+    Kind::text("host:port or unix:/path", read, Address::to_string)
         .expecting("an address such as \"127.0.0.1:8080\"")
 }
 
 /// The same, or an empty string for none.
-pub(crate) fn optional_address() -> Kind<Option<String>> {
+pub(crate) fn optional_address() -> Kind<Option<Address>> {
     let read = |text: &str| match text {
         "" => Ok(None),
         _ => Ok(Some(parse_address(text)?)),
     };
-    let spelled = |address: &Option<String>| address.clone().unwrap_or_default();
-    Kind::text("host:port, or \"\" for none", read, spelled)
+    let spelled = |address: &Option<Address>| {
+        let address = address.as_ref();
+        address.map(Address::to_string).unwrap_or_default()
+    };
+    Kind::text("host:port or unix:/path, or \"\" for none", read, spelled)
         .expecting("an address such as \"127.0.0.1:8081\", or \"\" for none")
 }
 
@@ -34,6 +39,8 @@ mod tests {
             "[::]:80",
             "[::1]:8080",
             "my_host.internal:1",
+            "unix:/run/microbatch/jobs.sock",
+            "unix:/a b:c",
         ] {
             assert_eq!(from_text(&address(), good), Ok(format!("{good:?}")));
         }
@@ -75,6 +82,38 @@ mod tests {
     }
 
     #[test]
+    fn a_socket_has_an_absolute_path() {
+        let long = format!("unix:/{}", "s".repeat(107));
+        assert!(from_text(&address(), &long[..long.len() - 1]).is_ok());
+        for (bad, why) in [
+            ("unix:", "the path is not absolute"),
+            ("unix:jobs.sock", "the path is not absolute"),
+            ("unix:/", "the path is that of a directory"),
+            ("unix:/run/", "the path is that of a directory"),
+            ("unix:/a\0b", "the path has a NUL in it"),
+            (
+                "unix://run/jobs.sock",
+                "the path begins with more than one slash",
+            ),
+            (
+                "unix:///run/jobs.sock",
+                "the path begins with more than one slash",
+            ),
+            (
+                &long,
+                "the path is longer than that of a socket can be (107 bytes on Linux)",
+            ),
+        ] {
+            let wrong = from_text(&address(), bad).unwrap_err();
+            let expected = format!(
+                " is not an address to listen on: {why}; write unix:/path, such as \
+                 \"unix:/run/microbatch/jobs.sock\""
+            );
+            assert!(wrong.ends_with(&expected), "{wrong}");
+        }
+    }
+
+    #[test]
     fn an_optional_address_may_be_empty() {
         assert_eq!(from_text(&optional_address(), ""), Ok("\"\"".to_owned()));
         assert_eq!(
@@ -84,6 +123,10 @@ mod tests {
         assert_eq!(
             from_toml(&optional_address(), "\"h:1\""),
             Ok("\"h:1\"".to_owned())
+        );
+        assert_eq!(
+            from_text(&optional_address(), "unix:/run/admin.sock"),
+            Ok("\"unix:/run/admin.sock\"".to_owned())
         );
         let expected =
             "must be an address such as \"127.0.0.1:8081\", or \"\" for none, not a boolean";

@@ -135,7 +135,7 @@ fn parts(name: &OsStr) -> Option<Place> {
         Some((section, key)) => {
             let small = section.to_lowercase();
             let ours = is_section(None, &small) && small.to_uppercase() == section;
-            ours.then(|| format!("{small}.{}", key.to_lowercase()))
+            ours.then(|| format!("{small}.{}", key.to_lowercase().replace("__", ".")))
         }
         None => {
             let small = rest.to_lowercase();
@@ -165,7 +165,7 @@ fn of_route(rest: &str) -> Place {
         .unwrap_or((&rest, ""));
     Place {
         route: Some(name.to_owned()),
-        key: key.replacen("__", ".", 1),
+        key: key.replace("__", "."),
     }
 }
 

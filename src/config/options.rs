@@ -28,6 +28,7 @@ use super::store::{file, prefix, store};
 use super::table::{Key, sections};
 use super::target::target;
 use super::words::words;
+use crate::address::Address;
 use crate::batcher::{OnFull, Wait};
 use crate::later::StoreKind;
 use crate::printable::shown;
@@ -115,7 +116,7 @@ sections! { Options:
     /// `[server]`: the listener that takes jobs.
     in [server] at [server]: ServerOptions {
         /// Where jobs come in; port 0 is any free one
-        listen: String = "127.0.0.1:8080", address(), "--listen" "HOST:PORT";
+        listen: Address = "127.0.0.1:8080", address(), "--listen" "ADDRESS";
         /// Threads that serve callers, or auto
         threads: Option<usize> = "auto", or(count(1..=1_024), "auto"), "--threads" "N";
         /// Largest body of one job
@@ -161,7 +162,7 @@ sections! { Options:
     /// `[admin]`: the listener for operators.
     in [admin] at [admin]: AdminOptions {
         /// Live page, metrics and health; "" for nowhere
-        listen: Option<String> = "127.0.0.1:8081", optional_address(), "--admin-listen" "HOST:PORT";
+        listen: Option<Address> = "127.0.0.1:8081", optional_address(), "--admin-listen" "ADDRESS";
         /// Host names to answer to on loopback, besides localhost
         hosts: Vec<String> = "[]", host_names();
         /// Permissions of the socket, where admin.listen is one
@@ -236,6 +237,18 @@ sections! { Options:
         min_interval: Duration = "0", time(ZERO..=HOUR);
     }
 
+    /// `[upstream.tls]`: what an `https` upstream is to show, and is shown.
+    in [upstream.tls] at [route.upstream_tls]: UpstreamTlsOptions {
+        /// Certificates, in PEM, that sign the upstream's, instead of the system's
+        ca: PathBuf, file();
+        /// Our certificate with its chain, in PEM
+        cert: PathBuf, file();
+        /// Its private key, in PEM
+        key: PathBuf, file();
+        /// Name that the upstream's certificate must have, instead of the URL's host
+        server_name: String, server_name();
+    }
+
     /// `[passthrough]`: where requests go that are no route's.
     in [passthrough] at [passthrough]: PassthroughOptions {
         /// Where requests go that are no route's
@@ -268,18 +281,6 @@ sections! { Options:
         ca: PathBuf, file();
         /// Whether a Redis will do that may lose jobs
         allow_volatile: bool = "false", switch();
-    }
-
-    /// `[upstream.tls]`: what an `https` upstream is to show, and is shown.
-    in [upstream.tls] at [route.upstream_tls]: UpstreamTlsOptions {
-        /// Certificates, in PEM, that sign the upstream's, instead of the system's
-        ca: PathBuf, file();
-        /// Our certificate with its chain, in PEM
-        cert: PathBuf, file();
-        /// Its private key, in PEM
-        key: PathBuf, file();
-        /// Name that the upstream's certificate must have, instead of the URL's host
-        server_name: String, server_name();
     }
 
     /// `[retry]`: when a failed batch is sent again.

@@ -110,7 +110,16 @@ pub(crate) fn refused(options: &Options) -> Vec<String> {
             ),
             (
                 both(&server.listen, &admin.listen, |jobs, operators| {
-                    operators.is_some_and(|operators| collide(&jobs, &operators))
+                    jobs.socket().is_some()
+                        && operators.is_some_and(|operators| collide(&jobs, &operators))
+                }),
+                "{server.listen} and {admin.listen} are one socket; give them two, or \"\" for \
+                 no admin.listen",
+            ),
+            (
+                both(&server.listen, &admin.listen, |jobs, operators| {
+                    jobs.socket().is_none()
+                        && operators.is_some_and(|operators| collide(&jobs, &operators))
                 }),
                 "{server.listen} and {admin.listen} are one port of one host; give them two, or \
                  \"\" for no admin.listen",

@@ -14,6 +14,7 @@ pub use super::records::{Later, Store};
 pub use super::route::Route;
 use super::route::forwarding;
 use super::routes;
+use crate::address::Address;
 use crate::forward::{self, Destination};
 use crate::http::{HostNames, Setting};
 use crate::route::paths::Paths;
@@ -27,7 +28,9 @@ const OPERATOR_STREAMS: u32 = 10;
 #[derive(Clone)]
 pub struct Settings {
     /// Where jobs come in.
-    pub listen: String,
+    pub listen: Address,
+    /// The permissions of that, where it is a socket.
+    pub socket_mode: u32,
     /// How many threads serve callers.
     pub threads: usize,
     /// How many connections callers may have; without a number, as many as there are open files
@@ -76,7 +79,9 @@ pub struct Intake {
 #[derive(Clone)]
 pub struct Admin {
     /// Where they come in.
-    pub listen: String,
+    pub listen: Address,
+    /// The permissions of that, where it is a socket.
+    pub socket_mode: u32,
     /// The names that it answers to on loopback.
     pub hosts: HostNames,
     /// Every setting, as TOML.
@@ -103,7 +108,7 @@ impl Settings {
         // Where the system does not tell, one thread is right for any machine.
         let threads = server.threads.get()?.unwrap_or_else(cores);
         let jobs = Intake {
-            hosts: HostNames::new(&server.hosts.get()?, &listen),
+            hosts: HostNames::new(&server.hosts.get()?, listen.host()),
             max_body: server.max_body.get()?,
             max_depth: server.max_depth.get()?,
             max_buffered: server.max_buffered.get()?,
@@ -138,6 +143,7 @@ impl Settings {
         };
         Some(Settings {
             listen,
+            socket_mode: server.socket_mode.get()?,
             threads,
             max_connections: server.max_connections.get()?,
             callers,
@@ -148,8 +154,9 @@ impl Settings {
             },
             admin: match options.admin.listen.get()? {
                 Some(listen) => Some(Admin {
-                    hosts: HostNames::new(&options.admin.hosts.get()?, &listen),
+                    hosts: HostNames::new(&options.admin.hosts.get()?, listen.host()),
                     listen,
+                    socket_mode: options.admin.socket_mode.get()?,
                     toml: options.to_toml().into(),
                     settings: printed(options),
                 }),

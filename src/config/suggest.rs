@@ -147,9 +147,15 @@ mod tests {
                 "unknown key; did you mean upstream.timeout?",
             ),
             (
+                "server",
+                "tls.crt",
+                "unknown key; did you mean server.tls.cert?",
+            ),
+            (
                 "admin",
                 "colour",
-                "unknown key; known are admin.listen, admin.hosts",
+                "unknown key; known are admin.listen, admin.hosts, admin.socket_mode, admin.tls.cert, \
+                 admin.tls.key, admin.tls.client_ca, admin.auth.tokens",
             ),
         ] {
             assert_eq!(TOP.unknown_key(section, name), expected);
@@ -164,7 +170,7 @@ mod tests {
             ("max_size", "unknown section; did you mean batch.max_size?"),
             (
                 "zebra",
-                "unknown section; known are forward_headers, server, admin, batch, queue, upstream, passthrough, later, retry, circuit, shutdown, log, shape, routes",
+                "unknown section; known are forward_headers, server, admin, batch, queue, upstream, passthrough, later, retry, circuit, shutdown, log, telemetry, shape, routes",
             ),
         ] {
             assert_eq!(TOP.unknown_section(name), expected);

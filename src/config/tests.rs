@@ -80,8 +80,24 @@ const VALUES: &[(&str, [&str; 3])] = &[
     ("server.max_connections", ["1", "\"auto\"", "3"]),
     ("server.timing", ["false", "true", "false"]),
     ("server.hosts", ["[\"a\"]", "[]", "[\"b\", \"c.d\"]"]),
+    ("server.socket_mode", ["\"0600\"", "\"0666\"", "\"0777\""]),
+    ("server.tls.cert", ["\"a.pem\"", "\"b.pem\"", "\"c.pem\""]),
+    ("server.tls.key", ["\"a.pem\"", "\"b.pem\"", "\"c.pem\""]),
+    (
+        "server.tls.client_ca",
+        ["\"a.pem\"", "\"b.pem\"", "\"c.pem\""],
+    ),
+    ("server.auth.tokens", ["\"a\"", "\"b\"", "\"c\""]),
     ("admin.listen", ["\"h:8\"", "\"\"", "\"h:9\""]),
     ("admin.hosts", ["[\"a\"]", "[]", "[\"b\", \"c.d\"]"]),
+    ("admin.socket_mode", ["\"0600\"", "\"0666\"", "\"0777\""]),
+    ("admin.tls.cert", ["\"a.pem\"", "\"b.pem\"", "\"c.pem\""]),
+    ("admin.tls.key", ["\"a.pem\"", "\"b.pem\"", "\"c.pem\""]),
+    (
+        "admin.tls.client_ca",
+        ["\"a.pem\"", "\"b.pem\"", "\"c.pem\""],
+    ),
+    ("admin.auth.tokens", ["\"a\"", "\"b\"", "\"c\""]),
     ("batch.max_size", ["1", "2", "3"]),
     ("batch.max_bytes", ["\"2MiB\"", "\"3MiB\"", "4000000"]),
     ("batch.max_wait", ["0", "\"2ms\"", "\"3ms\""]),
@@ -107,6 +123,10 @@ const VALUES: &[(&str, [&str; 3])] = &[
     ("upstream.idempotent", ["true", "false", "true"]),
     ("upstream.split_on", ["[400]", "[400, 422]", "[422]"]),
     ("upstream.min_interval", ["\"1s\"", "0", "\"3s\""]),
+    ("upstream.tls.ca", ["\"a.pem\"", "\"b.pem\"", "\"c.pem\""]),
+    ("upstream.tls.cert", ["\"a.pem\"", "\"b.pem\"", "\"c.pem\""]),
+    ("upstream.tls.key", ["\"a.pem\"", "\"b.pem\"", "\"c.pem\""]),
+    ("upstream.tls.server_name", ["\"a\"", "\"b.c\"", "\"::1\""]),
     (
         "passthrough.url",
         ["\"http://a/\"", "\"http://b/\"", "\"http://c/\""],
@@ -138,6 +158,15 @@ const VALUES: &[(&str, [&str; 3])] = &[
     ("log.level", ["\"warn\"", "\"error\"", "\"debug,h2=off\""]),
     ("log.format", ["\"text\"", "\"json\"", "\"text\""]),
     ("log.upstream_errors", ["false", "true", "false"]),
+    ("log.access", ["true", "false", "true"]),
+    (
+        "telemetry.otlp.endpoint",
+        ["\"http://a/\"", "\"http://b/\"", "\"http://c/\""],
+    ),
+    (
+        "telemetry.otlp.protocol",
+        ["\"grpc\"", "\"http/protobuf\"", "\"grpc\""],
+    ),
 ];
 
 #[test]
@@ -271,7 +300,7 @@ fn every_option_comes_out_where_it_is_for() {
         .replace("shutdown.delay = \"1s\"", "shutdown.delay = \"14s\"");
     let settings = Layers::default().file(&file).settings();
     let seconds = Duration::from_secs;
-    assert_eq!(settings.listen, "h:1");
+    assert_eq!(settings.listen.to_string(), "h:1");
     assert_eq!((settings.threads, settings.max_connections), (1, Some(1)));
     for (limits, streams) in [(settings.callers, 100), (settings.operators, 10)] {
         assert_eq!(limits.read_timeout, seconds(11));
@@ -344,7 +373,7 @@ fn every_option_comes_out_where_it_is_for() {
     assert_eq!(upstream.max_connection_age, Duration::ZERO);
     assert_eq!((upstream.connections, upstream.runtimes), (1, 1));
 
-    assert_eq!(settings.admin.unwrap().listen, "h:8");
+    assert_eq!(settings.admin.unwrap().listen.to_string(), "h:8");
     assert_eq!(settings.shutdown.delay, seconds(14));
     assert_eq!(settings.shutdown.timeout, seconds(1));
     assert_eq!(settings.log.targets, "warn".parse().unwrap());
@@ -434,6 +463,9 @@ proptest::proptest! {
         const NOT_INHERITED: [&str; 4] = [
             "forward_headers", "upstream.url", "upstream.alone_url", "upstream.headers",
         ];
+        let inherited = |name: &str| {
+            !NOT_INHERITED.contains(&name) && !name.starts_with("upstream.tls.")
+        };
         let (mut above, mut below) = (String::new(), String::new());
         let mut expected = Vec::new();
         for key in keys().iter().filter(|key| key.of_routes) {
@@ -454,7 +486,7 @@ proptest::proptest! {
             if own {
                 below.push_str(&format!("{name} = {of_own}\n"));
             }
-            expected.push(match (own, top && !NOT_INHERITED.contains(&name)) {
+            expected.push(match (own, top && inherited(name)) {
                 (true, _) => as_printed(key, of_own),
                 (false, true) => as_printed(key, of_top),
                 (false, false) => (key.printed)(&Options::defaults()),

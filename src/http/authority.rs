@@ -7,12 +7,14 @@
 //!
 //! A sound request costs no allocation here.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::{HeaderMap, Method, Request, Uri, Version};
 use thiserror::Error;
+
+use crate::server::socket::Reached;
 
 /// The names that a listener answers to on loopback, besides `localhost` and IP
 /// addresses; in lower case.
@@ -20,10 +22,9 @@ use thiserror::Error;
 pub struct HostNames(Arc<[String]>);
 
 impl HostNames {
-    /// Those that are configured, and the one to listen on if that is a name.
-    pub fn new(configured: &[String], listen: &str) -> Self {
-        let own = listen.rsplit_once(':').map(|(host, _)| host);
-        let own = own.map(str::to_ascii_lowercase).into_iter();
+    /// Those that are configured, and the host to listen on if that is a name.
+    pub fn new(configured: &[String], listen: Option<&str>) -> Self {
+        let own = listen.map(str::to_ascii_lowercase).into_iter();
         Self(configured.iter().cloned().chain(own).collect())
     }
 
@@ -56,20 +57,24 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    /// Those of a connection that reached us at this address, as far as the system
-    /// tells. Only on loopback it is known which names are ours.
-    pub fn of(names: &HostNames, local: Option<IpAddr>) -> Self {
-        let loopback = local.is_some_and(|it| it.to_canonical().is_loopback());
+    /// Those of a connection that has reached us so. Only on loopback it is known which
+    /// names are ours.
+    pub fn of(names: &HostNames, reached: Reached) -> Self {
+        let loopback = match reached {
+            Reached::Tcp(local) => local.is_some_and(|it| it.to_canonical().is_loopback()),
+            Reached::Unix => false,
+        };
         Self {
             names: loopback.then(|| names.clone()),
             own_origin: false,
         }
     }
 
-    /// The same, where a `POST` must not come from a page of another origin.
-    pub fn with_own_origin(self) -> Self {
+    /// The same, where a `POST` must not come from a page of another origin: no page gets
+    /// to a unix socket.
+    pub fn with_own_origin(self, reached: Reached) -> Self {
         Self {
-            own_origin: true,
+            own_origin: reached != Reached::Unix,
             ..self
         }
     }

@@ -4,7 +4,6 @@
 //! else does. Checks stand in their order here: the host first, so that nothing is
 //! told to a page that got here by a name of its own.
 
-use std::net::IpAddr;
 use std::sync::OnceLock;
 
 use axum::http::header::{HOST, HeaderValue};
@@ -12,6 +11,7 @@ use axum::http::{Request, Version};
 
 use super::authority::{HostNames, Rules};
 use super::problem::Problem;
+use crate::server::socket::Reached;
 
 /// The checks of one connection.
 #[derive(Debug)]
@@ -23,14 +23,14 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    /// That of a caller who has reached us at `local`.
-    pub fn of_caller(names: &HostNames, local: Option<IpAddr>) -> Self {
-        Self::new(Rules::of(names, local))
+    /// That of a caller who has reached us so.
+    pub fn of_caller(names: &HostNames, reached: Reached) -> Self {
+        Self::new(Rules::of(names, reached))
     }
 
     /// That of an operator, who may not be a page of another origin.
-    pub fn of_operator(names: &HostNames, local: Option<IpAddr>) -> Self {
-        Self::new(Rules::of(names, local).with_own_origin())
+    pub fn of_operator(names: &HostNames, reached: Reached) -> Self {
+        Self::new(Rules::of(names, reached).with_own_origin(reached))
     }
 
     fn new(rules: Rules) -> Self {

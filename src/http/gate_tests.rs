@@ -1,8 +1,10 @@
 //! The rules for hosts and origins, as the gates of both listeners apply them.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::*;
+
+const LOOPBACK: Reached = Reached::Tcp(Some(IpAddr::V4(Ipv4Addr::LOCALHOST)));
 
 fn request(version: Version, target: &str, headers: &[(&str, &str)]) -> Request<()> {
     let mut request = Request::post(target).version(version);
@@ -14,9 +16,8 @@ fn request(version: Version, target: &str, headers: &[(&str, &str)]) -> Request<
 
 /// What the gate of an operator on loopback says: 200 where the request may go on.
 fn status(request: &Request<()>) -> u16 {
-    let names = HostNames::new(&["proxy.internal".to_owned()], "My-Host:8080");
-    let local = Some(Ipv4Addr::LOCALHOST.into());
-    said(&Gate::of_operator(&names, local), request)
+    let names = HostNames::new(&["proxy.internal".to_owned()], Some("My-Host"));
+    said(&Gate::of_operator(&names, LOOPBACK), request)
 }
 
 fn said(gate: &Gate, request: &Request<()>) -> u16 {
@@ -139,8 +140,8 @@ fn other_addresses_may_have_any_name() {
         (Some("::ffff:192.0.2.7"), false),
         (None, false),
     ] {
-        let address = address.map(|it| it.parse().unwrap());
-        let gate = Gate::of_caller(&names, address);
+        let reached = Reached::Tcp(address.map(|it| it.parse().unwrap()));
+        let gate = Gate::of_caller(&names, reached);
         assert_eq!(gate.check(&foreign).is_err(), refused, "{address:?}");
         let none = request(Version::HTTP_11, "/", &[]);
         assert!(gate.check(&none).is_err(), "{address:?}");
@@ -148,8 +149,30 @@ fn other_addresses_may_have_any_name() {
 }
 
 #[test]
+fn no_page_gets_to_a_socket() {
+    let names = HostNames::default();
+    let any = ("host", "any.example");
+    let post = |headers: &[_]| request(Version::HTTP_11, "/flush", headers);
+    for gate in [
+        Gate::of_caller(&names, Reached::Unix),
+        Gate::of_operator(&names, Reached::Unix),
+    ] {
+        for (headers, expected) in [
+            (&[any][..], 200),
+            (&[any, ("origin", "http://evil.example")], 200),
+            // HTTP's own rules hold.
+            (&[], 400),
+            (&[any, any], 400),
+            (&[("host", "[::1")], 400),
+        ] {
+            assert_eq!(said(&gate, &post(headers)), expected, "{headers:?}");
+        }
+    }
+}
+
+#[test]
 fn a_host_that_was_let_through_opens_the_gate_for_no_other() {
-    let gate = Gate::of_caller(&HostNames::default(), Some(Ipv4Addr::LOCALHOST.into()));
+    let gate = Gate::of_caller(&HostNames::default(), LOOPBACK);
     let (own, foreign) = (("host", "localhost"), ("host", "rebound.example"));
     let jobs = |headers: &[_]| request(Version::HTTP_11, "/jobs", headers);
     assert_eq!(said(&gate, &jobs(&[own])), 200);
@@ -176,7 +199,7 @@ fn a_host_that_was_let_through_opens_the_gate_for_no_other() {
         assert_eq!(said(&gate, &request), expected, "{request:?}");
     }
     // An operator's is looked at again, for its origin.
-    let gate = Gate::of_operator(&HostNames::default(), None);
+    let gate = Gate::of_operator(&HostNames::default(), Reached::Tcp(None));
     assert_eq!(said(&gate, &jobs(&[own])), 200);
     assert_eq!(
         said(&gate, &jobs(&[own, ("origin", "http://evil.example")])),

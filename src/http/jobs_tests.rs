@@ -13,6 +13,7 @@ use super::super::{Buffered, Caller, Connected, ForCallers, HostNames, JobsInner
 use super::*;
 use crate::engine::Phase;
 use crate::route;
+use crate::server::socket::Reached;
 
 fn jobs() -> Jobs {
     let routes = route::tests::jobs();
@@ -52,7 +53,7 @@ async fn a_request_whose_handler_panics_is_counted_once() {
     let jobs = jobs();
     let route = jobs.routes.first();
     let for_callers = || ForCallers::new(jobs.clone(), vec![[route.batcher.clone()].into()]);
-    let connect = |it| Caller::new(watch::channel(Arc::new(it)).1, 0, None);
+    let connect = |it| Caller::new(watch::channel(Arc::new(it)).1, 0, Reached::Tcp(None));
     let caller = connect(for_callers());
     let request = Request::post("/jobs").header("host", "localhost");
     let answer = caller.serve(request.body(Panics).unwrap()).await;

@@ -4,7 +4,6 @@
 //! have come.
 
 use std::cell::RefCell;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -33,6 +32,7 @@ use super::sender::{Batchers, Senders};
 use super::uncounted::Uncounted;
 use crate::route::JOBS;
 use crate::server::connections::Permit;
+use crate::server::socket::Reached;
 use crate::server::{self, Limits};
 use crate::upstream::NoSuchPath;
 
@@ -71,23 +71,23 @@ pub struct Caller {
     /// A connection is served by one thread, and one request of it is looked at at a time.
     serving: RefCell<Following<ForCallers, Serving>>,
     worker: usize,
-    local: Option<IpAddr>,
+    reached: Reached,
     _connected: Connection,
 }
 
 impl Caller {
     /// Somebody who has just connected, whom the worker of this number serves, and who has
-    /// reached us at `local`, as far as the system tells.
-    pub fn new(in_force: InForce<ForCallers>, worker: usize, local: Option<IpAddr>) -> Self {
+    /// reached us so.
+    pub fn new(in_force: InForce<ForCallers>, worker: usize, reached: Reached) -> Self {
         let _connected = in_force.borrow().jobs.connected.join();
         let make = |now: &ForCallers| {
             let senders = Senders::new(now.jobs.clone(), &now.batchers[worker]);
-            Serving::new(now, senders, local)
+            Serving::new(now, senders, reached)
         };
         Self {
             serving: RefCell::new(Following::new(in_force, make)),
             worker,
-            local,
+            reached,
             _connected,
         }
     }
@@ -104,7 +104,7 @@ impl Caller {
         let serving = serving.get(|now, before| {
             let batchers = &now.batchers[self.worker];
             let senders = before.senders.succeeded(now.jobs.clone(), batchers);
-            Serving::new(now, senders, self.local)
+            Serving::new(now, senders, self.reached)
         });
         serving.serve(request)
     }
@@ -120,9 +120,9 @@ struct Serving {
 }
 
 impl Serving {
-    fn new(of: &ForCallers, senders: Senders, local: Option<IpAddr>) -> Self {
+    fn new(of: &ForCallers, senders: Senders, reached: Reached) -> Self {
         Self {
-            gate: Gate::of_caller(&of.jobs.hosts, local),
+            gate: Gate::of_caller(&of.jobs.hosts, reached),
             jobs: of.jobs.routes.plain_jobs(),
             senders: Arc::new(senders),
             others: of.others.clone(),
@@ -248,21 +248,21 @@ impl ForOperators {
 /// A connection of the admin listener.
 pub struct Operator {
     answering: RefCell<Following<ForOperators, (Gate, Router)>>,
-    local: Option<IpAddr>,
+    reached: Reached,
 }
 
 impl Operator {
-    /// Somebody who has reached us at `local`.
-    pub fn new(in_force: InForce<ForOperators>, local: Option<IpAddr>) -> Self {
-        let make = |now: &ForOperators| Self::answering(now, local);
+    /// Somebody who has reached us so.
+    pub fn new(in_force: InForce<ForOperators>, reached: Reached) -> Self {
+        let make = |now: &ForOperators| Self::answering(now, reached);
         Self {
             answering: RefCell::new(Following::new(in_force, make)),
-            local,
+            reached,
         }
     }
 
-    fn answering(now: &ForOperators, local: Option<IpAddr>) -> (Gate, Router) {
-        (Gate::of_operator(&now.hosts, local), now.router.clone())
+    fn answering(now: &ForOperators, reached: Reached) -> (Gate, Router) {
+        (Gate::of_operator(&now.hosts, reached), now.router.clone())
     }
 
     fn serve<B>(
@@ -274,7 +274,7 @@ impl Operator {
     {
         type NoJob = std::future::Ready<Response<AnswerBody>>;
         let mut answering = self.answering.borrow_mut();
-        let (gate, router) = answering.get(|now, _| Self::answering(now, self.local));
+        let (gate, router) = answering.get(|now, _| Self::answering(now, self.reached));
         let dispatch = || match gate.check(&request) {
             Ok(()) => Answer::<NoJob>::routed(router.clone(), request.map(Body::new), ()),
             Err(problem) => Answer::ready(problem.into_response().map(AnswerBody::from)),

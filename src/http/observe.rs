@@ -60,6 +60,7 @@ pub(super) async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> R
     let total = records.as_ref().map(RecordsByRoute::total);
     let process = Process {
         buffered: admin.buffered.bytes(),
+        told: admin.observer.process(),
         log_lines_dropped: admin.observer.log_lines_dropped(),
         passed_through: admin.observer.metrics.passed_through(),
         store: total.as_ref().map(|records| Store {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 
 use super::service::Service;
-use crate::address::parse_address;
+use crate::address::parse_tcp;
 
 /// How the sample upstream behaves.
 ///
@@ -16,7 +16,7 @@ use crate::address::parse_address;
 pub struct Args {
     /// Address to listen on
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9000")]
-    #[arg(value_parser = parse_address)]
+    #[arg(value_parser = parse_tcp)]
     pub listen: String,
 
     /// Service to stand in for, by its preset's name

@@ -1,45 +1,23 @@
 //! Listening on TCP.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::sync::LazyLock;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use thiserror::Error;
 use tokio::net::{self, TcpListener, TcpSocket, lookup_host};
-use tracing::warn;
 
 use super::listener::{BACKLOG, Listen};
-use crate::throttle::LogThrottle;
 
 /// How long a connection is silent before the system asks whether its caller is
 /// still there; it is given up after twice that.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
-/// Why an address can't be listened on.
-#[derive(Debug, Error)]
-#[error(transparent)]
-pub struct BindError(#[from] io::Error);
-
-impl BindError {
-    /// What to do about it, where the address is this setting's and this flag's.
-    pub fn way_out(&self, key: &str, flag: &str) -> String {
-        let first = match self.0.kind() {
-            io::ErrorKind::AddrInUse => "stop what listens there, or ",
-            io::ErrorKind::AddrNotAvailable => "it is no address of this machine: ",
-            io::ErrorKind::PermissionDenied => "a port below 1024 may take privileges: ",
-            _ => "",
-        };
-        format!("{first}give another address with {flag} or {key}")
-    }
-}
-
 /// Listens on the first of a name's addresses that can be taken.
 ///
 /// # Errors
 /// The system's, for the last address tried.
-pub async fn bind(address: &str) -> Result<TcpListener, BindError> {
+pub async fn bind(address: &str) -> io::Result<TcpListener> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in lookup_host(address).await? {
         match listen(address) {
@@ -47,7 +25,7 @@ pub async fn bind(address: &str) -> Result<TcpListener, BindError> {
             Err(error) => last = error,
         }
     }
-    Err(last.into())
+    Err(last)
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -78,24 +56,11 @@ impl Listen for TcpListener {
     }
 }
 
-/// A connection on the runtime that this is called on, and where it has reached us. A
-/// system that has no means left to watch it loses the connection, not the proxy.
-pub fn open(stream: TcpStream) -> Option<(net::TcpStream, Option<IpAddr>)> {
-    static FAILURES: LazyLock<LogThrottle> = LazyLock::new(LogThrottle::default);
+/// A connection on the runtime that this is called on.
+pub(super) fn open(stream: TcpStream) -> io::Result<net::TcpStream> {
     tune(&stream);
-    let local = stream.local_addr().ok().map(|address| address.ip());
-    let opened = stream
-        .set_nonblocking(true)
-        .and_then(|()| net::TcpStream::from_std(stream));
-    match opened {
-        Ok(stream) => Some((stream, local)),
-        Err(error) => {
-            if FAILURES.admit().is_some() {
-                warn!(%error, "can't watch a connection, closing it");
-            }
-            None
-        }
-    }
+    stream.set_nonblocking(true)?;
+    net::TcpStream::from_std(stream)
 }
 
 /// An answer must not wait for an acknowledgement, and a caller that vanished

@@ -20,6 +20,7 @@ use microbatch::resilience::limit;
 use microbatch::resilience::size::Size;
 use microbatch::route::paths::Paths;
 use microbatch::route::{JOBS, Route, Routes};
+use microbatch::server::socket::Reached;
 use microbatch::shape::{Limits, Shape};
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -270,6 +271,6 @@ impl Proxy {
     pub fn connect(&self) -> Caller {
         let batchers = vec![[self.batcher.clone()].into()];
         let in_force = ForCallers::new(self.jobs.clone(), batchers);
-        Caller::new(watch::channel(Arc::new(in_force)).1, 0, None)
+        Caller::new(watch::channel(Arc::new(in_force)).1, 0, Reached::Tcp(None))
     }
 }

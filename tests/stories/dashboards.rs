@@ -7,7 +7,7 @@ use std::path::Path;
 use microbatch::batcher::FlushReason;
 use microbatch::code::Code;
 use microbatch::observe::metrics::{FAMILIES, Kind};
-use microbatch::observe::{RecordCounts, StoreStep};
+use microbatch::observe::{RecordCounts, Reloaded, StoreStep};
 use serde_json::Value;
 
 use crate::metrics::promtool;
@@ -89,6 +89,7 @@ fn domain(label: &str) -> Option<BTreeSet<&'static str>> {
         "state" => Some(RecordCounts::STATES.into()),
         "op" => Some(StoreStep::ALL.map(StoreStep::as_str).into()),
         "read" => Some(["true", "false"].into()),
+        "result" => Some(Reloaded::ALL.map(Reloaded::as_str).into()),
         _ => None,
     }
 }

@@ -15,7 +15,7 @@ use crate::harness::{
 use crate::retries::{IDEMPOTENT, SHORT};
 
 /// Every name with its type and its labels.
-const METRICS: [(&str, &str, &[&str]); 42] = [
+const METRICS: [(&str, &str, &[&str]); 43] = [
     ("build_info", "gauge", &["version"]),
     ("jobs_accepted_total", "counter", &["route"]),
     ("jobs_total", "counter", &["outcome", "route"]),
@@ -61,6 +61,7 @@ const METRICS: [(&str, &str, &[&str]); 42] = [
     ("store_commit_seconds", "histogram", &[]),
     ("store_commit_records", "histogram", &[]),
     ("store_errors_total", "counter", &["op"]),
+    ("tls_reloads_total", "counter", &["result"]),
     ("log_lines_dropped_total", "counter", &[]),
 ];
 
@@ -321,6 +322,7 @@ async fn a_new_proxy_has_every_name_already() {
         r#"results_unmatched_total{kind="unknown-id"}"#,
         "retries_total",
         "retry_budget_exhausted_total",
+        r#"tls_reloads_total{result="failed"}"#,
         "log_lines_dropped_total",
         "job_duration_seconds_count",
         r#"later_jobs{state="queued"}"#,

@@ -89,6 +89,7 @@ mod tests {
     use crate::observe::metrics::counts::Metrics;
     use crate::observe::metrics::families::Store;
     use crate::observe::moment::Moment;
+    use crate::observe::process;
     use crate::observe::records::{RecordBounds, RecordCounts, Records, StoreStep};
 
     #[test]
@@ -121,12 +122,15 @@ mod tests {
         }
     }
 
-    const PROCESS: Process<'static> = Process {
-        buffered: 0,
-        log_lines_dropped: 0,
-        passed_through: 0,
-        store: None,
-    };
+    fn process(told: &process::Process) -> Process<'_> {
+        Process {
+            buffered: 0,
+            told,
+            log_lines_dropped: 0,
+            passed_through: 0,
+            store: None,
+        }
+    }
 
     static NONE: RecordCounts = RecordCounts {
         present: [0; 4],
@@ -162,8 +166,9 @@ mod tests {
         let [one, other] = [(); 2].map(|()| metrics());
         other.count(&Event::Alone { why: "stream" });
         let moment = Moment::default();
+        let told = process::Process::default();
         let routes = [route("jobs", &one, &moment), route("two", &other, &moment)];
-        let text = exposition(&PROCESS, &routes, Format::Text);
+        let text = exposition(&process(&told), &routes, Format::Text);
         let alone =
             |route, count| format!("alone_total{{route=\"{route}\",why=\"stream\"}} {count}\n");
         for sample in [alone("jobs", 0), alone("two", 1)] {
@@ -210,7 +215,11 @@ mod tests {
             records: &records,
         };
         let exposed = |store| {
-            let process = Process { store, ..PROCESS };
+            let told = process::Process::default();
+            let process = Process {
+                store,
+                ..process(&told)
+            };
             let route = Route {
                 records: &counts,
                 ..route("jobs", &metrics, &moment)

@@ -7,6 +7,7 @@ use crate::batcher::FlushReason;
 use crate::code::Code;
 use crate::observe::by_code::ByCode;
 use crate::observe::moment::Moment;
+use crate::observe::process;
 use crate::observe::records::{RecordCounts, Records};
 
 /// What is looked up of the process.
@@ -14,6 +15,8 @@ use crate::observe::records::{RecordCounts, Records};
 pub struct Process<'a> {
     /// Bytes of bodies that are being received and of answers that are not taken.
     pub buffered: usize,
+    /// What has happened on no route.
+    pub told: &'a process::Process,
     /// Lines of the log that nobody took in time.
     pub log_lines_dropped: u64,
     /// Requests to paths of no route that were passed through.
@@ -227,6 +230,13 @@ families! {
     "microbatch_store_errors_total" Counter ["op"]
         "What the store of jobs for later failed to do, by what that was"
         Store(store_errors);
+    "microbatch_tls_reloads_total" Counter ["result"]
+        "Changed files of certificates that were read again, by what came of it"
+        Process(|it, out| {
+            for (result, count) in it.told.tls_reloads() {
+                out.labelled([result.as_str()], count);
+            }
+        });
     "microbatch_log_lines_dropped_total" Counter []
         "Lines of the log that were dropped, since stderr did not take them"
         Process(|it, out| out.number(it.log_lines_dropped));

@@ -1,0 +1,78 @@
+//! What happens in the process that is no route's: told to [`Process`], which every observer of
+//! the process has.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Something that has happened in the process, on no route.
+#[derive(Clone, Copy, Debug)]
+pub enum ProcessEvent {
+    /// Files of certificates have changed and were read again.
+    TlsReloaded(Reloaded),
+}
+
+/// What came of files that were read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reloaded {
+    /// They are in force.
+    Ok,
+    /// They do not do: those before them stay.
+    Failed,
+}
+
+impl Reloaded {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Ok, Self::Failed];
+
+    /// Its name as a label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Counts of what happens in the process, from its start on. Telling is an addition, without a
+/// lock.
+#[derive(Debug, Default)]
+pub struct Process {
+    tls_reloads: [AtomicU64; Reloaded::ALL.len()],
+}
+
+impl Process {
+    /// Something has happened.
+    pub fn tell(&self, event: ProcessEvent) {
+        match event {
+            ProcessEvent::TlsReloaded(result) => add(&self.tls_reloads[result as usize]),
+        }
+    }
+
+    /// How often certificates were read again, by what came of it.
+    pub fn tls_reloads(&self) -> impl Iterator<Item = (Reloaded, u64)> {
+        let counts = self.tls_reloads.iter().map(read);
+        Reloaded::ALL.into_iter().zip(counts)
+    }
+}
+
+fn add(count: &AtomicU64) {
+    count.fetch_add(1, Ordering::Relaxed);
+}
+
+fn read(count: &AtomicU64) -> u64 {
+    count.load(Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_result_has_a_count() {
+        let process = Process::default();
+        for (result, times) in [(Reloaded::Ok, 2), (Reloaded::Failed, 1)] {
+            (0..times).for_each(|_| process.tell(ProcessEvent::TlsReloaded(result)));
+        }
+        let counts: Vec<_> = process.tls_reloads().collect();
+        assert_eq!(counts, [(Reloaded::Ok, 2), (Reloaded::Failed, 1)]);
+    }
+}
