@@ -9,15 +9,19 @@
 //! | `process`, `observers` | what lives as long as the process |
 //! | `compose`, `route` | a set of routes with all that they take, from the settings |
 //! | `proxy` | both, as they serve |
+//! | `reload` | the settings loaded again, and another set in the place of the one in force |
+//! | `leaving` | what is no longer in force and not through yet |
 //! | `store` | the store of jobs for later, opened |
 //! | `drain` | the order of the end |
 //! | `trial` | the same without a listener |
 
 mod compose;
 mod drain;
+mod leaving;
 mod observers;
 mod process;
 mod proxy;
+mod reload;
 mod route;
 mod store;
 mod trial;
@@ -26,12 +30,13 @@ use std::io;
 use std::sync::Arc;
 
 use thiserror::Error;
-use tokio::sync::watch;
+use tokio::sync::mpsc;
 use tracing::info;
 
 use crate::address::Address;
-use crate::config::{Settings, keys};
-use crate::http;
+use crate::config::{Loaded, Source, keys};
+use crate::http::{self, AsksForReload};
+pub use crate::http::Reloads;
 use crate::later::store::Store;
 use crate::server::connections::Connections;
 use crate::server::files;
@@ -43,6 +48,8 @@ use compose::Clients;
 pub use drain::Report;
 use drain::{Listeners, drain};
 use proxy::Proxy;
+use reload::Reloader;
+pub use reload::watch;
 pub use store::OpenError;
 pub use trial::{Trial, TrialError, try_out};
 
@@ -83,7 +90,10 @@ pub struct App {
     workers: Workers,
     clients: Clients,
     store: Option<Arc<dyn Store>>,
-    settings: Settings,
+    loaded: Loaded,
+    source: Source,
+    reloads: Reloads,
+    asked: mpsc::Receiver<AsksForReload>,
 }
 
 async fn listen(key: &'static str, address: &Address, mode: u32) -> Result<Socket, StartError> {
@@ -99,15 +109,16 @@ async fn listen(key: &'static str, address: &Address, mode: u32) -> Result<Socke
 
 impl App {
     /// Binds the listeners, opens the store of answers fetched later, and prepares the
-    /// upstreams' clients.
+    /// upstreams' clients. At a reload the settings come from `source` again.
     ///
     /// # Errors
     /// [`StartError`]; nothing is bound then.
-    pub async fn bind(settings: Settings) -> Result<Self, StartError> {
+    pub async fn bind(loaded: Loaded, source: Source) -> Result<Self, StartError> {
+        let settings = &loaded.settings;
         if settings.routes.is_empty() {
             return Err(StartError::NoRoute);
         }
-        let clients = Clients::new(&settings)?;
+        let clients = Clients::new(settings)?;
         let jobs_listener = listen("server.listen", &settings.listen, settings.socket_mode).await?;
         let admin_listener = match &settings.admin {
             Some(admin) => Some(listen("admin.listen", &admin.listen, admin.socket_mode).await?),
@@ -119,14 +130,23 @@ impl App {
             None => None,
         };
         let workers = Workers::start(settings.threads).map_err(StartError::Threads)?;
+        let (reloads, asked) = Reloads::new();
         Ok(Self {
             jobs_listener,
             admin_listener,
             workers,
             clients,
             store,
-            settings,
+            loaded,
+            source,
+            reloads,
+            asked,
         })
+    }
+
+    /// Where a reload is asked for.
+    pub fn reloads(&self) -> Reloads {
+        self.reloads.clone()
     }
 
     /// Where jobs come in.
@@ -156,17 +176,26 @@ impl App {
             workers,
             clients,
             store,
-            settings,
+            loaded,
+            source,
+            reloads,
+            asked,
         } = self;
+        let settings = loaded.settings.clone();
         let workers = Arc::new(workers);
         // Also where callers get a fixed number: the upstream takes some too.
         let files = files::raise_limit();
         let for_callers = || files::for_callers(files, settings.slots(), settings.alone());
         let max_connections = settings.max_connections.unwrap_or_else(for_callers);
-        let (shutdown, limits) = (settings.shutdown, settings.callers);
-        let operators_limits = settings.operators;
-        let proxy = Arc::new(Proxy::new(settings, clients, store, Arc::clone(&workers)));
-        let (stop_accepting, stopped) = watch::channel(false);
+        let proxy = Proxy::new(settings, clients, store, Arc::clone(&workers), reloads);
+        let proxy = Arc::new(proxy);
+        let reloader = Reloader {
+            source,
+            loaded: Arc::new(loaded),
+            proxy: Arc::clone(&proxy),
+        };
+        let reloading = tokio::spawn(reloader.run(asked));
+        let (stop_accepting, stopped) = tokio::sync::watch::channel(false);
         let callers = Connections::new(max_connections);
         let (made, runtimes) = (Arc::clone(&proxy), Arc::clone(&workers));
         let places = Arc::clone(&callers);
@@ -175,14 +204,14 @@ impl App {
             runtimes.spawn(async move |worker| {
                 if let Some((stream, reached)) = accepted.open() {
                     let caller = proxy.caller(worker, reached);
-                    http::serve_jobs(stream, caller, limits, permit).await;
+                    http::serve_jobs(stream, caller, proxy.callers_limits(), permit).await;
                 }
             });
         });
         let accepting = tokio::spawn(accepting);
         let operators = Connections::new(files::OPERATORS);
         // To the very end: the admin listener goes with the process.
-        let (_never, to_the_end) = watch::channel(false);
+        let (_never, to_the_end) = tokio::sync::watch::channel(false);
         if let Some(listener) = admin_listener {
             let places = Arc::clone(&operators);
             let made = Arc::clone(&proxy);
@@ -192,7 +221,8 @@ impl App {
                     if let Some((stream, reached)) = accepted.open()
                         && let Some(operator) = proxy.operator(reached)
                     {
-                        http::serve_admin(stream, operator, operators_limits, permit).await;
+                        let limits = proxy.operators_limits();
+                        http::serve_admin(stream, operator, limits, permit).await;
                     }
                 });
             });
@@ -207,7 +237,8 @@ impl App {
             accepting,
             stop_accepting,
         };
-        let report = drain(&proxy, listeners, shutdown.delay, shutdown.timeout).await;
+        let report = drain(&proxy, listeners).await;
+        reloading.abort();
         // Their threads end here; what is left on one may take a moment to notice.
         drop(workers);
         report

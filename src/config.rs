@@ -1,7 +1,7 @@
 //! The configuration: flags over environment over TOML file over defaults.
 //!
-//! `main` calls [`load`] once, before anything is bound, and hands the [`Settings`] to `app`; nobody
-//! reads the environment or a file later. [`load`] promises that every value is within its range
+//! `main` calls [`load`] before anything is bound, and hands the [`Settings`] to `app`, which has a
+//! [`Source`] to load them again from; nobody else reads the environment or a file. [`load`] promises that every value is within its range
 //! and fits the others, and that an error names **all** mistakes at once, each with its place.
 //!
 //! ```text
@@ -13,6 +13,7 @@
 //! routes     the routes they come to, each with all its options
 //! rules      what must hold between settings
 //! settings, records, route  what the options come to, in the types of those who go by them
+//! reload     what differs from the options in force, and what of it can't change while they are
 //! printed    the options in force, for people and files
 //! mistake    places and what is wrong there; suggest, nearest: "did you mean …?"
 //! ```
@@ -39,6 +40,7 @@ mod number;
 mod options;
 mod printed;
 mod records;
+mod reload;
 mod route;
 mod routes;
 mod rules;
@@ -60,6 +62,7 @@ pub use duration::parse_duration;
 pub use flags::{ADMIN, EVERY, Flags, JOBS, Locator};
 pub use mistake::{Mistake, Mistakes, Origin};
 pub use options::{KeyInfo, Options, keys};
+pub use reload::{Change, Changes, RouteChanges, Source};
 pub use settings::Settings;
 pub(crate) use target::redacted;
 
@@ -68,7 +71,7 @@ use layer::Layer;
 use routes::RouteOf;
 
 /// Whether a command needs somewhere to call.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NeedUpstream {
     /// It does: without a route there is no configuration.
     Yes,

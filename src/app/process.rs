@@ -5,10 +5,11 @@ use std::sync::atomic::AtomicBool;
 
 use tokio::sync::watch;
 
+use super::leaving::Leaving;
 use super::observers::Observers;
 use crate::config::Settings;
 use crate::engine::Phase;
-use crate::http::{Buffered, Connected};
+use crate::http::{Buffered, Connected, Reloads};
 use crate::later::Later;
 use crate::later::store::Store;
 use crate::observe::Observer;
@@ -31,6 +32,10 @@ pub(super) struct Process {
     pub buffered: Arc<Buffered>,
     /// How many callers there are.
     pub connected: Connected,
+    /// What is no longer in force and not through yet.
+    pub leaving: Leaving,
+    /// Where a reload is asked for.
+    pub reloads: Reloads,
     /// Who processes.
     pub workers: Arc<Workers>,
 }
@@ -38,7 +43,12 @@ pub(super) struct Process {
 impl Process {
     /// Jobs for later are kept in `store`, and all are processed by `workers`. There is a
     /// route in the settings.
-    pub fn new(settings: &Settings, store: Option<Arc<dyn Store>>, workers: Arc<Workers>) -> Self {
+    pub fn new(
+        settings: &Settings,
+        store: Option<Arc<dyn Store>>,
+        workers: Arc<Workers>,
+        reloads: Reloads,
+    ) -> Self {
         let routes = &settings.routes;
         let process = Observer::new(routes[0].bounds).with_log(telemetry::lines_dropped);
         let observers = Observers::new(process);
@@ -56,6 +66,8 @@ impl Process {
             later: later.map(|(it, store)| Later::new(store, it.records, first)),
             buffered: Buffered::new(jobs.max_buffered, jobs.max_body),
             connected: Connected::default(),
+            leaving: Leaving::default(),
+            reloads,
             workers,
         }
     }

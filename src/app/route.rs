@@ -12,6 +12,7 @@ use crate::engine::circuit::Circuit;
 use crate::forward::Forwarder;
 use crate::resilience::budget::Budget;
 use crate::route::Route;
+use crate::route::held::Held;
 use crate::upstream::{SetupError, Upstream};
 
 /// The clients of a route.
@@ -62,6 +63,7 @@ pub(super) fn route(settings: settings::Route, clients: Clients, process: &Proce
         let engine = Arc::clone(&engine);
         engine.process(batch)
     });
+    observer.begins(Arc::new(batcher.clone()));
     let told = |it: Forwarder| {
         let lines = observer.throttle(Forwarder::LINES);
         it.told_in(lines, Some(observer.route()))
@@ -78,5 +80,6 @@ pub(super) fn route(settings: settings::Route, clients: Clients, process: &Proce
         observer,
         idempotent,
         alone,
+        held: Held::default(),
     }
 }

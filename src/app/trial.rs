@@ -37,7 +37,7 @@ use self::said::Said;
 use super::compose::Clients;
 use super::proxy::Proxy;
 use crate::config::Settings;
-use crate::http::{AnswerBody, Rehearsed, rehearse};
+use crate::http::{AnswerBody, Rehearsed, Reloads, rehearse};
 use crate::server::runtimes::Workers;
 use crate::server::socket::Reached;
 use crate::upstream::SetupError;
@@ -98,7 +98,13 @@ pub async fn try_out(mut settings: Settings, given: Trial) -> Result<bool, Trial
     (settings.admin, settings.later) = (None, None);
     let route = settings.routes[chosen.number].clone();
     let clients = Clients::new(&settings)?;
-    let proxy = Proxy::new(settings, clients, None, Arc::new(Workers::start(1)?));
+    let proxy = Proxy::new(
+        settings,
+        clients,
+        None,
+        Arc::new(Workers::start(1)?),
+        Reloads::new().0,
+    );
     let trial = Running {
         proxy,
         chosen,

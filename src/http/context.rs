@@ -13,6 +13,7 @@ use crate::forward::Forwarder;
 use crate::later::Later;
 use crate::observe::Observer;
 use crate::route::Routes;
+use crate::route::held::Held;
 
 /// What answering callers takes.
 #[derive(Clone, Debug)]
@@ -44,7 +45,16 @@ pub struct JobsInner {
     /// The jobs whose answers are fetched later, unless there are none.
     pub later: Option<Later>,
     /// Where requests to paths of no route are passed on to, if anywhere.
-    pub passthrough: Option<Forwarder>,
+    pub passthrough: Option<Arc<Passthrough>>,
+}
+
+/// Where requests to paths of no route are passed on to.
+#[derive(Debug)]
+pub struct Passthrough {
+    /// By what.
+    pub to: Forwarder,
+    /// Whoever may still have requests passed on by it has this.
+    pub held: Held,
 }
 
 impl From<JobsInner> for Jobs {

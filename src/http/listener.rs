@@ -207,11 +207,11 @@ impl Serving {
             return Answer::boxed(calls::answer(senders, route, request, captures));
         }
         if let Some(target) = &jobs.passthrough {
-            let (target, jobs, uncounted) = (target.clone(), jobs.clone(), uncounted());
+            let (target, jobs, uncounted) = (Arc::clone(target), jobs.clone(), uncounted());
             let occupied = self.senders.occupied();
             return Answer::boxed(async move {
                 let _uncounted = uncounted;
-                pass_through(&target, &jobs, request, occupied).await
+                pass_through(&target.to, &jobs, request, occupied).await
             });
         }
         Answer::routed(self.others.clone(), request.map(Body::new), uncounted())

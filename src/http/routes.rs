@@ -8,7 +8,7 @@ use super::context::Jobs;
 use super::operator::Admin;
 use super::problem::Problem;
 use super::refusal::refuse_elsewhere;
-use super::{admin, live, observe};
+use super::{admin, live, observe, reload};
 use crate::route::Routes;
 
 /// `Allow` of a path that is read.
@@ -44,8 +44,8 @@ pub(super) fn admin_router(admin: Admin) -> Router {
     let only = |allow| async move || Problem::method_not_allowed(allow);
     let no_such_path = async || {
         Problem::not_found(
-            "no such path; there are /, /livez, /readyz, /metrics, /live, /advice, /config and \
-             /flush",
+            "no such path; there are /, /livez, /readyz, /metrics, /live, /advice, /config, \
+             /flush and /reload",
         )
     };
     Router::new()
@@ -57,6 +57,7 @@ pub(super) fn admin_router(admin: Admin) -> Router {
         .route("/metrics", get(observe::metrics).fallback(only(GET)))
         .route("/config", get(admin::config).fallback(only(GET)))
         .route("/flush", post(admin::flush).fallback(only(POST)))
+        .route("/reload", post(reload::reload).fallback(only(POST)))
         .fallback(no_such_path)
         .with_state(admin)
 }

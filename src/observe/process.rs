@@ -2,12 +2,15 @@
 //! the process has.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Something that has happened in the process, on no route.
 #[derive(Clone, Copy, Debug)]
 pub enum ProcessEvent {
     /// Files of certificates have changed and were read again.
     TlsReloaded(Reloaded),
+    /// The settings were loaded again.
+    ConfigReloaded(Reloaded),
 }
 
 /// What came of files that were read again.
@@ -37,6 +40,9 @@ impl Reloaded {
 #[derive(Debug, Default)]
 pub struct Process {
     tls_reloads: [AtomicU64; Reloaded::ALL.len()],
+    config_reloads: [AtomicU64; Reloaded::ALL.len()],
+    /// When the settings in force were loaded, in milliseconds of Unix time; 0 for at start.
+    config_reloaded: AtomicU64,
 }
 
 impl Process {
@@ -44,7 +50,29 @@ impl Process {
     pub fn tell(&self, event: ProcessEvent) {
         match event {
             ProcessEvent::TlsReloaded(result) => add(&self.tls_reloads[result as usize]),
+            ProcessEvent::ConfigReloaded(result) => {
+                add(&self.config_reloads[result as usize]);
+                if result == Reloaded::Ok {
+                    let now = SystemTime::now()
+                        .duration_since(UNIX_EPOCH)
+                        .unwrap_or_default();
+                    let now = now.as_millis().try_into().unwrap_or(u64::MAX);
+                    self.config_reloaded.store(now, Ordering::Relaxed);
+                }
+            }
         }
+    }
+
+    /// How often the settings were loaded again, by what came of it.
+    pub fn config_reloads(&self) -> impl Iterator<Item = (Reloaded, u64)> {
+        let counts = self.config_reloads.iter().map(read);
+        Reloaded::ALL.into_iter().zip(counts)
+    }
+
+    /// When the settings were last loaded again and applied, in seconds of Unix time; 0 where
+    /// they are those that the process began with.
+    pub fn config_reloaded(&self) -> f64 {
+        read(&self.config_reloaded) as f64 / 1e3
     }
 
     /// How often certificates were read again, by what came of it.
