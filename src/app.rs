@@ -35,8 +35,7 @@ use tracing::info;
 
 use crate::address::Address;
 use crate::config::{Loaded, Source, keys};
-use crate::http::{self, AsksForReload};
-pub use crate::http::Reloads;
+use crate::http::{self, AsksForReload, Reloads};
 use crate::later::store::Store;
 use crate::server::connections::Connections;
 use crate::server::files;
@@ -49,7 +48,7 @@ pub use drain::Report;
 use drain::{Listeners, drain};
 use proxy::Proxy;
 use reload::Reloader;
-pub use reload::watch;
+pub use reload::{reload_at, reload_when_changed};
 pub use store::OpenError;
 pub use trial::{Trial, TrialError, try_out};
 

@@ -54,7 +54,7 @@ mod target;
 mod words;
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use url::Url;
 
@@ -62,7 +62,7 @@ pub use duration::parse_duration;
 pub use flags::{ADMIN, EVERY, Flags, JOBS, Locator};
 pub use mistake::{Mistake, Mistakes, Origin};
 pub use options::{KeyInfo, Options, keys};
-pub use reload::{Change, Changes, RouteChanges, Source};
+pub use reload::{Change, Changes, RouteChanges};
 pub use settings::Settings;
 pub(crate) use target::redacted;
 
@@ -99,6 +99,43 @@ impl Loaded {
         if let Some(settings) = Settings::of(&self.options) {
             self.settings = settings;
         }
+    }
+
+    /// The same, but for what can't change while the process runs, which stays as it was before;
+    /// and what has changed.
+    #[must_use]
+    pub fn following(mut self, before: &Loaded) -> (Self, Changes) {
+        let changes = reload::follow(&mut self.options, &before.options);
+        if let Some(settings) = Settings::of(&self.options) {
+            self.settings = settings;
+        }
+        (self, changes)
+    }
+}
+
+/// Where a configuration comes from, to be loaded again.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The flags that the process was started with.
+    pub flags: Flags,
+    /// What upstream its command needs.
+    pub need: NeedUpstream,
+}
+
+impl Source {
+    /// Reads all layers.
+    ///
+    /// # Errors
+    /// As [`load`].
+    pub fn load(&self) -> Result<Loaded, Mistakes> {
+        load(&self.flags, std::env::vars_os(), self.need.clone())
+    }
+
+    /// The file that is read, if there is one.
+    pub fn file(&self) -> Option<PathBuf> {
+        let named = env::Environment::new(std::env::vars_os());
+        let named = || named.file().map(PathBuf::from);
+        self.flags.config.clone().or_else(named)
     }
 }
 

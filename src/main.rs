@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
 use microbatch::address::Address;
-use microbatch::app::{App, Reloads, Report, Trial, try_out, watch};
+use microbatch::app::{App, Report, Trial, reload_at, reload_when_changed, try_out};
 use microbatch::ask::{Asker, Question, advice};
 use microbatch::cli::{self, Ask, Cli, Command, Serve, Submit, Top, Try};
 use microbatch::config::{self, Flags, Loaded, Mistakes, NeedUpstream, Options, Source};
@@ -205,7 +205,7 @@ async fn serve(given: Serve) -> anyhow::Result<End> {
     };
     tokio::spawn(reload_at(hang_up, app.reloads()));
     if let Some(file) = source.file().filter(|_| given.watch) {
-        tokio::spawn(watch(file, app.reloads()));
+        tokio::spawn(reload_when_changed(file, app.reloads()));
     }
     Ok(End::Served(app.run(stop).await))
 }
@@ -359,14 +359,6 @@ async fn ask_ready(asker: &Asker) -> anyhow::Result<ExitCode> {
 /// SIGHUP from here on, which ends the process no more.
 fn hang_up() -> anyhow::Result<Signal> {
     signal(SignalKind::hangup()).context("can't listen for SIGHUP")
-}
-
-/// Has the settings loaded again at each signal.
-async fn reload_at(mut hang_up: Signal, reloads: Reloads) {
-    while hang_up.recv().await.is_some() {
-        // What came of it stands in the log.
-        let _ = reloads.reload().await;
-    }
 }
 
 /// Resolves at the first SIGTERM or SIGINT; the second ends the process.

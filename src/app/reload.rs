@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
@@ -15,7 +16,7 @@ use tracing::{info, warn};
 
 use super::compose::Clients;
 use super::proxy::Proxy;
-use crate::config::{Changes, Loaded, Source};
+use crate::config::{Change, Changes, Loaded, Source};
 use crate::http::{AsksForReload, NotReloaded, Reloads};
 use crate::observe::{ProcessEvent, Reloaded};
 
@@ -96,7 +97,7 @@ impl Reloader {
 }
 
 fn log(changes: &Changes) {
-    let keys = |all: &[crate::config::Change]| {
+    let keys = |all: &[Change]| {
         let keys: Vec<_> = all.iter().map(|it| it.key.as_str()).collect();
         keys.join(", ")
     };
@@ -117,9 +118,18 @@ fn log(changes: &Changes) {
     }
 }
 
+/// Has the settings loaded again at each of these signals.
+pub async fn reload_at(mut signals: Signal, reloads: Reloads) {
+    while signals.recv().await.is_some() {
+        info!("SIGHUP: the settings are loaded again");
+        // What came of it stands in the log.
+        let _ = reloads.reload().await;
+    }
+}
+
 /// Has the settings loaded again when the contents of their file change. A file that is half
 /// written tells its mistakes once, and is tried again when it changes.
-pub async fn watch(file: PathBuf, reloads: Reloads) {
+pub async fn reload_when_changed(file: PathBuf, reloads: Reloads) {
     let read = || {
         let file = file.clone();
         spawn_blocking(move || std::fs::read(file).ok())

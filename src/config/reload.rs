@@ -1,18 +1,16 @@
 //! What differs from the options in force, and what of that can't change while they are.
 //!
-//! `app` loads the configuration again from its [`Source`], and has it say what has changed
-//! ([`Loaded::following`]). Values are compared as they are and not as they are printed, so that a
+//! `app` loads the configuration again, and has it say what has changed. Values are compared as they are and not as they are printed, so that a
 //! changed secret is a change, and what is told of it is redacted.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::env::Environment;
 use super::mistake::full;
 use super::options::{KeyInfo, Options, keys};
 use super::routes::{self, RouteOf};
-use super::{Flags, Loaded, Mistakes, NeedUpstream, Settings, load};
+use super::shape::ShapeOptions;
 
 /// What can't change while the process runs: keys, and sections, which end in a dot.
 const NEEDS_RESTART: &[&str] = &[
@@ -59,32 +57,6 @@ fn needs_restart(key: &KeyInfo) -> bool {
     is_in(key, NEEDS_RESTART) && !is_in(key, OF_ROUTES)
 }
 
-/// Where a configuration comes from, to be loaded again.
-#[derive(Clone, Debug)]
-pub struct Source {
-    /// The flags that the process was started with.
-    pub flags: Flags,
-    /// What upstream its command needs.
-    pub need: NeedUpstream,
-}
-
-impl Source {
-    /// Reads all layers.
-    ///
-    /// # Errors
-    /// As [`load`].
-    pub fn load(&self) -> Result<Loaded, Mistakes> {
-        load(&self.flags, std::env::vars_os(), self.need.clone())
-    }
-
-    /// The file that is read, if there is one.
-    pub fn file(&self) -> Option<PathBuf> {
-        let named = Environment::new(std::env::vars_os());
-        let named = || named.file().map(PathBuf::from);
-        self.flags.config.clone().or_else(named)
-    }
-}
-
 /// One setting that has changed, as TOML, secrets redacted. Without a value there is none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Change {
@@ -128,50 +100,48 @@ impl Changes {
     }
 }
 
-impl Loaded {
-    /// The same, but for what can't change while the process runs, which stays as it was before;
-    /// and what has changed.
-    pub fn following(mut self, before: &Loaded) -> (Self, Changes) {
-        let mut changes = Changes::default();
-        for key in keys().iter().filter(|key| needs_restart(key)) {
-            if let Some(change) = change(key, None, &before.options, &self.options) {
-                changes.needs_restart.push(change);
-                (key.keep)(&mut self.options, &before.options);
-            }
+/// Has what can't change while the process runs be as it is in `before`, and says what has
+/// changed.
+pub(super) fn follow(options: &mut Options, before: &Options) -> Changes {
+    let mut changes = Changes::default();
+    for key in keys().iter().filter(|key| needs_restart(key)) {
+        if let Some(change) = change(key, None, before, options) {
+            changes.needs_restart.push(change);
+            (key.keep)(options, before);
         }
-        if let Some(settings) = Settings::of(&self.options) {
-            self.settings = settings;
-        }
-        let (old, new) = (&before.options, &self.options);
-        let none = Options::default();
-        changes.applied = of_keys(None, old, new);
-        let names = old.routes.keys().chain(new.routes.keys());
-        let names: std::collections::BTreeSet<_> = names.collect();
-        for name in names {
-            let own = |it: &'_ Options| it.routes.get(name).unwrap_or(&none).clone();
-            let own = of_keys(Some(name), &own(old), &own(new));
-            changes.applied.extend(own);
-        }
-        let (old, new) = (routes::all(old), routes::all(new));
-        let find = |all: &[RouteOf], it: &RouteOf| all.iter().position(|one| one.name == it.name);
-        for it in &new {
-            let name = it.name.as_str().to_owned();
-            match find(&old, it) {
-                None => changes.routes.added.push(name),
-                Some(at) if !makes_the_same(&old[at].options, &it.options) => {
-                    changes.routes.changed.push(name);
-                }
-                Some(_) => {}
-            }
-        }
-        let gone = old.iter().filter(|it| find(&new, it).is_none());
-        changes.routes.removed = gone.map(|it| it.name.as_str().to_owned()).collect();
-        let (old, new) = (&before.options, &self.options);
-        let url = keys().iter().filter(|key| key.section() == "passthrough");
-        let same = url.map(|key| (key.same)(old, new)).all(|same| same);
-        changes.passthrough = !same || !makes_the_same(old, new);
-        (self, changes)
     }
+    let (old, new) = (before, &*options);
+    let none = Options::default();
+    changes.applied = of_keys(None, old, new);
+    let names: BTreeSet<_> = old.routes.keys().chain(new.routes.keys()).collect();
+    for name in names {
+        let own = |it: &Options| it.routes.get(name).unwrap_or(&none).clone();
+        let own = of_keys(Some(name), &own(old), &own(new));
+        changes.applied.extend(own);
+    }
+    changes.routes = of_routes(&routes::all(old), &routes::all(new));
+    let passthrough = keys().iter().filter(|key| key.section() == "passthrough");
+    let same = passthrough.map(|key| (key.same)(old, new)).all(|same| same);
+    changes.passthrough = !same || !makes_the_same(old, new);
+    changes
+}
+
+fn of_routes(old: &[RouteOf], new: &[RouteOf]) -> RouteChanges {
+    let mut changes = RouteChanges::default();
+    let find = |all: &[RouteOf], it: &RouteOf| all.iter().position(|one| one.name == it.name);
+    let name = |it: &RouteOf| it.name.as_str().to_owned();
+    for it in new {
+        match find(old, it) {
+            None => changes.added.push(name(it)),
+            Some(at) if !makes_the_same(&old[at].options, &it.options) => {
+                changes.changed.push(name(it));
+            }
+            Some(_) => {}
+        }
+    }
+    let gone = old.iter().filter(|it| find(new, it).is_none());
+    changes.removed = gone.map(name).collect();
+    changes
 }
 
 fn change(key: &KeyInfo, route: Option<&str>, old: &Options, new: &Options) -> Option<Change> {
@@ -188,7 +158,7 @@ fn of_keys(route: Option<&str>, old: &Options, new: &Options) -> Vec<Change> {
     let mut differ: Vec<_> = differ.collect();
     let (old, new) = (&old.route.shape, &new.route.shape);
     if !old.is_same(new) {
-        let said = |it: &super::shape::ShapeOptions| match it.printed() {
+        let said = |it: &ShapeOptions| match it.printed() {
             _ if !it.is_given() => None,
             Ok(name) => Some(name),
             Err(table) => {
@@ -215,6 +185,7 @@ fn makes_the_same(one: &Options, other: &Options) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Flags, Loaded, NeedUpstream, load};
     use super::*;
 
     /// What these variables come to, after those.

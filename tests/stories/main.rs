@@ -55,6 +55,7 @@ mod outage;
 mod overload;
 mod pauses;
 mod rehearsal;
+mod reload;
 mod retries;
 mod shutdown;
 mod splits;
