@@ -62,6 +62,8 @@ const METRICS: [(&str, &str, &[&str]); 43] = [
     ("store_commit_records", "histogram", &[]),
     ("store_errors_total", "counter", &["op"]),
     ("tls_reloads_total", "counter", &["result"]),
+    ("config_reloads_total", "counter", &["result"]),
+    ("config_last_reload_timestamp_seconds", "gauge", &[]),
     ("log_lines_dropped_total", "counter", &[]),
 ];
 
@@ -323,6 +325,8 @@ async fn a_new_proxy_has_every_name_already() {
         "retries_total",
         "retry_budget_exhausted_total",
         r#"tls_reloads_total{result="failed"}"#,
+        r#"config_reloads_total{result="failed"}"#,
+        "config_last_reload_timestamp_seconds",
         "log_lines_dropped_total",
         "job_duration_seconds_count",
         r#"later_jobs{state="queued"}"#,
