@@ -8,9 +8,11 @@
 //! |---|---|
 //! | `door` | hands shaken with who connects, where there is a certificate |
 //! | `files` | what is read again while the proxy runs |
-//! | `process` | what lives as long as the process |
+//! | `process`, `observers` | what lives as long as the process |
 //! | `compose`, `route` | a set of routes with all that they take, from the settings |
 //! | `proxy` | both, as they serve |
+//! | `reload` | the settings loaded again, and another set in the place of the one in force |
+//! | `leaving` | what is no longer in force and not through yet |
 //! | `store` | the store of jobs for later, opened |
 //! | `drain` | the order of the end |
 //! | `trial` | the same without a listener |
@@ -21,8 +23,11 @@ mod described;
 mod door;
 mod drain;
 mod files;
+mod leaving;
+mod observers;
 mod process;
 mod proxy;
+mod reload;
 mod route;
 mod store;
 mod trial;
@@ -31,13 +36,12 @@ use std::io;
 use std::sync::Arc;
 
 use thiserror::Error;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tracing::info;
 
 use crate::address::Address;
-use crate::config::{Mistake, Mistakes, Settings, keys};
-use crate::http;
+use crate::config::{Loaded, Mistake, Mistakes, Settings, Source, keys};
+use crate::http::{self, AsksForReload, Reloads};
 use crate::later::store::Store;
 use crate::notify::Notifier;
 use crate::server::connections::Connections;
@@ -53,6 +57,8 @@ pub use drain::Report;
 use drain::{Listeners, drain};
 use files::Files;
 use proxy::Proxy;
+use reload::Reloader;
+pub use reload::{reload_at, reload_when_changed};
 pub use store::OpenError;
 pub use trial::{Trial, TrialError, try_out};
 
@@ -101,7 +107,10 @@ pub struct App {
     doors: Doors,
     store: Option<Arc<dyn Store>>,
     exporting: Option<Exporting>,
-    settings: Settings,
+    loaded: Loaded,
+    source: Source,
+    reloads: Reloads,
+    asked: mpsc::Receiver<AsksForReload>,
 }
 
 async fn listen(key: &'static str, address: &Address, mode: u32) -> Result<Socket, StartError> {
@@ -156,17 +165,18 @@ fn of_files(error: &upstream::SetupError) -> Option<Mistake> {
 
 impl App {
     /// Binds the listeners, opens the store of answers fetched later, and prepares the
-    /// upstreams' clients.
+    /// upstreams' clients. At a reload the settings come from `source` again.
     ///
     /// # Errors
     /// [`StartError`]; nothing is bound then.
-    pub async fn bind(settings: Settings) -> Result<Self, StartError> {
+    pub async fn bind(loaded: Loaded, source: Source) -> Result<Self, StartError> {
+        let settings = &loaded.settings;
         if settings.routes.is_empty() {
             return Err(StartError::NoRoute);
         }
-        check_files(&settings)?;
-        let clients = Clients::new(&settings)?;
-        let doors = Doors::open(&settings)?;
+        check_files(settings)?;
+        let clients = Clients::new(settings)?;
+        let doors = Doors::open(settings)?;
         let jobs_listener = listen("server.listen", &settings.listen, settings.socket_mode).await?;
         let admin_listener = match &settings.admin {
             Some(admin) => Some(listen("admin.listen", &admin.listen, admin.socket_mode).await?),
@@ -179,6 +189,7 @@ impl App {
         };
         let workers = Workers::start(settings.threads).map_err(StartError::Threads)?;
         let exporting = settings.spans.clone().map(Exporting::start).transpose()?;
+        let (reloads, asked) = Reloads::new();
         Ok(Self {
             jobs_listener,
             admin_listener,
@@ -187,8 +198,16 @@ impl App {
             doors,
             store,
             exporting,
-            settings,
+            loaded,
+            source,
+            reloads,
+            asked,
         })
+    }
+
+    /// Where a reload is asked for.
+    pub fn reloads(&self) -> Reloads {
+        self.reloads.clone()
     }
 
     /// Where jobs come in.
@@ -234,39 +253,34 @@ impl App {
             doors,
             store,
             exporting,
-            settings,
+            loaded,
+            source,
+            reloads,
+            asked,
         } = self;
+        let settings = loaded.settings.clone();
         let workers = Arc::new(workers);
         // Also where callers get a fixed number: the upstream takes some too.
         let files = open_files::raise_limit();
         let for_callers = || open_files::for_callers(files, settings.slots(), settings.alone());
         let max_connections = settings.max_connections.unwrap_or_else(for_callers);
-        let (shutdown, limits) = (settings.shutdown, settings.callers);
-        let operators_limits = settings.operators;
-        let reread = Arc::new(Files::default());
-        clients.watched_by(&reread);
+        let files = Arc::new(Files::default());
+        clients.watched_by(&files);
+        doors.watched_by(&files);
         let spans = exporting.as_ref().map(Exporting::spans).unwrap_or_default();
-        let proxy = Proxy::new(
-            settings,
-            clients,
-            &doors,
-            store,
-            spans,
-            Arc::clone(&workers),
-        );
+        let workers_too = Arc::clone(&workers);
+        let proxy = Proxy::new(settings, clients, doors, store, spans, workers_too, reloads);
         let proxy = Arc::new(proxy);
-        doors.watched_by(&reread);
-        let process = Arc::clone(proxy.process.observer.process());
         // To the very end, as what goes by them.
-        let asked = Arc::clone(&reread);
-        tokio::spawn(async move { reread.look_on(&process).await });
-        if let Ok(mut hang_up) = signal(SignalKind::hangup()) {
-            tokio::spawn(async move {
-                while hang_up.recv().await.is_some() {
-                    asked.again();
-                }
-            });
-        }
+        let (looking, process) = (Arc::clone(&files), Arc::clone(&proxy));
+        tokio::spawn(async move { looking.look_on(process.process.observer.process()).await });
+        let reloader = Reloader {
+            source,
+            loaded: Arc::new(loaded),
+            proxy: Arc::clone(&proxy),
+            files,
+        };
+        let reloading = tokio::spawn(reloader.run(asked));
         let (stop_accepting, stopped) = watch::channel(false);
         let callers = Connections::new(max_connections);
         let (made, runtimes) = (Arc::clone(&proxy), Arc::clone(&workers));
@@ -277,7 +291,7 @@ impl App {
                 let Some((stream, reached)) = accepted.open() else {
                     return;
                 };
-                let caller = || proxy.caller(worker, reached);
+                let (caller, limits) = (|| proxy.caller(worker, reached), proxy.callers_limits());
                 match &proxy.callers_door {
                     None => http::serve_jobs(stream, caller(), limits, permit).await,
                     Some(door) => {
@@ -306,7 +320,7 @@ impl App {
                     let Some((stream, reached)) = accepted.open() else {
                         return;
                     };
-                    let limits = operators_limits;
+                    let limits = proxy.operators_limits();
                     let Some(operator) = proxy.operator(reached) else {
                         return;
                     };
@@ -334,8 +348,9 @@ impl App {
             accepting,
             stop_accepting,
         };
-        notifier.stopping(drain::longest(&shutdown)).await;
-        let report = drain(&proxy, listeners, shutdown.delay, shutdown.timeout).await;
+        notifier.stopping(drain::longest(&proxy.shutdown())).await;
+        let report = drain(&proxy, listeners).await;
+        reloading.abort();
         if let Some(alive) = alive {
             // It has the workers, too.
             alive.abort();

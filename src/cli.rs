@@ -46,13 +46,24 @@ pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    flags: Flags,
+    serve: Serve,
+}
+
+/// What a proxy is run with.
+#[derive(Clone, Debug, Args)]
+pub struct Serve {
+    /// The settings.
+    #[command(flatten)]
+    pub flags: Flags,
+    /// Reload the settings when their file changes
+    #[arg(long)]
+    pub watch: bool,
 }
 
 impl Cli {
     /// The command that was given; without one, `serve` with the flags that were.
     pub fn into_command(self) -> Command {
-        self.command.unwrap_or(Command::Serve(self.flags))
+        self.command.unwrap_or(Command::Serve(self.serve))
     }
 }
 
@@ -82,7 +93,7 @@ pub fn bounded(mut error: clap::Error) -> clap::Error {
 pub enum Command {
     /// Run the proxy (default)
     #[command(after_help = SETTINGS)]
-    Serve(Flags),
+    Serve(Serve),
     /// Run the proxy in front of a built-in sample upstream
     #[command(after_help = SETTINGS)]
     Demo(Flags),
@@ -303,7 +314,7 @@ mod tests {
         for words in ["", "serve", "demo", "check"] {
             let given = parse(&format!("{words} --max-size 7 --upstream http://h/")).unwrap();
             let flags = match given {
-                Command::Serve(flags) if ["", "serve"].contains(&words) => flags,
+                Command::Serve(serve) if ["", "serve"].contains(&words) => serve.flags,
                 Command::Demo(flags) if words == "demo" => flags,
                 Command::Check(flags) if words == "check" => flags,
                 other => panic!("{words}: {other:?}"),

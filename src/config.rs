@@ -1,7 +1,7 @@
 //! The configuration: flags over environment over TOML file over defaults.
 //!
-//! `main` calls [`load`] once, before anything is bound, and hands the [`Settings`] to `app`; nobody
-//! reads the environment or a file later. [`load`] promises that every value is within its range
+//! `main` calls [`load`] before anything is bound, and hands the [`Settings`] to `app`, which has a
+//! [`Source`] to load them again from; nobody else reads the environment or a file. [`load`] promises that every value is within its range
 //! and fits the others, and that an error names **all** mistakes at once, each with its place.
 //!
 //! ```text
@@ -14,6 +14,7 @@
 //! routes     the routes they come to, each with all its options
 //! rules      what must hold between settings
 //! settings, records, route  what the options come to, in the types of those who go by them
+//! reload     what differs from the options in force, and what of it can't change while they are
 //! printed    the options in force, for people and files
 //! mistake    places and what is wrong there; suggest, nearest: "did you mean …?"
 //! ```
@@ -42,6 +43,7 @@ mod otel;
 mod pattern;
 mod printed;
 mod records;
+mod reload;
 mod route;
 mod routes;
 mod rules;
@@ -56,12 +58,13 @@ mod target;
 mod words;
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use duration::parse_duration;
 pub use flags::{ADMIN, EVERY, Flags, JOBS, Locator};
 pub use mistake::{Mistake, Mistakes, Origin};
 pub use options::{KeyInfo, Options, keys};
+pub use reload::{Change, Changes, RouteChanges};
 pub use schema::schema;
 pub use settings::Settings;
 pub(crate) use target::redacted;
@@ -72,7 +75,7 @@ use layer::Layer;
 use routes::RouteOf;
 
 /// Whether a command needs somewhere to call.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NeedUpstream {
     /// It does: without a route there is no configuration.
     Yes,
@@ -101,6 +104,43 @@ impl Loaded {
             let spans = self.settings.spans.take();
             self.settings = Settings { spans, ..settings };
         }
+    }
+
+    /// The same, but for what can't change while the process runs, which stays as it was before;
+    /// and what has changed.
+    #[must_use]
+    pub fn following(mut self, before: &Loaded) -> (Self, Changes) {
+        let changes = reload::follow(&mut self.options, &before.options);
+        if let Some(settings) = Settings::of(&self.options) {
+            self.settings = settings;
+        }
+        (self, changes)
+    }
+}
+
+/// Where a configuration comes from, to be loaded again.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The flags that the process was started with.
+    pub flags: Flags,
+    /// What upstream its command needs.
+    pub need: NeedUpstream,
+}
+
+impl Source {
+    /// Reads all layers.
+    ///
+    /// # Errors
+    /// As [`load`].
+    pub fn load(&self) -> Result<Loaded, Mistakes> {
+        load(&self.flags, std::env::vars_os(), self.need.clone())
+    }
+
+    /// The file that is read, if there is one.
+    pub fn file(&self) -> Option<PathBuf> {
+        let named = env::Environment::new(std::env::vars_os());
+        let named = || named.file().map(PathBuf::from);
+        self.flags.config.clone().or_else(named)
     }
 }
 

@@ -8,10 +8,12 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
 use microbatch::address::Address;
-use microbatch::app::{App, Report, StartError, Trial, check_files, try_out};
+use microbatch::app::{
+    App, Report, StartError, Trial, check_files, reload_at, reload_when_changed, try_out,
+};
 use microbatch::ask::{AskError, Asker, Listener, Question, advice};
-use microbatch::cli::{self, Ask, Cli, Command, Submit, Top, Try};
-use microbatch::config::{self, Flags, Loaded, Mistakes, NeedUpstream, Options};
+use microbatch::cli::{self, Ask, Cli, Command, Serve, Submit, Top, Try};
+use microbatch::config::{self, Flags, Loaded, Mistakes, NeedUpstream, Options, Source};
 use microbatch::printable::printable_json;
 use microbatch::shape::presets;
 use microbatch::submit::{self, submit};
@@ -94,7 +96,7 @@ fn runtime(command: &Command) -> io::Result<Runtime> {
 
 async fn run(command: Command) -> anyhow::Result<End> {
     match command {
-        Command::Serve(flags) => return serve(&load(&flags, NeedUpstream::Yes)?).await,
+        Command::Serve(given) => return serve(given).await,
         Command::Demo(flags) => return demo(&flags).await,
         Command::Upstream(args) => upstream(args).await?,
         Command::Check(flags) => check(&load(&flags, NeedUpstream::Yes)?)?,
@@ -203,9 +205,16 @@ fn load(flags: &Flags, need: NeedUpstream) -> Result<Loaded, Mistakes> {
     config::load(flags, std::env::vars_os(), need)
 }
 
-async fn serve(loaded: &Loaded) -> anyhow::Result<End> {
+async fn serve(given: Serve) -> anyhow::Result<End> {
+    // Before the settings are read: it would end the process.
+    let hang_up = hang_up()?;
+    let source = Source {
+        flags: given.flags,
+        need: NeedUpstream::Yes,
+    };
+    let loaded = source.load()?;
     telemetry::init(&loaded.settings.log)?;
-    let mut stop = pin!(stop_signal()?);
+    let mut stop = pin!(twice()?);
     let app = tokio::select! {
         biased;
         () = &mut stop => {
@@ -213,27 +222,38 @@ async fn serve(loaded: &Loaded) -> anyhow::Result<End> {
             info!("told to stop before it was ready");
             return Ok(End::Code(ExitCode::SUCCESS));
         }
-        app = start(loaded, Options::summary) => app?,
+        app = start(loaded, &source, Options::summary) => app?,
     };
+    tokio::spawn(reload_at(hang_up, app.reloads()));
+    if let Some(file) = source.file().filter(|_| given.watch) {
+        tokio::spawn(reload_when_changed(file, app.reloads()));
+    }
     Ok(End::Served(app.run(stop).await))
 }
 
 /// The proxy in front of a sample upstream in the same process.
 async fn demo(flags: &Flags) -> anyhow::Result<End> {
+    let hang_up = hang_up()?;
     // The settings before any socket: with a mistake in them nothing is bound.
     let somewhere = "http://127.0.0.1/batch".parse()?;
     let mut loaded = load(flags, NeedUpstream::Supplied(somewhere))?;
     telemetry::init(&loaded.settings.log)?;
-    let stop = stop_signal()?;
+    let stop = twice()?;
     let sample = sample_upstream::bind(sample_upstream::Args {
         listen: "127.0.0.1:0".to_owned(),
         ..Default::default()
     })
     .await?;
     let url = format!("http://{}/batch", sample.local_addr());
-    loaded.supply(url.parse()?);
+    let url: Endpoint = url.parse()?;
+    loaded.supply(url.clone());
+    let source = Source {
+        flags: flags.clone(),
+        need: NeedUpstream::Supplied(url),
+    };
     // The screen of somebody who tries it out: what is not the default is enough.
-    let app = start(&loaded, Options::summary_of_changes).await?;
+    let app = start(loaded, &source, Options::summary_of_changes).await?;
+    tokio::spawn(reload_at(hang_up, app.reloads()));
     let jobs = app.jobs_address()?.connectable();
     let admin = app.admin_address()?.map(|it| it.connectable());
     print(welcome(&jobs, admin.as_ref()))?;
@@ -280,16 +300,21 @@ fn print(text: String) -> io::Result<()> {
 }
 
 /// Binds, and says so with the settings in force, or as much of them as `summary` has.
-async fn start(loaded: &Loaded, summary: fn(&Options) -> String) -> anyhow::Result<App> {
+async fn start(
+    loaded: Loaded,
+    source: &Source,
+    summary: fn(&Options) -> String,
+) -> anyhow::Result<App> {
     for warning in &loaded.warnings {
         warn!("{warning}");
     }
-    let app = App::bind(loaded.settings.clone()).await?;
+    let settings = summary(&loaded.options);
+    let app = App::bind(loaded, source.clone()).await?;
     info!(
         version = env!("CARGO_PKG_VERSION"),
         listen = %app.jobs_address()?,
         admin = app.admin_address()?.map(tracing::field::display),
-        settings = summary(&loaded.options),
+        settings,
         "listening"
     );
     Ok(app)
@@ -299,7 +324,12 @@ async fn upstream(args: sample_upstream::Args) -> anyhow::Result<()> {
     // Its log has no flags, but listens to MICROBATCH_LOG__LEVEL like the proxy's.
     let loaded = load(&Flags::default(), NeedUpstream::No)?;
     telemetry::init(&loaded.settings.log)?;
-    let stop = stop_signal()?;
+    let (stop, mut hang_up) = (twice()?, hang_up()?);
+    tokio::spawn(async move {
+        while hang_up.recv().await.is_some() {
+            info!("SIGHUP: there is nothing to reload");
+        }
+    });
     let sample = sample_upstream::bind(args).await?;
     info!(listen = %sample.local_addr(), "sample upstream listening");
     sample.run(stop).await?;
@@ -376,17 +406,9 @@ async fn ask_ready(asker: &Asker) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Resolves at the first SIGTERM or SIGINT; the second ends the process. A SIGHUP,
-/// which a terminal sends that closes, never does.
-fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send> {
-    let stop = twice()?;
-    let mut hang_up = signal(SignalKind::hangup()).context("can't listen for SIGHUP")?;
-    tokio::spawn(async move {
-        while hang_up.recv().await.is_some() {
-            info!("SIGHUP: certificates are looked at again, settings are read at start alone");
-        }
-    });
-    Ok(stop)
+/// SIGHUP from here on, which ends the process no more.
+fn hang_up() -> anyhow::Result<Signal> {
+    signal(SignalKind::hangup()).context("can't listen for SIGHUP")
 }
 
 /// Resolves at the first SIGTERM or SIGINT; the second ends the process.

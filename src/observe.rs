@@ -10,12 +10,12 @@ mod certificate;
 mod event;
 mod failed_answer;
 mod failure_log;
+mod forms;
 pub mod health;
 mod latency;
 pub mod live;
 pub mod metrics;
 mod moment;
-mod observers;
 mod process;
 mod records;
 pub mod spans;
@@ -25,6 +25,7 @@ use std::sync::Arc;
 
 use crate::batcher::Snapshot;
 use crate::observe::failure_log::FailureLog;
+use crate::observe::forms::Forms;
 use crate::observe::live::{Live, Recent};
 use crate::observe::metrics::Metrics;
 use crate::observe::spans::{Described, Spans};
@@ -34,8 +35,8 @@ pub use by_code::ByCode;
 pub use certificate::{Certificate, Trouble};
 pub use event::{ALONE, Bounds, Event, FailedJobs, SplitCause};
 pub use failed_answer::FailedAnswer;
+pub use forms::Counted;
 pub use moment::{Moment, Totals};
-pub use observers::Observers;
 pub use process::{HANDSHAKE_FAILURES, Process, ProcessEvent, Reloaded};
 pub use records::{CountsByRoute, RecordBounds, RecordCounts, Records, Recovered, StoreStep};
 
@@ -43,6 +44,7 @@ pub use records::{CountsByRoute, RecordBounds, RecordCounts, Records, Recovered,
 #[derive(Debug)]
 pub struct Observer {
     route: Arc<str>,
+    forms: Forms,
     /// From the start on.
     pub metrics: Metrics,
     /// Lately.
@@ -68,6 +70,7 @@ impl Observer {
     pub fn new(bounds: Bounds) -> Self {
         Self {
             route: "jobs".into(),
+            forms: Forms::default(),
             metrics: Metrics::new(bounds),
             live: Live::new(bounds),
             failures: FailureLog::default(),
@@ -126,6 +129,27 @@ impl Observer {
         &self.process
     }
 
+    /// A batcher takes the route's jobs from here on, see [`leaves`](Self::leaves).
+    pub fn begins(&self, batcher: Arc<dyn Counted>) {
+        self.forms.begins(batcher);
+    }
+
+    /// The batcher that took the route's jobs takes none that come from here on. What it counts
+    /// still counts, until [it is through](Self::ended).
+    pub fn leaves(&self) -> Option<Arc<dyn Counted>> {
+        self.forms.leaves()
+    }
+
+    /// A batcher that has left counts nothing any more.
+    pub fn ended(&self, batcher: &Arc<dyn Counted>) {
+        self.forms.ended(batcher);
+    }
+
+    /// What the route's batchers have counted.
+    pub fn batchers(&self) -> Snapshot {
+        self.forms.snapshot()
+    }
+
     /// The name of the route.
     pub fn route(&self) -> &str {
         &self.route
@@ -164,7 +188,7 @@ impl Observer {
         let mut totals = self.metrics.totals();
         let mut moment = self.moment(Snapshot::default());
         for _ in 0..MOMENTS {
-            moment.batcher = batcher().with_most_of(moment.batcher);
+            moment.batcher = self.forms.whole(batcher()).with_most_of(moment.batcher);
             moment.totals = totals;
             totals = self.metrics.totals();
             if totals.answered == moment.totals.answered {
@@ -192,7 +216,7 @@ impl Observer {
     /// The same with what the batcher has held just now.
     fn moment(&self, batcher: Snapshot) -> Moment {
         Moment {
-            batcher,
+            batcher: self.forms.whole(batcher),
             totals: self.metrics.totals(),
             log_lines_dropped: self.log_lines_dropped(),
         }

@@ -6,8 +6,10 @@
 //!
 //! | file | what it is |
 //! |---|---|
+//! | [`held`] | that somebody may still use one |
 //! | [`paths`] | patterns to routes: what conflicts, and which one a path is |
 
+pub mod held;
 pub mod paths;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -17,6 +19,7 @@ use std::sync::Arc;
 use http::HeaderName;
 use tokio::time::Instant;
 
+use self::held::Held;
 use self::paths::{Found, Paths};
 use crate::batcher::Batcher;
 use crate::code::Code;
@@ -54,6 +57,8 @@ pub struct Route {
     pub idempotent: bool,
     /// Where calls go by themselves that are not merged; none where there are no such calls.
     pub alone: Option<Forwarder>,
+    /// Whoever may still call it has this.
+    pub held: Held,
 }
 
 impl Route {

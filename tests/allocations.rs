@@ -20,7 +20,7 @@ use axum::routing::post;
 use microbatch::app::App;
 use microbatch::batcher::{self, Batcher, Detached};
 use microbatch::code::Code;
-use microbatch::config::{self, Flags, NeedUpstream};
+use microbatch::config::{self, Flags, NeedUpstream, Source};
 use microbatch::engine::outcome::JobResult;
 use microbatch::job::{Job, RouteName};
 use microbatch::json::MAX_DEPTH;
@@ -66,7 +66,11 @@ fn a_job_takes_no_memory_that_an_empty_server_does_not() {
             let env = env.map(|(name, value)| (name.into(), value.into()));
             let loaded =
                 config::load(&Flags::default(), env.into_iter(), NeedUpstream::Yes).unwrap();
-            let app = App::bind(loaded.settings).await.unwrap();
+            let source = Source {
+                flags: Flags::default(),
+                need: NeedUpstream::Yes,
+            };
+            let app = App::bind(loaded, source).await.unwrap();
             let report = app.run(std::future::pending()).await;
             report.log();
         });

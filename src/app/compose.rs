@@ -6,14 +6,16 @@
 
 use std::sync::Arc;
 
-use super::door::Tokens;
 use super::files::Files;
 use super::process::Process;
 use super::route::{self, route};
-use crate::config::Settings;
+use crate::config::{Changes, RouteChanges, Settings};
 use crate::forward::Forwarder;
-use crate::http::{Admin, ForCallers, ForOperators, Jobs, JobsInner, Watched, WriteLine};
+use crate::http::{
+    Admin, ForCallers, ForOperators, Jobs, JobsInner, Passthrough, Watched, WriteLine,
+};
 use crate::route::Routes;
+use crate::route::held::Held;
 use crate::route::paths::Paths;
 use crate::telemetry;
 use crate::upstream::{SetupError, Tls};
@@ -23,60 +25,110 @@ pub(super) struct Set {
     /// What is served.
     pub routes: Routes,
     /// Where requests are passed on to that are no route's.
-    pub passthrough: Option<Forwarder>,
+    pub passthrough: Option<Arc<Passthrough>>,
     /// What serves callers.
     pub for_callers: Arc<ForCallers>,
     /// What answers operators, unless there is no listener for them.
     pub for_operators: Option<Arc<ForOperators>>,
 }
 
-/// The clients of all that calls.
+/// What a set takes that may not be had: the clients of all that calls.
 #[derive(Debug)]
 pub(super) struct Clients {
-    routes: Vec<route::Clients>,
-    passthrough: Option<Forwarder>,
+    /// Of each route, unless the one before goes on.
+    routes: Vec<Option<route::Clients>>,
+    passthrough: Onward,
+}
+
+/// Where requests go that are no route's.
+#[derive(Debug)]
+enum Onward {
+    /// Where they went before.
+    Same,
+    /// There, if anywhere.
+    To(Option<Forwarder>),
 }
 
 impl Clients {
     /// Prepares to call; nothing is connected yet.
     pub fn new(settings: &Settings) -> Result<Self, SetupError> {
-        let routes = settings.routes.iter().map(route::Clients::new);
+        Self::of(settings, |_| true, true)
+    }
+
+    /// The same for a set that takes another's place, of what differs from that.
+    pub fn differing(settings: &Settings, changes: &Changes) -> Result<Self, SetupError> {
+        let RouteChanges { added, changed, .. } = &changes.routes;
+        let differs = |name: &str| added.iter().chain(changed).any(|it| it == name);
+        Self::of(settings, differs, changes.passthrough)
+    }
+
+    fn of(
+        settings: &Settings,
+        differs: impl Fn(&str) -> bool,
+        passthrough: bool,
+    ) -> Result<Self, SetupError> {
+        let routes = settings.routes.iter();
+        let routes = routes.map(|it| match differs(it.name.as_str()) {
+            true => route::Clients::new(it).map(Some),
+            false => Ok(None),
+        });
         // No settings of a route reach another service.
-        let passthrough = settings.passthrough.clone();
-        let passthrough = passthrough.map(|it| Forwarder::new(it, Tls::system()));
+        let onward = |it| Forwarder::new(it, Tls::system());
+        let to = || settings.passthrough.clone().map(onward).transpose();
         Ok(Self {
             routes: routes.collect::<Result<_, _>>()?,
-            passthrough: passthrough.transpose()?,
+            passthrough: match passthrough {
+                true => Onward::To(to()?),
+                false => Onward::Same,
+            },
         })
     }
 
     /// Has the files of their certificates looked at again as long as they are in use.
     pub fn watched_by(&self, files: &Files) {
-        let certified = self.routes.iter().filter_map(|it| it.tls.files());
+        let certified = self.routes.iter().flatten();
+        let certified = certified.filter_map(|it| it.tls.files());
         certified.for_each(|it| files.watch_certificates(&it));
     }
 }
 
 impl Set {
-    /// Calls are made by these clients, and these tokens let in.
-    pub fn new(process: &Process, settings: Settings, clients: Clients, tokens: &Tokens) -> Self {
-        let Settings {
-            jobs,
-            access_log,
-            routes: of_routes,
-            admin,
-            ..
-        } = settings;
-        let shown = of_routes.iter().map(|it| (it.drawn.clone(), it.advice));
-        let shown: Vec<_> = shown.collect();
+    /// The first.
+    pub fn new(process: &Process, settings: &Settings, clients: Clients) -> Self {
+        Self::of(process, settings, clients, None)
+    }
+
+    /// One that takes this one's place. What differs of this one, or is gone, leaves.
+    pub fn succeeded(&self, process: &Process, settings: &Settings, clients: Clients) -> Self {
+        let stays = |name: &str| {
+            let routes = settings.routes.iter().zip(&clients.routes);
+            let mut kept = routes.filter(|(_, new)| new.is_none());
+            kept.any(|(it, _)| it.name.as_str() == name)
+        };
+        for route in self.routes.all() {
+            if !stays(route.name.as_str()) {
+                process.leaving.route(route);
+            }
+        }
+        if let (Onward::To(_), Some(passthrough)) = (&clients.passthrough, &self.passthrough) {
+            process.leaving.passthrough(passthrough);
+        }
+        Self::of(process, settings, clients, Some(self))
+    }
+
+    fn of(process: &Process, settings: &Settings, clients: Clients, before: Option<&Self>) -> Self {
         let mut paths = Paths::default();
-        let made = of_routes.into_iter().zip(clients.routes).enumerate();
+        let made = settings.routes.iter().zip(clients.routes).enumerate();
         let made = made.map(|(number, (settings, clients))| {
             // The settings have found no fault with it.
             let _captures = paths.add(&settings.path, number);
-            route(settings, clients, process)
+            let kept = before.and_then(|it| it.routes.get(settings.name.as_str()));
+            match (clients, kept) {
+                (Some(clients), _) => Some(Arc::new(route(settings.clone(), clients, process))),
+                (None, kept) => kept.cloned(),
+            }
         });
-        let made: Vec<_> = made.collect();
+        let made: Vec<_> = made.flatten().collect();
         let routes = Routes::new(made, paths);
         let batchers = process.workers.for_each(|number| {
             let batchers = routes.all().iter().map(|route| match number {
@@ -86,13 +138,20 @@ impl Set {
             batchers.collect()
         });
         let observer = &process.observer;
-        let passthrough = clients.passthrough;
-        let passthrough =
-            passthrough.map(|it| it.told_in(observer.throttle(Forwarder::LINES), None));
+        let tokens = process.doors.tokens();
+        let passthrough = match clients.passthrough {
+            Onward::Same => before.and_then(|it| it.passthrough.clone()),
+            Onward::To(to) => to.map(|it| {
+                let lines = observer.throttle(Forwarder::LINES);
+                let (to, held) = (it.told_in(lines, None), Held::default());
+                Arc::new(Passthrough { to, held })
+            }),
+        };
+        let jobs = &settings.jobs;
         let jobs = Jobs::from(JobsInner {
             routes: routes.clone(),
             observer: Arc::clone(observer),
-            hosts: jobs.hosts,
+            hosts: jobs.hosts.clone(),
             tokens: tokens.callers.clone(),
             buffered: Arc::clone(&process.buffered),
             connected: process.connected.clone(),
@@ -101,30 +160,31 @@ impl Set {
             read_timeout: jobs.read_timeout,
             timing: jobs.timing,
             phase: process.phase.subscribe(),
-            access: access_log.then_some(telemetry::write_access as WriteLine),
+            access: settings.access_log.then_some(telemetry::write_access as WriteLine),
             later: process.later.clone(),
             passthrough: passthrough.clone(),
         });
-        let watched = routes.all().iter().zip(shown);
-        let watched = watched.map(|(route, (limits, advice))| Watched {
+        let watched = routes.all().iter().zip(&settings.routes);
+        let watched = watched.map(|(route, settings)| Watched {
             route: Arc::clone(route),
-            limits,
-            advice,
+            limits: settings.drawn.clone(),
+            advice: settings.advice,
         });
-        let for_operators = admin.map(|admin| {
+        let for_operators = settings.admin.as_ref().map(|admin| {
             let answers = Admin {
                 routes: watched.collect(),
                 observer: Arc::clone(observer),
                 ready: Arc::clone(&process.ready),
-                config: admin.toml,
-                settings: admin.settings,
+                config: Arc::clone(&admin.toml),
+                settings: Arc::clone(&admin.settings),
+                reloads: process.reloads.clone(),
                 later: process.later.clone(),
                 buffered: Arc::clone(&process.buffered),
                 connected: process.connected.clone(),
                 tokens: tokens.all(),
             };
             let tokens = tokens.operators.clone();
-            Arc::new(ForOperators::new(answers, admin.hosts, tokens))
+            Arc::new(ForOperators::new(answers, admin.hosts.clone(), tokens))
         });
         Self {
             routes,

@@ -19,8 +19,7 @@ use crate::config::settings::Shutdown;
 use crate::engine::Phase;
 use crate::forward::Forwarder;
 use crate::later::Later;
-use crate::observe::{ByCode, RecordCounts};
-use crate::route::{Route, Routes};
+use crate::observe::{ByCode, Observer, RecordCounts};
 use crate::server::connections::Connections;
 
 /// The time for what was accepted for later to be where it stays, before the queues close:
@@ -51,13 +50,9 @@ pub(super) struct Listeners {
     pub stop_accepting: watch::Sender<bool>,
 }
 
-/// Ends in order: after `delay` within `time`, and a little more for last words.
-pub(super) async fn drain(
-    proxy: &Proxy,
-    listeners: Listeners,
-    delay: Duration,
-    time: Duration,
-) -> Report {
+/// Ends in order: after the delay of the settings within their time, and a little more for
+/// last words.
+pub(super) async fn drain(proxy: &Proxy, listeners: Listeners) -> Report {
     let Listeners {
         callers,
         operators,
@@ -70,7 +65,11 @@ pub(super) async fn drain(
         ready,
         ..
     } = &proxy.process;
-    let (routes, forwarders) = (proxy.routes(), proxy.forwarders());
+    proxy.end();
+    let Shutdown {
+        delay,
+        timeout: time,
+    } = proxy.shutdown();
     ready.store(false, Ordering::Relaxed);
     // Callers go elsewhere, answer by answer, before this is closed to them.
     callers.close();
@@ -80,23 +79,22 @@ pub(super) async fn drain(
     let deadline = Instant::now() + time;
     // First of the two, so that a client that sees the listener closed sees no more
     // jobs accepted either.
-    let batchers = || routes.all().iter().map(|route| &route.batcher);
+    let busy = proxy.busy();
+    let batchers = || busy.iter().filter_map(|it| it.batcher.as_ref());
+    let forwarders = || busy.iter().filter_map(|it| it.forwarder.as_ref());
     let vacated = async || {
-        for batcher in batchers() {
-            batcher.vacated().await;
-        }
-        for forwarder in &forwarders {
-            forwarder.vacated().await;
+        for it in &busy {
+            it.vacated().await;
         }
     };
     close(batchers(), later.as_ref(), deadline).await;
-    forwarders.iter().for_each(Forwarder::close);
+    forwarders().for_each(Forwarder::close);
     phase.send_replace(Phase::Draining);
     stop_accepting.send_replace(true);
     let answered = async {
         if timeout_at(deadline, vacated()).await.is_err() {
             batchers().for_each(Batcher::abandon);
-            forwarders.iter().for_each(Forwarder::cut);
+            forwarders().for_each(Forwarder::cut);
             phase.send_replace(Phase::GivingUp);
             // Everybody has an answer as soon as its task runs.
             let _ = timeout_at(deadline + LAST_WORDS, vacated()).await;
@@ -123,7 +121,7 @@ pub(super) async fn drain(
         let _ = timeout(LAST_WORDS, later.let_go()).await;
     }
     Report {
-        routes,
+        observers: proxy.process.observers.all(),
         later: later.clone(),
     }
 }
@@ -151,28 +149,29 @@ async fn close<J: Send + 'static, R: Send + 'static>(
 #[derive(Debug)]
 #[must_use = "its line is to be the log's last"]
 pub struct Report {
-    routes: Routes,
+    /// Of every route that there was.
+    observers: Vec<Arc<Observer>>,
     later: Option<Later>,
 }
 
 impl Report {
     /// Logs it. To be called when nothing else is left that might log.
     pub fn log(&self) {
-        let routes = || self.routes.all().iter();
-        routes().for_each(|route| route.observer.tell_rest());
+        let observers = &self.observers;
+        observers.iter().for_each(|it| it.tell_rest());
         let (mut outcomes, mut refusals) = (ByCode::default(), ByCode::default());
         let (mut accepted, mut cancelled) = (0, 0);
-        for route in routes() {
-            let counts = route.batcher.snapshot();
+        for observer in observers {
+            let counts = observer.batchers();
             accepted += counts.accepted;
             cancelled += counts.cancelled_queued + counts.cancelled_in_flight;
-            let metrics = &route.observer.metrics;
+            let metrics = &observer.metrics;
             outcomes = outcomes.with(&metrics.outcomes(), u64::add);
             refusals = refusals.with(&metrics.refusals(), u64::add);
         }
         let records = self.later.as_ref().map(|it| it.counts().total());
         let records = records.filter(|records| records.accepted > 0);
-        let several = self.routes.all().len() > 1;
+        let several = observers.len() > 1;
         info!(
             accepted,
             answered = outcomes.sum(),
@@ -181,22 +180,22 @@ impl Report {
             %refusals,
             cancelled,
             later = records.map(|it| tracing::field::display(InWords(it))),
-            routes = several.then(|| tracing::field::display(Each(self.routes.all()))),
+            routes = several.then(|| tracing::field::display(Each(observers))),
             "done"
         );
     }
 }
 
 /// What became of the jobs of each route.
-struct Each<'a>(&'a [Arc<Route>]);
+struct Each<'a>(&'a [Arc<Observer>]);
 
 impl fmt::Display for Each<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, route) in self.0.iter().enumerate() {
+        for (i, observer) in self.0.iter().enumerate() {
             let between = if i == 0 { "" } else { "; " };
-            let outcomes = route.observer.metrics.outcomes();
-            let accepted = route.batcher.snapshot().accepted;
-            write!(f, "{between}{}: accepted={accepted}", route.name)?;
+            let outcomes = observer.metrics.outcomes();
+            let (route, accepted) = (observer.route(), observer.batchers().accepted);
+            write!(f, "{between}{route}: accepted={accepted}")?;
             if outcomes.sum() > 0 {
                 write!(f, " {outcomes}")?;
             }

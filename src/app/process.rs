@@ -6,13 +6,16 @@ use std::sync::atomic::AtomicBool;
 use tokio::sync::watch;
 
 use super::described::described;
+use super::door::Doors;
+use super::leaving::Leaving;
+use super::observers::Observers;
 use crate::config::{Settings, settings};
 use crate::engine::Phase;
-use crate::http::{Buffered, Connected};
+use crate::http::{Buffered, Connected, Reloads};
 use crate::later::Later;
 use crate::later::store::Store;
+use crate::observe::Observer;
 use crate::observe::spans::Spans;
-use crate::observe::{Observer, Observers};
 use crate::server::runtimes::Workers;
 use crate::telemetry;
 
@@ -32,6 +35,12 @@ pub(super) struct Process {
     pub buffered: Arc<Buffered>,
     /// How many callers there are.
     pub connected: Connected,
+    /// The doors that callers and operators come in by.
+    pub doors: Doors,
+    /// What is no longer in force and not through yet.
+    pub leaving: Leaving,
+    /// Where a reload is asked for.
+    pub reloads: Reloads,
     /// Who processes.
     pub workers: Arc<Workers>,
 }
@@ -42,8 +51,10 @@ impl Process {
     pub fn new(
         settings: &Settings,
         store: Option<Arc<dyn Store>>,
+        doors: Doors,
         spans: Spans,
         workers: Arc<Workers>,
+        reloads: Reloads,
     ) -> Self {
         let routes = &settings.routes;
         let process = Observer::new(routes[0].bounds).with_log(telemetry::lines_dropped);
@@ -62,6 +73,9 @@ impl Process {
             later: later.map(|(it, store)| Later::new(store, it.records, first)),
             buffered: Buffered::new(jobs.max_buffered, jobs.max_body),
             connected: Connected::default(),
+            doors,
+            leaving: Leaving::default(),
+            reloads,
             workers,
         }
     }

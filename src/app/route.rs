@@ -13,6 +13,7 @@ use crate::forward::Forwarder;
 use crate::job::RouteName;
 use crate::resilience::budget::Budget;
 use crate::route::Route;
+use crate::route::held::Held;
 use crate::upstream::{SetupError, Tls, Upstream};
 
 /// The clients of a route.
@@ -75,6 +76,7 @@ pub(super) fn route(settings: settings::Route, clients: Clients, process: &Proce
         let engine = Arc::clone(&engine);
         engine.process(batch)
     });
+    observer.begins(Arc::new(batcher.clone()));
     let told = |it: Forwarder| {
         let lines = observer.throttle(Forwarder::LINES);
         it.told_in(lines, Some(observer.route()))
@@ -91,5 +93,6 @@ pub(super) fn route(settings: settings::Route, clients: Clients, process: &Proce
         observer,
         idempotent,
         alone,
+        held: Held::default(),
     }
 }

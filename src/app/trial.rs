@@ -38,7 +38,7 @@ use super::compose::Clients;
 use super::door::Doors;
 use super::proxy::Proxy;
 use crate::config::Settings;
-use crate::http::{AnswerBody, Rehearsed, rehearse};
+use crate::http::{AnswerBody, Rehearsed, Reloads, rehearse};
 use crate::observe::spans::Spans;
 use crate::server::runtimes::Workers;
 use crate::server::socket::Reached;
@@ -102,8 +102,8 @@ pub async fn try_out(mut settings: Settings, given: Trial) -> Result<bool, Trial
     let route = settings.routes[chosen.number].clone();
     let clients = Clients::new(&settings)?;
     let workers = Arc::new(Workers::start(1)?);
-    let (doors, spans) = (Doors::default(), Spans::default());
-    let proxy = Proxy::new(settings, clients, &doors, None, spans, workers);
+    let (doors, spans, reloads) = (Doors::default(), Spans::default(), Reloads::new().0);
+    let proxy = Proxy::new(settings, clients, doors, None, spans, workers, reloads);
     let trial = Running {
         proxy,
         chosen,

@@ -124,6 +124,15 @@ impl ShapeOptions {
         }
     }
 
+    /// Whether the same is said in both.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let values = |it: &Self| -> Vec<_> {
+            let keys = it.keys.iter();
+            keys.map(|(key, given)| (*key, given.get())).collect()
+        };
+        values(self) == values(other)
+    }
+
     /// Where something is said, if anything is.
     pub(crate) fn place(&self) -> Option<&Origin> {
         self.keys.values().find_map(Given::origin)

@@ -33,6 +33,10 @@ pub struct Key<O> {
     /// The value in TOML, with secrets redacted.
     pub(super) printed: fn(&O) -> Option<String>,
     pub(super) origin: fn(&O) -> Option<&Origin>,
+    /// Whether both have the same value, secrets included.
+    pub(super) same: fn(&O, &O) -> bool,
+    /// Has the one have what the other has.
+    pub(super) keep: fn(&mut O, &O),
 }
 
 impl<O> Key<O> {
@@ -137,6 +141,13 @@ macro_rules! sections {
                     Some($kind.print(&value))
                 },
                 origin: |options| sections!(@at options $path).$name.origin(),
+                same: |one, other| {
+                    let value = sections!(@at one $path).$name.get();
+                    value == sections!(@at other $path).$name.get()
+                },
+                keep: |options, of| {
+                    sections!(@at options $path).$name = sections!(@at of $path).$name.clone();
+                },
             },
         )*)*];
 

@@ -14,6 +14,7 @@ use crate::forward::Forwarder;
 use crate::later::Later;
 use crate::observe::Observer;
 use crate::route::Routes;
+use crate::route::held::Held;
 use crate::tokens::Guard;
 
 /// What answering callers takes.
@@ -50,7 +51,16 @@ pub struct JobsInner {
     /// Takes the lines of the access log, unless there is none.
     pub access: Option<WriteLine>,
     /// Where requests to paths of no route are passed on to, if anywhere.
-    pub passthrough: Option<Forwarder>,
+    pub passthrough: Option<Arc<Passthrough>>,
+}
+
+/// Where requests to paths of no route are passed on to.
+#[derive(Debug)]
+pub struct Passthrough {
+    /// By what.
+    pub to: Forwarder,
+    /// Whoever may still have requests passed on by it has this.
+    pub held: Held,
 }
 
 impl From<JobsInner> for Jobs {

@@ -231,11 +231,11 @@ impl Serving {
             if self.gate.takes_tokens() {
                 request.headers_mut().remove(AUTHORIZATION);
             }
-            let (target, jobs, uncounted) = (target.clone(), jobs.clone(), uncounted());
+            let (target, jobs, uncounted) = (Arc::clone(target), jobs.clone(), uncounted());
             let occupied = self.senders.occupied();
             return Answer::boxed(async move {
                 let _uncounted = uncounted;
-                pass_through(&target, &jobs, request, occupied).await
+                pass_through(&target.to, &jobs, request, occupied).await
             });
         }
         Answer::routed(self.others.clone(), request.map(Body::new), uncounted())

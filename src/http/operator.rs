@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::buffered::Buffered;
 use super::connected::Connected;
+use super::reloads::Reloads;
 use crate::later::Later;
 use crate::observe::live::Recent;
 use crate::observe::{CountsByRoute, Moment, Observer, RecordBounds, Records, advice};
@@ -32,6 +33,8 @@ pub struct Admin {
     pub config: Arc<str>,
     /// The same one by one.
     pub settings: Arc<[Setting]>,
+    /// Where the settings are asked to be loaded again.
+    pub reloads: Reloads,
     /// The jobs for later, unless none are taken.
     pub later: Option<Later>,
     /// What is in memory before a job is queued and after it is answered.

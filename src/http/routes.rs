@@ -10,7 +10,7 @@ use super::operator::Admin;
 use super::paths::{HEALTHZ, LIVEZ, PAGE, READYZ};
 use super::problem::Problem;
 use super::refusal::refuse_elsewhere;
-use super::{admin, live, observe};
+use super::{admin, live, observe, reload};
 use crate::code::Code;
 
 /// `Allow` of a path that is posted to.
@@ -134,6 +134,17 @@ fn of_operators() -> Vec<Own<Admin>> {
                 .gives(200, "How many jobs that were", (JSON, any()))
                 .refused([Code::ForeignOrigin]),
             post(admin::flush),
+        ),
+        Own(
+            Operation::post("/reload", "Load the settings again")
+                .gives(200, "What has changed, and what needs a restart", (JSON, any()))
+                .gives(
+                    422,
+                    "Every mistake; nothing has changed",
+                    ("application/problem+json", any()),
+                )
+                .refused([Code::ForeignOrigin, Code::ShuttingDown]),
+            post(reload::reload),
         ),
     ]
 }

@@ -20,35 +20,39 @@ impl Moment {
     /// that each held was not held at once: their sum is a bound.
     #[must_use]
     pub(super) fn with(&self, other: &Self) -> Self {
-        let (one, two) = (&self.batcher, &other.batcher);
         Self {
-            batcher: Snapshot {
-                accepted: one.accepted + two.accepted,
-                queued: one.queued + two.queued,
-                most_queued: one.most_queued + two.most_queued,
-                queued_bytes: one.queued_bytes + two.queued_bytes,
-                waiting_for_room: one.waiting_for_room + two.waiting_for_room,
-                most_waiting_for_room: one.most_waiting_for_room + two.most_waiting_for_room,
-                kept_apart: one.kept_apart + two.kept_apart,
-                detached_queued: one.detached_queued + two.detached_queued,
-                detached_oldest: one
-                    .detached_oldest
-                    .into_iter()
-                    .chain(two.detached_oldest)
-                    .min(),
-                detached_rode: one.detached_rode + two.detached_rode,
-                in_flight: one.in_flight + two.in_flight,
-                most_in_flight: one.most_in_flight + two.most_in_flight,
-                max_in_flight: one.max_in_flight + two.max_in_flight,
-                saturated: one.saturated + two.saturated,
-                sources: one.sources + two.sources,
-                cancelled_queued: one.cancelled_queued + two.cancelled_queued,
-                cancelled_in_flight: one.cancelled_in_flight + two.cancelled_in_flight,
-            },
+            batcher: both(&self.batcher, &other.batcher),
             totals: self.totals.with(&other.totals),
             // The log is the process's.
             log_lines_dropped: self.log_lines_dropped.max(other.log_lines_dropped),
         }
+    }
+}
+
+/// What two batchers have counted.
+pub(super) fn both(one: &Snapshot, two: &Snapshot) -> Snapshot {
+    Snapshot {
+        accepted: one.accepted + two.accepted,
+        queued: one.queued + two.queued,
+        most_queued: one.most_queued + two.most_queued,
+        queued_bytes: one.queued_bytes + two.queued_bytes,
+        waiting_for_room: one.waiting_for_room + two.waiting_for_room,
+        most_waiting_for_room: one.most_waiting_for_room + two.most_waiting_for_room,
+        kept_apart: one.kept_apart + two.kept_apart,
+        detached_queued: one.detached_queued + two.detached_queued,
+        detached_oldest: one
+            .detached_oldest
+            .into_iter()
+            .chain(two.detached_oldest)
+            .min(),
+        detached_rode: one.detached_rode + two.detached_rode,
+        in_flight: one.in_flight + two.in_flight,
+        most_in_flight: one.most_in_flight + two.most_in_flight,
+        max_in_flight: one.max_in_flight + two.max_in_flight,
+        saturated: one.saturated + two.saturated,
+        sources: one.sources + two.sources,
+        cancelled_queued: one.cancelled_queued + two.cancelled_queued,
+        cancelled_in_flight: one.cancelled_in_flight + two.cancelled_in_flight,
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::observe::certificate::Certificate;
 
@@ -20,6 +21,8 @@ pub enum ProcessEvent {
         /// Why: one of [`HANDSHAKE_FAILURES`].
         why: &'static str,
     },
+    /// The settings were loaded again.
+    ConfigReloaded(Reloaded),
 }
 
 /// Every reason there is for a handshake to fail.
@@ -65,6 +68,9 @@ pub struct Process {
     tokens_reloads: [AtomicU64; Reloaded::ALL.len()],
     handshakes_failed: [AtomicU64; HANDSHAKE_FAILURES.len()],
     certificates: Mutex<Arc<[Certificate]>>,
+    config_reloads: [AtomicU64; Reloaded::ALL.len()],
+    /// When the settings in force were loaded, in milliseconds of Unix time; 0 for at start.
+    config_reloaded: AtomicU64,
 }
 
 impl Process {
@@ -83,8 +89,29 @@ impl Process {
                 at.map(|at| &self.handshakes_failed[at])
                     .into_iter()
                     .for_each(add);
+            ProcessEvent::ConfigReloaded(result) => {
+                add(&self.config_reloads[result as usize]);
+                if result == Reloaded::Ok {
+                    let now = SystemTime::now()
+                        .duration_since(UNIX_EPOCH)
+                        .unwrap_or_default();
+                    let now = now.as_millis().try_into().unwrap_or(u64::MAX);
+                    self.config_reloaded.store(now, Ordering::Relaxed);
+                }
             }
         }
+    }
+
+    /// How often the settings were loaded again, by what came of it.
+    pub fn config_reloads(&self) -> impl Iterator<Item = (Reloaded, u64)> {
+        let counts = self.config_reloads.iter().map(read);
+        Reloaded::ALL.into_iter().zip(counts)
+    }
+
+    /// When the settings were last loaded again and applied, in seconds of Unix time; 0 where
+    /// they are those that the process began with.
+    pub fn config_reloaded(&self) -> f64 {
+        read(&self.config_reloaded) as f64 / 1e3
     }
 
     /// How often certificates were read again, by what came of it.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::held::Held;
 use super::paths::Paths;
 use super::{Route, Routes};
 use crate::batcher::{Batcher, Settings};
@@ -32,6 +33,7 @@ pub(crate) fn route(name: &str) -> Route {
         observer: Arc::new(Observer::new(bounds)),
         idempotent: false,
         alone: None,
+        held: Held::default(),
     }
 }
 

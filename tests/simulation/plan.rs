@@ -18,6 +18,7 @@ use microbatch::resilience::backoff::Backoff;
 use microbatch::resilience::budget::Budget;
 use microbatch::resilience::limit;
 use microbatch::resilience::size::Size;
+use microbatch::route::held::Held;
 use microbatch::route::paths::Paths;
 use microbatch::route::{JOBS, Route, Routes};
 use microbatch::server::socket::Reached;
@@ -215,6 +216,7 @@ impl Plan {
             idempotent: self.idempotent,
             target: "http://127.0.0.1/batch".parse().expect("a URL"),
             alone: None,
+            held: Held::default(),
         };
         let routes = Routes::new([route], paths);
         let in_force = watch::channel(routes.clone()).1;

@@ -62,6 +62,7 @@ mod outage;
 mod overload;
 mod pauses;
 mod rehearsal;
+mod reload;
 mod retries;
 mod shutdown;
 mod splits;

@@ -66,6 +66,8 @@ const METRICS: [(&str, &str, &[&str]); 46] = [
     ("requests_by_token_total", "counter", &["token"]),
     ("tls_certificate_expiry_seconds", "gauge", &["file"]),
     ("tls_handshakes_failed_total", "counter", &["reason"]),
+    ("config_reloads_total", "counter", &["result"]),
+    ("config_last_reload_timestamp_seconds", "gauge", &[]),
     ("log_lines_dropped_total", "counter", &[]),
     ("telemetry_spans_dropped_total", "counter", &[]),
 ];
@@ -338,6 +340,8 @@ async fn a_new_proxy_has_every_name_already() {
         r#"tls_reloads_total{result="failed"}"#,
         r#"tokens_reloads_total{result="failed"}"#,
         r#"tls_handshakes_failed_total{reason="timeout"}"#,
+        r#"config_reloads_total{result="failed"}"#,
+        "config_last_reload_timestamp_seconds",
         "log_lines_dropped_total",
         "job_duration_seconds_count",
         r#"later_jobs{state="queued"}"#,

@@ -265,6 +265,16 @@ families! {
                 out.labelled([why], count);
             }
         });
+    "microbatch_config_reloads_total" Counter ["result"]
+        "Reloads of the settings, by what came of them"
+        Process(|it, out| {
+            for (result, count) in it.told.config_reloads() {
+                out.labelled([result.as_str()], count);
+            }
+        });
+    "microbatch_config_last_reload_timestamp_seconds" Gauge []
+        "When the settings were last reloaded, in Unix time; 0 where they are those of the start"
+        Process(|it, out| out.decimal(it.told.config_reloaded()));
     "microbatch_log_lines_dropped_total" Counter []
         "Lines of the log that were dropped, since stderr did not take them"
         Process(|it, out| out.number(it.log_lines_dropped));

@@ -4,13 +4,12 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Observer;
-use super::event::Bounds;
-use super::spans::Described;
+use crate::observe::spans::Described;
+use crate::observe::{Bounds, Observer};
 
 /// See the module. Clones are the same.
 #[derive(Clone, Debug)]
-pub struct Observers(Arc<Inner>);
+pub(super) struct Observers(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
