@@ -28,7 +28,7 @@ use crate::observe::failure_log::FailureLog;
 use crate::observe::forms::Forms;
 use crate::observe::live::{Live, Recent};
 use crate::observe::metrics::Metrics;
-use crate::observe::spans::{Described, Spans};
+use crate::observe::spans::Spans;
 use crate::throttle::LogThrottle;
 
 pub use by_code::ByCode;
@@ -54,7 +54,6 @@ pub struct Observer {
     process: Arc<Process>,
     log_lines_dropped: fn() -> u64,
     spans: Spans,
-    described: Arc<Described>,
 }
 
 /// How many lines the throttles of all routes let through in
@@ -78,7 +77,6 @@ impl Observer {
             process: Arc::default(),
             log_lines_dropped: || 0,
             spans: Spans::default(),
-            described: Arc::default(),
         }
     }
 
@@ -93,13 +91,6 @@ impl Observer {
     #[must_use]
     pub fn with_spans(mut self, spans: Spans) -> Self {
         self.spans = spans;
-        self
-    }
-
-    /// The same, of a route that is so described in spans.
-    #[must_use]
-    pub fn described(mut self, described: Described) -> Self {
-        self.described = described.into();
         self
     }
 
@@ -201,11 +192,6 @@ impl Observer {
     /// Who keeps spans.
     pub fn spans(&self) -> &Spans {
         &self.spans
-    }
-
-    /// What the spans of the route have in common.
-    pub fn of(&self) -> &Arc<Described> {
-        &self.described
     }
 
     /// How many lines the log of the process had no room for.

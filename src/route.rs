@@ -27,6 +27,7 @@ use crate::engine::circuit::Circuit;
 use crate::engine::outcome::JobResult;
 use crate::forward::Forwarder;
 use crate::job::{Job, RouteName};
+use crate::observe::spans::Described;
 use crate::observe::{Event, Observer};
 use crate::shape::{Limits, Shape};
 use crate::upstream::Target;
@@ -53,6 +54,8 @@ pub struct Route {
     pub circuit: Arc<Circuit>,
     /// Who is told what happens on it.
     pub observer: Arc<Observer>,
+    /// What its spans have in common.
+    pub described: Arc<Described>,
     /// Whether doing a job twice does no harm.
     pub idempotent: bool,
     /// Where calls go by themselves that are not merged; none where there are no such calls.

@@ -160,7 +160,9 @@ impl Set {
             read_timeout: jobs.read_timeout,
             timing: jobs.timing,
             phase: process.phase.subscribe(),
-            access: settings.access_log.then_some(telemetry::write_access as WriteLine),
+            access: settings
+                .access_log
+                .then_some(telemetry::write_access as WriteLine),
             later: process.later.clone(),
             passthrough: passthrough.clone(),
         });

@@ -4,7 +4,6 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::observe::spans::Described;
 use crate::observe::{Bounds, Observer};
 
 /// See the module. Clones are the same.
@@ -25,14 +24,13 @@ impl Observers {
         Self(Arc::new(Inner { process, routes }))
     }
 
-    /// That of the route that is so described, which has batches up to these bounds.
-    pub fn of(&self, bounds: Bounds, described: Described) -> Arc<Observer> {
+    /// That of the route of this name, which has batches up to these bounds.
+    pub fn of(&self, route: &str, bounds: Bounds) -> Arc<Observer> {
         let mut routes = self.lock();
-        if let Some(known) = routes.iter().find(|it| it.route() == described.route) {
+        if let Some(known) = routes.iter().find(|it| it.route() == route) {
             return Arc::clone(known);
         }
-        let new = self.0.process.beside(&described.route, bounds);
-        let new = Arc::new(new.described(described));
+        let new = Arc::new(self.0.process.beside(route, bounds));
         routes.push(Arc::clone(&new));
         new
     }

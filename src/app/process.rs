@@ -5,11 +5,10 @@ use std::sync::atomic::AtomicBool;
 
 use tokio::sync::watch;
 
-use super::described::described;
 use super::door::Doors;
 use super::leaving::Leaving;
 use super::observers::Observers;
-use crate::config::{Settings, settings};
+use crate::config::Settings;
 use crate::engine::Phase;
 use crate::http::{Buffered, Connected, Reloads};
 use crate::later::Later;
@@ -60,7 +59,7 @@ impl Process {
         let process = Observer::new(routes[0].bounds).with_log(telemetry::lines_dropped);
         let observers = Observers::new(process.with_spans(spans));
         let first = routes.iter();
-        let first = first.map(|it| observers.of(it.bounds, described(it)));
+        let first = first.map(|it| observers.of(it.name.as_str(), it.bounds));
         let first: Vec<_> = first.collect();
         let observer = Arc::clone(&first[0]);
         let later = settings.later.as_ref().zip(store);
@@ -78,10 +77,5 @@ impl Process {
             reloads,
             workers,
         }
-    }
-
-    /// Who is told what happens on a route.
-    pub fn observer_of(&self, settings: &settings::Route) -> Arc<Observer> {
-        self.observers.of(settings.bounds, described(settings))
     }
 }

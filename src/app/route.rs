@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::described::described;
 use super::process::Process;
 use crate::batcher::Batcher;
 use crate::config::settings;
@@ -52,7 +53,10 @@ impl Clients {
 
 /// Makes a route that calls by `clients`.
 pub(super) fn route(settings: settings::Route, clients: Clients, process: &Process) -> Route {
-    let observer = process.observer_of(&settings);
+    let described = Arc::new(described(&settings));
+    let observer = process
+        .observers
+        .of(settings.name.as_str(), settings.bounds);
     let circuit = Circuit::new(settings.circuit_failures, settings.circuit_open_for);
     let circuit = Arc::new(circuit.on_route_of(&observer));
     let idempotent = settings.policy.idempotent;
@@ -71,7 +75,7 @@ pub(super) fn route(settings: settings::Route, clients: Clients, process: &Proce
     if settings.adaptive {
         engine = engine.adaptive();
     }
-    let engine = Arc::new(engine);
+    let engine = Arc::new(engine.described(Arc::clone(&described)));
     let batcher = Batcher::with_batches(settings.batcher, move |batch| {
         let engine = Arc::clone(&engine);
         engine.process(batch)
@@ -91,6 +95,7 @@ pub(super) fn route(settings: settings::Route, clients: Clients, process: &Proce
         batcher,
         circuit,
         observer,
+        described,
         idempotent,
         alone,
         held: Held::default(),

@@ -15,7 +15,7 @@ use super::outcome::Abandoned;
 use crate::batcher::Snapshot;
 use crate::code::Code;
 use crate::fault::Unsound;
-use crate::observe::spans::{CallAbout, CallSpan, Span};
+use crate::observe::spans::{CallAbout, CallSpan, Described, Span};
 use crate::observe::{Event, FailedAnswer, FailedJobs, Observer, SplitCause};
 use crate::shape::{Answer, Outcome};
 use crate::throttle::LogThrottle;
@@ -25,6 +25,7 @@ use crate::trace_context::TraceContext;
 #[derive(Debug)]
 pub(super) struct Journal {
     observer: Arc<Observer>,
+    described: Arc<Described>,
     mismatches: LogThrottle,
     exhausted: LogThrottle,
     too_large: LogThrottle,
@@ -45,6 +46,15 @@ impl Journal {
             too_large: observer.throttle(1),
             slots: observer.throttle(1),
             observer,
+            described: Arc::default(),
+        }
+    }
+
+    /// The same of a route that is so described in spans.
+    pub fn described(&self, described: Arc<Described>) -> Self {
+        Self {
+            described,
+            ..Self::new(Arc::clone(&self.observer))
         }
     }
 
@@ -138,7 +148,7 @@ impl Journal {
             let Traced { place, about } = *traced;
             self.observer.spans().tell(Span::Call(Box::new(CallSpan {
                 place,
-                of: Arc::clone(self.observer.of()),
+                of: Arc::clone(&self.described),
                 ended: SystemTime::now(),
                 took,
                 outcome,

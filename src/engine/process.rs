@@ -26,6 +26,7 @@ use crate::code::Code;
 use crate::job::Job;
 use crate::later::Later;
 use crate::observe::Observer;
+use crate::observe::spans::Described;
 use crate::resilience::budget::Budget;
 use crate::shape::Shape;
 use crate::upstream::{Call, Outgoing, Upstream};
@@ -81,6 +82,13 @@ impl<C: Call> Engine<C> {
     #[must_use]
     pub fn with_later(mut self, later: Later) -> Self {
         self.records = Records::of(later, self.policy.idempotent);
+        self
+    }
+
+    /// The same engine of a route that is so described in spans.
+    #[must_use]
+    pub fn described(mut self, described: Arc<Described>) -> Self {
+        self.journal = Arc::new(self.journal.described(described));
         self
     }
 

@@ -99,7 +99,7 @@ impl Told {
         })?;
         Ok(Self {
             stay: Stay::new(jobs, arrived, wait),
-            traced: Traced::of(&route.observer, headers.trace, arrived),
+            traced: Traced::of(route, headers.trace, arrived),
             carried: carried(Carried {
                 captures: captures.into(),
                 query,

@@ -71,7 +71,7 @@ impl<B: http_body::Body<Data = Bytes> + Unpin> Posted<B> {
         };
         Ok(Self {
             stay: Stay::new(jobs, arrived, stay),
-            traced: Traced::of(&sender.route.observer, headers.trace, arrived),
+            traced: Traced::of(&sender.route, headers.trace, arrived),
             for_later,
             body: unread(request.into_body(), jobs),
         })

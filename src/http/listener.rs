@@ -28,7 +28,6 @@ use super::jobs::Posted;
 use super::later::{Owner, Resource};
 use super::noted::note;
 use super::operator::Admin;
-use super::paths::HEALTHZ;
 use super::problem::Problem;
 use super::refusal::{refuse, refuse_elsewhere};
 use super::routes::{admin_router, is_own, jobs_router};

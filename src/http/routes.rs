@@ -137,7 +137,11 @@ fn of_operators() -> Vec<Own<Admin>> {
         ),
         Own(
             Operation::post("/reload", "Load the settings again")
-                .gives(200, "What has changed, and what needs a restart", (JSON, any()))
+                .gives(
+                    200,
+                    "What has changed, and what needs a restart",
+                    (JSON, any()),
+                )
                 .gives(
                     422,
                     "Every mistake; nothing has changed",

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use crate::batcher;
 use crate::code::Code;
 use crate::engine::outcome::JobResult;
-use crate::observe::Observer;
-use crate::observe::spans::{JobEnd, JobSpan, Joined, Span};
+use crate::observe::spans::{Described, JobEnd, JobSpan, Joined, Span, Spans};
+use crate::route::Route;
 use crate::trace_context::TraceContext;
 
 /// See the module. Few requests have one, so that it is boxed where it is held.
@@ -26,24 +26,20 @@ pub(super) struct Open {
     place: TraceContext,
     arrived: Instant,
     /// None once it is told.
-    observer: Option<Arc<Observer>>,
+    told: Option<(Spans, Arc<Described>)>,
 }
 
 impl Traced {
     /// What there is of a request that arrived then, and whose caller has this place.
     #[inline]
-    pub fn of(
-        observer: &Arc<Observer>,
-        caller: Option<TraceContext>,
-        arrived: Instant,
-    ) -> Option<Box<Self>> {
-        let spans = observer.spans();
+    pub fn of(route: &Route, caller: Option<TraceContext>, arrived: Instant) -> Option<Box<Self>> {
+        let spans = route.observer.spans();
         let place = spans.sample(caller)?;
         let traced = match spans.wants(Some(&place)) {
             true => Self::Kept(Open {
                 place,
                 arrived,
-                observer: Some(Arc::clone(observer)),
+                told: Some((spans.clone(), Arc::clone(&route.described))),
             }),
             false => Self::Caller(place),
         };
@@ -64,7 +60,7 @@ impl Traced {
     /// There is no job after all, so that there is nothing to tell.
     pub fn forget(traced: Option<Box<Self>>) {
         if let Some(Self::Kept(mut open)) = traced.map(|it| *it) {
-            open.observer = None;
+            open.told = None;
         }
     }
 
@@ -78,12 +74,12 @@ impl Traced {
 
 impl Open {
     fn tell(&mut self, end: JobEnd, status: Option<u16>, joined: Option<Joined>) {
-        let Some(observer) = self.observer.take() else {
+        let Some((spans, of)) = self.told.take() else {
             return;
         };
-        observer.spans().tell(Span::Job(Box::new(JobSpan {
+        spans.tell(Span::Job(Box::new(JobSpan {
             place: self.place.clone(),
-            of: Arc::clone(observer.of()),
+            of,
             ended: SystemTime::now(),
             took: self.arrived.elapsed(),
             end,

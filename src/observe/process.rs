@@ -89,6 +89,7 @@ impl Process {
                 at.map(|at| &self.handshakes_failed[at])
                     .into_iter()
                     .for_each(add);
+            }
             ProcessEvent::ConfigReloaded(result) => {
                 add(&self.config_reloads[result as usize]);
                 if result == Reloaded::Ok {

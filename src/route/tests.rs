@@ -31,6 +31,7 @@ pub(crate) fn route(name: &str) -> Route {
         batcher: Batcher::with_batches(Settings::default(), async |_| ()),
         circuit: Arc::new(Circuit::new(0, Duration::ZERO)),
         observer: Arc::new(Observer::new(bounds)),
+        described: Arc::default(),
         idempotent: false,
         alone: None,
         held: Held::default(),
