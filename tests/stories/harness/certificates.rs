@@ -64,10 +64,13 @@ fn issuer(name: &str, by: Option<&Issuer>) -> Issuer {
 
 impl Authority {
     pub fn new() -> Self {
-        let root = issuer("stories root", None);
+        let folder = tempfile::tempdir().expect("a folder");
+        // Each has a name of its own: of two with one name, one looks like a forgery.
+        let own = folder.path().display();
+        let root = issuer(&format!("root of {own}"), None);
         Self {
-            folder: tempfile::tempdir().expect("a folder"),
-            intermediate: issuer("stories intermediate", Some(&root)),
+            intermediate: issuer(&format!("intermediate of {own}"), Some(&root)),
+            folder,
             root,
         }
     }
