@@ -52,6 +52,8 @@ mod expiry;
 #[cfg(test)]
 pub(crate) mod faulty_tests;
 mod finisher;
+#[cfg(test)]
+mod following_tests;
 mod intake;
 pub mod kept;
 mod lane;
@@ -104,9 +106,7 @@ use crate::job::{Handle, Job, RouteName, State};
 use crate::observe::{CountsByRoute, Observer};
 
 pub use self::error::{FetchError, HandInError};
-pub use self::lane::{
-    BatchSize, ClaimingLane, FoundLane, Lane, Leaves, NotSent, Wanted, Withdraw,
-};
+pub use self::lane::{BatchSize, ClaimingLane, FoundLane, Lane, Leaves, NotSent, Wanted, Withdraw};
 pub use self::listener::{Heard, Listener};
 pub use self::settings::{RedisUrl, Settings, StoreKind};
 pub use self::store::Look;

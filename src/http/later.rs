@@ -15,8 +15,8 @@
 mod claiming;
 mod events;
 mod for_later;
-mod found;
 mod format;
+mod found;
 mod frame_key;
 mod lane;
 mod last_event_id;

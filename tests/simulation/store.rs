@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use microbatch::job::{Handle, RouteName, State};
+use microbatch::later::Settings;
 use microbatch::later::answer::Answer;
 use microbatch::later::backlog::{Backlog, Claim, Claimed, News, Waiting};
 use microbatch::later::record::{Millis, NewRecord, Record, StreamName};
 use microbatch::later::store::{
     Accepted, Expired, Look, Page, Pending, Position, Refused, Store, StoreError,
 };
-use microbatch::later::Settings;
 use microbatch::observe::CountsByRoute;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
