@@ -52,6 +52,8 @@ mod expiry;
 #[cfg(test)]
 pub(crate) mod faulty_tests;
 mod finisher;
+#[cfg(test)]
+mod following_tests;
 mod intake;
 pub mod kept;
 mod lane;

@@ -43,8 +43,8 @@ use crate::upstream::NoSuchPath;
 /// What serves callers: a set of routes, as the workers have it. It never changes, and one
 /// of other settings may take its place.
 pub struct ForCallers {
-    jobs: Jobs,
-    batchers: Vec<Batchers>,
+    pub(super) jobs: Jobs,
+    pub(super) batchers: Vec<Batchers>,
     pub(super) others: Router,
 }
 

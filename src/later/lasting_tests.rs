@@ -25,9 +25,9 @@ use crate::job::{Handle, Job, RouteName, State};
 use crate::json::MAX_DEPTH;
 use crate::observe::{Bounds, Observer};
 
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 
-const SETTINGS: Settings = Settings {
+pub(super) const SETTINGS: Settings = Settings {
     max_jobs: 1000,
     max_bytes: 1 << 20,
     keep: Duration::from_secs(3600),
@@ -37,15 +37,18 @@ const SETTINGS: Settings = Settings {
 };
 
 /// A process: jobs for later, and the lane that they are claimed for.
-struct Process {
-    store: Arc<Lasting>,
-    later: Later,
-    lane: Arc<TestLane>,
+pub(super) struct Process {
+    pub store: Arc<Lasting>,
+    pub later: Later,
+    pub lane: Arc<TestLane>,
+    /// All lanes.
+    pub lanes: Arc<Lanes>,
 }
 
 /// A lane that wants what it is told to want, and keeps what it is given.
-struct TestLane {
+pub(super) struct TestLane {
     route: RouteName,
+    is_served: bool,
     is_idempotent: bool,
     /// Batches that it takes, and riders.
     wants: watch::Sender<(usize, usize)>,
@@ -53,38 +56,49 @@ struct TestLane {
     failed: Mutex<Vec<(Claimed, NotSent)>>,
     withdrawn: Arc<Mutex<Vec<Handle>>>,
     /// Whether jobs that it has taken were sent.
-    sent: Arc<Mutex<bool>>,
+    pub sent: Arc<Mutex<bool>>,
     later: OnceLock<Later>,
 }
 
-struct Lanes(Arc<TestLane>);
+/// Those of the routes that are served.
+pub(super) struct Lanes(pub Mutex<Vec<Arc<TestLane>>>);
 
 struct Place {
+    route: RouteName,
     handle: Handle,
     withdrawn: Arc<Mutex<Vec<Handle>>>,
     sent: Arc<Mutex<bool>>,
 }
 
-impl Lane for Lanes {
+impl Lane for Arc<Lanes> {
     fn submit(&self, _: &RouteName, _: Job, _: Instant) -> Box<dyn Withdraw> {
         panic!("jobs wait in the store")
     }
 
     fn claiming(&self) -> Vec<Arc<dyn ClaimingLane>> {
-        vec![Arc::clone(&self.0) as Arc<dyn ClaimingLane>]
+        let lanes = self.0.lock().unwrap();
+        let lanes = lanes.iter().cloned();
+        lanes.map(|it| it as Arc<dyn ClaimingLane>).collect()
     }
 
     fn unserved(&self, route: RouteName) -> Option<Arc<dyn ClaimingLane>> {
-        let lane = TestLane::new(route, false);
-        lane.later.set(self.0.later.get().unwrap().clone()).unwrap();
+        let lanes = self.0.lock().unwrap();
+        let lane = TestLane {
+            is_served: false,
+            ..TestLane::new(route, false)
+        };
+        lane.later
+            .set(lanes[0].later.get().unwrap().clone())
+            .unwrap();
         Some(Arc::new(lane))
     }
 }
 
 impl TestLane {
-    fn new(route: RouteName, is_idempotent: bool) -> Self {
+    pub fn new(route: RouteName, is_idempotent: bool) -> Self {
         Self {
             route,
+            is_served: true,
             is_idempotent,
             wants: watch::Sender::new((0, 0)),
             taken: Mutex::default(),
@@ -96,19 +110,19 @@ impl TestLane {
     }
 
     /// It takes so many batches more, and so many jobs beside callers.
-    fn wants(&self, batches: usize, riders: usize) {
+    pub fn wants(&self, batches: usize, riders: usize) {
         self.wants.send_modify(|it| {
             it.0 += batches;
             it.1 += riders;
         });
     }
 
-    fn taken(&self) -> Vec<(u64, Leaves)> {
+    pub fn taken(&self) -> Vec<(u64, Leaves)> {
         let taken = self.taken.lock().unwrap();
         taken.iter().map(|it| (id(&it.0), it.1)).collect()
     }
 
-    fn failed(&self) -> Vec<(u64, NotSent)> {
+    pub fn failed(&self) -> Vec<(u64, NotSent)> {
         let failed = self.failed.lock().unwrap();
         failed.iter().map(|it| (id(&it.0), it.1)).collect()
     }
@@ -124,6 +138,10 @@ fn id(claimed: &Claimed) -> u64 {
 impl ClaimingLane for TestLane {
     fn route(&self) -> &RouteName {
         &self.route
+    }
+
+    fn is_served(&self) -> bool {
+        self.is_served
     }
 
     fn batch(&self) -> BatchSize {
@@ -154,6 +172,7 @@ impl ClaimingLane for TestLane {
 
     fn take(&self, job: Claimed, leaves: Leaves) -> Box<dyn Withdraw> {
         let place = Place {
+            route: self.route.clone(),
             handle: job.handle,
             withdrawn: Arc::clone(&self.withdrawn),
             sent: Arc::clone(&self.sent),
@@ -174,17 +193,21 @@ impl Withdraw for Place {
         self.withdrawn.lock().unwrap().push(self.handle);
     }
 
+    fn route(&self) -> Option<&RouteName> {
+        Some(&self.route)
+    }
+
     fn take_back(&self) -> bool {
         !*self.sent.lock().unwrap()
     }
 }
 
-fn answer(status: u16) -> Answer {
+pub(super) fn answer(status: u16) -> Answer {
     let status = StatusCode::from_u16(status).unwrap();
     Answer::new(Code::Ok, status, &HeaderMap::new(), &Bytes::from("{}"))
 }
 
-fn job_of(route: &str, id: u64) -> HandIn {
+pub(super) fn job_of(route: &str, id: u64) -> HandIn {
     let body = Bytes::from(format!("{{\"id\":{id}}}"));
     HandIn {
         lane: None,
@@ -196,12 +219,12 @@ fn job_of(route: &str, id: u64) -> HandIn {
     }
 }
 
-fn job(id: u64) -> HandIn {
+pub(super) fn job(id: u64) -> HandIn {
     job_of("jobs", id)
 }
 
 impl Process {
-    fn on(store: Lasting, is_idempotent: bool) -> Self {
+    pub fn on(store: Lasting, is_idempotent: bool) -> Self {
         let store = Arc::new(store);
         let bounds = Bounds {
             max_size: 1,
@@ -211,22 +234,42 @@ impl Process {
         let later = Later::new(Arc::clone(&store) as _, SETTINGS, [observer]);
         let lane = Arc::new(TestLane::new(RouteName::jobs(), is_idempotent));
         lane.later.set(later.clone()).unwrap();
-        later.start(Arc::new(Lanes(Arc::clone(&lane))));
-        Self { store, later, lane }
+        let lanes = Arc::new(Lanes(Mutex::new(vec![Arc::clone(&lane)])));
+        later.start(Arc::new(Arc::clone(&lanes)));
+        Self {
+            store,
+            later,
+            lane,
+            lanes,
+        }
     }
 
-    fn new() -> Self {
+    /// These routes are served from here on, by lanes that it tells.
+    pub async fn serves(&self, routes: &[&str], is_idempotent: bool) -> Vec<Arc<TestLane>> {
+        let lane = |route: &&str| {
+            let lane = TestLane::new(route.parse().unwrap(), is_idempotent);
+            lane.later.set(self.later.clone()).unwrap();
+            Arc::new(lane)
+        };
+        let lanes: Vec<_> = routes.iter().map(lane).collect();
+        *self.lanes.0.lock().unwrap() = lanes.clone();
+        self.later.follow([]);
+        settle().await;
+        lanes
+    }
+
+    pub fn new() -> Self {
         Self::on(Lasting::new(&SETTINGS), false)
     }
 
     /// It is gone, and this is the next on its store.
-    async fn crash(self, is_idempotent: bool) -> Self {
+    pub async fn crash(self, is_idempotent: bool) -> Self {
         settle().await;
         self.store.crash();
         Self::on(self.store.another(), is_idempotent)
     }
 
-    async fn hand_in(&self, ids: std::ops::RangeInclusive<u64>) -> Vec<Handle> {
+    pub async fn hand_in(&self, ids: std::ops::RangeInclusive<u64>) -> Vec<Handle> {
         let mut handles = Vec::new();
         for id in ids {
             handles.push(self.later.hand_in(job(id)).await.unwrap().handle);
@@ -237,7 +280,7 @@ impl Process {
         handles
     }
 
-    async fn state(&self, handle: Handle) -> State {
+    pub async fn state(&self, handle: Handle) -> State {
         self.later
             .fetch(handle, Look::ForState)
             .await
@@ -247,13 +290,13 @@ impl Process {
 }
 
 /// Everything that can be done at this moment is done.
-async fn settle() {
+pub(super) async fn settle() {
     for _ in 0..50 {
         tokio::task::yield_now().await;
     }
 }
 
-fn at_once(ids: &[u64]) -> Vec<(u64, Leaves)> {
+pub(super) fn at_once(ids: &[u64]) -> Vec<(u64, Leaves)> {
     ids.iter().map(|&id| (id, Leaves::AtOnce)).collect()
 }
 
