@@ -90,6 +90,10 @@ mod later_store_start;
 mod later_streams;
 mod routes_later;
 
+// Section 12: doors.
+mod unix_listeners;
+mod unix_upstream;
+
 // Section 8: what an operator sees.
 mod admin;
 mod dashboards;
