@@ -105,8 +105,7 @@ pub async fn bind(path: &Path, mode: u32) -> Result<UnixListener, BindError> {
     let file = SocketFile::of(path)?;
     // Who connects before it listens is refused.
     fs::set_permissions(path, Permissions::from_mode(mode))?;
-    #[expect(clippy::cast_possible_wrap, reason = "a small number")]
-    socket.listen(BACKLOG as i32)?;
+    socket.listen(i32::try_from(BACKLOG).unwrap_or(i32::MAX))?;
     socket.set_nonblocking(true)?;
     let listener = net::UnixListener::from_std(socket.into())?;
     Ok(UnixListener { file, listener })

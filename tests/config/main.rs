@@ -573,6 +573,11 @@ fn what_cannot_work_together_is_refused_with_both_places() {
             &["--admin-listen", "localhost:80"],
             "server.listen = localhost:80 (m.toml:1) and admin.listen = localhost:80 (--admin-listen) are one port of one host; give them two, or \"\" for no admin.listen",
         ),
+        (
+            "server.listen = \"unix:/run/a.sock\"",
+            &["--admin-listen", "unix:/run/a.sock"],
+            "server.listen = unix:/run/a.sock (m.toml:1) and admin.listen = unix:/run/a.sock (--admin-listen) are one socket; give them two, or \"\" for no admin.listen",
+        ),
     ] {
         let answer = Check::with_upstream(file).args(args).run();
         assert_eq!(answer.mistakes(), [expected]);
@@ -598,6 +603,9 @@ fn what_just_works_together_is_taken() {
         .run()
         .fine();
     Check::with_upstream("server.listen = \"h:1\"\nadmin.listen = \"\"")
+        .run()
+        .fine();
+    Check::with_upstream("server.listen = \"unix:/a\"\nadmin.listen = \"unix:/b\"")
         .run()
         .fine();
 }

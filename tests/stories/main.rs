@@ -103,6 +103,8 @@ mod tls_clients;
 mod tls_files;
 mod tls_hostile;
 mod tls_listeners;
+mod unix_listeners;
+mod unix_upstream;
 
 // Section 8: what an operator sees.
 mod admin;

@@ -9,6 +9,7 @@ use hyper::client::conn::{http1, http2};
 use hyper::header::HeaderMap;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -83,8 +84,8 @@ impl Request {
     }
 
     /// In absolute form for h2c, which wants an authority; `Host` otherwise.
-    pub(super) fn build(self, addr: SocketAddr, absolute: bool) -> hyper::Request<Full<Bytes>> {
-        let host = self.host.unwrap_or_else(|| addr.to_string());
+    pub(super) fn build(self, host: &str, absolute: bool) -> hyper::Request<Full<Bytes>> {
+        let host = self.host.unwrap_or_else(|| host.to_owned());
         let mut request = hyper::Request::builder().method(self.method.as_str());
         request = if absolute {
             request.uri(format!("http://{host}{}", self.path))
@@ -225,14 +226,20 @@ impl Drop for Caller {
 
 /// An HTTP/1.1 connection for one request after the other. Dropping it closes.
 pub struct KeepAlive {
-    addr: SocketAddr,
+    host: String,
     sender: http1::SendRequest<Full<Bytes>>,
     _driver: JoinSet<()>,
 }
 
 impl KeepAlive {
     pub async fn connect(addr: SocketAddr) -> Self {
-        Self::over(addr, connect(addr).await).await
+        Self::over(addr.to_string(), connect(addr).await).await
+    }
+
+    /// Over a connection that says nothing of a host.
+    #[allow(dead_code, reason = "for `tests/stories`")]
+    pub async fn on(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
+        Self::over("localhost".to_owned(), stream).await
     }
 
     /// The same where nobody may listen.
@@ -240,16 +247,19 @@ impl KeepAlive {
     pub async fn try_connect(addr: SocketAddr) -> std::io::Result<Self> {
         let socket = within("a connection", TcpStream::connect(addr)).await?;
         socket.set_nodelay(true)?;
-        Ok(Self::over(addr, socket).await)
+        Ok(Self::over(addr.to_string(), socket).await)
     }
 
-    async fn over(addr: SocketAddr, socket: TcpStream) -> Self {
+    async fn over(
+        host: String,
+        socket: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    ) -> Self {
         let handshake = http1::handshake(TokioIo::new(socket)).await;
         let (sender, connection) = handshake.expect("nothing is sent yet");
         let mut driver = JoinSet::new();
         driver.spawn(async { drop(connection.await) });
         Self {
-            addr,
+            host,
             sender,
             _driver: driver,
         }
@@ -264,7 +274,7 @@ impl KeepAlive {
     pub async fn try_send(&mut self, request: Request) -> hyper::Result<Answer> {
         within("an answer", async {
             self.sender.ready().await?;
-            let request = request.build(self.addr, false);
+            let request = request.build(&self.host, false);
             Answer::read(self.sender.send_request(request).await?).await
         })
         .await
@@ -279,22 +289,35 @@ impl KeepAlive {
 /// A request whose future is dropped is reset; the last clone closes.
 #[derive(Clone)]
 pub struct H2c {
-    addr: SocketAddr,
+    host: String,
     sender: http2::SendRequest<Full<Bytes>>,
 }
 
 impl H2c {
     pub async fn connect(addr: SocketAddr) -> Self {
-        let io = TokioIo::new(connect(addr).await);
+        Self::over(addr.to_string(), connect(addr).await).await
+    }
+
+    /// Over a connection that says nothing of a host.
+    #[allow(dead_code, reason = "for `tests/stories`")]
+    pub async fn on(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
+        Self::over("localhost".to_owned(), stream).await
+    }
+
+    async fn over(
+        host: String,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    ) -> Self {
+        let io = TokioIo::new(stream);
         let handshake = http2::handshake(TokioExecutor::new(), io).await;
         let (sender, connection) = handshake.expect("an HTTP/2 connection");
         tokio::spawn(connection);
-        Self { addr, sender }
+        Self { host, sender }
     }
 
     pub async fn send(mut self, request: Request) -> Answer {
         within("an answer", async {
-            let request = request.build(self.addr, true);
+            let request = request.build(&self.host, true);
             let response = self.sender.send_request(request).await.expect("a response");
             Answer::read(response).await.expect("an answer")
         })

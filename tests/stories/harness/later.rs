@@ -120,7 +120,7 @@ impl Listening {
         let (mut sender, connection) = http1::handshake(io).await.expect("a connection");
         let mut driver = JoinSet::new();
         driver.spawn(async { drop(connection.await) });
-        let request = request.build(proxy.jobs_addr, false);
+        let request = request.build(&proxy.jobs_addr.to_string(), false);
         let response = within("a head", sender.send_request(request)).await;
         let (head, body) = response.expect("a response").into_parts();
         Self {

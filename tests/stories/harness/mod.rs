@@ -24,6 +24,8 @@ mod routes;
 mod scrape;
 pub mod set_up;
 mod siege;
+#[allow(dead_code, reason = "for `tests/stories`")]
+pub mod sockets;
 mod submit;
 mod tokens;
 mod upstream;

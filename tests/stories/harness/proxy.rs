@@ -239,6 +239,16 @@ impl Starting {
         exit_code(&mut self.child).await
     }
 
+    /// Waits until it is ready or has ended; its exit code then.
+    #[allow(dead_code, reason = "for `tests/stories`")]
+    pub async fn ready_or_ended(&mut self) -> Option<i32> {
+        let ready = |line: &super::Line| line.message() == "ready";
+        match self.log.find_nth(1, ready).await {
+            Some(_) => None,
+            None => exit_code(&mut self.child).await,
+        }
+    }
+
     /// Sends a signal to the process.
     #[allow(dead_code, reason = "for `tests/durability`")]
     pub fn signal(&self, signal: Signal) {
