@@ -29,11 +29,20 @@
 //! ```
 //!
 //! measures stores that last: see [`stores`]. It takes strace and redis-server too.
+//!
+//! ```sh
+//! cargo bench --bench end_to_end -- --sockets
+//! cargo bench --bench end_to_end -- --tls
+//! ```
+//!
+//! measures unix sockets beside ports, and TLS beside the floor's: see [`doors`]. It takes no wrk.
 
 mod callers;
 mod contender;
 mod costs;
 mod counter;
+mod direct;
+mod doors;
 mod goals;
 mod instructions;
 mod later;
@@ -80,6 +89,12 @@ struct Options {
     /// Measures answers fetched later in this store, and nothing else; any number of times.
     #[arg(long, value_name = "STORE")]
     store: Vec<stores::Store>,
+    /// Measures unix sockets beside ports, and nothing else.
+    #[arg(long)]
+    sockets: bool,
+    /// Measures TLS beside the floor's, and nothing else.
+    #[arg(long)]
+    tls: bool,
     /// Said by cargo.
     #[arg(long, hide = true)]
     bench: bool,
@@ -88,6 +103,7 @@ struct Options {
 fn main() -> Result<()> {
     match std::env::args().nth(1).as_deref() {
         Some("floor") => match servers::floor()? {},
+        Some("encrypted-floor") => match servers::encrypted_floor()? {},
         Some("upstream") => match servers::upstream()? {},
         Some("service") => match service::serve()? {},
         _ => {}
@@ -97,6 +113,15 @@ fn main() -> Result<()> {
         return instructions::measure(options.seconds);
     }
     callers::allow_many_files()?;
+    if options.sockets || options.tls {
+        if options.sockets {
+            doors::sockets(options.rounds, options.seconds)?;
+        }
+        if options.tls {
+            doors::tls(options.rounds, options.seconds)?;
+        }
+        return Ok(());
+    }
     if options.later {
         return later::measure(options.backlog, options.seconds);
     }

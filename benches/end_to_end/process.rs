@@ -21,7 +21,11 @@ fn product() -> Command {
 }
 
 fn in_front_of(upstream: &str, flags: &str) -> String {
-    format!("--upstream http://{upstream}/batch --admin-listen 127.0.0.1:0 {flags}")
+    let upstream = match upstream.strip_prefix("unix:") {
+        Some(_) => format!("{upstream}:/batch"),
+        None => format!("http://{upstream}/batch"),
+    };
+    format!("--upstream {upstream} --admin-listen 127.0.0.1:0 {flags}")
 }
 
 /// Ends with this.
@@ -37,6 +41,18 @@ impl Server {
     /// This executable, as the floor or as the upstream: it prints its address.
     pub fn of_ours(role: &str) -> Result<Self> {
         Self::that_prints(Command::new(std::env::current_exe()?).arg(role))
+    }
+
+    /// The same, listening there.
+    pub fn that_listens(role: &str, address: &str) -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        Self::that_prints(command.args([role, address]))
+    }
+
+    /// The floor behind TLS, with this certificate and this key.
+    pub fn encrypted_floor(cert: &str, key: &str) -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        Self::that_prints(command.args(["encrypted-floor", cert, key]))
     }
 
     /// This executable, as a service that answers with results of so many numbers.
@@ -116,9 +132,11 @@ impl Server {
     }
 
     fn of_the_product(mut command: Command, flags: &str) -> Result<Self> {
+        command.args(flags.split_whitespace());
+        if !flags.contains("--listen ") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
         command
-            .args(flags.split_whitespace())
-            .args(["--listen", "127.0.0.1:0"])
             .env("MICROBATCH_LOG__FORMAT", "json")
             .stderr(Stdio::piped());
         let mut child = command.spawn()?;
