@@ -10,12 +10,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::server::TlsStream;
 
-use super::SEND_BUFFER;
 use super::connections::Permit;
 use super::drive::Drive;
 use super::guard::Guard;
@@ -23,6 +23,10 @@ use super::limits::Limits;
 use super::linger::{Returned, linger};
 use super::progress::Progress;
 use crate::tls::Failure;
+
+/// How much of an answer may be encrypted before the socket takes it, in bytes: a piece, so that
+/// hardly more is in memory than is accounted for.
+const BUFFER: usize = 16 * 1024;
 
 /// An encrypted connection, over whatever it has come.
 pub type Encrypted<S> = TlsStream<Begun<S>>;
@@ -63,12 +67,15 @@ where
         progress: Arc::clone(&progress),
     };
     let accept = TlsAcceptor::from(config)
-        .accept_with(stream, |it| it.set_buffer_limit(Some(SEND_BUFFER)))
+        .accept_with(stream, |it| it.set_buffer_limit(Some(BUFFER)))
         .into_fallible();
     let mut ended = None;
-    let shaking = async { ended = Some(accept.await) };
-    // Told to close it has a moment to come to its end, and is dropped then.
-    Drive::new(shaking, |_| (), Guard::new(limits), Arc::clone(&progress)).await;
+    let shaking = Shaking {
+        accept: async { ended = Some(accept.await) },
+        is_told_to_close: false,
+    };
+    let close = |shaking: Pin<&mut Shaking<_>>| *shaking.project().is_told_to_close = true;
+    Drive::new(shaking, close, Guard::new(limits), Arc::clone(&progress)).await;
     let has_begun = progress.has_begun();
     match ended {
         Some(Ok(stream)) => {
@@ -95,6 +102,27 @@ where
             has_begun,
             error: None,
         }),
+    }
+}
+
+pin_project! {
+    /// A handshake, which is over where it is told to close: there is nothing to be said.
+    struct Shaking<F> {
+        #[pin]
+        accept: F,
+        is_told_to_close: bool,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Shaking<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        match *this.is_told_to_close {
+            true => Poll::Ready(()),
+            false => this.accept.poll(context),
+        }
     }
 }
 
