@@ -18,6 +18,7 @@ use microbatch::printable::printable_json;
 use microbatch::shape::presets;
 use microbatch::submit::{self, submit};
 use microbatch::tokens::Token;
+use microbatch::upstream::Endpoint;
 use microbatch::{man, sample_upstream, telemetry, tokens};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};

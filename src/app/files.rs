@@ -65,7 +65,7 @@ impl Files {
 
     /// What is to be said of certificates that are over, or soon will be.
     pub fn doubtful(&self) -> Vec<String> {
-        let said = SpokenOf::default().to_say(&in_force(&self.watched()), SystemTime::now());
+        let said = SpokenOf::default().due(&in_force(&self.watched()), SystemTime::now());
         let said = said.into_iter();
         said.map(|(file, told)| format!("the certificate in {file} {told}"))
             .collect()
@@ -81,7 +81,7 @@ impl Files {
         let mut spoken_of = SpokenOf::default();
         loop {
             let certificates = in_force(&self.watched());
-            for (file, told) in spoken_of.to_say(&certificates, SystemTime::now()) {
+            for (file, told) in spoken_of.due(&certificates, SystemTime::now()) {
                 warn!(file, state = told, "a certificate is not valid for long");
             }
             process.tell(ProcessEvent::Certificates(certificates));
@@ -174,7 +174,7 @@ struct SpokenOf(BTreeMap<Certificate, SystemTime>);
 
 impl SpokenOf {
     /// What is to be said of these: of each at once, and then once a day.
-    fn to_say(&mut self, certificates: &[Certificate], now: SystemTime) -> Vec<(String, String)> {
+    fn due(&mut self, certificates: &[Certificate], now: SystemTime) -> Vec<(String, String)> {
         self.0.retain(|it, _| certificates.contains(it));
         let mut said = Vec::new();
         for certificate in certificates {
@@ -208,7 +208,7 @@ mod tests {
         let ends_at_ten = [certificate(10 * 86_400)];
         let mut spoken_of = SpokenOf::default();
         let mut said = |certificates: &[Certificate], now: SystemTime| {
-            let said = spoken_of.to_say(certificates, now).into_iter();
+            let said = spoken_of.due(certificates, now).into_iter();
             said.map(|(_, told)| told).collect::<Vec<_>>().join("; ")
         };
         assert_eq!(said(&ends_at_ten, days(2)), "");

@@ -167,7 +167,7 @@ impl Running {
 
     /// Sends the calls, and says what each is answered.
     async fn send(self, calls: Vec<Call>) -> Result<bool, TrialError> {
-        let caller = Arc::new(self.proxy.caller(0, Reached::Tcp(None)));
+        let caller = self.proxy.caller(0, Reached::Tcp(None));
         let (mut answers, count) = (JoinSet::new(), calls.len());
         for (number, call) in calls.into_iter().enumerate() {
             let answer = caller.serve(self.request(Full::new(call.body)));

@@ -50,7 +50,7 @@ fn is_in(key: &KeyInfo, list: &[&str]) -> bool {
         true => key.key.starts_with(it),
         false => key.key == *it,
     };
-    list.iter().any(|it| within(it))
+    list.iter().any(within)
 }
 
 fn needs_restart(key: &KeyInfo) -> bool {
@@ -120,8 +120,8 @@ pub(super) fn follow(options: &mut Options, before: &Options) -> Changes {
         changes.applied.extend(own);
     }
     changes.routes = of_routes(&routes::all(old), &routes::all(new));
-    let passthrough = keys().iter().filter(|key| key.section() == "passthrough");
-    let same = passthrough.map(|key| (key.same)(old, new)).all(|same| same);
+    let mut passthrough = keys().iter().filter(|key| key.section() == "passthrough");
+    let same = passthrough.all(|key| (key.same)(old, new));
     changes.passthrough = !same || !makes_the_same(old, new);
     changes
 }
@@ -178,8 +178,8 @@ fn of_keys(route: Option<&str>, old: &Options, new: &Options) -> Vec<Change> {
 
 /// Whether the same route comes of these options.
 fn makes_the_same(one: &Options, other: &Options) -> bool {
-    let keys = keys().iter().filter(|key| !is_in(key, OF_NO_ROUTE));
-    let same = keys.map(|key| (key.same)(one, other)).all(|same| same);
+    let mut keys = keys().iter().filter(|key| !is_in(key, OF_NO_ROUTE));
+    let same = keys.all(|key| (key.same)(one, other));
     same && one.route.shape.is_same(&other.route.shape)
 }
 

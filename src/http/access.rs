@@ -67,7 +67,7 @@ impl Entry {
             method: request.method().as_str().into(),
             path: match names_record(path) {
                 true => RECORD.into(),
-                false => path[..path.floor_char_boundary(LONGEST_PATH)].into(),
+                false => cut(path).into(),
             },
             version: match request.version() {
                 Version::HTTP_2 => "2",
@@ -227,4 +227,11 @@ impl<'a> Line<'a> {
 /// Milliseconds to the microsecond; more digits are noise.
 fn ms(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1e3
+}
+
+/// As much of a path as a line has room for.
+fn cut(path: &str) -> &str {
+    let longest = path.len().min(LONGEST_PATH);
+    let end = (0..=longest).rev().find(|&it| path.is_char_boundary(it));
+    &path[..end.unwrap_or_default()]
 }

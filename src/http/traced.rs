@@ -65,8 +65,8 @@ impl Traced {
     }
 
     /// Its request has ended so.
-    pub fn ended(self: Box<Self>, end: JobEnd, status: u16, joined: Option<Joined>) {
-        if let Self::Kept(mut open) = *self {
+    pub fn ended(self, end: JobEnd, status: u16, joined: Option<Joined>) {
+        if let Self::Kept(mut open) = self {
             open.tell(end, Some(status), joined);
         }
     }

@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn an_error_names_what_mends_it() {
         let alert = rustls::Error::AlertReceived;
-        let day = |day| UnixTime::since_unix_epoch(Duration::from_secs(day * 86_400));
+        let day = |day: u64| UnixTime::since_unix_epoch(Duration::from_secs(day * 86_400));
         for (error, expected) in [
             (invalid(CertificateError::UnknownIssuer), "authority in CA"),
             (
@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn what_a_peer_writes_takes_so_much_room() {
         let long = "a".repeat(1 << 16);
-        let told = told(&for_names(&[&long; 9]), &NAMES).unwrap();
+        let told = told(&for_names(&[&*long; 9]), &NAMES).unwrap();
         assert!(told.len() < 512, "{}", told.len());
     }
 

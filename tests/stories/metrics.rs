@@ -15,7 +15,7 @@ use crate::harness::{
 use crate::retries::{IDEMPOTENT, SHORT};
 
 /// Every name with its type and its labels.
-const METRICS: [(&str, &str, &[&str]); 46] = [
+const METRICS: [(&str, &str, &[&str]); 50] = [
     ("build_info", "gauge", &["version"]),
     ("jobs_accepted_total", "counter", &["route"]),
     ("jobs_total", "counter", &["outcome", "route"]),
