@@ -142,10 +142,8 @@ fn its_settings_load_and_end_in_time() {
     let mounted = container["volumeMounts"][0]["mountPath"].as_str().unwrap();
     assert_eq!(files[0][1], format!("{mounted}/microbatch.toml"));
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(HERE);
-    let flags = Flags {
-        config: Some(path.join("stand-alone/microbatch.toml")),
-        ..Flags::default()
-    };
+    let mut flags = Flags::default();
+    flags.config = Some(path.join("stand-alone/microbatch.toml"));
     let env = env
         .into_iter()
         .map(|[name, value]| (name.into(), value.into()));

@@ -198,7 +198,8 @@ fn every_line_with_flags_is_understood() {
         let cli = Cli::try_parse_from([&["microbatch"], args].concat());
         let cli = cli.unwrap_or_else(|error| panic!("{line}: {error}"));
         let (flags, need) = match cli.into_command() {
-            cli::Command::Serve(flags) | cli::Command::Check(flags) => (flags, NeedUpstream::Yes),
+            cli::Command::Serve(given) => (given.flags, NeedUpstream::Yes),
+            cli::Command::Check(flags) => (flags, NeedUpstream::Yes),
             cli::Command::Demo(flags) => (flags, NeedUpstream::No),
             cli::Command::Upstream(_) => (Flags::default(), NeedUpstream::No),
             cli::Command::Top(given) => (given.ask.proxy.into(), NeedUpstream::No),

@@ -213,6 +213,7 @@ impl Plan {
             batcher: batcher.clone(),
             circuit,
             observer: Arc::clone(&observer),
+            described: Arc::default(),
             idempotent: self.idempotent,
             target: "http://127.0.0.1/batch".parse().expect("a URL"),
             alone: None,
