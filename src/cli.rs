@@ -130,7 +130,7 @@ pub enum Command {
     /// Watch a running proxy in the terminal
     #[cfg_attr(not(feature = "top"), command(hide = true))]
     Top(Top),
-    /// Make a token: its line for the file goes to standard output, itself to standard error
+    /// Make a token: the line for its file to stdout, the token itself to stderr
     #[command(after_help = TOKEN)]
     Token {
         /// What to call it: 1 to 64 letters, digits, '.', '_' and '-'
@@ -470,10 +470,12 @@ mod tests {
             "shutdown-timeout",
             "log-level",
             "log-format",
+            "watch",
         ];
         assert_eq!(flags.collect::<Vec<_>>(), expected);
         let of_keys = keys().iter().filter_map(|key| key.flag?.strip_prefix("--"));
-        assert!(of_keys.eq(expected.into_iter().skip(1)));
+        let others = ["config", "watch"];
+        assert!(of_keys.eq(expected.into_iter().filter(|it| !others.contains(it))));
     }
 
     #[test]

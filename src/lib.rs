@@ -86,7 +86,7 @@
 //! | `notify` |  |
 //! | `observe` | `batcher`, `code`, `fault`, `printable`, `throttle`, `trace_context` |
 //! | `printable` |  |
-//! | `reread` |  |
+//! | `reread` | `printable` |
 //! | `resilience` | `batcher` |
 //! | `route` | `batcher`, `code`, `engine`, `forward`, `job`, `observe`, `shape`, `upstream` |
 //! | `sample_upstream` | `address` |

@@ -18,7 +18,6 @@ use microbatch::printable::printable_json;
 use microbatch::shape::presets;
 use microbatch::submit::{self, submit};
 use microbatch::tokens::Token;
-use microbatch::upstream::Endpoint;
 use microbatch::{man, sample_upstream, telemetry, tokens};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -246,11 +245,10 @@ async fn demo(flags: &Flags) -> anyhow::Result<End> {
     })
     .await?;
     let url = format!("http://{}/batch", sample.local_addr());
-    let url: Endpoint = url.parse()?;
-    loaded.supply(url.clone());
+    loaded.supply(url.parse()?);
     let source = Source {
         flags: flags.clone(),
-        need: NeedUpstream::Supplied(url),
+        need: NeedUpstream::Supplied(url.parse()?),
     };
     // The screen of somebody who tries it out: what is not the default is enough.
     let app = start(loaded, &source, Options::summary_of_changes).await?;

@@ -6,6 +6,7 @@
 //! all go by [`is_unprintable`].
 
 use std::borrow::Cow;
+use std::path::Path;
 
 /// Whether a character is to be escaped wherever it is shown: a control character
 /// (C0, DEL, C1), a separator of lines or paragraphs, or one that sets the direction
@@ -69,6 +70,16 @@ pub fn shown(text: &str) -> String {
     match cut(text, SHOWN) {
         Some(part) => format!("{part:?}…"),
         None => format!("{text:?}"),
+    }
+}
+
+/// The path of a file that was asked for. What has neither directories nor an ending, and is long,
+/// may be a secret that stands in its place, and is cut.
+pub fn path(path: &Path) -> String {
+    let text = path.display().to_string();
+    match cut(&text, SHOWN).filter(|_| !text.contains(['/', '.'])) {
+        Some(part) => format!("{part}…"),
+        None => text,
     }
 }
 

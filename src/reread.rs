@@ -18,6 +18,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use crate::printable::path;
+
 /// The largest file that is read, in bytes.
 pub const LARGEST: u64 = 1024 * 1024;
 
@@ -25,7 +27,7 @@ pub const LARGEST: u64 = 1024 * 1024;
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// The system does not give it.
-    #[error("{}: can't be read: {error}{}", file.display(), way_out(error))]
+    #[error("{}: can't be read: {error}{}", path(file), way_out(error))]
     Unreadable {
         /// Which.
         file: PathBuf,
@@ -33,10 +35,10 @@ pub enum OpenError {
         error: io::Error,
     },
     /// It is a directory, a pipe or a device.
-    #[error("{}: is no file; name a regular file", .0.display())]
+    #[error("{}: is no file; name a regular file", path(.0))]
     NoFile(PathBuf),
     /// It is larger than [`LARGEST`].
-    #[error("{}: is larger than 1 MiB; name a file that is what it is to be", .0.display())]
+    #[error("{}: is larger than 1 MiB; name a file that is what it is to be", path(.0))]
     TooLarge(PathBuf),
     /// What it says does not do.
     #[error("{0}")]

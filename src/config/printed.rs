@@ -1,9 +1,11 @@
 //! The options in force as people and files read them, secrets redacted.
 
 use std::fmt;
+use std::path::Path;
 
 use super::mistake::{Origin, full};
 use super::options::{Options, keys, known};
+use crate::printable::path;
 
 /// One setting as it is printed.
 pub(crate) struct Entry {
@@ -121,7 +123,9 @@ impl Options {
         let key = keys().iter().find(|key| key.key == name)?;
         let value = (key.printed)(self)?;
         let from = (key.origin)(self).unwrap_or(&Origin::Default);
-        Some(format!("{} = {} ({from})", full(route, name), bare(&value)))
+        // What is a word without spaces may be a secret in the place of a path.
+        let value = path(Path::new(bare(&value)));
+        Some(format!("{} = {value} ({from})", full(route, name)))
     }
 }
 

@@ -290,7 +290,7 @@ fn mistakes_in_a_file_are_refused_by_both() {
         "",
         "[passthrough]\nurl = \"http://h/\"",
         "[shape]\nanswers = [200, \"2xx\"]\nnan = true",
-        "[routes.a]\npath = \"/x\"\nshape = \"openai-embeddings\"\nupstream.url = \"http://h/\"\n\
+        "[routes.a]\npath = \"/x\"\nshape = \"openai-embeddings\"\nupstream.url = \"https://h/\"\n\
          upstream.tls.ca = \"/ca.pem\"\nbatch.max_size = 7",
     ] {
         assert_eq!(by_program(toml), Ok(()), "{toml}");

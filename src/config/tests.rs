@@ -169,8 +169,8 @@ const VALUES: &[(&str, [&str; 3])] = &[
     ),
 ];
 
-/// Files that are nothing one without the other.
-const PAIRS: [(&str, &str); 1] = [("upstream.tls.cert", "upstream.tls.key")];
+/// The files of which some are nothing without the others.
+const TOGETHER: [&str; 3] = ["upstream.tls", "server.tls", "admin.tls"];
 
 #[test]
 fn for_every_key_flags_beat_environment_beats_file_beats_defaults() {
@@ -182,13 +182,15 @@ fn for_every_key_flags_beat_environment_beats_file_beats_defaults() {
         let info = keys().iter().find(|info| info.key == *key).unwrap();
         for layers in 0..8 {
             let mut given = Layers::default();
-            for (one, other) in PAIRS {
-                let missing = [(one, other), (other, one)]
-                    .into_iter()
-                    .find(|it| it.0 == *key);
-                let missing = missing.and_then(|(_, it)| keys().iter().find(|key| key.key == it));
-                if let Some(missing) = missing {
-                    given = given.env(&missing.env(), "other.pem");
+            if let Some((section, name)) = key.rsplit_once('.')
+                && TOGETHER.contains(&section)
+                && name != "server_name"
+                && *key != "upstream.tls.ca"
+            {
+                let others = ["cert", "key"].into_iter().filter(|it| *it != name);
+                for other in others.map(|it| format!("{section}.{it}")) {
+                    let info = keys().iter().find(|info| info.key == other).unwrap();
+                    given = given.env(&info.env(), "other.pem");
                 }
             }
             let mut expected = info.default.map(str::to_owned);
@@ -486,8 +488,8 @@ proptest::proptest! {
         };
         let at = |name: &str| VALUES.iter().position(|(key, _)| *key == name);
         let paired = |mut given: Vec<bool>| {
-            for (one, other) in PAIRS.map(|(one, other)| (at(one).unwrap(), at(other).unwrap())) {
-                given[other] = given[one];
+            for (one, other) in [("upstream.tls.cert", "upstream.tls.key")] {
+                given[at(other).unwrap()] = given[at(one).unwrap()];
             }
             given
         };

@@ -117,6 +117,7 @@ fn problems() -> Vec<Problem> {
     problems.extend([
         Problem::invalid_request("here"),
         Problem::misdirected(),
+        Problem::unauthorized("here"),
         Problem::foreign_origin(),
         Problem::invalid_parameter("here"),
         Problem::from(FetchError::Unknown),

@@ -103,7 +103,7 @@ fn the_paths_are_there() {
             asked += 1;
         }
     }
-    assert_eq!(asked, 10);
+    assert_eq!(asked, 13);
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn the_probes_are_those_of_the_files() {
 
 #[test]
 fn the_sample_of_compose_answers_as_shown() {
-    let (line, shown) = page().example(&["curl", "\"hello\""]);
+    let (line, shown) = page().example(&["curl", "8080", "\"hello\""]);
     let (_demo, jobs, _) = proxy();
     let answer = by_hand(line.replace("127.0.0.1:8080", &jobs).trim());
     assert!(answer.ends_with(shown.trim()), "{answer}");
