@@ -14,6 +14,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use thiserror::Error;
@@ -22,6 +23,9 @@ use crate::printable::path;
 
 /// The largest file that is read, in bytes.
 pub const LARGEST: u64 = 1024 * 1024;
+
+/// How long changed contents have to stay as they are before they count.
+const SETTLES: Duration = Duration::from_millis(100);
 
 /// Why files are not gone by: which file, what is wrong, and what to do.
 #[derive(Debug, Error)]
@@ -151,14 +155,13 @@ impl<T: Send + Sync> Again for Reread<T> {
         if Seen::of(&read) == *last {
             return Looked::Same;
         }
-        // What was read while it was being changed is of two minds: it is read once more.
-        let (seen, made) = match make_of(read, &*self.make) {
-            (_, Err(_)) => load(&self.paths, &*self.make),
-            sound => sound,
-        };
-        if seen == *last {
+        // What is still being written is left for the next look, however sound a part of it is.
+        std::thread::sleep(SETTLES);
+        let again = read_all(&self.paths);
+        if Seen::of(&again) != Seen::of(&read) {
             return Looked::Same;
         }
+        let (seen, made) = make_of(again, &*self.make);
         *last = seen;
         match made {
             Ok(made) => {

@@ -5,6 +5,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use url::Url;
 
 use super::kind::{Kind, must_be};
+use super::target::redacted;
 use super::words::words;
 use crate::printable::shown;
 use crate::telemetry::Protocol;
@@ -44,12 +45,15 @@ pub(crate) fn collector() -> Kind<Url> {
             .filter(|url| url.query().is_none() && url.fragment().is_none())
             .ok_or_else(|| format!("must be {SUCH_AS}, without user, query and fragment").into())
     };
-    Kind::text(ALLOWED, read, Url::to_string)
-        .expecting(SUCH_AS)
-        .of_pattern(
-            r"^\s*[hH][tT][tT][pP][sS]?:[^?#]+$",
-            &["http://127.0.0.1:4318"],
-        )
+    // Some have a key in the path.
+    Kind::text(ALLOWED, read, |url| {
+        redacted(&url.clone().into()).to_string()
+    })
+    .expecting(SUCH_AS)
+    .of_pattern(
+        r"^\s*[hH][tT][tT][pP][sS]?:[^?#]+$",
+        &["http://127.0.0.1:4318"],
+    )
 }
 
 /// How a collector is spoken to.

@@ -177,9 +177,9 @@ impl Resource {
     }
 }
 
-/// Whether it is the path of a job for later, where there are such.
+/// Whether it may be the path of a job for later, or one that was meant to be.
 pub(super) fn names_record(path: &str) -> bool {
-    segment(path, RECORDS).is_some()
+    path.strip_prefix(RECORDS).is_some_and(|it| !it.is_empty())
 }
 
 /// The one segment that follows in the path.

@@ -14,9 +14,10 @@ mod queue;
 mod semantics;
 mod sender;
 
+use std::io;
 use std::sync::Arc;
 
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot};
 
 use super::collector::{Collector, StartError};
@@ -32,15 +33,38 @@ pub(super) fn start(
     collector: Collector,
     flushes: mpsc::Receiver<oneshot::Sender<()>>,
 ) -> Result<Arc<dyn Tracer>, StartError> {
+    let (told, made) = std::sync::mpsc::sync_channel(1);
+    let thread = std::thread::Builder::new().name("spans".to_owned());
+    // All of it is made there: a runtime can't end within another.
+    thread.spawn(move || {
+        let made = make(&collector);
+        let (sender, runtime) = match made {
+            Ok((queue, sender, runtime)) => {
+                let _waits = told.send(Ok(queue));
+                (sender, runtime)
+            }
+            Err(error) => {
+                let _waits = told.send(Err(error));
+                return;
+            }
+        };
+        runtime.block_on(sender.run(flushes));
+    })?;
+    match made.recv() {
+        Ok(made) => Ok(made?),
+        Err(_) => Err(io::Error::other("its thread has ended").into()),
+    }
+}
+
+/// What sends, what it takes spans from, and what it runs on.
+fn make(collector: &Collector) -> Result<(Arc<Queue>, Sender, Runtime), StartError> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let exporter = {
         // What speaks gRPC wants to know its runtime when it is made.
         let _entered = runtime.enter();
-        exporter::exporter(&collector)?
+        exporter::exporter(collector)?
     };
-    let queue = Arc::new(Queue::new(&collector));
-    let sender = Sender::new(exporter, Arc::clone(&queue), &collector);
-    let thread = std::thread::Builder::new().name("spans".to_owned());
-    thread.spawn(move || runtime.block_on(sender.run(flushes)))?;
-    Ok(queue)
+    let queue = Arc::new(Queue::new(collector));
+    let sender = Sender::new(exporter, Arc::clone(&queue), collector);
+    Ok((queue, sender, runtime))
 }

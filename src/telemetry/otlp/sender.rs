@@ -38,7 +38,8 @@ impl Sender {
             queue,
             delay: collector.delay,
             timeout: collector.timeout,
-            collector: collector.endpoint.to_string(),
+            // Its path may be a secret.
+            collector: collector.endpoint.origin().ascii_serialization(),
             lines: LogThrottle::new(1),
             told: 0,
         }
