@@ -82,7 +82,9 @@ pub fn told(error: &rustls::Error, names: &Names) -> Option<String> {
     Some(match error {
         rustls::Error::InvalidCertificate(wrong) => {
             let what = match wrong {
-                CertificateError::UnknownIssuer => format!(
+                // Of an authority that has the name of one that is trusted and another key, as one
+                // that was made anew has.
+                CertificateError::UnknownIssuer | CertificateError::BadSignature => format!(
                     "is signed by nobody who is trusted here; name the certificate of its \
                      authority in {ca}"
                 ),
@@ -207,6 +209,7 @@ mod tests {
         let day = |day: u64| UnixTime::since_unix_epoch(Duration::from_secs(day * 86_400));
         for (error, expected) in [
             (invalid(CertificateError::UnknownIssuer), "authority in CA"),
+            (invalid(CertificateError::BadSignature), "authority in CA"),
             (
                 for_names(&[]),
                 "is for no name, and not for h; give one that it has in NAME",
