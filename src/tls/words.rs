@@ -33,11 +33,8 @@ pub fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> 
         if let Some(found) = cause.downcast_ref() {
             return Some(found);
         }
-        // An I/O error and one of HTTP/2 skip what they hold when they are asked for their source.
-        let io = cause
-            .downcast_ref::<h2::Error>()
-            .and_then(h2::Error::get_io);
-        let io = io.or_else(|| cause.downcast_ref::<io::Error>());
+        // An I/O error skips what it holds when it is asked for its source.
+        let io = cause.downcast_ref::<io::Error>();
         next = match io.and_then(io::Error::get_ref) {
             Some(held) => Some(held as &(dyn Error + 'static)),
             None => cause.source(),
