@@ -146,7 +146,9 @@ pub fn check_files(settings: &Settings) -> Result<Vec<String>, Mistakes> {
     if let Some(mistakes) = Mistakes::of(mistakes) {
         return Err(mistakes);
     }
-    doors?.watched_by(&files);
+    // What is watched is what somebody has.
+    let doors = doors?;
+    doors.watched_by(&files);
     opened.iter().for_each(|it| files.watch_certificates(it));
     Ok(files.doubtful())
 }

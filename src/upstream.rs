@@ -22,6 +22,7 @@ mod hop_by_hop;
 mod lease;
 mod pool;
 mod response;
+mod secured;
 mod socket;
 mod target;
 mod tls;

@@ -97,10 +97,21 @@ impl<'a> PemFile<'a> {
                 false => "is not PEM: it has no -----BEGIN line",
             }));
         }
-        let sections = pem::SliceIter::new(self.contents);
+        let contents = self.without_headers();
+        let sections = pem::SliceIter::new(&contents);
         sections
             .collect::<Result<_, _>>()
             .map_err(|_| self.unsound("is not PEM: a section of it is cut off or garbled"))
+    }
+
+    /// Without the headers of sections (RFC 1421, section 4.6), as those of an old encrypted key,
+    /// which the library takes for base64. That has no colon.
+    fn without_headers(&self) -> Vec<u8> {
+        let lines = self
+            .contents
+            .split_inclusive(|it| matches!(it, b'\n' | b'\r'));
+        let lines = lines.filter(|line| !line.contains(&b':'));
+        lines.flatten().copied().collect()
     }
 
     fn has_encrypted_key(&self) -> bool {
@@ -158,6 +169,7 @@ mod tests {
             ),
             (&format!("{KEY}{KEY}"), "no certificate", "more than one"),
             (&format!("{CERTIFICATE}{KEY}{CERTIFICATE}"), "", ""),
+            (&format!("{old}{CERTIFICATE}"), "", "is encrypted"),
         ] {
             let file = file(contents.as_bytes());
             let certificates = file.certificates().map(|_| ()).map_err(|it| it.to_string());

@@ -33,11 +33,8 @@ pub fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> 
         if let Some(found) = cause.downcast_ref() {
             return Some(found);
         }
-        // An I/O error and one of HTTP/2 skip what they hold when they are asked for their source.
-        let io = cause
-            .downcast_ref::<h2::Error>()
-            .and_then(h2::Error::get_io);
-        let io = io.or_else(|| cause.downcast_ref::<io::Error>());
+        // An I/O error skips what it holds when it is asked for its source.
+        let io = cause.downcast_ref::<io::Error>();
         next = match io.and_then(io::Error::get_ref) {
             Some(held) => Some(held as &(dyn Error + 'static)),
             None => cause.source(),
@@ -82,7 +79,9 @@ pub fn told(error: &rustls::Error, names: &Names) -> Option<String> {
     Some(match error {
         rustls::Error::InvalidCertificate(wrong) => {
             let what = match wrong {
-                CertificateError::UnknownIssuer => format!(
+                // Of an authority that has the name of one that is trusted and another key, as one
+                // that was made anew has.
+                CertificateError::UnknownIssuer | CertificateError::BadSignature => format!(
                     "is signed by nobody who is trusted here; name the certificate of its \
                      authority in {ca}"
                 ),
@@ -207,6 +206,7 @@ mod tests {
         let day = |day: u64| UnixTime::since_unix_epoch(Duration::from_secs(day * 86_400));
         for (error, expected) in [
             (invalid(CertificateError::UnknownIssuer), "authority in CA"),
+            (invalid(CertificateError::BadSignature), "authority in CA"),
             (
                 for_names(&[]),
                 "is for no name, and not for h; give one that it has in NAME",

@@ -153,14 +153,15 @@ impl Call for Upstream {
                     error
                 }
             };
-            let is_kept = lease.is_kept();
+            let (is_kept, track) = (lease.is_kept(), lease.track());
             let gone = lease.end_with(&error);
             // It may have ended while nobody used it; that is nobody's failure.
             if is_kept && gone && !batch.dispatch.is_set() {
                 continue;
             }
             let asked = !batch.dispatch.withdraw();
-            return Err(CallError::without_answer(&error, is_kept, asked));
+            let (tls, error) = (track.ended_by(), &error);
+            return Err(CallError::without_answer(error, tls, is_kept, asked));
         }
     }
 }

@@ -14,12 +14,12 @@ use std::time::Duration;
 
 use http::Uri;
 use hyper_util::client::legacy::connect::HttpConnector;
-use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
 use tower_service::Service;
 
 use super::endpoint::Endpoint;
 use super::error::{OF_ROUTE, SetupError, told};
+use super::secured::Secured;
 use super::socket::{Socket, Track};
 use super::tls::{Handshake, Tls};
 use super::unix;
@@ -50,7 +50,7 @@ pub(super) struct Connected {
 
 pub(super) enum Stream {
     Plain(Socket),
-    Tls(Box<TlsStream<Socket>>),
+    Tls(Box<Secured>),
 }
 
 /// How to connect.
@@ -148,7 +148,7 @@ impl Connector {
             _ => Version::Http1,
         };
         Ok(Connected {
-            stream: Stream::Tls(Box::new(stream)),
+            stream: Stream::Tls(Box::new(Secured::new(stream, Arc::clone(&track)))),
             track,
             version,
         })

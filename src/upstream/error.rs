@@ -78,12 +78,19 @@ pub enum CallError {
 
 impl CallError {
     /// Of a call that ended before the head of an answer, on a connection that was `kept` for it or
-    /// not.
-    pub(super) fn without_answer(error: &hyper::Error, kept: bool, asked: bool) -> Self {
-        match unsent::proof(error, kept, asked) {
-            Some(Unsent::Unasked | Unsent::Stranger) => Self::Unreachable(chain(error)),
-            Some(Unsent::Refused | Unsent::GoneAway) => Self::Refused(chain(error)),
-            None => Self::disconnected(error),
+    /// not, and which TLS may have ended.
+    pub(super) fn without_answer(
+        error: &hyper::Error,
+        tls: Option<&rustls::Error>,
+        kept: bool,
+        asked: bool,
+    ) -> Self {
+        // What the HTTP library knows of it is a text at most.
+        let text = tls.map_or_else(|| chain(error), |it| chain(it));
+        match unsent::proof(error, tls, kept, asked) {
+            Some(Unsent::Unasked | Unsent::Stranger) => Self::Unreachable(text),
+            Some(Unsent::Refused | Unsent::GoneAway) => Self::Refused(text),
+            None => Self::Disconnected(text),
         }
     }
 

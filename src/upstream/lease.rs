@@ -89,6 +89,11 @@ impl Lease {
         self.share.is_none() && self.connection.track.is_unwritten()
     }
 
+    /// What is known of its connection, also when that has ended.
+    pub fn track(&self) -> Arc<Track> {
+        Arc::clone(&self.connection.track)
+    }
+
     /// Takes note of what an answer says about its connection.
     pub fn heed(&mut self, headers: &HeaderMap) {
         self.connection.life.heed(headers);

@@ -11,8 +11,8 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Sleep, sleep};
+use tokio_rustls::rustls;
 use tokio_util::either::Either;
 
 /// The most interim answers (1xx) to one call.
@@ -53,6 +54,8 @@ pub(super) struct Track {
     first: AtomicBool,
     /// Whether a write has failed.
     broken: AtomicBool,
+    /// What TLS has ended it with.
+    ended_by: OnceLock<rustls::Error>,
 }
 
 impl Track {
@@ -83,6 +86,16 @@ impl Track {
     /// An interim answer has come.
     pub fn count_interim(&self) {
         self.interim.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What TLS has ended the connection with, if it has.
+    pub fn ended_by(&self) -> Option<&rustls::Error> {
+        self.ended_by.get()
+    }
+
+    /// TLS ends it with that; what it says first counts.
+    pub fn end_by(&self, error: &rustls::Error) {
+        self.ended_by.get_or_init(|| error.clone());
     }
 
     fn wrote(&self, bytes: usize) {

@@ -22,6 +22,8 @@
 
 use std::error::Error;
 
+use tokio_rustls::rustls;
+
 use crate::tls::words;
 
 /// Why a call can't have been processed.
@@ -49,13 +51,18 @@ pub(super) enum Unsent {
 }
 
 /// The proof that a call was not processed, if there is one. `error` is what the
-/// client gave in place of the head of an answer, `kept` whether the connection had
-/// others before, `asked` whether anybody has asked for the body.
-pub(super) fn proof(error: &hyper::Error, kept: bool, asked: bool) -> Option<Unsent> {
+/// client gave in place of the head of an answer, `tls` what TLS ended the connection with,
+/// `kept` whether that had others before, `asked` whether anybody has asked for the body.
+pub(super) fn proof(
+    error: &hyper::Error,
+    tls: Option<&rustls::Error>,
+    kept: bool,
+    asked: bool,
+) -> Option<Unsent> {
     if !asked {
         return Some(Unsent::Unasked);
     }
-    if !kept && words::cause(error).is_some_and(words::refuses_client) {
+    if !kept && tls.is_some_and(words::refuses_client) {
         return Some(Unsent::Stranger);
     }
     let error = stream_error(error)?;

@@ -356,9 +356,8 @@ async fn a_handshake_that_ends_early_is_told() {
 
 #[tokio::test]
 async fn renewed_files_are_for_new_connections_and_broken_ones_for_none() {
-    const IN_FORCE: &str = "upstream.tls: the files have changed, and are in force";
-    const KEPT: &str =
-        "upstream.tls: the files have changed, and do not do: what was in force stays";
+    const IN_FORCE: &str = "changed files are in force";
+    const KEPT: &str = "changed files do not do: what was in force stays";
     let [old, new] = ["Old", "New"].map(Authority::new);
     let clients = Authority::new("Clients");
     let [first, second] = ["first", "second"].map(|name| clients.issue(&[name]));
@@ -377,7 +376,8 @@ async fn renewed_files_are_for_new_connections_and_broken_ones_for_none() {
     // What is connected stays so.
     write(&new, &second);
     proxy.signal(Signal::HUP);
-    proxy.log.nth(IN_FORCE, 1).await;
+    let line = proxy.log.nth(IN_FORCE, 1).await;
+    assert_eq!(line.text("files"), "upstream.tls");
     assert_eq!(reaches(&proxy, &mut upstream).await, Some(first.der()));
     let again = async |upstream: &mut ScriptedUpstream, config| {
         upstream.kill().await;
@@ -392,7 +392,8 @@ async fn renewed_files_are_for_new_connections_and_broken_ones_for_none() {
     // A pair that does not match.
     files.write("tls.key", &first.key);
     proxy.signal(Signal::HUP);
-    proxy.log.nth(KEPT, 1).await;
+    let line = proxy.log.nth(KEPT, 1).await;
+    assert!(line.text("error").contains("is not the key of"), "{line:?}");
     again(&mut upstream, server(&new)).await;
     assert_eq!(reaches(&proxy, &mut upstream).await, Some(second.der()));
     let metrics = proxy.admin("GET", "/metrics").await;
