@@ -120,6 +120,13 @@ impl Observer {
         &self.process
     }
 
+    /// The route's batches are measured against these from here on. The buckets of their
+    /// histograms stay as they were at first.
+    pub fn bound(&self, bounds: Bounds) {
+        self.metrics.bound(bounds);
+        self.live.bound(bounds);
+    }
+
     /// A batcher takes the route's jobs from here on, see [`leaves`](Self::leaves).
     pub fn begins(&self, batcher: Arc<dyn Counted>) {
         self.forms.begins(batcher);
@@ -215,6 +222,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::batcher::FlushReason;
     use crate::code::Code;
 
     const BOUNDS: Bounds = Bounds {
@@ -249,6 +257,31 @@ mod tests {
             assert_eq!(unanswered, expected, "{busy}");
             assert_eq!(moment.batcher.most_queued, 7, "{busy}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn batches_are_measured_against_the_bounds_in_force() {
+        let observer = Observer::new(BOUNDS);
+        let left = || {
+            observer.tell(Event::BatchLeft {
+                jobs: 1,
+                items: 1,
+                bytes: 1,
+                reason: FlushReason::Size,
+                batcher: Snapshot::default(),
+            });
+            let recent = observer.recent(Snapshot::default, None);
+            let [second] = &recent.seconds[..] else {
+                panic!("{recent:?}");
+            };
+            second.mean_fill()
+        };
+        assert_eq!(left(), 1.0);
+        observer.bound(Bounds {
+            max_size: 2,
+            max_bytes: 2,
+        });
+        assert_eq!(left(), 0.75);
     }
 
     /// Long polls and fetches end so where a record was deleted: nobody is in trouble.

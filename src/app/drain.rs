@@ -2,7 +2,6 @@
 //! give up, done.
 
 use std::fmt;
-use std::ops::Add as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::info;
 
+use super::observers::{All, Sums};
 use super::process::Process;
 use super::proxy::Proxy;
 use crate::batcher::Batcher;
@@ -19,7 +19,7 @@ use crate::config::settings::Shutdown;
 use crate::engine::Phase;
 use crate::forward::Forwarder;
 use crate::later::Later;
-use crate::observe::{ByCode, Observer, RecordCounts};
+use crate::observe::RecordCounts;
 use crate::server::connections::Connections;
 
 /// The time for what was accepted for later to be where it stays, before the queues close:
@@ -121,7 +121,7 @@ pub(super) async fn drain(proxy: &Proxy, listeners: Listeners) -> Report {
         let _ = timeout(LAST_WORDS, later.let_go()).await;
     }
     Report {
-        observers: proxy.process.observers.all(),
+        routes: proxy.process.observers.all(),
         later: later.clone(),
     }
 }
@@ -149,29 +149,25 @@ async fn close<J: Send + 'static, R: Send + 'static>(
 #[derive(Debug)]
 #[must_use = "its line is to be the log's last"]
 pub struct Report {
-    /// Of every route that there was.
-    observers: Vec<Arc<Observer>>,
+    routes: All,
     later: Option<Later>,
 }
 
 impl Report {
     /// Logs it. To be called when nothing else is left that might log.
     pub fn log(&self) {
-        let observers = &self.observers;
-        observers.iter().for_each(|it| it.tell_rest());
-        let (mut outcomes, mut refusals) = (ByCode::default(), ByCode::default());
-        let (mut accepted, mut cancelled) = (0, 0);
-        for observer in observers {
-            let counts = observer.batchers();
-            accepted += counts.accepted;
-            cancelled += counts.cancelled_queued + counts.cancelled_in_flight;
-            let metrics = &observer.metrics;
-            outcomes = outcomes.with(&metrics.outcomes(), u64::add);
-            refusals = refusals.with(&metrics.refusals(), u64::add);
-        }
+        let All { routes, others } = &self.routes;
+        routes.iter().for_each(|it| it.tell_rest());
+        let all = routes.iter().fold(*others, |sums, it| sums.with(it));
+        let Sums {
+            accepted,
+            cancelled,
+            outcomes,
+            refusals,
+        } = all;
         let records = self.later.as_ref().map(|it| it.counts().total());
         let records = records.filter(|records| records.accepted > 0);
-        let several = observers.len() > 1;
+        let several = routes.len() > 1;
         info!(
             accepted,
             answered = outcomes.sum(),
@@ -180,24 +176,26 @@ impl Report {
             %refusals,
             cancelled,
             later = records.map(|it| tracing::field::display(InWords(it))),
-            routes = several.then(|| tracing::field::display(Each(observers))),
+            routes = several.then(|| tracing::field::display(Each(&self.routes))),
             "done"
         );
     }
 }
 
 /// What became of the jobs of each route.
-struct Each<'a>(&'a [Arc<Observer>]);
+struct Each<'a>(&'a All);
 
 impl fmt::Display for Each<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, observer) in self.0.iter().enumerate() {
+        let All { routes, others } = self.0;
+        let each = routes.iter();
+        let each = each.map(|it| (it.route(), Sums::default().with(it)));
+        let others = (*others != Sums::default()).then(|| ("others", *others));
+        for (i, (route, sums)) in each.chain(others).enumerate() {
             let between = if i == 0 { "" } else { "; " };
-            let outcomes = observer.metrics.outcomes();
-            let (route, accepted) = (observer.route(), observer.batchers().accepted);
-            write!(f, "{between}{route}: accepted={accepted}")?;
-            if outcomes.sum() > 0 {
-                write!(f, " {outcomes}")?;
+            write!(f, "{between}{route}: accepted={}", sums.accepted)?;
+            if sums.outcomes.sum() > 0 {
+                write!(f, " {}", sums.outcomes)?;
             }
         }
         Ok(())

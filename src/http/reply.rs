@@ -76,6 +76,10 @@ impl Rendered {
         let mut headers = headers(timing, &batch);
         if timing {
             headers.insert(SERVER_TIMING, server_timing(queued, upstream));
+        } else {
+            // Another of its batch may have made a place for its own: the setting has changed
+            // while they gathered.
+            headers.remove(SERVER_TIMING);
         }
         let (code, status, body) = match outcome {
             JobOutcome::Reply {

@@ -151,7 +151,7 @@ async fn bounds_are_set_of_what_is_there_already() {
     let record = process.later.hand_in(job_of("jobs", 6)).await.unwrap();
     assert_eq!(record.expires_at, made + super::clock::millis(deadline));
     // Deadlines are no other than before.
-    sleep(SETTINGS.job_timeout).await;
+    sleep(SETTINGS.job_timeout + SECOND).await;
     assert_eq!(process.later.counts().total().present[1], 1, "it was sent");
     assert_eq!(process.lane.failed().len(), 2);
 }

@@ -4,6 +4,7 @@
 //! It is told once, where it happens, to [`Observer`](crate::observe::Observer), in
 //! values; what comes of it is up to the metrics, the live page and the failure log.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -204,6 +205,37 @@ impl Bounds {
         let by_jobs = jobs as f64 / self.max_size as f64;
         let by_bytes = bytes as f64 / self.max_bytes as f64;
         by_jobs.max(by_bytes).min(1.0)
+    }
+}
+
+/// Bounds that may be others after a reload.
+#[derive(Debug)]
+pub(super) struct BoundsInForce {
+    max_size: AtomicUsize,
+    max_bytes: AtomicUsize,
+}
+
+impl BoundsInForce {
+    pub fn new(bounds: Bounds) -> Self {
+        Self {
+            max_size: AtomicUsize::new(bounds.max_size),
+            max_bytes: AtomicUsize::new(bounds.max_bytes),
+        }
+    }
+
+    /// A batch that leaves meanwhile may be measured by one of both.
+    pub fn set(&self, bounds: Bounds) {
+        self.max_size.store(bounds.max_size, Ordering::Relaxed);
+        self.max_bytes.store(bounds.max_bytes, Ordering::Relaxed);
+    }
+
+    /// As [`Bounds::fill`].
+    pub fn fill(&self, jobs: usize, bytes: usize) -> f64 {
+        let bounds = Bounds {
+            max_size: self.max_size.load(Ordering::Relaxed),
+            max_bytes: self.max_bytes.load(Ordering::Relaxed),
+        };
+        bounds.fill(jobs, bytes)
     }
 }
 

@@ -10,7 +10,7 @@ use super::recent::Recent;
 use super::ring::{Ring, SECONDS, Times};
 use super::second::Second;
 use crate::batcher::Snapshot;
-use crate::observe::event::{Bounds, Event};
+use crate::observe::event::{Bounds, BoundsInForce, Event};
 use crate::observe::moment::Moment;
 use crate::observe::records::Records;
 
@@ -19,7 +19,7 @@ use crate::observe::records::Records;
 pub struct Live {
     /// The process's start on both clocks, to tell the date of a later instant.
     started: (Instant, SystemTime),
-    bounds: Bounds,
+    bounds: BoundsInForce,
     times: Times,
     ring: Mutex<Ring>,
 }
@@ -29,10 +29,15 @@ impl Live {
     pub fn new(bounds: Bounds) -> Self {
         Self {
             started: (Instant::now(), SystemTime::now()),
-            bounds,
+            bounds: BoundsInForce::new(bounds),
             times: Times::default(),
             ring: Mutex::default(),
         }
+    }
+
+    /// Batches are measured against these from here on.
+    pub fn bound(&self, bounds: Bounds) {
+        self.bounds.set(bounds);
     }
 
     /// When the process started, in seconds of Unix time.

@@ -8,7 +8,7 @@ use crate::batcher::FlushReason;
 use crate::code::Code;
 use crate::fault::Unmatched;
 use crate::observe::by_code::ByCode;
-use crate::observe::event::{ALONE, Bounds, Event, SplitCause};
+use crate::observe::event::{ALONE, Bounds, BoundsInForce, Event, SplitCause};
 use crate::observe::moment::Totals;
 use crate::observe::records::{Recovered, StoreStep};
 
@@ -53,7 +53,7 @@ pub struct Metrics {
     store_errors: [AtomicU64; StoreStep::ALL.len()],
     recovered: [AtomicU64; Recovered::ALL.len()],
     fenced: AtomicU64,
-    bounds: Bounds,
+    bounds: BoundsInForce,
 }
 
 /// One for each code that something can come to, and one for what every caller has
@@ -112,8 +112,13 @@ impl Metrics {
             store_errors: Default::default(),
             recovered: Default::default(),
             fenced: AtomicU64::new(0),
-            bounds,
+            bounds: BoundsInForce::new(bounds),
         }
+    }
+
+    /// Batches are measured against these from here on.
+    pub fn bound(&self, bounds: Bounds) {
+        self.bounds.set(bounds);
     }
 
     /// Counts what has happened.
