@@ -45,7 +45,7 @@ use crate::http::{self, AsksForReload, Reloads};
 use crate::later::store::Store;
 use crate::notify::Notifier;
 use crate::server::connections::Connections;
-use crate::server::files as open_files;
+use crate::server::files::{OPERATORS, raise_limit};
 use crate::server::listener::accept;
 use crate::server::runtimes::Workers;
 use crate::server::socket::{BindError, Socket};
@@ -57,7 +57,7 @@ pub use drain::Report;
 use drain::{Listeners, drain};
 use files::Files;
 use proxy::Proxy;
-use reload::Reloader;
+use reload::{Reloader, max_connections};
 pub use reload::{reload_at, reload_when_changed};
 pub use store::OpenError;
 pub use trial::{Trial, TrialError, try_out};
@@ -263,9 +263,8 @@ impl App {
         let settings = loaded.settings.clone();
         let workers = Arc::new(workers);
         // Also where callers get a fixed number: the upstream takes some too.
-        let files = open_files::raise_limit();
-        let for_callers = || open_files::for_callers(files, settings.slots(), settings.alone());
-        let max_connections = settings.max_connections.unwrap_or_else(for_callers);
+        let open_files = raise_limit();
+        let callers = Connections::new(max_connections(&settings, open_files));
         let files = Arc::new(Files::default());
         clients.watched_by(&files);
         doors.watched_by(&files);
@@ -281,10 +280,12 @@ impl App {
             loaded: Arc::new(loaded),
             proxy: Arc::clone(&proxy),
             files,
+            callers: Arc::clone(&callers),
+            open_files,
+            notifier: notifier.clone(),
+            status: status.clone(),
         };
-        let reloading = tokio::spawn(reloader.run(asked));
         let (stop_accepting, stopped) = watch::channel(false);
-        let callers = Connections::new(max_connections);
         let (made, runtimes) = (Arc::clone(&proxy), Arc::clone(&workers));
         let places = Arc::clone(&callers);
         let accepting = accept(jobs_listener, places, stopped, move |accepted, permit| {
@@ -294,7 +295,7 @@ impl App {
                     return;
                 };
                 let (caller, limits) = (|| proxy.caller(worker, reached), proxy.callers_limits());
-                match &proxy.callers_door {
+                match proxy.callers_door() {
                     None => http::serve_jobs(stream, caller(), limits, permit).await,
                     Some(door) => {
                         // On the heap: no task of a plain connection is the larger for it.
@@ -310,7 +311,7 @@ impl App {
             });
         });
         let accepting = tokio::spawn(accepting);
-        let operators = Connections::new(open_files::OPERATORS);
+        let operators = Connections::new(OPERATORS);
         // To the very end: the admin listener goes with the process.
         let (_never, to_the_end) = watch::channel(false);
         if let Some(listener) = admin_listener {
@@ -326,7 +327,7 @@ impl App {
                     let Some(operator) = proxy.operator(reached) else {
                         return;
                     };
-                    match &proxy.operators_door {
+                    match proxy.operators_door() {
                         None => http::serve_admin(stream, operator, limits, permit).await,
                         Some(door) => {
                             let mut permit = permit;
@@ -341,6 +342,8 @@ impl App {
         }
         info!("ready");
         notifier.ready(status);
+        // A reload that was asked for before is told after that.
+        let reloading = tokio::spawn(reloader.run(asked));
         let alive = alive::prove(&notifier, &workers);
 
         stop.await;

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::door::Doors;
 use super::files::Files;
 use super::process::Process;
 use super::route::{self, route};
@@ -94,12 +95,18 @@ impl Clients {
 
 impl Set {
     /// The first.
-    pub fn new(process: &Process, settings: &Settings, clients: Clients) -> Self {
-        Self::of(process, settings, clients, None)
+    pub fn new(process: &Process, settings: &Settings, clients: Clients, doors: &Doors) -> Self {
+        Self::of(process, settings, clients, doors, None)
     }
 
     /// One that takes this one's place. What differs of this one, or is gone, leaves.
-    pub fn succeeded(&self, process: &Process, settings: &Settings, clients: Clients) -> Self {
+    pub fn succeeded(
+        &self,
+        process: &Process,
+        settings: &Settings,
+        clients: Clients,
+        doors: &Doors,
+    ) -> Self {
         let stays = |name: &str| {
             let routes = settings.routes.iter().zip(&clients.routes);
             let mut kept = routes.filter(|(_, new)| new.is_none());
@@ -113,10 +120,16 @@ impl Set {
         if let (Onward::To(_), Some(passthrough)) = (&clients.passthrough, &self.passthrough) {
             process.leaving.passthrough(passthrough);
         }
-        Self::of(process, settings, clients, Some(self))
+        Self::of(process, settings, clients, doors, Some(self))
     }
 
-    fn of(process: &Process, settings: &Settings, clients: Clients, before: Option<&Self>) -> Self {
+    fn of(
+        process: &Process,
+        settings: &Settings,
+        clients: Clients,
+        doors: &Doors,
+        before: Option<&Self>,
+    ) -> Self {
         let mut paths = Paths::default();
         let made = settings.routes.iter().zip(clients.routes).enumerate();
         let made = made.map(|(number, (settings, clients))| {
@@ -138,7 +151,7 @@ impl Set {
             batchers.collect()
         });
         let observer = &process.observer;
-        let tokens = process.doors.tokens();
+        let tokens = doors.tokens();
         let passthrough = match clients.passthrough {
             Onward::Same => before.and_then(|it| it.passthrough.clone()),
             Onward::To(to) => to.map(|it| {

@@ -20,12 +20,32 @@ use crate::tls::server::{self, Server};
 use crate::tls::{Certified, Failure};
 use crate::tokens::Guard;
 
-/// The certificates and the tokens of both listeners, opened.
-#[derive(Debug, Default)]
+/// The certificates and the tokens of both listeners, opened; clones are the same.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Doors {
-    callers: Option<Arc<Reread<Server>>>,
-    operators: Option<Arc<Reread<Server>>>,
+    callers: Option<Certificates>,
+    operators: Option<Certificates>,
     tokens: Tokens,
+}
+
+/// The certificate of a listener.
+#[derive(Clone, Debug)]
+struct Certificates {
+    files: server::Files,
+    opened: Arc<Reread<Server>>,
+}
+
+impl Certificates {
+    /// Opens them, unless they are `before`.
+    fn open(key: &str, files: &server::Files, before: Option<&Self>) -> Result<Self, OpenError> {
+        match before {
+            Some(before) if before.files == *files => Ok(before.clone()),
+            _ => Ok(Self {
+                files: files.clone(),
+                opened: files.open(key)?,
+            }),
+        }
+    }
 }
 
 /// The tokens that let in, unless everybody may come in.
@@ -51,6 +71,14 @@ impl Doors {
     /// # Errors
     /// Everything that is wrong with them.
     pub fn open(settings: &Settings) -> Result<Self, Mistakes> {
+        Self::default().followed_by(settings)
+    }
+
+    /// The same where these are open: what of them the settings name as well goes on.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the others.
+    pub fn followed_by(&self, settings: &Settings) -> Result<Self, Mistakes> {
         let mut mistakes = Vec::new();
         let mut told = |key: &str, error: OpenError| {
             mistakes.push(Mistake {
@@ -59,15 +87,19 @@ impl Doors {
                 what: error.to_string(),
             });
         };
-        let mut open = |key: &str, files: Option<&server::Files>| {
-            let opened = files?.open(key);
+        let mut open = |key: &str, files: Option<&server::Files>, before: &Option<Certificates>| {
+            let opened = Certificates::open(key, files?, before.as_ref());
             opened.map_err(|error| told(key, error)).ok()
         };
         let of_admin = settings.admin.as_ref();
-        let callers = open("server.tls", settings.tls.as_ref());
-        let operators = open("admin.tls", of_admin.and_then(|it| it.tls.as_ref()));
-        let mut guard = |key: &str, path: Option<&PathBuf>| {
-            let opened = Guard::open(key, path?);
+        let callers = open("server.tls", settings.tls.as_ref(), &self.callers);
+        let tls = of_admin.and_then(|it| it.tls.as_ref());
+        let operators = open("admin.tls", tls, &self.operators);
+        let mut guard = |key: &str, path: Option<&PathBuf>, before: &Option<Guard>| {
+            let opened = match before {
+                None => Guard::open(key, path?),
+                Some(before) => before.followed_by(key, path?),
+            };
             opened.map_err(|error| told(key, error)).ok()
         };
         let of_operators = of_admin.and_then(|it| it.tokens.as_ref());
@@ -75,8 +107,12 @@ impl Doors {
             callers,
             operators,
             tokens: Tokens {
-                callers: guard("server.auth.tokens", settings.jobs.tokens.as_ref()),
-                operators: guard("admin.auth.tokens", of_operators),
+                callers: guard(
+                    "server.auth.tokens",
+                    settings.jobs.tokens.as_ref(),
+                    &self.tokens.callers,
+                ),
+                operators: guard("admin.auth.tokens", of_operators, &self.tokens.operators),
             },
         };
         match Mistakes::of(mistakes) {
@@ -88,7 +124,7 @@ impl Doors {
     /// Has them looked at again as long as they are in use.
     pub fn watched_by(&self, files: &Files) {
         for door in self.callers.iter().chain(&self.operators) {
-            let door = Arc::clone(door) as Arc<dyn Certified>;
+            let door = Arc::clone(&door.opened) as Arc<dyn Certified>;
             files.watch_certificates(&door);
         }
         for tokens in &*self.tokens.all() {
@@ -125,10 +161,10 @@ struct DoorInner {
 }
 
 impl Door {
-    fn new(name: &'static str, server: &Arc<Reread<Server>>, observer: &Observer) -> Option<Self> {
+    fn new(name: &'static str, server: &Certificates, observer: &Observer) -> Option<Self> {
         Some(Self(Arc::new(DoorInner {
             name,
-            server: Arc::clone(server),
+            server: Arc::clone(&server.opened),
             process: Arc::clone(observer.process()),
             lines: observer.throttle(1),
         })))

@@ -1,7 +1,7 @@
 //! The files that are looked at again while the proxy runs, and who looks.
 //!
 //! `compose` opens them and has them [added](Files::watch), one task [looks](Files::look_on) at
-//! all of them, every [`AGAIN`] and whenever somebody asks for it. Who goes by a file has it as
+//! all of them, every [`AGAIN`], and so does a reload. Who goes by a file has it as
 //! long as it needs it; what nobody has any more is not looked at either.
 
 use std::collections::BTreeMap;
@@ -54,7 +54,7 @@ impl Files {
     fn add(&self, added: Watched) {
         // Nothing panics while it is held.
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        watched.retain(Watched::is_in_use);
+        watched.retain(|it| it.is_in_use() && it.place() != added.place());
         watched.push(added);
     }
 
@@ -71,7 +71,16 @@ impl Files {
             .collect()
     }
 
-    /// Has them looked at now.
+    /// Looks at them now, and tells `process` and the log what came of it.
+    pub async fn look(&self, process: &Process) {
+        let watched = self.watched();
+        // What panics there is a file that stays as it was.
+        let looked = spawn_blocking(move || watched.iter().filter_map(Watched::look).collect());
+        let looked: Vec<Outcome> = looked.await.unwrap_or_default();
+        looked.into_iter().for_each(|it| it.tell(process));
+    }
+
+    /// Has whoever [looks on](Self::look_on) do so now.
     pub fn again(&self) {
         self.asked.notify_one();
     }
@@ -87,11 +96,7 @@ impl Files {
             process.tell(ProcessEvent::Certificates(certificates));
             // Early is as good.
             let _ = timeout(AGAIN, self.asked.notified()).await;
-            let watched = self.watched();
-            // What panics there is a file that stays as it was.
-            let looked = spawn_blocking(move || watched.iter().filter_map(Watched::look).collect());
-            let looked: Vec<Outcome> = looked.await.unwrap_or_default();
-            looked.into_iter().for_each(|it| it.tell(process));
+            self.look(process).await;
         }
     }
 }
@@ -108,6 +113,14 @@ impl Watched {
         match self {
             Self::Plain(files, _) => files.strong_count() > 0,
             Self::Certificates(files) => files.strong_count() > 0,
+        }
+    }
+
+    /// Which they are: those of one place are the same.
+    fn place(&self) -> *const () {
+        match self {
+            Self::Plain(files, _) => files.as_ptr().cast(),
+            Self::Certificates(files) => files.as_ptr().cast(),
         }
     }
 
@@ -246,7 +259,8 @@ mod tests {
         assert_eq!(looked(), 2);
         drop(other);
         assert_eq!(looked(), 1);
+        // And nothing twice.
         files.watch(&one, ProcessEvent::TokensReloaded);
-        assert_eq!(files.watched().len(), 2);
+        assert_eq!(files.watched().len(), 1);
     }
 }

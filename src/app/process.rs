@@ -5,7 +5,6 @@ use std::sync::atomic::AtomicBool;
 
 use tokio::sync::watch;
 
-use super::door::Doors;
 use super::leaving::Leaving;
 use super::observers::Observers;
 use crate::config::Settings;
@@ -34,8 +33,6 @@ pub(super) struct Process {
     pub buffered: Arc<Buffered>,
     /// How many callers there are.
     pub connected: Connected,
-    /// The doors that callers and operators come in by.
-    pub doors: Doors,
     /// What is no longer in force and not through yet.
     pub leaving: Leaving,
     /// Where a reload is asked for.
@@ -50,7 +47,6 @@ impl Process {
     pub fn new(
         settings: &Settings,
         store: Option<Arc<dyn Store>>,
-        doors: Doors,
         spans: Spans,
         workers: Arc<Workers>,
         reloads: Reloads,
@@ -72,7 +68,6 @@ impl Process {
             later: later.map(|(it, store)| Later::new(store, it.records, first)),
             buffered: Buffered::new(jobs.max_buffered, jobs.max_body),
             connected: Connected::default(),
-            doors,
             leaving: Leaving::default(),
             reloads,
             workers,

@@ -14,6 +14,7 @@ use super::process::Process;
 use crate::config::Settings;
 use crate::config::settings::Shutdown;
 use crate::http::{Caller, ForCallers, ForOperators, Jobs, Lane, Operator, Reloads};
+use crate::later::Later;
 use crate::later::store::Store;
 use crate::observe::spans::Spans;
 use crate::route::Routes;
@@ -25,18 +26,34 @@ use crate::server::socket::Reached;
 pub(super) struct Proxy {
     /// What lives as long as the process.
     pub process: Process,
-    /// Who shakes hands with callers, where that is done.
-    pub callers_door: Option<Door>,
-    /// Who does with operators.
-    pub operators_door: Option<Door>,
     /// The set in force, until the process ends: whoever has this may have another take its
     /// place.
     set: Mutex<Option<Set>>,
+    /// Where jobs for later wait, if there are such.
+    lane: Option<(Later, Arc<Lane>)>,
     settings: watch::Sender<Arc<Settings>>,
+    doors: watch::Sender<Open>,
     routes: watch::Sender<Routes>,
     for_callers: watch::Sender<Arc<ForCallers>>,
     /// None where there is no listener for operators.
     for_operators: Option<watch::Sender<Arc<ForOperators>>>,
+}
+
+/// The doors that are in force.
+struct Open {
+    doors: Doors,
+    callers: Option<Door>,
+    operators: Option<Door>,
+}
+
+impl Open {
+    fn new(doors: Doors, process: &Process) -> Self {
+        Self {
+            callers: doors.callers(&process.observer),
+            operators: doors.operators(&process.observer),
+            doors,
+        }
+    }
 }
 
 impl Proxy {
@@ -52,17 +69,19 @@ impl Proxy {
         workers: Arc<Workers>,
         reloads: Reloads,
     ) -> Self {
-        let process = Process::new(&settings, store, doors, spans, workers, reloads);
-        let set = Set::new(&process, &settings, clients);
+        let process = Process::new(&settings, store, spans, workers, reloads);
+        let set = Set::new(&process, &settings, clients, &doors);
         let routes = watch::Sender::new(set.routes.clone());
-        if let Some(later) = &process.later {
+        let lane = process.later.clone().map(|later| {
             let lane = Lane::new(routes.subscribe(), later.clone(), settings.jobs.timing);
-            later.start(Arc::new(lane));
-        }
+            let lane = Arc::new(lane);
+            later.start(Arc::clone(&lane) as _);
+            (later, lane)
+        });
         Self {
-            callers_door: process.doors.callers(&process.observer),
-            operators_door: process.doors.operators(&process.observer),
+            doors: watch::Sender::new(Open::new(doors, &process)),
             process,
+            lane,
             settings: watch::Sender::new(Arc::new(settings)),
             routes,
             for_callers: watch::Sender::new(Arc::clone(&set.for_callers)),
@@ -72,15 +91,24 @@ impl Proxy {
     }
 
     /// Has the set of these settings take the place of the one in force. Whether it could:
-    /// once the process ends, nothing takes its place.
-    pub fn swap(&self, settings: Settings, clients: Clients) -> bool {
+    /// once the process ends, nothing takes its place. To be called within a runtime: jobs for
+    /// later may be claimed for a route that is new.
+    pub fn swap(&self, settings: Settings, clients: Clients, doors: Doors) -> bool {
         let mut in_force = self.set();
         let Some(before) = &*in_force else {
             return false;
         };
-        let set = before.succeeded(&self.process, &settings, clients);
-        self.settings.send_replace(Arc::new(settings));
+        let set = before.succeeded(&self.process, &settings, clients, &doors);
+        let (jobs, later) = (&settings.jobs, settings.later.as_ref());
+        let buffered = &self.process.buffered;
+        buffered.set(jobs.max_buffered, jobs.max_body);
         self.routes.send_replace(set.routes.clone());
+        if let Some(((to, lane), later)) = self.lane.as_ref().zip(later) {
+            to.set(later.records, later.longest_call);
+            lane.follow(self.process.observers.all(), jobs.timing);
+        }
+        self.settings.send_replace(Arc::new(settings));
+        self.doors.send_replace(Open::new(doors, &self.process));
         self.for_callers.send_replace(Arc::clone(&set.for_callers));
         if let (Some(told), Some(now)) = (&self.for_operators, &set.for_operators) {
             told.send_replace(Arc::clone(now));
@@ -127,6 +155,21 @@ impl Proxy {
     /// What answering calls takes.
     pub fn jobs(&self) -> Jobs {
         self.for_callers.borrow().jobs().clone()
+    }
+
+    /// The doors in force.
+    pub fn doors(&self) -> Doors {
+        self.doors.borrow().doors.clone()
+    }
+
+    /// Who shakes hands with a caller who connects, where that is done.
+    pub fn callers_door(&self) -> Option<Door> {
+        self.doors.borrow().callers.clone()
+    }
+
+    /// Who does with an operator.
+    pub fn operators_door(&self) -> Option<Door> {
+        self.doors.borrow().operators.clone()
     }
 
     /// What bounds a caller's connection that begins.

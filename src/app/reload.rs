@@ -17,9 +17,13 @@ use tracing::{info, warn};
 use super::compose::Clients;
 use super::files::Files;
 use super::proxy::Proxy;
-use crate::config::{Change, Changes, Loaded, Source};
+use crate::config::{Change, Changes, Loaded, Settings, Source};
 use crate::http::{AsksForReload, NotReloaded, Reloads};
+use crate::notify::Notifier;
 use crate::observe::{ProcessEvent, Reloaded};
+use crate::server::connections::Connections;
+use crate::server::files::for_callers;
+use crate::telemetry;
 
 /// How often a file is looked at that is watched.
 const LOOKS: Duration = Duration::from_secs(1);
@@ -32,6 +36,13 @@ pub(super) struct Reloader {
     pub proxy: Arc<Proxy>,
     /// What is looked at again as well.
     pub files: Arc<Files>,
+    /// The connections of callers.
+    pub callers: Arc<Connections>,
+    /// How many files the process may have open.
+    pub open_files: usize,
+    /// Whoever looks after the service is told, and shown this.
+    pub notifier: Notifier,
+    pub status: String,
 }
 
 impl Reloader {
@@ -50,7 +61,16 @@ impl Reloader {
             return Err(NotReloaded::Ending);
         }
         let process = Arc::clone(self.proxy.process.observer.process());
-        match self.load().await {
+        self.notifier.reloading();
+        // Whatever the settings are, and before it is answered.
+        self.files.look(&process).await;
+        let loaded = self.load().await;
+        // For what has just been opened to be counted, too.
+        self.files.again();
+        if !matches!(loaded, Err(NotReloaded::Ending)) {
+            self.notifier.ready(self.status.clone());
+        }
+        match loaded {
             Ok(changes) => {
                 process.tell(ProcessEvent::ConfigReloaded(Reloaded::Ok));
                 // A struct of strings always serializes.
@@ -71,6 +91,7 @@ impl Reloader {
 
     async fn load(&mut self) -> Result<Changes, NotReloaded> {
         let (source, before) = (self.source.clone(), Arc::clone(&self.loaded));
+        let doors = self.proxy.doors();
         let loading = spawn_blocking(move || {
             let mistakes = |it: Vec<String>| NotReloaded::Mistakes(it);
             let loaded = source.load();
@@ -83,22 +104,38 @@ impl Reloader {
                     "upstream: the HTTP client can't be set up: {error}"
                 )])
             })?;
-            Ok((loaded, changes, clients))
+            let doors = doors.followed_by(&loaded.settings);
+            let doors =
+                doors.map_err(|all| mistakes(all.iter().map(|it| it.to_string()).collect()))?;
+            Ok((loaded, changes, clients, doors))
         });
         let failed = |error| NotReloaded::Mistakes(vec![format!("loading it failed: {error}")]);
-        let (loaded, changes, clients) = loading.await.map_err(failed)??;
+        let (loaded, changes, clients, doors) = loading.await.map_err(failed)??;
         for warning in &loaded.warnings {
             warn!("{warning}");
         }
         clients.watched_by(&self.files);
-        self.files.again();
-        if !changes.is_none() && !self.proxy.swap(loaded.settings.clone(), clients) {
-            return Err(NotReloaded::Ending);
+        doors.watched_by(&self.files);
+        if !changes.is_none() {
+            let settings = loaded.settings.clone();
+            if !self.proxy.swap(settings, clients, doors) {
+                return Err(NotReloaded::Ending);
+            }
+            let settings = &loaded.settings;
+            let most = max_connections(settings, self.open_files);
+            self.callers.set_most(most);
+            telemetry::set(&settings.log);
         }
         self.loaded = Arc::new(loaded);
         log(&changes);
         Ok(changes)
     }
+}
+
+/// How many connections callers may have where the process may have so many files.
+pub(super) fn max_connections(settings: &Settings, files: usize) -> usize {
+    let for_callers = || for_callers(files, settings.slots(), settings.alone());
+    settings.max_connections.unwrap_or_else(for_callers)
 }
 
 fn log(changes: &Changes) {

@@ -1,7 +1,8 @@
 //! What differs from the options in force, and what of that can't change while they are.
 //!
-//! `app` loads the configuration again, and has it say what has changed. Values are compared as they are and not as they are printed, so that a
-//! changed secret is a change, and what is told of it is redacted.
+//! `app` loads the configuration again, and has it say what has changed. Values are compared as
+//! they are and not as they are printed, so that a changed secret is a change, and what is told
+//! of it is redacted.
 
 use std::collections::BTreeSet;
 
@@ -17,21 +18,17 @@ const NEEDS_RESTART: &[&str] = &[
     "server.listen",
     "server.threads",
     "server.socket_mode",
-    "server.tls.",
-    "server.auth.",
-    "server.max_connections",
-    "server.max_buffered",
     "admin.listen",
     "admin.socket_mode",
-    "admin.tls.",
-    "admin.auth.",
-    "later.",
-    "log.",
+    "later.store",
+    "later.prefix",
+    "later.lease",
+    "later.timeout",
+    "later.ca",
+    "later.allow_volatile",
+    "log.format",
     "telemetry.",
 ];
-
-/// What of those a route is made of all the same.
-const OF_ROUTES: &[&str] = &["log.upstream_errors"];
 
 /// What no route is made of. Whatever is in neither list makes another route of it.
 const OF_NO_ROUTE: &[&str] = &[
@@ -40,7 +37,18 @@ const OF_NO_ROUTE: &[&str] = &[
     "server.write_timeout",
     "server.timing",
     "server.hosts",
+    "server.tls.",
+    "server.auth.",
+    "server.max_connections",
+    "server.max_buffered",
     "admin.",
+    "later.max_jobs",
+    "later.max_bytes",
+    "later.keep",
+    "later.job_timeout",
+    "later.max_attempts",
+    "log.level",
+    "log.access",
     "passthrough.",
     "shutdown.",
 ];
@@ -51,10 +59,6 @@ fn is_in(key: &KeyInfo, list: &[&str]) -> bool {
         false => key.key == *it,
     };
     list.iter().any(within)
-}
-
-fn needs_restart(key: &KeyInfo) -> bool {
-    is_in(key, NEEDS_RESTART) && !is_in(key, OF_ROUTES)
 }
 
 /// One setting that has changed, as TOML, secrets redacted. Without a value there is none.
@@ -104,7 +108,7 @@ impl Changes {
 /// changed.
 pub(super) fn follow(options: &mut Options, before: &Options) -> Changes {
     let mut changes = Changes::default();
-    for key in keys().iter().filter(|key| needs_restart(key)) {
+    for key in keys().iter().filter(|key| is_in(key, NEEDS_RESTART)) {
         if let Some(change) = change(key, None, before, options) {
             changes.needs_restart.push(change);
             (key.keep)(options, before);
@@ -208,7 +212,7 @@ mod tests {
 
     #[test]
     fn every_place_in_the_lists_is_one() {
-        for place in NEEDS_RESTART.iter().chain(OF_NO_ROUTE).chain(OF_ROUTES) {
+        for place in NEEDS_RESTART.iter().chain(OF_NO_ROUTE) {
             assert!(keys().iter().any(|key| is_in(key, &[place])), "{place}");
         }
     }
@@ -244,6 +248,19 @@ mod tests {
             ("SERVER__TIMING", "false", vec![]),
             ("SERVER__HOSTS", "[\"a\"]", vec![]),
             ("SHUTDOWN__DELAY", "1s", vec![]),
+            ("SERVER__AUTH__TOKENS", "tokens", vec![]),
+            ("SERVER__MAX_CONNECTIONS", "7", vec![]),
+            ("SERVER__MAX_BUFFERED", "70MiB", vec![]),
+            ("ADMIN__AUTH__TOKENS", "tokens", vec![]),
+            ("LATER__MAX_JOBS", "7", vec![]),
+            ("LATER__MAX_BYTES", "7MiB", vec![]),
+            ("LATER__KEEP", "7s", vec![]),
+            ("LATER__JOB_TIMEOUT", "7m", vec![]),
+            ("LATER__MAX_ATTEMPTS", "7", vec![]),
+            // How long they gather.
+            ("LATER__MAX_WAIT", "7s", vec!["jobs", "other"]),
+            ("LOG__LEVEL", "warn", vec![]),
+            ("LOG__ACCESS", "true", vec![]),
         ] {
             let after = [&both[..], &[(key, value)]].concat();
             let found = changes(&both, &after).1;

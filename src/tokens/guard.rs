@@ -108,6 +108,17 @@ impl Maker {
     }
 }
 
+impl Maker {
+    /// One that counts on from what this has counted.
+    fn another(&self) -> Self {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        Self {
+            counts: Mutex::new(counts.clone()),
+            latest: AtomicU64::default(),
+        }
+    }
+}
+
 /// The tokens that let requests in to a listener; clones are the same.
 #[derive(Clone, Debug)]
 pub struct Guard {
@@ -121,7 +132,23 @@ impl Guard {
     /// # Errors
     /// What is wrong with it.
     pub fn open(key: &str, path: &Path) -> Result<Self, OpenError> {
-        let maker = Arc::new(Maker::default());
+        Self::made_by(Maker::default(), key, path)
+    }
+
+    /// The same where another file may have been in force: if it is the same it goes on, and a
+    /// name that both have counts on.
+    ///
+    /// # Errors
+    /// As of [`open`](Self::open).
+    pub fn followed_by(&self, key: &str, path: &Path) -> Result<Self, OpenError> {
+        match self.file.paths() == [path] {
+            true => Ok(self.clone()),
+            false => Self::made_by(self.maker.another(), key, path),
+        }
+    }
+
+    fn made_by(maker: Maker, key: &str, path: &Path) -> Result<Self, OpenError> {
+        let maker = Arc::new(maker);
         let (made, shown) = (Arc::clone(&maker), path.display().to_string());
         let make = move |contents: &[Vec<u8>]| {
             let contents = contents.first().map_or(&[][..], Vec::as_slice);
