@@ -105,7 +105,7 @@ impl Proxy {
         self.routes.send_replace(set.routes.clone());
         if let Some(((to, lane), later)) = self.lane.as_ref().zip(later) {
             to.set(later.records, later.longest_call);
-            lane.follow(self.process.observers.all(), jobs.timing);
+            lane.follow(self.process.observers.all().routes, jobs.timing);
         }
         self.settings.send_replace(Arc::new(settings));
         self.doors.send_replace(Open::new(doors, &self.process));

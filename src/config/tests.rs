@@ -182,7 +182,8 @@ fn for_every_key_flags_beat_environment_beats_file_beats_defaults() {
         let info = keys().iter().find(|info| info.key == *key).unwrap();
         for layers in 0..8 {
             let mut given = Layers::default();
-            if let Some((section, name)) = key.rsplit_once('.')
+            if layers & 3 != 0
+                && let Some((section, name)) = key.rsplit_once('.')
                 && TOGETHER.contains(&section)
                 && name != "server_name"
                 && *key != "upstream.tls.ca"
