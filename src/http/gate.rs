@@ -8,11 +8,11 @@
 use std::sync::{Arc, OnceLock};
 
 use axum::http::header::{HOST, HeaderValue};
-use axum::http::{Method, Request, Version};
+use axum::http::{Request, Version};
 
 use super::authority::{HostNames, Rules};
 use super::bearer::Bearer;
-use super::paths::{HEALTHZ, LIVEZ, PAGE, READYZ};
+use super::paths::{IsOpen, open_to_callers, open_to_operators};
 use super::problem::Problem;
 use crate::server::socket::Reached;
 use crate::tokens::{Admitted, Guard};
@@ -27,7 +27,7 @@ pub(super) struct Gate {
     /// Unless everybody may come in.
     bearer: Option<Bearer>,
     /// What everybody may ask all the same.
-    open: fn(&Method, &str) -> bool,
+    is_open: IsOpen,
 }
 
 impl Gate {
@@ -42,12 +42,12 @@ impl Gate {
         Self::new(rules, tokens, open_to_operators)
     }
 
-    fn new(rules: Rules, tokens: Option<&Guard>, open: fn(&Method, &str) -> bool) -> Self {
+    fn new(rules: Rules, tokens: Option<&Guard>, is_open: IsOpen) -> Self {
         Self {
             rules,
             host: OnceLock::new(),
             bearer: tokens.cloned().map(Bearer::new),
-            open,
+            is_open,
         }
     }
 
@@ -59,7 +59,7 @@ impl Gate {
         self.check_host(request)?;
         match &self.bearer {
             None => Ok(None),
-            Some(_) if (self.open)(request.method(), request.uri().path()) => Ok(None),
+            Some(_) if (self.is_open)(request.method().as_str(), request.uri().path()) => Ok(None),
             Some(bearer) => bearer.check(request.headers()).map(Some),
         }
     }
@@ -92,21 +92,6 @@ impl Gate {
         }
         let mut hosts = request.headers().get_all(HOST).iter();
         hosts.next().filter(|_| hosts.next().is_none())
-    }
-}
-
-/// Of the jobs listener's own paths.
-fn open_to_callers(_: &Method, path: &str) -> bool {
-    path == HEALTHZ
-}
-
-/// Of the admin listener's: whether it lives and is ready, and the page, which holds no
-/// data.
-fn open_to_operators(method: &Method, path: &str) -> bool {
-    match path {
-        HEALTHZ | LIVEZ | READYZ => true,
-        PAGE => method == Method::GET || method == Method::HEAD,
-        _ => false,
     }
 }
 

@@ -264,7 +264,7 @@ pub struct ForOperators {
 impl ForOperators {
     /// On a listener that answers to these names, and where these tokens let in.
     pub fn new(admin: Admin, hosts: HostNames, tokens: Option<Guard>) -> Self {
-        let router = admin_router(admin);
+        let router = admin_router(admin, tokens.as_ref());
         Self {
             router,
             hosts,

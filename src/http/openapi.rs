@@ -22,6 +22,8 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde_json::{Map, json};
 
+use super::paths::IsOpen;
+
 /// Where a listener describes itself.
 pub(super) const OPENAPI: &str = "/openapi.json";
 
@@ -35,16 +37,16 @@ pub(super) fn own() -> Operation {
 pub(super) struct Document(Bytes);
 
 impl Document {
-    /// What these operations are. Where tokens are `secured`, all but open ones need one.
+    /// What these operations are. Where tokens let in, they do to all `but` these.
     pub fn new<'a>(
         title: &str,
         operations: impl IntoIterator<Item = &'a Operation>,
-        secured: bool,
+        but: Option<IsOpen>,
     ) -> Self {
         let mut paths = Map::new();
         for it in operations {
             let path = paths.entry(it.path.clone()).or_insert(json!({}));
-            path[it.method.to_ascii_lowercase()] = it.to_json(secured);
+            path[it.method.to_ascii_lowercase()] = it.to_json(but);
         }
         let mut document = json!({
             "openapi": "3.1.0",
@@ -56,7 +58,7 @@ impl Document {
             "paths": paths,
             "components": components::all(),
         });
-        if secured {
+        if but.is_some() {
             document["components"]["securitySchemes"] = json!({
                 "token": { "type": "http", "scheme": "bearer" },
             });

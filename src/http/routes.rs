@@ -7,11 +7,12 @@ use axum::routing::{MethodRouter, get, post};
 use super::context::Jobs;
 use super::openapi::{self, Document, OPENAPI, Operation, any, parameter, text};
 use super::operator::Admin;
-use super::paths::{HEALTHZ, LIVEZ, PAGE, READYZ};
+use super::paths::{HEALTHZ, IsOpen, LIVEZ, PAGE, READYZ, open_to_callers, open_to_operators};
 use super::problem::Problem;
 use super::refusal::refuse_elsewhere;
 use super::{admin, live, observe, reload};
 use crate::code::Code;
+use crate::tokens::Guard;
 
 /// `Allow` of a path that is posted to.
 pub(super) const POST: &str = "POST";
@@ -29,13 +30,14 @@ pub(super) fn is_own(path: &str) -> bool {
 pub(super) fn jobs_router(jobs: &Jobs) -> Router {
     let alive = Operation::get(HEALTHZ, "Whether the process lives");
     let alive = alive.gives(200, "It does", ("text/plain; charset=utf-8", text()));
-    let own = vec![Own(alive.open(), get(admin::alive))];
+    let own = vec![Own(alive, get(admin::alive))];
     let later = jobs.later.is_some();
     let mut besides = openapi::of_routes(&jobs.routes, later);
     if later {
         besides.extend(openapi::of_later());
     }
-    let own = described("microbatch: jobs", own, &besides);
+    let but = jobs.tokens.as_ref().map(|_| open_to_callers as IsOpen);
+    let own = described("microbatch: jobs", own, &besides, but);
     let routes = jobs.routes.clone();
     let paths = own
         .into_iter()
@@ -53,9 +55,10 @@ pub(super) fn jobs_router(jobs: &Jobs) -> Router {
     })
 }
 
-/// The admin listener's paths.
-pub(super) fn admin_router(admin: Admin) -> Router {
-    let own = described("microbatch: administration", of_operators(), &[]);
+/// The admin listener's paths, where these tokens let in.
+pub(super) fn admin_router(admin: Admin, tokens: Option<&Guard>) -> Router {
+    let but = tokens.map(|_| open_to_operators as IsOpen);
+    let own = described("microbatch: administration", of_operators(), &[], but);
     let names: Vec<_> = own.iter().map(|Own(told, _)| &*told.path).collect();
     let elsewhere = match names.split_last() {
         Some((last, names)) => format!("no such path; there are {} and {last}", names.join(", ")),
@@ -77,7 +80,7 @@ fn of_operators() -> Vec<Own<Admin>> {
     let one_route = |told: Operation| told.with(parameter("Route")).refused([Code::NotFound]);
     vec![
         Own(
-            Operation::get(PAGE, "The live page").open().gives(
+            Operation::get(PAGE, "The live page").gives(
                 200,
                 "The page, without any data",
                 ("text/html; charset=utf-8", text()),
@@ -85,14 +88,15 @@ fn of_operators() -> Vec<Own<Admin>> {
             get(observe::page),
         ),
         Own(
-            Operation::get(LIVEZ, "Whether the process lives")
-                .open()
-                .gives(200, "It does", (TEXT, text())),
+            Operation::get(LIVEZ, "Whether the process lives").gives(
+                200,
+                "It does",
+                (TEXT, text()),
+            ),
             get(admin::alive),
         ),
         Own(
             Operation::get(READYZ, "Whether to send traffic here")
-                .open()
                 .gives(200, "It is ready", (TEXT, text()))
                 .gives(503, "It is shutting down", (TEXT, text())),
             get(admin::ready),
@@ -153,15 +157,21 @@ fn of_operators() -> Vec<Own<Admin>> {
     ]
 }
 
-/// These paths, and the one that describes them and what there is besides.
-fn described<S>(title: &str, mut own: Vec<Own<S>>, besides: &[Operation]) -> Vec<Own<S>>
+/// These paths, and the one that describes them and what there is besides. Where tokens let in,
+/// they do to all `but` these.
+fn described<S>(
+    title: &str,
+    mut own: Vec<Own<S>>,
+    besides: &[Operation],
+    but: Option<IsOpen>,
+) -> Vec<Own<S>>
 where
     S: Clone + Send + Sync + 'static,
 {
     let itself = openapi::own();
     let told = own.iter().map(|Own(told, _)| told);
     let told = told.chain([&itself]).chain(besides);
-    let document = Document::new(title, told, false);
+    let document = Document::new(title, told, but);
     own.push(Own(itself, get(async move || document)));
     own
 }

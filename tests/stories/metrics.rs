@@ -73,7 +73,7 @@ const METRICS: [(&str, &str, &[&str]); 50] = [
 ];
 
 /// Those of them that have samples with settings of their own alone.
-const BY_SETTING: [&str; 1] = ["tls_certificate_expiry_seconds"];
+const BY_SETTING: [&str; 2] = ["tls_certificate_expiry_seconds", "requests_by_token_total"];
 
 const BAD: &str = r#"{"id":7,"body":"bad"}"#;
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use microbatch::code::Code;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::harness::{Answer, Proxy, Request, ScriptedUpstream, send};
+use crate::harness::{Answer, Proxy, Request, ScriptedUpstream, TokenFile, send};
 
 const ROUTES: &str = r#"
     [routes.predict]
@@ -14,17 +14,30 @@ const ROUTES: &str = r#"
     upstream.url = "http://127.0.0.1:1/{model}"
 "#;
 
+/// Lets in where tokens do.
+const TOKEN: &str = "mbt_of-the-description";
+const CALLERS: &str = "MICROBATCH_SERVER__AUTH__TOKENS";
+const OPERATORS: &str = "MICROBATCH_ADMIN__AUTH__TOKENS";
+
 async fn start(upstream: &ScriptedUpstream) -> Proxy {
+    start_guarded(upstream, &[]).await
+}
+
+/// With these settings of tokens.
+async fn start_guarded(upstream: &ScriptedUpstream, env: &[(&str, &str)]) -> Proxy {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("microbatch.toml");
     std::fs::write(&file, ROUTES).unwrap();
     let flags = ["--config", file.to_str().unwrap(), "--max-size", "1"];
-    Proxy::start(&upstream.url(), &flags, &[]).await
+    Proxy::start(&upstream.url(), &flags, env).await
 }
 
 /// What both listeners say of themselves: of jobs, and of administration.
 async fn told(proxy: &Proxy) -> [Value; 2] {
-    let get = || Request::new("GET", "/openapi.json");
+    let get = || {
+        let authorization = format!("Bearer {TOKEN}");
+        Request::new("GET", "/openapi.json").header("authorization", &authorization)
+    };
     let jobs = send(proxy.jobs_addr, get()).await;
     let admin = send(proxy.admin_addr.unwrap(), get()).await;
     [jobs, admin].map(|answer| {
@@ -62,8 +75,11 @@ fn is_told(operation: &Value, answer: &Answer) {
 #[tokio::test]
 async fn both_are_openapi_and_every_reference_is_there() {
     let upstream = ScriptedUpstream::start().await;
-    let proxy = start(&upstream).await;
-    for document in told(&proxy).await {
+    let tokens = TokenFile::of(&[("ops", TOKEN)]);
+    let guarded = [(CALLERS, tokens.path()), (OPERATORS, tokens.path())];
+    let open = told(&start(&upstream).await).await;
+    let guarded = told(&start_guarded(&upstream, &guarded).await).await;
+    for document in open.into_iter().chain(guarded) {
         let spec = oas3::from_json(document.to_string()).unwrap();
         spec.validate_version().unwrap();
         assert!(spec.operations().next().is_some());
@@ -131,7 +147,9 @@ async fn every_path_is_told_of() {
 #[tokio::test]
 async fn every_code_is_told_of() {
     let upstream = ScriptedUpstream::start().await;
-    let proxy = start(&upstream).await;
+    let tokens = TokenFile::of(&[("ops", TOKEN)]);
+    let env = [(CALLERS, tokens.path()), (OPERATORS, tokens.path())];
+    let proxy = start_guarded(&upstream, &env).await;
     let mut told_of = BTreeSet::new();
     for document in told(&proxy).await {
         let codes = &document["components"]["schemas"]["Problem"]["properties"]["code"]["enum"];
@@ -155,6 +173,64 @@ async fn every_code_is_told_of() {
         missing,
         [&Code::Ok, &Code::JobError, &Code::MethodNotAllowed]
     );
+}
+
+#[tokio::test]
+async fn what_needs_a_token_is_told_and_refused_without_one() {
+    let upstream = ScriptedUpstream::start().await;
+    let tokens = TokenFile::of(&[("ops", TOKEN)]);
+    let (callers, operators) = ((CALLERS, tokens.path()), (OPERATORS, tokens.path()));
+    let everybody = [
+        &["get /healthz"][..],
+        &["get /", "get /livez", "get /readyz"],
+    ];
+    for (env, guarded) in [
+        (&[][..], [false, false]),
+        (&[callers], [true, false]),
+        (&[operators], [false, true]),
+        (&[callers, operators], [true, true]),
+    ] {
+        let proxy = start_guarded(&upstream, env).await;
+        let listeners = [proxy.jobs_addr, proxy.admin_addr.unwrap()];
+        for (number, document) in told(&proxy).await.iter().enumerate() {
+            let scheme = &document["components"]["securitySchemes"]["token"];
+            if !guarded[number] {
+                assert_eq!(
+                    (scheme, &document["security"]),
+                    (&Value::Null, &Value::Null)
+                );
+                for (path, _, operation) in operations(document) {
+                    assert_eq!(operation["responses"]["401"], Value::Null, "{path}");
+                    assert_eq!(operation["security"], Value::Null, "{path}");
+                }
+                continue;
+            }
+            assert_eq!(*scheme, json!({ "type": "http", "scheme": "bearer" }));
+            assert_eq!(document["security"], json!([{ "token": [] }]));
+            let mut open = Vec::new();
+            for (path, method, operation) in operations(document) {
+                let at = path.replace(['{', '}'], "");
+                let request = Request::new(&method.to_uppercase(), &at);
+                let answer = send(listeners[number], request).await;
+                is_told(operation, &answer);
+                let refused = &operation["responses"]["401"];
+                if operation["security"] == json!([]) {
+                    assert_ne!(answer.status, 401, "{path}");
+                    assert_eq!(*refused, Value::Null, "{path}");
+                    open.push(format!("{method} {path}"));
+                } else {
+                    answer.problem(401, "unauthorized", "no");
+                    assert_eq!(refused["x-codes"], json!(["unauthorized"]), "{path}");
+                    let content = refused["content"].as_object().unwrap();
+                    let types: Vec<_> = content.keys().collect();
+                    assert_eq!(types, ["application/problem+json"], "{path}");
+                    assert!(refused["headers"]["WWW-Authenticate"].is_object(), "{path}");
+                }
+            }
+            open.sort();
+            assert_eq!(open, everybody[number]);
+        }
+    }
 }
 
 #[tokio::test]

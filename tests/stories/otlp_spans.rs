@@ -5,6 +5,7 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 
 use crate::collector::{Answers, Collector, Seen};
 use crate::harness::{Caller, LONG_WAIT, Proxy, Request, ScriptedUpstream};
+use crate::retries::IDEMPOTENT;
 
 const TRACES: [&str; 2] = [
     "4bf92f3577b34da6a3ce929d0e0e4736",
@@ -212,7 +213,7 @@ async fn the_process_is_described_as_the_environment_says() {
 
 #[tokio::test]
 async fn each_attempt_is_a_span_of_its_own() {
-    let env = [("MICROBATCH_RETRY__MAX_ATTEMPTS", "2")];
+    let env = [IDEMPOTENT, ("MICROBATCH_RETRY__MAX_ATTEMPTS", "2")];
     let Scene {
         proxy,
         mut upstream,

@@ -203,8 +203,8 @@ async fn a_foreign_host_is_told_first_and_a_path_that_is_none_last() {
 fn route(url: &str, more: &str) -> NamedTempFile {
     let mut file = NamedTempFile::new().expect("a file");
     let text = format!(
-        "[routes.a]\npath = \"/a\"\nshape = \"openai-embeddings\"\n[routes.a.upstream]\nurl = \
-         \"{url}\"\n{more}"
+        "[routes.a]\npath = \"/a\"\nshape = \"openai-embeddings\"\n{more}\
+         [routes.a.upstream]\nurl = \"{url}\"\n"
     );
     file.write_all(text.as_bytes()).expect("the settings");
     file
@@ -412,7 +412,7 @@ async fn a_job_for_later_is_that_of_the_token_that_made_it() {
         }
         let other = if *owner == CI { OPS } else { CI };
         let delete = bearing(Request::new("DELETE", &handed.location), other);
-        send(jobs, delete).await.problem(404, "job-unknown", "no");
+        send(jobs, delete).await.problem(404, "job-unknown", "");
         // A stream tells what its own listeners have handed in, by the handles they know.
         let request = bearing(Request::new("GET", "/streams/s"), owner);
         let mut listening = Listening::to(&guarded.proxy, request).await;

@@ -29,17 +29,16 @@ const OF_LATER: [Code; 7] = [
     Code::AttemptsExhausted,
 ];
 
-/// What no call comes to: success, what another listener or method is for, and what anything may
-/// be refused with.
-const NO_CALLS: [Code; 8] = [
+/// What no call comes to: success, what another listener or method is for, and what is refused
+/// before any route is looked for.
+const NO_CALLS: [Code; 7] = [
     Code::Ok,
     Code::JobError,
     Code::ForeignOrigin,
     Code::MethodNotAllowed,
     Code::NotFound,
-    Code::InvalidRequest,
     Code::Misdirected,
-    Code::Internal,
+    Code::Unauthorized,
 ];
 
 /// The paths of routes.

@@ -1,14 +1,16 @@
 //! What one method of a path takes and answers, as it is told in a description.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
+use super::super::paths::IsOpen;
 use super::super::problem::status;
 use crate::code::Code;
 
-/// What anything may be refused with, before it is looked up or because of our mistake.
+/// What anything may be refused with, before it is looked up or because of our mistake: in the
+/// proxy's own form, whatever it is that was asked for.
 const ALWAYS: [Code; 3] = [Code::InvalidRequest, Code::Misdirected, Code::Internal];
 
 /// A method of a path.
@@ -19,8 +21,6 @@ pub(in crate::http) struct Operation {
     pub method: &'static str,
     /// What it does, in a few words.
     pub summary: &'static str,
-    /// Whether it is answered without a token, where others need one.
-    pub is_open: bool,
     pub tag: Option<String>,
     parameters: Vec<Value>,
     body: Option<Value>,
@@ -70,20 +70,13 @@ impl Operation {
             path,
             method,
             summary,
-            is_open: false,
             tag: None,
             parameters: Vec::new(),
             body: None,
             answers: Vec::new(),
-            problems: ALWAYS.to_vec(),
+            problems: Vec::new(),
             form: ProblemForm::default(),
         }
-    }
-
-    /// It is answered without a token.
-    pub fn open(mut self) -> Self {
-        self.is_open = true;
-        self
     }
 
     /// It takes this parameter, of the components or told here.
@@ -143,14 +136,15 @@ impl Operation {
         }
     }
 
-    /// The operation object (OpenAPI 3.1, 4.8.10). Where tokens are `secured`, it is refused
-    /// without one unless it is open.
-    pub fn to_json(&self, secured: bool) -> Value {
+    /// The operation object (OpenAPI 3.1, 4.8.10). Where tokens let in, they do to all `but`
+    /// these.
+    pub fn to_json(&self, but: Option<IsOpen>) -> Value {
+        let is_open = but.map(|is_open| is_open(self.method, &self.path));
         let mut responses = Map::new();
         for it in &self.answers {
             responses.insert(it.status.clone(), it.to_json());
         }
-        for (status, response) in self.problems() {
+        for (status, response) in self.problems(is_open == Some(false)) {
             // What the service answers has any status and any form.
             responses.entry(status).or_insert(response);
         }
@@ -164,25 +158,25 @@ impl Operation {
         if let Some(tag) = &self.tag {
             operation["tags"] = json!([tag]);
         }
-        if secured && self.is_open {
+        if is_open == Some(true) {
             operation["security"] = json!([]);
         }
         operation
     }
 
     /// What each status stands for that a problem has.
-    fn problems(&self) -> BTreeMap<String, Value> {
-        let mut by_status: BTreeMap<StatusCode, Vec<Code>> = BTreeMap::new();
-        for &code in &self.problems {
-            let status = self
-                .form
-                .status
-                .and_then(|it| StatusCode::from_u16(it).ok());
-            let status = status.unwrap_or_else(|| status::of(code));
-            by_status.entry(status).or_default().push(code);
+    fn problems(&self, needs_a_token: bool) -> BTreeMap<String, Value> {
+        let of_any = ALWAYS.into_iter();
+        let of_any = of_any.chain(needs_a_token.then_some(Code::Unauthorized));
+        let of_any = of_any.map(|code| (ProblemForm::default(), code));
+        let own = self.problems.iter().map(|&code| (self.form, code));
+        let mut by_status: BTreeMap<StatusCode, Vec<_>> = BTreeMap::new();
+        for (form, code) in of_any.chain(own) {
+            let told = by_status.entry(form.status_of(code)).or_default();
+            told.push((form, code));
         }
-        let told = by_status.into_iter().map(|(status, codes)| {
-            let response = self.form.response(status, &codes);
+        let told = by_status.into_iter().map(|(status, told)| {
+            let response = response(status, &told);
             (status.as_str().to_owned(), response)
         });
         told.collect()
@@ -190,33 +184,42 @@ impl Operation {
 }
 
 impl ProblemForm {
-    fn response(self, status: StatusCode, codes: &[Code]) -> Value {
-        let titles = codes
-            .iter()
-            .map(|code| format!("`{code}`: {}", status::title(*code)));
-        let titles: Vec<_> = titles.collect();
-        let names: Vec<_> = codes.iter().map(|code| code.as_str()).collect();
-        let mut response = json!({ "description": titles.join("; "), "x-codes": names });
-        response["content"] = match self.is_own {
-            true => json!({ "application/json": {} }),
-            false => {
-                let schema = json!({
-                    "allOf": [
-                        { "$ref": "#/components/schemas/Problem" },
-                        { "properties": { "code": { "enum": names } } },
-                    ],
-                });
-                json!({ "application/problem+json": { "schema": schema } })
-            }
-        };
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response["headers"] = headers_of(&["Retry-After"]);
-        }
-        if status == StatusCode::UNAUTHORIZED {
-            response["headers"] = headers_of(&["WWW-Authenticate"]);
-        }
-        response
+    fn status_of(self, code: Code) -> StatusCode {
+        let status = self.status.and_then(|it| StatusCode::from_u16(it).ok());
+        status.unwrap_or_else(|| status::of(code))
     }
+}
+
+/// The response object of these problems, which have a status in common.
+fn response(status: StatusCode, told: &[(ProblemForm, Code)]) -> Value {
+    let codes: BTreeSet<_> = told.iter().map(|&(_, code)| code).collect();
+    let titles = codes
+        .iter()
+        .map(|code| format!("`{code}`: {}", status::title(*code)));
+    let titles: Vec<_> = titles.collect();
+    let names: Vec<_> = codes.iter().map(|code| code.as_str()).collect();
+    let mut response = json!({ "description": titles.join("; "), "x-codes": names });
+    if told.iter().any(|(form, _)| form.is_own) {
+        response["content"]["application/json"] = json!({});
+    }
+    let documents = told.iter().filter(|(form, _)| !form.is_own);
+    let documents: Vec<_> = documents.map(|(_, code)| code.as_str()).collect();
+    if !documents.is_empty() {
+        let schema = json!({
+            "allOf": [
+                { "$ref": "#/components/schemas/Problem" },
+                { "properties": { "code": { "enum": documents } } },
+            ],
+        });
+        response["content"]["application/problem+json"] = json!({ "schema": schema });
+    }
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response["headers"] = headers_of(&["Retry-After"]);
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        response["headers"] = headers_of(&["WWW-Authenticate"]);
+    }
+    response
 }
 
 impl Answer {
