@@ -137,7 +137,7 @@
 //! | what one caller holds of connections is bounded, and a departing caller is noticed | `server::guard::tests`, `stories::connections`, `stories::hostile_h2` |
 //! | bodies being read and answers not taken are bounded together | `http::buffered::tests`, `stories::buffered` |
 //! | a refusal arrives, and no request is met by a closed connection | `stories::refused_bodies`, `stories::drain` |
-//! | a reload loses, doubles and misdirects nothing | `stories::reload`, `observe::forms::tests::what_was_counted_never_falls` |
+//! | a reload loses, doubles and misdirects nothing | `stories::reload`, `stories::reload_swaps`, `observe::forms::tests::what_was_counted_never_falls` |
 //! | no wake-up is lost and nothing is counted twice, however threads interleave | `concurrency/tests/stories`, `batcher::runtimes_tests`, `batcher::many_runtimes_tests` |
 //! | no lock is held while a waker of others runs | `batcher::reentry_tests` |
 //! | one id can't fill the queue | `batcher::waiting_tests`, `stories::overload` |
