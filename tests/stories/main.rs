@@ -63,6 +63,7 @@ mod overload;
 mod pauses;
 mod rehearsal;
 mod reload;
+mod reload_applies;
 mod retries;
 mod shutdown;
 mod splits;
