@@ -67,7 +67,7 @@ fn mistakes(error: &anyhow::Error) -> Option<&Mistakes> {
 /// How a command ended that did not fail.
 enum End {
     Code(ExitCode),
-    Served(Report),
+    Served(Box<Report>),
 }
 
 fn in_runtime(command: Command) -> anyhow::Result<ExitCode> {
@@ -228,7 +228,7 @@ async fn serve(given: Serve) -> anyhow::Result<End> {
     if let Some(file) = source.file().filter(|_| given.watch) {
         tokio::spawn(reload_when_changed(file, app.reloads()));
     }
-    Ok(End::Served(app.run(stop).await))
+    Ok(End::Served(Box::new(app.run(stop).await)))
 }
 
 /// The proxy in front of a sample upstream in the same process.
@@ -257,7 +257,7 @@ async fn demo(flags: &Flags) -> anyhow::Result<End> {
     let admin = app.admin_address()?.map(|it| it.connectable());
     print(welcome(&jobs, admin.as_ref()))?;
     tokio::spawn(sample.run(std::future::pending()));
-    Ok(End::Served(app.run(stop).await))
+    Ok(End::Served(Box::new(app.run(stop).await)))
 }
 
 /// What the demo says of itself.

@@ -190,7 +190,7 @@ impl fmt::Display for Each<'_> {
         let All { routes, others } = self.0;
         let each = routes.iter();
         let each = each.map(|it| (it.route(), Sums::default().with(it)));
-        let others = (*others != Sums::default()).then(|| ("others", *others));
+        let others = (*others != Sums::default()).then_some(("others", *others));
         for (i, (route, sums)) in each.chain(others).enumerate() {
             let between = if i == 0 { "" } else { "; " };
             write!(f, "{between}{route}: accepted={}", sums.accepted)?;

@@ -63,6 +63,7 @@ mod overload;
 mod pauses;
 mod rehearsal;
 mod reload;
+mod reload_applies;
 mod reload_swaps;
 mod retries;
 mod shutdown;

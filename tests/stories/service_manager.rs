@@ -1,4 +1,4 @@
-//! What a service manager hears: ready, alive, stopping.
+//! What a service manager hears: ready, alive, reloading, stopping.
 
 use std::time::Duration;
 
@@ -74,6 +74,27 @@ async fn a_manager_hears_when_it_is_ready_and_when_it_stops() {
     busy.echo();
     assert_eq!(waiting.answer().await.status, 200);
     assert_eq!(proxy.exit_code().await, Some(0));
+}
+
+#[tokio::test]
+async fn a_manager_hears_of_a_reload_and_that_it_is_over_however_it_ended() {
+    let (manager, upstream) = (Manager::new(), ScriptedUpstream::start().await);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("microbatch.toml");
+    std::fs::write(&file, "").unwrap();
+    let env = [("NOTIFY_SOCKET", &*manager.path)];
+    let flags = ["--config", file.to_str().unwrap()];
+    let proxy = Proxy::start(&upstream.url(), &flags, &env).await;
+    let ready = manager.hears().await;
+    for settings in ["[batch]\nmax_size = 1\n", "[batch]\nmax_size = 0\n"] {
+        std::fs::write(&file, settings).unwrap();
+        proxy.signal(Signal::HUP);
+        let reloading = manager.hears().await;
+        assert_eq!(reloading[0], "RELOADING=1", "{reloading:?}");
+        let since = |line: &String| line.starts_with("MONOTONIC_USEC=");
+        assert!(reloading.iter().any(since), "{reloading:?}");
+        assert_eq!(manager.hears().await, ready, "{settings}");
+    }
 }
 
 #[tokio::test]
