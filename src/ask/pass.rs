@@ -10,7 +10,7 @@ pub struct Pass {
     /// Certificates, in PEM, that sign the proxy's
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
-    /// Name that the proxy's certificate must have, instead of its address's
+    /// Name that its certificate must have, instead of its address's
     #[arg(long, value_name = "NAME")]
     pub server_name: Option<String>,
     /// Our certificate with its chain, in PEM, for a proxy that wants one

@@ -81,10 +81,14 @@ pub fn told(error: &rustls::Error, names: &Names) -> Option<String> {
             let what = match wrong {
                 // Of an authority that has the name of one that is trusted and another key, as one
                 // that was made anew has.
-                CertificateError::UnknownIssuer | CertificateError::BadSignature => format!(
-                    "is signed by nobody who is trusted here; name the certificate of its \
+                CertificateError::UnknownIssuer
+                | CertificateError::BadSignature
+                | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+                    format!(
+                        "is signed by nobody who is trusted here; name the certificate of its \
                      authority in {ca}"
-                ),
+                    )
+                }
                 CertificateError::NotValidForName => {
                     format!("is for another name; give one that it has in {server_name}")
                 }

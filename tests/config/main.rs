@@ -95,6 +95,26 @@ fn the_shipped_file_spells_the_defaults_as_check_does() {
     assert!(settings.eq(printed));
 }
 
+/// A directory with all the files that the shipped one names.
+fn named_files() -> tempfile::TempDir {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (cert, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("tls")).unwrap();
+    for (name, contents) in [
+        ("tls/tls.crt", &cert),
+        ("tls/tls.key", &key),
+        ("tls/clients.crt", &cert),
+        ("tls/upstream-ca.crt", &cert),
+        ("tls/client.crt", &cert),
+        ("tls/client.key", &key),
+        ("tokens", &format!("ci: sha256:{}\n", "0a".repeat(32))),
+    ] {
+        std::fs::write(dir.path().join(name), contents).unwrap();
+    }
+    dir
+}
+
 /// What stands behind a `#` is a configuration too, and the two have every key there is.
 #[test]
 fn the_shipped_file_without_its_comments_is_one_as_well() {
@@ -116,6 +136,8 @@ fn the_shipped_file_without_its_comments_is_one_as_well() {
         "url = \"http://127.0.0.1:9000/batch\"",
         "url = \"https://127.0.0.1:9000/batch\"",
     );
+    let dir = named_files();
+    let whole = whole.replace("/etc/microbatch", dir.path().to_str().unwrap());
     let answer = Check::new().file(&whole).run().fine();
     let table: toml::Table = whole.parse().unwrap();
     let example = table["routes"]["example"].as_table().unwrap();

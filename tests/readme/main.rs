@@ -209,6 +209,9 @@ fn every_line_with_flags_is_understood() {
             cli::Command::Advice(given) => (given.ask.proxy.into(), NeedUpstream::No),
             cli::Command::Shapes { .. } => (Flags::default(), NeedUpstream::No),
             cli::Command::Try(given) => (given.flags, NeedUpstream::Yes),
+            cli::Command::Token { .. } | cli::Command::Schema | cli::Command::Man { .. } => {
+                (Flags::default(), NeedUpstream::No)
+            }
             other => panic!("{line}: {other:?}"),
         };
         config::load(&flags, env.into_iter(), need)
