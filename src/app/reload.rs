@@ -171,21 +171,25 @@ pub async fn reload_at(mut signals: Signal, reloads: Reloads) {
 
 /// Has the settings loaded again when the contents of their file change. A file that is half
 /// written tells its mistakes once, and is tried again when it changes.
-pub async fn reload_when_changed(file: PathBuf, reloads: Reloads) {
-    let read = || {
-        let file = file.clone();
-        spawn_blocking(move || std::fs::read(file).ok())
-    };
-    let mut seen = read().await.ok();
-    let mut looks = interval(LOOKS);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        looks.tick().await;
-        let now = read().await.ok();
-        if now != seen {
-            seen = now;
-            if let Err(NotReloaded::Ending) = reloads.reload().await {
-                return;
+pub fn reload_when_changed(file: PathBuf, reloads: Reloads) -> impl Future<Output = ()> {
+    // Before this is polled, so that no change is missed from the moment on that the process is
+    // ready.
+    let mut seen = Some(std::fs::read(&file).ok());
+    async move {
+        let read = || {
+            let file = file.clone();
+            spawn_blocking(move || std::fs::read(file).ok())
+        };
+        let mut looks = interval(LOOKS);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            looks.tick().await;
+            let now = read().await.ok();
+            if now != seen {
+                seen = now;
+                if let Err(NotReloaded::Ending) = reloads.reload().await {
+                    return;
+                }
             }
         }
     }
