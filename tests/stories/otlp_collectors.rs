@@ -65,7 +65,8 @@ async fn a_collector_that_hangs_refuses_or_fails_costs_spans_alone() {
                 .log
                 .nth("spans are dropped: the collector does not take them", 1);
             let line = line.await;
-            assert_eq!(line.text("collector"), format!("{url}/v1/traces"));
+            // Its path may be a secret.
+            assert_eq!(line.text("collector"), url);
             assert!(!line.text("cause").is_empty());
             assert!(dropped(&proxy).await > 0.0);
         }

@@ -31,11 +31,11 @@ const CALLERS: [bool; 3] = [false, false, true];
 const COUNTED: [(&str, bool, &str); 4] = [
     ("jobs", false, r#"jobs_total{outcome="ok"}"#),
     ("jobs", true, r#"later_finished_total{outcome="ok"}"#),
-    ("other", false, r#"jobs_total{route="other",outcome="ok"}"#),
+    ("other", false, r#"jobs_total{outcome="ok",route="other"}"#),
     (
         "other",
         true,
-        r#"later_finished_total{route="other",outcome="ok"}"#,
+        r#"later_finished_total{outcome="ok",route="other"}"#,
     ),
 ];
 
