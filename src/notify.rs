@@ -4,7 +4,7 @@
 //! `app` has a [`Notifier`] from its start to its end. Without `NOTIFY_SOCKET` in the environment
 //! nothing happens. What is told is sent by a thread of its own, in order, so that a manager that
 //! hangs holds up nobody who is served; of what it does not take, no more is kept than
-//! [`UNTOLD`], and the rest is lost.
+//! `UNTOLD`, and the rest is lost.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
