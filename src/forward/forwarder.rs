@@ -25,7 +25,6 @@ use super::places::{Place, Places};
 use super::tunnel;
 use super::turns::{Party, Times};
 use crate::throttle::LogThrottle;
-use crate::tls::words::{cause, refuses_client};
 use crate::upstream::{DialError, Dialer, SetupError, Tls, chain, credentials};
 
 /// Where requests go, and what bounds them.
@@ -288,12 +287,10 @@ fn without_answer(error: &legacy::Error) -> ForwardError {
             DialError::Failed(text) => ForwardError::Unreachable(text.clone()),
         };
     }
-    // Whoever does not take our certificate reads nothing of what follows it.
-    let stranger = cause(error).is_some_and(refuses_client);
     // What the library gives back it had not begun.
     let returned = |it: &hyper::Error| it.is_canceled();
     let first = causes().find_map(|it| it.downcast_ref::<hyper::Error>());
-    match stranger || error.is_connect() || first.is_some_and(returned) {
+    match error.is_connect() || first.is_some_and(returned) {
         true => ForwardError::Unreachable(chain(error)),
         false => ForwardError::Disconnected(chain(error)),
     }

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::ProtocolVersion;
 
 use super::socket::{Socket, Track};
 use crate::tls::words;
@@ -35,8 +36,14 @@ impl AsyncRead for Secured {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let read = ready!(Pin::new(&mut self.stream).poll_read(context, buffer));
+        // Up to TLS 1.2 the handshake tells it, and nothing else follows from it later.
+        let tells = || {
+            let version = self.stream.get_ref().1.protocol_version();
+            version == Some(ProtocolVersion::TLSv1_3)
+        };
         if let Err(error) = &read
             && let Some(cause) = words::cause(error)
+            && tells()
         {
             self.track.end_by(cause);
         }
