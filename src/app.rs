@@ -6,6 +6,7 @@
 //!
 //! | file | what it is |
 //! |---|---|
+//! | `check` | the files that the settings name, looked at before anything goes by them |
 //! | `door` | hands shaken with who connects, where there is a certificate |
 //! | `files` | what is read again while the proxy runs |
 //! | `process`, `observers` | what lives as long as the process |
@@ -18,6 +19,7 @@
 //! | `trial` | the same without a listener |
 
 mod alive;
+mod check;
 mod compose;
 mod described;
 mod door;
@@ -40,7 +42,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::info;
 
 use crate::address::Address;
-use crate::config::{Loaded, Mistake, Mistakes, Settings, Source, keys};
+use crate::config::{Loaded, Mistakes, Source, keys};
 use crate::http::{self, AsksForReload, Reloads};
 use crate::later::store::Store;
 use crate::notify::Notifier;
@@ -51,6 +53,7 @@ use crate::server::runtimes::Workers;
 use crate::server::socket::{BindError, Socket};
 use crate::telemetry::{self, Exporting};
 use crate::upstream;
+pub use check::check_files;
 use compose::Clients;
 use door::Doors;
 pub use drain::Report;
@@ -121,47 +124,6 @@ async fn listen(key: &'static str, address: &Address, mode: u32) -> Result<Socke
         flag: flag.and_then(|it| it.flag).unwrap_or(key),
         address: address.clone(),
         error,
-    })
-}
-
-/// Looks at the files that the settings name, as [`App::bind`] does; what is doubtful about them, in
-/// words.
-///
-/// # Errors
-/// Everything that is wrong with them.
-pub fn check_files(settings: &Settings) -> Result<Vec<String>, Mistakes> {
-    let files = Files::default();
-    let mut mistakes = Vec::new();
-    let mut opened = Vec::new();
-    for route in &settings.routes {
-        match route::tls(route) {
-            Ok(tls) => opened.extend(tls.files()),
-            Err(error) => mistakes.extend(of_files(&error)),
-        }
-    }
-    let doors = Doors::open(settings);
-    if let Err(wrong) = &doors {
-        mistakes.extend(wrong.iter().cloned());
-    }
-    if let Some(mistakes) = Mistakes::of(mistakes) {
-        return Err(mistakes);
-    }
-    // What is watched is what somebody has.
-    let doors = doors?;
-    doors.watched_by(&files);
-    opened.iter().for_each(|it| files.watch_certificates(it));
-    Ok(files.doubtful())
-}
-
-/// The mistake of files that the settings of an upstream name.
-fn of_files(error: &upstream::SetupError) -> Option<Mistake> {
-    let upstream::SetupError::Files { key, error } = error else {
-        return None;
-    };
-    Some(Mistake {
-        origin: None,
-        key: key.clone(),
-        what: error.to_string(),
     })
 }
 
@@ -277,7 +239,6 @@ impl App {
         tokio::spawn(async move { looking.look_on(process.process.observer.process()).await });
         let reloader = Reloader {
             source,
-            loaded: Arc::new(loaded),
             proxy: Arc::clone(&proxy),
             files,
             callers: Arc::clone(&callers),
@@ -343,7 +304,7 @@ impl App {
         info!("ready");
         notifier.ready(status);
         // A reload that was asked for before is told after that.
-        let reloading = tokio::spawn(reloader.run(asked));
+        let reloading = tokio::spawn(reloader.run(loaded, asked));
         let alive = alive::prove(&notifier, &workers);
 
         stop.await;

@@ -108,13 +108,29 @@ impl Loaded {
 
     /// The same, but for what can't change while the process runs, which stays as it was before;
     /// and what has changed.
-    #[must_use]
-    pub fn following(mut self, before: &Loaded) -> (Self, Changes) {
+    ///
+    /// # Errors
+    /// What does not go with what stays.
+    pub fn following(mut self, before: &Loaded) -> Result<(Self, Changes), Mistakes> {
         let changes = reload::follow(&mut self.options, &before.options);
+        let routes = routes::all(&self.options);
+        let refused = refused(&self.options, routes.iter())
+            .into_iter()
+            .map(|what| {
+                let what = format!("{what} (what needs a restart stays as it is until then)");
+                Mistake {
+                    origin: None,
+                    key: String::new(),
+                    what,
+                }
+            });
+        if let Some(mistakes) = Mistakes::of(refused.collect()) {
+            return Err(mistakes);
+        }
         if let Some(settings) = Settings::of(&self.options) {
             self.settings = settings;
         }
-        (self, changes)
+        Ok((self, changes))
     }
 }
 
@@ -196,8 +212,7 @@ pub fn load(
     warnings.splice(0..0, once_each(doubtful));
     // Where a part of the file was lost, a default may stand for a value that was in it.
     if !whole.lost {
-        let of_routes = once_each(each().flat_map(rules::refused_of));
-        for what in of_routes.into_iter().chain(rules::refused(&whole.options)) {
+        for what in refused(&whole.options, each()) {
             whole.wrong(None, "", what);
         }
     }
@@ -221,6 +236,13 @@ pub fn load(
         }
     }
     Err(Mistakes::in_order(whole.mistakes))
+}
+
+/// What cannot work together.
+fn refused<'a>(options: &Options, routes: impl Iterator<Item = &'a RouteOf>) -> Vec<String> {
+    let of_routes = once_each(routes.flat_map(rules::refused_of));
+    let of_all = rules::refused(options).into_iter();
+    of_routes.into_iter().chain(of_all).collect()
 }
 
 /// What several routes have from the top level is said once.

@@ -14,6 +14,10 @@ use crate::http::Passthrough;
 use crate::job::Job;
 use crate::route::Route;
 
+/// The most that may be leaving before other settings are refused: each may have as many jobs
+/// and calls as its settings allow.
+const MOST: usize = 1_000;
+
 /// See the module. Clones are the same.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Leaving(Arc<Mutex<Vec<Arc<Left>>>>);
@@ -40,6 +44,11 @@ impl Left {
 }
 
 impl Leaving {
+    /// Whether more may leave.
+    pub fn has_room(&self) -> bool {
+        self.lock().len() < MOST
+    }
+
     /// A route leaves. To be called before another of its name begins.
     pub fn route(&self, route: &Route) {
         let counted = route.observer.leaves();
@@ -88,5 +97,30 @@ impl Leaving {
     fn lock(&self) -> MutexGuard<'_, Vec<Arc<Left>>> {
         // Nothing panics while it is held.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::yield_now;
+
+    use super::*;
+    use crate::route;
+
+    #[tokio::test]
+    async fn so_much_may_be_leaving_and_no_more() {
+        let (routes, leaving) = (route::tests::jobs(), Leaving::default());
+        for _ in 0..MOST {
+            assert!(leaving.has_room());
+            leaving.route(routes.first());
+        }
+        yield_now().await;
+        assert!(!leaving.has_room());
+        // It is through when nobody has it any more.
+        drop(routes);
+        while !leaving.all().is_empty() {
+            yield_now().await;
+        }
+        assert!(leaving.has_room());
     }
 }

@@ -10,20 +10,26 @@ use std::time::Duration;
 
 use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
+use super::check::check_files;
 use super::compose::Clients;
 use super::files::Files;
 use super::proxy::Proxy;
-use crate::config::{Change, Changes, Loaded, Settings, Source};
+use crate::config::{Change, Changes, Loaded, Mistakes, Settings, Source};
 use crate::http::{AsksForReload, NotReloaded, Reloads};
 use crate::notify::Notifier;
 use crate::observe::{ProcessEvent, Reloaded};
+use crate::reread::{Again as _, Looked, Reread};
 use crate::server::connections::Connections;
 use crate::server::files::for_callers;
 use crate::telemetry;
+
+/// What is said where the routes of former settings are still busy.
+const TOO_MANY: &str = "too many routes of former settings still have jobs, or callers who have \
+                        not asked for anything since: wait for them, or restart";
 
 /// How often a file is looked at that is watched.
 const LOOKS: Duration = Duration::from_secs(1);
@@ -31,8 +37,6 @@ const LOOKS: Duration = Duration::from_secs(1);
 /// Who loads the settings again.
 pub(super) struct Reloader {
     pub source: Source,
-    /// What is in force.
-    pub loaded: Arc<Loaded>,
     pub proxy: Arc<Proxy>,
     /// What is looked at again as well.
     pub files: Arc<Files>,
@@ -46,16 +50,30 @@ pub(super) struct Reloader {
 }
 
 impl Reloader {
-    /// Does as it is asked, until nobody is left who may ask.
-    pub async fn run(mut self, mut asked: mpsc::Receiver<AsksForReload>) {
+    /// Does as it is asked, until nobody is left who may ask. `loaded` is in force.
+    pub async fn run(self, loaded: Loaded, mut asked: mpsc::Receiver<AsksForReload>) {
+        let (this, mut loaded) = (Arc::new(self), Arc::new(loaded));
         while let Some(asks) = asked.recv().await {
-            let told = self.reload().await;
+            let reloading = Arc::clone(&this).reload(Arc::clone(&loaded));
+            // In a task, so that one that panics is not the last.
+            let told = match tokio::spawn(reloading).await {
+                Ok(Ok((told, now))) => {
+                    loaded = now;
+                    Ok(told)
+                }
+                Ok(Err(not)) => Err(not),
+                Err(error) => Err(failed(&error)),
+            };
             // Who has left meanwhile finds it in the log.
             let _ = asks.send(told);
         }
     }
 
-    async fn reload(&mut self) -> Result<String, NotReloaded> {
+    /// What has changed, for whoever asked, and what is in force from here on.
+    async fn reload(
+        self: Arc<Self>,
+        before: Arc<Loaded>,
+    ) -> Result<(String, Arc<Loaded>), NotReloaded> {
         if self.proxy.is_ending() {
             info!("nothing is reloaded: the process ends");
             return Err(NotReloaded::Ending);
@@ -64,17 +82,18 @@ impl Reloader {
         self.notifier.reloading();
         // Whatever the settings are, and before it is answered.
         self.files.look(&process).await;
-        let loaded = self.load().await;
+        let loaded = self.load(before).await;
         // For what has just been opened to be counted, too.
         self.files.again();
         if !matches!(loaded, Err(NotReloaded::Ending)) {
             self.notifier.ready(self.status.clone());
         }
         match loaded {
-            Ok(changes) => {
+            Ok((changes, loaded)) => {
                 process.tell(ProcessEvent::ConfigReloaded(Reloaded::Ok));
                 // A struct of strings always serializes.
-                Ok(serde_json::to_string(&changes).unwrap_or_default() + "\n")
+                let told = serde_json::to_string(&changes).unwrap_or_default() + "\n";
+                Ok((told, loaded))
             }
             Err(NotReloaded::Mistakes(mistakes)) => {
                 process.tell(ProcessEvent::ConfigReloaded(Reloaded::Failed));
@@ -89,34 +108,31 @@ impl Reloader {
         }
     }
 
-    async fn load(&mut self) -> Result<Changes, NotReloaded> {
-        let (source, before) = (self.source.clone(), Arc::clone(&self.loaded));
+    async fn load(&self, before: Arc<Loaded>) -> Result<(Changes, Arc<Loaded>), NotReloaded> {
+        let source = self.source.clone();
         let doors = self.proxy.doors();
         let loading = spawn_blocking(move || {
-            let mistakes = |it: Vec<String>| NotReloaded::Mistakes(it);
-            let loaded = source.load();
-            let loaded = loaded
-                .map_err(|all| mistakes(all.iter().map(|mistake| mistake.to_string()).collect()))?;
-            let (loaded, changes) = loaded.following(&before);
+            let (loaded, changes) = source.load()?.following(&before)?;
+            check_files(&loaded.settings)?;
             let clients = Clients::differing(&loaded.settings, &changes);
             let clients = clients.map_err(|error| {
-                mistakes(vec![format!(
+                NotReloaded::Mistakes(vec![format!(
                     "upstream: the HTTP client can't be set up: {error}"
                 )])
             })?;
-            let doors = doors.followed_by(&loaded.settings);
-            let doors =
-                doors.map_err(|all| mistakes(all.iter().map(|it| it.to_string()).collect()))?;
-            Ok((loaded, changes, clients, doors))
+            let doors = doors.followed_by(&loaded.settings)?;
+            Ok::<_, NotReloaded>((loaded, changes, clients, doors))
         });
-        let failed = |error| NotReloaded::Mistakes(vec![format!("loading it failed: {error}")]);
-        let (loaded, changes, clients, doors) = loading.await.map_err(failed)??;
+        let (loaded, changes, clients, doors) = loading.await.map_err(|error| failed(&error))??;
         for warning in &loaded.warnings {
             warn!("{warning}");
         }
         clients.watched_by(&self.files);
         doors.watched_by(&self.files);
         if !changes.is_none() {
+            if !self.proxy.process.leaving.has_room() {
+                return Err(NotReloaded::Mistakes(vec![TOO_MANY.to_owned()]));
+            }
             let settings = loaded.settings.clone();
             if !self.proxy.swap(settings, clients, doors) {
                 return Err(NotReloaded::Ending);
@@ -126,9 +142,20 @@ impl Reloader {
             self.callers.set_most(most);
             telemetry::set(&settings.log);
         }
-        self.loaded = Arc::new(loaded);
         log(&changes);
-        Ok(changes)
+        Ok((changes, Arc::new(loaded)))
+    }
+}
+
+/// What panicked has told the log where.
+fn failed(error: &JoinError) -> NotReloaded {
+    let what = format!("loading the settings failed, which is a mistake of the proxy: {error}");
+    NotReloaded::Mistakes(vec![what])
+}
+
+impl From<Mistakes> for NotReloaded {
+    fn from(all: Mistakes) -> Self {
+        Self::Mistakes(all.iter().map(|mistake| mistake.to_string()).collect())
     }
 }
 
@@ -169,27 +196,30 @@ pub async fn reload_at(mut signals: Signal, reloads: Reloads) {
     }
 }
 
-/// Has the settings loaded again when the contents of their file change. A file that is half
-/// written tells its mistakes once, and is tried again when it changes.
+/// Has the settings loaded again when the contents of their file change. One that does not do
+/// tells its mistakes once, and is tried again when it changes.
 pub fn reload_when_changed(file: PathBuf, reloads: Reloads) -> impl Future<Output = ()> {
     // Before this is polled, so that no change is missed from the moment on that the process is
-    // ready.
-    let mut seen = Some(std::fs::read(&file).ok());
+    // ready. What it says is read where settings are.
+    let watched = Reread::open("settings", vec![file], |_| Ok(()));
     async move {
-        let read = || {
-            let file = file.clone();
-            spawn_blocking(move || std::fs::read(file).ok())
+        let watched = match watched {
+            Ok(watched) => watched,
+            Err(error) => {
+                warn!(%error, "the file of the settings is not watched: SIGHUP reloads it");
+                return;
+            }
         };
         let mut looks = interval(LOOKS);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             looks.tick().await;
-            let now = read().await.ok();
-            if now != seen {
-                seen = now;
-                if let Err(NotReloaded::Ending) = reloads.reload().await {
-                    return;
-                }
+            let looking = Arc::clone(&watched);
+            let looked = spawn_blocking(move || looking.look()).await;
+            if !matches!(looked, Ok(Looked::Same))
+                && let Err(NotReloaded::Ending) = reloads.reload().await
+            {
+                return;
             }
         }
     }

@@ -189,11 +189,19 @@ fn makes_the_same(one: &Options, other: &Options) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Flags, Loaded, NeedUpstream, load};
+    use super::super::{Flags, Loaded, Mistakes, NeedUpstream, load};
     use super::*;
 
     /// What these variables come to, after those.
     fn changes(before: &[(&str, &str)], after: &[(&str, &str)]) -> (Loaded, Changes) {
+        following(before, after).unwrap()
+    }
+
+    /// The same, or what does not go together.
+    fn following(
+        before: &[(&str, &str)],
+        after: &[(&str, &str)],
+    ) -> Result<(Loaded, Changes), Mistakes> {
         let load = |given: &[(&str, &str)]| {
             let given = given.iter();
             let given =
@@ -268,6 +276,20 @@ mod tests {
             assert_eq!(found.applied.len(), 1, "{key}: {:?}", found.applied);
             assert!(found.needs_restart.is_empty(), "{key}");
         }
+    }
+
+    #[test]
+    fn what_is_new_goes_with_what_stays() {
+        let store = ("LATER__STORE", "redis://127.0.0.1:1");
+        let (timeout, lease) = (("UPSTREAM__TIMEOUT", "50s"), ("LATER__LEASE", "2m"));
+        let later = ("SERVER__REQUEST_TIMEOUT", "1m");
+        let after = [UPSTREAM, store, later, timeout, lease];
+        let refused = following(&[UPSTREAM, store, later], &after).unwrap_err();
+        let refused = refused.to_string();
+        assert!(refused.contains("later.lease = 30s (default)"), "{refused}");
+        assert!(refused.contains("needs a restart"), "{refused}");
+        // From the start they go together.
+        assert!(following(&after, &after).is_ok());
     }
 
     #[test]

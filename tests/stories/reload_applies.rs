@@ -7,6 +7,7 @@
 //! | `later.*` | `a_store_is_held_to_other_bounds` |
 //! | `server.max_connections` | `who_waits_for_a_place_has_one` |
 //! | `log.level` | `other_lines_are_logged` |
+//! | files that do not do | `every_mistake_of_files_is_told` |
 //! | what can't change | `all_else_is_told_to_need_a_restart` |
 
 use std::net::SocketAddr;
@@ -241,4 +242,29 @@ async fn all_else_is_told_to_need_a_restart() {
         assert_eq!(told["needs_restart"][0]["key"], key, "{told}");
         assert_eq!(told["applied"], serde_json::json!([]), "{told}");
     }
+}
+
+#[tokio::test]
+async fn every_mistake_of_files_is_told() {
+    let it = Applying::start("").await;
+    let route = |name| {
+        format!(
+            "[routes.{name}]\npath = \"/{name}\"\n[routes.{name}.upstream]\n\
+             url = \"https://localhost:1/\"\ntls.ca = \"/nowhere/{name}.pem\"\n"
+        )
+    };
+    let answer = it.reload(&(route("a") + &route("b"))).await;
+    assert_eq!(answer.status, 422, "{answer:?}");
+    let told = answer.json();
+    assert_eq!(told["code"], "invalid-config");
+    let mistakes: Vec<_> = told["mistakes"].as_array().unwrap().iter().collect();
+    for name in ["a", "b"] {
+        let key = format!("routes.{name}.upstream.tls: /nowhere/{name}.pem: can't be read");
+        let is_it = |it: &&serde_json::Value| it.as_str().unwrap().starts_with(&key);
+        assert!(mistakes.iter().copied().any(|it| is_it(&it)), "{told}");
+    }
+    assert_eq!(mistakes.len(), 2, "{told}");
+    // Nothing has changed.
+    let missing = send(it.jobs, Request::new("POST", "/a")).await;
+    missing.problem(404, "not-found", "no");
 }
