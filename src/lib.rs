@@ -74,7 +74,7 @@
 //! | `config` | `address`, `batcher`, `engine`, `forward`, `http`, `job`, `later`, `observe`, `printable`, `resilience`, `route`, `server`, `shape`, `telemetry`, `tls`, `upstream` |
 //! | `engine` | `aside`, `batcher`, `code`, `fault`, `job`, `later`, `observe`, `resilience`, `shape`, `throttle`, `trace_context`, `upstream` |
 //! | `fault` | `code`, `json` |
-//! | `forward` | `throttle`, `tls`, `upstream` |
+//! | `forward` | `throttle`, `upstream` |
 //! | `http` | `aside`, `batcher`, `code`, `engine`, `forward`, `job_id`, `job`, `later`, `observe`, `route`, `server`, `shape`, `throttle`, `tokens`, `trace_context`, `upstream` |
 //! | `job` | `job_id`, `shape`, `trace_context` |
 //! | `job_id` |  |
