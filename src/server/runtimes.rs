@@ -132,7 +132,9 @@ impl Drop for Workers {
         // All are told before the first is waited for.
         let threads = self.workers.iter_mut().filter_map(|it| it.thread.take());
         let handles: Vec<_> = threads.map(|thread| thread.handle).collect();
-        for handle in handles {
+        // One of their own tasks may be the last to let go of them: its thread ends after that.
+        let own = thread::current().id();
+        for handle in handles.into_iter().filter(|it| it.thread().id() != own) {
             // A thread that has panicked has ended as well.
             let _ = handle.join();
         }
@@ -163,6 +165,24 @@ mod tests {
     use tokio::sync::oneshot::error::TryRecvError;
 
     use super::*;
+
+    #[tokio::test]
+    async fn one_of_their_own_may_be_the_last_to_let_go_of_them() {
+        let workers = Arc::new(Workers::start(2).unwrap());
+        let (go, told_to_go) = oneshot::channel::<()>();
+        let (done, is_done) = oneshot::channel();
+        // What keeps the first busy leaves the next to the second.
+        workers.spawn(|_| std::future::pending());
+        let own = Arc::clone(&workers);
+        workers.spawn(move |number| async move {
+            let _ = told_to_go.await;
+            drop(own);
+            let _ = done.send(number);
+        });
+        drop(workers);
+        go.send(()).unwrap();
+        assert_eq!(is_done.await.unwrap(), 1);
+    }
 
     #[tokio::test]
     async fn tasks_are_spread_and_stay_on_their_threads() {
