@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::described::described;
 use super::process::Process;
-use crate::batcher::Batcher;
+use crate::batcher::{self, Batcher};
 use crate::config::settings;
 use crate::engine::Engine;
 use crate::engine::circuit::Circuit;
@@ -76,7 +76,12 @@ pub(super) fn route(settings: settings::Route, clients: Clients, process: &Proce
         engine = engine.adaptive();
     }
     let engine = Arc::new(engine.described(Arc::clone(&described)));
-    let batcher = Batcher::with_batches(settings.batcher, move |batch| {
+    let batcher = batcher::Settings {
+        // The runtimes that it serves have I/O.
+        precise: true,
+        ..settings.batcher
+    };
+    let batcher = Batcher::with_batches(batcher, move |batch| {
         let engine = Arc::clone(&engine);
         engine.process(batch)
     });

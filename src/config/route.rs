@@ -144,6 +144,8 @@ impl Route {
             wait: batch.wait.get()?,
             max_in_flight: slots.unwrap_or(limit::START),
             min_interval: upstream.min_interval.get()?,
+            // Whoever has runtimes with I/O says so.
+            precise: false,
             queue_items: queue.max_jobs.get()?,
             queue_bytes: queue.max_bytes.get()?,
             on_full: queue.on_full.get()?,

@@ -262,6 +262,7 @@ fn settings(rng: &mut StdRng, bounds: &Bounds, slots: usize) -> Settings {
         },
         max_in_flight: slots,
         min_interval: bounds.min_interval,
+        precise: false,
         queue_items: rng.random_range(2..40),
         queue_bytes: rng.random_range(400..4000),
         on_full: match rng.random() {

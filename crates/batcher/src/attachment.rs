@@ -17,7 +17,7 @@ use crate::sync::AtomicBool;
 pub(crate) fn attach<J: Send + 'static, R: Send + 'static>(
     shared: &Arc<Shared<J, R>>,
 ) -> Handle<J, R> {
-    let (index, here) = shared.runtimes.here(|index| {
+    let (index, here) = shared.runtimes.here(shared.settings.precise, |index| {
         let shared = Arc::downgrade(shared);
         let ended = AtomicBool::new(false);
         Arc::new(Attachment {

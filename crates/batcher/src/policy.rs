@@ -121,8 +121,12 @@ pub(crate) fn longest_wait(
     deadline: Option<Instant>,
     max_wait: Duration,
 ) -> Duration {
-    let half = deadline.map(|it| it.saturating_duration_since(arrived) / 2);
-    half.map_or(max_wait, |half| half.min(max_wait))
+    match deadline {
+        Some(deadline) if deadline < arrived + max_wait * 2 => {
+            deadline.saturating_duration_since(arrived) / 2
+        }
+        _ => max_wait,
+    }
 }
 
 /// Decides about one frame. Of several reasons that hold the first is told, in the order

@@ -13,6 +13,9 @@ mod registration;
 mod registrations;
 mod registry;
 mod runtime;
+#[cfg(all(feature = "precise", target_os = "linux", not(shuttle)))]
+mod system_timer;
+mod timer;
 mod wakes;
 
 pub(crate) use alarms::Served;

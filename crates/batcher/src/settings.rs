@@ -34,6 +34,11 @@ pub struct Settings {
     pub max_in_flight: usize,
     /// The least time between two batches leaving, a day at most. Default none.
     pub min_interval: Duration,
+    /// Whether waits end when their time has come, give or take a fifth of a millisecond, and
+    /// not with the next tick of tokio's timers, which round up to whole ones: by a timer of
+    /// the system's, on Linux and with the crate's feature `precise`. The runtimes have I/O
+    /// enabled then. Without the feature, and elsewhere, it changes nothing. Default no.
+    pub precise: bool,
     /// The most items that wait, at least 1; detached ones do not count, here and in all
     /// that follows. Default 10,000.
     ///
@@ -78,6 +83,7 @@ impl Default for Settings {
             wait: Wait::Fixed,
             max_in_flight: 10,
             min_interval: Duration::ZERO,
+            precise: false,
             queue_items: 10_000,
             queue_bytes: 64 << 20,
             on_full: OnFull::Reject,

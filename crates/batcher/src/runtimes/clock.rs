@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use futures_util::future::select;
 use tokio::task::yield_now;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::alarms::{Key, Served};
 use super::registry;
 use super::runtime::Runtime;
+use super::timer::Timer;
 use crate::contain::contain;
 
 /// A runtime's clock. Dropped before it was told to end, the runtime has ended.
@@ -23,10 +24,11 @@ impl Clock {
 
     /// Runs until nobody is left to serve. Sleeps without a timer while nothing waits.
     pub async fn run(self) {
+        let mut timer = Timer::default();
         while !self.0.is_retired() {
             let due = self.due();
             if due.is_empty() {
-                self.sleep().await;
+                self.sleep(&mut timer).await;
                 continue;
             }
             // Each has a turn of the event loop from when its time has come: what comes
@@ -37,12 +39,13 @@ impl Clock {
     }
 
     /// Until the next time comes, or until an earlier one is set.
-    async fn sleep(&self) {
+    async fn sleep(&self, timer: &mut Timer) {
         let earlier = self.0.earlier.notified();
         let next = self.0.alarms().next();
         match next {
             Some(next) => {
-                select(pin!(earlier), pin!(sleep_until(next))).await;
+                let comes = timer.sleep_until(next, self.0.is_precise());
+                select(pin!(earlier), pin!(comes)).await;
             }
             None => earlier.await,
         }

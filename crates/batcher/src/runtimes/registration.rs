@@ -26,12 +26,16 @@ pub(crate) struct Registration {
 
 impl Registration {
     /// Registers with the runtime that this is called on. To be [started](Self::start)
-    /// as soon as `served` can be called.
+    /// as soon as `served` can be called. Whether its clock is to be `precise` is as any that
+    /// it serves has it.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub fn here(served: Arc<dyn Served>) -> Self {
+    pub fn here(served: Arc<dyn Served>, precise: bool) -> Self {
         let (runtime, key) = registry::join(served);
+        if precise {
+            runtime.set_precise();
+        }
         Self {
             runtime,
             key,

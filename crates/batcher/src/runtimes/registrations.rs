@@ -24,6 +24,7 @@ impl Registrations {
     /// Outside of a tokio runtime with time enabled.
     pub fn here(
         &self,
+        precise: bool,
         served: impl FnOnce(usize) -> Arc<dyn Served>,
     ) -> (usize, Arc<Registration>) {
         let runtime = Handle::current().id();
@@ -36,7 +37,7 @@ impl Registrations {
         }
         let ended = all.iter().position(|it| it.is_closed());
         let index = ended.unwrap_or(all.len());
-        let here = Arc::new(Registration::here(served(index)));
+        let here = Arc::new(Registration::here(served(index), precise));
         let before = match all.get_mut(index) {
             Some(ended) => Some(std::mem::replace(ended, Arc::clone(&here))),
             None => {

@@ -18,6 +18,9 @@ pub(crate) struct Runtime {
     alarms: Mutex<Alarms>,
     /// Tells the clock of an alarm that is earlier than all it knows.
     pub earlier: Notify,
+    /// The clock is to come when a time has, see
+    /// [`Settings::precise`](crate::Settings::precise).
+    precise: AtomicBool,
     /// Its two tasks were spawned.
     started: AtomicBool,
     /// Its two tasks are to end.
@@ -31,6 +34,7 @@ impl Runtime {
             wakes: WakeQueue::new(),
             alarms: Mutex::default(),
             earlier: Notify::new(),
+            precise: AtomicBool::new(false),
             started: AtomicBool::new(false),
             retired: AtomicBool::new(false),
         }
@@ -42,6 +46,15 @@ impl Runtime {
         if first {
             self.earlier.notify_one();
         }
+    }
+
+    /// Somebody is served whose waits are to end when their time has come.
+    pub fn set_precise(&self) {
+        self.precise.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_precise(&self) -> bool {
+        self.precise.load(Ordering::Relaxed)
     }
 
     /// Whether the caller is the first, who is to spawn the tasks.

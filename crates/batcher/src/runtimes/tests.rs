@@ -145,7 +145,7 @@ fn a_panic_in_one_batchers_turn_of_the_clock_is_no_others() {
     let all = [(); 2].map(|()| Arc::new(Panics::default()));
     let (registrations, other) = runtime.block_on(async {
         let registrations = all.each_ref().map(|it| {
-            let registration = Registration::here(Arc::<Panics>::clone(it));
+            let registration = Registration::here(Arc::<Panics>::clone(it), false);
             registration.start();
             registration.set_alarm(Instant::now());
             registration
@@ -221,7 +221,7 @@ fn a_clock_serves_no_registration_before_its_time() {
     let ticks = || [&one, &other].map(|it| it.ticks.load(Ordering::Relaxed));
     let registrations = runtime.block_on(async {
         [&one, &other].map(|it| {
-            let registration = Registration::here(Arc::<Counts>::clone(it));
+            let registration = Registration::here(Arc::<Counts>::clone(it), false);
             registration.start();
             registration
         })
