@@ -25,7 +25,7 @@ RUN case "$TARGETARCH" in \
     && rustup target add "$cpu-unknown-linux-musl" \
     && printf '[build]\ntarget = "%s-unknown-linux-musl"\n[target.%s-unknown-linux-musl]\nlinker = "%s-linux-gnu-gcc"\n' \
         "$cpu" "$cpu" "$cpu" > /usr/local/cargo/config.toml
-# Of the dependencies in C: the TLS library and SQLite. What runs while it is built has the host's.
+# Of the dependencies in C: the TLS library, SQLite and the allocator. What runs while it is built has the host's.
 ENV CC_x86_64_unknown_linux_musl=musl-cc \
     CC_aarch64_unknown_linux_musl=musl-cc
 

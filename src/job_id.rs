@@ -6,6 +6,8 @@ use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::LazyLock;
 
 use compact_str::{CompactString, format_compact};
+use foldhash::SharedSeed;
+use foldhash::quality::SeedableRandomState;
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
@@ -89,9 +91,11 @@ impl JobId {
     }
 
     fn string(text: &str) -> Result<CompactString, IdError> {
-        match text.chars().count() {
+        match text.len() {
             0 => Err(IdError::Empty),
+            // Of which one is a character at most.
             1..=MAX_ID_CHARS => Ok(text.into()),
+            _ if text.chars().count() <= MAX_ID_CHARS => Ok(text.into()),
             _ => Err(IdError::TooLong),
         }
     }
@@ -145,11 +149,19 @@ impl JobId {
     }
 
     /// A number that is equal for equal ids, and different for different ones but for
-    /// chance. Meaningful within this process alone.
+    /// chance. Meaningful within this process alone. Whoever learns to choose different ids of
+    /// one number gains no more than by sending equal ones: they are kept apart.
     pub fn fingerprint(&self) -> u64 {
-        static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        static SHARED: LazyLock<SharedSeed> = LazyLock::new(|| SharedSeed::from_u64(random()));
+        static SEED: LazyLock<SeedableRandomState> =
+            LazyLock::new(|| SeedableRandomState::with_seed(random(), &SHARED));
         SEED.hash_one(self)
     }
+}
+
+/// Of the system, as the library's own seeds are not.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 impl Serialize for JobId {

@@ -1,33 +1,28 @@
 //! Just enough JSON to find one member of an object without building a tree.
 //!
-//! Job intake and result correlation both read a few top-level members and
-//! carry the rest along untouched. The grammar is `serde_json`'s; what is ours
-//! is only which members are looked at, and the limit on nesting. [`scan`] tells
-//! the parts of a text apart before anybody asks whether they are JSON, [`mod@pointer`]
-//! finds those that stand deeper, and [`strict`] knows what others refuse.
+//! Job intake and result correlation both read a few top-level members and carry the
+//! rest along untouched. `check` tells whether a text is JSON, as `serde_json` does, which
+//! says what is wrong with one that is not. [`scan`] tells the parts of a text apart before
+//! anybody asks whether they are JSON, [`mod@pointer`] finds those that stand deeper, and
+//! [`strict`] knows what others refuse.
 
+mod check;
+mod names;
 pub mod pointer;
 pub mod scan;
 pub mod strict;
 
-use std::fmt;
+use std::str::Utf8Error;
 
 use bytes::{Buf, Bytes};
 use memchr::memchr2_iter;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use serde::de::{Error, IgnoredAny};
+
+pub use check::{Checked, Shape, is_blank};
+pub use names::{AnyCase, Wanted, position};
 
 /// How deep a job, or a result, may nest; its outermost object is level 1.
 pub const MAX_DEPTH: usize = 128;
-
-/// What a document is, once known to be valid JSON.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
-    /// An object; its members were shown to the callback.
-    Object,
-    /// Anything else.
-    Other,
-}
 
 /// Checks that `json` is one valid JSON document and, where it is an object,
 /// shows each top-level member whose unescaped name is in `names` to `found`,
@@ -35,23 +30,42 @@ pub enum Shape {
 /// of the name and the value as it is written.
 ///
 /// # Errors
-/// The parser's error, with line and column, for anything that is not JSON.
-/// Nesting is not limited here, see [`deeper_than`]; no recursion follows it.
+/// A parser's error, with line and column, for anything that is not JSON. Nesting is not
+/// limited here, but told; no recursion follows it.
 pub fn visit_members<'a>(
     json: &'a str,
     names: &[impl Wanted],
     found: impl FnMut(usize, &'a str),
-) -> Result<Shape, serde_json::Error> {
-    let mut parser = serde_json::Deserializer::from_str(json);
-    let shape = if json.trim_start_matches(is_space).starts_with('{') {
-        parser.deserialize_map(Members { names, found })?;
-        Shape::Object
-    } else {
-        parser.deserialize_ignored_any(IgnoredAny)?;
-        Shape::Other
-    };
-    parser.end()?;
-    Ok(shape)
+) -> Result<Checked, serde_json::Error> {
+    check::members(json, names, found).map_err(|_| wrong(json))
+}
+
+/// The same of a text that begins with a value, whatever follows: with where it ends; nothing
+/// where it does not begin so.
+pub fn visit_beginning<'a>(
+    json: &'a str,
+    names: &[impl Wanted],
+    found: impl FnMut(usize, &'a str),
+) -> Option<(Checked, usize)> {
+    check::beginning(json, names, found).ok()
+}
+
+/// The text that these bytes are.
+///
+/// # Errors
+/// They are not UTF-8.
+pub fn text(bytes: &[u8]) -> Result<&str, Utf8Error> {
+    // It knows what long ones are in a fraction of the time, but not where they are wrong.
+    simdutf8::basic::from_utf8(bytes).or_else(|_| str::from_utf8(bytes))
+}
+
+/// What is wrong with a text that is not JSON.
+#[cold]
+fn wrong(json: &str) -> serde_json::Error {
+    match serde_json::from_str::<IgnoredAny>(json) {
+        Err(error) => error,
+        Ok(_) => serde_json::Error::custom("it is not JSON"),
+    }
 }
 
 /// Whether valid `json` nests deeper than `levels`.
@@ -111,79 +125,6 @@ fn is_space(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\n' | '\r')
 }
 
-struct Members<'n, N, F> {
-    names: &'n [N],
-    found: F,
-}
-
-impl<'de, N: Wanted, F: FnMut(usize, &'de str)> Visitor<'de> for Members<'_, N, F> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-        // Raw, since that is read strictly, and unescaped where it must be.
-        while let Some(name) = map.next_key::<&'de RawValue>()? {
-            match position(name.get(), self.names) {
-                Some(index) => (self.found)(index, map.next_value::<&'de RawValue>()?.get()),
-                None => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// What a member's name may have to be, unescaped.
-pub trait Wanted {
-    /// Whether it is.
-    fn is(&self, name: &str) -> bool;
-}
-
-impl Wanted for &str {
-    fn is(&self, name: &str) -> bool {
-        *self == name
-    }
-}
-
-impl Wanted for String {
-    fn is(&self, name: &str) -> bool {
-        self == name
-    }
-}
-
-/// A name in capital or small letters: some parsers take them for the same.
-#[derive(Clone, Copy, Debug)]
-pub struct AnyCase<'a>(pub &'a str);
-
-impl Wanted for AnyCase<'_> {
-    fn is(&self, name: &str) -> bool {
-        // By way of capitals, since two small letters may have one.
-        let folded = |it: char| it.to_uppercase().flat_map(char::to_lowercase);
-        let fold = |text: &str| text.chars().flat_map(folded).collect::<String>();
-        match name.is_ascii() && self.0.is_ascii() {
-            true => name.eq_ignore_ascii_case(self.0),
-            false => fold(name) == fold(self.0),
-        }
-    }
-}
-
-/// Which of the wanted names a member's name is, given as it is written. One
-/// with a lone surrogate is valid JSON, though none of them.
-pub fn position(written: &str, names: &[impl Wanted]) -> Option<usize> {
-    let unescaped: String;
-    let name = if written.contains('\\') {
-        unescaped = serde_json::from_str(written).ok()?;
-        &unescaped
-    } else {
-        written.strip_prefix('"')?.strip_suffix('"')?
-    };
-    names.iter().position(|wanted| wanted.is(name))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,7 +136,7 @@ mod tests {
         visit_members(json, &["id", "error"], |name, value| {
             seen.push((name, value));
         })
-        .map(|shape| (shape, seen))
+        .map(|checked| (checked.shape, seen))
         .map_err(|error| error.to_string())
     }
 

@@ -23,6 +23,11 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
+/// What a job allocates others of its batch do as well, and free together: the system's
+/// allocators take several times as long for that.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// EX_CONFIG of sysexits.h: something is wrong with the configuration.
 const EX_CONFIG: u8 = 78;
 

@@ -10,8 +10,8 @@ use std::ops::Range;
 
 use thiserror::Error;
 
+use super::names::{AnyCase, Wanted, position};
 use super::scan::{self, Unreadable};
-use super::{AnyCase, Wanted, position};
 
 /// Where in a document a value stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

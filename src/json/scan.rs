@@ -10,8 +10,9 @@
 //! Nothing recurses, and nothing is copied. Whether a part is JSON is for
 //! [`visit_members`](super::visit_members) to say, one part at a time.
 
-use memchr::memchr2;
 use thiserror::Error;
+
+use super::check::plain;
 
 /// A value, without the whitespace around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +45,34 @@ pub fn elements<'a>(text: &'a [u8], mut found: impl FnMut(Part<'a>)) -> Result<(
     let mut cursor = Cursor::new(text);
     cursor.list(b'[', b']', |cursor| {
         found(cursor.value()?);
+        Ok(())
+    })
+}
+
+/// The same, where `read` may read an element itself that begins at a place, and tell where
+/// that ends. What it makes of it counts where the next element follows there, or the end of
+/// the array; else the element is shown as a part.
+///
+/// # Errors
+/// As [`elements`].
+pub fn elements_read<'a, T>(
+    text: &'a [u8],
+    mut read: impl FnMut(usize) -> Option<(T, usize)>,
+    mut found: impl FnMut(Result<T, Part<'a>>),
+) -> Result<(), Unreadable> {
+    let mut cursor = Cursor::new(text);
+    cursor.list(b'[', b']', |cursor| {
+        let start = cursor.at;
+        if let Some((element, end)) = read(start) {
+            cursor.at = end;
+            cursor.space();
+            if matches!(cursor.peek(), Ok(b',' | b']')) {
+                found(Ok(element));
+                return Ok(());
+            }
+            cursor.at = start;
+        }
+        found(Err(cursor.value()?));
         Ok(())
     })
 }
@@ -155,15 +184,17 @@ impl<'a> Cursor<'a> {
     fn string(&mut self) -> Result<(), Unreadable> {
         self.take(b'"')?;
         loop {
-            let rest = self.text.get(self.at..).unwrap_or_default();
-            let found = memchr2(b'"', b'\\', rest).ok_or(Unreadable::Ends)?;
-            self.at += found + 1;
-            if rest[found] == b'"' {
-                return Ok(());
+            self.at += plain(self.text.get(self.at..).unwrap_or_default());
+            match self.peek()? {
+                b'"' => break,
+                // Whatever is escaped, it does not end the string.
+                b'\\' => self.at += 2,
+                // JSON has no such characters, but they do not end it either.
+                _ => self.at += 1,
             }
-            // Whatever is escaped, it does not end the string.
-            self.at += 1;
         }
+        self.at += 1;
+        Ok(())
     }
 
     /// An array or an object, to the bracket that ends it; how deep it nests.

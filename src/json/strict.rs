@@ -2,45 +2,11 @@
 //! around it: half of a surrogate pair in a string (RFC 8259, section 8.2), and a number
 //! that is larger than any of IEEE 754's binary64 (section 6).
 
-use memchr::{memchr2, memchr2_iter, memmem};
+use memchr::memchr2;
 
-/// Digits in a row of which a number may have to be looked at. With less, and an exponent
-/// of two, it is far below 10^308.
-const LONG: usize = 100;
-
-/// Whether strict parsers take this valid JSON.
+/// Whether strict parsers take this valid JSON. Only what is
+/// [suspect](super::Checked::is_suspect) has to be asked about.
 pub fn takes(json: &[u8]) -> bool {
-    // Few texts have anything that would have to be looked at.
-    !(has_surrogates(json) || has_exponents(json) || has_long_numbers(json)) || all_taken(json)
-}
-
-/// Whether a half of a pair is written out, be it with the other or without.
-fn has_surrogates(json: &[u8]) -> bool {
-    memmem::find_iter(json, b"\\u").any(|at| match json.get(at + 2..at + 4) {
-        Some([d, next]) => matches!(d, b'd' | b'D') && !matches!(next, b'0'..=b'7'),
-        _ => false,
-    })
-}
-
-/// Whether something looks like a number with an exponent of three digits.
-fn has_exponents(json: &[u8]) -> bool {
-    memchr2_iter(b'e', b'E', json).any(|at| {
-        let exponent = json[at + 1..].strip_prefix(b"+").unwrap_or(&json[at + 1..]);
-        at > 0 && json[at - 1].is_ascii_digit() && digits(exponent.iter()) >= 3
-    })
-}
-
-fn has_long_numbers(json: &[u8]) -> bool {
-    // Where there are so many, one is among these.
-    let mut places = (LONG - 1..json.len()).step_by(LONG);
-    places.any(|at| digits(json[..at].iter().rev()) + digits(json[at..].iter()) >= LONG)
-}
-
-fn digits<'a>(bytes: impl Iterator<Item = &'a u8>) -> usize {
-    bytes.take_while(|it| it.is_ascii_digit()).count()
-}
-
-fn all_taken(json: &[u8]) -> bool {
     let mut at = 0;
     while let Some(byte) = json.get(at) {
         let rest = &json[at..];

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::call::Call;
-use super::element::{self, Read, Seen};
+use super::element::{self, Read, Reads, Seen};
 use super::form::{Matching, Results, Shape};
 use super::ids::WireIds;
 use super::matching::{self, Slot};
@@ -51,10 +51,10 @@ impl Shape {
         let text = answer.strip_prefix(b"\xef\xbb\xbf").unwrap_or(answer);
         let items = calls.clone().map(Call::count).sum();
         let several = calls.clone().nth(1).is_some();
-        let (parts, outer) = match &self.results {
-            Results::None => (Vec::new(), Outer::default()),
+        let (reads, outer) = match &self.results {
+            Results::None => (Reads::default(), Outer::default()),
             Results::Same => return self.same(calls, answer, text),
-            Results::Lines => (lines(text), Outer::default()),
+            Results::Lines => (self.lines(text), Outer::default()),
             Results::At(_) => match self.array(text, items) {
                 // An object in place of an array, and not in it.
                 Err(_) if several && self.refusal_one && is_object(text) => {
@@ -70,14 +70,14 @@ impl Shape {
             },
             false => WireIds::own(calls.clone(), self.shows_ids()),
         };
-        if several && self.refusal_one && items > 1 && self.is_refusal(&parts, &mut ids) {
+        if several && self.refusal_one && items > 1 && self.is_refusal(&reads.first, &mut ids) {
             return Err(NoResults::Refused);
         }
         let form = &self.element;
         let (slots, unmatched) = match self.matching {
-            Matching::Id => matching::by_id(form, &mut ids, items, &parts),
+            Matching::Id => matching::by_id(form, &mut ids, items, reads.first),
             place => {
-                let slots = matching::by_place(form, place, &ids, items, &parts)?;
+                let slots = matching::by_place(form, place, &ids, items, reads)?;
                 (slots, Unmatched::default())
             }
         };
@@ -136,9 +136,9 @@ impl Shape {
     }
 
     /// The elements of the array of results, and what replies name of the rest.
-    fn array<'t>(&self, text: &'t [u8], items: usize) -> Result<(Vec<Part<'t>>, Outer), NoResults> {
+    fn array<'t>(&self, text: &'t [u8], items: usize) -> Result<(Reads<'t>, Outer), NoResults> {
         let Results::At(pointer) = &self.results else {
-            return Ok((Vec::new(), Outer::default()));
+            return Ok((Reads::default(), Outer::default()));
         };
         let mut outer = Outer::default();
         let mut array = text;
@@ -162,18 +162,53 @@ impl Shape {
         if array.trim_ascii_start().first() != Some(&b'[') {
             return Err(NotResults::NotAnArray(Instead::of(array)).into());
         }
-        // As many as they should be, unless that is more than can be.
-        let mut parts = Vec::with_capacity(items.min(array.len()));
-        scan::elements(array, |part| parts.push(part)).map_err(NotResults::Unreadable)?;
-        Ok((parts, outer))
+        let mut reads = Reads {
+            // As many as they should be, unless that is more than can be.
+            first: Vec::with_capacity(items.min(array.len())),
+            all: 0,
+        };
+        let form = &self.element;
+        // By their places none counts where there are too many.
+        let most = match self.matching {
+            Matching::Id => usize::MAX,
+            _ => items,
+        };
+        // Sound ones are read where they are found. What is no text is in one of the others.
+        let sound = json::text(array).ok();
+        let read_at = |start: usize| {
+            let element = element::read_beginning(form, sound?.get(start..)?)?;
+            let end = start + element.raw.len();
+            Some((element, end))
+        };
+        let found = |read: Result<_, _>| {
+            reads.all += 1;
+            if reads.all <= most {
+                let read = read.map_or_else(|part| element::read(form, part), Read::Sound);
+                reads.first.push(read);
+            }
+        };
+        scan::elements_read(array, read_at, found).map_err(NotResults::Unreadable)?;
+        Ok((reads, outer))
+    }
+
+    /// The results of an answer that has one on each line (NDJSON).
+    fn lines<'t>(&self, text: &'t [u8]) -> Reads<'t> {
+        let lines = text.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
+        let lines = lines.filter(|raw| !raw.is_empty());
+        let part = |raw| Part {
+            raw,
+            depth: depth(raw),
+        };
+        let first: Vec<_> = lines
+            .map(|raw| element::read(&self.element, part(raw)))
+            .collect();
+        let all = first.len();
+        Reads { first, all }
     }
 
     /// Whether one result, the first item's, is an error in place of several.
-    fn is_refusal(&self, parts: &[Part<'_>], ids: &mut WireIds<'_>) -> bool {
-        let &[part] = parts else {
-            return false;
-        };
-        let Read::Sound(element) = element::read(&self.element, part) else {
+    fn is_refusal(&self, reads: &[Read<'_>], ids: &mut WireIds<'_>) -> bool {
+        let [Read::Sound(element)] = reads else {
             return false;
         };
         let Seen::At(id) = element.id else {
@@ -182,17 +217,6 @@ impl Shape {
         let id = element.written(id);
         element.failed && ids.find(id) == Ok(0)
     }
-}
-
-/// The results of an answer that has one on each line (NDJSON).
-fn lines(text: &[u8]) -> Vec<Part<'_>> {
-    let lines = text.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
-    let lines = lines.filter(|raw| !raw.is_empty());
-    let parts = lines.map(|raw| Part {
-        raw,
-        depth: depth(raw),
-    });
-    parts.collect()
 }
 
 /// How deep a result nests, as far as that matters.
@@ -205,4 +229,84 @@ fn depth(raw: &[u8]) -> usize {
 
 fn is_object(text: &[u8]) -> bool {
     scan::members(text, |_, _| {}).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde::de::IgnoredAny;
+
+    use super::*;
+    use crate::shape::nan;
+
+    /// What is read of an array is what its parts are, each by itself: a parser says which of
+    /// them are sound, and how they are told apart does not depend on it.
+    fn agrees(text: &[u8]) {
+        let shape = Shape::jobs();
+        let mut parts = Vec::new();
+        let told = scan::elements(text, |part| parts.push(part));
+        let read = shape.array(text, 0);
+        let Ok(()) = told else {
+            assert!(read.is_err(), "{}", text.escape_ascii());
+            return;
+        };
+        let (reads, _) = read.unwrap();
+        assert_eq!(reads.all, parts.len(), "{}", text.escape_ascii());
+        for (part, read) in parts.iter().zip(&reads.first) {
+            let is_json = |text: &str| serde_json::from_str::<IgnoredAny>(text).is_ok();
+            let sound = std::str::from_utf8(part.raw).is_ok_and(|text| {
+                let covered = nan::covered(text).filter(|_| shape.element.nan);
+                is_json(text) || covered.is_some_and(|it| is_json(&it))
+            });
+            let sound = sound && part.depth <= MAX_DEPTH;
+            assert_eq!(read.raw(), part.raw, "{}", text.escape_ascii());
+            assert_eq!(
+                matches!(read, Read::Sound(_)),
+                sound,
+                "{}",
+                text.escape_ascii()
+            );
+        }
+    }
+
+    #[test]
+    fn arrays_of_odd_results_are_read_as_their_parts_are() {
+        let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        for element in [
+            "1\u{c}",
+            "1\u{b}",
+            "1 ",
+            "01",
+            "1 2",
+            "NaN",
+            "",
+            "\"\u{1}\"",
+            "{\"a\":1}x",
+        ] {
+            for around in ["[@]", "[0,@,0]", " [ @ , 0 ] ", "[@", "[@,]"] {
+                agrees(around.replace('@', element).as_bytes());
+            }
+        }
+        for levels in [MAX_DEPTH, MAX_DEPTH + 1] {
+            agrees(format!("[{},0]", nested(levels)).as_bytes());
+        }
+        agrees(b"[1,\"\xff\",{\"id\":2}]");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(3_000))]
+
+        #[test]
+        fn any_array_is_read_as_its_parts_are(
+            parts in prop::collection::vec(
+                prop::sample::select(vec![
+                    &b"1"[..], b"01", b"NaN", b"\"a\"", b"\x0c", b"\xff", b",", b",", b" ", b"{}",
+                    b"{\"id\":1}", b"[", b"]", b"{\"id\":", b"}", b"null", b"\"\\u0061\"", b"\"",
+                ]),
+                0..12,
+            ),
+        ) {
+            agrees(&[b"[", &parts.concat()[..], b"]"].concat());
+        }
+    }
 }

@@ -60,21 +60,52 @@ pub(super) enum Read<'a> {
     Malformed(&'a [u8]),
 }
 
+/// The results of an answer.
+#[derive(Default)]
+pub(super) struct Reads<'a> {
+    /// All, or as many as can count.
+    pub first: Vec<Read<'a>>,
+    /// How many there are.
+    pub all: usize,
+}
+
+impl<'a> Read<'a> {
+    /// All of it, as it is written.
+    pub fn raw(&self) -> &'a [u8] {
+        match self {
+            Self::Sound(element) => element.raw.as_bytes(),
+            Self::Malformed(raw) => raw,
+        }
+    }
+}
+
 /// Reads one result.
 pub(super) fn read<'a>(form: &ElementForm, part: Part<'a>) -> Read<'a> {
-    let raw = match std::str::from_utf8(part.raw) {
+    let raw = match json::text(part.raw) {
         Ok(text) if part.depth <= MAX_DEPTH && text.len() <= Span::LONGEST => text,
         _ => return Read::Malformed(part.raw),
     };
-    let sound = look(form, raw, raw).or_else(|| {
+    let sound = look(form, raw, raw, Extent::Whole).or_else(|| {
         let covered = nan::covered(raw).filter(|_| form.nan)?;
-        look(form, raw, &covered)
+        look(form, raw, &covered, Extent::Whole)
     });
     sound.map_or(Read::Malformed(part.raw), Read::Sound)
 }
 
-/// Reads `text`, in which everything stands as it does in `raw`.
-fn look<'a>(form: &ElementForm, raw: &'a str, text: &str) -> Option<Element<'a>> {
+/// Reads the result with which a text begins that nothing is known of, if it is a sound one.
+pub(super) fn read_beginning<'a>(form: &ElementForm, text: &'a str) -> Option<Element<'a>> {
+    look(form, text, text, Extent::Beginning).filter(|it| it.raw.len() <= Span::LONGEST)
+}
+
+/// How much of a text a result is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    Whole,
+    Beginning,
+}
+
+/// Reads `text`, or its beginning, in which everything stands as it does in `raw`.
+fn look<'a>(form: &ElementForm, raw: &'a str, text: &str, extent: Extent) -> Option<Element<'a>> {
     let mut element = Element {
         raw,
         is_object: false,
@@ -93,13 +124,23 @@ fn look<'a>(form: &ElementForm, raw: &'a str, text: &str) -> Option<Element<'a>>
         What::Error => element.failed |= !matches!(value, b"null" | b"\"\""),
         What::Status => status = own_status(value),
     };
-    let shape = form.outer.check(text, &mut note).ok()?;
+    let (checked, end) = form.outer.check(text, &mut note)?;
+    if checked.depth > MAX_DEPTH {
+        return None;
+    }
+    let end = match extent {
+        Extent::Beginning => end,
+        Extent::Whole if json::is_blank(&bytes[end..]) => bytes.len(),
+        Extent::Whole => return None,
+    };
+    let bytes = &bytes[..end];
+    element.raw = &raw[..end];
     if form.part == PartForm::OnlyMember {
         // It is JSON, so its parts can be told apart.
         let _ = scan::members(bytes, |_, value| note(What::Part, value.raw));
     }
     if form.part == PartForm::Whole {
-        element.part = Seen::At(Span::new(0..raw.len()));
+        element.part = Seen::At(Span::new(0..end));
     } else if let Seen::At(part) = element.part {
         let mut note = |what, value: &[u8]| match what {
             What::Error => element.failed |= !matches!(value, b"null" | b"\"\""),
@@ -107,7 +148,7 @@ fn look<'a>(form: &ElementForm, raw: &'a str, text: &str) -> Option<Element<'a>>
         };
         form.inner.look(&bytes[part.range()], &mut note);
     }
-    element.is_object = shape == json::Shape::Object;
+    element.is_object = checked.shape == json::Shape::Object;
     element.status = status.filter(|status| match form.any_status {
         true => (200..=599).contains(status),
         false => element.failed && (400..=599).contains(status),

@@ -127,14 +127,14 @@ impl Shape {
         limits: Limits,
         inner: &mut Option<Span>,
     ) -> Result<Items, NotMerged> {
-        let text = str::from_utf8(body).map_err(|it| malformed(format!("not UTF-8: {it}")))?;
+        let text = json::text(body).map_err(|it| malformed(format!("not UTF-8: {it}")))?;
         let (mut id, mut ids) = (None, 0_usize);
         let names: &[&str] = if self.needs_body {
             &["id", "body"]
         } else {
             &["id"]
         };
-        let shape = json::visit_members(text, names, |name, value| match name {
+        let checked = json::visit_members(text, names, |name, value| match name {
             0 => {
                 id.get_or_insert(value);
                 ids += 1;
@@ -142,16 +142,16 @@ impl Shape {
             // The last of several counts, as with most parsers.
             _ => *inner = Some(Span::new(within(body, value.as_bytes()))),
         });
-        let shape = shape.map_err(|error| malformed(error.to_string()))?;
-        if json::deeper_than(limits.max_depth, body) {
+        let checked = checked.map_err(|error| malformed(error.to_string()))?;
+        if checked.depth > limits.max_depth {
             let levels = limits.max_depth;
             return Err(malformed(format!("nested deeper than {levels} levels")));
         }
-        if self.needs_body && !json::strict::takes(body) {
+        if self.needs_body && checked.is_suspect && !json::strict::takes(body) {
             let what = "half of a surrogate pair, or a number beyond all that others can read";
             return Err(malformed(format!("it has {what}")));
         }
-        let id = match (shape, id, ids) {
+        let id = match (checked.shape, id, ids) {
             (json::Shape::Other, ..) => Err(JobError::NotAnObject),
             (_, None, _) => Err(JobError::NoId),
             (_, Some(id), 1) => JobId::parse(id)
@@ -283,7 +283,7 @@ fn document(
     pointer: Option<&Pointer>,
     limits: Limits,
 ) -> Result<Option<Range<usize>>, Why> {
-    let text = str::from_utf8(body).map_err(|_| Why::Form)?;
+    let text = json::text(body).map_err(|_| Why::Form)?;
     let tokens = pointer.map(Pointer::tokens);
     // Almost always it has one name or none, which is found while the document is checked.
     let name = tokens.and_then(|it| it.first()).map(String::as_str);
@@ -298,7 +298,7 @@ fn document(
     } else {
         &names[..1]
     };
-    let shape = json::visit_members(text, names, |name, value| match name {
+    let checked = json::visit_members(text, names, |name, value| match name {
         0 => streams |= value == "true",
         1 => {
             found = Some(value.as_bytes());
@@ -307,15 +307,15 @@ fn document(
         // A twin, which some parsers would take.
         _ => times += 1,
     });
-    let shape = shape.map_err(|_| Why::Form)?;
-    if json::deeper_than(limits.max_depth, body) || !json::strict::takes(body) {
+    let checked = checked.map_err(|_| Why::Form)?;
+    if checked.depth > limits.max_depth || checked.is_suspect && !json::strict::takes(body) {
         return Err(Why::Form);
     }
     if streams {
         return Err(Why::Stream);
     }
     let streams = |name| AnyCase("stream").is(name);
-    let outermost = shape == json::Shape::Object && !name.is_some_and(streams);
+    let outermost = checked.shape == json::Shape::Object && !name.is_some_and(streams);
     Ok(match tokens {
         Some([_, rest @ ..]) if outermost => found.filter(|_| times == 1).and_then(|value| {
             let (at, inner) = (within(body, value), only(value, rest)?);

@@ -1,11 +1,10 @@
 //! Which result is which item's.
 
-use super::element::{self, Element, Read, Seen};
+use super::element::{self, Element, Read, Reads, Seen};
 use super::form::{ElementForm, Matching};
 use super::ids::WireIds;
 use super::no_results::Count;
 use crate::fault::Unmatched;
-use crate::json::scan::Part;
 
 /// What an answer has for one item.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,11 +31,11 @@ impl<'a> Slot<'a> {
     }
 
     /// One more result has the item's id.
-    fn add(&mut self, raw: &[u8], other: Self) {
+    fn add(&mut self, read: Read<'a>) {
         let same = match self {
-            Self::Missing { .. } => return *self = other,
-            Self::Found(one) => one.raw.as_bytes() == raw,
-            Self::Malformed(one) => *one == raw,
+            Self::Missing { .. } => return *self = Self::of(read),
+            Self::Found(one) => one.raw.as_bytes() == read.raw(),
+            Self::Malformed(one) => *one == read.raw(),
             Self::Ambiguous => false,
         };
         if !same {
@@ -50,12 +49,11 @@ pub(super) fn by_id<'a>(
     form: &ElementForm,
     ids: &mut WireIds<'_>,
     items: usize,
-    parts: &[Part<'a>],
+    reads: Vec<Read<'a>>,
 ) -> (Vec<Slot<'a>>, Unmatched) {
     let mut slots = vec![Slot::Missing { other_type: false }; items];
     let mut unmatched = Unmatched::default();
-    for &part in parts {
-        let read = element::read(form, part);
+    for read in reads {
         let id = match &read {
             Read::Sound(element) => match element.id {
                 Seen::At(at) => element.written(at),
@@ -80,7 +78,7 @@ pub(super) fn by_id<'a>(
             },
         };
         match ids.find(id) {
-            Ok(at) => slots[at].add(part.raw, Slot::of(read)),
+            Ok(at) => slots[at].add(read),
             Err(other) => {
                 unmatched.unknown_id += 1;
                 if let Some(at) = other
@@ -103,15 +101,14 @@ pub(super) fn by_place<'a>(
     matching: Matching,
     ids: &WireIds<'_>,
     items: usize,
-    parts: &[Part<'a>],
+    reads: Reads<'a>,
 ) -> Result<Vec<Slot<'a>>, Count> {
-    let results = parts.len();
+    let results = reads.all;
     if results != items {
         return Err(Count::Results { items, results });
     }
     let mut slots: Vec<Option<Slot<'a>>> = vec![None; items];
-    for (at, &part) in parts.iter().enumerate() {
-        let read = element::read(form, part);
+    for (at, read) in reads.first.into_iter().enumerate() {
         let place = match matching {
             Matching::Index => index(form, &read, items).ok_or(Count::NoIndex {
                 at,

@@ -1,7 +1,7 @@
 //! Finds the few parts of a result that mean something to the proxy.
 
 use crate::json::pointer::{Pointer, walk};
-use crate::json::{self, Shape};
+use crate::json::{self, Checked, Shape};
 
 /// What is looked for in a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,17 +44,14 @@ impl Probe {
         probe
     }
 
-    /// Checks that `text` is JSON, and shows what it has of what is wanted, each as often
-    /// as it stands there.
-    ///
-    /// # Errors
-    /// It is not JSON.
+    /// Checks that `text` begins with a JSON value, and shows what that has of what is wanted,
+    /// each as often as it stands there. Tells what is known of the value, and where it ends.
     pub fn check<'a>(
         &self,
         text: &'a str,
         mut found: impl FnMut(What, &'a [u8]),
-    ) -> Result<Shape, serde_json::Error> {
-        let shape = json::visit_members(text, &self.names, |name, value| {
+    ) -> Option<(Checked, usize)> {
+        let (checked, end) = json::visit_beginning(text, &self.names, |name, value| {
             for (what, rest) in &self.ways[name] {
                 match rest.is_empty() {
                     true => found(*what, value.as_bytes()),
@@ -62,16 +59,16 @@ impl Probe {
                 }
             }
         })?;
-        if shape == Shape::Other {
+        if checked.shape == Shape::Other {
             // Perhaps a list, whose places have numbers.
             for (name, ways) in self.names.iter().zip(&self.ways) {
                 for (what, rest) in ways {
                     let way = [std::slice::from_ref(name), rest].concat();
-                    further(*what, &way, text.as_bytes(), &mut found);
+                    further(*what, &way, &text.as_bytes()[..end], &mut found);
                 }
             }
         }
-        Ok(shape)
+        Some((checked, end))
     }
 
     /// The same, of what is known to be JSON.

@@ -402,6 +402,10 @@ fn bare_nan_passes_where_the_shape_lets_it() {
         (true, r#"{"NaN":1NaN}"#, false),
         (true, "NaN", true),
         (true, "{\"v\":NaN,\"s\":\"\u{1}\"}", false),
+        // No whitespace of JSON.
+        (true, "1\u{c}", false),
+        (false, "1\u{c}", false),
+        (true, "NaN\u{b}", false),
     ] {
         let shape = shape(&format!(
             "call = 'item'\nmatch = 'position'\nnan = {nan}\nid = ''"
