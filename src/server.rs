@@ -9,6 +9,7 @@
 //! - `guard` says by when a connection has to get on: with a head, after idling,
 //!   with taking an answer, at the end of the process. It is pure; `drive` acts on it
 //!   with one timer in the connection's `task`, and `progress` has what was seen.
+//! - `protocol` is HTTP/1 or HTTP/2, as a connection's first bytes say.
 //! - `io` is between the library and the socket: it notes what happens there,
 //!   notices a caller that has left while its job is done, and counts `frames`.
 //! - `exchange` is one request and its answer, with what was left `unread` of the one
@@ -35,6 +36,7 @@ mod linger;
 pub mod listener;
 mod pieces;
 mod progress;
+mod protocol;
 pub mod runtimes;
 pub mod socket;
 mod streams;
@@ -48,9 +50,9 @@ use std::sync::Arc;
 use axum::BoxError;
 use axum::http::{Request, Response};
 use bytes::Bytes;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use hyper_util::rt::TokioTimer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 
@@ -63,6 +65,7 @@ use io::Watched;
 pub use limits::Limits;
 use linger::linger;
 use progress::Progress;
+use protocol::{Builders, Connection};
 use streams::Streams;
 pub use unread::RequestBody;
 
@@ -96,15 +99,17 @@ pub async fn serve<S, F, B>(
     let member = permit.enter(&progress);
     let exchange = Exchange::new(Arc::clone(&progress), limits.max_body);
     let service = service_fn(move |request| exchange.answer(request, &answer));
-    let mut builder = Builder::new(Streams::new(Arc::clone(&progress), limits.write_timeout));
-    // The time for a head is the guard's business, without a timer for each request.
-    builder
-        .http1()
-        .timer(TokioTimer::new())
+    let mut http1 = http1::Builder::new();
+    // The time for a head is the guard's business, without a timer for each request; and that a
+    // caller has left while it waits is seen by `io`, without another buffer to read ahead into. One
+    // that has its answer coming may close its side.
+    http1
         .header_read_timeout(None)
+        .half_close(true)
         .max_buf_size(MAX_HEAD);
-    builder
-        .http2()
+    let streams = Streams::new(Arc::clone(&progress), limits.write_timeout);
+    let mut http2 = http2::Builder::new(streams);
+    http2
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.max_streams)
         .initial_stream_window_size(STREAM_WINDOW)
@@ -112,10 +117,8 @@ pub async fn serve<S, F, B>(
         .max_send_buf_size(SEND_BUFFER);
     let watched = Watched::new(stream, Arc::clone(&progress), give_back);
     {
-        let connection = builder.serve_connection_with_upgrades(TokioIo::new(watched), service);
-        let guard = Guard::new(limits);
-        // How it ended is no event of ours.
-        Drive::new(connection, |it| it.graceful_shutdown(), guard, progress).await;
+        let connection = Connection::new(watched, service, Builders { http1, http2 });
+        Drive::new(connection, Connection::close, Guard::new(limits), progress).await;
     }
     // What it held is free by here; only the socket is left. Where protocols were changed,
     // somebody else has that, and the place with it until it is through.

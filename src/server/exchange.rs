@@ -47,9 +47,10 @@ impl Exchange {
             let body = (!whole).then_some(body);
             RequestBody::new(body, Arc::clone(&self.progress))
         });
+        // What it drops at once is seen as well.
+        let _collecting = self.progress.collect();
         Answering {
-            // What it drops at once is seen as well.
-            answer: Some(self.progress.collecting(|| answer(request))),
+            answer: Some(answer(request)),
             refused: None,
             progress: Arc::clone(&self.progress),
             expects,
@@ -85,16 +86,14 @@ where
         let progress = &**this.progress;
         let multiplexed = progress.multiplexed.is_set();
         if this.refused.is_none() {
-            let response = progress.collecting(|| {
-                let Some(answer) = this.answer.as_mut().as_pin_mut() else {
-                    return Poll::Pending;
-                };
-                let response = ready!(answer.poll(context));
-                // With all that it held of the request.
-                this.answer.set(None);
-                Poll::Ready(response)
-            });
-            let response = ready!(response);
+            let collecting = progress.collect();
+            let Some(answer) = this.answer.as_mut().as_pin_mut() else {
+                return Poll::Pending;
+            };
+            let response = ready!(answer.poll(context));
+            // With all that it held of the request.
+            this.answer.set(None);
+            drop(collecting);
             let Some(body) = progress.take_unread() else {
                 return Poll::Ready(Ok(finish(response, this.progress, multiplexed, false)));
             };

@@ -3,8 +3,7 @@
 //! It notes what happens there for the guard, and does what the library does not:
 //!
 //! - While an HTTP/1 request is served, it reads ahead where the library does not
-//!   read, since the library holds bytes of the next request already: so it sees
-//!   that the caller has left. What it reads is bounded (16 KiB), and given to the
+//!   read: so it sees that the caller has left. What it reads is bounded (16 KiB), and given to the
 //!   library later: a caller that has sent more behind its job is not seen to leave.
 //! - It follows the frames of HTTP/2, and ends a connection that sends more SETTINGS
 //!   than are good for others.
@@ -12,6 +11,7 @@
 //!   stages, see [`super::linger`].
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -153,12 +153,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Watched<S> {
         written
     }
 
-    /// Reads what the library does not, until there is nothing or enough.
-    fn read_ahead(&mut self, context: &mut Context<'_>) -> io::Result<()> {
-        while !self.ended && self.ahead.len() < AHEAD {
-            let mut step = [0; AHEAD_STEP];
+    /// Reads until it is known which protocol this is, for the library to have afterwards:
+    /// whether it is HTTP/2.
+    pub fn poll_beginning(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        while matches!(self.protocol, Protocol::Unknown(_)) && !self.ended {
+            let mut step = [MaybeUninit::uninit(); AHEAD_STEP];
+            let mut buffer = ReadBuf::uninit(&mut step);
+            ready!(self.stream()?.poll_read(context, &mut buffer))?;
+            match buffer.filled() {
+                [] => self.ended = true,
+                come => {
+                    self.received(come)?;
+                    self.ahead.extend_from_slice(come);
+                }
+            }
+        }
+        Poll::Ready(Ok(matches!(self.protocol, Protocol::Http2(_))))
+    }
+
+    /// Reads what the library does not, until there is nothing or so much, give or take what is
+    /// read at a time.
+    fn read_ahead(&mut self, context: &mut Context<'_>, enough: usize) -> io::Result<()> {
+        while !self.ended && self.ahead.len() < enough {
+            let mut step = [MaybeUninit::uninit(); AHEAD_STEP];
             let room = (AHEAD - self.ahead.len()).min(AHEAD_STEP);
-            let mut buffer = ReadBuf::new(&mut step[..room]);
+            let mut buffer = ReadBuf::uninit(&mut step[..room]);
             match self.stream()?.poll_read(context, &mut buffer) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
@@ -252,7 +271,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         let this = &mut *self;
         let awaited = std::mem::take(&mut this.awaited);
         if !awaited && this.progress.is_serving() {
-            this.read_ahead(context)?;
+            this.read_ahead(context, AHEAD)?;
+        } else if !awaited && this.progress.is_receiving() {
+            // The library may have all of a body that nobody has read yet. Of one that is not
+            // to be read now, this is little.
+            this.read_ahead(context, 1)?;
         }
         let flushed = this.stream()?.poll_flush(context);
         match &flushed {

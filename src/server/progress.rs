@@ -94,6 +94,16 @@ pub(super) struct Progress {
     unread: Mutex<Option<Incoming>>,
 }
 
+/// See [`Progress::collect`].
+#[must_use = "it is over when this is dropped"]
+pub(super) struct Collecting<'a>(&'a Flag);
+
+impl Drop for Collecting<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
 impl Progress {
     pub fn new(life: Arc<Life>) -> Self {
         Self {
@@ -180,6 +190,11 @@ impl Progress {
         matches!(self.stage(), SERVING | ANSWERING) && !self.multiplexed.is_set()
     }
 
+    /// Whether more of an HTTP/1 request's body may be to come, or be there unread.
+    pub fn is_receiving(&self) -> bool {
+        self.stage() == RECEIVING && !self.multiplexed.is_set()
+    }
+
     pub fn stream_opened(&self) {
         self.streams.fetch_add(1, Ordering::Relaxed);
     }
@@ -217,13 +232,10 @@ impl Progress {
         self.evictable_since.store(since, Ordering::Relaxed);
     }
 
-    /// Within `answering`, what is dropped of a request unread is kept: what came
-    /// of it, and that.
-    pub fn collecting<T>(&self, answering: impl FnOnce() -> T) -> T {
+    /// Until what this gives is dropped, what is dropped of a request unread is kept.
+    pub fn collect(&self) -> Collecting<'_> {
         self.collecting.set(true);
-        let outcome = answering();
-        self.collecting.set(false);
-        outcome
+        Collecting(&self.collecting)
     }
 
     /// A request's body that was dropped before its end.

@@ -144,6 +144,39 @@ async fn an_answer_in_pieces_comes_piece_by_piece() {
     upstream.end().await;
 }
 
+/// Its body is there, and nobody reads it yet: it is to be seen all the same that it left.
+#[tokio::test]
+async fn a_caller_who_leaves_while_it_waits_for_a_place_waits_no_longer() {
+    let upstream = PeerUpstream::start().await;
+    let one = [("MICROBATCH_ROUTES__PREDICT__UPSTREAM__MAX_ALONE", "1")];
+    let proxy = proxy(&upstream, &[], &one).await;
+    let csv = "Content-Type: text/csv\r\n";
+    let mut first = Peer::connect(proxy.jobs_addr).await;
+    first.write(request("POST /v1/a", csv, "first")).await;
+    let mut wire = upstream.accept().await;
+    wire.until("first").await;
+    let connected = async |callers: u64| {
+        eventually("so many callers", async || {
+            let live = proxy.admin("GET", "/live").await.json();
+            (live["current"]["connections"] == callers).then_some(())
+        })
+        .await;
+    };
+    let mut second = Peer::connect(proxy.jobs_addr).await;
+    second.write(request("POST /v1/a", csv, "second")).await;
+    connected(2).await;
+    drop(second);
+    connected(1).await;
+    // The place is the next one's.
+    let mut third = Peer::connect(proxy.jobs_addr).await;
+    third.write(request("POST /v1/a", csv, "third")).await;
+    wire.write("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
+        .await;
+    first.until("ok").await;
+    let mut wire = upstream.accept().await;
+    wire.until("third").await;
+}
+
 #[tokio::test]
 async fn one_more_than_may_be_waits_and_is_refused_in_the_routes_form() {
     let upstream = PeerUpstream::start().await;
