@@ -47,11 +47,10 @@
 //! | `lazy_timeout` | timeouts without a timer for what is there already |
 //! | [`man`] | manual pages, made from the commands and the settings |
 //! | [`notify`] | what a service manager is told of the process |
-//! | [`tls`] | certificates: ours, those that others are checked with, and how long they last |
 //! | [`telemetry`], [`throttle`] | what is logged, without waiting for its reader, and how much |
 //! | [`printable`] | text of others, safe to look at |
 //! | [`reread`] | files that are read again when their contents change |
-//! | [`tls`] | certificates and keys of files, and what an error of TLS means |
+//! | [`tls`] | certificates and keys of files: ours, those that others are checked with, how long they last; and what an error of TLS means |
 //! | [`tokens`] | who may come in, by the tokens that requests bear |
 //! | [`address`] | addresses to listen on, as text |
 //! | [`ask`], `top` | the commands that ask a running proxy; the live page in a terminal, behind a feature |

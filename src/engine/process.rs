@@ -366,7 +366,8 @@ impl<C: Call> Engine<C> {
             dispatch: &dispatch,
             runtime: run.batch.runtime(),
         };
-        let called = call(&self.upstream, outgoing, sent);
+        // By itself, or every batch's future would be moved with what a call needs.
+        let called = Box::pin(call(&self.upstream, outgoing, sent));
         let end = match run.race(called).await {
             Err(abandoned) => End::Abandoned(abandoned),
             Ok(answer) => {

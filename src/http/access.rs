@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
 use axum::http::header::CONTENT_LENGTH;
-use axum::http::{Request, Response, StatusCode, Version};
+use axum::http::{Request, StatusCode, Version};
 use bytes::Bytes;
 use http_body::{Body as _, Frame};
 use humantime::format_rfc3339_micros;
@@ -84,14 +84,11 @@ impl Entry {
     }
 
     /// The answer that `make` makes, told of when it is there.
-    pub fn log<F>(self, make: impl FnOnce() -> Answer<F>) -> Answer<F>
-    where
-        F: Future<Output = Response<AnswerBody>> + Send + 'static,
-    {
+    pub fn log(self, make: impl FnOnce() -> Answer) -> Answer {
         let shared = self.0.shared.clone();
         let answer = shared.during(make);
         let answer = shared.during_all(answer);
-        Answer::boxed(async move {
+        Answer::making(async move {
             let mut entry = self;
             let answer = answer.await;
             entry.0.status = Some(answer.status());

@@ -3,34 +3,26 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response};
 use axum::response::IntoResponse;
-use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::answer_body::AnswerBody;
 use super::nosniff::nosniff;
 use super::problem::Problem;
 
-/// What the routes make.
-type Routed = Pin<Box<dyn Future<Output = Response<AnswerBody>> + Send>>;
-
-pin_project! {
-    /// See the module. `F` is what most requests come to; what is asked for rarely
-    /// is boxed, since it must not make the future of every job larger.
-    #[project = Projected]
-    pub(super) enum Answer<F> {
-        Job { #[pin] answer: F },
-        Other { answer: Routed },
-        Ready { answer: Option<Box<Response<AnswerBody>>> },
-    }
+/// See the module. It is small whatever makes it, since it is moved several times before it
+/// is polled.
+pub(super) enum Answer {
+    Making(Pin<Box<dyn Future<Output = Response<AnswerBody>> + Send>>),
+    Ready(Option<Box<Response<AnswerBody>>>),
 }
 
-impl<F: Future<Output = Response<AnswerBody>>> Answer<F> {
+impl Answer {
     /// The answer that `answer` makes, or `panicked` does if that panics.
     pub fn guarded(
         answer: impl FnOnce() -> Self,
@@ -40,13 +32,12 @@ impl<F: Future<Output = Response<AnswerBody>>> Answer<F> {
     }
 
     pub fn ready(answer: Response<AnswerBody>) -> Self {
-        let answer = Some(Box::new(answer));
-        Self::Ready { answer }
+        Self::Ready(Some(Box::new(answer)))
     }
 
     /// What the routes answer; `held` until they have.
     pub fn routed(mut router: Router, request: Request<Body>, held: impl Send + 'static) -> Self {
-        Self::boxed(async move {
+        Self::making(async move {
             let _held = held;
             let Ok(mut answer) = router.call(request).await;
             nosniff(answer.headers_mut());
@@ -54,10 +45,9 @@ impl<F: Future<Output = Response<AnswerBody>>> Answer<F> {
         })
     }
 
-    /// What is asked for rarely.
-    pub fn boxed(answer: impl Future<Output = Response<AnswerBody>> + Send + 'static) -> Self {
-        let answer = Box::pin(answer);
-        Self::Other { answer }
+    /// What this makes.
+    pub fn making(answer: impl Future<Output = Response<AnswerBody>> + Send + 'static) -> Self {
+        Self::Making(Box::pin(answer))
     }
 }
 
@@ -66,21 +56,20 @@ pub(super) fn internal() -> Response<AnswerBody> {
     Problem::internal().into_response().map(AnswerBody::from)
 }
 
-impl<F: Future<Output = Response<AnswerBody>>> Future for Answer<F> {
+impl Future for Answer {
     type Output = Response<AnswerBody>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let polled = catch_unwind(AssertUnwindSafe(|| {
-            Poll::Ready(match self.project() {
-                Projected::Job { answer } => ready!(answer.poll(context)),
-                Projected::Other { answer } => ready!(answer.as_mut().poll(context)),
-                Projected::Ready { answer } => {
-                    answer.take().map_or_else(internal, |answer| *answer)
-                }
-            })
-        }));
-        // What panicked is not polled again.
-        polled.unwrap_or_else(|_| Poll::Ready(internal()))
+        match self.get_mut() {
+            Self::Making(answer) => {
+                let polled = catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(context)));
+                // What panicked is not polled again.
+                polled.unwrap_or_else(|_| Poll::Ready(internal()))
+            }
+            Self::Ready(answer) => {
+                Poll::Ready(answer.take().map_or_else(internal, |answer| *answer))
+            }
+        }
     }
 }
 
@@ -90,14 +79,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_a_problem_whenever_it_comes() {
-        type Never = std::future::Ready<Response<AnswerBody>>;
-        let at_once = Answer::<Never>::guarded(|| panic!("while it is dispatched"), internal);
-        let later = Answer::Job {
-            answer: async {
-                tokio::task::yield_now().await;
-                panic!("while it is answered")
-            },
-        };
+        let at_once = Answer::guarded(|| panic!("while it is dispatched"), internal);
+        let later = Answer::making(async {
+            tokio::task::yield_now().await;
+            panic!("while it is answered")
+        });
         assert_eq!(at_once.await.status(), 500);
         assert_eq!(later.await.status(), 500);
     }

@@ -4,11 +4,9 @@
 //! what few requests have is then read by name.
 
 use axum::http::HeaderMap;
-use axum::http::header::{
-    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, ORIGIN,
-};
+use axum::http::header::{CONTENT_ENCODING, HeaderName, HeaderValue};
 
-use super::prefer::{PREFER, Preferences};
+use super::prefer::Preferences;
 use crate::trace_context::TraceContext;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -36,19 +34,17 @@ impl Headers {
         let (mut content_type, mut types, mut from_browser) = (None, 0, false);
         let (mut length, mut encoded, mut prefers, mut traced) = (None, false, false, false);
         for (name, value) in all {
-            if name == CONTENT_TYPE {
-                content_type = Some(value);
-                types += 1;
-            } else if name == CONTENT_LENGTH {
-                length = value.to_str().ok().and_then(|it| it.parse().ok());
-            } else if name == CONTENT_ENCODING {
-                encoded = true;
-            } else if name == ORIGIN {
-                from_browser = true;
-            } else if name == PREFER {
-                prefers = true;
-            } else if name == TRACEPARENT {
-                traced = true;
+            match name.as_str() {
+                "content-type" => {
+                    content_type = Some(value);
+                    types += 1;
+                }
+                "content-length" => length = value.to_str().ok().and_then(|it| it.parse().ok()),
+                "content-encoding" => encoded = true,
+                "origin" => from_browser = true,
+                "prefer" => prefers = true,
+                "traceparent" => traced = true,
+                _ => {}
             }
         }
         Self {
@@ -95,6 +91,10 @@ fn check_content_type(
     content_type: Option<&HeaderValue>,
     from_browser: bool,
 ) -> Result<(), &'static str> {
+    const USUAL: &[u8] = b"application/json";
+    if content_type.is_some_and(|it| it.as_bytes() == USUAL) {
+        return Ok(());
+    }
     let essence = content_type.map(|it| {
         let it = it.as_bytes();
         let end = it.iter().position(|&byte| byte == b';').unwrap_or(it.len());

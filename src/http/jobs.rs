@@ -24,27 +24,27 @@ use crate::job::Job;
 use crate::observe::spans::JobEnd;
 use crate::route::Route;
 use crate::shape;
-use crate::tokens::Admitted;
 
-/// A request to do a job, without what its head says to no purpose here: while the
-/// job waits nothing keeps the buffer that its connection read into.
-pub(super) struct Posted<B> {
+/// What the head of a request to do a job says that counts: while the job waits nothing keeps
+/// the buffer that its connection read into.
+pub(super) struct PostedHead {
     stay: Stay,
     traced: Option<Box<Traced>>,
     for_later: Option<Box<ForLater>>,
+}
+
+/// A request to do a job.
+pub(super) struct Posted<B> {
+    head: PostedHead,
     body: Reading<B>,
 }
 
-impl<B: http_body::Body<Data = Bytes> + Unpin> Posted<B> {
-    /// Reads the head, in the order of the contract: Content-Type, size.
+impl PostedHead {
+    /// Reads it, in the order of the contract: Content-Type, size.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn new(
-        sender: &Sender,
-        request: Request<B>,
-        admitted: Option<&Admitted>,
-    ) -> Result<Self, Problem> {
+    pub fn read<B>(sender: &Sender, request: &Request<B>, owner: Owner) -> Result<Self, Problem> {
         let jobs = &sender.jobs;
         let arrived = Instant::now();
         let headers = Headers::of(request.headers());
@@ -62,8 +62,7 @@ impl<B: http_body::Body<Data = Bytes> + Unpin> Posted<B> {
         let (for_later, stay) = match &jobs.later {
             Some(later) if preferences.respond_async => {
                 let (uri, headers) = (request.uri(), request.headers());
-                let (later, owner) = (later.clone(), Owner::of(admitted));
-                let for_later = ForLater::of(uri, headers, later, owner, preferences.wait)?;
+                let for_later = ForLater::of(uri, headers, later.clone(), owner, preferences.wait)?;
                 // That it is not waited for leaves its body the usual time.
                 (Some(Box::new(for_later)), None)
             }
@@ -73,13 +72,23 @@ impl<B: http_body::Body<Data = Bytes> + Unpin> Posted<B> {
             stay: Stay::new(jobs, arrived, stay),
             traced: Traced::of(&sender.route, headers.trace, arrived),
             for_later,
-            body: unread(request.into_body(), jobs),
         })
     }
 
+    /// With the body of its request.
+    pub fn with<B>(self, body: B, sender: &Sender) -> Posted<B>
+    where
+        B: http_body::Body<Data = Bytes> + Unpin,
+    {
+        let body = unread(body, &sender.jobs);
+        Posted { head: self, body }
+    }
+}
+
+impl<B: http_body::Body<Data = Bytes> + Unpin> Posted<B> {
     /// What is said of its answer where that is fetched later.
     pub fn for_later(&mut self) -> Option<Box<ForLater>> {
-        self.for_later.take()
+        self.head.for_later.take()
     }
 
     /// Hands the job in.
@@ -91,22 +100,22 @@ impl<B: http_body::Body<Data = Bytes> + Unpin> Posted<B> {
     ) -> Response<AnswerBody> {
         let Sender { jobs, route, .. } = &*sender;
         let uncounted = Uncounted::new(&**route);
-        let parsed = match read(&mut self.body, &self.stay, jobs).await {
+        let parsed = match read(&mut self.body, &self.head.stay, jobs).await {
             Ok(body) if body.len() < LARGE => parse(route, body),
             Ok(body) => parse_aside(route, body).await,
             Err(unread) => Err(unread.problem(jobs)),
         };
         let job = match parsed {
-            Ok(job) => job.with_trace(Traced::for_job(&mut self.traced)),
-            Err(problem) => return refuse_traced(route, problem, self.traced),
+            Ok(job) => job.with_trace(Traced::for_job(&mut self.head.traced)),
+            Err(problem) => return refuse_traced(route, problem, self.head.traced),
         };
         // From here on the store counts it.
         drop(self.body);
         let occupied = || senders.occupied();
         let answer = for_later
-            .hand_in(jobs, route, occupied, job, self.stay)
+            .hand_in(jobs, route, occupied, job, self.head.stay)
             .await;
-        if let Some(traced) = self.traced {
+        if let Some(traced) = self.head.traced {
             traced.ended(JobEnd::HandedIn, answer.status().as_u16(), None);
         }
         drop(uncounted);
@@ -122,32 +131,27 @@ impl<B: http_body::Body<Data = Bytes> + Unpin> Posted<B> {
         async move {
             let Sender { jobs, route, .. } = &*sender;
             let mut uncounted = Uncounted::new(&**route);
-            let parsed = match read(&mut self.body, &self.stay, jobs).await {
+            let parsed = match read(&mut self.body, &self.head.stay, jobs).await {
                 Ok(body) if body.len() < LARGE => parse(route, body),
                 Ok(body) => Box::pin(parse_aside(route, body)).await,
                 Err(unread) => Err(unread.problem(jobs)),
             };
             let submitted = parsed.and_then(|job| {
-                let job = job.with_trace(Traced::for_job(&mut self.traced));
-                sender.submit(job, self.stay.deadline())
+                let job = job.with_trace(Traced::for_job(&mut self.head.traced));
+                sender.submit(job, self.head.stay.deadline())
             });
             let (reply, id) = match submitted {
                 Ok(submitted) => submitted,
-                Err(problem) => return refuse_traced(route, problem, self.traced.take()),
+                Err(problem) => return refuse_traced(route, problem, self.head.traced.take()),
             };
             let mut waiting = Waiting::new(reply, id.as_ref(), route);
             // From here on the queue counts it.
             drop(self.body);
             uncounted.stage = CountedBy::Batcher;
             let answer = poll_fn(|context| waiting.poll(context)).await;
-            uncounted.stage = CountedBy::Outcome(self.stay.arrived);
-            render(
-                &sender,
-                id.as_ref(),
-                self.stay.arrived,
-                answer,
-                self.traced.take(),
-            )
+            uncounted.stage = CountedBy::Outcome(self.head.stay.arrived);
+            let (id, traced) = (id.as_ref(), self.head.traced.take());
+            render(&sender, id, self.head.stay.arrived, answer, traced)
         }
     }
 }

@@ -24,7 +24,7 @@ use super::context::{Jobs, JobsInner};
 use super::following::{Following, InForce};
 use super::forward::pass_through;
 use super::gate::Gate;
-use super::jobs::Posted;
+use super::jobs::PostedHead;
 use super::later::{Owner, Resource};
 use super::noted::note;
 use super::operator::Admin;
@@ -37,7 +37,7 @@ use crate::route::{JOBS, Route};
 use crate::server::connections::Permit;
 use crate::server::socket::Reached;
 use crate::server::{self, Limits};
-use crate::tokens::{Admitted, Guard};
+use crate::tokens::Guard;
 use crate::upstream::NoSuchPath;
 
 /// What serves callers: a set of routes, as the workers have it. It never changes, and one
@@ -134,28 +134,17 @@ impl Serving {
     }
 
     /// Answers one request.
-    fn serve<B>(
-        &self,
-        request: Request<B>,
-    ) -> impl Future<Output = Response<AnswerBody>> + Send + use<B>
+    fn serve<B>(&self, request: Request<B>) -> Answer
     where
         B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
     {
         let JobsInner { routes, access, .. } = &**self.senders.jobs();
         let logged = access.and_then(|write| Entry::of(write, &request));
+        // Lent, since it is large and would be moved each time it is handed on.
+        let mut request = Some(request);
         let dispatch = || {
-            let admitted = match self.gate.check(&request) {
-                Ok(admitted) => admitted,
-                Err(problem) => return Answer::ready(refuse_elsewhere(routes, problem)),
-            };
-            if let Some(admitted) = &admitted {
-                note(|it| it.token = Some(admitted.name().clone()));
-            }
-            let admitted = admitted.as_deref();
-            match self.jobs {
-                Some(jobs) if is_job(&request) => self.job(jobs, request, admitted),
-                _ => self.other(request, Owner::of(admitted)),
-            }
+            self.dispatch(&mut request)
+                .unwrap_or_else(|| Answer::ready(internal()))
         };
         let answer = || Answer::guarded(dispatch, || refuse_elsewhere(routes, Problem::internal()));
         match logged {
@@ -164,37 +153,55 @@ impl Serving {
         }
     }
 
+    /// Takes the request and answers it; nothing where there is none.
+    fn dispatch<B>(&self, lent: &mut Option<Request<B>>) -> Option<Answer>
+    where
+        B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+    {
+        let request = lent.as_ref()?;
+        let admitted = match self.gate.check(request) {
+            Ok(admitted) => admitted,
+            Err(problem) => {
+                let refused = refuse_elsewhere(&self.senders.jobs().routes, problem);
+                return Some(Answer::ready(refused));
+            }
+        };
+        if let Some(admitted) = &admitted {
+            note(|it| it.token = Some(admitted.name().clone()));
+        }
+        let owner = Owner::of(admitted.as_deref());
+        match self.jobs {
+            Some(jobs) if is_job(request) => self.job(jobs, lent, owner),
+            _ => Some(self.other(lent.take()?, owner)),
+        }
+    }
+
     /// Answers a job of the route of this number, which takes nothing else of a request.
-    fn job<B>(
-        &self,
-        route: usize,
-        request: Request<B>,
-        admitted: Option<&Admitted>,
-    ) -> Answer<impl Future<Output = Response<AnswerBody>> + Send + use<B>>
+    fn job<B>(&self, route: usize, lent: &mut Option<Request<B>>, owner: Owner) -> Option<Answer>
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
     {
+        let request = lent.as_ref()?;
         let sender = self.senders.of(route, request.version());
-        match Posted::new(sender, request, admitted) {
-            Ok(mut posted) => match posted.for_later() {
-                None => Answer::Job {
-                    answer: posted.answer(Arc::clone(sender)),
-                },
-                Some(for_later) => {
-                    let (senders, sender) = (Arc::clone(&self.senders), Arc::clone(sender));
-                    Answer::boxed(posted.hand_in(senders, sender, for_later))
-                }
-            },
-            Err(problem) => Answer::ready(refuse(&sender.route, problem)),
-        }
+        let head = match PostedHead::read(sender, request, owner) {
+            Ok(head) => head,
+            Err(problem) => return Some(Answer::ready(refuse(&sender.route, problem))),
+        };
+        let mut posted = head.with(lent.take()?.into_body(), sender);
+        Some(match posted.for_later() {
+            None => Answer::making(posted.answer(Arc::clone(sender))),
+            Some(for_later) => {
+                let (senders, sender) = (Arc::clone(&self.senders), Arc::clone(sender));
+                Answer::making(posted.hand_in(senders, sender, for_later))
+            }
+        })
     }
 
     /// Answers anything else: on the proxy's own paths, then on those of routes, then on
     /// any.
-    fn other<B, F>(&self, mut request: Request<B>, owner: Owner) -> Answer<F>
+    fn other<B>(&self, mut request: Request<B>, owner: Owner) -> Answer
     where
         B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
-        F: Future<Output = Response<AnswerBody>>,
     {
         self.senders.heed(request.version());
         let jobs = self.senders.jobs();
@@ -203,7 +210,7 @@ impl Serving {
         let uncounted = || Uncounted::new(Arc::clone(routes.first()));
         if let Some(resource) = Resource::of(jobs, &request, owner) {
             let (senders, uncounted) = (Arc::clone(&self.senders), uncounted());
-            return Answer::boxed(async move {
+            return Answer::making(async move {
                 let _uncounted = uncounted;
                 resource.answer(&senders).await
             });
@@ -224,7 +231,7 @@ impl Serving {
                 request.headers_mut().remove(AUTHORIZATION);
             }
             let senders = Arc::clone(&self.senders);
-            return Answer::boxed(calls::answer(senders, route, request, captures, owner));
+            return Answer::making(calls::answer(senders, route, request, captures, owner));
         }
         if let Some(target) = &jobs.passthrough {
             if self.gate.takes_tokens() {
@@ -232,7 +239,7 @@ impl Serving {
             }
             let (target, jobs, uncounted) = (Arc::clone(target), jobs.clone(), uncounted());
             let occupied = self.senders.occupied();
-            return Answer::boxed(async move {
+            return Answer::making(async move {
                 let _uncounted = uncounted;
                 pass_through(&target.to, &jobs, request, occupied).await
             });
@@ -301,11 +308,10 @@ impl Operator {
     where
         B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
-        type NoJob = std::future::Ready<Response<AnswerBody>>;
         let mut answering = self.answering.borrow_mut();
         let (gate, router) = answering.get(|now, _| Self::answering(now, self.reached));
         let dispatch = || match gate.check(&request) {
-            Ok(_) => Answer::<NoJob>::routed(router.clone(), request.map(Body::new), ()),
+            Ok(_) => Answer::routed(router.clone(), request.map(Body::new), ()),
             Err(problem) => Answer::ready(problem.into_response().map(AnswerBody::from)),
         };
         Answer::guarded(dispatch, internal)

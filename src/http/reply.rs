@@ -74,12 +74,13 @@ impl Rendered {
             upstream,
         } = result;
         let mut headers = headers(timing, &batch);
-        if timing {
-            headers.insert(SERVER_TIMING, server_timing(queued, upstream));
-        } else {
-            // Another of its batch may have made a place for its own: the setting has changed
-            // while they gathered.
-            headers.remove(SERVER_TIMING);
+        // Few headers are looked through in less than the hash of a name takes. Another of the
+        // batch may have made a place or none: the setting has changed while they gathered.
+        let place = headers.iter_mut().find(|(name, _)| **name == SERVER_TIMING);
+        match (timing, place) {
+            (true, Some((_, value))) => *value = server_timing(queued, upstream),
+            (true, None) => drop(headers.insert(SERVER_TIMING, server_timing(queued, upstream))),
+            (false, _) => drop(headers.remove(SERVER_TIMING)),
         }
         let (code, status, body) = match outcome {
             JobOutcome::Reply {
@@ -231,27 +232,65 @@ fn own_words(failure: &Failure) -> Option<(StatusCode, HeaderMap, Bytes)> {
 
 /// Milliseconds, as Server Timing (W3C) has them.
 fn server_timing(queued: Duration, upstream: Duration) -> HeaderValue {
-    // The names, and two numbers of 20 digits with a point.
-    let mut text = [0; 80];
-    let mut end = 0;
-    let mut push = |part: &[u8]| {
-        text[end..end + part.len()].copy_from_slice(part);
-        end += part.len();
-    };
-    push(b"queue;dur=");
-    push_ms(&mut push, queued);
-    push(b", upstream;dur=");
-    push_ms(&mut push, upstream);
-    HeaderValue::from_bytes(&text[..end]).unwrap_or(HeaderValue::from_static(""))
+    let mut text = Backwards::default();
+    text.push_ms(upstream);
+    text.push(*b", upstream;dur=");
+    text.push_ms(queued);
+    text.push(*b"queue;dur=");
+    HeaderValue::from_bytes(text.written()).unwrap_or(HeaderValue::from_static(""))
 }
 
-/// To the microsecond, without what formatting would cost for every job.
-fn push_ms(push: &mut impl FnMut(&[u8]), duration: Duration) {
-    let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-    push(itoa::Buffer::new().format(micros / 1_000).as_bytes());
-    let rest = (micros % 1_000) as u16;
-    let digit = |power| b'0' + (rest / power % 10) as u8;
-    push(&[b'.', digit(100), digit(10), digit(1)]);
+/// The names, and two numbers of 20 digits with a point.
+const LONGEST_TIMING: usize = 80;
+
+/// A text that is written from its end: so the digits of a number come one after the other, and
+/// nothing is formatted somewhere else first.
+struct Backwards {
+    text: [u8; LONGEST_TIMING],
+    start: usize,
+}
+
+impl Default for Backwards {
+    fn default() -> Self {
+        Self {
+            text: [0; LONGEST_TIMING],
+            start: LONGEST_TIMING,
+        }
+    }
+}
+
+impl Backwards {
+    fn push<const N: usize>(&mut self, part: [u8; N]) {
+        let end = self.start;
+        self.start -= N;
+        self.text[self.start..end].copy_from_slice(&part);
+    }
+
+    fn push_digit(&mut self, digit: u64) {
+        self.push([b'0' + (digit % 10) as u8]);
+    }
+
+    /// To the microsecond.
+    fn push_ms(&mut self, duration: Duration) {
+        let micros = duration.as_secs().saturating_mul(1_000_000);
+        let mut left = micros.saturating_add(duration.subsec_micros().into());
+        for _ in 0..3 {
+            self.push_digit(left);
+            left /= 10;
+        }
+        self.push([b'.']);
+        loop {
+            self.push_digit(left);
+            left /= 10;
+            if left == 0 {
+                return;
+            }
+        }
+    }
+
+    fn written(&self) -> &[u8] {
+        &self.text[self.start..]
+    }
 }
 
 #[cfg(test)]

@@ -127,7 +127,8 @@ impl Call for Upstream {
         loop {
             let mut lease = match Lease::kept(pool) {
                 Some(lease) => lease,
-                None => self.connect(pool, batch.dispatch, deadline).await?,
+                // Most calls need none, and are to be small.
+                None => Box::pin(self.connect(pool, batch.dispatch, deadline)).await?,
             };
             let (request, length) = self.request(&batch, uris, lease.version());
             let answered = timeout_at(deadline, lease.call(request, length)).await;
