@@ -1,4 +1,5 @@
-//! Load over whatever wrk can't drive: a unix socket, and connections that are made anew.
+//! Load over whatever wrk can't drive: a unix socket, HTTP/2, and connections that are made
+//! anew.
 //!
 //! It runs in this process, on one thread; what it costs is nobody's.
 
@@ -7,6 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{Request, Uri};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinSet;
@@ -75,6 +82,55 @@ pub fn drive(way: &Way, callers: usize, seconds: u32, connections: Connections) 
     })
 }
 
+/// The same of callers who share one connection of HTTP/2, each a stream at a time.
+pub fn drive_http2(address: &str, callers: usize, seconds: u32) -> Result<f64> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let until = Instant::now() + Duration::from_secs(seconds.into());
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) =
+            http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+        let connection = tokio::spawn(connection);
+        let uri: Uri = format!("http://{address}/jobs").parse()?;
+        let mut all = JoinSet::new();
+        for n in 0..callers {
+            let (mut sender, uri) = (sender.clone(), uri.clone());
+            all.spawn(async move {
+                let mut answered = 0;
+                while Instant::now() < until {
+                    let request = Request::post(&uri)
+                        .header(CONTENT_TYPE, "application/json")
+                        .body(Full::new(Bytes::from(job(n, answered))))?;
+                    sender.ready().await?;
+                    let response = sender.send_request(request).await?;
+                    ensure!(response.status() == 200, "{}", response.status());
+                    response.into_body().collect().await?;
+                    answered += 1;
+                }
+                Ok(answered)
+            });
+        }
+        drop(sender);
+        let mut answered = 0;
+        while let Some(one) = all.join_next().await {
+            answered += one??;
+        }
+        connection.await??;
+        Ok(answered as f64)
+    })
+}
+
+/// A job of 60 bytes, of an id of its own.
+fn job(caller: usize, number: usize) -> String {
+    format!(
+        r#"{{"id":"{caller} {number}","body":"{}"}}"#,
+        "x".repeat(60)
+    )
+}
+
 /// Sends one job after the other over one connection; how many were answered.
 async fn jobs(way: &Way, caller: usize, until: Instant, most: usize) -> Result<usize> {
     match way {
@@ -101,10 +157,9 @@ async fn jobs_over(
     until: Instant,
     most: usize,
 ) -> Result<usize> {
-    let body = "x".repeat(60);
     let (mut answered, mut read) = (0, Vec::with_capacity(4_096));
     while answered < most && Instant::now() < until {
-        let job = format!(r#"{{"id":"{caller} {answered}","body":"{body}"}}"#);
+        let job = job(caller, answered);
         let request = format!(
             "POST /jobs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
              content-length: {}\r\n\r\n{job}",

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use crate::counter::Counter;
-use crate::instructions::count;
+use crate::instructions::count_load;
 use crate::process::Server;
 use crate::wrk::{Load, drive};
 
@@ -210,7 +210,7 @@ fn instructions(seconds: u32) -> Result<()> {
         let proxy = Server::counted_proxy_with(&upstream.address, flags, &counter, SETTINGS)?;
         // All of one id, of which a batch has one: so none is full, and all stay.
         hand_in(&proxy, backlog, |_| 0, "")?;
-        let job = count(&counter, &proxy, seconds)?;
+        let job = count_load(&counter, &proxy, Load::of(64, seconds))?;
         tell(
             &format!("a caller's job beside {backlog} that wait"),
             job,

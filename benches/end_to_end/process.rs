@@ -62,10 +62,12 @@ impl Server {
         Self::that_prints(command.arg(numbers.to_string()))
     }
 
-    /// The floor with one thread, its instructions to be counted.
-    pub fn counted_floor(counter: &Counter) -> Result<Self> {
+    /// The floor with one thread, its instructions to be counted; on that socket, if one is
+    /// named.
+    pub fn counted_floor(counter: &Counter, socket: Option<&str>) -> Result<Self> {
         let mut command = counter.command(std::env::current_exe()?);
-        Self::that_prints(command.arg("floor").env("TOKIO_WORKER_THREADS", "1"))
+        command.arg("floor").args(socket);
+        Self::that_prints(command.env("TOKIO_WORKER_THREADS", "1"))
     }
 
     fn that_prints(command: &mut Command) -> Result<Self> {
@@ -222,13 +224,18 @@ impl Server {
         Ok(kib.context("no such line")?.parse()?)
     }
 
-    /// A metric, with its labels if it has any.
+    /// A metric: what all its series come to, or the one with the labels that stand behind its
+    /// name.
     pub fn metric(&self, name: &str) -> Result<f64> {
         let text = self.ask("GET", "/metrics")?;
-        let value = text
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        Ok(value.context("no such metric")?.trim().parse()?)
+        let values = text.lines().filter_map(|line| {
+            let (series, value) = line.rsplit_once(' ')?;
+            let labels = series.strip_prefix(name)?;
+            (labels.is_empty() || labels.starts_with('{')).then_some(value)
+        });
+        let values = values.map(str::parse).collect::<Result<Vec<f64>, _>>()?;
+        ensure!(!values.is_empty(), "no metric {name}");
+        Ok(values.iter().sum())
     }
 
     /// Posts to the admin listener.

@@ -31,9 +31,10 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 const MAX_BODY: usize = 256 << 20;
 
 /// The least that any server written with axum does: reads the request, parses the
-/// job's id as the proxy does, and answers with the body as it came.
+/// job's id as the proxy does, and answers with the body as it came. It listens on a socket,
+/// where the command line names one.
 pub fn floor() -> anyhow::Result<Infallible> {
-    serve(Router::new().route("/jobs", post(echo_job)))
+    serve_where_told(Router::new().route("/jobs", post(echo_job)))
 }
 
 /// The same behind TLS, each connection in a task of its own: the certificate and the key
@@ -74,7 +75,10 @@ pub fn encrypted_floor() -> anyhow::Result<Infallible> {
 /// An upstream without delay: the jobs it is sent are their own results. It listens on a
 /// socket, where the command line names one.
 pub fn upstream() -> anyhow::Result<Infallible> {
-    let router = Router::new().route("/batch", post(echo));
+    serve_where_told(Router::new().route("/batch", post(echo)))
+}
+
+fn serve_where_told(router: Router) -> anyhow::Result<Infallible> {
     let address = std::env::args().nth(2);
     match address.as_ref().and_then(|it| it.strip_prefix("unix:")) {
         Some(path) => serve_on_socket(router, path),
