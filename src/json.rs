@@ -12,11 +12,13 @@ pub mod pointer;
 pub mod scan;
 pub mod strict;
 
+use std::fmt;
 use std::str::Utf8Error;
 
 use bytes::{Buf, Bytes};
 use memchr::memchr2_iter;
-use serde::de::{Error, IgnoredAny};
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
 pub use check::{Checked, Shape, is_blank};
 pub use names::{AnyCase, Wanted, position};
@@ -62,9 +64,33 @@ pub fn text(bytes: &[u8]) -> Result<&str, Utf8Error> {
 /// What is wrong with a text that is not JSON.
 #[cold]
 fn wrong(json: &str) -> serde_json::Error {
-    match serde_json::from_str::<IgnoredAny>(json) {
+    let mut parser = serde_json::Deserializer::from_str(json);
+    let parsed = match json.trim_start_matches(is_space).starts_with('{') {
+        // Of an object's own members it is told in better words than of what is skipped.
+        true => parser.deserialize_map(AnyMembers),
+        false => parser.deserialize_ignored_any(IgnoredAny).map(drop),
+    };
+    match parsed.and_then(|()| parser.end()) {
         Err(error) => error,
-        Ok(_) => serde_json::Error::custom("it is not JSON"),
+        Ok(()) => serde_json::Error::custom("it is not JSON"),
+    }
+}
+
+struct AnyMembers;
+
+impl<'de> Visitor<'de> for AnyMembers {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        // Raw, since that is read strictly.
+        while map.next_key::<&'de RawValue>()?.is_some() {
+            map.next_value::<IgnoredAny>()?;
+        }
+        Ok(())
     }
 }
 
@@ -204,6 +230,17 @@ mod tests {
         ] {
             let error = members(json).expect_err(json);
             assert!(error.contains("line 1 column"), "{json}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_objects_own_members_is_told_in_a_parsers_best_words() {
+        for (json, words) in [
+            (r#"{"id":1,}"#, "trailing comma at line 1 column 9"),
+            ("{id:1}", "key must be a string at line 1 column 2"),
+            ("{} {}", "trailing characters at line 1 column 4"),
+        ] {
+            assert_eq!(members(json), Err(words.to_owned()));
         }
     }
 
